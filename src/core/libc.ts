@@ -1,0 +1,240 @@
+/**
+ * System calls that Node does not offer, through koffi. Each returns what the C library's function returns, or throws
+ * `SystemCallError`; the `try...` forms return a negative errno instead, for loops in which an error is ordinary.
+ * A Buffer passed here is only pinned for the duration of the call.
+ */
+import {constants} from 'node:os';
+import koffi from 'koffi';
+import {CodedError} from './errors.ts';
+
+const library = koffi.load('libc.so.6');
+
+const fn = {
+  close: library.func('int close(int fd)'),
+  eventfd: library.func('int eventfd(unsigned int initial, int flags)'),
+  ioctl: library.func('int ioctl(int fd, unsigned long request, void *arg)'),
+  ioctlNumber: library.func('ioctl', 'int', ['int', 'unsigned long', 'unsigned long']),
+  mkfifo: library.func('int mkfifo(const char *path, unsigned int mode)'),
+  mknod: library.func('int mknod(const char *path, unsigned int mode, unsigned long dev)'),
+  mount: library.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
+  open: library.func('int open(const char *path, int flags, unsigned int mode)'),
+  poll: library.func('int poll(_Inout_ void *fds, unsigned long count, int timeout)'),
+  prctl: library.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
+  read: library.func('long read(int fd, _Out_ void *data, size_t size)'),
+  recv: library.func('long recv(int fd, _Out_ void *data, size_t size, int flags)'),
+  recvmsg: library.func('long recvmsg(int fd, _Inout_ void *message, int flags)'),
+  send: library.func('long send(int fd, const void *data, size_t size, int flags)'),
+  sendmsg: library.func('long sendmsg(int fd, const void *message, int flags)'),
+  setns: library.func('int setns(int fd, int type)'),
+  socket: library.func('int socket(int domain, int type, int protocol)'),
+  socketpair: library.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
+  syscall: library.func('syscall', 'long', ['long', 'long', 'long', 'long']),
+  umount2: library.func('int umount2(const char *target, int flags)'),
+  waitpid: library.func('int waitpid(int pid, _Out_ int *status, int options)'),
+  write: library.func('long write(int fd, const void *data, size_t size)'),
+} as const;
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** The name of a positive errno (`ENOENT`), or `errno N` for one that Node does not know. */
+export function errnoName(errno: number): string {
+  return errnoNames.get(errno) ?? `errno ${errno}`;
+}
+
+export class SystemCallError extends CodedError<'ERR_SYSTEM_CALL'> {
+  readonly call: string;
+  readonly errno: number;
+  constructor(call: string, errno: number, what: string) {
+    super('ERR_SYSTEM_CALL', `Cannot ${call} ${what}: ${errnoName(errno)}`, {source: 'host'});
+    this.call = call;
+    this.errno = errno;
+  }
+}
+
+function check(call: string, what: string, result: number): number {
+  if (result < 0) throw new SystemCallError(call, koffi.errno(), what);
+  return result;
+}
+
+function orErrno(result: number): number {
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** The library handle, for the few modules that declare a function of their own (mmap, libnftables). */
+export const libc = library;
+
+export function close(fd: number): void {
+  check('close', `descriptor ${fd}`, fn.close(fd));
+}
+
+/** A counter descriptor that wakes a poll; `flags` are EFD_*. The caller closes it. */
+export function eventfd(flags: number): number {
+  return check('create', 'an eventfd', fn.eventfd(0, flags));
+}
+
+/** @returns the call's result, or a negative errno */
+export function tryIoctl(fd: number, request: number | bigint, argument: Uint8Array | number): number {
+  return orErrno(typeof argument === 'number' ? fn.ioctlNumber(fd, request, argument) : fn.ioctl(fd, request, argument));
+}
+
+export function ioctl(fd: number, request: number | bigint, argument: Uint8Array | number): number {
+  const result = tryIoctl(fd, request, argument);
+  if (result < 0) throw new SystemCallError('ioctl', -result, `descriptor ${fd}, request 0x${request.toString(16)}`);
+  return result;
+}
+
+export function mkfifo(path: string, mode: number): void {
+  check('create', `FIFO "${path}"`, fn.mkfifo(path, mode));
+}
+
+/** @param mode type and permissions, e.g. S_IFCHR | 0o666 */
+export function mknod(path: string, mode: number, major: number, minor: number): void {
+  // The kernel's encoding of a device number, from glibc's gnu_dev_makedev(3).
+  const device = (BigInt(major & 0xfff) << 8n) | BigInt(minor & 0xff) | (BigInt(minor >>> 8) << 20n) | (BigInt(major >>> 12) << 44n);
+  check('create', `device "${path}"`, fn.mknod(path, mode, device));
+}
+
+export function mount(options: {source: string; target: string; type: string; flags: number; data?: string}): void {
+  check('mount', `${options.type || 'bind'} on "${options.target}"`, fn.mount(options.source, options.target, options.type, options.flags, options.data ?? null));
+}
+
+export const mountFlag = {readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, remount: 32, bind: 4096, recursive: 16384, private: 1 << 18} as const;
+
+export function umount(target: string, {detach}: {detach: boolean}): void {
+  check('umount', `"${target}"`, fn.umount2(target, detach ? 2 : 0));
+}
+
+/** open(2); the caller closes the descriptor. Always with O_CLOEXEC. */
+export function open(path: string, flags: number, mode = 0): number {
+  return check('open', `"${path}"`, fn.open(path, flags | 0o2000000, mode));
+}
+
+/** One `struct pollfd` is 8 bytes: descriptor, events, revents. @returns how many are ready, or a negative errno */
+export function tryPoll(fds: Uint8Array, count: number, timeoutMs: number): number {
+  return orErrno(fn.poll(fds, count, timeoutMs));
+}
+
+export const pollEvent = {in: 1, out: 4, err: 8, hup: 16, invalid: 32} as const;
+
+export function prctl(option: number, argument: number): void {
+  check('prctl', `option ${option}`, fn.prctl(option, argument, 0, 0, 0));
+}
+
+/** @returns bytes read, or a negative errno */
+export function tryRead(fd: number, data: Uint8Array): number {
+  return orErrno(Number(fn.read(fd, data, data.length)));
+}
+
+/** @returns bytes written, or a negative errno */
+export function tryWrite(fd: number, data: Uint8Array): number {
+  return orErrno(Number(fn.write(fd, data, data.length)));
+}
+
+/** @returns bytes received, 0 at the end, or a negative errno */
+export function tryRecv(fd: number, data: Uint8Array, flags: number): number {
+  return orErrno(Number(fn.recv(fd, data, data.length, flags)));
+}
+
+/** recv(2) on another thread; resolves to bytes received, 0 at the end. Rejects with SystemCallError. */
+export function recvAsync(fd: number, data: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fn.recv.async(fd, data, data.length, 0, (error: unknown, result: number | bigint) => {
+      if (error !== null && error !== undefined) reject(error);
+      // errno of another thread cannot be read here; the caller knows what it read from.
+      else if (Number(result) < 0) reject(new SystemCallError('receive from', constants.errno.EIO, `descriptor ${fd}`));
+      else resolve(Number(result));
+    });
+  });
+}
+
+/** @returns bytes sent, or a negative errno */
+export function trySend(fd: number, data: Uint8Array, flags: number): number {
+  return orErrno(Number(fn.send(fd, data, data.length, flags)));
+}
+
+const solSocket = 1;
+const scmRights = 1;
+
+interface MessageBuffers {
+  readonly header: Buffer;
+  readonly vector: Buffer;
+  readonly control: Buffer;
+}
+
+/** Builds `struct msghdr` (64-bit Linux) around one vector and a control buffer. */
+function messageHeader(data: Uint8Array, controlBytes: number): MessageBuffers {
+  const header = Buffer.alloc(56);
+  const vector = Buffer.alloc(16);
+  const control = Buffer.alloc(Math.max(controlBytes, 8));
+  vector.writeBigUInt64LE(koffi.address(data), 0);
+  vector.writeBigUInt64LE(BigInt(data.length), 8);
+  header.writeBigUInt64LE(koffi.address(vector), 16);
+  header.writeBigUInt64LE(1n, 24);
+  header.writeBigUInt64LE(controlBytes === 0 ? 0n : koffi.address(control), 32);
+  header.writeBigUInt64LE(BigInt(controlBytes), 40);
+  return {header, vector, control};
+}
+
+/** Sends `data` (at least one byte) with descriptors as SCM_RIGHTS, unix(7). @returns bytes sent, or a negative errno */
+export function trySendDescriptors(fd: number, data: Uint8Array, descriptors: readonly number[], flags = 0): number {
+  const payloadBytes = descriptors.length * 4;
+  const message = messageHeader(data, descriptors.length === 0 ? 0 : 16 + Math.ceil(payloadBytes / 8) * 8);
+  if (descriptors.length > 0) {
+    message.control.writeBigUInt64LE(BigInt(16 + payloadBytes), 0);
+    message.control.writeInt32LE(solSocket, 8);
+    message.control.writeInt32LE(scmRights, 12);
+    for (const [index, descriptor] of descriptors.entries()) message.control.writeInt32LE(descriptor, 16 + index * 4);
+  }
+  return orErrno(Number(fn.sendmsg(fd, message.header, flags)));
+}
+
+/** Receives into `data`, with the descriptors that came along (close-on-exec; the caller closes them). `received` is negative errno on error. */
+export function tryReceiveDescriptors(fd: number, data: Uint8Array, maxDescriptors: number, flags = 0): {received: number; descriptors: number[]} {
+  const message = messageHeader(data, 16 + Math.ceil((maxDescriptors * 4) / 8) * 8);
+  const closeOnExec = 0x40000000;
+  const received = orErrno(Number(fn.recvmsg(fd, message.header, flags | closeOnExec)));
+  const descriptors: number[] = [];
+  if (received >= 0 && message.header.readBigUInt64LE(40) >= 16n) {
+    const payloadBytes = Number(message.control.readBigUInt64LE(0)) - 16;
+    if (message.control.readInt32LE(8) === solSocket && message.control.readInt32LE(12) === scmRights) {
+      for (let at = 0; at + 4 <= payloadBytes; at += 4) descriptors.push(message.control.readInt32LE(16 + at));
+    }
+  }
+  return {received, descriptors};
+}
+
+/** Moves this thread into a namespace. @param type CLONE_NEW* or 0 for any */
+export function setns(fd: number, type: number): void {
+  check('enter', `namespace descriptor ${fd}`, fn.setns(fd, type));
+}
+
+export function socket(domain: number, type: number, protocol: number): number {
+  return check('create', `socket ${domain}/${type}/${protocol}`, fn.socket(domain, type, protocol));
+}
+
+/** A connected AF_UNIX pair; `type` is SOCK_* with SOCK_CLOEXEC as wanted. The caller closes both. */
+export function socketpair(type: number): [number, number] {
+  const pair = [0, 0];
+  check('create', 'a socket pair', fn.socketpair(1, type, 0, pair));
+  return [pair[0] ?? -1, pair[1] ?? -1];
+}
+
+export const socketType = {stream: 1, datagram: 2, raw: 3, sequenced: 5, closeOnExec: 0o2000000, nonBlocking: 0o4000} as const;
+
+/** A raw system call of up to three numbers. @returns its result, or a negative errno */
+export function trySyscall(number: number, a = 0, b = 0, c = 0): number {
+  return orErrno(Number(fn.syscall(number, a, b, c)));
+}
+
+/** Reaps one child without blocking. @returns undefined while it runs, else its wait status; null if it is not our child */
+export function reap(pid: number): number | null | undefined {
+  const status = [0];
+  const result = fn.waitpid(pid, status, 1);
+  if (result === 0) return undefined;
+  return result < 0 ? null : (status[0] ?? 0);
+}
+
+/** The address of a Buffer's memory; the caller keeps the Buffer alive as long as the kernel may use it. */
+export function addressOf(data: Uint8Array): bigint {
+  return koffi.address(data);
+}
