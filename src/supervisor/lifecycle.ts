@@ -1,0 +1,30 @@
+import {CodedError} from '../core/errors.ts';
+
+/**
+ * The life of an app on its worker. A cold start and a restore are both `reviving`. `stopped` is an app that was never
+ * started, or that ended by itself; it starts from its files, not from a checkpoint.
+ */
+export const transitions = {
+  stopped: {wake: 'reviving'},
+  hibernated: {wake: 'reviving'},
+  failed: {wake: 'reviving'},
+  reviving: {ready: 'running', restoreFailed: 'hibernated', startFailed: 'failed'},
+  running: {drain: 'draining', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
+  draining: {drained: 'checkpointing', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
+  checkpointing: {committed: 'hibernated', cancelled: 'running', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
+} as const satisfies Record<string, Record<string, string>>;
+
+export type State = keyof typeof transitions;
+type EventsOf<S> = S extends State ? keyof (typeof transitions)[S] : never;
+export type LifecycleEvent = EventsOf<State>;
+
+/**
+ * The one function that applies the table.
+ * @throws CodedError ERR_BAD_TRANSITION when the table has no such step: a bug of the caller
+ */
+export function next(state: State, event: LifecycleEvent): State {
+  const steps: Partial<Record<LifecycleEvent, State>> = transitions[state];
+  const target = steps[event];
+  if (target === undefined) throw new CodedError('ERR_BAD_TRANSITION', `Cannot apply "${event}" to an app that is ${state}`, {source: 'bug'});
+  return target;
+}
