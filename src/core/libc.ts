@@ -12,6 +12,7 @@ const library = koffi.load('libc.so.6');
 const fn = {
   close: library.func('int close(int fd)'),
   eventfd: library.func('int eventfd(unsigned int initial, int flags)'),
+  flock: library.func('int flock(int fd, int operation)'),
   ioctl: library.func('int ioctl(int fd, unsigned long request, void *arg)'),
   ioctlNumber: library.func('ioctl', 'int', ['int', 'unsigned long', 'unsigned long']),
   mkfifo: library.func('int mkfifo(const char *path, unsigned int mode)'),
@@ -70,6 +71,15 @@ export function close(fd: number): void {
 /** A counter descriptor that wakes a poll; `flags` are EFD_*. The caller closes it. */
 export function eventfd(flags: number): number {
   return check('create', 'an eventfd', fn.eventfd(0, flags));
+}
+
+/** Takes the exclusive lock of the open file, or tells at once that another holds it. Closing the descriptor releases it. */
+export function tryLock(fd: number): 'taken' | 'busy' {
+  const exclusiveNonBlocking = 6;
+  const result = orErrno(fn.flock(fd, exclusiveNonBlocking));
+  if (result === -constants.errno.EWOULDBLOCK) return 'busy';
+  if (result < 0) throw new SystemCallError('lock', -result, `descriptor ${fd}`);
+  return 'taken';
 }
 
 /** @returns the call's result, or a negative errno */
