@@ -3,7 +3,7 @@
  * would have done for the programs we use. Built once per list of packages and kept in the tools directory.
  */
 import {createHash} from 'node:crypto';
-import {chmod, mkdir, readdir, rename, rm, stat, symlink, writeFile} from 'node:fs/promises';
+import {chmod, copyFile, mkdir, readdir, rename, rm, stat, symlink, writeFile} from 'node:fs/promises';
 import {basename, dirname, join, resolve} from 'node:path';
 import {run} from '../src/core/command.ts';
 import {CodedError} from '../src/core/errors.ts';
@@ -13,7 +13,7 @@ import {downloadPackages} from './debian-packages.ts';
 import {lockFile} from './file-lock.ts';
 
 /** Grows when the same packages give another tree. */
-const layoutVersion = 1;
+const layoutVersion = 2;
 const basePackages = ['dash', 'libc-bin'];
 const buildTimeoutMs = 10 * 60_000;
 const commandTimeoutMs = 2 * 60_000;
@@ -113,6 +113,9 @@ const directories = {
   'var/www': 0o755,
 } as const;
 
+/** Configuration that a maintainer script copies into place. */
+const copiedConfiguration = [{from: 'usr/share/openssh/sshd_config', to: 'etc/ssh/sshd_config'}] as const;
+
 const devices = [
   {name: 'null', minor: 3},
   {name: 'zero', minor: 5},
@@ -148,6 +151,9 @@ async function finish(root: string): Promise<void> {
   };
   for (const [name, text] of Object.entries(files)) await writeFile(join(root, 'etc', name), text, {mode: 0o644});
   await writeFile(join(root, 'etc/shadow'), accounts.map(({name}) => `${name}:*:19000:0:99999:7:::\n`).join(''), {mode: 0o600});
+  for (const {from, to} of copiedConfiguration) {
+    if (await exists(join(root, from))) await copyFile(join(root, from), join(root, to));
+  }
   await run(['/sbin/ldconfig', '-r', root], {timeoutMs: commandTimeoutMs});
 }
 

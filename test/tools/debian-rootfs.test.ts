@@ -12,7 +12,7 @@ const programs = [
   {packageName: 'nginx-light', argv: ['nginx', '-v'], says: /nginx version/},
   {packageName: 'redis-server', argv: ['redis-server', '--version'], says: /Redis server/},
   {packageName: 'dnsmasq-base', argv: ['dnsmasq', '--version'], says: /Dnsmasq version/},
-  {packageName: 'openssh-server', argv: ['/usr/sbin/sshd', '-t', '-h', '/nonexistent'], says: /host key/},
+  {packageName: 'openssh-server', argv: ['/usr/sbin/sshd', '-t', '-h', '/nonexistent'], says: /hostkeys/i},
   {packageName: 'python3', argv: ['python3', '-c', 'import ctypes, mmap; print(ctypes.sizeof(ctypes.c_void_p))'], says: /^8/},
   {packageName: 'nodejs', argv: ['nodejs', '--version'], says: /^v\d+/},
 ];
