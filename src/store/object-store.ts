@@ -1,0 +1,73 @@
+/**
+ * Where checkpoints live: named, immutable sequences of bytes. A directory implements it here; S3 can, because nothing below needs more than
+ * GET with a range, HEAD, PUT (also with `If-None-Match: *`), LIST and DELETE.
+ */
+import {CodedError, type ErrorSource} from '../core/errors.ts';
+
+/** What is written: all at once, or piece by piece. A piece may be reused by its maker once the next one is asked for. */
+export type ObjectBody = Uint8Array | AsyncIterable<Uint8Array>;
+
+export interface PutOptions {
+  /** Fail with ERR_OBJECT_EXISTS instead of replacing. Of two such writers exactly one succeeds. Default false. */
+  readonly ifAbsent?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ByteRange {
+  readonly position: number;
+  readonly length: number;
+}
+
+export interface ListedObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
+export interface ObjectStore {
+  /** Stores an object; when this resolves it is durable and complete, and until then nobody sees any of it. @returns its size */
+  put(key: string, body: ObjectBody, options?: PutOptions): Promise<number>;
+  /**
+   * The bytes of an object, or exactly those of `range`.
+   * @throws ObjectStoreError ERR_NO_OBJECT, or ERR_OBJECT_TRUNCATED when the object ends before the range does
+   */
+  get(key: string, range?: ByteRange): Promise<Buffer>;
+  /** In bytes. @throws ObjectStoreError ERR_NO_OBJECT */
+  size(key: string): Promise<number>;
+  /** All objects whose key starts with `prefix`, ordered by key. */
+  list(prefix: string): Promise<readonly ListedObject[]>;
+  /** Removes an object; one that does not exist is fine. */
+  delete(key: string): Promise<void>;
+  /** Path of a local file with exactly the object's bytes, if the store has one. Only for reading. */
+  localFile(key: string): Promise<string | undefined>;
+}
+
+export type ObjectStoreCode = 'ERR_BAD_OBJECT_KEY' | 'ERR_NO_OBJECT' | 'ERR_OBJECT_EXISTS' | 'ERR_OBJECT_TRUNCATED' | 'ERR_STORE_FULL' | 'ERR_STORE_FAILED';
+
+const sources: Readonly<Record<ObjectStoreCode, ErrorSource>> = {
+  ERR_BAD_OBJECT_KEY: 'bug',
+  ERR_NO_OBJECT: 'host',
+  ERR_OBJECT_EXISTS: 'host',
+  ERR_OBJECT_TRUNCATED: 'host',
+  ERR_STORE_FULL: 'host',
+  ERR_STORE_FAILED: 'host',
+};
+
+export class ObjectStoreError extends CodedError<ObjectStoreCode> {
+  readonly key: string;
+
+  constructor(code: ObjectStoreCode, message: string, detail: {key: string; cause?: unknown}) {
+    super(code, message, {source: sources[code], cause: detail.cause});
+    this.key = detail.key;
+  }
+}
+
+const keyPattern = /^[A-Za-z0-9_:-][A-Za-z0-9_.:-]*(\/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)*$/;
+
+/**
+ * Keys are parts of letters, digits and `_ . : -` joined by `/`; no part starts with a dot, so that a key never leaves the store.
+ * @throws ObjectStoreError ERR_BAD_OBJECT_KEY
+ */
+export function checkKey(key: string): void {
+  if (keyPattern.test(key) && key.length <= 512) return;
+  throw new ObjectStoreError('ERR_BAD_OBJECT_KEY', `Cannot use "${key}" as the key of an object`, {key});
+}
