@@ -1,0 +1,93 @@
+/**
+ * The buffer into which messages are read from userfaultfds: a shared mapping of a file in the runtime directory.
+ *
+ * Reading an event consumes it: the process goes on with its madvise or munmap, and nobody is told a second time. If we are killed between
+ * the read and the record in the journal, the message must not be lost with us, or the next pager would put old contents where the process
+ * expects zeros. The kernel writes messages straight into this mapping, which outlives us, together with whose they are. What is left in it
+ * is applied by the pager that takes over, but for the messages that the journal has already (`batch` and index tell).
+ */
+import {closeSync, existsSync, ftruncateSync, openSync, readFileSync} from 'node:fs';
+import {tryRead} from '../core/libc.ts';
+import {mapFile} from './mapping.ts';
+import {decodeMessage, type FaultMessage, messageBytes} from './userfaultfd.ts';
+
+const headerBytes = 64;
+/** Messages per read(2). */
+const capacity = 128;
+const windowBytes = headerBytes + capacity * messageBytes;
+
+export interface EventWindow extends Disposable {
+  /**
+   * Reads what waits on a userfaultfd, in the name of address space `space` (never 0).
+   * @returns the batch's number and its messages; undefined when nothing waits (EAGAIN) or the descriptor is of no use
+   */
+  read(fd: number, space: number): {readonly batch: number; readonly messages: readonly FaultMessage[]} | undefined;
+  /** Every event of the last batch is in the journal (or needs not be). */
+  done(): void;
+}
+
+/** Messages that a killed pager had read and perhaps not handled. */
+export interface LeftMessages {
+  readonly space: number;
+  readonly batch: number;
+  readonly messages: readonly FaultMessage[];
+}
+
+/** Opens (and clears) the window. @param firstBatch above every batch number in the journals that are still in use */
+export function openEventWindow(path: string, firstBatch: number): EventWindow {
+  const file = openSync(path, 'a+', 0o600);
+  try {
+    ftruncateSync(file, windowBytes);
+    const mapping = mapFile(file, windowBytes);
+    mapping.bytes.fill(0);
+    return windowOver(mapping.bytes, firstBatch, () => mapping[Symbol.dispose]());
+  } finally {
+    closeSync(file);
+  }
+}
+
+function windowOver(bytes: Buffer, firstBatch: number, dispose: () => void): EventWindow {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const slots = bytes.subarray(headerBytes);
+  let batch = firstBatch - 1;
+  let used = 0;
+  return {
+    read(fd, space) {
+      slots.fill(0, 0, used * messageBytes);
+      batch++;
+      view.setUint32(4, batch, true);
+      view.setUint32(0, space, true);
+      const received = tryRead(fd, slots);
+      used = received > 0 ? Math.floor(received / messageBytes) : 0;
+      if (used === 0) {
+        view.setUint32(0, 0, true);
+        return undefined;
+      }
+      return {batch, messages: decodeAll(view, used)};
+    },
+    done() {
+      view.setUint32(0, 0, true);
+    },
+    [Symbol.dispose]: dispose,
+  };
+}
+
+function decodeAll(view: DataView, count: number): FaultMessage[] {
+  const messages: FaultMessage[] = [];
+  for (let slot = 0; slot < count; slot++) {
+    const message = decodeMessage(view, headerBytes + slot * messageBytes);
+    if (message === undefined) break;
+    messages.push(message);
+  }
+  return messages;
+}
+
+/** What the last pager left in its window; undefined when it had handled everything. To be called before `openEventWindow`. */
+export function leftMessages(path: string): LeftMessages | undefined {
+  if (!existsSync(path)) return undefined;
+  const bytes = readFileSync(path);
+  if (bytes.length !== windowBytes) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const space = view.getUint32(0, true);
+  return space === 0 ? undefined : {space, batch: view.getUint32(4, true), messages: decodeAll(view, capacity)};
+}

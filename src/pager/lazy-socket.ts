@@ -1,0 +1,133 @@
+/**
+ * The server's side of CRIU's `lazy-pages.socket`, without blocking: the fault loop polls its descriptors.
+ *
+ * One connection per restore. For each process 4 bytes with its pid inside of the container, negative for a zombie; then, not for a zombie,
+ * one byte that carries the userfaultfd; at the end 4 bytes `finished`, sent when all tasks are caught and before they run.
+ */
+import {closeSync, constants, openSync, rmSync} from 'node:fs';
+import {constants as osConstants} from 'node:os';
+import {join} from 'node:path';
+import koffi from 'koffi';
+import {CodedError} from '../core/errors.ts';
+import {close, libc, SystemCallError, socket, socketType, tryReceiveDescriptors} from '../core/libc.ts';
+
+const bind = libc.func('int bind(int fd, const void *address, unsigned int length)');
+const listen = libc.func('int listen(int fd, int backlog)');
+const accept4 = libc.func('int accept4(int fd, void *address, void *length, int flags)');
+const {EAGAIN, EINTR, ECONNABORTED} = osConstants.errno;
+const unixFamily = 1;
+const finished = 0x52535446;
+
+export type LazyMessage =
+  | {readonly kind: 'process'; readonly vpid: number; /** The receiver owns it. */ readonly fd: number}
+  | {readonly kind: 'finished'}
+  /** CRIU closed the connection before it had finished. */
+  | {readonly kind: 'aborted'};
+
+/** The name of the socket in CRIU's work directory. */
+export const lazySocketName = 'lazy-pages.socket';
+
+function listenOn(directory: string): number {
+  rmSync(join(directory, lazySocketName), {force: true});
+  const fd = socket(unixFamily, socketType.stream | socketType.closeOnExec | socketType.nonBlocking, 0);
+  // Through the descriptor of the directory, because the path of a socket may have 107 bytes only.
+  const directoryFd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const path = `/proc/self/fd/${directoryFd}/${lazySocketName}`;
+    const address = Buffer.alloc(2 + path.length + 1);
+    address.writeUInt16LE(unixFamily, 0);
+    address.write(path, 2);
+    if (bind(fd, address, address.length) < 0 || listen(fd, 4) < 0) throw new SystemCallError('listen on', koffi.errno(), `"${directory}/${lazySocketName}"`);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  } finally {
+    closeSync(directoryFd);
+  }
+}
+
+export class LazySocket implements Disposable {
+  readonly #path: string;
+  #listener: number | undefined;
+  #connection: number | undefined;
+  readonly #pid = Buffer.alloc(4);
+  #pidBytes = 0;
+  /** The pid whose descriptor comes next. */
+  #expected: number | undefined;
+
+  /** Listens at once. @throws SystemCallError, or the error of opening the directory */
+  constructor(directory: string) {
+    this.#path = join(directory, lazySocketName);
+    this.#listener = listenOn(directory);
+  }
+
+  /** What to poll for input now; undefined after the end. */
+  get fd(): number | undefined {
+    return this.#connection ?? this.#listener;
+  }
+
+  /** Reads what is there. @throws CodedError ERR_LAZY_PROTOCOL */
+  receive(): LazyMessage[] {
+    if (this.#connection === undefined && !this.#accept()) return [];
+    const messages: LazyMessage[] = [];
+    while (this.#connection !== undefined) {
+      const message = this.#next(this.#connection);
+      if (message === undefined) break;
+      messages.push(message);
+      if (message.kind !== 'process') this[Symbol.dispose]();
+    }
+    return messages;
+  }
+
+  #accept(): boolean {
+    if (this.#listener === undefined) return false;
+    const fd = accept4(this.#listener, null, null, socketType.closeOnExec | socketType.nonBlocking);
+    if (fd < 0) {
+      const errno = koffi.errno();
+      if (errno === EAGAIN || errno === EINTR || errno === ECONNABORTED) return false;
+      throw new SystemCallError('accept on', errno, `"${this.#path}"`);
+    }
+    this.#connection = fd;
+    // One restore, one connection: a second one would not be ours.
+    close(this.#listener);
+    this.#listener = undefined;
+    return true;
+  }
+
+  #next(connection: number): LazyMessage | undefined {
+    if (this.#expected === undefined) {
+      const part = tryReceiveDescriptors(connection, this.#pid.subarray(this.#pidBytes), 1);
+      for (const stray of part.descriptors) close(stray);
+      if (part.received <= 0) return ended(part.received);
+      this.#pidBytes += part.received;
+      if (this.#pidBytes < this.#pid.length) return this.#next(connection);
+      this.#pidBytes = 0;
+      const pid = this.#pid.readInt32LE();
+      if (pid === finished) return {kind: 'finished'};
+      // A zombie has no memory.
+      if (pid < 0) return this.#next(connection);
+      this.#expected = pid;
+    }
+    const {received, descriptors} = tryReceiveDescriptors(connection, Buffer.alloc(1), 1);
+    if (received <= 0) return ended(received);
+    const [fd] = descriptors;
+    if (fd === undefined) {
+      throw new CodedError('ERR_LAZY_PROTOCOL', `Cannot serve a lazy restore: no descriptor came for process ${this.#expected}`, {source: 'host'});
+    }
+    const vpid = this.#expected;
+    this.#expected = undefined;
+    return {kind: 'process', vpid, fd};
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of [this.#listener, this.#connection]) if (fd !== undefined) close(fd);
+    if (this.#listener !== undefined || this.#connection !== undefined) rmSync(this.#path, {force: true});
+    this.#listener = undefined;
+    this.#connection = undefined;
+  }
+}
+
+function ended(received: number): LazyMessage | undefined {
+  return received === -EAGAIN || received === -EINTR ? undefined : {kind: 'aborted'};
+}
