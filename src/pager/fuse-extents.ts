@@ -1,0 +1,122 @@
+import {closeSync, openSync, readSync} from 'node:fs';
+import {CodedError} from '../core/errors.ts';
+import type {Extent} from './fuse-files.ts';
+import type {FileNode} from './fuse-tree.ts';
+
+const defaultOpenFiles = 64;
+
+/**
+ * Reads ranges of files made of extents, synchronously, for the thread that has nothing else to do. Keeps a bounded
+ * number of backing files open.
+ */
+export class ExtentReader implements Disposable {
+  readonly #maxOpenFiles: number;
+  /** By path, least recently used first. */
+  readonly #descriptors = new Map<string, number>();
+
+  constructor(maxOpenFiles = defaultOpenFiles) {
+    this.#maxOpenFiles = maxOpenFiles;
+  }
+
+  /**
+   * Fills `out` from `at` on with up to `size` bytes of the file from `offset` on; fewer only at its end.
+   * @returns the number of bytes
+   * @throws CodedError ERR_BACKING_FILE when a backing file cannot be read or is too short: what was written to `out` is then meaningless
+   */
+  read(file: FileNode, range: {readonly offset: number; readonly size: number}, out: Buffer, at: number): number {
+    const end = Math.min(range.offset + range.size, file.sizeBytes);
+    let offset = range.offset;
+    for (let index = extentAt(file.starts, offset); offset < end; index++) {
+      const extent = file.extents[index];
+      const start = file.starts[index];
+      if (extent === undefined || start === undefined) break;
+      const skip = offset - start;
+      const length = Math.min(extent.length - skip, end - offset);
+      this.#copy(extent, skip, out.subarray(at, at + length));
+      offset += length;
+      at += length;
+    }
+    return Math.max(0, offset - range.offset);
+  }
+
+  /** Closes the backing files of what was removed, so that their space can be freed. Others that need them open them again. */
+  release(files: readonly FileNode[]): void {
+    for (const file of files) {
+      for (const extent of file.extents) {
+        if (extent.source.kind === 'file') this.#close(extent.source.path);
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const path of [...this.#descriptors.keys()]) this.#close(path);
+  }
+
+  #copy(extent: Extent, skip: number, out: Buffer): void {
+    const {source} = extent;
+    switch (source.kind) {
+      case 'bytes':
+        out.set(source.data.subarray(skip, skip + out.length));
+        return;
+      case 'zero':
+        out.fill(0);
+        return;
+      case 'file':
+        this.#readBacking(source.path, source.position + skip, out);
+        return;
+      default:
+        source satisfies never;
+    }
+  }
+
+  #readBacking(path: string, position: number, out: Buffer): void {
+    let done = 0;
+    let found = '';
+    try {
+      const descriptor = this.#open(path);
+      while (done < out.length) {
+        const received = readSync(descriptor, out, done, out.length - done, position + done);
+        if (received === 0) break;
+        done += received;
+      }
+      if (done === out.length) return;
+      found = `it ends at ${position + done}`;
+    } catch (cause) {
+      throw new CodedError('ERR_BACKING_FILE', `Cannot read ${out.length} bytes at ${position} of "${path}"`, {source: 'host', cause});
+    }
+    throw new CodedError('ERR_BACKING_FILE', `Cannot read ${out.length} bytes at ${position} of "${path}": ${found}`, {source: 'host'});
+  }
+
+  #open(path: string): number {
+    const known = this.#descriptors.get(path);
+    if (known !== undefined) {
+      this.#descriptors.delete(path);
+      this.#descriptors.set(path, known);
+      return known;
+    }
+    const descriptor = openSync(path, 'r');
+    this.#descriptors.set(path, descriptor);
+    const [oldest] = this.#descriptors.keys();
+    if (this.#descriptors.size > this.#maxOpenFiles && oldest !== undefined) this.#close(oldest);
+    return descriptor;
+  }
+
+  #close(path: string): void {
+    const descriptor = this.#descriptors.get(path);
+    if (descriptor === undefined) return;
+    this.#descriptors.delete(path);
+    closeSync(descriptor);
+  }
+}
+
+/** The index of the extent that holds `offset`: the last that starts at or before it. Empty extents in front are passed over. */
+function extentAt(starts: readonly number[], offset: number): number {
+  let low = 0;
+  let high = starts.length;
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if ((starts[middle] ?? 0) <= offset) low = middle;
+    else high = middle;
+  }
+  return low;
+}
