@@ -25,6 +25,7 @@ const fn = {
   recv: library.func('long recv(int fd, _Out_ void *data, size_t size, int flags)'),
   recvmsg: library.func('long recvmsg(int fd, _Inout_ void *message, int flags)'),
   send: library.func('long send(int fd, const void *data, size_t size, int flags)'),
+  sendto: library.func('long sendto(int fd, const void *data, size_t size, int flags, const void *address, unsigned int addressSize)'),
   sendmsg: library.func('long sendmsg(int fd, const void *message, int flags)'),
   setns: library.func('int setns(int fd, int type)'),
   socket: library.func('int socket(int domain, int type, int protocol)'),
@@ -160,6 +161,11 @@ export function recvAsync(fd: number, data: Uint8Array): Promise<number> {
 /** @returns bytes sent, or a negative errno */
 export function trySend(fd: number, data: Uint8Array, flags: number): number {
   return orErrno(Number(fn.send(fd, data, data.length, flags)));
+}
+
+/** @param address a `struct sockaddr`. @returns bytes sent, or a negative errno */
+export function trySendTo(fd: number, data: Uint8Array, flags: number, address: Uint8Array): number {
+  return orErrno(Number(fn.sendto(fd, data, data.length, flags, address, address.length)));
 }
 
 const solSocket = 1;
