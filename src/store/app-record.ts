@@ -1,0 +1,149 @@
+/** What Redis keeps about an app, and its form there: a hash of readable fields. Parsed and validated here, once. */
+import {CodedError} from '../core/errors.ts';
+import {type AppName, type Generation, generation as toGeneration} from '../core/ids.ts';
+import {type Json, parseJson} from './json.ts';
+
+export const appStates = ['hibernated', 'reviving', 'running', 'draining', 'checkpointing', 'stopped', 'failed'] as const;
+export type AppState = (typeof appStates)[number];
+export const residencies = ['hot', 'warm', 'cold', 'none'] as const;
+export type Residency = (typeof residencies)[number];
+
+export interface LastWake {
+  /** Milliseconds since 1970, as all times here. */
+  readonly at: number;
+  readonly ms: number;
+  /** As `describeTrigger` has it. */
+  readonly trigger: string;
+  readonly predictedPages: number;
+  readonly faults: number;
+  readonly installedPages?: number;
+}
+
+export interface LastHibernate {
+  readonly at: number;
+  readonly ms: number;
+  readonly frozenMs: number;
+  readonly bytesWritten: number;
+}
+
+export interface LastError {
+  readonly at: number;
+  readonly message: string;
+}
+
+export interface AppRecord {
+  readonly name: AppName;
+  readonly state: AppState;
+  readonly residency: Residency;
+  /** The newest committed checkpoint; moved by `commitGeneration` only. */
+  readonly generation: Generation | null;
+  readonly worker: string | null;
+  /** Network index: assigned once, kept as long as the app is known. */
+  readonly index: number;
+  readonly since: number;
+  readonly lastWake: LastWake | null;
+  readonly lastHibernate: LastHibernate | null;
+  readonly lastError: LastError | null;
+  /** Layers and the like: opaque here. */
+  readonly details: Json;
+}
+
+/** What an owner may change at any time. */
+export type AppFields = Omit<AppRecord, 'name' | 'index' | 'generation'>;
+
+/** Field, value, field, value: as HSET and the scripts take them. */
+export function encodeFields(fields: Partial<AppFields>): string[] {
+  const flat: string[] = [];
+  if (fields.state !== undefined) flat.push('state', fields.state);
+  if (fields.residency !== undefined) flat.push('residency', fields.residency);
+  if (fields.worker !== undefined) flat.push('worker', fields.worker ?? '');
+  if (fields.since !== undefined) flat.push('since', String(fields.since));
+  if (fields.lastWake !== undefined) flat.push('lastWake', JSON.stringify(fields.lastWake));
+  if (fields.lastHibernate !== undefined) flat.push('lastHibernate', JSON.stringify(fields.lastHibernate));
+  if (fields.lastError !== undefined) flat.push('lastError', JSON.stringify(fields.lastError));
+  if (fields.details !== undefined) flat.push('details', JSON.stringify(fields.details));
+  return flat;
+}
+
+export function encodeRecord(record: AppRecord): string[] {
+  const generation = record.generation === null ? '' : String(record.generation);
+  return ['generation', generation, 'index', String(record.index), ...encodeFields(record)];
+}
+
+/** Reads the fields of one hash; every complaint names the key, the field and what is there. */
+class FieldReader {
+  readonly #key: string;
+  readonly #hash: ReadonlyMap<string, string>;
+
+  constructor(key: string, hash: ReadonlyMap<string, string>) {
+    this.#key = key;
+    this.#hash = hash;
+  }
+
+  fail(field: string, wanted: string): never {
+    const value = this.#hash.get(field);
+    const found = value === undefined ? 'is missing' : `is ${JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)}`;
+    throw new CodedError('ERR_BAD_STATE', `Cannot read Redis key "${this.#key}": field "${field}" ${found}, not ${wanted}`, {source: 'host'});
+  }
+
+  text(field: string): string {
+    return this.#hash.get(field) ?? this.fail(field, 'a text');
+  }
+
+  oneOf<T extends string>(field: string, values: readonly T[]): T {
+    const text = this.#hash.get(field);
+    return values.find((value) => value === text) ?? this.fail(field, `one of ${values.join(', ')}`);
+  }
+
+  integer(field: string): number {
+    const text = this.#hash.get(field) ?? '';
+    const value = Number(text);
+    return /^\d{1,16}$/.test(text) && Number.isSafeInteger(value) ? value : this.fail(field, 'a whole number');
+  }
+
+  json(field: string): Json {
+    const text = this.#hash.get(field);
+    const value = text === undefined ? undefined : parseJson(text);
+    return value === undefined ? this.fail(field, 'JSON') : value;
+  }
+
+  /** An object with numbers under all of `numbers` and texts under all of `texts`, or null. */
+  facts<N extends string, T extends string>(field: string, numbers: readonly N[], texts: readonly T[]): (Record<N, number> & Record<T, string>) | null {
+    const value = this.json(field);
+    if (value === null) return null;
+    const facts = new Map(typeof value === 'object' && !Array.isArray(value) ? Object.entries(value) : []);
+    const fine = numbers.every((name) => typeof facts.get(name) === 'number') && texts.every((name) => typeof facts.get(name) === 'string');
+    if (!fine) this.fail(field, `null or an object with ${[...numbers, ...texts].join(', ')}`);
+    return Object.fromEntries([...numbers, ...texts].map((name) => [name, facts.get(name)])) as Record<N, number> & Record<T, string>;
+  }
+}
+
+function decodeLastWake(reader: FieldReader): LastWake | null {
+  const facts = reader.facts('lastWake', ['at', 'ms', 'predictedPages', 'faults'], ['trigger']);
+  if (facts === null) return null;
+  const all = reader.json('lastWake');
+  const installedPages = typeof all === 'object' && all !== null && 'installedPages' in all ? all.installedPages : undefined;
+  if (installedPages === undefined) return facts;
+  return typeof installedPages === 'number' ? {...facts, installedPages} : reader.fail('lastWake', 'an object whose installedPages is a number');
+}
+
+/** @throws CodedError ERR_BAD_STATE naming key, field and value */
+export function decodeRecord(name: AppName, key: string, hash: ReadonlyMap<string, string>): AppRecord {
+  const reader = new FieldReader(key, hash);
+  const pointer = reader.text('generation') === '' ? null : reader.integer('generation');
+  if (pointer === 0) reader.fail('generation', 'a generation');
+  const worker = reader.text('worker');
+  return {
+    name,
+    state: reader.oneOf('state', appStates),
+    residency: reader.oneOf('residency', residencies),
+    generation: pointer === null ? null : toGeneration(pointer),
+    worker: worker === '' ? null : worker,
+    index: reader.integer('index'),
+    since: reader.integer('since'),
+    lastWake: decodeLastWake(reader),
+    lastHibernate: reader.facts('lastHibernate', ['at', 'ms', 'frozenMs', 'bytesWritten'], []),
+    lastError: reader.facts('lastError', ['at'], ['message']),
+    details: reader.json('details'),
+  };
+}

@@ -1,0 +1,35 @@
+import {CodedError} from '../core/errors.ts';
+import type {AppName} from '../core/ids.ts';
+
+/** The names of all our keys. Those of one app, and those of the control queue, share a hash tag each: one slot of a Redis Cluster. */
+export interface Keys {
+  app(name: AppName): string;
+  lease(name: AppName): string;
+  /** The counter behind fencing tokens; never deleted. */
+  token(name: AppName): string;
+  /** Hash of all apps: name to network index. */
+  readonly apps: string;
+  readonly events: string;
+  readonly controlQueue: string;
+  controlRequest(id: string): string;
+  controlReply(id: string): string;
+}
+
+/** @throws CodedError ERR_BAD_NAME for a prefix that would move or remove the hash tag */
+export function storeKeys(prefix = 'picogate'): Keys {
+  if (!/^[A-Za-z0-9_.:-]{1,64}$/.test(prefix)) {
+    throw new CodedError('ERR_BAD_NAME', `Cannot use "${prefix}" as the prefix of Redis keys: letters, digits and - _ . : are allowed, at most 64`, {
+      source: 'client',
+    });
+  }
+  return {
+    app: (name) => `${prefix}:{${name}}:app`,
+    lease: (name) => `${prefix}:{${name}}:lease`,
+    token: (name) => `${prefix}:{${name}}:token`,
+    apps: `${prefix}:apps`,
+    events: `${prefix}:events`,
+    controlQueue: `${prefix}:{control}:queue`,
+    controlRequest: (id) => `${prefix}:{control}:request:${id}`,
+    controlReply: (id) => `${prefix}:{control}:reply:${id}`,
+  };
+}
