@@ -38,6 +38,14 @@ export class AddressSpace {
     return this.#missing;
   }
 
+  /**
+   * For a commit: what to keep besides the pages that were dumped. Those that are in the process are dumped, and newer; a page that was
+   * installed after CRIU had looked is in no dump, and would be lost if only `missing` were kept.
+   */
+  get stored(): PageTable {
+    return this.#stored;
+  }
+
   /** Pages in the process now; they are no longer ours to give. */
   installed(page: number, count: number): void {
     this.#missing.delete(page, count);

@@ -9,7 +9,12 @@ import {closeSync, fstatSync, openSync, readFileSync, rmSync, writeSync} from 'n
 import {CodedError} from '../core/errors.ts';
 import type {SpaceEvent} from './address-space.ts';
 
-export type JournalEvent = SpaceEvent | {readonly kind: 'fork'; readonly child: number} | {readonly kind: 'restored'};
+/** `process`: the space is that of a restored process. `restored`: CRIU has finished. */
+export type JournalEvent =
+  | SpaceEvent
+  | {readonly kind: 'fork'; readonly child: number}
+  | {readonly kind: 'process'; readonly vpid: number}
+  | {readonly kind: 'restored'};
 
 export interface JournalRecord {
   /** Number of the address space. */
@@ -20,7 +25,7 @@ export interface JournalRecord {
 }
 
 const recordBytes = 40;
-const kindNumber = {drop: 1, move: 2, fork: 3, restored: 4} as const;
+const kindNumber = {drop: 1, move: 2, fork: 3, restored: 4, process: 5} as const;
 
 export function encodeRecord(record: JournalRecord): Buffer {
   const data = Buffer.alloc(recordBytes);
@@ -42,6 +47,9 @@ export function encodeRecord(record: JournalRecord): Buffer {
     case 'fork':
       data.writeDoubleLE(event.child, 16);
       return data;
+    case 'process':
+      data.writeDoubleLE(event.vpid, 16);
+      return data;
     case 'restored':
       return data;
     default:
@@ -60,6 +68,8 @@ function decodeEvent(data: Buffer, at: number): JournalEvent {
       return {kind: 'move', from: first, to: data.readDoubleLE(at + 24), count};
     case kindNumber.fork:
       return {kind: 'fork', child: first};
+    case kindNumber.process:
+      return {kind: 'process', vpid: first};
     case kindNumber.restored:
       return {kind: 'restored'};
     default:

@@ -33,28 +33,30 @@ export interface LeftMessages {
   readonly messages: readonly FaultMessage[];
 }
 
-/** Opens (and clears) the window. @param firstBatch above every batch number in the journals that are still in use */
-export function openEventWindow(path: string, firstBatch: number): EventWindow {
+/** Opens and clears the window; the numbers of batches go on where the last pager's ended. */
+export function openEventWindow(path: string): EventWindow {
   const file = openSync(path, 'a+', 0o600);
   try {
     ftruncateSync(file, windowBytes);
     const mapping = mapFile(file, windowBytes);
+    const lastBatch = mapping.bytes.readUInt32LE(4);
     mapping.bytes.fill(0);
-    return windowOver(mapping.bytes, firstBatch, () => mapping[Symbol.dispose]());
+    mapping.bytes.writeUInt32LE(lastBatch, 4);
+    return windowOver(mapping.bytes, lastBatch, () => mapping[Symbol.dispose]());
   } finally {
     closeSync(file);
   }
 }
 
-function windowOver(bytes: Buffer, firstBatch: number, dispose: () => void): EventWindow {
+function windowOver(bytes: Buffer, lastBatch: number, dispose: () => void): EventWindow {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const slots = bytes.subarray(headerBytes);
-  let batch = firstBatch - 1;
+  let batch = lastBatch;
   let used = 0;
   return {
     read(fd, space) {
       slots.fill(0, 0, used * messageBytes);
-      batch++;
+      batch = (batch + 1) >>> 0;
       view.setUint32(4, batch, true);
       view.setUint32(0, space, true);
       const received = tryRead(fd, slots);

@@ -1,0 +1,307 @@
+/**
+ * The loop of the fault worker: one thread for all apps, blocked in poll(2) on their userfaultfds, on the sockets of restores under way, and
+ * on a bell that is rung when the main thread has sent a command. In each turn: events and faults first, then faults that had to wait, then
+ * a few milliseconds of prefetching.
+ */
+import {receiveMessageOnPort} from 'node:worker_threads';
+import {errorCode, errorMessage} from '../core/errors.ts';
+import type {InstanceId} from '../core/ids.ts';
+import {pollEvent, tryPoll, tryRead} from '../core/libc.ts';
+import {type EventWindow, leftMessages, openEventWindow} from './event-window.ts';
+import type {FaultAnswer, FaultCommand, FaultReply, FaultReport, FaultRequest, FaultWorkerData} from './fault-messages.ts';
+import {mapAnonymous} from './mapping.ts';
+import {missingTables} from './missing-tables.ts';
+import {pageSizeBytes} from './page-table.ts';
+import {PagedInstance, SpaceNumbers} from './paged-instance.ts';
+import {isHopeless, type PagedProcess} from './paged-process.ts';
+import {takeOver} from './takeover.ts';
+
+const prefetchTurnMs = 3;
+const sweepMs = 5000;
+const pollBytes = 8;
+/** Tries without a pause while the kernel says that an event must be read first. */
+const eagerAttempts = 64;
+
+type Watched =
+  | {readonly kind: 'bell'; readonly fd: number}
+  | {readonly kind: 'socket'; readonly fd: number; readonly instance: PagedInstance}
+  | {readonly kind: 'process'; readonly fd: number; readonly instance: PagedInstance; readonly process: PagedProcess};
+
+interface Waiting {
+  readonly instance: PagedInstance;
+  readonly process: PagedProcess;
+  readonly page: number;
+  readonly attempt: number;
+  readonly at: number;
+  /** Waits for the store, not for an event. */
+  readonly stored: boolean;
+}
+
+export class FaultLoop {
+  readonly #data: FaultWorkerData;
+  readonly #instances = new Map<InstanceId, PagedInstance>();
+  readonly #numbers = new SpaceNumbers();
+  readonly #window: EventWindow;
+  readonly #buffer = mapAnonymous(pageSizeBytes);
+  #watched: Watched[] = [];
+  #pollBuffer = Buffer.alloc(0);
+  #changed = true;
+  #waiting: Waiting[] = [];
+  #nextSweep = performance.now() + sweepMs;
+  /** When prefetching wants its next turn; undefined when it has nothing to do. */
+  #nextPrefetch: number | undefined;
+  #stopped = false;
+
+  /** Takes over what a killed pager left, then says `ready`. */
+  constructor(data: FaultWorkerData) {
+    this.#data = data;
+    const left = leftMessages(data.windowPath);
+    for (const plan of data.takeovers) {
+      try {
+        this.#instances.set(plan.instance, takeOver(plan, left, {report: (report) => this.#report(report), numbers: this.#numbers}));
+      } catch (error) {
+        this.#report({kind: 'lost', instance: plan.instance, reason: errorMessage(error)});
+      }
+    }
+    // Cleared only now: everything that was left in it is in the journals.
+    this.#window = openEventWindow(data.windowPath);
+    this.#reply({kind: 'ready'});
+  }
+
+  /** Returns after the command `stop`. */
+  run(): void {
+    while (!this.#stopped) this.#turn();
+    for (const instance of this.#instances.values()) instance[Symbol.dispose]();
+    this.#window[Symbol.dispose]();
+    this.#buffer[Symbol.dispose]();
+  }
+
+  #reply(reply: FaultReply): void {
+    this.#data.port.postMessage(reply);
+  }
+
+  #report(report: FaultReport): void {
+    this.#reply({kind: 'report', report});
+  }
+
+  #turn(): void {
+    if (this.#changed) this.#watchAll();
+    const ready = tryPoll(this.#pollBuffer, this.#watched.length, this.#timeoutMs(performance.now()));
+    if (ready > 0) this.#handleReady();
+    this.#retry();
+    this.#prefetch();
+    if (performance.now() >= this.#nextSweep) this.#sweep();
+  }
+
+  #timeoutMs(now: number): number {
+    let next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY);
+    for (const {at} of this.#waiting) next = Math.min(next, at);
+    return Math.max(0, Math.ceil(next - now));
+  }
+
+  #watchAll(): void {
+    const watched: Watched[] = [{kind: 'bell', fd: this.#data.bell}];
+    for (const instance of this.#instances.values()) {
+      const socket = instance.socket?.fd;
+      if (socket !== undefined) watched.push({kind: 'socket', fd: socket, instance});
+      for (const process of instance.processes) watched.push({kind: 'process', fd: process.fd, instance, process});
+    }
+    this.#watched = watched;
+    this.#pollBuffer = Buffer.alloc(watched.length * pollBytes);
+    for (const [index, {fd}] of watched.entries()) {
+      this.#pollBuffer.writeInt32LE(fd, index * pollBytes);
+      this.#pollBuffer.writeInt16LE(pollEvent.in, index * pollBytes + 4);
+    }
+    this.#changed = false;
+  }
+
+  #handleReady(): void {
+    for (const [index, watched] of this.#watched.entries()) {
+      if (this.#pollBuffer.readInt16LE(index * pollBytes + 6) === 0) continue;
+      switch (watched.kind) {
+        case 'bell':
+          this.#commands();
+          break;
+        case 'socket':
+          this.#receive(watched.instance);
+          break;
+        case 'process':
+          if (watched.process.open) this.#readProcess(watched.instance, watched.process);
+          break;
+        default:
+          watched satisfies never;
+      }
+    }
+  }
+
+  #receive(instance: PagedInstance): void {
+    try {
+      instance.receive();
+    } catch (error) {
+      instance.lose(errorMessage(error));
+      instance.socket = undefined;
+    }
+    this.#changed = true;
+    this.#nextPrefetch = 0;
+  }
+
+  /** Events first: a page that was removed must not be served from before. */
+  #readProcess(instance: PagedInstance, process: PagedProcess): void {
+    const batch = this.#window.read(process.fd, process.number);
+    if (batch === undefined) {
+      if (!process.alive()) this.#forget(instance, process);
+      return;
+    }
+    if (instance.applyEvents(process, batch.batch, batch.messages)) this.#changed = true;
+    this.#window.done();
+    for (const message of batch.messages) {
+      if (message.kind === 'fault') this.#serve({instance, process, page: message.page, attempt: 0, at: 0, stored: false});
+    }
+  }
+
+  #serve(fault: Waiting): void {
+    const {instance, process, page} = fault;
+    if (!process.open) return;
+    const started = performance.now();
+    try {
+      switch (process.serve(page, instance.reader, this.#buffer)) {
+        case 'stored':
+          instance.faults++;
+          instance.times.add((performance.now() - started) * 1000);
+          return;
+        case 'zero':
+          instance.zeroFaults++;
+          return;
+        case 'present':
+        case 'absent':
+          return;
+        case 'again':
+          this.#waiting.push({...fault, attempt: fault.attempt + 1, at: fault.attempt < eagerAttempts ? 0 : started + 1, stored: false});
+          return;
+        case 'failed':
+          this.#waiting.push({...fault, attempt: fault.attempt + 1, at: started + 5, stored: false});
+          return;
+        case 'gone':
+          this.#forget(instance, process);
+          return;
+        default:
+          return;
+      }
+    } catch (error) {
+      this.#unreadable(fault, error);
+    }
+  }
+
+  /** The thread goes on waiting: for the store to come back, or to be killed. */
+  #unreadable(fault: Waiting, error: unknown): void {
+    if (isHopeless(error)) {
+      fault.instance.lose(errorMessage(error));
+      return;
+    }
+    if (fault.attempt === 0) this.#report({kind: 'waiting', instance: fault.instance.id, reason: errorMessage(error)});
+    const delayMs = Math.min(1000, 10 * 2 ** Math.min(fault.attempt, 10));
+    this.#waiting.push({...fault, attempt: fault.attempt + 1, at: performance.now() + delayMs, stored: true});
+    fault.instance.waiting++;
+  }
+
+  #retry(): void {
+    if (this.#waiting.length === 0) return;
+    const now = performance.now();
+    const due = this.#waiting.filter(({at}) => at <= now);
+    if (due.length === 0) return;
+    this.#waiting = this.#waiting.filter(({at}) => at > now);
+    for (const fault of due) {
+      if (fault.stored) fault.instance.waiting--;
+      this.#serve(fault);
+    }
+  }
+
+  #prefetch(): void {
+    const started = performance.now();
+    let next: number | undefined;
+    for (const instance of this.#instances.values()) {
+      const {prefetch} = instance;
+      if (prefetch === undefined) continue;
+      let turn = prefetch.turn(performance.now());
+      while (turn.kind === 'now' && performance.now() - started < prefetchTurnMs) turn = prefetch.turn(performance.now());
+      if (prefetch.done) instance.endPrefetch();
+      else if (turn.kind === 'now') next = 0;
+      else if (turn.kind === 'at') next = Math.min(next ?? turn.time, turn.time);
+    }
+    this.#nextPrefetch = next;
+  }
+
+  #sweep(): void {
+    for (const instance of this.#instances.values()) if (instance.sweep()) this.#changed = true;
+    this.#nextSweep = performance.now() + sweepMs;
+  }
+
+  #forget(instance: PagedInstance, process: PagedProcess): void {
+    instance.forget(process);
+    this.#changed = true;
+  }
+
+  #commands(): void {
+    tryRead(this.#data.bell, Buffer.alloc(8));
+    for (let received = receiveMessageOnPort(this.#data.port); received !== undefined; received = receiveMessageOnPort(this.#data.port)) {
+      const {id, command} = received.message as FaultRequest;
+      try {
+        this.#reply({kind: 'answer', id, answer: this.#execute(command)});
+      } catch (error) {
+        this.#reply({kind: 'failed', id, code: errorCode(error) ?? 'ERR_ASSERTION', message: errorMessage(error)});
+      }
+      this.#changed = true;
+    }
+  }
+
+  #execute(command: FaultCommand): FaultAnswer {
+    switch (command.kind) {
+      case 'prepare':
+        return this.#prepare(command);
+      case 'missing': {
+        const instance = this.#known(command.instance);
+        const pump = (process: PagedProcess): void => this.#readProcess(instance, process);
+        return {kind: 'missing', tables: missingTables(instance, command.processes, {buffer: this.#buffer, pump})};
+      }
+      case 'stats':
+        return {kind: 'stats', stats: this.#known(command.instance).stats()};
+      case 'release':
+        return {kind: 'released', gone: this.#release(command.instance)};
+      case 'repark':
+        this.#known(command.instance).repark(command.parking);
+        return {kind: 'reparked'};
+      case 'stop':
+        this.#stopped = true;
+        return {kind: 'stopped'};
+      default:
+        return command satisfies never;
+    }
+  }
+
+  #known(id: InstanceId): PagedInstance {
+    const instance = this.#instances.get(id);
+    if (instance === undefined) throw new Error(`The fault worker has no instance "${id}"`);
+    return instance;
+  }
+
+  #prepare({plan}: Extract<FaultCommand, {kind: 'prepare'}>): FaultAnswer {
+    using scope = new DisposableStack();
+    const instance = scope.use(new PagedInstance(plan, {report: (report) => this.#report(report), numbers: this.#numbers}));
+    instance.listen(plan);
+    scope.move();
+    this.#instances.set(plan.instance, instance);
+    this.#nextPrefetch = 0;
+    return {kind: 'prepared'};
+  }
+
+  #release(id: InstanceId): boolean {
+    const instance = this.#instances.get(id);
+    if (instance === undefined) return true;
+    instance.sweep();
+    if (instance.processes.length > 0) return false;
+    this.#instances.delete(id);
+    this.#waiting = this.#waiting.filter((fault) => fault.instance !== instance);
+    instance[Symbol.dispose]();
+    return true;
+  }
+}

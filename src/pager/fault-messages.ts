@@ -1,0 +1,103 @@
+/** What the pager's main thread and its fault worker say to each other. Plain data; tables travel encoded (page-table-codec.ts). */
+import type {MessagePort} from 'node:worker_threads';
+import type {InstanceId} from '../core/ids.ts';
+import type {LocalSegment} from './segment-reader.ts';
+
+export interface ProcessTable {
+  /** Pid inside the container. */
+  readonly vpid: number;
+  /** Encoded page table. */
+  readonly table: Uint8Array;
+}
+
+/** What the worker needs to serve an instance, whether it is about to be restored or was served by another pager before. */
+export interface InstancePlan {
+  readonly instance: InstanceId;
+  readonly segments: readonly LocalSegment[];
+  /** Lazy pages of each process, as of the generation that is restored. */
+  readonly tables: readonly ProcessTable[];
+  /** Ends of the keeper's socket pair; the worker owns them from now on. */
+  readonly parking: readonly [number, number];
+  readonly journalPath: string;
+}
+
+export interface PreparedInstance extends InstancePlan {
+  /** CRIU's work directory, where `lazy-pages.socket` is made. */
+  readonly socketDir: string;
+  /** Predicted pages of each process, as page tables; the most wanted processes first. */
+  readonly predicted: readonly ProcessTable[];
+}
+
+export interface FaultWorkerData {
+  readonly port: MessagePort;
+  /** An eventfd that is rung after each command. */
+  readonly bell: number;
+  readonly windowPath: string;
+  /** Instances that a killed pager served. */
+  readonly takeovers: readonly InstancePlan[];
+}
+
+export interface ProcessIds {
+  readonly vpid: number;
+  readonly pid: number;
+}
+
+export type FaultCommand =
+  | {readonly kind: 'prepare'; readonly plan: PreparedInstance}
+  /** For a commit: the processes stand still. */
+  | {readonly kind: 'missing'; readonly instance: InstanceId; readonly processes: readonly ProcessIds[]}
+  | {readonly kind: 'stats'; readonly instance: InstanceId}
+  /** Forget an instance whose processes are gone; answers false, and keeps it, while one of them lives. */
+  | {readonly kind: 'release'; readonly instance: InstanceId}
+  /** Use another keeper's pair, because the last one ended. */
+  | {readonly kind: 'repark'; readonly instance: InstanceId; readonly parking: readonly [number, number]}
+  | {readonly kind: 'stop'};
+
+export interface FaultRequest {
+  readonly id: number;
+  readonly command: FaultCommand;
+}
+
+export interface InstanceStats {
+  /** Faults that were answered with a stored page. */
+  readonly faults: number;
+  /** Faults that were answered with zeros, because nothing is stored there. */
+  readonly zeroFaults: number;
+  /** Pages installed before they were touched. */
+  readonly prefetched: number;
+  /** Pages still missing, of all processes. */
+  readonly missing: number;
+  /** Faults that wait for the store. */
+  readonly waiting: number;
+  readonly medianFaultMicros: number | null;
+  /** Faulted pages of each process that was restored, in order of first touch. */
+  readonly touched: readonly {readonly vpid: number; readonly pages: readonly number[]}[];
+  /** False when another pager served the instance before, so that `touched` lacks what it saw. */
+  readonly complete: boolean;
+}
+
+export type FaultAnswer =
+  | {readonly kind: 'prepared'}
+  | {readonly kind: 'missing'; readonly tables: readonly ProcessTable[]}
+  | {readonly kind: 'stats'; readonly stats: InstanceStats}
+  | {readonly kind: 'released'; readonly gone: boolean}
+  | {readonly kind: 'reparked'}
+  | {readonly kind: 'stopped'};
+
+/** What happens to an instance without being asked for. */
+export type FaultReport =
+  /** It must be killed: a page of it can never be had again, or its descriptors have no protection. */
+  | {readonly kind: 'lost'; readonly instance: InstanceId; readonly reason: string}
+  /** CRIU has restored it. */
+  | {readonly kind: 'restored'; readonly instance: InstanceId}
+  | {readonly kind: 'aborted'; readonly instance: InstanceId}
+  /** Faults wait for the store, and are tried again. */
+  | {readonly kind: 'waiting'; readonly instance: InstanceId; readonly reason: string}
+  /** It goes on, but a restart of the pager would lose it. */
+  | {readonly kind: 'unjournalled'; readonly instance: InstanceId};
+
+export type FaultReply =
+  | {readonly kind: 'ready'}
+  | {readonly kind: 'answer'; readonly id: number; readonly answer: FaultAnswer}
+  | {readonly kind: 'failed'; readonly id: number; readonly code: string; readonly message: string}
+  | {readonly kind: 'report'; readonly report: FaultReport};

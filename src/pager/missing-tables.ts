@@ -1,0 +1,79 @@
+/**
+ * For a commit: what of each process is stored and may be missing in it. The processes stand still, and CRIU has looked at them already.
+ *
+ * A restored process is known by its pid. The child of a fork came with a descriptor only; whose it is shows when one of its missing pages is
+ * installed (with its right contents): it appears in the page map of one of the processes.
+ */
+import {closeSync, openSync, readSync} from 'node:fs';
+import {CodedError} from '../core/errors.ts';
+import type {ProcessIds, ProcessTable} from './fault-messages.ts';
+import type {Mapping} from './mapping.ts';
+import {encodePageTable} from './page-table-codec.ts';
+import type {PagedInstance} from './paged-instance.ts';
+import type {Outcome, PagedProcess} from './paged-process.ts';
+
+/** Present or swapped, in the highest byte of an entry of /proc/PID/pagemap. */
+const residentBits = 0xc0;
+/** How often a page is tried while the kernel says that an event must be read first. */
+const attempts = 1000;
+
+export interface ProbeTools {
+  readonly buffer: Mapping;
+  /** Reads and applies the events of a process that wait. */
+  readonly pump: (process: PagedProcess) => void;
+}
+
+function isResident(pid: number, page: number): boolean {
+  const entry = Buffer.alloc(8);
+  const fd = openSync(`/proc/${pid}/pagemap`, 'r');
+  try {
+    return readSync(fd, entry, 0, 8, page * 8) === 8 && (entry.readUInt8(7) & residentBits) !== 0;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function serveNow(instance: PagedInstance, process: PagedProcess, page: number, tools: ProbeTools): Outcome {
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const outcome = process.serve(page, instance.reader, tools.buffer);
+    if (outcome !== 'again') return outcome;
+    tools.pump(process);
+  }
+  return 'again';
+}
+
+/** Those of `candidates` whose memory this is: more than one when processes share it, none when none of its pages can be in any. */
+function owners(instance: PagedInstance, process: PagedProcess, candidates: readonly ProcessIds[], tools: ProbeTools): readonly ProcessIds[] {
+  for (const run of [...process.memory.missing.runs()]) {
+    for (let page = run.page; page < run.page + run.count; page++) {
+      const absent = candidates.filter(({pid}) => !isResident(pid, page));
+      const outcome = serveNow(instance, process, page, tools);
+      if (outcome === 'gone') return [];
+      if (outcome === 'present' || outcome === 'absent') continue;
+      const found = outcome === 'stored' ? absent.filter(({pid}) => isResident(pid, page)) : [];
+      if (found.length > 0) return found;
+      const message = `Cannot tell which process of instance "${instance.id}" misses page 0x${page.toString(16)}: it is none of ${candidates.length} (${outcome})`;
+      throw new CodedError('ERR_UNKNOWN_PROCESS', message, {source: 'host'});
+    }
+  }
+  return [];
+}
+
+/**
+ * @returns a table for each process of which something is stored; pages that were dumped are to replace what it says
+ * @throws CodedError ERR_UNKNOWN_PROCESS when pages are missing in a process that is not among `processes`; or what reading a page throws.
+ *   The checkpoint must then be given up.
+ */
+export function missingTables(instance: PagedInstance, processes: readonly ProcessIds[], tools: ProbeTools): ProcessTable[] {
+  instance.sweep();
+  const tables: ProcessTable[] = [];
+  for (const process of instance.processes) {
+    tools.pump(process);
+    if (process.memory.stored.size === 0) continue;
+    // Before a page is installed to find the owner: CRIU has not seen that one.
+    const table = encodePageTable(process.memory.stored);
+    const known = process.vpid === 0 ? [] : processes.filter(({vpid}) => vpid === process.vpid);
+    for (const {vpid} of known.length > 0 ? known : owners(instance, process, processes, tools)) tables.push({vpid, table});
+  }
+  return tables;
+}

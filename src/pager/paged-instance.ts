@@ -1,0 +1,272 @@
+/** The processes of one instance under the fault worker: their descriptors, events, journal and prefetch. */
+import type {InstanceId} from '../core/ids.ts';
+import {AddressSpace, type SpaceEvent} from './address-space.ts';
+import {EventJournal, type JournalEvent} from './event-journal.ts';
+import type {FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable} from './fault-messages.ts';
+import {FaultTimes} from './fault-times.ts';
+import {FirstTouches} from './first-touches.ts';
+import {LazySocket} from './lazy-socket.ts';
+import type {PageRun, PageTable} from './page-table.ts';
+import {decodePageTable} from './page-table-codec.ts';
+import {PagedProcess} from './paged-process.ts';
+import {ParkingLot} from './parking.ts';
+import {Prefetch} from './prefetch.ts';
+import {SegmentReader} from './segment-reader.ts';
+import type {FaultMessage} from './userfaultfd.ts';
+
+/** Gives every address space of the worker a number of its own; 0 means none. */
+export class SpaceNumbers {
+  #last = 0;
+
+  next(): number {
+    return ++this.#last;
+  }
+
+  /** Leaves out a number that another pager gave. */
+  use(taken: number): void {
+    this.#last = Math.max(this.#last, taken);
+  }
+}
+
+export type Report = (report: FaultReport) => void;
+
+export function decodeTables(tables: readonly ProcessTable[]): Map<number, PageTable> {
+  return new Map(tables.map(({vpid, table}) => [vpid, decodePageTable(Buffer.from(table.buffer, table.byteOffset, table.byteLength))]));
+}
+
+/** The events of a batch in the order in which they are to be applied. */
+export function inOrder(messages: readonly FaultMessage[]): readonly {readonly index: number; readonly message: FaultMessage}[] {
+  const numbered = messages.map((message, index) => ({index, message}));
+  // Threads that wait at the same time are reported newest first. An unmapping is then older than a move to where it was.
+  const early = numbered.filter(({message}) => message.kind === 'unmap');
+  return early.length === 0 ? numbered : [...early, ...numbered.filter(({message}) => message.kind !== 'unmap')];
+}
+
+export function spaceEvent(message: FaultMessage): SpaceEvent | undefined {
+  switch (message.kind) {
+    case 'remove':
+    case 'unmap':
+      return {kind: 'drop', page: message.page, count: message.count};
+    case 'remap':
+      return {kind: 'move', from: message.from, to: message.to, count: message.count};
+    default:
+      return undefined;
+  }
+}
+
+export class PagedInstance implements Disposable {
+  readonly id: InstanceId;
+  readonly reader: SegmentReader;
+  readonly times = new FaultTimes();
+  readonly #report: Report;
+  readonly #numbers: SpaceNumbers;
+  readonly #tables: ReadonlyMap<number, PageTable>;
+  readonly #processes = new Map<number, PagedProcess>();
+  readonly #journal: EventJournal;
+  #lot: ParkingLot;
+  #parked = 0;
+  #touches: {vpid: number; touches: FirstTouches}[] = [];
+  #complete = true;
+  #warned = false;
+  #lost = false;
+  #prefetched = 0;
+  socket: LazySocket | undefined;
+  prefetch: Prefetch | undefined;
+  faults = 0;
+  zeroFaults = 0;
+  waiting = 0;
+
+  constructor(plan: InstancePlan, worker: {report: Report; numbers: SpaceNumbers}) {
+    this.id = plan.instance;
+    this.#report = worker.report;
+    this.#numbers = worker.numbers;
+    this.reader = new SegmentReader({segments: plan.segments});
+    this.#tables = decodeTables(plan.tables);
+    this.#lot = new ParkingLot(plan.parking);
+    this.#journal = new EventJournal(plan.journalPath);
+  }
+
+  /** Awaits CRIU. @throws the error of listening */
+  listen(plan: PreparedInstance): void {
+    this.socket = new LazySocket(plan.socketDir);
+    const predicted = decodeTables(plan.predicted);
+    this.prefetch = new Prefetch(new Map([...predicted].map(([vpid, table]) => [vpid, table.runs()])), this.reader);
+  }
+
+  get processes(): readonly PagedProcess[] {
+    return [...this.#processes.values()];
+  }
+
+  get lot(): ParkingLot {
+    return this.#lot;
+  }
+
+  /** Takes what CRIU sent. @returns whether descriptors to poll have changed */
+  receive(): boolean {
+    const {socket} = this;
+    if (socket === undefined) return false;
+    for (const message of socket.receive()) {
+      switch (message.kind) {
+        case 'process':
+          this.#start(message.vpid, message.fd);
+          break;
+        case 'finished':
+          this.prefetch?.finish();
+          this.record({space: 0, batch: 0, index: 0}, {kind: 'restored'});
+          this.#endSocket();
+          this.#report({kind: 'restored', instance: this.id});
+          break;
+        case 'aborted':
+          this.#endSocket();
+          this.#report({kind: 'aborted', instance: this.id});
+          break;
+        default:
+          message satisfies never;
+      }
+    }
+    return true;
+  }
+
+  #start(vpid: number, fd: number): void {
+    const process = this.#add({number: this.#numbers.next(), vpid, fd, memory: AddressSpace.from(this.storedPages(vpid))});
+    this.record({space: process.number, batch: 0, index: 0}, {kind: 'process', vpid});
+    this.prefetch?.started(process);
+  }
+
+  #endSocket(): void {
+    this.socket?.[Symbol.dispose]();
+    this.socket = undefined;
+  }
+
+  /** The lazy pages of a process as of the generation that was restored. */
+  storedPages(vpid: number): Iterable<PageRun> {
+    return this.#tables.get(vpid)?.runs() ?? [];
+  }
+
+  /** A descriptor is parked before anything else is done with it. */
+  #add(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
+    const process = this.#adopt(space);
+    try {
+      this.#lot.park({space: space.number, vpid: space.vpid}, space.fd);
+      this.#parked++;
+    } catch (error) {
+      this.lose(String(error));
+    }
+    return process;
+  }
+
+  #adopt(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
+    const touches = new FirstTouches();
+    // What the child of a fork touches is its own; only restored processes can be predicted.
+    if (space.vpid !== 0) this.#touches.push({vpid: space.vpid, touches});
+    const process = new PagedProcess({...space, touches});
+    this.#processes.set(space.number, process);
+    return process;
+  }
+
+  /** Applies the events of a batch, each in the journal before the next. @returns whether there is a new process */
+  applyEvents(process: PagedProcess, batch: number, messages: readonly FaultMessage[]): boolean {
+    let forked = false;
+    for (const {index, message} of inOrder(messages)) {
+      const at = {space: process.number, batch, index};
+      const event = spaceEvent(message);
+      if (event !== undefined && process.memory.apply(event)) this.record(at, event);
+      if (message.kind !== 'fork') continue;
+      const child = this.#add({number: this.#numbers.next(), vpid: 0, fd: message.fd, memory: process.memory.fork()});
+      this.record(at, {kind: 'fork', child: child.number});
+      forked = true;
+    }
+    return forked;
+  }
+
+  /** Writes to the journal. `batch` and `index` tell which message it was, 0 for none. */
+  record(at: {space: number; batch: number; index: number}, event: JournalEvent): void {
+    if (this.#journal.append({...at, event}) || this.#warned) return;
+    this.#warned = true;
+    this.#report({kind: 'unjournalled', instance: this.id});
+  }
+
+  /** Puts back a process that another pager had. */
+  restoreProcess(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
+    this.#complete = false;
+    this.#parked++;
+    return this.#adopt(space);
+  }
+
+  /** The instance must be killed; said once. */
+  lose(reason: string): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    this.#report({kind: 'lost', instance: this.id, reason});
+  }
+
+  forget(process: PagedProcess): void {
+    this.prefetch?.forget(process);
+    this.#processes.delete(process.number);
+    process[Symbol.dispose]();
+  }
+
+  /** Drops the memory of the prefetch when it is done. */
+  endPrefetch(): void {
+    this.#prefetched = this.prefetch?.installed ?? this.#prefetched;
+    this.prefetch?.[Symbol.dispose]();
+    this.prefetch = undefined;
+  }
+
+  /** Forgets processes that are gone, and their parked descriptors when many are. @returns whether any was */
+  sweep(): boolean {
+    let found = false;
+    for (const process of this.#processes.values()) {
+      if (process.alive()) continue;
+      this.forget(process);
+      found = true;
+    }
+    const gone = this.#parked - this.#processes.size;
+    if (gone > 64 && gone > this.#processes.size) this.#compact();
+    return found;
+  }
+
+  #compact(): void {
+    try {
+      this.#lot.compact([...this.#processes.values()].map(({number, vpid, fd}) => ({space: number, vpid, fd})));
+      this.#parked = this.#processes.size;
+    } catch (error) {
+      this.lose(String(error));
+    }
+  }
+
+  /** Parks everything with another keeper. */
+  repark(ends: readonly [number, number]): void {
+    const old = this.#lot;
+    this.#lot = new ParkingLot(ends);
+    this.#parked = 0;
+    for (const {number, vpid, fd} of this.#processes.values()) {
+      this.#lot.park({space: number, vpid}, fd);
+      this.#parked++;
+    }
+    old[Symbol.dispose]();
+  }
+
+  stats(): InstanceStats {
+    return {
+      faults: this.faults,
+      zeroFaults: this.zeroFaults,
+      prefetched: this.prefetch?.installed ?? this.#prefetched,
+      missing: this.processes.reduce((sum, process) => sum + process.memory.missing.size, 0),
+      waiting: this.waiting,
+      medianFaultMicros: this.times.medianMicros(),
+      touched: this.#touches.map(({vpid, touches}) => ({vpid, pages: touches.pages})),
+      complete: this.#complete,
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#endSocket();
+    this.endPrefetch();
+    for (const process of this.#processes.values()) process[Symbol.dispose]();
+    this.#processes.clear();
+    this.#journal[Symbol.dispose]();
+    this.#lot[Symbol.dispose]();
+    this.reader[Symbol.dispose]();
+  }
+}

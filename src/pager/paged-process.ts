@@ -1,0 +1,157 @@
+/** One address space under a userfaultfd: answers its faults and fills it in bulk. Used on the fault worker only. */
+import {constants} from 'node:os';
+import {CodedError} from '../core/errors.ts';
+import {close} from '../core/libc.ts';
+import type {AddressSpace} from './address-space.ts';
+import type {FirstTouches} from './first-touches.ts';
+import type {Mapping} from './mapping.ts';
+import {blockPages, type PageRun, pageSizeBytes} from './page-table.ts';
+import {copyPages, isAlive, wakeAll, wakePages, zeroPages} from './userfaultfd.ts';
+
+const {EAGAIN, EEXIST, EINVAL, ENOENT, ENOSPC, ESRCH} = constants.errno;
+
+/** Reads pages of an app's segments, checking them. */
+export interface PageReader {
+  /** @throws CodedError ERR_DAMAGED_CHECKPOINT when it is not what was written; anything else may pass */
+  readPagesSync(segment: number, index: number, count: number, into: Uint8Array, offset: number): void;
+}
+
+/**
+ * How an answer to a fault went. `again`: an event must be read first. `absent`: nothing registered is there (any more), the thread was
+ * woken. `gone`: so is the process. `failed`: the kernel refused for now (memory).
+ */
+export type Outcome = 'stored' | 'zero' | 'present' | 'absent' | 'again' | 'gone' | 'failed';
+
+function refusal(errno: number): Outcome {
+  switch (errno) {
+    case -EAGAIN:
+      return 'again';
+    case -EEXIST:
+      return 'present';
+    case -ENOENT:
+    case -EINVAL:
+      return 'absent';
+    case -ESRCH:
+    case -ENOSPC:
+      return 'gone';
+    default:
+      return 'failed';
+  }
+}
+
+export class PagedProcess implements Disposable {
+  readonly number: number;
+  /** Its pid in the container when CRIU restored it; 0 for the child of a fork. */
+  readonly vpid: number;
+  readonly fd: number;
+  readonly memory: AddressSpace;
+  readonly touches: FirstTouches;
+  #open = true;
+
+  /** Owns the descriptor from now on. */
+  constructor(process: {number: number; vpid: number; fd: number; memory: AddressSpace; touches: FirstTouches}) {
+    this.number = process.number;
+    this.vpid = process.vpid;
+    this.fd = process.fd;
+    this.memory = process.memory;
+    this.touches = process.touches;
+  }
+
+  /**
+   * Answers a fault: the stored page, or zeros where nothing is stored.
+   * @param buffer at least one page
+   * @throws what `reader` throws; the fault then stays pending
+   */
+  serve(page: number, reader: PageReader, buffer: Mapping): Outcome {
+    const at = this.memory.missing.get(page);
+    if (at === undefined) return this.#zero(page);
+    reader.readPagesSync(at.segment, at.index, 1, buffer.bytes, 0);
+    const result = copyPages(this.fd, {page, count: 1, source: buffer.address});
+    const outcome = result > 0 ? 'stored' : refusal(result);
+    if (outcome === 'stored') this.touches.add(page);
+    if (outcome === 'stored' || outcome === 'present') this.memory.installed(page, 1);
+    if (outcome === 'present' || outcome === 'absent') wakePages(this.fd, page, 1);
+    return outcome;
+  }
+
+  /** The rest of the block comes along: zero pages cost no memory, and a heap that grows would fault on each. */
+  #zero(page: number): Outcome {
+    const count = this.memory.zerosFrom(page, blockPages - (page % blockPages));
+    let result = zeroPages(this.fd, page, count);
+    // The block crosses the end of a mapping.
+    if (result === -ENOENT && count > 1) result = zeroPages(this.fd, page, 1);
+    if (result > 0) return 'zero';
+    const outcome = refusal(result);
+    if (outcome === 'present' || outcome === 'absent') wakePages(this.fd, page, 1);
+    return outcome;
+  }
+
+  /**
+   * Installs pages from memory before they are touched, as far as they are still missing.
+   * @param source address of the first page's contents
+   * @param skipAbsent go on behind a page that no mapping has; else stop there, because its mapping may come yet
+   * @returns pages installed, and how it ended: `stored` when the whole run is done
+   */
+  install(run: PageRun, source: number, skipAbsent: boolean): {installed: number; outcome: Outcome} {
+    let installed = 0;
+    for (const part of [...this.memory.missing.runsIn(run.page, run.count)]) {
+      // Something else is stored there since the run was planned (mremap); it is left to its fault.
+      if (part.segment !== run.segment || part.index - run.index !== part.page - run.page) continue;
+      const result = this.#copyRun({page: part.page, count: part.count, source: source + (part.page - run.page) * pageSizeBytes, skipAbsent});
+      installed += result.installed;
+      if (result.outcome !== 'stored') return {installed, outcome: result.outcome};
+    }
+    return {installed, outcome: 'stored'};
+  }
+
+  #copyRun(run: {page: number; count: number; source: number; skipAbsent: boolean}): {installed: number; outcome: Outcome} {
+    let installed = 0;
+    // A copy must lie inside of one mapping; where it does not, ever smaller parts find the border.
+    let size = run.count;
+    for (let done = 0; done < run.count; ) {
+      size = Math.min(size, run.count - done);
+      const result = copyPages(this.fd, {page: run.page + done, count: size, source: run.source + done * pageSizeBytes});
+      const outcome = result > 0 ? 'stored' : refusal(result);
+      if (outcome === 'stored') {
+        this.memory.installed(run.page + done, result);
+        installed += result;
+        done += result;
+        size *= 2;
+      } else if (outcome === 'present') {
+        this.memory.installed(run.page + done, 1);
+        done++;
+      } else if (outcome === 'absent' && size > 1) {
+        size >>= 1;
+      } else if (outcome === 'absent' && run.skipAbsent) {
+        done++;
+      } else {
+        return {installed, outcome};
+      }
+    }
+    return {installed, outcome: 'stored'};
+  }
+
+  alive(): boolean {
+    return isAlive(this.fd);
+  }
+
+  /** Lets all waiting threads fault again. */
+  wakeAll(): void {
+    wakeAll(this.fd);
+  }
+
+  /** False once it is disposed: its number may be another descriptor's by now. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#open) close(this.fd);
+    this.#open = false;
+  }
+}
+
+/** Whether a page can never be read again, so that the instance is lost, or reading may be tried again. */
+export function isHopeless(error: unknown): boolean {
+  return error instanceof CodedError && (error.code === 'ERR_DAMAGED_CHECKPOINT' || error.source === 'bug');
+}
