@@ -1,0 +1,57 @@
+/**
+ * What may import what. Every edge between folders and every package has its reason here; what is not listed is refused
+ * by tools/check-imports.ts. A folder may always import from itself, and everything may import from src/core.
+ */
+
+export interface FolderEdge {
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly why: string;
+}
+
+const features = ['src/edge', 'src/nat', 'src/supervisor', 'src/pager', 'src/admin'] as const;
+const state = ['src/config', 'src/store'] as const;
+
+export const folderEdges: readonly FolderEdge[] = [
+  {from: 'src/store', to: ['src/config'], why: 'the store is opened from checked values: which Redis, which directory'},
+  ...features.map((from) => ({from, to: state, why: 'features read checked configuration and keep state; they never import each other'})),
+  {from: 'src/cli', to: [...state, ...features], why: 'the only place that wires things together'},
+  {from: 'src/cli', to: ['tools'], why: 'the demonstration builds its root file system with the tool that the tests use'},
+  {from: 'tools', to: [], why: 'tools stand on core only, so that the set-up works while the rest is being changed'},
+  {from: 'test', to: ['src/cli', ...state, ...features, 'tools', 'bench'], why: 'tests reach everything'},
+  {from: 'bench', to: ['src/cli', ...state, ...features, 'tools', 'test'], why: 'a benchmark drives any part, with the helpers of the tests'},
+];
+
+export interface ModuleRule {
+  readonly name: string;
+  /** Files, or folders with all they contain. */
+  readonly importers: readonly string[];
+  readonly why: string;
+}
+
+export const packageRules: readonly ModuleRule[] = [
+  {name: 'ava', importers: ['test'], why: 'the test runner'},
+  {name: 'fast-check', importers: ['test'], why: 'properties over generated input'},
+  {name: 'typescript', importers: ['tools/check-imports.ts'], why: 'its scanner finds the imports, so that no pattern of ours has to'},
+  {name: 'cli-table3', importers: ['src/cli'], why: 'listings for people'},
+  {name: 'commander', importers: ['src/cli/main.ts'], why: 'command line; one file declares all of it'},
+  {
+    name: 'ioredis',
+    importers: ['src/store', 'test'],
+    why: 'all state goes through the store, whose scripts are atomic; tests look behind it, and talk to a real Redis in an app',
+  },
+  {name: 'koffi', importers: ['src/core/libc.ts', 'src/nat', 'src/pager'], why: 'system calls and libnftables; where both sides are hot'},
+  {name: 'pino', importers: ['src/core/log.ts'], why: 'one place decides the form of the log'},
+  {name: 'protobufjs', importers: ['src/pager', 'src/supervisor'], why: 'CRIU images and CRIU RPC'},
+];
+
+/** Node's own modules that only some may use; the others are free for all. */
+export const builtinRules: readonly ModuleRule[] = [
+  {
+    name: 'node:child_process',
+    importers: ['src/core/command.ts', 'test/helpers/gateway.ts'],
+    why: 'one place starts programs: no shell, a deadline, death with the parent; tests start the gateway as a shell does',
+  },
+  {name: 'node:cluster', importers: [], why: 'processes are started by core/command.ts'},
+  {name: 'node:vm', importers: [], why: 'nothing is evaluated'},
+];
