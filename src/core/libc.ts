@@ -27,6 +27,7 @@ const fn = {
   send: library.func('long send(int fd, const void *data, size_t size, int flags)'),
   sendto: library.func('long sendto(int fd, const void *data, size_t size, int flags, const void *address, unsigned int addressSize)'),
   sendmsg: library.func('long sendmsg(int fd, const void *message, int flags)'),
+  setsockopt: library.func('int setsockopt(int fd, int level, int name, const int *value, unsigned int size)'),
   setns: library.func('int setns(int fd, int type)'),
   socket: library.func('int socket(int domain, int type, int protocol)'),
   socketpair: library.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
@@ -106,7 +107,11 @@ export function mknod(path: string, mode: number, major: number, minor: number):
 }
 
 export function mount(options: {source: string; target: string; type: string; flags: number; data?: string}): void {
-  check('mount', `${options.type || 'bind'} on "${options.target}"`, fn.mount(options.source, options.target, options.type, options.flags, options.data ?? null));
+  check(
+    'mount',
+    `${options.type || 'bind'} on "${options.target}"`,
+    fn.mount(options.source, options.target, options.type, options.flags, options.data ?? null),
+  );
 }
 
 export const mountFlag = {readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, remount: 32, bind: 4096, recursive: 16384, private: 1 << 18} as const;
@@ -217,6 +222,12 @@ export function tryReceiveDescriptors(fd: number, data: Uint8Array, maxDescripto
     }
   }
   return {received, descriptors};
+}
+
+/** Ends the repair mode (tcp(7), TCP_REPAIR) in which CRIU holds a connection, without sending a packet. @returns 0, or a negative errno */
+export function tryDisableRepair(fd: number): number {
+  const offWithoutWindowProbe = -1;
+  return orErrno(fn.setsockopt(fd, 6, 19, [offWithoutWindowProbe], 4));
 }
 
 /** Moves this thread into a namespace. @param type CLONE_NEW* or 0 for any */

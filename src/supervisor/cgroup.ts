@@ -1,0 +1,212 @@
+/**
+ * The control groups of one app: they limit it, and they are how its processes are found, counted and killed, whoever
+ * their parents are. On a hybrid host the v1 hierarchies limit and the v2 one tracks.
+ */
+import {existsSync, type FSWatcher, mkdirSync, readdirSync, readFileSync, rmdirSync, watch, writeFileSync} from 'node:fs';
+import {readFile, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import type {CgroupMounts} from './cgroup-mounts.ts';
+
+export interface CgroupLimits {
+  readonly memoryBytes: number | null;
+  readonly cpus: number | null;
+  readonly pidsMax: number | null;
+}
+
+/** What CRIU itself needs in the app's groups while it restores, so that an app close to its limits can be woken. */
+const restoreMemoryBytes = 64 * 1024 * 1024;
+const restorePids = 32;
+const cpuPeriodUs = 100_000;
+const killPollMs = 2;
+const emptyPollMs = 50;
+
+export class Cgroup {
+  /** Relative to each hierarchy, without a leading slash: `picogate/<identity>/<app>`. */
+  readonly path: string;
+  readonly #mounts: CgroupMounts;
+  readonly #directories: readonly string[];
+  /** The directory whose processes are the app's. */
+  readonly #tracking: string;
+
+  constructor(mounts: CgroupMounts, path: string) {
+    this.path = path;
+    this.#mounts = mounts;
+    const roots = new Set([...(mounts.unified === undefined ? [] : [mounts.unified]), ...mounts.legacy.values()]);
+    this.#directories = [...roots].map((root) => join(root, path));
+    this.#tracking = this.#directories[0] ?? '';
+  }
+
+  /** Makes the groups, if they are not there. @throws CodedError ERR_CGROUP */
+  create(): void {
+    try {
+      if (this.#mounts.unifiedLimits && this.#mounts.unified !== undefined) delegate(this.#mounts.unified, this.path);
+      for (const directory of this.#directories) mkdirSync(directory, {recursive: true});
+    } catch (error) {
+      throw new CodedError('ERR_CGROUP', `Cannot create control group "${this.path}": ${errorMessage(error)}`, {source: 'host', cause: error});
+    }
+  }
+
+  /** Sets the limits; while CRIU works in the groups, with room for it. */
+  limit(limits: CgroupLimits, {whileRestoring = false}: {whileRestoring?: boolean} = {}): void {
+    const memoryBytes = limits.memoryBytes === null ? null : limits.memoryBytes + (whileRestoring ? restoreMemoryBytes : 0);
+    const pidsMax = limits.pidsMax === null ? null : limits.pidsMax + (whileRestoring ? restorePids : 0);
+    const quotaUs = limits.cpus === null ? null : Math.round(limits.cpus * cpuPeriodUs);
+    if (this.#mounts.unifiedLimits) {
+      this.#set(this.#tracking, 'memory.max', memoryBytes ?? 'max');
+      this.#set(this.#tracking, 'cpu.max', `${quotaUs ?? 'max'} ${cpuPeriodUs}`);
+      this.#set(this.#tracking, 'pids.max', pidsMax ?? 'max');
+      return;
+    }
+    const {legacy} = this.#mounts;
+    const of = (controller: 'memory' | 'cpu' | 'pids'): string | undefined => {
+      const root = legacy.get(controller);
+      return root === undefined ? undefined : join(root, this.path);
+    };
+    this.#set(of('memory'), 'memory.limit_in_bytes', memoryBytes ?? -1);
+    this.#set(of('cpu'), 'cpu.cfs_quota_us', quotaUs ?? -1);
+    this.#set(of('pids'), 'pids.max', pidsMax ?? 'max');
+  }
+
+  #set(directory: string | undefined, file: string, value: number | string): void {
+    const wanted = String(value);
+    const unlimited = wanted.startsWith('max') || wanted === '-1';
+    if (directory === undefined) {
+      if (unlimited) return;
+      throw new CodedError('ERR_CGROUP', `Cannot set ${file} of control group "${this.path}": this host has no such controller`, {source: 'host'});
+    }
+    try {
+      writeFileSync(join(directory, file), wanted);
+    } catch (error) {
+      // A controller that is not there limits nothing; and v1 refuses a memory limit below what is in use and cannot be reclaimed.
+      if ((unlimited && errorCode(error) === 'ENOENT') || errorCode(error) === 'EBUSY') return;
+      throw new CodedError('ERR_CGROUP', `Cannot set ${file} of control group "${this.path}" to ${wanted}: ${errorMessage(error)}`, {
+        source: 'host',
+        cause: error,
+      });
+    }
+  }
+
+  /** Moves a process, which should have one thread and no children yet, into all groups. Takes 10 to 20 ms: the kernel waits for a grace period. */
+  async enter(pid: number): Promise<void> {
+    // One after the other: the first one pays for the grace period, the others find the lock in writer's mode.
+    for (const directory of this.#directories) await writeFile(join(directory, 'cgroup.procs'), String(pid));
+  }
+
+  /** The processes in the groups, zombies not counted. */
+  pids(): number[] {
+    try {
+      return readPids(readFileSync(join(this.#tracking, 'cgroup.procs'), 'utf8'));
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENODEV') return [];
+      throw error;
+    }
+  }
+
+  /** Kills every process with SIGKILL and resolves when none is left. @throws CodedError ERR_CGROUP_BUSY after `timeoutMs` */
+  async kill({timeoutMs = 10_000}: {timeoutMs?: number} = {}): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs;
+    for (;;) {
+      const pids = this.pids();
+      if (pids.length === 0) return;
+      if (performance.now() > deadlineMs) {
+        throw new CodedError('ERR_CGROUP_BUSY', `Cannot end the processes of control group "${this.path}": ${pids.join(', ')} are still there`, {
+          source: 'host',
+        });
+      }
+      if (!this.#killAtOnce()) for (const pid of pids) killOne(pid);
+      await new Promise((resolve) => setTimeout(resolve, killPollMs));
+    }
+  }
+
+  /** One write that reaches children born meanwhile too; from Linux 5.14 on. */
+  #killAtOnce(): boolean {
+    try {
+      writeFileSync(join(this.#tracking, 'cgroup.kill'), '1', {flag: 'r+'});
+      return true;
+    } catch {
+      return false; // Then each process by itself, until none is left.
+    }
+  }
+
+  /** Calls `callback` once when the groups have lost their last process. The returned function stops the watch. */
+  whenEmpty(callback: () => void): () => void {
+    const events = join(this.#tracking, 'cgroup.events');
+    let watcher: FSWatcher | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const stop = (): void => {
+      watcher?.close();
+      clearInterval(timer);
+    };
+    let done = false;
+    const look = (): void => {
+      if (done || this.pids().length > 0) return;
+      done = true;
+      stop();
+      callback();
+    };
+    if (existsSync(events)) {
+      watcher = watch(events, {persistent: false}, look);
+      watcher.on('error', look);
+    } else {
+      timer = setInterval(look, emptyPollMs).unref();
+    }
+    queueMicrotask(look);
+    return () => {
+      done = true;
+      stop();
+    };
+  }
+
+  /** How often the kernel's out-of-memory killer struck in the groups. */
+  async outOfMemoryKills(): Promise<number> {
+    const memory = this.#mounts.legacy.get('memory');
+    const file = memory === undefined ? join(this.#tracking, 'memory.events') : join(memory, this.path, 'memory.oom_control');
+    const text = await readFile(file, 'utf8').catch(() => ''); // Only makes a message better.
+    return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
+  }
+
+  /** Removes the groups, which must be empty, and those below them. */
+  remove(): void {
+    for (const directory of this.#directories) removeTree(directory);
+  }
+}
+
+function readPids(text: string): number[] {
+  return text.split('\n').flatMap((line) => (line === '' ? [] : [Number(line)]));
+}
+
+function killOne(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error;
+  }
+}
+
+/** In v2 every ancestor must hand the controllers down. */
+function delegate(root: string, path: string): void {
+  const parts = path.split('/');
+  let directory = root;
+  for (const part of parts) {
+    try {
+      writeFileSync(join(directory, 'cgroup.subtree_control'), '+memory +cpu +pids');
+    } catch (error) {
+      // A limit that needs a missing controller fails with its own message.
+      if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EINVAL') throw error;
+    }
+    directory = join(directory, part);
+    mkdirSync(directory, {recursive: true});
+  }
+}
+
+function removeTree(directory: string): void {
+  if (!existsSync(directory)) return;
+  for (const entry of readdirSync(directory, {withFileTypes: true})) if (entry.isDirectory()) removeTree(join(directory, entry.name));
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    // A zombie that nobody has reaped yet keeps a v1 group for a moment; the next start of the gateway removes it.
+    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EBUSY') throw error;
+  }
+}

@@ -1,0 +1,292 @@
+/**
+ * The runtime of one app on this worker: root, devices, control groups and processes. runc starts an app for the first
+ * time; later CRIU restores it into what mountRoot() has prepared. The container outlives the app's processes: it is
+ * there while the app sleeps.
+ */
+import {closeSync, mkdirSync, readFileSync} from 'node:fs';
+import {readdir, rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {AppConfig} from '../config/value.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {reap, umount} from '../core/libc.ts';
+import type {Log} from '../core/log.ts';
+import {type AppLog, openAppLog} from './app-log.ts';
+import type {Cgroup} from './cgroup.ts';
+import {resolveUser} from './container-user.ts';
+import type {RestoreTarget} from './criu.ts';
+import {createDeviceFiles} from './device-files.ts';
+import {describeExit, exitStatus} from './exit-status.ts';
+import {ociSpec} from './oci-spec.ts';
+import {mountOverlay} from './overlay.ts';
+import {completeRoot, readEtc} from './rootfs-files.ts';
+import {runcStart} from './runc.ts';
+
+/** How long a started program is watched before start() resolves: one that cannot even be executed ends within that time. */
+const startGraceMs = 30;
+const openFilesMax = 65_536;
+
+export interface ContainerOptions {
+  readonly app: AppConfig;
+  readonly netnsPath: string;
+  readonly cgroup: Cgroup;
+  /** On our tmpfs, private to this app: device files, FIFO, mount point of the root. */
+  readonly directory: string;
+  /** runc's directory of records. */
+  readonly runcRoot: string;
+  /** `<stateDir>/apps/<name>` */
+  readonly appDir: string;
+  readonly log: Log;
+}
+
+/** `how` follows the app's name: `ended with status 1`. */
+type ExitCallback = (how: string) => void;
+
+/** Where containers come from. */
+export interface Containers extends AsyncDisposable {
+  /** A tmpfs of ours, mode 700, where device files work. */
+  readonly directory: string;
+  /** Readies an app for start() and mountRoot(). The caller disposes it, before these containers. */
+  prepare(app: AppConfig, netnsPath: string): Promise<Container>;
+}
+
+export class Container implements AsyncDisposable {
+  readonly #options: ContainerOptions;
+  readonly #output: AppLog;
+  readonly #rootDir: string;
+  readonly #deviceDir: string;
+  readonly #exitCallbacks = new Set<ExitCallback>();
+  #mounted = false;
+  #initPid: number | undefined;
+  #stopWatching: (() => void) | undefined;
+
+  private constructor(options: ContainerOptions, output: AppLog) {
+    this.#options = options;
+    this.#output = output;
+    this.#rootDir = join(options.directory, 'root');
+    this.#deviceDir = join(options.directory, 'dev');
+  }
+
+  /** Makes everything that lasts as long as the app is configured. */
+  static async prepare(options: ContainerOptions): Promise<Container> {
+    mkdirSync(options.directory, {mode: 0o700});
+    mkdirSync(join(options.directory, 'root'), {mode: 0o755});
+    mkdirSync(join(options.directory, 'bundle'), {mode: 0o700});
+    createDeviceFiles(join(options.directory, 'dev'));
+    const output = await openAppLog({
+      fifo: join(options.directory, 'output'),
+      file: join(options.appDir, 'log'),
+      limitBytes: options.app.logBytes,
+      log: options.log.child({app: options.app.name}),
+    });
+    try {
+      options.cgroup.create();
+    } catch (error) {
+      await output[Symbol.asyncDispose]();
+      throw error;
+    }
+    return new Container(options, output);
+  }
+
+  get layersDir(): string {
+    return join(this.#options.appDir, 'layers');
+  }
+
+  /**
+   * Mounts the root with `newLayer` on top of `layers` (oldest first) and starts the program in it.
+   * @returns the host's pid of its first process
+   * @throws CodedError ERR_START with what runc or the program said, when it does not exist or ends at once; nothing of it is left then
+   */
+  async start(layers: readonly string[], newLayer: string): Promise<{pid: number}> {
+    const {app, cgroup} = this.#options;
+    this.#mount(layers, newLayer);
+    const output = this.#output.openForApp();
+    try {
+      cgroup.limit(app);
+      const hostname = app.name.replace(/[^A-Za-z0-9-]/g, '-');
+      await completeRoot(this.#rootDir, hostname);
+      const user = resolveUser(app.user, await readEtc(this.#rootDir, 'passwd'), await readEtc(this.#rootDir, 'group'));
+      const pid = await runcStart({
+        stateRoot: this.#options.runcRoot,
+        bundle: join(this.#options.directory, 'bundle'),
+        id: `picogate-${cgroup.path.replace(/[^A-Za-z0-9_.-]/g, '+')}`,
+        spec: ociSpec({
+          app,
+          user,
+          hostname,
+          rootDir: this.#rootDir,
+          deviceDir: this.#deviceDir,
+          netnsPath: this.#options.netnsPath,
+          cgroupPath: cgroup.path,
+          openFiles: Math.min(openFilesMax, hardLimitOfOpenFiles()),
+        }),
+        output,
+        created: (created) => cgroup.enter(created),
+      });
+      await this.#survivesStart(pid);
+      return {pid};
+    } catch (error) {
+      await this.#undoStart();
+      throw new CodedError(errorCode(error) ?? 'ERR_START', `Cannot start app "${app.name}": ${errorMessage(error)}`, {source: 'server', cause: error});
+    } finally {
+      closeSync(output);
+    }
+  }
+
+  async #survivesStart(pid: number): Promise<void> {
+    let stop: (() => void) | undefined;
+    const ended = new Promise<string | undefined>((resolve) => {
+      stop = this.onExit(resolve);
+      setTimeout(resolve, startGraceMs, undefined);
+    });
+    this.adopt(pid);
+    const how = await ended;
+    stop?.();
+    if (how === undefined) return;
+    const {exec} = this.#options.app;
+    await this.#output.flush();
+    const tail = this.logTail();
+    throw new CodedError('ERR_START', `"${exec.join(' ')}" ${how} at once${tail === '' ? '' : `; its last output: ${tail}`}`, {
+      source: 'server',
+    });
+  }
+
+  async #undoStart(): Promise<void> {
+    try {
+      await this.kill();
+      await this.unmountRoot();
+    } catch (error) {
+      this.#options.log.error({app: this.#options.app.name, error: errorMessage(error)}, 'a failed start has left something behind');
+    }
+  }
+
+  /** Mounts the root for CRIU to restore into. The caller unmounts it when the restore fails. */
+  async mountRoot(layers: readonly string[], newLayer: string): Promise<RestoreTarget> {
+    this.#mount(layers, newLayer);
+    this.#options.cgroup.limit(this.#options.app, {whileRestoring: true});
+    return this.restoreTarget();
+  }
+
+  #mount(layers: readonly string[], newLayer: string): void {
+    if (this.#mounted) throw new CodedError('ERR_ASSERTION', `The root of app "${this.#options.app.name}" is mounted already`, {source: 'bug'});
+    mkdirSync(this.layersDir, {recursive: true, mode: 0o700});
+    mountOverlay({rootfs: this.#options.app.rootfs, layersDir: this.layersDir, layers, newLayer}, this.#rootDir);
+    this.#mounted = true;
+  }
+
+  /** What CRIU must know of this container, for a checkpoint as for a restore. */
+  restoreTarget(): RestoreTarget {
+    const {app, cgroup, netnsPath} = this.#options;
+    return {
+      name: app.name,
+      rootDir: this.#rootDir,
+      netnsPath,
+      bindMounts: [
+        {name: 'dev', inside: '/dev', outside: this.#deviceDir},
+        ...app.volumes.map(({source, destination}, index) => ({name: `volume${index}`, inside: destination, outside: source})),
+      ],
+      output: {externalName: this.#output.externalName, open: () => this.#output.openForApp()},
+      enter: (pid) => cgroup.enter(pid),
+      pids: () => this.pids(),
+      killAll: () => cgroup.kill(),
+    };
+  }
+
+  /** From now on `pid` is the app's first process, and its end is watched. For what CRIU has restored. */
+  adopt(pid: number): void {
+    this.#stopWatching?.();
+    this.#initPid = pid;
+    this.#options.cgroup.limit(this.#options.app);
+    this.#stopWatching = this.#options.cgroup.whenEmpty(() => this.#ended());
+  }
+
+  #ended(): void {
+    const how = describeExit(exitStatus(this.#initPid === undefined ? null : reap(this.#initPid)));
+    this.#initPid = undefined;
+    for (const callback of [...this.#exitCallbacks]) callback(how);
+  }
+
+  /** Calls back each time the app has lost its last process, by itself or because it was killed or put to sleep. */
+  onExit(callback: ExitCallback): () => void {
+    this.#exitCallbacks.add(callback);
+    return () => void this.#exitCallbacks.delete(callback);
+  }
+
+  pids(): readonly number[] {
+    return this.#options.cgroup.pids();
+  }
+
+  alive(): boolean {
+    return this.pids().length > 0;
+  }
+
+  /** The processes with their numbers here and in the container. */
+  processes(): {vpid: number; pid: number}[] {
+    return this.pids().flatMap((pid) => {
+      const vpid = innerPid(pid);
+      return vpid === undefined ? [] : [{vpid, pid}];
+    });
+  }
+
+  /** Ends every process, waits until none is left. Harmless when none runs. @throws CodedError ERR_CGROUP_BUSY */
+  async kill(): Promise<void> {
+    await this.#options.cgroup.kill();
+    // A restored or started process is a child of ours as soon as its maker has ended (see openContainers).
+    if (this.#initPid !== undefined) {
+      this.#stopWatching?.();
+      this.#ended();
+    }
+  }
+
+  /** Takes the root away; the app's processes must be gone. */
+  async unmountRoot(): Promise<void> {
+    if (!this.#mounted) return;
+    umount(this.#rootDir, {detach: true});
+    this.#mounted = false;
+  }
+
+  /** Whether anything was written to the layer. To be asked when the app is frozen or gone. */
+  async freezeLayer(layer: string): Promise<'empty' | 'changed'> {
+    return (await readdir(join(this.layersDir, layer, 'upper'))).length === 0 ? 'empty' : 'changed';
+  }
+
+  /** Those of these layers to which anything was written: the others need not be kept. To be asked when the app is frozen or gone. */
+  async usedLayers(layers: readonly string[]): Promise<string[]> {
+    const used = await Promise.all(layers.map((layer) => this.freezeLayer(layer)));
+    return layers.filter((_layer, index) => used[index] === 'changed');
+  }
+
+  /** All that is kept of what the app printed. */
+  output(): Promise<string> {
+    return this.#output.read();
+  }
+
+  /** The end of what the app printed. */
+  logTail(maxBytes?: number): string {
+    return this.#output.tail(maxBytes);
+  }
+
+  /** Kills what runs and takes everything away but layers and log. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using cleanup = new AsyncDisposableStack();
+    cleanup.defer(() => rm(this.#options.directory, {recursive: true, force: true}));
+    cleanup.defer(() => this.#options.cgroup.remove());
+    cleanup.use(this.#output);
+    cleanup.defer(() => this.unmountRoot());
+    cleanup.defer(() => this.kill());
+  }
+}
+
+function innerPid(pid: number): number | undefined {
+  try {
+    const numbers = /^NSpid:\t(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]?.split('\t');
+    return numbers === undefined ? undefined : Number(numbers.at(-1));
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+function hardLimitOfOpenFiles(): number {
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+  return hard === undefined || hard === 'unlimited' ? openFilesMax : Number(hard);
+}

@@ -1,0 +1,38 @@
+/** What CRIU's log says of a failure, short enough for an error message. */
+import {readFile} from 'node:fs/promises';
+
+const errorLinesMax = 4;
+const otherLinesMax = 3;
+
+export interface CriuFailure {
+  readonly excerpt: string;
+  /** What it means, when it is a cause that is known. */
+  readonly explanation: string | undefined;
+}
+
+const explanations = [
+  {
+    pattern: /Can't get rlimit \d+|rlimit.*Operation not permitted/,
+    text: 'a process of the app does not run as uid 0, and CRIU may not read its limits: the gateway lacks CAP_SYS_RESOURCE on this machine',
+  },
+  {pattern: /File .* has bad (size|build-ID|mode|checksum)/, text: 'a file of the root file system has changed since the checkpoint was made'},
+  {pattern: /No space left on device/, text: 'the disk is full'},
+] as const;
+
+/** Reads `file`; errors come first, then the end of the rest. */
+export async function readCriuFailure(file: string): Promise<CriuFailure> {
+  return criuFailure(await readFile(file, 'utf8').catch(() => '')); // CRIU may have failed before it opened its log.
+}
+
+export function criuFailure(log: string): CriuFailure {
+  const lines = log.split('\n').filter((line) => line !== '');
+  const errors = lines.filter((line) => line.includes('Error ('));
+  const others = lines.filter((line) => !line.includes('Error ('));
+  const excerpt = [...errors.slice(0, errorLinesMax), ...others.slice(-otherLinesMax)].map(withoutTime).join('; ');
+  return {excerpt, explanation: explanations.find(({pattern}) => pattern.test(log))?.text};
+}
+
+/** `(00.012345) 12: Error (criu/x.c:1): text` */
+function withoutTime(line: string): string {
+  return line.replace(/^\(\d+\.\d+\)\s*/, '');
+}

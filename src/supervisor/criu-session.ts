@@ -1,0 +1,138 @@
+/**
+ * One `criu swrk`: a CRIU that serves one request of its parent over a socket pair, unix(7) SOCK_SEQPACKET. It may wait
+ * for that request as long as it likes, so it can be started, and put where it has to work, ahead of time.
+ *
+ * It is not killed when the gateway dies: in the middle of a dump that would leave the tasks as they are, while a CRIU
+ * that finds its socket closed undoes the dump.
+ */
+import {closeSync} from 'node:fs';
+import {type Daemon, startDaemon} from '../core/command.ts';
+import {CodedError} from '../core/errors.ts';
+import {close, recvAsync, socketpair, socketType, trySend} from '../core/libc.ts';
+import {withinNetns} from '../core/netns.ts';
+import type {Argv} from '../core/tools.ts';
+import {type CriuRequest, type CriuResponse, decodeResponse, encodeRequest, rpc} from './criu-rpc.ts';
+
+/** Where CRIU finds its socket and, for a restore, the app's end of the output. */
+const socketDescriptor = 3;
+export const outputDescriptor = 4;
+const responseBytesMax = 64 * 1024;
+const noSignal = 0x4000;
+
+export interface SessionOptions {
+  readonly criu: Argv;
+  readonly netnsPath: string;
+  /** The app's end of the output; closed when this resolves. */
+  readonly output: number | undefined;
+}
+
+export interface Exchange {
+  readonly request: CriuRequest;
+  /** Answers a notification: false fails what CRIU does. */
+  readonly onNotification: (script: string) => Promise<boolean>;
+  /** Then CRIU is killed. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class CriuSession implements AsyncDisposable {
+  readonly #daemon: Daemon;
+  readonly #socket: number;
+  #open = true;
+
+  private constructor(daemon: Daemon, socket: number) {
+    this.#daemon = daemon;
+    this.#socket = socket;
+  }
+
+  static async start({criu, netnsPath, output}: SessionOptions): Promise<CriuSession> {
+    const [ours, theirs] = socketpair(socketType.sequenced | socketType.closeOnExec);
+    try {
+      const argv: Argv = [...criu, 'swrk', String(socketDescriptor)];
+      // startDaemon() forks before it first awaits, so the child is born inside the namespace.
+      const started = withinNetns(netnsPath, () =>
+        startDaemon(argv, {stdio: ['ignore', 'ignore', 'pipe', theirs, ...(output === undefined ? [] : [output])], dieWithParent: false}),
+      );
+      return new CriuSession(await started, ours);
+    } catch (error) {
+      close(ours);
+      throw error;
+    } finally {
+      close(theirs);
+      if (output !== undefined) closeSync(output);
+    }
+  }
+
+  get pid(): number {
+    return this.#daemon.pid;
+  }
+
+  /** False once CRIU has ended. */
+  get alive(): boolean {
+    const {child} = this.#daemon;
+    return child.exitCode === null && child.signalCode === null;
+  }
+
+  /**
+   * Sends the request and resolves to the answer when CRIU has ended.
+   * @throws CodedError ERR_CRIU_ENDED without an answer, ERR_CRIU_TIMEOUT; or the reason of `signal`
+   */
+  async exchange({request, onNotification, timeoutMs, signal}: Exchange): Promise<CriuResponse> {
+    signal?.throwIfAborted();
+    let late = false;
+    const kill = (): void => void this.#daemon.child.kill('SIGKILL');
+    const timer = setTimeout(() => {
+      late = true;
+      kill();
+    }, timeoutMs);
+    signal?.addEventListener('abort', kill, {once: true});
+    try {
+      this.#send(request);
+      for (;;) {
+        const response = await this.#receive();
+        if (response === undefined) throw await this.#endedSilently(late, timeoutMs, signal);
+        if (response.type !== rpc.notify) {
+          await this.#daemon.exited;
+          return response;
+        }
+        this.#send({type: rpc.notify, notifySuccess: await onNotification(response.script ?? '')});
+      }
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', kill);
+    }
+  }
+
+  #send(request: CriuRequest): void {
+    // A CRIU that has ended is found by the next receive.
+    trySend(this.#socket, encodeRequest(request), noSignal);
+  }
+
+  async #receive(): Promise<CriuResponse | undefined> {
+    const data = Buffer.alloc(responseBytesMax);
+    try {
+      const received = await recvAsync(this.#socket, data);
+      return received === 0 ? undefined : decodeResponse(data.subarray(0, received));
+    } catch (error) {
+      if (error instanceof CodedError && error.code === 'ERR_SYSTEM_CALL') return undefined; // Reset: it was killed.
+      throw error;
+    }
+  }
+
+  async #endedSilently(late: boolean, timeoutMs: number, signal: AbortSignal | undefined): Promise<unknown> {
+    const {exitCode, signal: killedBy, stderr} = await this.#daemon.exited;
+    if (signal?.aborted) return signal.reason;
+    if (late) return new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${timeoutMs} ms`, {source: 'host'});
+    const how = killedBy === null ? `exit status ${exitCode}` : `killed by ${killedBy}`;
+    return new CodedError('ERR_CRIU_ENDED', `CRIU ended without an answer (${how})${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`, {source: 'host'});
+  }
+
+  /** Ends CRIU if it still runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    if (this.alive) this.#daemon.child.kill('SIGKILL');
+    await this.#daemon.exited;
+    close(this.#socket);
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * Checkpoint and restore of one app through CRIU. A dump is committed or cancelled while its tasks are frozen and their
+ * connections cannot be touched: CRIU asks in its `post-dump` notification, and the answer decides whether it kills the
+ * tasks in silence or lets them go on as if nothing had happened.
+ */
+import {closeSync, constants, openSync} from 'node:fs';
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import type {Argv} from '../core/tools.ts';
+import {readCriuFailure} from './criu-log.ts';
+import {type CriuOptions, type CriuResponse, externalFilesIn, manageCgroups, networkLock, rpc} from './criu-rpc.ts';
+import {CriuSession, outputDescriptor} from './criu-session.ts';
+import {thaw} from './thaw.ts';
+
+/** What CRIU must know of a container. */
+export interface RestoreTarget {
+  /** The app's name, for messages. */
+  readonly name: string;
+  readonly rootDir: string;
+  readonly netnsPath: string;
+  readonly bindMounts: readonly {readonly name: string; readonly inside: string; readonly outside: string}[];
+  readonly output: {readonly externalName: string; open(): number};
+  /** Puts a process into the app's control groups. */
+  enter(pid: number): Promise<void>;
+  pids(): readonly number[];
+  killAll(): Promise<void>;
+}
+
+export interface CheckpointRequest {
+  /** The app's first process, as the host numbers it. */
+  readonly pid: number;
+  /** CRIU's images are written here. */
+  readonly dumpDir: string;
+  /** CRIU's log is written here. */
+  readonly workDir: string;
+  readonly target: RestoreTarget;
+  /** Called once, when everything is written and the tasks are frozen. Throwing cancels. */
+  readonly decide: () => Promise<'commit' | 'cancel'>;
+  /** Default 120 s. */
+  readonly timeoutMs?: number;
+  /** Aborting before `decide` was called cancels, with the signal's reason thrown. */
+  readonly signal?: AbortSignal;
+}
+
+export type CheckpointOutcome = {readonly kind: 'committed' | 'cancelled' /** From before the first task was stopped to the end. */; readonly frozenMs: number};
+
+export interface RestoreRequest {
+  readonly imagesDir: string;
+  /** CRIU's log is written here; with `lazy`, whoever serves memory listens on `lazy-pages.socket` in it. */
+  readonly workDir: string;
+  readonly target: RestoreTarget;
+  readonly lazy: boolean;
+  /** Default 60 s. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface CheckpointDriver extends AsyncDisposable {
+  /**
+   * Starts a CRIU for the next restore of a sleeping app and lets it wait in its namespace and control groups, which
+   * takes 15 to 25 ms off the wake. Costs about 2 MB; only so many wait, the oldest gives way. Harmless to repeat.
+   */
+  ready(target: RestoreTarget): Promise<void>;
+  /** Ends the CRIU that waits for an app, if one does. For an app that is started anew or removed. */
+  unready(target: RestoreTarget): Promise<void>;
+  /**
+   * Resolves when CRIU has ended: 'committed', its tasks are gone; 'cancelled', they go on.
+   * @throws CodedError ERR_CHECKPOINT, or what `decide` threw; the tasks go on
+   */
+  checkpoint(request: CheckpointRequest): Promise<CheckpointOutcome>;
+  /** @returns the host's pid of the app's first process. @throws CodedError ERR_RESTORE; no process is left then */
+  restore(request: RestoreRequest): Promise<{pid: number}>;
+}
+
+export interface CriuDriverOptions {
+  /** How to start CRIU, see criuCommand(). */
+  readonly argv: Argv;
+  /** On a tmpfs: CRIU's knowledge of the kernel is kept here. */
+  readonly runtimeDir: string;
+  readonly log: Log;
+  /** How many CRIUs may wait for a wake at most. Default 64. */
+  readonly readyMax?: number;
+}
+
+const checkpointTimeoutMs = 120_000;
+const restoreTimeoutMs = 60_000;
+/** Deleted but open files up to this size are saved with the memory. */
+const ghostLimitBytes = 256 * 1024 * 1024;
+const warnings = 2;
+
+const commonOptions = {
+  imagesDirFd: -1,
+  logLevel: warnings,
+  tcpEstablished: true,
+  fileLocks: true,
+  extUnixSockets: true,
+  linkRemap: true,
+  manageCgroupsMode: manageCgroups.ignore,
+  networkLock: networkLock.skip,
+  ghostLimit: ghostLimitBytes,
+} as const satisfies CriuOptions;
+
+export function openCriu(options: CriuDriverOptions): CheckpointDriver {
+  return new Driver(options);
+}
+
+class Driver implements CheckpointDriver {
+  readonly #criu: Argv;
+  readonly #log: Log;
+  readonly #readyMax: number;
+  /** By the app's root, in the order in which they were readied. */
+  readonly #waiting = new Map<string, Promise<CriuSession>>();
+
+  constructor({argv, log, readyMax = 64}: CriuDriverOptions) {
+    this.#criu = argv;
+    this.#log = log;
+    this.#readyMax = readyMax;
+  }
+
+  async ready(target: RestoreTarget): Promise<void> {
+    if (this.#waiting.has(target.rootDir) || this.#readyMax === 0) return;
+    const session = this.#startForRestore(target);
+    this.#waiting.set(target.rootDir, session);
+    const [oldest] = this.#waiting.keys();
+    if (this.#waiting.size > this.#readyMax && oldest !== undefined) void this.#end(oldest);
+    try {
+      await session;
+    } catch (error) {
+      this.#waiting.delete(target.rootDir);
+      throw error;
+    }
+  }
+
+  unready(target: RestoreTarget): Promise<void> {
+    return this.#end(target.rootDir);
+  }
+
+  async #end(rootDir: string): Promise<void> {
+    const waiting = this.#waiting.get(rootDir);
+    this.#waiting.delete(rootDir);
+    try {
+      await (await waiting)?.[Symbol.asyncDispose]();
+    } catch {
+      // It never started; whoever asked for it has been told.
+    }
+  }
+
+  async #startForRestore(target: RestoreTarget): Promise<CriuSession> {
+    const session = await CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, output: target.output.open()});
+    try {
+      await target.enter(session.pid);
+      return session;
+    } catch (error) {
+      await session[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #takeWaiting(target: RestoreTarget): Promise<CriuSession | undefined> {
+    const waiting = this.#waiting.get(target.rootDir);
+    this.#waiting.delete(target.rootDir);
+    const session = await waiting?.catch(() => undefined); // Then one is started now, and its error is told.
+    if (session?.alive === false) await session[Symbol.asyncDispose]();
+    return session?.alive ? session : undefined;
+  }
+
+  async checkpoint(request: CheckpointRequest): Promise<CheckpointOutcome> {
+    const {target, timeoutMs = checkpointTimeoutMs, signal} = request;
+    signal?.throwIfAborted();
+    await using session = await CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, output: undefined});
+    using workDir = openDirectory(request.workDir);
+    const frozenFrom = performance.now();
+    const decision = new Decision(request.decide, signal);
+    let response: CriuResponse | undefined;
+    let failure: unknown;
+    try {
+      response = await session.exchange({
+        request: {type: rpc.dump, options: dumpOptions(request, workDir.descriptor, timeoutMs)},
+        onNotification: (script) => decision.answer(script),
+        timeoutMs,
+      });
+    } catch (error) {
+      failure = error;
+      // Its tasks were let go by the kernel, but a connection may still be in repair mode, where it hears nothing.
+      if (decision.made !== 'commit') await thaw(target.pids(), this.#log);
+    }
+    const frozenMs = performance.now() - frozenFrom;
+    if (decision.made === 'commit') {
+      // The generation counts now, whatever CRIU says afterwards: its tasks must not live on beside it.
+      await target.killAll();
+      if (response?.success !== true)
+        this.#log.warn({app: target.name, error: errorMessage(failure ?? response?.errorMessage)}, 'CRIU failed after the commit');
+      return {kind: 'committed', frozenMs};
+    }
+    if (decision.error !== undefined) throw decision.error;
+    if (decision.made === 'cancel') return {kind: 'cancelled', frozenMs};
+    throw await criuError('ERR_CHECKPOINT', `Cannot checkpoint app "${target.name}"`, join(request.workDir, 'dump.log'), response, failure);
+  }
+
+  async restore(request: RestoreRequest): Promise<{pid: number}> {
+    const {target, workDir, timeoutMs = restoreTimeoutMs, signal} = request;
+    let response: CriuResponse | undefined;
+    let failure: unknown;
+    const logFile = join(workDir, 'restore.log');
+    try {
+      await using session = (await this.#takeWaiting(target)) ?? (await this.#startForRestore(target));
+      using work = openDirectory(workDir);
+      const inherited = externalFilesIn(await readFile(join(request.imagesDir, 'files.img')));
+      response = await session.exchange({
+        request: {
+          type: rpc.restore,
+          options: {
+            ...commonOptions,
+            imagesDir: request.imagesDir,
+            workDirFd: work.descriptor,
+            logFile: 'restore.log',
+            root: target.rootDir,
+            external: target.bindMounts.map(({name, outside}) => `mnt[${name}]:${outside}`),
+            inheritFd: inherited.map((key) => ({key, fd: outputDescriptor})),
+            lazyPages: request.lazy,
+          },
+        },
+        onNotification: () => Promise.resolve(true),
+        timeoutMs,
+        signal,
+      });
+    } catch (error) {
+      failure = error;
+    }
+    if (response?.success === true && response.pid !== undefined) return {pid: response.pid};
+    await target.killAll();
+    signal?.throwIfAborted();
+    throw await criuError('ERR_RESTORE', `Cannot restore app "${target.name}"`, logFile, response, failure);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#waiting.keys()].map((rootDir) => this.#end(rootDir)));
+  }
+}
+
+/** The answers to the notifications of one dump. */
+class Decision {
+  readonly #decide: () => Promise<'commit' | 'cancel'>;
+  readonly #signal: AbortSignal | undefined;
+  made: 'commit' | 'cancel' | undefined;
+  error: unknown;
+
+  constructor(decide: () => Promise<'commit' | 'cancel'>, signal: AbortSignal | undefined) {
+    this.#decide = decide;
+    this.#signal = signal;
+  }
+
+  async answer(script: string): Promise<boolean> {
+    try {
+      if (this.made === undefined) this.#signal?.throwIfAborted();
+      if (script === 'post-dump') this.made = await this.#decide();
+    } catch (error) {
+      this.error = error;
+      this.made = 'cancel';
+    }
+    return this.made !== 'cancel';
+  }
+}
+
+function dumpOptions({pid, dumpDir, target}: CheckpointRequest, workDirFd: number, timeoutMs: number): CriuOptions {
+  return {
+    ...commonOptions,
+    pid,
+    imagesDir: dumpDir,
+    workDirFd,
+    logFile: 'dump.log',
+    notifyScripts: true,
+    root: target.rootDir,
+    external: [...target.bindMounts.map(({name, inside}) => `mnt[${inside}]:${name}`), target.output.externalName],
+    timeout: Math.ceil(timeoutMs / 1000),
+  };
+}
+
+function openDirectory(path: string): Disposable & {readonly descriptor: number} {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  return {descriptor, [Symbol.dispose]: () => closeSync(descriptor)};
+}
+
+async function criuError(
+  code: 'ERR_CHECKPOINT' | 'ERR_RESTORE',
+  what: string,
+  logFile: string,
+  response: CriuResponse | undefined,
+  cause: unknown,
+): Promise<CodedError> {
+  const {excerpt, explanation} = await readCriuFailure(logFile);
+  const found = explanation ?? response?.errorMessage ?? (cause === undefined ? 'CRIU failed' : errorMessage(cause));
+  return new CodedError(code, `${what}: ${found}${excerpt === '' ? '' : `; CRIU's log: ${excerpt}`}`, {
+    source: 'host',
+    // Nothing has changed; another attempt may find the app in another state.
+    retryable: errorCode(cause) !== 'ENOENT',
+    cause,
+  });
+}

@@ -1,0 +1,26 @@
+import {constants} from 'node:os';
+
+/** How an app ended; 'unknown' when its first process was not ours to reap. */
+export type ExitStatus = {readonly kind: 'exited'; readonly code: number} | {readonly kind: 'killed'; readonly signal: string} | {readonly kind: 'unknown'};
+
+/** @param waitStatus as wait(2) gives it; undefined or null when there is none */
+export function exitStatus(waitStatus: number | null | undefined): ExitStatus {
+  if (waitStatus === null || waitStatus === undefined) return {kind: 'unknown'};
+  const signal = waitStatus & 0x7f;
+  if (signal === 0) return {kind: 'exited', code: (waitStatus >> 8) & 0xff};
+  return {kind: 'killed', signal: Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`};
+}
+
+/** `ended with status 1`, to follow a name. */
+export function describeExit(status: ExitStatus): string {
+  switch (status.kind) {
+    case 'exited':
+      return `ended with status ${status.code}`;
+    case 'killed':
+      return `was killed by ${status.signal}`;
+    case 'unknown':
+      return 'ended';
+    default:
+      return status satisfies never;
+  }
+}
