@@ -61,10 +61,11 @@ export class ObjectStoreError extends CodedError<ObjectStoreCode> {
   }
 }
 
-const keyPattern = /^[A-Za-z0-9_:-][A-Za-z0-9_.:-]*(\/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)*$/;
+const keyPattern = /^(?!\.)((?!\.{1,2}(\/|$))[A-Za-z0-9_.:-]+(\/(?!$)|$))+$/;
 
 /**
- * Keys are parts of letters, digits and `_ . : -` joined by `/`; no part starts with a dot, so that a key never leaves the store.
+ * Keys are parts of letters, digits and `_ . : -` joined by `/`. No part is `.` or `..` and the first does not start with a dot, so that a key
+ * never leaves the store nor meets what an implementation keeps for itself.
  * @throws ObjectStoreError ERR_BAD_OBJECT_KEY
  */
 export function checkKey(key: string): void {

@@ -128,7 +128,7 @@ export function objectStoreConformance(test: TestFn, kind: string, open: () => P
 
   test(`${kind}: keys that could leave the store are refused`, async (t) => {
     await using opened = await open();
-    for (const key of ['', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a/.b', 'a\0b', 'a b', 'x'.repeat(600)]) {
+    for (const key of ['', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a/..', 'a/./b', '.incoming/x', 'a\0b', 'a b', 'x'.repeat(600)]) {
       t.is(await codeOf(opened.store.put(key, Buffer.from('x'))), 'ERR_BAD_OBJECT_KEY', JSON.stringify(key));
     }
   });

@@ -1,0 +1,144 @@
+/** The checkpoints of all apps in one object store: commit, list, load, and remove what is no longer needed. */
+import {CodedError, errorCode} from '../core/errors.ts';
+import {type AppName, type Generation, generation as toGeneration} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {ObjectStore} from '../store/object-store.ts';
+import {type Checkpoint, loadCheckpoint, readManifest} from './checkpoint.ts';
+import {keysOf, numberInKey} from './checkpoint-keys.ts';
+import {type CommitRequest, type CommitResult, commit} from './commit.ts';
+import {DamagedCheckpointError} from './damage.ts';
+import type {Manifest} from './manifest.ts';
+
+export interface CheckpointStore {
+  /** Resolves when the generation is durable. @throws see `commit()` in commit.ts */
+  commit(request: CommitRequest): Promise<CommitResult>;
+  /** Numbers of the complete generations, the oldest first. */
+  generations(app: AppName): Promise<readonly Generation[]>;
+  /** @throws DamagedCheckpointError; CodedError ERR_NO_CHECKPOINT; ObjectStoreError */
+  load(app: AppName, generation: Generation): Promise<Checkpoint>;
+  /**
+   * The newest generation that can be loaded; null without any. One that is damaged is logged and passed over: compare with
+   * `generations()` to know. Any other error is thrown, since it proves nothing about the checkpoint.
+   */
+  latestComplete(app: AppName): Promise<Checkpoint | null>;
+  /**
+   * Removes all generations but the newest `keep` readable ones and those in `alsoKeep` (that an instance still runs from), then the
+   * objects that none of the remaining refers to. @returns the generations that were removed
+   */
+  prune(app: AppName, keep: number, alsoKeep?: readonly Generation[]): Promise<readonly Generation[]>;
+  /** Removes what commits that did not complete left behind. At start-up only: it cannot tell another process's commit under way from a dead one's. */
+  sweep(app: AppName): Promise<readonly string[]>;
+}
+
+export interface CheckpointStoreOptions {
+  readonly objects: ObjectStore;
+  readonly log?: Log;
+}
+
+/** No I/O happens here; nothing needs to be closed. */
+export function openCheckpointStore({objects, log}: CheckpointStoreOptions): CheckpointStore {
+  const inTurn = perApp();
+  return {
+    commit: async (request) => inTurn(request.app, async () => commit({objects, log}, request)),
+    generations: async (app) => generations(objects, app),
+    async load(app, generation) {
+      return load(objects, app, generation);
+    },
+    async latestComplete(app) {
+      for (const generation of (await generations(objects, app)).toReversed()) {
+        try {
+          return await load(objects, app, generation);
+        } catch (error) {
+          if (!(error instanceof DamagedCheckpointError)) throw error;
+          log?.error({app, generation, err: error}, 'A generation is damaged; the one before it is offered');
+        }
+      }
+      return null;
+    },
+    prune: async (app, keep, alsoKeep = []) => inTurn(app, async () => prune({objects, log}, app, {keep, alsoKeep})),
+    sweep: async (app) => inTurn(app, async () => removeUnreferred({objects, log}, app)),
+  };
+}
+
+/** Runs what is given for one app one after the other: a prune must not take a commit's segment for a leftover. */
+function perApp(): <T>(app: AppName, work: () => Promise<T>) => Promise<T> {
+  const last = new Map<AppName, Promise<unknown>>();
+  return async (app, work) => {
+    const result = (last.get(app) ?? Promise.resolve()).then(work);
+    const settled = result.catch(() => undefined); // the caller hears of it
+    last.set(app, settled);
+    try {
+      return await result;
+    } finally {
+      if (last.get(app) === settled) last.delete(app);
+    }
+  };
+}
+
+async function generations(objects: ObjectStore, app: AppName): Promise<readonly Generation[]> {
+  const listed = await objects.list(keysOf(app).manifests);
+  return listed
+    .flatMap(({key}) => numberInKey(key) ?? [])
+    .map(toGeneration)
+    .sort((a, b) => a - b);
+}
+
+async function load(objects: ObjectStore, app: AppName, generation: Generation): Promise<Checkpoint> {
+  try {
+    return await loadCheckpoint(objects, app, generation);
+  } catch (cause) {
+    if (errorCode(cause) !== 'ERR_NO_OBJECT' || (await generations(objects, app)).includes(generation)) throw cause;
+    throw new CodedError('ERR_NO_CHECKPOINT', `Cannot load generation ${generation} of app "${app}": it does not exist`, {source: 'host', cause});
+  }
+}
+
+interface Context {
+  readonly objects: ObjectStore;
+  readonly log: Log | undefined;
+}
+
+async function prune({objects, log}: Context, app: AppName, rule: {keep: number; alsoKeep: readonly Generation[]}): Promise<readonly Generation[]> {
+  const all = await generations(objects, app);
+  let readable = 0;
+  let oldestKept: number = Number.POSITIVE_INFINITY;
+  for (const generation of all.toReversed()) {
+    if (readable >= Math.max(1, rule.keep)) break;
+    if ((await manifestOrDamage(objects, app, generation)) !== undefined) readable++;
+    oldestKept = generation;
+  }
+  const removed = all.filter((generation) => generation < oldestKept && !rule.alsoKeep.includes(generation));
+  // Manifests first: without its manifest a generation does not exist, so a crash from here on leaves only what sweep() removes.
+  for (const generation of removed) await objects.delete(keysOf(app).manifest(generation));
+  await removeUnreferred({objects, log}, app);
+  return removed;
+}
+
+/** Undefined when the manifest is damaged. */
+async function manifestOrDamage(objects: ObjectStore, app: AppName, generation: Generation): Promise<Manifest | undefined> {
+  try {
+    return await readManifest(objects, app, generation);
+  } catch (error) {
+    if (error instanceof DamagedCheckpointError) return undefined;
+    throw error;
+  }
+}
+
+async function removeUnreferred({objects, log}: Context, app: AppName): Promise<readonly string[]> {
+  const keys = keysOf(app);
+  // Listed before the manifests are read: what a commit adds in between is not in the list.
+  const stored = [...(await objects.list(keys.segments)), ...(await objects.list(keys.images))];
+  const needed = new Set<string>();
+  for (const generation of await generations(objects, app)) {
+    const manifest = await manifestOrDamage(objects, app, generation);
+    if (manifest === undefined) {
+      log?.warn({app, generation}, 'A manifest is damaged; no object is removed while it is kept, since it may refer to it');
+      return [];
+    }
+    needed.add(manifest.bundle.key);
+    for (const {segment} of manifest.segments) needed.add(keys.segment(segment));
+  }
+  const removed = stored.map(({key}) => key).filter((key) => !needed.has(key));
+  for (const key of removed) await objects.delete(key);
+  if (removed.length > 0) log?.debug({app, objects: removed.length}, 'Objects that no generation refers to were removed');
+  return removed;
+}

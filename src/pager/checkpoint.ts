@@ -1,0 +1,108 @@
+/** One committed generation, loaded: what it consists of, and what is needed to wake from it. */
+import {errorMessage} from '../core/errors.ts';
+import type {AppName, FencingToken, Generation} from '../core/ids.ts';
+import type {ObjectStore} from '../store/object-store.ts';
+import {keysOf} from './checkpoint-keys.ts';
+import {DamagedCheckpointError} from './damage.ts';
+import type {FuseFiles} from './fuse-files.ts';
+import {readPart} from './image-bundle.ts';
+import {type Manifest, parseManifest} from './manifest.ts';
+import type {PageTable} from './page-table.ts';
+import {decodePageTable} from './page-table-codec.ts';
+import {type RestoreMode, restoreImages} from './restore-images.ts';
+import type {LocalSegment} from './segment-reader.ts';
+
+export interface Checkpoint {
+  readonly app: AppName;
+  readonly generation: Generation;
+  readonly token: FencingToken;
+  readonly parent: Generation | null;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  /** As given to `commit()`. */
+  readonly meta: unknown;
+  /** All pages by process (its id inside the app's pid namespace). Shared: clone a table to change it. */
+  readonly tables: ReadonlyMap<number, PageTable>;
+  readonly pageCount: number;
+  /** What committing this generation added to the store, without its manifest. */
+  readonly bytesWritten: number;
+  readonly manifest: Manifest;
+  /** For a SegmentReader; plain data. Segments that the store has no local file of are left out. */
+  localSegments(): Promise<readonly LocalSegment[]>;
+  /** See `restoreImages()`. In mode `eager`, this checks every byte of the generation. */
+  images(mode: RestoreMode): Promise<FuseFiles>;
+}
+
+/** @throws DamagedCheckpointError, ObjectStoreError (ERR_NO_OBJECT when there is no such generation) */
+export async function readManifest(objects: ObjectStore, app: AppName, generation: number): Promise<Manifest> {
+  const object = keysOf(app).manifest(generation);
+  return parseManifest(await objects.get(object), {object, app, generation});
+}
+
+/** Loads a generation and checks its manifest, its page tables, and that all its objects are there in full. @throws as `readManifest()` */
+export async function loadCheckpoint(objects: ObjectStore, app: AppName, generation: number): Promise<Checkpoint> {
+  const manifest = await readManifest(objects, app, generation);
+  await checkSizes(objects, manifest);
+  const tables = await readTables(objects, manifest);
+  return {
+    app,
+    generation: manifest.generation,
+    token: manifest.token,
+    parent: manifest.parent,
+    createdAt: manifest.createdAt,
+    meta: manifest.meta,
+    tables,
+    pageCount: manifest.processes.reduce((sum, {pageCount}) => sum + pageCount, 0),
+    bytesWritten: manifest.bytesWritten,
+    manifest,
+    localSegments: async () => localSegments(objects, manifest),
+    images: async (mode) => restoreImages({objects, manifest, tables}, mode),
+  };
+}
+
+async function checkSizes(objects: ObjectStore, manifest: Manifest): Promise<void> {
+  const keys = keysOf(manifest.app);
+  const expected = [manifest.bundle, ...manifest.segments.map(({segment, sizeBytes}) => ({key: keys.segment(segment), sizeBytes}))];
+  await Promise.all(
+    expected.map(async ({key, sizeBytes}) => {
+      const foundBytes = await objects.size(key);
+      if (foundBytes === sizeBytes) return;
+      const offset = Math.min(foundBytes, sizeBytes);
+      throw new DamagedCheckpointError({
+        object: key,
+        generation: manifest.generation,
+        offset,
+        found: `the object has ${foundBytes} bytes instead of ${sizeBytes}`,
+      });
+    }),
+  );
+}
+
+async function readTables(objects: ObjectStore, manifest: Manifest): Promise<ReadonlyMap<number, PageTable>> {
+  const object = {key: manifest.bundle.key, generation: manifest.generation};
+  const tables = await Promise.all(
+    manifest.processes.map(async ({pid, table, pageCount}) => {
+      const data = await readPart(objects, object, table);
+      const damaged = (found: string): DamagedCheckpointError =>
+        new DamagedCheckpointError({object: object.key, generation: manifest.generation, offset: table.position, found});
+      try {
+        const decoded = decodePageTable(data);
+        if (decoded.size !== pageCount) throw new RangeError(`it has ${decoded.size} pages instead of ${pageCount}`);
+        return [pid, decoded] as const;
+      } catch (cause) {
+        throw damaged(`the page table of process ${pid} cannot be read: ${errorMessage(cause)}`);
+      }
+    }),
+  );
+  return new Map(tables);
+}
+
+async function localSegments(objects: ObjectStore, manifest: Manifest): Promise<readonly LocalSegment[]> {
+  const found: LocalSegment[] = [];
+  for (const {segment} of manifest.segments) {
+    const object = keysOf(manifest.app).segment(segment);
+    const path = await objects.localFile(object);
+    if (path !== undefined) found.push({app: manifest.app, segment, object, generation: manifest.generation, path});
+  }
+  return found;
+}

@@ -1,0 +1,129 @@
+/**
+ * The directory that CRIU restores from: the images of the dump as they were, and for each process a pagemap and a pages image that cover the
+ * pages of all generations, as if everything had been dumped at once. CRIU finds a page by adding up the counts of the entries before it, so
+ * both are made from the same runs, in order of address.
+ */
+import {CodedError} from '../core/errors.ts';
+import type {ObjectStore} from '../store/object-store.ts';
+import {keysOf} from './checkpoint-keys.ts';
+import {type PagemapEntry, pagemapFlag, renderPagemap} from './criu-image.ts';
+import type {Extent, FuseFiles} from './fuse-files.ts';
+import {type BundleFile, checkPart, getPart, verifyPart} from './image-bundle.ts';
+import type {Manifest, ManifestProcess} from './manifest.ts';
+import {type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
+import {SegmentSource} from './segment-source.ts';
+
+/** `lazy`: CRIU leaves lazy pages to userfaultfd; `eager`: it reads all. */
+export type RestoreMode = 'lazy' | 'eager';
+
+/** Images up to this size together are served from memory; they are read to be checked anyway. */
+const keptImageBytes = 8 * 1024 * 1024;
+const verifyChunkPages = 256;
+/** Reads under way at once while pages are checked: this is on the path of a wake. */
+const verifyConcurrency = 8;
+
+export interface RestoreContext {
+  readonly objects: ObjectStore;
+  readonly manifest: Manifest;
+  readonly tables: ReadonlyMap<number, PageTable>;
+}
+
+/**
+ * Checks everything that CRIU will read itself (in mode `eager` that is everything).
+ * @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_NOT_LOCAL when a needed object has no local file
+ */
+export async function restoreImages(context: RestoreContext, mode: RestoreMode): Promise<FuseFiles> {
+  const {objects, manifest, tables} = context;
+  await using source = new SegmentSource({objects, app: manifest.app, generation: manifest.generation});
+  const files = new Map<string, readonly Extent[]>(await bundledImages(context));
+  for (const process of manifest.processes) {
+    const runs = [...(tables.get(process.pid)?.runs() ?? [])];
+    await verifyRuns(
+      source,
+      runs.filter((run) => mode === 'eager' || !run.lazy),
+    );
+    for (const [name, extents] of await processImages(context, {source, process, runs, mode})) files.set(name, extents);
+  }
+  return files;
+}
+
+async function bundledImages({objects, manifest}: RestoreContext): Promise<readonly (readonly [string, readonly Extent[]])[]> {
+  const {images, bundle, generation} = manifest;
+  const object = {key: bundle.key, generation};
+  const start = images[0]?.position ?? 0;
+  const end = images.reduce((last, {position, length}) => Math.max(last, position + length), start);
+  if (end - start <= keptImageBytes) {
+    const all = await getPart(objects, object, {position: start, length: end - start});
+    return images.map((image) => {
+      const data = all.subarray(image.position - start, image.position - start + image.length);
+      checkPart(object, image, data);
+      return [image.name, [{length: image.length, source: {kind: 'bytes', data}}]] as const;
+    });
+  }
+  const path = await localPath(objects, bundle.key);
+  const found: (readonly [string, readonly Extent[]])[] = [];
+  for (const image of images) {
+    await verifyPart(objects, object, image);
+    found.push([image.name, [fileExtent(path, image)]]);
+  }
+  return found;
+}
+
+function fileExtent(path: string, image: BundleFile): Extent {
+  return {length: image.length, source: {kind: 'file', path, position: image.position}};
+}
+
+async function localPath(objects: ObjectStore, key: string): Promise<string> {
+  const path = await objects.localFile(key);
+  if (path !== undefined) return path;
+  throw new CodedError('ERR_NOT_LOCAL', `Cannot serve object "${key}": it has no local file`, {source: 'host'});
+}
+
+async function verifyRuns(source: SegmentSource, runs: readonly PageRun[]): Promise<void> {
+  const pieces = verifyPieces(runs);
+  const verifyRest = async (): Promise<void> => {
+    for (const {segment, index, count} of pieces) await source.read(segment, index, count);
+  };
+  // All share one generator, so each takes the next piece when it is done with one; the first failure is reported after all have stopped.
+  const results = await Promise.allSettled(Array.from({length: verifyConcurrency}, verifyRest));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+function* verifyPieces(runs: readonly PageRun[]): Generator<{segment: number; index: number; count: number}, undefined> {
+  for (const {segment, index, count} of runs) {
+    for (let done = 0; done < count; done += verifyChunkPages) yield {segment, index: index + done, count: Math.min(verifyChunkPages, count - done)};
+  }
+  return undefined;
+}
+
+async function processImages(
+  {objects, manifest}: RestoreContext,
+  {source, process, runs, mode}: {source: SegmentSource; process: ManifestProcess; runs: readonly PageRun[]; mode: RestoreMode},
+): Promise<readonly (readonly [string, readonly Extent[]])[]> {
+  const entries: Writable<PagemapEntry>[] = [];
+  const extents: Extent[] = [];
+  for (const run of runs) {
+    const flags = pagemapFlag.present | (run.lazy && mode === 'lazy' ? pagemapFlag.lazy : 0);
+    const last = entries.at(-1);
+    if (last?.flags === flags && last.page + last.count === run.page) last.count += run.count;
+    else entries.push({page: run.page, count: run.count, flags});
+    const path = await localPath(objects, keysOf(manifest.app).segment(run.segment));
+    for (const {position, count} of await source.stretches(run.segment, run.index, run.count))
+      addExtent(extents, {path, position, length: count * pageSizeBytes});
+  }
+  const pagemap = renderPagemap({pagesId: process.pagesId, entries});
+  return [
+    [`pagemap-${process.pid}.img`, [{length: pagemap.length, source: {kind: 'bytes', data: pagemap}}]],
+    [`pages-${process.pagesId}.img`, extents],
+  ];
+}
+
+type Writable<T> = {-readonly [K in keyof T]: T[K]};
+
+/** Appends to the last extent where the file goes on. */
+function addExtent(extents: Extent[], part: {path: string; position: number; length: number}): void {
+  const last = extents.at(-1);
+  if (last?.source.kind === 'file' && last.source.path === part.path && last.source.position + last.length === part.position) {
+    extents[extents.length - 1] = {length: last.length + part.length, source: last.source};
+  } else extents.push({length: part.length, source: {kind: 'file', path: part.path, position: part.position}});
+}

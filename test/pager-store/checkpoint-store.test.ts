@@ -1,0 +1,534 @@
+import {mkdir, readdir, readFile, rm, truncate, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import test from 'ava';
+import {CodedError} from '../../src/core/errors.ts';
+import {appName, fencingToken, type Generation, generation} from '../../src/core/ids.ts';
+import type {Checkpoint} from '../../src/pager/checkpoint.ts';
+import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
+import type {CommitResult} from '../../src/pager/commit.ts';
+import {pagemapFlag, parsePagemap} from '../../src/pager/criu-image.ts';
+import {DamagedCheckpointError} from '../../src/pager/damage.ts';
+import {PageTable, pageSizeBytes} from '../../src/pager/page-table.ts';
+import {SegmentReader} from '../../src/pager/segment-reader.ts';
+import {openDirectoryStore} from '../../src/store/directory-store.ts';
+import type {ObjectStore} from '../../src/store/object-store.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {tinyFileSystem} from '../helpers/tiny-file-system.ts';
+import {fileBytes} from './fuse-files-on-disk.ts';
+import {pageOf, type SyntheticMapping, type SyntheticProcess, writeDump} from './synthetic-dump.ts';
+
+const rootTest = process.getuid?.() === 0 ? test : test.skip;
+const app = appName('shop');
+const heap: SyntheticMapping = {page: 0x7f0000000, count: 70_000, lazy: true};
+const library: SyntheticMapping = {page: 0x400, count: 64, lazy: false};
+const zero = Buffer.alloc(pageSizeBytes);
+
+interface Bench extends AsyncDisposable {
+  readonly path: string;
+  readonly root: string;
+  readonly objects: ObjectStore;
+  readonly store: CheckpointStore;
+  commit(processes: readonly SyntheticProcess[], more?: CommitMore): Promise<CommitResult>;
+}
+
+interface CommitMore {
+  readonly parent?: Checkpoint | null;
+  readonly missing?: ReadonlyMap<number, PageTable>;
+  readonly token?: number;
+  readonly meta?: unknown;
+  readonly files?: Readonly<Record<string, Uint8Array>>;
+  readonly signal?: AbortSignal;
+}
+
+async function bench(root?: string): Promise<Bench> {
+  const directory = await temporaryDirectory();
+  const storeRoot = root ?? join(directory.path, 'store');
+  const objects = await openDirectoryStore(storeRoot);
+  const store = openCheckpointStore({objects});
+  const dumpDir = join(directory.path, 'dump');
+  return {
+    path: directory.path,
+    root: storeRoot,
+    objects,
+    store,
+    async commit(processes, more = {}) {
+      await writeDump(dumpDir, {processes, files: more.files ?? {}});
+      return store.commit({
+        app,
+        token: fencingToken(more.token ?? 1),
+        dumpDir,
+        parent: more.parent ?? null,
+        missing: more.missing ?? new Map(),
+        meta: more.meta ?? null,
+        signal: more.signal,
+      });
+    },
+    [Symbol.asyncDispose]: async () => directory[Symbol.asyncDispose](),
+  };
+}
+
+function heapProcess(pages: ReadonlyMap<number, Uint8Array>, pid = 1): SyntheticProcess {
+  return {pid, mappings: [library, heap], pages};
+}
+
+/** `count` pages of the heap, made from their number. */
+function heapPages(count: number, seed = 0): Map<number, Uint8Array> {
+  return new Map(Array.from({length: count}, (_, at) => [heap.page + at, pageOf(seed + at)]));
+}
+
+/** All pages of a process as a restore gives them. */
+async function restored(checkpoint: Checkpoint, pid = 1): Promise<Map<number, Buffer>> {
+  const files = await checkpoint.images('eager');
+  const pagemap = parsePagemap('pagemap', await fileBytes(files, `pagemap-${pid}.img`));
+  const data = await fileBytes(files, `pages-${pagemap.pagesId}.img`);
+  const pages = new Map<number, Buffer>();
+  let at = 0;
+  for (const {page, count} of pagemap.entries) {
+    for (let number = 0; number < count; number++, at++) pages.set(page + number, data.subarray(at * pageSizeBytes, (at + 1) * pageSizeBytes));
+  }
+  if (at * pageSizeBytes !== data.length) throw new Error(`${data.length} bytes of pages, ${at} pages in the pagemap`);
+  return pages;
+}
+
+function samePages(found: ReadonlyMap<number, Uint8Array>, expected: ReadonlyMap<number, Uint8Array>): boolean {
+  if (found.size !== expected.size) return false;
+  return [...expected].every(([page, data]) => found.get(page) !== undefined && Buffer.compare(found.get(page) ?? zero, data) === 0);
+}
+
+async function objectKeys(objects: ObjectStore): Promise<readonly string[]> {
+  return (await objects.list('')).map(({key}) => key);
+}
+
+test('commit() then load() gives back every page, the images and the meta', async (t) => {
+  await using b = await bench();
+  const pages = new Map([...heapPages(300), [library.page + 3, pageOf(77)] as const]);
+  const meta = {layers: ['1'], connections: [{port: 80}], 7: null};
+  const result = await b.commit([heapProcess(pages)], {meta, files: {'core-1.img': pageOf(5), 'empty.img': Buffer.alloc(0)}});
+  t.like(result, {generation: 1, pageCount: 301, newPages: 301, unchangedPages: 0, zeroPages: 0});
+  const checkpoint = await b.store.load(app, generation(1));
+  t.true(samePages(await restored(checkpoint), pages));
+  t.deepEqual(checkpoint.meta, meta);
+  t.is(checkpoint.parent, null);
+  t.deepEqual([checkpoint.app, checkpoint.generation, checkpoint.token, checkpoint.pageCount], [app, generation(1), fencingToken(1), 301]);
+  const files = await checkpoint.images('lazy');
+  t.deepEqual([...files.keys()].sort(), ['core-1.img', 'empty.img', 'inventory.img', 'mm-1.img', 'pagemap-1.img', 'pages-1.img', 'pstree.img']);
+  t.deepEqual(await fileBytes(files, 'core-1.img'), pageOf(5));
+  t.is((await fileBytes(files, 'empty.img')).length, 0);
+});
+
+test('commit() calls the sum of what it stored bytesWritten', async (t) => {
+  await using b = await bench();
+  const result = await b.commit([heapProcess(heapPages(10))]);
+  const stored = (await b.objects.list('')).reduce((sum, {sizeBytes}) => sum + sizeBytes, 0);
+  t.is(result.bytesWritten, stored);
+});
+
+test('images() marks lazy pages only for a lazy restore', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(new Map([...heapPages(5), [library.page, pageOf(1)] as const]))]);
+  const checkpoint = await b.store.load(app, generation(1));
+  const flags = async (mode: 'lazy' | 'eager'): Promise<unknown> => {
+    const {entries} = parsePagemap('pagemap', await fileBytes(await checkpoint.images(mode), 'pagemap-1.img'));
+    return entries;
+  };
+  t.deepEqual(await flags('lazy'), [
+    {page: library.page, count: 1, flags: pagemapFlag.present},
+    {page: heap.page, count: 5, flags: pagemapFlag.present | pagemapFlag.lazy},
+  ]);
+  t.deepEqual(await flags('eager'), [
+    {page: library.page, count: 1, flags: pagemapFlag.present},
+    {page: heap.page, count: 5, flags: pagemapFlag.present},
+  ]);
+});
+
+test('zero pages are dropped from anonymous memory and kept in mappings of files', async (t) => {
+  await using b = await bench();
+  const pages = new Map<number, Uint8Array>([
+    [library.page, zero],
+    [heap.page, zero],
+    [heap.page + 1, pageOf(1)],
+  ]);
+  const first = await b.commit([heapProcess(pages)]);
+  t.like(first, {pageCount: 2, newPages: 2, zeroPages: 1});
+  const parent = await b.store.load(app, first.generation);
+  t.true(samePages(await restored(parent), new Map([...pages].filter(([page]) => page !== heap.page))));
+  // A page that became zero disappears, even though the parent has it and the pager thought it missing.
+  const second = await b.commit([heapProcess(new Map([...pages, [heap.page + 1, zero]]))], {parent, missing: new Map([[1, parentTable(parent)]])});
+  t.like(second, {pageCount: 1, newPages: 0, unchangedPages: 1, zeroPages: 2});
+});
+
+function parentTable(parent: Checkpoint, pid = 1): PageTable {
+  return parent.tables.get(pid) ?? new PageTable();
+}
+
+test('a second commit with 1 MiB changed of 64 MiB writes little more than that', async (t) => {
+  await using b = await bench();
+  const pages = heapPages(16_384);
+  await b.commit([heapProcess(pages)]);
+  const parent = await b.store.load(app, generation(1));
+  for (let at = 0; at < 256; at++) pages.set(heap.page + at * 64, pageOf(1_000_000 + at));
+  const second = await b.commit([heapProcess(pages)], {parent});
+  t.like(second, {generation: 2, pageCount: 16_384, newPages: 256, unchangedPages: 16_128});
+  t.true(second.bytesWritten <= 1.5 * 1024 * 1024, `${second.bytesWritten} bytes`);
+  const checkpoint = await b.store.load(app, generation(2));
+  t.is(checkpoint.parent, generation(1));
+  t.true(samePages(await restored(checkpoint), pages));
+});
+
+test('missing pages stay where they were, and only where memory can still be missing', async (t) => {
+  await using b = await bench();
+  const pages = heapPages(100);
+  await b.commit([heapProcess(pages)]);
+  const parent = await b.store.load(app, generation(1));
+  const missing = parentTable(parent).clone();
+  missing.delete(heap.page, 10);
+  // A page outside any mapping, and one in a mapping of a file: the pager has not heard yet that they are gone.
+  missing.add({page: heap.page - 50, count: 1, segment: 1, index: 0, lazy: true});
+  missing.add({page: library.page, count: 1, segment: 1, index: 0, lazy: true});
+  const dumped = new Map([...heapPages(5), [heap.page + 50, pageOf(999)] as const]);
+  const second = await b.commit([heapProcess(dumped)], {parent, missing: new Map([[1, missing]])});
+  t.like(second, {pageCount: 95, newPages: 1, unchangedPages: 5});
+  const expected = new Map([...pages].filter(([page]) => page < heap.page + 5 || page >= heap.page + 10));
+  expected.set(heap.page + 50, pageOf(999));
+  t.true(samePages(await restored(await b.store.load(app, generation(2))), expected));
+});
+
+test('missing pages of a process that has ended are forgotten', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(3), 1), heapProcess(heapPages(3, 50), 2)]);
+  const parent = await b.store.load(app, generation(1));
+  const second = await b.commit([heapProcess(heapPages(3), 1)], {parent, missing: parent.tables});
+  t.is(second.pageCount, 3);
+});
+
+test('a commit that refers to pages which do not exist is refused', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(3))]);
+  const beyond = PageTable.from([{page: heap.page, count: 2, segment: 1, index: 2, lazy: true}]);
+  await t.throwsAsync(b.commit([heapProcess(new Map())], {missing: new Map([[1, beyond]])}), {instanceOf: DamagedCheckpointError});
+  const nowhere = PageTable.from([{page: heap.page, count: 1, segment: 9, index: 0, lazy: true}]);
+  await t.throwsAsync(b.commit([heapProcess(new Map())], {missing: new Map([[1, nowhere]])}), {code: 'ERR_NO_OBJECT'});
+  t.deepEqual(await b.store.generations(app), [generation(1)]);
+});
+
+test('a process without pages, and shared memory as plain images, survive', async (t) => {
+  await using b = await bench();
+  const shared = {'pagemap-shmem-5.img': pageOf(1), 'pages-9.img': pageOf(2)};
+  const result = await b.commit([heapProcess(new Map())], {files: shared});
+  t.is(result.pageCount, 0);
+  const checkpoint = await b.store.load(app, result.generation);
+  t.deepEqual(checkpoint.manifest.segments, []);
+  const files = await checkpoint.images('eager');
+  t.deepEqual(await fileBytes(files, 'pages-9.img'), pageOf(2));
+  t.deepEqual(await fileBytes(files, 'pagemap-shmem-5.img'), pageOf(1));
+  t.is((await fileBytes(files, 'pages-1.img')).length, 0);
+});
+
+test('large images are served from the bundle file after being checked', async (t) => {
+  await using b = await bench();
+  const large = Buffer.concat(Array.from({length: 3000}, (_, at) => pageOf(at)));
+  await b.commit([heapProcess(heapPages(2))], {files: {'ghost-file-1.img': large}});
+  const checkpoint = await b.store.load(app, generation(1));
+  const files = await checkpoint.images('lazy');
+  t.is(files.get('ghost-file-1.img')?.[0]?.source.kind, 'file');
+  t.true(large.equals(await fileBytes(files, 'ghost-file-1.img')));
+  await flipByte(join(b.root, checkpoint.manifest.bundle.key), checkpoint.manifest.bundle.sizeBytes / 2);
+  await t.throwsAsync(checkpoint.images('lazy'), {instanceOf: DamagedCheckpointError});
+});
+
+test('thirty random generations read back as a model has them', async (t) => {
+  await using b = await bench();
+  let state = 12345;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  const models: Map<number, Uint8Array>[] = [];
+  let model = heapPages(400);
+  let parent: Checkpoint | null = null;
+  for (let number = 1; number <= 30; number++) {
+    const missing = parent === null ? new PageTable() : parentTable(parent).clone();
+    const dumped = new Map<number, Uint8Array>(parent === null ? model : []);
+    for (let touches = random(120); touches > 0 && parent !== null; touches--) {
+      const page = random(10) === 0 ? library.page + random(64) : heap.page + random(600);
+      const isLazy = page >= heap.page;
+      missing.delete(page, 1);
+      const kind = random(5);
+      if (kind === 0 && isLazy) {
+        model.delete(page); // madvise
+        dumped.delete(page);
+      } else {
+        const same = model.get(page);
+        const data = kind <= 2 && same !== undefined ? same : kind === 3 ? zero : pageOf(random(1_000_000));
+        dumped.set(page, data);
+        if (isLazy && data === zero) model.delete(page);
+        else model.set(page, data);
+      }
+    }
+    // CRIU dumps every page of a file mapping that is there.
+    for (const [page, data] of model) if (page < heap.page) dumped.set(page, data);
+    const result: CommitResult = await b.commit([heapProcess(dumped)], {parent, missing: new Map([[1, missing]])});
+    t.is(result.generation, generation(number));
+    parent = await b.store.load(app, result.generation);
+    models.push(new Map(model));
+    model = new Map(model);
+  }
+  for (const [at, expected] of models.entries()) {
+    t.true(samePages(await restored(await b.store.load(app, generation(at + 1))), expected), `generation ${at + 1}`);
+  }
+  await b.store.prune(app, 2);
+  t.deepEqual(await b.store.generations(app), [generation(29), generation(30)]);
+  for (const number of [29, 30]) t.true(samePages(await restored(await b.store.load(app, generation(number))), models[number - 1] ?? new Map()));
+});
+
+test('SegmentReader reads any run of any segment, with few descriptors open', async (t) => {
+  await using b = await bench();
+  for (let number = 0; number < 5; number++) await b.commit([heapProcess(heapPages(100, number * 1000))]);
+  const all = [];
+  for (let number = 1; number <= 5; number++) all.push(...(await (await b.store.load(app, generation(number))).localSegments()));
+  using reader = new SegmentReader({segments: structuredClone(all), maxOpenFiles: 2});
+  const into = Buffer.alloc(60 * pageSizeBytes);
+  const open = async (): Promise<number> => (await readdir('/proc/self/fd')).length;
+  const before = await open();
+  for (let round = 0; round < 3; round++) {
+    for (let segment = 1; segment <= 5; segment++) {
+      reader.readPagesSync(segment, 30, 50, into, pageSizeBytes);
+      t.deepEqual(into.subarray(pageSizeBytes, 2 * pageSizeBytes), pageOf((segment - 1) * 1000 + 30));
+      t.deepEqual(into.subarray(50 * pageSizeBytes, 51 * pageSizeBytes), pageOf((segment - 1) * 1000 + 79));
+    }
+  }
+  t.true((await open()) <= before + 2);
+  t.throws(() => reader.readPagesSync(1, 90, 11, into, 0), {instanceOf: DamagedCheckpointError});
+  t.throws(() => reader.readPagesSync(77, 0, 1, into, 0), {code: 'ERR_ASSERTION'});
+});
+
+test('SegmentReader calls a file that is gone unreadable, not damaged', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(3))]);
+  const segments = await (await b.store.load(app, generation(1))).localSegments();
+  await rm(segments[0]?.path ?? '');
+  using reader = new SegmentReader({segments});
+  const error = t.throws(() => reader.readPagesSync(1, 0, 1, Buffer.alloc(pageSizeBytes), 0), {instanceOf: CodedError, code: 'ERR_PAGE_UNREADABLE'});
+  t.true(error.retryable);
+});
+
+async function flipByte(path: string, offset: number): Promise<void> {
+  const data = await readFile(path);
+  data[Math.floor(offset)] = (data[Math.floor(offset)] ?? 0) ^ 0x10;
+  await writeFile(path, data);
+}
+
+const segmentKey = 'apps/shop/segments/00000001';
+
+test('a flipped bit in a page is found by reader and restore, which name object, generation and offset', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(new Map([...heapPages(100), [library.page, pageOf(9)] as const]))]);
+  const checkpoint = await b.store.load(app, generation(1));
+  await flipByte(join(b.root, segmentKey), 4096 + 40 * pageSizeBytes + 123);
+  using reader = new SegmentReader({segments: await checkpoint.localSegments()});
+  const into = Buffer.alloc(32 * pageSizeBytes);
+  reader.readPagesSync(1, 0, 32, into, 0);
+  const error = t.throws(() => reader.readPagesSync(1, 32, 32, into, 0), {instanceOf: DamagedCheckpointError});
+  t.is(error.offset, 4096 + 40 * pageSizeBytes);
+  t.is(error.object, segmentKey);
+  t.regex(
+    error.message,
+    /^Cannot read object "apps\/shop\/segments\/00000001" of generation 1: at byte 167936, page 40 has checksum [0-9a-f]+ instead of [0-9a-f]+$/,
+  );
+  await t.throwsAsync(checkpoint.images('eager'), {instanceOf: DamagedCheckpointError});
+  // The page is lazy: whoever touches it will hear of it, the restore needs it not.
+  await t.notThrowsAsync(checkpoint.images('lazy'));
+  await flipByte(join(b.root, segmentKey), 4096 + 1);
+  await t.throwsAsync(checkpoint.images('lazy'), {instanceOf: DamagedCheckpointError}, 'page 0 of the segment is that of the library');
+});
+
+test('a damaged page of the parent is written anew, not referred to', async (t) => {
+  await using b = await bench();
+  const pages = heapPages(64);
+  await b.commit([heapProcess(pages)]);
+  const parent = await b.store.load(app, generation(1));
+  await flipByte(join(b.root, segmentKey), 4096 + 5 * pageSizeBytes);
+  const second = await b.commit([heapProcess(pages)], {parent});
+  t.true(second.newPages >= 1);
+  t.true(samePages(await restored(await b.store.load(app, second.generation)), pages));
+});
+
+for (const [what, damage] of Object.entries({
+  'a truncated segment': async (root: string) => truncate(join(root, segmentKey), 10_000),
+  'an empty segment': async (root: string) => truncate(join(root, segmentKey), 0),
+  'a truncated manifest': async (root: string) => truncate(join(root, 'apps/shop/manifests/00000001.json'), 100),
+  'a changed manifest': async (root: string) => {
+    const path = join(root, 'apps/shop/manifests/00000001.json');
+    await writeFile(path, (await readFile(path, 'utf8')).replace('"pid":1', '"pid":2'));
+  },
+  'a manifest of another generation': async (root: string) => {
+    await writeFile(join(root, 'apps/shop/manifests/00000001.json'), await readFile(join(root, 'apps/shop/manifests/00000002.json')));
+  },
+  'a truncated bundle': async (root: string) => truncate(join(root, 'apps/shop/images/00000001-1'), 3),
+  'a damaged page table': async (root: string) => flipByte(join(root, 'apps/shop/images/00000001-1'), 2),
+})) {
+  test(`load() finds ${what}`, async (t) => {
+    await using b = await bench();
+    await b.commit([heapProcess(heapPages(10))]);
+    await b.commit([heapProcess(heapPages(10, 500))]);
+    await damage(b.root);
+    const error = await t.throwsAsync(b.store.load(app, generation(1)), {instanceOf: DamagedCheckpointError});
+    t.regex(error.message, /of generation 1: at byte \d+, /);
+    await t.notThrowsAsync(b.store.load(app, generation(2)));
+  });
+}
+
+test('a damaged index or footer of a segment is found when it is read', async (t) => {
+  for (const fromEnd of [1, 30, 64, 70]) {
+    await using b = await bench();
+    await b.commit([heapProcess(heapPages(10))]);
+    const checkpoint = await b.store.load(app, generation(1));
+    await flipByte(join(b.root, segmentKey), (checkpoint.manifest.segments[0]?.sizeBytes ?? 0) - fromEnd);
+    using reader = new SegmentReader({segments: await checkpoint.localSegments()});
+    t.throws(() => reader.readPagesSync(1, 0, 1, Buffer.alloc(pageSizeBytes), 0), {instanceOf: DamagedCheckpointError});
+    await t.throwsAsync(checkpoint.images('eager'), {instanceOf: DamagedCheckpointError});
+  }
+});
+
+test('a segment of another app is not taken for ours', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(10))]);
+  const checkpoint = await b.store.load(app, generation(1));
+  const [segment] = await checkpoint.localSegments();
+  if (segment === undefined) throw new Error('no segment');
+  using reader = new SegmentReader({segments: [{...segment, app: 'other'}]});
+  t.throws(() => reader.readPagesSync(1, 0, 1, Buffer.alloc(pageSizeBytes), 0), {instanceOf: DamagedCheckpointError});
+});
+
+test('latestComplete() offers the generation before a damaged one, and null without any', async (t) => {
+  await using b = await bench();
+  t.is(await b.store.latestComplete(app), null);
+  await b.commit([heapProcess(heapPages(10))]);
+  await b.commit([heapProcess(heapPages(10, 500))]);
+  t.is((await b.store.latestComplete(app))?.generation, generation(2));
+  await truncate(join(b.root, 'apps/shop/manifests/00000002.json'), 5);
+  t.is((await b.store.latestComplete(app))?.generation, generation(1));
+  t.deepEqual(await b.store.generations(app), [generation(1), generation(2)]);
+  t.is((await b.commit([heapProcess(heapPages(3))])).generation, generation(3), 'the number of a damaged generation is not used again');
+  await t.throwsAsync(b.store.load(app, generation(9)), {code: 'ERR_NO_CHECKPOINT'});
+});
+
+test('an older fencing token loses', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(3))], {token: 5});
+  const error = await t.throwsAsync(b.commit([heapProcess(heapPages(3))], {token: 4}), {instanceOf: CodedError, code: 'ERR_STALE_TOKEN'});
+  t.is(error.message, 'Cannot commit a checkpoint of app "shop": token 4 is older than 5, which wrote generation 1');
+  t.is((await b.commit([heapProcess(heapPages(3))], {token: 5})).generation, generation(2));
+});
+
+test('two workers that commit at once make two generations or the older token loses', async (t) => {
+  await using b = await bench();
+  const other = openCheckpointStore({objects: await openDirectoryStore(b.root)});
+  const dumps = [join(b.path, 'd1'), join(b.path, 'd2')] as const;
+  for (const [at, dumpDir] of dumps.entries()) await writeDump(dumpDir, {processes: [heapProcess(heapPages(600, at * 10_000))]});
+  const results = await Promise.allSettled([
+    b.store.commit({app, token: fencingToken(1), dumpDir: dumps[0], parent: null, missing: new Map(), meta: 'old'}),
+    other.commit({app, token: fencingToken(2), dumpDir: dumps[1], parent: null, missing: new Map(), meta: 'new'}),
+  ]);
+  t.is(results[1].status, 'fulfilled');
+  const latest = await b.store.latestComplete(app);
+  t.is(latest?.meta, 'new');
+  t.true(samePages(await restored(latest ?? t.fail()), heapPages(600, 10_000)));
+  t.deepEqual(await b.store.sweep(app), []);
+});
+
+test('prune() keeps what remaining generations refer to', async (t) => {
+  await using b = await bench();
+  let parent: Checkpoint | null = null;
+  const pages = heapPages(50);
+  for (let number = 0; number < 4; number++) {
+    pages.set(heap.page + number, pageOf(5000 + number));
+    const result: CommitResult = await b.commit([heapProcess(pages)], {parent});
+    parent = await b.store.load(app, result.generation);
+  }
+  t.deepEqual(await b.store.prune(app, 2, [generation(1)]), [generation(2)]);
+  t.deepEqual(await b.store.prune(app, 2), [generation(1)]);
+  t.deepEqual(await b.store.prune(app, 2), []);
+  t.true(samePages(await restored(await b.store.load(app, generation(4))), pages));
+  t.is((await objectKeys(b.objects)).filter((key) => key.includes('/images/')).length, 2);
+  t.is((await objectKeys(b.objects)).filter((key) => key.includes('/segments/')).length, 4);
+});
+
+test('prune() removes segments that nothing refers to any more, and counts only readable generations', async (t) => {
+  await using b = await bench();
+  for (let number = 0; number < 3; number++) await b.commit([heapProcess(heapPages(5, number * 100))]);
+  await truncate(join(b.root, 'apps/shop/manifests/00000003.json'), 5);
+  t.deepEqual(await b.store.prune(app, 1), [generation(1)]);
+  t.is((await objectKeys(b.objects)).filter((key) => key.includes('/segments/')).length, 3, 'a damaged manifest may refer to anything');
+  await b.commit([heapProcess(heapPages(5, 900))]);
+  t.deepEqual(await b.store.prune(app, 1), [generation(2), generation(3)]);
+  t.deepEqual(await objectKeys(b.objects), ['apps/shop/images/00000004-1', 'apps/shop/manifests/00000004.json', 'apps/shop/segments/00000004']);
+});
+
+test('sweep() removes what a commit that died left', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(5))]);
+  await b.objects.put('apps/shop/segments/00000002', Buffer.from('half'));
+  await b.objects.put('apps/shop/images/00000002-1', Buffer.from('half'));
+  await b.objects.put('apps/other/segments/00000002', Buffer.from('not ours'));
+  t.deepEqual(await b.store.sweep(app), ['apps/shop/segments/00000002', 'apps/shop/images/00000002-1']);
+  t.is((await b.store.latestComplete(app))?.generation, generation(1));
+  t.true((await objectKeys(b.objects)).includes('apps/other/segments/00000002'));
+});
+
+test('an aborted commit leaves nothing', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(5))]);
+  const before = await objectKeys(b.objects);
+  await t.throwsAsync(b.commit([heapProcess(heapPages(2000, 9))], {signal: AbortSignal.abort()}), {name: 'AbortError'});
+  t.deepEqual(await objectKeys(b.objects), before);
+});
+
+rootTest('a full disk fails the commit, removes its parts and leaves older generations alone', async (t) => {
+  await using directory = await temporaryDirectory();
+  const root = join(directory.path, 'small');
+  await using _mounted = await tinyFileSystem(root, 4 * 1024 * 1024);
+  await using b = await bench(root);
+  const pages = heapPages(200);
+  await b.commit([heapProcess(pages)]);
+  const before = await objectKeys(b.objects);
+  const large = Buffer.concat(Array.from({length: 900}, (_, at) => pageOf(at)));
+  for (const [what, more] of [
+    ['pages', {pages: heapPages(2000, 7000), files: {}}],
+    ['images', {pages: heapPages(20, 7000), files: {'ghost-file-1.img': large}}],
+  ] as const) {
+    const error = await t.throwsAsync(b.commit([heapProcess(more.pages)], {files: more.files}), {instanceOf: CodedError, code: 'ERR_STORE_FULL'}, what);
+    t.is(error.source, 'host');
+    t.regex(error.message, /^Cannot commit a checkpoint of app "shop": Cannot write object "apps\/shop\/(segments|images)\/[-\d]+": the disk is full/);
+    t.deepEqual(await objectKeys(b.objects), before);
+  }
+  t.true(samePages(await restored((await b.store.latestComplete(app)) ?? t.fail()), pages));
+  t.is((await b.commit([heapProcess(heapPages(20, 7000))])).generation, generation(2));
+});
+
+test('a dump that is not whole is refused, and nothing is written', async (t) => {
+  await using b = await bench();
+  const dumpDir = join(b.path, 'broken');
+  const commit = async (): Promise<CommitResult> => b.store.commit({app, token: fencingToken(1), dumpDir, parent: null, missing: new Map(), meta: null});
+  const cases: Readonly<Record<string, () => Promise<void>>> = {
+    'pages-1.img': async () => truncate(join(dumpDir, 'pages-1.img'), 4096),
+    'pagemap-1.img': async () => truncate(join(dumpDir, 'pagemap-1.img'), 20),
+    'inventory.img': async () => rm(join(dumpDir, 'inventory.img')),
+    'mm-1.img': async () => truncate(join(dumpDir, 'mm-1.img'), 30),
+  };
+  for (const [name, damage] of Object.entries(cases)) {
+    await mkdir(dumpDir, {recursive: true});
+    await writeDump(dumpDir, {processes: [heapProcess(heapPages(5))]});
+    await damage();
+    await t.throwsAsync(commit(), {code: 'ERR_BAD_DUMP', message: new RegExp(`^Cannot read CRIU image "${name}": `)});
+  }
+  t.deepEqual(await objectKeys(b.objects), []);
+});
+
+test('generations of different apps do not meet', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(5))]);
+  const other: readonly Generation[] = await b.store.generations(appName('shop2'));
+  t.deepEqual(other, []);
+  t.is(await b.store.latestComplete(appName('sho')), null);
+});
