@@ -1,0 +1,20 @@
+import test from 'ava';
+import {parseSummaryLine} from '../../tools/run-tests.ts';
+
+const lines = [
+  {line: '  8 tests passed', found: {outcome: 'passed', count: 8}},
+  {line: '  1 test failed', found: {outcome: 'failed', count: 1}},
+  {line: '  12 tests skipped', found: {outcome: 'skipped', count: 12}},
+  {line: '  1 test todo', found: {outcome: 'skipped', count: 1}},
+  {line: '  1 uncaught exception', found: {outcome: 'failed', count: 1}},
+  {line: '  2 unhandled rejections', found: {outcome: 'failed', count: 2}},
+  {line: '  1 hook failed', found: {outcome: 'failed', count: 1}},
+  {line: '  ✔ nat › 8 tests passed through it', found: null},
+  {line: '', found: null},
+] as const;
+
+for (const {line, found} of lines) {
+  test(`parseSummaryLine() reads "${line}"`, (t) => {
+    t.deepEqual(parseSummaryLine(line), found);
+  });
+}
