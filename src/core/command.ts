@@ -7,6 +7,13 @@ import type {Readable} from 'node:stream';
 import {CodedError} from './errors.ts';
 
 const keptOutputBytes = 64 * 1024;
+const systemDirectories = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** The system's programs come first: npm puts directories on PATH in which a package's program may have the name of a system's (`nft`). */
+function childEnvironment(environment: Readonly<Record<string, string | undefined>> | undefined): NodeJS.ProcessEnv {
+  const base = environment ?? process.env;
+  return {...base, LC_ALL: 'C', PATH: `${systemDirectories}:${base['PATH'] ?? ''}`};
+}
 
 export class CommandError extends CodedError<'ERR_COMMAND_FAILED' | 'ERR_COMMAND_TIMEOUT' | 'ERR_COMMAND_MISSING'> {
   readonly argv: readonly string[];
@@ -61,7 +68,7 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   const child = spawn(file, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     cwd: options.cwd,
-    env: {...(options.env ?? process.env), LC_ALL: 'C'},
+    env: childEnvironment(options.env),
     detached: true,
   });
   let timedOut = false;
@@ -127,7 +134,7 @@ export interface DaemonOptions {
 export async function startDaemon(argv: readonly [string, ...string[]], options: DaemonOptions): Promise<Daemon> {
   const full = options.dieWithParent === false ? argv : (['setpriv', '--pdeathsig', 'KILL', '--', ...argv] as const);
   const [file, ...args] = full;
-  const child = spawn(file, args, {stdio: options.stdio, cwd: options.cwd, env: {...(options.env ?? process.env), LC_ALL: 'C'}, detached: true});
+  const child = spawn(file, args, {stdio: options.stdio, cwd: options.cwd, env: childEnvironment(options.env), detached: true});
   const stderr = collect(child.stderr, keptOutputBytes);
   const exited = new Promise<{exitCode: number | null; signal: string | null; stderr: string}>((resolve) => {
     child.once('close', (exitCode, signal) => void stderr.then((text) => resolve({exitCode, signal, stderr: text})));
