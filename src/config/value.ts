@@ -1,0 +1,121 @@
+/** The checked configuration. It is deeply frozen, and nothing parses text after it was made. */
+import type {AppName} from '../core/ids.ts';
+import type {Diagnostic} from './diagnostic.ts';
+
+export interface Config {
+  /** The files that were read, in order. */
+  readonly files: readonly string[];
+  readonly global: GlobalConfig;
+  readonly apps: readonly AppConfig[];
+  readonly frontends: readonly FrontendConfig[];
+  readonly backends: readonly BackendConfig[];
+  readonly warnings: readonly Diagnostic[];
+}
+
+/** Where a word begins; `line` and `column` count from 1, columns in characters. */
+export interface Position {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface GlobalConfig {
+  /** A url is `redis://...`, `rediss://...` or `unix:PATH`. */
+  readonly redis: {readonly kind: 'embedded'} | {readonly kind: 'url'; readonly url: string};
+  readonly stateDir: string;
+  readonly runtimeDir: string;
+  readonly store: {readonly kind: 'directory'; readonly path: string};
+  /** A network of /16 to /24, or `auto`: the first free /16 from 10.77.0.0 on. */
+  readonly privateRange: {readonly address: string; readonly prefixLength: number} | 'auto';
+  /** Sessions at a time, of all frontends together. */
+  readonly maxconn: number;
+  /** How long stopping may take before what is left is killed. */
+  readonly stopTimeoutMs: number;
+  /** The program `criu`; null: wherever the set-up or PATH has it. */
+  readonly criu: string | null;
+  /** How many checkpoints of an app are kept. */
+  readonly keepGenerations: number;
+}
+
+export interface Expose {
+  readonly protocol: 'tcp' | 'udp';
+  readonly port: number;
+}
+
+export interface Volume {
+  /** An absolute path of the host. */
+  readonly source: string;
+  /** An absolute path inside the app. */
+  readonly destination: string;
+  readonly readOnly: boolean;
+}
+
+export interface AppConfig {
+  readonly name: AppName;
+  readonly position: Position;
+  /** An absolute path; it was a directory when the configuration was checked. */
+  readonly rootfs: string;
+  readonly exec: readonly string[];
+  readonly expose: readonly Expose[];
+  readonly start: 'lazy' | 'eager';
+  readonly onStop: 'hibernate' | 'kill';
+  /** Null: never. */
+  readonly hibernateAfterMs: number | null;
+  readonly memoryBytes: number | null;
+  /** In processors, 0.5 is half of one. */
+  readonly cpus: number | null;
+  readonly pidsMax: number | null;
+  readonly env: Readonly<Record<string, string>>;
+  /** `USER` or `USER:GROUP`, names or numbers. */
+  readonly user: string;
+  readonly workdir: string;
+  readonly volumes: readonly Volume[];
+  readonly paging: 'lazy' | 'eager';
+  readonly prefetch: 'off' | 'last' | 'predict';
+  readonly wakeTimeoutMs: number;
+  /** How much of the app's output is kept. */
+  readonly logBytes: number;
+}
+
+export interface Bind {
+  readonly protocol: 'tcp' | 'udp';
+  /** An address or a host name without brackets; `''` is every IPv4 address, `::` every address. */
+  readonly host: string;
+  readonly port: number;
+  readonly position: Position;
+}
+
+export interface FrontendConfig {
+  readonly name: string;
+  /** In `tcp` and `udp` every bind has that protocol; in `nat` a bind has either. */
+  readonly mode: 'tcp' | 'udp' | 'nat';
+  readonly binds: readonly Bind[];
+  /** The name of a backend of this configuration. */
+  readonly defaultBackend: string;
+  readonly maxconn: number;
+  readonly clientTimeoutMs: number;
+  readonly position: Position;
+}
+
+export type Target =
+  | {readonly kind: 'app'; readonly app: AppName; readonly port: number}
+  | {readonly kind: 'address'; readonly host: string; readonly port: number};
+
+export interface ServerConfig {
+  readonly name: string;
+  readonly target: Target;
+  /** How many sessions may wait for one wake. */
+  readonly maxqueue: number;
+  readonly position: Position;
+}
+
+export interface BackendConfig {
+  readonly name: string;
+  /** At least one when a frontend leads here. */
+  readonly servers: readonly ServerConfig[];
+  readonly connectTimeoutMs: number;
+  readonly serverTimeoutMs: number;
+  /** How long a session is held while an app wakes. */
+  readonly wakeTimeoutMs: number;
+  readonly position: Position;
+}
