@@ -1,103 +1,19 @@
-import {mkdir, readdir, readFile, rm, truncate, writeFile} from 'node:fs/promises';
+import {readdir} from 'node:fs/promises';
 import {join} from 'node:path';
 import test from 'ava';
 import {CodedError} from '../../src/core/errors.ts';
 import {appName, fencingToken, type Generation, generation} from '../../src/core/ids.ts';
 import type {Checkpoint} from '../../src/pager/checkpoint.ts';
-import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
+import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
 import type {CommitResult} from '../../src/pager/commit.ts';
 import {pagemapFlag, parsePagemap} from '../../src/pager/criu-image.ts';
 import {DamagedCheckpointError} from '../../src/pager/damage.ts';
 import {PageTable, pageSizeBytes} from '../../src/pager/page-table.ts';
 import {SegmentReader} from '../../src/pager/segment-reader.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
-import type {ObjectStore} from '../../src/store/object-store.ts';
-import {temporaryDirectory} from '../helpers/temporary-directory.ts';
-import {tinyFileSystem} from '../helpers/tiny-file-system.ts';
+import {app, bench, heap, heapPages, heapProcess, library, objectKeys, parentTable, restored, samePages, zero} from './checkpoint-bench.ts';
 import {fileBytes} from './fuse-files-on-disk.ts';
-import {pageOf, type SyntheticMapping, type SyntheticProcess, writeDump} from './synthetic-dump.ts';
-
-const rootTest = process.getuid?.() === 0 ? test : test.skip;
-const app = appName('shop');
-const heap: SyntheticMapping = {page: 0x7f0000000, count: 70_000, lazy: true};
-const library: SyntheticMapping = {page: 0x400, count: 64, lazy: false};
-const zero = Buffer.alloc(pageSizeBytes);
-
-interface Bench extends AsyncDisposable {
-  readonly path: string;
-  readonly root: string;
-  readonly objects: ObjectStore;
-  readonly store: CheckpointStore;
-  commit(processes: readonly SyntheticProcess[], more?: CommitMore): Promise<CommitResult>;
-}
-
-interface CommitMore {
-  readonly parent?: Checkpoint | null;
-  readonly missing?: ReadonlyMap<number, PageTable>;
-  readonly token?: number;
-  readonly meta?: unknown;
-  readonly files?: Readonly<Record<string, Uint8Array>>;
-  readonly signal?: AbortSignal;
-}
-
-async function bench(root?: string): Promise<Bench> {
-  const directory = await temporaryDirectory();
-  const storeRoot = root ?? join(directory.path, 'store');
-  const objects = await openDirectoryStore(storeRoot);
-  const store = openCheckpointStore({objects});
-  const dumpDir = join(directory.path, 'dump');
-  return {
-    path: directory.path,
-    root: storeRoot,
-    objects,
-    store,
-    async commit(processes, more = {}) {
-      await writeDump(dumpDir, {processes, files: more.files ?? {}});
-      return store.commit({
-        app,
-        token: fencingToken(more.token ?? 1),
-        dumpDir,
-        parent: more.parent ?? null,
-        missing: more.missing ?? new Map(),
-        meta: more.meta ?? null,
-        signal: more.signal,
-      });
-    },
-    [Symbol.asyncDispose]: async () => directory[Symbol.asyncDispose](),
-  };
-}
-
-function heapProcess(pages: ReadonlyMap<number, Uint8Array>, pid = 1): SyntheticProcess {
-  return {pid, mappings: [library, heap], pages};
-}
-
-/** `count` pages of the heap, made from their number. */
-function heapPages(count: number, seed = 0): Map<number, Uint8Array> {
-  return new Map(Array.from({length: count}, (_, at) => [heap.page + at, pageOf(seed + at)]));
-}
-
-/** All pages of a process as a restore gives them. */
-async function restored(checkpoint: Checkpoint, pid = 1): Promise<Map<number, Buffer>> {
-  const files = await checkpoint.images('eager');
-  const pagemap = parsePagemap('pagemap', await fileBytes(files, `pagemap-${pid}.img`));
-  const data = await fileBytes(files, `pages-${pagemap.pagesId}.img`);
-  const pages = new Map<number, Buffer>();
-  let at = 0;
-  for (const {page, count} of pagemap.entries) {
-    for (let number = 0; number < count; number++, at++) pages.set(page + number, data.subarray(at * pageSizeBytes, (at + 1) * pageSizeBytes));
-  }
-  if (at * pageSizeBytes !== data.length) throw new Error(`${data.length} bytes of pages, ${at} pages in the pagemap`);
-  return pages;
-}
-
-function samePages(found: ReadonlyMap<number, Uint8Array>, expected: ReadonlyMap<number, Uint8Array>): boolean {
-  if (found.size !== expected.size) return false;
-  return [...expected].every(([page, data]) => found.get(page) !== undefined && Buffer.compare(found.get(page) ?? zero, data) === 0);
-}
-
-async function objectKeys(objects: ObjectStore): Promise<readonly string[]> {
-  return (await objects.list('')).map(({key}) => key);
-}
+import {pageOf, writeDump} from './synthetic-dump.ts';
 
 test('commit() then load() gives back every page, the images and the meta', async (t) => {
   await using b = await bench();
@@ -156,10 +72,6 @@ test('zero pages are dropped from anonymous memory and kept in mappings of files
   const second = await b.commit([heapProcess(new Map([...pages, [heap.page + 1, zero]]))], {parent, missing: new Map([[1, parentTable(parent)]])});
   t.like(second, {pageCount: 1, newPages: 0, unchangedPages: 1, zeroPages: 2});
 });
-
-function parentTable(parent: Checkpoint, pid = 1): PageTable {
-  return parent.tables.get(pid) ?? new PageTable();
-}
 
 test('a second commit with 1 MiB changed of 64 MiB writes little more than that', async (t) => {
   await using b = await bench();
@@ -222,18 +134,6 @@ test('a process without pages, and shared memory as plain images, survive', asyn
   t.deepEqual(await fileBytes(files, 'pages-9.img'), pageOf(2));
   t.deepEqual(await fileBytes(files, 'pagemap-shmem-5.img'), pageOf(1));
   t.is((await fileBytes(files, 'pages-1.img')).length, 0);
-});
-
-test('large images are served from the bundle file after being checked', async (t) => {
-  await using b = await bench();
-  const large = Buffer.concat(Array.from({length: 3000}, (_, at) => pageOf(at)));
-  await b.commit([heapProcess(heapPages(2))], {files: {'ghost-file-1.img': large}});
-  const checkpoint = await b.store.load(app, generation(1));
-  const files = await checkpoint.images('lazy');
-  t.is(files.get('ghost-file-1.img')?.[0]?.source.kind, 'file');
-  t.true(large.equals(await fileBytes(files, 'ghost-file-1.img')));
-  await flipByte(join(b.root, checkpoint.manifest.bundle.key), checkpoint.manifest.bundle.sizeBytes / 2);
-  await t.throwsAsync(checkpoint.images('lazy'), {instanceOf: DamagedCheckpointError});
 });
 
 test('thirty random generations read back as a model has them', async (t) => {
@@ -302,117 +202,6 @@ test('SegmentReader reads any run of any segment, with few descriptors open', as
   t.throws(() => reader.readPagesSync(77, 0, 1, into, 0), {code: 'ERR_ASSERTION'});
 });
 
-test('SegmentReader calls a file that is gone unreadable, not damaged', async (t) => {
-  await using b = await bench();
-  await b.commit([heapProcess(heapPages(3))]);
-  const segments = await (await b.store.load(app, generation(1))).localSegments();
-  await rm(segments[0]?.path ?? '');
-  using reader = new SegmentReader({segments});
-  const error = t.throws(() => reader.readPagesSync(1, 0, 1, Buffer.alloc(pageSizeBytes), 0), {instanceOf: CodedError, code: 'ERR_PAGE_UNREADABLE'});
-  t.true(error.retryable);
-});
-
-async function flipByte(path: string, offset: number): Promise<void> {
-  const data = await readFile(path);
-  data[Math.floor(offset)] = (data[Math.floor(offset)] ?? 0) ^ 0x10;
-  await writeFile(path, data);
-}
-
-const segmentKey = 'apps/shop/segments/00000001';
-
-test('a flipped bit in a page is found by reader and restore, which name object, generation and offset', async (t) => {
-  await using b = await bench();
-  await b.commit([heapProcess(new Map([...heapPages(100), [library.page, pageOf(9)] as const]))]);
-  const checkpoint = await b.store.load(app, generation(1));
-  await flipByte(join(b.root, segmentKey), 4096 + 40 * pageSizeBytes + 123);
-  using reader = new SegmentReader({segments: await checkpoint.localSegments()});
-  const into = Buffer.alloc(32 * pageSizeBytes);
-  reader.readPagesSync(1, 0, 32, into, 0);
-  const error = t.throws(() => reader.readPagesSync(1, 32, 32, into, 0), {instanceOf: DamagedCheckpointError});
-  t.is(error.offset, 4096 + 40 * pageSizeBytes);
-  t.is(error.object, segmentKey);
-  t.regex(
-    error.message,
-    /^Cannot read object "apps\/shop\/segments\/00000001" of generation 1: at byte 167936, page 40 has checksum [0-9a-f]+ instead of [0-9a-f]+$/,
-  );
-  await t.throwsAsync(checkpoint.images('eager'), {instanceOf: DamagedCheckpointError});
-  // The page is lazy: whoever touches it will hear of it, the restore needs it not.
-  await t.notThrowsAsync(checkpoint.images('lazy'));
-  await flipByte(join(b.root, segmentKey), 4096 + 1);
-  await t.throwsAsync(checkpoint.images('lazy'), {instanceOf: DamagedCheckpointError}, 'page 0 of the segment is that of the library');
-});
-
-test('a damaged page of the parent is written anew, not referred to', async (t) => {
-  await using b = await bench();
-  const pages = heapPages(64);
-  await b.commit([heapProcess(pages)]);
-  const parent = await b.store.load(app, generation(1));
-  await flipByte(join(b.root, segmentKey), 4096 + 5 * pageSizeBytes);
-  const second = await b.commit([heapProcess(pages)], {parent});
-  t.true(second.newPages >= 1);
-  t.true(samePages(await restored(await b.store.load(app, second.generation)), pages));
-});
-
-for (const [what, damage] of Object.entries({
-  'a truncated segment': async (root: string) => truncate(join(root, segmentKey), 10_000),
-  'an empty segment': async (root: string) => truncate(join(root, segmentKey), 0),
-  'a truncated manifest': async (root: string) => truncate(join(root, 'apps/shop/manifests/00000001.json'), 100),
-  'a changed manifest': async (root: string) => {
-    const path = join(root, 'apps/shop/manifests/00000001.json');
-    await writeFile(path, (await readFile(path, 'utf8')).replace('"pid":1', '"pid":2'));
-  },
-  'a manifest of another generation': async (root: string) => {
-    await writeFile(join(root, 'apps/shop/manifests/00000001.json'), await readFile(join(root, 'apps/shop/manifests/00000002.json')));
-  },
-  'a truncated bundle': async (root: string) => truncate(join(root, 'apps/shop/images/00000001-1'), 3),
-  'a damaged page table': async (root: string) => flipByte(join(root, 'apps/shop/images/00000001-1'), 2),
-})) {
-  test(`load() finds ${what}`, async (t) => {
-    await using b = await bench();
-    await b.commit([heapProcess(heapPages(10))]);
-    await b.commit([heapProcess(heapPages(10, 500))]);
-    await damage(b.root);
-    const error = await t.throwsAsync(b.store.load(app, generation(1)), {instanceOf: DamagedCheckpointError});
-    t.regex(error.message, /of generation 1: at byte \d+, /);
-    await t.notThrowsAsync(b.store.load(app, generation(2)));
-  });
-}
-
-test('a damaged index or footer of a segment is found when it is read', async (t) => {
-  for (const fromEnd of [1, 30, 64, 70]) {
-    await using b = await bench();
-    await b.commit([heapProcess(heapPages(10))]);
-    const checkpoint = await b.store.load(app, generation(1));
-    await flipByte(join(b.root, segmentKey), (checkpoint.manifest.segments[0]?.sizeBytes ?? 0) - fromEnd);
-    using reader = new SegmentReader({segments: await checkpoint.localSegments()});
-    t.throws(() => reader.readPagesSync(1, 0, 1, Buffer.alloc(pageSizeBytes), 0), {instanceOf: DamagedCheckpointError});
-    await t.throwsAsync(checkpoint.images('eager'), {instanceOf: DamagedCheckpointError});
-  }
-});
-
-test('a segment of another app is not taken for ours', async (t) => {
-  await using b = await bench();
-  await b.commit([heapProcess(heapPages(10))]);
-  const checkpoint = await b.store.load(app, generation(1));
-  const [segment] = await checkpoint.localSegments();
-  if (segment === undefined) throw new Error('no segment');
-  using reader = new SegmentReader({segments: [{...segment, app: 'other'}]});
-  t.throws(() => reader.readPagesSync(1, 0, 1, Buffer.alloc(pageSizeBytes), 0), {instanceOf: DamagedCheckpointError});
-});
-
-test('latestComplete() offers the generation before a damaged one, and null without any', async (t) => {
-  await using b = await bench();
-  t.is(await b.store.latestComplete(app), null);
-  await b.commit([heapProcess(heapPages(10))]);
-  await b.commit([heapProcess(heapPages(10, 500))]);
-  t.is((await b.store.latestComplete(app))?.generation, generation(2));
-  await truncate(join(b.root, 'apps/shop/manifests/00000002.json'), 5);
-  t.is((await b.store.latestComplete(app))?.generation, generation(1));
-  t.deepEqual(await b.store.generations(app), [generation(1), generation(2)]);
-  t.is((await b.commit([heapProcess(heapPages(3))])).generation, generation(3), 'the number of a damaged generation is not used again');
-  await t.throwsAsync(b.store.load(app, generation(9)), {code: 'ERR_NO_CHECKPOINT'});
-});
-
 test('an older fencing token loses', async (t) => {
   await using b = await bench();
   await b.commit([heapProcess(heapPages(3))], {token: 5});
@@ -454,17 +243,6 @@ test('prune() keeps what remaining generations refer to', async (t) => {
   t.is((await objectKeys(b.objects)).filter((key) => key.includes('/segments/')).length, 4);
 });
 
-test('prune() removes segments that nothing refers to any more, and counts only readable generations', async (t) => {
-  await using b = await bench();
-  for (let number = 0; number < 3; number++) await b.commit([heapProcess(heapPages(5, number * 100))]);
-  await truncate(join(b.root, 'apps/shop/manifests/00000003.json'), 5);
-  t.deepEqual(await b.store.prune(app, 1), [generation(1)]);
-  t.is((await objectKeys(b.objects)).filter((key) => key.includes('/segments/')).length, 3, 'a damaged manifest may refer to anything');
-  await b.commit([heapProcess(heapPages(5, 900))]);
-  t.deepEqual(await b.store.prune(app, 1), [generation(2), generation(3)]);
-  t.deepEqual(await objectKeys(b.objects), ['apps/shop/images/00000004-1', 'apps/shop/manifests/00000004.json', 'apps/shop/segments/00000004']);
-});
-
 test('sweep() removes what a commit that died left', async (t) => {
   await using b = await bench();
   await b.commit([heapProcess(heapPages(5))]);
@@ -474,55 +252,6 @@ test('sweep() removes what a commit that died left', async (t) => {
   t.deepEqual(await b.store.sweep(app), ['apps/shop/segments/00000002', 'apps/shop/images/00000002-1']);
   t.is((await b.store.latestComplete(app))?.generation, generation(1));
   t.true((await objectKeys(b.objects)).includes('apps/other/segments/00000002'));
-});
-
-test('an aborted commit leaves nothing', async (t) => {
-  await using b = await bench();
-  await b.commit([heapProcess(heapPages(5))]);
-  const before = await objectKeys(b.objects);
-  await t.throwsAsync(b.commit([heapProcess(heapPages(2000, 9))], {signal: AbortSignal.abort()}), {name: 'AbortError'});
-  t.deepEqual(await objectKeys(b.objects), before);
-});
-
-rootTest('a full disk fails the commit, removes its parts and leaves older generations alone', async (t) => {
-  await using directory = await temporaryDirectory();
-  const root = join(directory.path, 'small');
-  await using _mounted = await tinyFileSystem(root, 4 * 1024 * 1024);
-  await using b = await bench(root);
-  const pages = heapPages(200);
-  await b.commit([heapProcess(pages)]);
-  const before = await objectKeys(b.objects);
-  const large = Buffer.concat(Array.from({length: 900}, (_, at) => pageOf(at)));
-  for (const [what, more] of [
-    ['pages', {pages: heapPages(2000, 7000), files: {}}],
-    ['images', {pages: heapPages(20, 7000), files: {'ghost-file-1.img': large}}],
-  ] as const) {
-    const error = await t.throwsAsync(b.commit([heapProcess(more.pages)], {files: more.files}), {instanceOf: CodedError, code: 'ERR_STORE_FULL'}, what);
-    t.is(error.source, 'host');
-    t.regex(error.message, /^Cannot commit a checkpoint of app "shop": Cannot write object "apps\/shop\/(segments|images)\/[-\d]+": the disk is full/);
-    t.deepEqual(await objectKeys(b.objects), before);
-  }
-  t.true(samePages(await restored((await b.store.latestComplete(app)) ?? t.fail()), pages));
-  t.is((await b.commit([heapProcess(heapPages(20, 7000))])).generation, generation(2));
-});
-
-test('a dump that is not whole is refused, and nothing is written', async (t) => {
-  await using b = await bench();
-  const dumpDir = join(b.path, 'broken');
-  const commit = async (): Promise<CommitResult> => b.store.commit({app, token: fencingToken(1), dumpDir, parent: null, missing: new Map(), meta: null});
-  const cases: Readonly<Record<string, () => Promise<void>>> = {
-    'pages-1.img': async () => truncate(join(dumpDir, 'pages-1.img'), 4096),
-    'pagemap-1.img': async () => truncate(join(dumpDir, 'pagemap-1.img'), 20),
-    'inventory.img': async () => rm(join(dumpDir, 'inventory.img')),
-    'mm-1.img': async () => truncate(join(dumpDir, 'mm-1.img'), 30),
-  };
-  for (const [name, damage] of Object.entries(cases)) {
-    await mkdir(dumpDir, {recursive: true});
-    await writeDump(dumpDir, {processes: [heapProcess(heapPages(5))]});
-    await damage();
-    await t.throwsAsync(commit(), {code: 'ERR_BAD_DUMP', message: new RegExp(`^Cannot read CRIU image "${name}": `)});
-  }
-  t.deepEqual(await objectKeys(b.objects), []);
 });
 
 test('generations of different apps do not meet', async (t) => {
