@@ -1,0 +1,59 @@
+import {run} from '../core/command.ts';
+import {CodedError} from '../core/errors.ts';
+import {systemEnvironment} from './host-network.ts';
+import {ipv4ToNumber, ipv4ToText, type Range} from './ipv4.ts';
+
+interface Network {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Private networks of size /16 in the order in which they are tried: 10.77 to 10.255, 10.0 to 10.76, 172.16 to 172.31. */
+function* candidates(): Generator<number> {
+  for (let step = 0; step < 256; step++) yield ipv4ToNumber(`10.${(77 + step) % 256}.0.0`);
+  for (let second = 16; second < 32; second++) yield ipv4ToNumber(`172.${second}.0.0`);
+}
+
+function parseNetwork(text: string): Network | undefined {
+  const found = /^(\d+\.\d+\.\d+\.\d+)(?:\/(\d+))?$/.exec(text);
+  if (found === null) return undefined;
+  const size = 2 ** (32 - Number(found[2] ?? 32));
+  const address = ipv4ToNumber(found[1] ?? '');
+  const first = address - (address % size);
+  return {first, last: first + size - 1};
+}
+
+/**
+ * The first private /16 that no route and no address of this host overlaps. Pure.
+ * @param used networks as `ip` prints them, `10.0.0.0/8` or `10.0.0.1`; others (`default`) are ignored
+ * @returns undefined when none is free
+ */
+export function chooseRange(used: readonly string[]): Range | undefined {
+  const networks = used.map(parseNetwork).filter((network) => network !== undefined);
+  for (const first of candidates()) {
+    const last = first + 0xffff;
+    if (networks.every((network) => network.last < first || network.first > last)) return {address: ipv4ToText(first), prefixLength: 16};
+  }
+  return undefined;
+}
+
+/**
+ * The first free private /16, beginning at 10.77.0.0.
+ * @throws CodedError ERR_NO_FREE_RANGE, CommandError
+ */
+export async function firstFreeRange(): Promise<Range> {
+  const options = {timeoutMs: 10_000, env: systemEnvironment()};
+  const [routes, addresses] = await Promise.all([
+    run(['ip', '-4', '-o', 'route', 'show', 'table', 'all'], options),
+    run(['ip', '-4', '-o', 'addr', 'show'], options),
+  ]);
+  // The first word that looks like a network is a route's destination (a type such as `local` may precede it), or an address.
+  const used = [...routes.stdout.split('\n'), ...addresses.stdout.split('\n')]
+    .map((line) => /(?:^| )(\d+\.\d+\.\d+\.\d+(?:\/\d+)?)(?= |$)/.exec(line.startsWith('default') ? '' : line)?.[1])
+    .filter((network) => network !== undefined);
+  const range = chooseRange(used);
+  if (range !== undefined) return range;
+  throw new CodedError('ERR_NO_FREE_RANGE', 'Cannot find a free private range: routes cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"', {
+    source: 'host',
+  });
+}

@@ -1,0 +1,92 @@
+/** Runs what the pure modules render: `ip -batch`, `nft -f`, settings under /proc/sys. One process per change; none of it is on the wake path. */
+import {writeFileSync} from 'node:fs';
+import {readdir, readFile, writeFile} from 'node:fs/promises';
+import {run} from '../core/command.ts';
+import {CodedError, errorCode} from '../core/errors.ts';
+import type {GatewayIdentity} from '../core/ids.ts';
+import {removeCommands} from './links.ts';
+import {interfacePrefix, namespaceDirectory, namespacePrefix} from './names.ts';
+import {removeTableText} from './nft-rules.ts';
+
+const timeoutMs = 10_000;
+
+/** The system's programs first: npm scripts begin PATH with `node_modules/.bin`, where another program is called `nft`. */
+export function systemEnvironment(): Readonly<Record<string, string | undefined>> {
+  return {...process.env, PATH: `/usr/sbin:/usr/bin:/sbin:/bin:${process.env['PATH'] ?? ''}`};
+}
+
+/** @throws CommandError */
+export async function applyNft(text: string): Promise<void> {
+  await run(['nft', '-f', '-'], {timeoutMs, input: text, env: systemEnvironment()});
+}
+
+/** @throws CommandError; with `force` all commands are run, and those that failed reported at the end */
+export async function applyIp(commands: string, options: {namespace?: string; force?: boolean} = {}): Promise<void> {
+  const namespace = options.namespace === undefined ? [] : ['-n', options.namespace];
+  await run(['ip', ...namespace, ...(options.force === true ? ['-force'] : []), '-batch', '-'], {timeoutMs, input: commands, env: systemEnvironment()});
+}
+
+/** @param key below net.ipv4, with slashes. @throws CodedError ERR_SYSCTL_FAILED */
+export async function setSysctl(key: string, value: string): Promise<void> {
+  const path = `/proc/sys/net/ipv4/${key}`;
+  try {
+    await writeFile(path, value);
+  } catch (cause) {
+    throw new CodedError('ERR_SYSCTL_FAILED', `Cannot set "${path}" to ${value}`, {source: 'host', cause});
+  }
+}
+
+/** Interfaces of ours carry no IPv6, so that they do not chatter. To be called where `/proc` shows the interface's namespace, before it is up. */
+export function disableIpv6(interfaceName: string): void {
+  try {
+    writeFileSync(`/proc/sys/net/ipv6/conf/${interfaceName}/disable_ipv6`, '1');
+  } catch (error) {
+    // A kernel without IPv6.
+    if (errorCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** @returns whether forwarding had to be switched on; it stays on, since others may have come to rely on it */
+export async function enableForwarding(): Promise<boolean> {
+  if ((await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).trim() === '1') return false;
+  await setSysctl('ip_forward', '1');
+  return true;
+}
+
+/** Entries of a directory that need not exist. */
+async function listDirectory(path: string, prefix: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).filter((name) => name.startsWith(prefix));
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Removes what is there of these. */
+export async function removeLinks(links: {readonly interfaces: readonly string[]; readonly namespaces: readonly string[]}): Promise<void> {
+  if (links.interfaces.length + links.namespaces.length === 0) return;
+  try {
+    await applyIp(removeCommands(links), {force: true});
+  } catch (error) {
+    // What is gone already cannot be deleted, and that is all that goes wrong here.
+    if (errorCode(error) !== 'ERR_COMMAND_FAILED') throw error;
+  }
+}
+
+/**
+ * Removes the namespaces, interfaces and nftables table of a gateway, whatever is there of them.
+ * @throws CodedError ERR_LEFTOVERS when something stays; CommandError
+ */
+export async function removeLeftovers(identity: GatewayIdentity): Promise<void> {
+  const list = async (): Promise<{interfaces: string[]; namespaces: string[]}> => ({
+    interfaces: await listDirectory('/sys/class/net', interfacePrefix(identity)),
+    namespaces: await listDirectory(namespaceDirectory, namespacePrefix(identity)),
+  });
+  await removeLinks(await list());
+  await applyNft(removeTableText(identity));
+  const left = await list();
+  if (left.interfaces.length + left.namespaces.length > 0) {
+    throw new CodedError('ERR_LEFTOVERS', `Cannot remove ${[...left.interfaces, ...left.namespaces].join(', ')}`, {source: 'host'});
+  }
+}
