@@ -19,7 +19,7 @@ const unixFamily = 1;
 const finished = 0x52535446;
 
 export type LazyMessage =
-  | {readonly kind: 'process'; readonly vpid: number; /** The receiver owns it. */ readonly fd: number}
+  | {readonly kind: 'process'; readonly vpid: number /** The receiver owns it. */; readonly fd: number}
   | {readonly kind: 'finished'}
   /** CRIU closed the connection before it had finished. */
   | {readonly kind: 'aborted'};

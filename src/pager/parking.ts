@@ -9,6 +9,7 @@ import {constants} from 'node:os';
 import {startDaemon} from '../core/command.ts';
 import {CodedError, errorCode} from '../core/errors.ts';
 import {close, errnoName, libc, socketpair, socketType, tryReceiveDescriptors, trySendDescriptors, trySyscall} from '../core/libc.ts';
+import {isAlive} from './userfaultfd.ts';
 
 const setsockopt = libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)');
 const solSocket = 1;
@@ -189,6 +190,18 @@ export function descriptorsOf(keeper: Keeper): [number, number] {
   } finally {
     close(pidfd);
   }
+}
+
+/** Whether an address space still depends on a keeper. */
+export function isNeeded(keeper: Keeper): boolean {
+  if (!keeperRuns(keeper)) return false;
+  using lot = new ParkingLot(descriptorsOf(keeper));
+  let needed = false;
+  for (const {fd} of lot.list()) {
+    needed ||= isAlive(fd);
+    close(fd);
+  }
+  return needed;
 }
 
 /** Ends a keeper. Only after the processes whose descriptors it holds are gone. */

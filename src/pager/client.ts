@@ -1,0 +1,282 @@
+/** The gateway's side of the pager: starts the process, starts it again when it dies, and calls it. */
+import {resolve} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {type Daemon, startDaemon} from '../core/command.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
+import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {
+  CommitOptions,
+  Committed,
+  PagerMessage,
+  PagerMethod,
+  PagerRequest,
+  PagerService,
+  PagerSettings,
+  PagingStats,
+  PreparedRestore,
+  RemoteError,
+  RestoreRequest,
+} from './protocol.ts';
+
+export interface PagerOptions {
+  readonly storeDir: string;
+  readonly runtimeDir: string;
+  readonly log: Log;
+  /** The instance must be killed, and its last checkpoint stands: some page of it can never be had again. */
+  readonly onInstanceLost: (instance: InstanceId, reason: string) => void;
+  /** Another pager process has taken over. */
+  readonly onRestarted?: () => void;
+}
+
+export interface Pager extends AsyncDisposable {
+  /** Of the pager process that serves now. */
+  readonly pid: number;
+  /** Loads a checkpoint, makes its images visible, and listens for CRIU in `workDir`. `release()` undoes it. */
+  prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;
+  /** Makes a generation out of a dump whose tasks are still frozen. When it throws, nothing has changed and they may go on. */
+  commit(request: CommitOptions): Promise<Committed>;
+  discard(app: string, generation: Generation): Promise<void>;
+  stats(instance: InstanceId): Promise<PagingStats>;
+  /** To be called when no process of the instance is left. @throws CodedError ERR_STILL_USED (retryable) while one lives */
+  release(instance: InstanceId): Promise<void>;
+  /** Complete generations, the oldest first. */
+  generations(app: string): Promise<readonly Generation[]>;
+  /** The newest generation that can be loaded. */
+  latest(app: string): Promise<Generation | null>;
+  meta(app: string, generation: Generation): Promise<{readonly meta: unknown; readonly token: FencingToken}>;
+  prune(app: string, keep: number): Promise<void>;
+  sweep(app: string): Promise<void>;
+}
+
+/** A small heap: pages never enter it. */
+const nodeOptions = ['--max-semi-space-size=1', '--max-old-space-size=256'];
+const startTimeoutMs = 20_000;
+const stopTimeoutMs = 10_000;
+const restartDelayMs = {first: 10, limit: 5000} as const;
+/** A pager that served for so long was a good one: the next restart waits for the shortest time again. */
+const steadyMs = 10_000;
+
+function remote(error: RemoteError): CodedError {
+  return new CodedError(error.code, error.message, {source: error.source, retryable: error.retryable});
+}
+
+function died(): CodedError {
+  return new CodedError('ERR_PAGER_DIED', 'Cannot finish what the pager was asked for: its process ended', {source: 'host', retryable: true});
+}
+
+/** One pager process and the calls that wait for it. */
+class PagerProcess {
+  readonly #daemon: Daemon;
+  readonly #options: PagerOptions;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #ready = Promise.withResolvers<void>();
+  #nextId = 1;
+
+  static async start(options: PagerOptions): Promise<PagerProcess> {
+    // Compiled code lies beside compiled code.
+    const script = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url));
+    const settings: PagerSettings = {storeDir: resolve(options.storeDir), runtimeDir: resolve(options.runtimeDir)};
+    const daemon = await startDaemon([process.execPath, ...nodeOptions, script, JSON.stringify(settings)], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      stopTimeoutMs,
+    });
+    const pager = new PagerProcess(daemon, options);
+    try {
+      await pager.#started();
+      return pager;
+    } catch (error) {
+      await daemon[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  private constructor(daemon: Daemon, options: PagerOptions) {
+    this.#daemon = daemon;
+    this.#options = options;
+    daemon.child.on('message', (message) => this.#receive(message as PagerMessage));
+    daemon.child.on('error', (error) => options.log.warn({error: errorMessage(error)}, 'the channel to the pager'));
+    void daemon.exited.then(({stderr, exitCode, signal}) => {
+      const found = signal ?? `exit status ${exitCode ?? 0}`;
+      const said = stderr.trim();
+      this.#ready.reject(new CodedError('ERR_PAGER_START', `Cannot start the pager: ${found}${said === '' ? '' : `: ${said}`}`, {source: 'host'}));
+      for (const waiter of this.#waiting.values()) waiter.reject(died());
+      this.#waiting.clear();
+    });
+  }
+
+  async #started(): Promise<void> {
+    const timer = setTimeout(() => {
+      this.#ready.reject(new CodedError('ERR_PAGER_START', `Cannot start the pager: not ready after ${startTimeoutMs} ms`, {source: 'host'}));
+    }, startTimeoutMs);
+    try {
+      await this.#ready.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  get child(): Daemon['child'] {
+    return this.#daemon.child;
+  }
+
+  get pid(): number {
+    // The program that makes it die with us has become it.
+    return this.#daemon.pid;
+  }
+
+  get exited(): Daemon['exited'] {
+    return this.#daemon.exited;
+  }
+
+  async call(method: PagerMethod, argument: unknown): Promise<unknown> {
+    if (!this.child.connected) throw died();
+    const id = this.#nextId++;
+    const waiter = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, waiter);
+    const request: PagerRequest = {id, method, argument};
+    this.child.send(request);
+    return waiter.promise;
+  }
+
+  #receive(message: PagerMessage): void {
+    switch (message.kind) {
+      case 'ready':
+        this.#ready.resolve();
+        return;
+      case 'unable':
+        this.#ready.reject(remote(message.error));
+        return;
+      case 'result':
+        this.#waiting.get(message.id)?.resolve(message.value);
+        this.#waiting.delete(message.id);
+        return;
+      case 'error':
+        this.#waiting.get(message.id)?.reject(remote(message.error));
+        this.#waiting.delete(message.id);
+        return;
+      case 'lost':
+        this.#options.onInstanceLost(message.instance, message.reason);
+        return;
+      case 'log':
+        this.#options.log[message.level]({...message.fields, part: 'pager'}, message.message);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.call('stop', null).catch(() => {
+      // It has ended in another way, which is as good.
+    });
+    await this.#daemon[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Starts the pager and waits until it serves.
+ * @throws CodedError when it cannot start; later deaths are answered with a restart
+ */
+export async function startPager(options: PagerOptions): Promise<Pager> {
+  const supervisor = new PagerSupervisor(options, await PagerProcess.start(options));
+  const call = async <M extends PagerMethod>(method: M, argument: Parameters<PagerService[M]>[0]): Promise<Awaited<ReturnType<PagerService[M]>>> =>
+    (await supervisor.call(method, argument)) as Awaited<ReturnType<PagerService[M]>>;
+  return {
+    get pid() {
+      return supervisor.pid;
+    },
+    prepareRestore: async (request) => call('prepareRestore', request),
+    commit: async (request) => call('commit', request),
+    discard: async (app, generation) => void (await call('discard', {app, generation})),
+    stats: async (instance) => call('stats', {instance}),
+    release: async (instance) => void (await call('release', {instance})),
+    generations: async (app) => call('generations', {app}),
+    latest: async (app) => call('latest', {app}),
+    meta: async (app, generation) => call('meta', {app, generation}),
+    prune: async (app, keep) => void (await call('prune', {app, keep})),
+    sweep: async (app) => void (await call('sweep', {app})),
+    [Symbol.asyncDispose]: async () => supervisor.stop(),
+  };
+}
+
+/** Keeps one pager process running. */
+class PagerSupervisor {
+  readonly #options: PagerOptions;
+  #current: Promise<PagerProcess>;
+  #pid: number;
+  #stopping = false;
+  #stopped: Promise<void> | undefined;
+  readonly #stop = new AbortController();
+
+  constructor(options: PagerOptions, first: PagerProcess) {
+    this.#options = options;
+    this.#pid = first.pid;
+    this.#current = Promise.resolve(first);
+    this.#watch(first, restartDelayMs.first);
+  }
+
+  get pid(): number {
+    return this.#pid;
+  }
+
+  /** During a restart, waits for its end. A call that was under way when the process died is not repeated. */
+  async call(method: PagerMethod, argument: unknown): Promise<unknown> {
+    return (await this.#current).call(method, argument);
+  }
+
+  #watch(pager: PagerProcess, delayMs: number): void {
+    const started = performance.now();
+    void pager.exited.then(({exitCode, signal, stderr}) => {
+      if (this.#stopping) return;
+      this.#options.log.error({exitCode, signal, stderr: stderr.slice(-2000)}, 'the pager ended; faults wait until another one has taken over');
+      this.#current = this.#restart(performance.now() - started > steadyMs ? restartDelayMs.first : delayMs);
+      this.#current.catch(() => {
+        // Only a stop ends the attempts; who calls meanwhile is told.
+      });
+    });
+  }
+
+  async #restart(firstDelayMs: number): Promise<PagerProcess> {
+    for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, restartDelayMs.limit)) {
+      await this.#pause(delayMs);
+      if (this.#stopping) throw died();
+      try {
+        const pager = await PagerProcess.start(this.#options);
+        this.#pid = pager.pid;
+        this.#watch(pager, Math.min(delayMs * 2, restartDelayMs.limit));
+        this.#options.log.info({pid: pager.pid}, 'another pager has taken over');
+        this.#options.onRestarted?.();
+        return pager;
+      } catch (error) {
+        this.#options.log.error({error: errorMessage(error)}, 'the pager cannot be started; it is tried again');
+      }
+    }
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    await new Promise<void>((done) => {
+      const timer = setTimeout(done, delayMs);
+      this.#stop.signal.addEventListener(
+        'abort',
+        () => {
+          clearTimeout(timer);
+          done();
+        },
+        {once: true},
+      );
+    });
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopOnce();
+    return this.#stopped;
+  }
+
+  async #stopOnce(): Promise<void> {
+    this.#stopping = true;
+    this.#stop.abort();
+    const pager = await this.#current.catch(() => undefined);
+    await pager?.stop();
+  }
+}

@@ -1,0 +1,281 @@
+/** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
+import {CodedError, errorMessage} from '../core/errors.ts';
+import {appName, type InstanceId} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import {openDirectoryStore} from '../store/directory-store.ts';
+import type {ObjectStore} from '../store/object-store.ts';
+import type {Checkpoint} from './checkpoint.ts';
+import {keysOf} from './checkpoint-keys.ts';
+import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
+import {FaultClient} from './fault-client.ts';
+import type {FaultReport, ProcessTable} from './fault-messages.ts';
+import {type Fuse, openFuse} from './fuse.ts';
+import {KeeperPool} from './keeper-pool.ts';
+import {PageTable} from './page-table.ts';
+import {decodePageTable, encodePageTable} from './page-table-codec.ts';
+import {isNeeded, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
+import {openPredictedSets, type PredictedSets, type PrefetchPlan} from './predicted-set.ts';
+import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, PreparedRestore, RestoreRequest} from './protocol.ts';
+import {openRuntimeFiles, type RuntimeFiles} from './runtime-files.ts';
+import {lazyTables, recoverInstances, type Served, ServedInstances} from './served-instances.ts';
+
+const releaseTimeoutMs = 3000;
+const releasePollMs = 5;
+const keeperCheckMs = 5000;
+
+export interface PagerEvents {
+  readonly log: Log;
+  readonly onLost: (instance: InstanceId, reason: string) => void;
+  /** The fault worker has ended: only a new process helps. */
+  readonly onBroken: (reason: string) => void;
+}
+
+interface Parts {
+  readonly objects: ObjectStore;
+  readonly store: CheckpointStore;
+  readonly predicted: PredictedSets;
+  readonly files: RuntimeFiles;
+  readonly fuse: Fuse;
+  readonly faults: FaultClient;
+  readonly keepers: KeeperPool;
+  readonly served: ServedInstances;
+}
+
+/** Opens the store, mounts FUSE, and takes over what a killed pager served before it resolves. */
+export async function openPagerService(settings: PagerSettings, events: PagerEvents): Promise<PagerService & AsyncDisposable> {
+  const {log} = events;
+  await using scope = new AsyncDisposableStack();
+  const files = openRuntimeFiles(settings.runtimeDir);
+  const objects = await openDirectoryStore(settings.storeDir);
+  const store = openCheckpointStore({objects, log});
+  const recovered = await recoverInstances(files, store, settings.runtimeDir);
+  const onReport = (report: FaultReport): void => tell(report, events);
+  const faults = scope.use(new FaultClient({windowPath: files.windowPath, takeovers: recovered.plans, onReport, onEnd: events.onBroken}));
+  const [fuse] = await Promise.all([
+    openFuse({mountPoint: files.fuseMount, log, onError: (error) => log.error({error: error.message}, 'images')}),
+    faults.ready,
+  ]);
+  scope.use(fuse);
+  const keepers = scope.use(new KeeperPool(settings.runtimeDir));
+  const served = new ServedInstances();
+  for (const instance of recovered.served) served.add(instance);
+  for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
+  const parts: Parts = {objects, store, predicted: openPredictedSets({objects, log}), files, fuse, faults, keepers, served};
+  const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
+  scope.defer(() => clearInterval(timer));
+  const owned = scope.move();
+  return {...methods(parts, log), stop: async () => owned.disposeAsync(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
+}
+
+function tell(report: FaultReport, {log, onLost}: PagerEvents): void {
+  const {instance} = report;
+  switch (report.kind) {
+    case 'lost':
+      onLost(instance, report.reason);
+      return;
+    case 'restored':
+      log.debug({instance}, 'all processes are restored');
+      return;
+    case 'aborted':
+      log.warn({instance}, 'CRIU gave up a lazy restore');
+      return;
+    case 'waiting':
+      log.warn({instance, reason: report.reason}, 'a page cannot be read; its fault waits and is tried again');
+      return;
+    case 'unjournalled':
+      log.error({instance}, 'the journal cannot be written; the instance would not survive a restart of the pager');
+      return;
+    default:
+      report satisfies never;
+  }
+}
+
+function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
+  const {objects, store, served} = parts;
+  return {
+    prepareRestore: async (request) => prepareRestore(parts, request),
+    commit: async (request) => commit(parts, request),
+    async discard({app, generation}) {
+      await objects.delete(keysOf(appName(app)).manifest(generation));
+      await store.sweep(appName(app));
+    },
+    stats: async ({instance}) => statsOf(parts, served.get(instance)),
+    release: async ({instance}) => release(parts, instance, log),
+    generations: async ({app}) => store.generations(appName(app)),
+    latest: async ({app}) => (await store.latestComplete(appName(app)))?.generation ?? null,
+    async meta({app, generation}) {
+      const {meta, token} = await store.load(appName(app), generation);
+      return {meta, token};
+    },
+    async prune({app, keep}) {
+      const inUse = served.all().filter(({checkpoint}) => checkpoint.app === app);
+      await store.prune(
+        appName(app),
+        keep,
+        inUse.map(({checkpoint}) => checkpoint.generation),
+      );
+    },
+    async sweep({app}) {
+      await store.sweep(appName(app));
+    },
+  };
+}
+
+async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
+  const {fuse, served, store} = parts;
+  const {instance} = request;
+  await using scope = new AsyncDisposableStack();
+  const checkpoint = await store.load(appName(request.app), request.generation);
+  const images = checkpoint.images(request.mode).then(async (found) => fuse.add(instance, found));
+  scope.defer(async () => fuse.remove(instance));
+  const pages = request.mode === 'lazy' ? prepareFaults(parts, checkpoint, request) : remember(parts, checkpoint, request);
+  // Both are awaited even when one fails, so that nothing of them appears after the failure was cleaned up.
+  const [imagesDone, pagesDone] = await Promise.allSettled([images, pages]);
+  if (pagesDone.status === 'fulfilled') scope.defer(async () => forget(parts, pagesDone.value));
+  if (imagesDone.status === 'rejected') throw imagesDone.reason;
+  if (pagesDone.status === 'rejected') throw pagesDone.reason;
+  scope.move();
+  served.add(pagesDone.value);
+  const {prefetch} = pagesDone.value;
+  const processes = [...checkpoint.tables.keys()];
+  return {imagesDir: imagesDone.value, meta: checkpoint.meta, processes, predictedPages: prefetch?.installPages ?? 0};
+}
+
+/** An eager restore has no faults, but its next checkpoint is a delta too. */
+async function remember(parts: Parts, checkpoint: Checkpoint, {instance, app, generation}: RestoreRequest): Promise<Served> {
+  parts.files.write({instance, app, generation, keeper: null});
+  return {instance, checkpoint, keeper: null, prefetch: null};
+}
+
+/** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
+async function planPrefetch(predicted: PredictedSets, checkpoint: Checkpoint, mode: RestoreRequest['prefetch']): Promise<PrefetchPlan | null> {
+  try {
+    return await predicted.plan(checkpoint.app, mode, checkpoint.tables);
+  } catch {
+    // The store reports the same trouble where it matters.
+    return null;
+  }
+}
+
+function encoded(runs: PrefetchPlan['install']): ProcessTable[] {
+  return [...runs].map(([vpid, wanted]) => ({vpid, table: encodePageTable(PageTable.from(wanted))}));
+}
+
+async function prepareFaults(parts: Parts, checkpoint: Checkpoint, request: RestoreRequest): Promise<Served> {
+  const {faults, files, keepers, predicted} = parts;
+  const {instance, app, generation, workDir} = request;
+  const [{keeper, ends}, segments, prefetch] = await Promise.all([
+    keepers.take(),
+    checkpoint.localSegments(),
+    planPrefetch(predicted, checkpoint, request.prefetch),
+  ]);
+  try {
+    files.write({instance, app, generation, keeper});
+    const plan = {
+      instance,
+      segments,
+      tables: lazyTables(checkpoint),
+      predicted: prefetch === null ? [] : encoded(prefetch.install),
+      parking: ends,
+      journalPath: files.journalPath(instance),
+    };
+    await faults.ask({kind: 'prepare', plan: {...plan, socketDir: workDir}});
+    return {instance, checkpoint, keeper, prefetch};
+  } catch (error) {
+    // Nothing was restored yet, so nothing depends on it. The pair is the worker's, which closes it.
+    stopKeeper(keeper);
+    files.remove(instance);
+    throw error;
+  }
+}
+
+async function commit(parts: Parts, request: CommitOptions): Promise<Committed> {
+  const {faults, served, store} = parts;
+  const parent = request.instance === null ? null : served.get(request.instance);
+  const missing = new Map<number, PageTable>();
+  if (parent !== null && parent.keeper !== null) {
+    const {tables} = await faults.ask({kind: 'missing', instance: parent.instance, processes: request.processes});
+    for (const {vpid, table} of tables) missing.set(vpid, decodePageTable(Buffer.from(table)));
+  }
+  const {app, token, dumpDir, meta} = request;
+  const result = await store.commit({app: appName(app), token, dumpDir, parent: parent?.checkpoint ?? null, missing, meta});
+  return {generation: result.generation, bytesWritten: result.bytesWritten, pageCount: result.pageCount};
+}
+
+async function statsOf({faults}: Parts, served: Served): Promise<PagingStats> {
+  const {instance, keeper, prefetch} = served;
+  const predictedPages = prefetch?.installPages ?? 0;
+  if (keeper !== null) return {...(await faults.ask({kind: 'stats', instance})).stats, predictedPages};
+  return {faults: 0, zeroFaults: 0, prefetched: 0, missing: 0, waiting: 0, medianFaultMicros: null, touched: [], complete: true, predictedPages};
+}
+
+async function release(parts: Parts, instance: InstanceId, log: Log): Promise<void> {
+  const served = parts.served.find(instance);
+  if (served === undefined) return releaseLost(parts, instance);
+  if (served.keeper !== null) await learn(parts, served, log);
+  await forget(parts, served);
+}
+
+async function learn(parts: Parts, served: Served, log: Log): Promise<void> {
+  const {checkpoint, instance, prefetch} = served;
+  // Another pager saw the first part of its run: half of the truth would throw pages out of the set.
+  if (prefetch === null) return;
+  try {
+    const {touched} = await statsOf(parts, served);
+    const faulted = new Map(touched.map(({vpid, pages}) => [vpid, pages.map((page) => ({page, count: 1}))]));
+    await parts.predicted.learn(checkpoint.app, {plan: prefetch, faulted});
+  } catch (error) {
+    log.warn({instance, error: errorMessage(error)}, 'what the instance touched is not learned');
+  }
+}
+
+/** An instance that could not be taken over: all that is left of it is a record and a keeper. */
+async function releaseLost({files}: Parts, instance: InstanceId): Promise<void> {
+  const record = files.list().find((found) => found.instance === instance);
+  if (record === undefined) return;
+  const {keeper} = record;
+  if (keeper !== null) {
+    await untilGone(instance, () => !isNeeded(keeper));
+    stopKeeper(keeper);
+  }
+  files.remove(instance);
+}
+
+/** @throws CodedError ERR_STILL_USED */
+async function untilGone(instance: InstanceId, isGone: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + releaseTimeoutMs;
+  while (!(await isGone())) {
+    if (performance.now() > deadline) {
+      throw new CodedError('ERR_STILL_USED', `Cannot release instance "${instance}": a process of it still lives`, {source: 'host', retryable: true});
+    }
+    await new Promise((resolve) => setTimeout(resolve, releasePollMs));
+  }
+}
+
+/** @throws CodedError ERR_STILL_USED while one of its processes lives: it must not lose its keeper. May be repeated then. */
+async function forget(parts: Parts, {instance, keeper}: Served): Promise<void> {
+  const {faults, files, fuse, served} = parts;
+  if (keeper !== null) await untilGone(instance, async () => (await faults.ask({kind: 'release', instance})).gone && !isNeeded(keeper));
+  served.remove(instance);
+  await fuse.remove(instance);
+  if (keeper !== null) stopKeeper(keeper);
+  files.remove(instance);
+}
+
+/** Somebody killed a keeper while we live: another one takes its place before we can be missed too. */
+async function checkKeepers(parts: Parts, runtimeDir: string, {log, onLost}: PagerEvents): Promise<void> {
+  for (const instance of parts.served.all()) {
+    if (instance.keeper === null || keeperRuns(instance.keeper)) continue;
+    log.warn({instance: instance.instance, pid: instance.keeper.pid}, 'a keeper of descriptors ended; another takes its place');
+    try {
+      const {keeper, ends} = await startKeeper(runtimeDir);
+      // The worker owns the pair from here on. Only when all is parked does the record name the new keeper.
+      await parts.faults.ask({kind: 'repark', instance: instance.instance, parking: ends});
+      instance.keeper = keeper;
+      const {app, generation} = instance.checkpoint;
+      parts.files.write({instance: instance.instance, app, generation, keeper});
+    } catch (error) {
+      onLost(instance.instance, errorMessage(error));
+    }
+  }
+}

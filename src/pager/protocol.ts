@@ -1,0 +1,90 @@
+/** What the gateway process and the pager process say to each other, over Node's channel between parent and child. JSON. */
+import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
+import type {InstanceStats, ProcessIds} from './fault-messages.ts';
+
+export interface RestoreRequest {
+  readonly instance: InstanceId;
+  readonly app: string;
+  readonly generation: Generation;
+  readonly mode: 'lazy' | 'eager';
+  readonly prefetch: 'off' | 'last' | 'predict';
+  /** CRIU's work directory; `lazy-pages.socket` is made there. */
+  readonly workDir: string;
+}
+
+export interface PreparedRestore {
+  readonly imagesDir: string;
+  readonly meta: unknown;
+  /** Pids inside the container. */
+  readonly processes: readonly number[];
+  /** Pages that are going to be installed before they are touched. */
+  readonly predictedPages: number;
+}
+
+export interface CommitOptions {
+  /** Null for the first checkpoint of an app that was started, not restored. */
+  readonly instance: InstanceId | null;
+  readonly app: string;
+  readonly token: FencingToken;
+  readonly dumpDir: string;
+  readonly meta: unknown;
+  readonly processes: readonly ProcessIds[];
+}
+
+export interface Committed {
+  readonly generation: Generation;
+  readonly bytesWritten: number;
+  readonly pageCount: number;
+}
+
+export interface PagingStats extends InstanceStats {
+  /** Pages that were to be installed before they are touched. */
+  readonly predictedPages: number;
+}
+
+/** What the pager does for the gateway. Each method takes one argument that survives JSON. */
+export interface PagerService {
+  prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;
+  commit(request: CommitOptions): Promise<Committed>;
+  /** Removes a generation that was written but never pointed at. */
+  discard(request: {readonly app: string; readonly generation: Generation}): Promise<void>;
+  stats(request: {readonly instance: InstanceId}): Promise<PagingStats>;
+  /** Forgets an instance whose processes are gone; learns from its faults. */
+  release(request: {readonly instance: InstanceId}): Promise<void>;
+  generations(request: {readonly app: string}): Promise<readonly Generation[]>;
+  latest(request: {readonly app: string}): Promise<Generation | null>;
+  meta(request: {readonly app: string; readonly generation: Generation}): Promise<{readonly meta: unknown; readonly token: FencingToken}>;
+  prune(request: {readonly app: string; readonly keep: number}): Promise<void>;
+  sweep(request: {readonly app: string}): Promise<void>;
+  stop(request: null): Promise<void>;
+}
+
+export type PagerMethod = keyof PagerService;
+
+export interface PagerRequest {
+  readonly id: number;
+  readonly method: PagerMethod;
+  readonly argument: unknown;
+}
+
+export interface RemoteError {
+  readonly code: string;
+  readonly message: string;
+  readonly source: 'client' | 'server' | 'host' | 'bug';
+  readonly retryable: boolean;
+}
+
+export type PagerMessage =
+  | {readonly kind: 'ready'}
+  /** It cannot start. */
+  | {readonly kind: 'unable'; readonly error: RemoteError}
+  | {readonly kind: 'result'; readonly id: number; readonly value: unknown}
+  | {readonly kind: 'error'; readonly id: number; readonly error: RemoteError}
+  | {readonly kind: 'lost'; readonly instance: InstanceId; readonly reason: string}
+  | {readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly fields: Readonly<Record<string, unknown>>; readonly message: string};
+
+/** What the gateway gives the pager on its command line, as JSON. */
+export interface PagerSettings {
+  readonly storeDir: string;
+  readonly runtimeDir: string;
+}
