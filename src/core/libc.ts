@@ -99,11 +99,14 @@ export function mkfifo(path: string, mode: number): void {
   check('create', `FIFO "${path}"`, fn.mkfifo(path, mode));
 }
 
-/** @param mode type and permissions, e.g. S_IFCHR | 0o666 */
-export function mknod(path: string, mode: number, major: number, minor: number): void {
+/**
+ * @param path bytes for a name that may not be UTF-8
+ * @param mode type and permissions, e.g. S_IFCHR | 0o666
+ */
+export function mknod(path: string | Buffer, mode: number, major: number, minor: number): void {
   // The kernel's encoding of a device number, from glibc's gnu_dev_makedev(3).
   const device = (BigInt(major & 0xfff) << 8n) | BigInt(minor & 0xff) | (BigInt(minor >>> 8) << 20n) | (BigInt(major >>> 12) << 44n);
-  check('create', `device "${path}"`, fn.mknod(path, mode, device));
+  check('create', `device "${path.toString()}"`, fn.mknod(typeof path === 'string' ? path : Buffer.concat([path, Buffer.alloc(1)]), mode, device));
 }
 
 export function mount(options: {source: string; target: string; type: string; flags: number; data?: string}): void {
