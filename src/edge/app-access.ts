@@ -1,0 +1,18 @@
+import type {AppName} from '../core/ids.ts';
+import type {Trigger} from '../core/trigger.ts';
+
+/** What the edge needs of whoever runs apps. */
+export interface AppAccess {
+  /**
+   * Resolves when the app's listener accepts, at once when it is awake. Concurrent callers share one wake; a caller that leaves
+   * (`signal`) does not stop it for the others. Rejects with CodedError.
+   */
+  wake(app: AppName, trigger: Trigger, signal: AbortSignal): Promise<{readonly host: string}>;
+  /** Tells that a session with the app exists, until it is disposed. Called before `wake`. */
+  session(app: AppName): SessionHandle;
+}
+
+export interface SessionHandle extends Disposable {
+  /** True: the client said something that is unanswered, so the app must not be put to sleep. False at first. */
+  busy(value: boolean): void;
+}

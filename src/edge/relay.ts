@@ -1,0 +1,93 @@
+/**
+ * Carries bytes between a client and its server: back-pressure and half-close kept, and inactivity judged per side, as HAProxy does:
+ * what is read from a side or taken by it counts as its activity, and the side that is silent for its time-out ends the session.
+ */
+import type {Socket} from 'node:net';
+import type {Clock} from '../core/clock.ts';
+import type {Counters} from './counters.ts';
+
+export interface RelayOptions {
+  readonly client: Socket;
+  readonly server: Socket;
+  readonly clientTimeoutMs: number;
+  readonly serverTimeoutMs: number;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  /** Called when it changes whether the client's last bytes are unanswered. */
+  readonly onBusy: (busy: boolean) => void;
+  /** Called when a side was silent for too long; the caller ends the session. */
+  readonly onTimeout: (side: 'client' | 'server') => void;
+}
+
+export interface Relay {
+  /** When bytes moved last, in either direction (Clock.monotonicMs). */
+  lastActivityMs(): number;
+  isBusy(): boolean;
+  /** Stops the timer. The sockets are the caller's. */
+  stop(): void;
+}
+
+export function startRelay(options: RelayOptions): Relay {
+  const {client, server, clock, counters} = options;
+  let clientAtMs = clock.monotonicMs();
+  let serverAtMs = clientAtMs;
+  let busy = false;
+  let cancel: () => void = () => undefined;
+
+  const setBusy = (value: boolean): void => {
+    if (busy === value) return;
+    busy = value;
+    options.onBusy(value);
+  };
+
+  client.on('data', (chunk: Buffer) => {
+    clientAtMs = clock.monotonicMs();
+    counters.bytesIn += chunk.length;
+    if (!server.readableEnded) setBusy(true);
+    if (!server.writable) return;
+    if (server.write(chunk)) serverAtMs = clientAtMs;
+    else client.pause();
+  });
+  server.on('data', (chunk: Buffer) => {
+    serverAtMs = clock.monotonicMs();
+    counters.bytesOut += chunk.length;
+    setBusy(false);
+    if (!client.writable) return;
+    if (client.write(chunk)) clientAtMs = serverAtMs;
+    else server.pause();
+  });
+  server.on('drain', () => {
+    serverAtMs = clock.monotonicMs();
+    client.resume();
+  });
+  client.on('drain', () => {
+    clientAtMs = clock.monotonicMs();
+    server.resume();
+  });
+  // It may have ended while the server was being connected to.
+  if (client.readableEnded) server.end();
+  else client.on('end', () => server.end());
+  server.on('end', () => {
+    setBusy(false);
+    client.end();
+  });
+
+  const watch = (): void => {
+    const nowMs = clock.monotonicMs();
+    const clientLeftMs = clientAtMs + options.clientTimeoutMs - nowMs;
+    const serverLeftMs = serverAtMs + options.serverTimeoutMs - nowMs;
+    if (clientLeftMs <= 0) options.onTimeout('client');
+    else if (serverLeftMs <= 0) options.onTimeout('server');
+    else cancel = clock.after(Math.max(1, Math.min(clientLeftMs, serverLeftMs, maxTimerMs)), watch);
+  };
+  watch();
+
+  return {
+    lastActivityMs: () => Math.max(clientAtMs, serverAtMs),
+    isBusy: () => busy,
+    stop: () => cancel(),
+  };
+}
+
+/** Longer timers do not exist in Node. */
+const maxTimerMs = 2 ** 31 - 1;

@@ -1,0 +1,223 @@
+/**
+ * A `mode udp` frontend: a session per client address and port. Anybody can invent source addresses, so there are bounds per frontend
+ * (`maxconn`) and per source address; where one is reached, the session that was silent for longest makes room.
+ */
+import {createSocket, type RemoteInfo, type Socket} from 'node:dgram';
+import {lookup} from 'node:dns/promises';
+import {once} from 'node:events';
+import type {Bind, FrontendConfig} from '../config/value.ts';
+import type {Clock} from '../core/clock.ts';
+import {errorCode, errorMessage} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import {type BoundAddress, bindError, bindHost, plainAddress} from './addresses.ts';
+import {newCounters} from './counters.ts';
+import type {Frontend} from './frontend.ts';
+import type {RefusalLog} from './refusal-log.ts';
+import {UdpSession} from './udp-session.ts';
+import type {Waiting} from './waiting.ts';
+
+export interface UdpFrontendOptions {
+  readonly config: FrontendConfig;
+  readonly chooseServer: () => Waiting;
+  readonly ipv6Only: (port: number) => boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly refusals: RefusalLog;
+}
+
+/** Sessions of one source address; a resolver or a NAT in front of many clients needs some. */
+const maxPerSource = 1024;
+const receiveBufferBytes = 1024 * 1024;
+
+async function bindSocket(frontend: string, bind: Bind, ipv6Only: boolean): Promise<Socket> {
+  let socket: Socket | null = null;
+  try {
+    const {address, family} = await lookup(bindHost(bind));
+    socket = createSocket({
+      type: family === 6 ? 'udp6' : 'udp4',
+      ipv6Only,
+      recvBufferSize: receiveBufferBytes,
+      // Only addresses come here; without this each answer would wait for a turn of the event loop.
+      lookup: (known, _options, callback) => callback(null, known, family),
+    });
+    const listening = once(socket, 'listening');
+    socket.bind({address, port: bind.port, exclusive: true});
+    await listening;
+    return socket;
+  } catch (error) {
+    socket?.close();
+    throw bindError(frontend, bind, error);
+  }
+}
+
+/** @throws CodedError ERR_BIND; what was bound before is closed again */
+export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Frontend> {
+  const {config, log} = options;
+  const counters = newCounters();
+  const table = new SessionTable(options, counters);
+  const sockets: Socket[] = [];
+  const addresses: BoundAddress[] = [];
+  try {
+    for (const bind of config.binds) {
+      const socket = await bindSocket(config.name, bind, options.ipv6Only(bind.port));
+      sockets.push(socket);
+      const {address, port} = socket.address();
+      addresses.push({frontend: config.name, protocol: 'udp', host: address, port});
+      socket.on('error', (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'datagram socket'));
+      socket.on('message', (datagram, from) => table.receive(socket, datagram, from));
+    }
+  } catch (error) {
+    for (const socket of sockets) socket.close();
+    throw error;
+  }
+  const closed = table.drained.then(() => {
+    for (const socket of sockets) socket.close();
+  });
+  return {
+    name: config.name,
+    addresses,
+    counters,
+    stopAccepting: () => table.stop(),
+    sessions: () => table.list(),
+    ended: () => closed,
+    cut: () => table.cut(),
+  };
+}
+
+class SessionTable {
+  /** Settles after `stop()`, when no session is left. */
+  readonly drained: Promise<void>;
+  readonly #options: UdpFrontendOptions;
+  readonly #counters: ReturnType<typeof newCounters>;
+  /** In the order of their last activity: the first was silent for longest. */
+  readonly #sessions = new Map<string, UdpSession>();
+  readonly #perSource = new Map<string, number>();
+  readonly #settleDrained: () => void;
+  #stopped = false;
+  #cancelSweep: (() => void) | null = null;
+
+  constructor(options: UdpFrontendOptions, counters: ReturnType<typeof newCounters>) {
+    this.#options = options;
+    this.#counters = counters;
+    const {promise, resolve} = Promise.withResolvers<void>();
+    this.drained = promise;
+    this.#settleDrained = resolve;
+  }
+
+  receive(socket: Socket, datagram: Buffer, from: RemoteInfo): void {
+    const key = `${from.address} ${from.port} ${socket.address().port}`;
+    const session = this.#sessions.get(key) ?? this.#create(key, socket, from);
+    session?.take(datagram);
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    // A client cannot be told; a session in which nothing is outstanding is as good as over.
+    for (const session of this.#sessions.values()) if (!session.isBusy) session.close();
+    this.#settleIfDone();
+  }
+
+  cut(): void {
+    for (const session of this.#sessions.values()) session.close();
+  }
+
+  *list(): ReturnType<Frontend['sessions']> {
+    for (const {app, source, startedMs, lastActivityMs, isBusy} of this.#sessions.values()) {
+      yield {frontend: this.#options.config.name, protocol: 'udp', app, source, startedMs, lastActivityMs, busy: isBusy};
+    }
+  }
+
+  #create(key: string, socket: Socket, from: RemoteInfo): UdpSession | null {
+    if (this.#stopped) return null;
+    const source = plainAddress(from.address);
+    if (!this.#makeRoom(source)) {
+      this.#counters.refused++;
+      return null;
+    }
+    const {clock, refusals, config} = this.#options;
+    const waiting = this.#options.chooseServer();
+    const session = new UdpSession({
+      source,
+      waiting,
+      clock,
+      counters: this.#counters,
+      reply: (datagram) => {
+        socket.send(datagram, from.port, from.address, (error) => {
+          // The client's host may be gone; its session ends by its time-out.
+          if (error !== null) this.#options.log.debug({frontend: config.name, reason: errorMessage(error)}, 'answer not sent');
+        });
+      },
+      onActivity: () => {
+        if (this.#sessions.get(key) !== session) return;
+        this.#sessions.delete(key);
+        this.#sessions.set(key, session);
+        if (this.#stopped && !session.isBusy) session.close();
+      },
+      onClosed: (error) => {
+        this.#forget(key, source);
+        if (error === null) return;
+        this.#count(error);
+        refusals.report({frontend: config.name, server: `${waiting.backend.name}/${waiting.server.name}`, reason: errorMessage(error)});
+      },
+    });
+    this.#counters.accepted++;
+    this.#sessions.set(key, session);
+    this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1);
+    this.#counters.sessions = this.#sessions.size;
+    void session.start();
+    this.#cancelSweep ??= this.#scheduleSweep();
+    return session;
+  }
+
+  #count(error: Error): void {
+    const code = errorCode(error);
+    if (code === 'ERR_QUEUE_FULL') this.#counters.refused++;
+    else if (code === 'ERR_CONNECT') this.#counters.connectFailures++;
+    else this.#counters.wakeFailures++;
+  }
+
+  /** False when the bound is reached and only sessions are left that wait for a wake. */
+  #makeRoom(source: string): boolean {
+    if ((this.#perSource.get(source) ?? 0) >= maxPerSource && !this.#evict((session) => session.source === source)) return false;
+    return this.#sessions.size < this.#options.config.maxconn || this.#evict(() => true);
+  }
+
+  #evict(matches: (session: UdpSession) => boolean): boolean {
+    for (const session of this.#sessions.values()) {
+      if (session.isWaiting || !matches(session)) continue;
+      session.close();
+      return true;
+    }
+    return false;
+  }
+
+  #forget(key: string, source: string): void {
+    this.#sessions.delete(key);
+    const left = (this.#perSource.get(source) ?? 1) - 1;
+    if (left === 0) this.#perSource.delete(source);
+    else this.#perSource.set(source, left);
+    this.#counters.sessions = this.#sessions.size;
+    this.#settleIfDone();
+  }
+
+  #settleIfDone(): void {
+    if (this.#sessions.size > 0) return;
+    this.#cancelSweep?.();
+    this.#cancelSweep = null;
+    if (this.#stopped) this.#settleDrained();
+  }
+
+  #scheduleSweep(): () => void {
+    const {config, clock} = this.#options;
+    // Late by a tenth at most, and never more than ten sweeps per second.
+    return clock.after(Math.min(Math.max(config.clientTimeoutMs / 10, 100), 60_000), () => {
+      const oldestMs = clock.monotonicMs() - config.clientTimeoutMs;
+      for (const session of this.#sessions.values()) {
+        if (session.lastActivityMs > oldestMs) break;
+        if (!session.isWaiting) session.close();
+      }
+      this.#cancelSweep = this.#sessions.size === 0 ? null : this.#scheduleSweep();
+    });
+  }
+}
