@@ -3,7 +3,7 @@
  * size. The FIFO belongs to the gateway, so the app's side of it stays open while the app is frozen or asleep, and a
  * restored app gets it again.
  */
-import {closeSync, constants, fstatSync, openSync, readFileSync, readSync, statSync} from 'node:fs';
+import {closeSync, constants, fstatSync, openSync, readSync} from 'node:fs';
 import {mkdir, open, readFile, rename} from 'node:fs/promises';
 import {Socket} from 'node:net';
 import {dirname} from 'node:path';
@@ -13,10 +13,6 @@ import type {Log} from '../core/log.ts';
 
 export interface AppLog extends AsyncDisposable {
   readonly fifo: string;
-  /** CRIU's name of the app's end of the FIFO: `file[MOUNT:INODE]`, both hexadecimal. */
-  readonly externalName: string;
-  /** A new descriptor of the app's end; the caller closes it. */
-  openForApp(): number;
   /** The end of what was printed, in full lines where possible. Reads files synchronously: for error messages. */
   tail(maxBytes?: number): string;
   /** Everything that is kept. */
@@ -40,7 +36,6 @@ export async function openAppLog(options: AppLogOptions): Promise<AppLog> {
   mkfifo(options.fifo, 0o600);
   // Open for reading and writing: the app's end never sees that nobody reads, and this end never sees an end of file.
   const reading = openSync(options.fifo, constants.O_RDWR | constants.O_NONBLOCK);
-  const externalName = nameForCriu(reading);
   const socket = new Socket({fd: reading, readable: true, writable: false});
   const file = new RotatingFile(options.file, options.limitBytes);
   let pending: Promise<void> = Promise.resolve();
@@ -64,8 +59,6 @@ export async function openAppLog(options: AppLogOptions): Promise<AppLog> {
   };
   return {
     fifo: options.fifo,
-    externalName,
-    openForApp: () => openSync(options.fifo, constants.O_WRONLY),
     tail: (maxBytes = 2000) => tailOf(options.file, maxBytes),
     async read() {
       await flush();
@@ -79,12 +72,6 @@ export async function openAppLog(options: AppLogOptions): Promise<AppLog> {
       await file.close();
     },
   };
-}
-
-function nameForCriu(descriptor: number): string {
-  const mountId = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'))?.[1] ?? '0';
-  const inode = statSync(`/proc/self/fd/${descriptor}`, {bigint: true}).ino;
-  return `file[${Number(mountId).toString(16)}:${inode.toString(16)}]`;
 }
 
 /** A file that is renamed to `<path>.1` when it has reached half of the limit. */

@@ -14,9 +14,9 @@ export interface CgroupLimits {
   readonly pidsMax: number | null;
 }
 
-/** What CRIU itself needs in the app's groups while it restores, so that an app close to its limits can be woken. */
-const restoreMemoryBytes = 64 * 1024 * 1024;
-const restorePids = 32;
+/** What CRIU itself needs in the app's groups, so that an app close to its limits can be put to sleep and woken. */
+const criuMemoryBytes = 64 * 1024 * 1024;
+const criuPids = 32;
 const cpuPeriodUs = 100_000;
 const killPollMs = 2;
 const emptyPollMs = 50;
@@ -47,10 +47,10 @@ export class Cgroup {
     }
   }
 
-  /** Sets the limits; while CRIU works in the groups, with room for it. */
-  limit(limits: CgroupLimits, {whileRestoring = false}: {whileRestoring?: boolean} = {}): void {
-    const memoryBytes = limits.memoryBytes === null ? null : limits.memoryBytes + (whileRestoring ? restoreMemoryBytes : 0);
-    const pidsMax = limits.pidsMax === null ? null : limits.pidsMax + (whileRestoring ? restorePids : 0);
+  /** Sets the limits, or more when CRIU is to work in the groups. */
+  limit(limits: CgroupLimits, {withRoomForCriu = false}: {withRoomForCriu?: boolean} = {}): void {
+    const memoryBytes = limits.memoryBytes === null ? null : limits.memoryBytes + (withRoomForCriu ? criuMemoryBytes : 0);
+    const pidsMax = limits.pidsMax === null ? null : limits.pidsMax + (withRoomForCriu ? criuPids : 0);
     const quotaUs = limits.cpus === null ? null : Math.round(limits.cpus * cpuPeriodUs);
     if (this.#mounts.unifiedLimits) {
       this.#set(this.#tracking, 'memory.max', memoryBytes ?? 'max');
@@ -91,6 +91,19 @@ export class Cgroup {
   async enter(pid: number): Promise<void> {
     // One after the other: the first one pays for the grace period, the others find the lock in writer's mode.
     for (const directory of this.#directories) await writeFile(join(directory, 'cgroup.procs'), String(pid));
+  }
+
+  /**
+   * Takes a process back out of the groups of this path that runc makes in every other v1 hierarchy. CRIU saves the
+   * groups of tasks that are in others than its own, which takes 25 ms in which they are frozen.
+   */
+  async leaveUnused(pid: number): Promise<void> {
+    for (const {root, ownDirectory} of this.#mounts.unused) {
+      const directory = join(root, this.path);
+      if (!existsSync(directory)) continue;
+      await writeFile(join(ownDirectory, 'cgroup.procs'), String(pid));
+      removeTree(directory);
+    }
   }
 
   /** The processes in the groups, zombies not counted. */
@@ -168,7 +181,17 @@ export class Cgroup {
 
   /** Removes the groups, which must be empty, and those below them. */
   remove(): void {
-    for (const directory of this.#directories) removeTree(directory);
+    for (const directory of this.#everywhere()) removeTree(directory);
+  }
+
+  /** Removes the groups where none is below them. */
+  removeIfUnused(): void {
+    for (const directory of this.#everywhere()) if (existsSync(directory)) removeOne(directory);
+  }
+
+  /** In the hierarchies that runc uses, too. */
+  #everywhere(): string[] {
+    return [...this.#directories, ...this.#mounts.unused.map(({root}) => join(root, this.path))];
   }
 }
 
@@ -203,6 +226,10 @@ function delegate(root: string, path: string): void {
 function removeTree(directory: string): void {
   if (!existsSync(directory)) return;
   for (const entry of readdirSync(directory, {withFileTypes: true})) if (entry.isDirectory()) removeTree(join(directory, entry.name));
+  removeOne(directory);
+}
+
+function removeOne(directory: string): void {
   try {
     rmdirSync(directory);
   } catch (error) {

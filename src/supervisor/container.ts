@@ -3,7 +3,7 @@
  * time; later CRIU restores it into what mountRoot() has prepared. The container outlives the app's processes: it is
  * there while the app sleeps.
  */
-import {closeSync, mkdirSync, readFileSync} from 'node:fs';
+import {mkdirSync, readFileSync} from 'node:fs';
 import {readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
@@ -20,6 +20,7 @@ import {ociSpec} from './oci-spec.ts';
 import {mountOverlay} from './overlay.ts';
 import {completeRoot, readEtc} from './rootfs-files.ts';
 import {runcStart} from './runc.ts';
+import type {StandardFiles} from './standard-files.ts';
 
 /** How long a started program is watched before start() resolves: one that cannot even be executed ends within that time. */
 const startGraceMs = 30;
@@ -99,7 +100,6 @@ export class Container implements AsyncDisposable {
   async start(layers: readonly string[], newLayer: string): Promise<{pid: number}> {
     const {app, cgroup} = this.#options;
     this.#mount(layers, newLayer);
-    const output = this.#output.openForApp();
     try {
       cgroup.limit(app);
       const hostname = app.name.replace(/[^A-Za-z0-9-]/g, '-');
@@ -119,17 +119,22 @@ export class Container implements AsyncDisposable {
           cgroupPath: cgroup.path,
           openFiles: Math.min(openFilesMax, hardLimitOfOpenFiles()),
         }),
-        output,
-        created: (created) => cgroup.enter(created),
+        standardFiles: this.#standardFiles(),
+        created: async (created) => {
+          await cgroup.enter(created);
+          await cgroup.leaveUnused(created);
+        },
       });
       await this.#survivesStart(pid);
       return {pid};
     } catch (error) {
       await this.#undoStart();
       throw new CodedError(errorCode(error) ?? 'ERR_START', `Cannot start app "${app.name}": ${errorMessage(error)}`, {source: 'server', cause: error});
-    } finally {
-      closeSync(output);
     }
+  }
+
+  #standardFiles(): StandardFiles {
+    return {input: join(this.#deviceDir, 'null'), output: this.#output.fifo};
   }
 
   async #survivesStart(pid: number): Promise<void> {
@@ -162,7 +167,6 @@ export class Container implements AsyncDisposable {
   /** Mounts the root for CRIU to restore into. The caller unmounts it when the restore fails. */
   async mountRoot(layers: readonly string[], newLayer: string): Promise<RestoreTarget> {
     this.#mount(layers, newLayer);
-    this.#options.cgroup.limit(this.#options.app, {whileRestoring: true});
     return this.restoreTarget();
   }
 
@@ -184,8 +188,12 @@ export class Container implements AsyncDisposable {
         {name: 'dev', inside: '/dev', outside: this.#deviceDir},
         ...app.volumes.map(({source, destination}, index) => ({name: `volume${index}`, inside: destination, outside: source})),
       ],
-      output: {externalName: this.#output.externalName, open: () => this.#output.openForApp()},
-      enter: (pid) => cgroup.enter(pid),
+      standardFiles: this.#standardFiles(),
+      async enter(pid) {
+        cgroup.limit(app, {withRoomForCriu: true});
+        await cgroup.enter(pid);
+      },
+      left: () => cgroup.limit(app),
       pids: () => this.pids(),
       killAll: () => cgroup.kill(),
     };
@@ -211,8 +219,9 @@ export class Container implements AsyncDisposable {
     return () => void this.#exitCallbacks.delete(callback);
   }
 
+  /** Not counting a CRIU that works in the app's control groups or waits there. */
   pids(): readonly number[] {
-    return this.#options.cgroup.pids();
+    return this.processes().map(({pid}) => pid);
   }
 
   alive(): boolean {
@@ -221,7 +230,7 @@ export class Container implements AsyncDisposable {
 
   /** The processes with their numbers here and in the container. */
   processes(): {vpid: number; pid: number}[] {
-    return this.pids().flatMap((pid) => {
+    return this.#options.cgroup.pids().flatMap((pid) => {
       const vpid = innerPid(pid);
       return vpid === undefined ? [] : [{vpid, pid}];
     });
@@ -276,10 +285,20 @@ export class Container implements AsyncDisposable {
   }
 }
 
+let depth: number | undefined;
+
+/** How many pid namespaces the gateway is in. */
+function ownDepth(): number {
+  depth ??= /^NSpid:\t(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]?.split('\t').length ?? 1;
+  return depth;
+}
+
+/** The number of a process in its own pid namespace, or undefined when it has ended or is no process of a container. */
 function innerPid(pid: number): number | undefined {
   try {
     const numbers = /^NSpid:\t(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]?.split('\t');
-    return numbers === undefined ? undefined : Number(numbers.at(-1));
+    // A process of the host's (or the gateway's) namespace has as many numbers as the gateway.
+    return numbers === undefined || numbers.length <= ownDepth() ? undefined : Number(numbers.at(-1));
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return undefined;
     throw error;

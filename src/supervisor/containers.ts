@@ -51,7 +51,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
     async [Symbol.asyncDispose]() {
       unmountBelow(directory);
       await rm(directory, {recursive: true, force: true});
-      new Cgroup(mounts, cgroupPath(identity)).remove();
+      removeCgroups(mounts, identity);
     },
   };
 }
@@ -60,10 +60,16 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
 export async function removeContainerLeftovers(options: Pick<ContainersOptions, 'identity' | 'runtimeDir'>): Promise<void> {
   const mounts = findCgroupMounts();
   for (const path of cgroupsBelow(mounts, cgroupPath(options.identity))) await new Cgroup(mounts, path).kill();
-  new Cgroup(mounts, cgroupPath(options.identity)).remove();
+  removeCgroups(mounts, options.identity);
   const directory = containersDirectory(options.runtimeDir);
   unmountBelow(directory);
   await rm(directory, {recursive: true, force: true});
+}
+
+/** Ours, and the parent when no other gateway has groups in it. */
+function removeCgroups(mounts: CgroupMounts, identity: GatewayIdentity): void {
+  new Cgroup(mounts, cgroupPath(identity)).remove();
+  new Cgroup(mounts, 'picogate').removeIfUnused();
 }
 
 function containersDirectory(runtimeDir: string): string {

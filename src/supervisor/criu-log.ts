@@ -10,9 +10,12 @@ export interface CriuFailure {
   readonly explanation: string | undefined;
 }
 
+/** Not a reason: CRIU says it whenever it may not raise its own limits, and goes on. */
+const harmless = /rlimit: Can't setup RLIMIT_NOFILE for self/;
+
 const explanations = [
   {
-    pattern: /Can't get rlimit \d+|rlimit.*Operation not permitted/,
+    pattern: /Can't get rlimit \d+/,
     text: 'a process of the app does not run as uid 0, and CRIU may not read its limits: the gateway lacks CAP_SYS_RESOURCE on this machine',
   },
   {pattern: /File .* has bad (size|build-ID|mode|checksum)/, text: 'a file of the root file system has changed since the checkpoint was made'},
@@ -25,7 +28,7 @@ export async function readCriuFailure(file: string): Promise<CriuFailure> {
 }
 
 export function criuFailure(log: string): CriuFailure {
-  const lines = log.split('\n').filter((line) => line !== '');
+  const lines = log.split('\n').filter((line) => line !== '' && !harmless.test(line));
   const errors = lines.filter((line) => line.includes('Error ('));
   const others = lines.filter((line) => !line.includes('Error ('));
   const excerpt = [...errors.slice(0, errorLinesMax), ...others.slice(-otherLinesMax)].map(withoutTime).join('; ');

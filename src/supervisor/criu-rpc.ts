@@ -7,48 +7,46 @@ import {CodedError} from '../core/errors.ts';
 
 const field = (type: string, id: number, rule?: 'required' | 'repeated'): protobuf.IField => ({type, id, ...(rule === undefined ? {} : {rule})});
 
+/** Without an edition a message would be one of proto3, whose zeros are not sent; here a zero means something. */
+const message = (fields: Record<string, protobuf.IField>): protobuf.IType => ({edition: 'proto2', fields});
+
 const schema = protobuf.Root.fromJSON({
-  options: {syntax: 'proto2'},
   nested: {
-    InheritFd: {fields: {key: field('string', 1, 'required'), fd: field('int32', 2, 'required')}},
-    Options: {
-      fields: {
-        imagesDirFd: field('int32', 1, 'required'),
-        pid: field('int32', 2),
-        extUnixSockets: field('bool', 4),
-        tcpEstablished: field('bool', 5),
-        fileLocks: field('bool', 8),
-        logLevel: field('int32', 9),
-        logFile: field('string', 10),
-        notifyScripts: field('bool', 12),
-        root: field('string', 13),
-        workDirFd: field('int32', 17),
-        linkRemap: field('bool', 18),
-        inheritFd: field('InheritFd', 27, 'repeated'),
-        manageCgroupsMode: field('int32', 34),
-        ghostLimit: field('uint32', 35),
-        external: field('string', 37, 'repeated'),
-        timeout: field('uint32', 45),
-        lazyPages: field('bool', 48),
-        networkLock: field('int32', 64),
-        imagesDir: field('string', 68),
-      },
-    },
-    Request: {fields: {type: field('int32', 1, 'required'), options: field('Options', 2), notifySuccess: field('bool', 3)}},
-    RestoreResult: {fields: {pid: field('int32', 1, 'required')}},
-    Notification: {fields: {script: field('string', 1)}},
-    Response: {
-      fields: {
-        type: field('int32', 1, 'required'),
-        success: field('bool', 2, 'required'),
-        restore: field('RestoreResult', 4),
-        notify: field('Notification', 5),
-        errorNumber: field('int32', 7),
-        errorMessage: field('string', 9),
-      },
-    },
-    RegularFile: {fields: {flags: field('uint32', 2), name: field('string', 6), external: field('bool', 9)}},
-    FileEntry: {fields: {type: field('int32', 1, 'required'), regular: field('RegularFile', 3)}},
+    InheritFd: message({key: field('string', 1, 'required'), fd: field('int32', 2, 'required')}),
+    Options: message({
+      imagesDirFd: field('int32', 1, 'required'),
+      pid: field('int32', 2),
+      extUnixSockets: field('bool', 4),
+      tcpEstablished: field('bool', 5),
+      fileLocks: field('bool', 8),
+      logLevel: field('int32', 9),
+      logFile: field('string', 10),
+      notifyScripts: field('bool', 12),
+      root: field('string', 13),
+      workDirFd: field('int32', 17),
+      linkRemap: field('bool', 18),
+      inheritFd: field('InheritFd', 27, 'repeated'),
+      manageCgroupsMode: field('int32', 34),
+      ghostLimit: field('uint32', 35),
+      external: field('string', 37, 'repeated'),
+      timeout: field('uint32', 45),
+      lazyPages: field('bool', 48),
+      networkLock: field('int32', 64),
+      imagesDir: field('string', 68),
+    }),
+    Request: message({type: field('int32', 1, 'required'), options: field('Options', 2), notifySuccess: field('bool', 3)}),
+    RestoreResult: message({pid: field('int32', 1, 'required')}),
+    Notification: message({script: field('string', 1)}),
+    Response: message({
+      type: field('int32', 1, 'required'),
+      success: field('bool', 2, 'required'),
+      restore: field('RestoreResult', 4),
+      notify: field('Notification', 5),
+      errorNumber: field('int32', 7),
+      errorMessage: field('string', 9),
+    }),
+    RegularFile: message({flags: field('uint32', 2), name: field('string', 6), external: field('bool', 9), mode: field('uint32', 10)}),
+    FileEntry: message({type: field('int32', 1, 'required'), regular: field('RegularFile', 3)}),
   },
 });
 
@@ -119,12 +117,20 @@ export function decodeResponse(data: Uint8Array): CriuResponse {
   }
 }
 
+const fileTypeMask = 0o170000;
+const fifoType = 0o010000;
 /** Two magic numbers, then each entry with its length before it. */
 const imageHeaderBytes = 8;
 
-/** The names of external files in a `files.img`: at restore each must be given as an open descriptor. @throws CodedError ERR_CRIU_IMAGE */
-export function externalFilesIn(image: Buffer): string[] {
-  const names = new Set<string>();
+/** A file of the host that an app has open. At restore it must be given as an open descriptor. */
+export interface ExternalFile {
+  readonly name: string;
+  readonly kind: 'fifo' | 'device';
+}
+
+/** The external files in a `files.img`. @throws CodedError ERR_CRIU_IMAGE */
+export function externalFilesIn(image: Buffer): ExternalFile[] {
+  const found = new Map<string, ExternalFile>();
   try {
     for (let at = imageHeaderBytes; at < image.length; ) {
       const end = at + 4 + image.readUInt32LE(at);
@@ -132,14 +138,14 @@ export function externalFilesIn(image: Buffer): string[] {
       const {regular} = entry;
       if (typeof regular === 'object' && regular !== null && 'external' in regular && regular.external === true) {
         const name = stringIn(regular, 'name');
-        if (name !== undefined) names.add(name);
+        if (name !== undefined) found.set(name, {name, kind: ((numberIn(regular, 'mode') ?? 0) & fileTypeMask) === fifoType ? 'fifo' : 'device'});
       }
       at = end;
     }
   } catch (cause) {
     throw new CodedError('ERR_CRIU_IMAGE', 'Cannot read files.img of a checkpoint', {source: 'host', cause});
   }
-  return [...names];
+  return [...found.values()];
 }
 
 function numberIn(value: unknown, key: string): number | undefined {

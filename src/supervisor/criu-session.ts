@@ -5,25 +5,25 @@
  * It is not killed when the gateway dies: in the middle of a dump that would leave the tasks as they are, while a CRIU
  * that finds its socket closed undoes the dump.
  */
-import {closeSync} from 'node:fs';
 import {type Daemon, startDaemon} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
 import {close, recvAsync, socketpair, socketType, trySend} from '../core/libc.ts';
 import {withinNetns} from '../core/netns.ts';
 import type {Argv} from '../core/tools.ts';
 import {type CriuRequest, type CriuResponse, decodeResponse, encodeRequest, rpc} from './criu-rpc.ts';
+import {openStandardFiles, type StandardFiles} from './standard-files.ts';
 
-/** Where CRIU finds its socket and, for a restore, the app's end of the output. */
+/** Where CRIU finds its socket and the app's standard files, which a restore needs. */
 const socketDescriptor = 3;
-export const outputDescriptor = 4;
+export const inputDescriptor = 4;
+export const outputDescriptor = 5;
 const responseBytesMax = 64 * 1024;
 const noSignal = 0x4000;
 
 export interface SessionOptions {
   readonly criu: Argv;
   readonly netnsPath: string;
-  /** The app's end of the output; closed when this resolves. */
-  readonly output: number | undefined;
+  readonly standardFiles: StandardFiles;
 }
 
 export interface Exchange {
@@ -45,13 +45,14 @@ export class CriuSession implements AsyncDisposable {
     this.#socket = socket;
   }
 
-  static async start({criu, netnsPath, output}: SessionOptions): Promise<CriuSession> {
+  static async start({criu, netnsPath, standardFiles}: SessionOptions): Promise<CriuSession> {
+    using files = openStandardFiles(standardFiles);
     const [ours, theirs] = socketpair(socketType.sequenced | socketType.closeOnExec);
     try {
       const argv: Argv = [...criu, 'swrk', String(socketDescriptor)];
       // startDaemon() forks before it first awaits, so the child is born inside the namespace.
       const started = withinNetns(netnsPath, () =>
-        startDaemon(argv, {stdio: ['ignore', 'ignore', 'pipe', theirs, ...(output === undefined ? [] : [output])], dieWithParent: false}),
+        startDaemon(argv, {stdio: ['ignore', 'ignore', 'pipe', theirs, files.input, files.output], dieWithParent: false}),
       );
       return new CriuSession(await started, ours);
     } catch (error) {
@@ -59,7 +60,6 @@ export class CriuSession implements AsyncDisposable {
       throw error;
     } finally {
       close(theirs);
-      if (output !== undefined) closeSync(output);
     }
   }
 

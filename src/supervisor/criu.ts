@@ -9,9 +9,11 @@ import {join} from 'node:path';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {Argv} from '../core/tools.ts';
+import {openCriuCache} from './criu-cache.ts';
 import {readCriuFailure} from './criu-log.ts';
 import {type CriuOptions, type CriuResponse, externalFilesIn, manageCgroups, networkLock, rpc} from './criu-rpc.ts';
-import {CriuSession, outputDescriptor} from './criu-session.ts';
+import {CriuSession, inputDescriptor, outputDescriptor} from './criu-session.ts';
+import {externalName, type StandardFiles} from './standard-files.ts';
 import {thaw} from './thaw.ts';
 
 /** What CRIU must know of a container. */
@@ -21,9 +23,10 @@ export interface RestoreTarget {
   readonly rootDir: string;
   readonly netnsPath: string;
   readonly bindMounts: readonly {readonly name: string; readonly inside: string; readonly outside: string}[];
-  readonly output: {readonly externalName: string; open(): number};
-  /** Puts a process into the app's control groups. */
+  readonly standardFiles: StandardFiles;
+  /** Puts CRIU into the app's control groups, where there is room for it until `left`. */
   enter(pid: number): Promise<void>;
+  left(): void;
   pids(): readonly number[];
   killAll(): Promise<void>;
 }
@@ -113,15 +116,22 @@ class Driver implements CheckpointDriver {
   /** By the app's root, in the order in which they were readied. */
   readonly #waiting = new Map<string, Promise<CriuSession>>();
 
-  constructor({argv, log, readyMax = 64}: CriuDriverOptions) {
+  /** Settles before the first use; an error is only slowness. */
+  readonly #cache: Promise<AsyncDisposable | undefined>;
+
+  constructor({argv, runtimeDir, log, readyMax = 64}: CriuDriverOptions) {
     this.#criu = argv;
     this.#log = log;
     this.#readyMax = readyMax;
+    this.#cache = openCriuCache(argv, runtimeDir).catch((error: unknown) => {
+      log.warn({error: errorMessage(error)}, 'each wake takes some 25 ms longer');
+      return undefined;
+    });
   }
 
   async ready(target: RestoreTarget): Promise<void> {
     if (this.#waiting.has(target.rootDir) || this.#readyMax === 0) return;
-    const session = this.#startForRestore(target);
+    const session = this.#start(target);
     this.#waiting.set(target.rootDir, session);
     const [oldest] = this.#waiting.keys();
     if (this.#waiting.size > this.#readyMax && oldest !== undefined) void this.#end(oldest);
@@ -147,8 +157,10 @@ class Driver implements CheckpointDriver {
     }
   }
 
-  async #startForRestore(target: RestoreTarget): Promise<CriuSession> {
-    const session = await CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, output: target.output.open()});
+  /** In the app's control groups, so that what it restores is born there, and it has nothing to save of them. */
+  async #start(target: RestoreTarget): Promise<CriuSession> {
+    await this.#cache;
+    const session = await CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, standardFiles: target.standardFiles});
     try {
       await target.enter(session.pid);
       return session;
@@ -169,7 +181,7 @@ class Driver implements CheckpointDriver {
   async checkpoint(request: CheckpointRequest): Promise<CheckpointOutcome> {
     const {target, timeoutMs = checkpointTimeoutMs, signal} = request;
     signal?.throwIfAborted();
-    await using session = await CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, output: undefined});
+    await using session = await this.#start(target);
     using workDir = openDirectory(request.workDir);
     const frozenFrom = performance.now();
     const decision = new Decision(request.decide, signal);
@@ -185,6 +197,8 @@ class Driver implements CheckpointDriver {
       failure = error;
       // Its tasks were let go by the kernel, but a connection may still be in repair mode, where it hears nothing.
       if (decision.made !== 'commit') await thaw(target.pids(), this.#log);
+    } finally {
+      target.left();
     }
     const frozenMs = performance.now() - frozenFrom;
     if (decision.made === 'commit') {
@@ -205,7 +219,7 @@ class Driver implements CheckpointDriver {
     let failure: unknown;
     const logFile = join(workDir, 'restore.log');
     try {
-      await using session = (await this.#takeWaiting(target)) ?? (await this.#startForRestore(target));
+      await using session = (await this.#takeWaiting(target)) ?? (await this.#start(target));
       using work = openDirectory(workDir);
       const inherited = externalFilesIn(await readFile(join(request.imagesDir, 'files.img')));
       response = await session.exchange({
@@ -218,7 +232,7 @@ class Driver implements CheckpointDriver {
             logFile: 'restore.log',
             root: target.rootDir,
             external: target.bindMounts.map(({name, outside}) => `mnt[${name}]:${outside}`),
-            inheritFd: inherited.map((key) => ({key, fd: outputDescriptor})),
+            inheritFd: inherited.map(({name, kind}) => ({key: name, fd: kind === 'fifo' ? outputDescriptor : inputDescriptor})),
             lazyPages: request.lazy,
           },
         },
@@ -236,6 +250,7 @@ class Driver implements CheckpointDriver {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await (await this.#cache)?.[Symbol.asyncDispose]();
     await Promise.all([...this.#waiting.keys()].map((rootDir) => this.#end(rootDir)));
   }
 }
@@ -273,7 +288,11 @@ function dumpOptions({pid, dumpDir, target}: CheckpointRequest, workDirFd: numbe
     logFile: 'dump.log',
     notifyScripts: true,
     root: target.rootDir,
-    external: [...target.bindMounts.map(({name, inside}) => `mnt[${inside}]:${name}`), target.output.externalName],
+    external: [
+      ...target.bindMounts.map(({name, inside}) => `mnt[${inside}]:${name}`),
+      externalName(target.standardFiles.input),
+      externalName(target.standardFiles.output),
+    ],
     timeout: Math.ceil(timeoutMs / 1000),
   };
 }
@@ -291,8 +310,9 @@ async function criuError(
   cause: unknown,
 ): Promise<CodedError> {
   const {excerpt, explanation} = await readCriuFailure(logFile);
-  const found = explanation ?? response?.errorMessage ?? (cause === undefined ? 'CRIU failed' : errorMessage(cause));
-  return new CodedError(code, `${what}: ${found}${excerpt === '' ? '' : `; CRIU's log: ${excerpt}`}`, {
+  const found = explanation ?? (cause === undefined ? (excerpt === '' ? response?.errorMessage : undefined) : errorMessage(cause));
+  const log = excerpt === '' ? undefined : `CRIU's log: ${excerpt}`;
+  return new CodedError(code, `${what}: ${[found, log].filter((part) => part !== undefined).join('; ') || 'CRIU does not say why'}`, {
     source: 'host',
     // Nothing has changed; another attempt may find the app in another state.
     retryable: errorCode(cause) !== 'ENOENT',

@@ -20,21 +20,13 @@ const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** When the machine runs out of memory, apps go before the gateway. */
 const oomScoreAdjustment = 500;
 
-/** What tells of the machine rather than of the app. */
-const maskedPaths = [
-  '/proc/acpi',
-  '/proc/asound',
-  '/proc/interrupts',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-] as const;
-/** What root of the container could change for the machine: it is the machine's root, without capabilities. */
-const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'] as const;
+/**
+ * What tells of the machine rather than of the app. Files only: a masked directory is a tmpfs, which costs every
+ * checkpoint and wake a run of tar. (/proc/kcore needs a capability that no container has.)
+ */
+const maskedPaths = ['/proc/keys', '/proc/latency_stats', '/proc/sched_debug', '/proc/timer_list', '/proc/timer_stats'] as const;
+/** What root of the container could change for the machine: without any capability it still owns these files. */
+const readonlyPaths = ['/proc/acpi', '/proc/asound', '/proc/bus', '/proc/fs', '/proc/irq', '/proc/scsi', '/proc/sys', '/proc/sysrq-trigger'] as const;
 
 /** @returns the content of `config.json`, OCI runtime specification 1.0 */
 export function ociSpec(options: SpecOptions): object {

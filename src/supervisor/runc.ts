@@ -2,11 +2,11 @@
  * runc makes the container at the first start; afterwards it is not needed any more, since processes are found through
  * their control groups and come back through CRIU. So its record of the container is removed as soon as the app runs.
  */
-import {closeSync, openSync} from 'node:fs';
 import {readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CommandError, run, startDaemon} from '../core/command.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {openStandardFiles, type StandardFiles} from './standard-files.ts';
 
 const runcTimeoutMs = 30_000;
 
@@ -16,8 +16,7 @@ export interface RuncOptions {
   readonly bundle: string;
   readonly id: string;
   readonly spec: object;
-  /** Standard output and error of the app; closed when this resolves. */
-  readonly output: number;
+  readonly standardFiles: StandardFiles;
   /** Called with the first process, which waits for the start. */
   readonly created: (pid: number) => Promise<void>;
 }
@@ -31,7 +30,7 @@ export async function runcStart(options: RuncOptions): Promise<number> {
   await writeFile(join(bundle, 'config.json'), JSON.stringify(options.spec));
   const runc = ['runc', '--root', stateRoot, '--log', logFile, '--log-format', 'json'] as const;
   try {
-    await create([...runc, 'create', '--bundle', bundle, '--pid-file', pidFile, id], options.output);
+    await create([...runc, 'create', '--bundle', bundle, '--pid-file', pidFile, id], options.standardFiles);
     const pid = Number(await readFile(pidFile, 'utf8'));
     await options.created(pid);
     await run([...runc, 'start', id], {timeoutMs: runcTimeoutMs});
@@ -48,21 +47,17 @@ export async function runcStart(options: RuncOptions): Promise<number> {
 }
 
 /** The container's first process inherits runc's descriptors, so they must be the app's and not pipes of ours. */
-async function create(argv: readonly [string, ...string[]], output: number): Promise<void> {
-  const nothing = openSync('/dev/null', 'r');
-  try {
-    await using runc = await startDaemon(argv, {stdio: [nothing, output, output], dieWithParent: false, stopTimeoutMs: 100});
-    const timer = setTimeout(() => runc.child.kill('SIGKILL'), runcTimeoutMs);
-    const {exitCode, signal} = await runc.exited.finally(() => clearTimeout(timer));
-    if (exitCode !== 0) {
-      throw new CommandError('ERR_COMMAND_FAILED', `Cannot run "runc create": ${exitCode === null ? `killed by ${signal}` : `exit status ${exitCode}`}`, {
-        argv,
-        stderr: '',
-        exitCode,
-      });
-    }
-  } finally {
-    closeSync(nothing);
+async function create(argv: readonly [string, ...string[]], standardFiles: StandardFiles): Promise<void> {
+  using files = openStandardFiles(standardFiles);
+  await using runc = await startDaemon(argv, {stdio: [files.input, files.output, files.output], dieWithParent: false, stopTimeoutMs: 100});
+  const timer = setTimeout(() => runc.child.kill('SIGKILL'), runcTimeoutMs);
+  const {exitCode, signal} = await runc.exited.finally(() => clearTimeout(timer));
+  if (exitCode !== 0) {
+    throw new CommandError('ERR_COMMAND_FAILED', `Cannot run "runc create": ${exitCode === null ? `killed by ${signal}` : `exit status ${exitCode}`}`, {
+      argv,
+      stderr: '',
+      exitCode,
+    });
   }
 }
 
