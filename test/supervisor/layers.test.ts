@@ -70,6 +70,7 @@ const paths = fc.array(fc.constantFrom('a', 'b', 'c'), {minLength: 1, maxLength:
 const operation = fc.oneof(
   fc.record({kind: fc.constant('write' as const), path: paths, text: fc.string({maxLength: 5})}),
   fc.record({kind: fc.constant('append' as const), path: paths, text: fc.string({maxLength: 5})}),
+  fc.record({kind: fc.constant('recreate' as const), path: paths}),
   fc.record({kind: fc.constantFrom('mkdir' as const, 'remove' as const, 'remove' as const, 'fifo' as const, 'attribute' as const), path: paths}),
   fc.record({kind: fc.constantFrom('rename' as const, 'link' as const, 'symlink' as const), path: paths, to: paths}),
   fc.record({kind: fc.constant('chmod' as const), path: paths, mode: fc.constantFrom(0o600, 0o755, 0o2775, 0o1777, 0o4711)}),
@@ -91,6 +92,10 @@ function apply(root: string, one: Operation): void {
       return;
     case 'remove':
       fs.rmSync(path, {recursive: true});
+      return;
+    case 'recreate':
+      fs.rmSync(path, {recursive: true, force: true});
+      fs.mkdirSync(path);
       return;
     case 'fifo':
       mkfifo(path, 0o640);
@@ -141,7 +146,7 @@ function fillRootfs(root: string): void {
 rootTest('mergeLayers() shows what the unmerged layers show, for any operations', async (t) => {
   const at = await place(t);
   fillRootfs(at.rootfs);
-  const layersOfOperations = fc.array(fc.array(operation, {maxLength: 10}), {minLength: 2, maxLength: 5});
+  const layersOfOperations = fc.array(fc.array(operation, {maxLength: 12}), {minLength: 2, maxLength: 5});
   let number = 0;
   await fc.assert(
     fc.asyncProperty(layersOfOperations, fc.array(fc.nat(100), {minLength: 4, maxLength: 4}), async (operations, choices) => {
