@@ -7,13 +7,12 @@ import type {CommitResult} from '../../src/pager/commit.ts';
 import {DamagedCheckpointError} from '../../src/pager/damage.ts';
 import {pageSizeBytes} from '../../src/pager/page-table.ts';
 import {SegmentReader} from '../../src/pager/segment-reader.ts';
+import {rootTest} from '../helpers/root-test.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {tinyFileSystem} from '../helpers/tiny-file-system.ts';
 import {app, bench, flipByte, heapPages, heapProcess, library, objectKeys, restored, samePages, segmentKey} from './checkpoint-bench.ts';
 import {fileBytes} from './fuse-files-on-disk.ts';
 import {pageOf, writeDump} from './synthetic-dump.ts';
-
-const rootTest = process.getuid?.() === 0 ? test : test.skip;
 
 test('large images are served from the bundle file after being checked', async (t) => {
   await using b = await bench();

@@ -3,11 +3,10 @@ import {join} from 'node:path';
 import test from 'ava';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import {ObjectStoreError} from '../../src/store/object-store.ts';
+import {rootTest} from '../helpers/root-test.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {tinyFileSystem} from '../helpers/tiny-file-system.ts';
 import {objectStoreConformance} from './object-store-conformance.ts';
-
-const rootTest = process.getuid?.() === 0 ? test : test.skip;
 
 objectStoreConformance(test, 'directory', async () => {
   const directory = await temporaryDirectory();
