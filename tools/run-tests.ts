@@ -3,6 +3,7 @@
  * `N passed, N failed, N skipped`. The exit status is ava's.
  */
 import {createInterface} from 'node:readline';
+import {fileURLToPath} from 'node:url';
 import {startDaemon} from '../src/core/command.ts';
 
 export interface TestCounts {
@@ -29,9 +30,12 @@ export function parseSummaryLine(line: string): {readonly outcome: keyof TestCou
   }
 }
 
+// Named in full: under the Node that runs this file, not under the one that comes first on PATH.
+const avaPath = fileURLToPath(new URL('../node_modules/.bin/ava', import.meta.url));
+
 async function main(ava: readonly string[]): Promise<number> {
   const counts: TestCounts = {passed: 0, failed: 0, skipped: 0};
-  await using daemon = await startDaemon(['ava', ...ava], {stdio: ['ignore', 'pipe', 'inherit']});
+  await using daemon = await startDaemon([process.execPath, avaPath, ...ava], {stdio: ['ignore', 'pipe', 'inherit']});
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => daemon.child.kill(signal));
   if (daemon.child.stdout !== null) {
     for await (const line of createInterface({input: daemon.child.stdout})) {
