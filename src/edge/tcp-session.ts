@@ -33,7 +33,8 @@ export class TcpSession {
   readonly closed: Promise<void>;
   readonly #options: TcpSessionOptions;
   readonly #handle: SessionHandle | null;
-  readonly #left = new AbortController();
+  /** Aborted when the client leaves, or its wake takes too long. */
+  readonly #hold = new AbortController();
   #server: Socket | null = null;
   #relay: Relay | null = null;
 
@@ -46,7 +47,7 @@ export class TcpSession {
     this.#handle = options.waiting.openSession();
     this.closed = new Promise((resolve) => {
       client.once('close', () => {
-        this.#left.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
+        if (this.#relay === null) this.#hold.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
         this.#relay?.stop();
         this.#handle?.[Symbol.dispose]();
         if (this.#server === null || this.#server.closed) resolve();
@@ -83,25 +84,25 @@ export class TcpSession {
 
   /** Wakes, connects and joins; returns when the session is joined, or has been refused. */
   async start(): Promise<void> {
-    const {signal} = this.#left;
+    const {signal} = this.#hold;
     this.#handle?.busy(true);
     try {
-      const endpoint = await this.#wake(signal);
+      const endpoint = await this.#wake();
       this.#join(await this.#connect(endpoint, signal));
     } catch (error) {
-      if (signal.aborted) this.#options.counters.abandoned++;
+      if (errorCode(signal.reason) === 'ERR_ABANDONED') this.#options.counters.abandoned++;
       else this.#refuse(error);
     }
   }
 
-  async #wake(signal: AbortSignal): Promise<Endpoint> {
+  async #wake(): Promise<Endpoint> {
     const {client, waiting, counters} = this.#options;
     // A client that said nothing and closes has left; one that said something may wait for its answer half-closed.
     const onEnd = (): void => void client.destroy();
     client.once('end', onEnd);
     counters.waiting++;
     try {
-      return await waiting.endpoint({kind: 'connection', protocol: 'tcp', source: this.source}, signal);
+      return await waiting.endpoint({kind: 'connection', protocol: 'tcp', source: this.source}, this.#hold);
     } finally {
       counters.waiting--;
       client.off('end', onEnd);

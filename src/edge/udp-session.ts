@@ -31,7 +31,9 @@ export class UdpSession {
   lastActivityMs: number;
   readonly #options: UdpSessionOptions;
   readonly #handle: SessionHandle | null;
+  /** Aborted when the session ends, or its wake takes too long. */
   readonly #over = new AbortController();
+  #finished = false;
   #held: Buffer[] | null = [];
   #heldBytes = 0;
   #socket: Socket | null = null;
@@ -68,21 +70,20 @@ export class UdpSession {
     const {waiting, counters, source} = this.#options;
     counters.waiting++;
     try {
-      const endpoint = await waiting.endpoint({kind: 'datagram', protocol: 'udp', source}, this.#over.signal).finally(() => counters.waiting--);
+      const endpoint = await waiting.endpoint({kind: 'datagram', protocol: 'udp', source}, this.#over).finally(() => counters.waiting--);
       const socket = await this.#open(endpoint);
       const held = this.#held ?? [];
       this.#held = null;
       this.#watchBusy();
       for (const datagram of held) this.#send(socket, datagram);
     } catch (error) {
-      if (this.#over.signal.aborted) return;
-      this.#finish(error instanceof Error ? error : new Error(String(error)));
+      if (!this.#finished) this.#finish(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
   /** A datagram from the client. */
   take(datagram: Buffer): void {
-    if (this.#over.signal.aborted) return;
+    if (this.#finished) return;
     this.#touch();
     this.#options.counters.bytesIn += datagram.length;
     this.#setBusy(true);
@@ -100,7 +101,7 @@ export class UdpSession {
 
   /** Ends the session; `onClosed` is called before this returns. */
   close(): void {
-    if (!this.#over.signal.aborted) this.#finish(null);
+    if (!this.#finished) this.#finish(null);
   }
 
   async #open({host, port}: Endpoint): Promise<Socket> {
@@ -125,22 +126,23 @@ export class UdpSession {
   }
 
   #send(socket: Socket, datagram: Buffer): void {
-    if (this.#over.signal.aborted) return;
+    if (this.#finished) return;
     socket.send(datagram, (error) => {
       if (error === null) return;
-      const {address, port} = this.#over.signal.aborted ? {address: '', port: 0} : socket.remoteAddress();
+      const {address, port} = this.#finished ? {address: '', port: 0} : socket.remoteAddress();
       this.#fail(address, port, error);
     });
   }
 
   #fail(host: string, port: number, cause: Error): void {
-    if (this.#over.signal.aborted) return;
+    if (this.#finished) return;
     const {backend, server} = this.#options.waiting;
     const message = `Cannot send to server "${backend.name}/${server.name}" at ${showAddress(host, port)}: ${errorMessage(cause)}`;
     this.#finish(new CodedError('ERR_CONNECT', message, {source: 'server', retryable: true, cause}));
   }
 
   #finish(error: Error | null): void {
+    this.#finished = true;
     this.#over.abort(new CodedError('ERR_ABANDONED', 'The session is over', {source: 'client'}));
     this.#cancelBusy();
     this.#socket?.close();

@@ -22,11 +22,12 @@ export interface Waiting {
   /**
    * Where to connect. Rejects at once when too many wait.
    * @param client makes the trigger of a wake
-   * @throws CodedError ERR_QUEUE_FULL, ERR_WAKE_TIMEOUT, or what `wake` threw; the reason of `signal`
+   * @param hold aborted by the caller when the client leaves, and here when the time is over
+   * @throws CodedError ERR_QUEUE_FULL, ERR_WAKE_TIMEOUT, what `wake` threw, or the reason of `hold`
    */
   endpoint(
     client: {readonly kind: 'connection' | 'datagram'; readonly protocol: 'tcp' | 'udp'; readonly source: string},
-    signal: AbortSignal,
+    hold: AbortController,
   ): Promise<Endpoint>;
   /** Sessions that wait now. */
   readonly size: number;
@@ -36,37 +37,38 @@ function forAddress(backend: BackendConfig, server: ServerConfig, endpoint: Endp
   return {backend, server, size: 0, openSession: () => null, endpoint: () => Promise.resolve(endpoint)};
 }
 
-/** Settles with `wake`, or when `signal` aborts or the time is over, even if `wake` does not care about its signal. */
+/** Settles with `wake`, or when `hold` is aborted, which happens here when the time is over, even if `wake` does not care about its signal. */
 function withDeadline<T>(
   wake: (signal: AbortSignal) => Promise<T>,
-  limits: {readonly signal: AbortSignal; readonly timeoutMs: number; readonly clock: Clock; readonly timedOut: () => CodedError},
+  limits: {readonly hold: AbortController; readonly timeoutMs: number; readonly clock: Clock; readonly timedOut: () => CodedError},
 ): Promise<T> {
+  const {hold, clock, timeoutMs} = limits;
   return new Promise<T>((resolve, reject) => {
-    const control = new AbortController();
+    const cancel = clock.after(timeoutMs, () => hold.abort(limits.timedOut()));
+    const leave = (): void => {
+      cancel();
+      reject(asError(hold.signal.reason));
+    };
     const finish = (): void => {
       cancel();
-      limits.signal.removeEventListener('abort', leave);
+      hold.signal.removeEventListener('abort', leave);
     };
-    const give = (error: Error): void => {
-      finish();
-      control.abort(error);
-      reject(error);
-    };
-    const leave = (): void =>
-      give(limits.signal.reason instanceof Error ? limits.signal.reason : new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
-    const cancel = limits.clock.after(limits.timeoutMs, () => give(limits.timedOut()));
-    limits.signal.addEventListener('abort', leave, {once: true});
-    wake(control.signal).then(
+    hold.signal.addEventListener('abort', leave);
+    wake(hold.signal).then(
       (value) => {
         finish();
         resolve(value);
       },
       (error: unknown) => {
         finish();
-        reject(error instanceof Error ? error : new Error(String(error)));
+        reject(asError(error));
       },
     );
   });
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 function forApp(backend: BackendConfig, server: ServerConfig, apps: AppAccess, clock: Clock): Waiting {
@@ -83,7 +85,7 @@ function forApp(backend: BackendConfig, server: ServerConfig, apps: AppAccess, c
       return size;
     },
     openSession: () => apps.session(app),
-    async endpoint({kind, protocol, source}, signal) {
+    async endpoint({kind, protocol, source}, hold) {
       if (size >= server.maxqueue) {
         throw new CodedError('ERR_QUEUE_FULL', `Cannot hold another session for app "${app}": ${size} wait already (maxqueue)`, {
           source: 'server',
@@ -93,7 +95,7 @@ function forApp(backend: BackendConfig, server: ServerConfig, apps: AppAccess, c
       const trigger: Trigger = {kind, protocol, port, source};
       size++;
       try {
-        const {host} = await withDeadline((until) => apps.wake(app, trigger, until), {signal, timeoutMs: backend.wakeTimeoutMs, clock, timedOut});
+        const {host} = await withDeadline((until) => apps.wake(app, trigger, until), {hold, timeoutMs: backend.wakeTimeoutMs, clock, timedOut});
         return {host, port};
       } finally {
         size--;

@@ -39,8 +39,7 @@ function parseRequest(text: string): Request | null {
   const value = parseJson(text);
   if (typeof value !== 'object' || value === null || !('command' in value) || !('args' in value) || !('timeoutMs' in value)) return null;
   const {command, args, timeoutMs} = value;
-  if (typeof command !== 'string' || typeof timeoutMs !== 'number' || args === undefined) return null;
-  return {command, args, timeoutMs};
+  return typeof command === 'string' && typeof timeoutMs === 'number' ? {command, args, timeoutMs} : null;
 }
 
 const sources: readonly ErrorSource[] = ['client', 'server', 'host', 'bug'];
@@ -121,12 +120,13 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
     running.add(task);
   };
 
+  const stopped = (): boolean => stopping.signal.aborted;
   const serving = (async () => {
-    while (!stopping.signal.aborted) {
+    while (!stopped()) {
       try {
         await takeOne();
       } catch (error) {
-        if (stopping.signal.aborted) return;
+        if (stopped()) return;
         if (errorCode(error) !== 'ERR_REDIS_UNAVAILABLE') log.error({reason: errorMessage(error)}, 'control queue cannot be read');
         await sleep(retryMs, undefined, {signal: stopping.signal}).catch(() => {
           // Only cut short by the stop that the loop looks for.
@@ -166,7 +166,7 @@ export async function callControl(
   options.signal?.addEventListener('abort', stop, {once: true});
   try {
     await runScript(connection, submit, [keys.controlQueue, keys.controlRequest(id)], [id, JSON.stringify(request), timeoutMs, maxQueued]);
-    return readAnswer(command, await blocking.call('BLPOP', keys.controlReply(id), (timeoutMs / 1000).toFixed(3)), () =>
+    return await readAnswer(command, await blocking.call('BLPOP', keys.controlReply(id), (timeoutMs / 1000).toFixed(3)), () =>
       withdraw(connection, keys, id, request),
     );
   } catch (error) {

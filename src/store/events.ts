@@ -68,15 +68,16 @@ export function openEvents(connection: Connection, options: {readonly prefix?: s
   async function* follow({after, signal}: {readonly after?: string; readonly signal: AbortSignal}): AsyncGenerator<StoredEvent, void, void> {
     await using blocking = await connection.duplicate({commandTimeoutMs: blockMs * 5});
     const stop = (): void => void blocking[Symbol.asyncDispose]();
+    const stopped = (): boolean => signal.aborted;
     signal.addEventListener('abort', stop, {once: true});
     try {
       let id = after ?? lastIdOf(await blocking.call('XREVRANGE', key, '+', '-', 'COUNT', 1), '0');
-      while (!signal.aborted) {
+      while (!stopped()) {
         let reply: unknown;
         try {
           reply = await blocking.call('XREAD', 'COUNT', 100, 'BLOCK', blockMs, 'STREAMS', key, id);
         } catch (error) {
-          if (signal.aborted) return;
+          if (stopped()) return;
           if (errorCode(error) !== 'ERR_REDIS_UNAVAILABLE') throw error;
           await sleep(retryMs);
           continue;

@@ -168,20 +168,21 @@ export async function startEmbeddedRedis({stateDir, runtimeDir, log}: EmbeddedRe
   const guarded = await guard(launch, paths, log);
   scope.use(guarded);
   const owned = scope.move();
-  return {url: `unix:${socket}`, path: socket, pid: guarded.pid, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {url: `unix:${socket}`, path: socket, pid: () => guarded.pid(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
 /** Keeps one server running: starts another, with a growing delay, when it ends before it was told to. */
 async function guard(launch: () => Promise<Daemon>, paths: Paths, log: Log): Promise<AsyncDisposable & {pid(): number}> {
   let daemon = await launch();
   const stopping = new AbortController();
+  const stopped = (): boolean => stopping.signal.aborted;
 
   const watch = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
+    while (!stopped()) {
       const how = await daemon.exited;
-      if (stopping.signal.aborted) return;
+      if (stopped()) return;
       log.error({exitCode: how.exitCode, signal: how.signal, said: await lastWords(how.stderr, paths)}, 'the embedded Redis has ended, starting it again');
-      for (let delayMs = 50; !stopping.signal.aborted; delayMs = Math.min(delayMs * 2, maxRestartDelayMs)) {
+      for (let delayMs = 50; !stopped(); delayMs = Math.min(delayMs * 2, maxRestartDelayMs)) {
         try {
           daemon = await launch();
           break;
@@ -199,7 +200,7 @@ async function guard(launch: () => Promise<Daemon>, paths: Paths, log: Log): Pro
   return {
     pid: () => daemon.pid,
     async [Symbol.asyncDispose]() {
-      if (!stopping.signal.aborted) {
+      if (!stopped()) {
         stopping.abort();
         const alive = daemon.child.exitCode === null && daemon.child.signalCode === null;
         // No answer comes to a SHUTDOWN that works; SIGTERM follows for one that does not.

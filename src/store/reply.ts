@@ -3,7 +3,7 @@ import {CodedError} from '../core/errors.ts';
 
 /** @throws CodedError ERR_BAD_STATE */
 export function badReply(key: string, reply: unknown, wanted: string): never {
-  const shown = JSON.stringify(reply) ?? 'nothing';
+  const shown = reply === undefined ? 'nothing' : JSON.stringify(reply);
   throw new CodedError('ERR_BAD_STATE', `Cannot read Redis key "${key}": found ${shown.length > 80 ? `${shown.slice(0, 80)}...` : shown}, not ${wanted}`, {
     source: 'host',
   });

@@ -56,7 +56,7 @@ test('a command that takes too long is told from one that nobody took, and its s
       new Promise<null>((_, reject) => {
         signal.addEventListener('abort', () => {
           resolve('aborted');
-          reject(signal.reason);
+          reject(new Error('given up', {cause: signal.reason}));
         });
       }),
   };
@@ -72,7 +72,7 @@ test('a server that stops aborts what runs and answers it', async (t) => {
     wait: (_args: unknown, signal: AbortSignal) =>
       new Promise<null>((_, reject) => {
         start(null);
-        signal.addEventListener('abort', () => reject(signal.reason));
+        signal.addEventListener('abort', () => reject(signal.reason instanceof Error ? signal.reason : new Error('stopped')));
       }),
   };
   const server = await serveControl({connection: redis.connection, log: silent, handlers});

@@ -2,6 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import {appName, fencingToken, generation} from '../../src/core/ids.ts';
 import {type AppFields, type AppRecord, appStates, decodeRecord, encodeFields, encodeRecord, residencies} from '../../src/store/app-record.ts';
+import {type Json, parseJson} from '../../src/store/json.ts';
 import {openLeases} from '../../src/store/lease.ts';
 import {openState} from '../../src/store/state.ts';
 import {testRedis} from './test-redis.ts';
@@ -154,7 +155,7 @@ const records: fc.Arbitrary<AppRecord> = fc.record({
   ),
   lastHibernate: fc.option(fc.record({at: count, ms: duration, frozenMs: duration, bytesWritten: count})),
   lastError: fc.option(fc.record({at: count, message: fc.string()})),
-  details: fc.jsonValue({noUnicodeString: false}).map((value) => JSON.parse(JSON.stringify(value))),
+  details: fc.json().map((text): Json => parseJson(text) ?? null),
 });
 
 function toMap(flat: readonly string[]): Map<string, string> {
