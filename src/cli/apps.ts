@@ -1,0 +1,43 @@
+import type {AppRecord} from '../store/app-record.ts';
+import {openState} from '../store/state.ts';
+import {ago, bytes, milliseconds, table} from './format.ts';
+import {connectToGateway, printJson} from './remote.ts';
+
+/** The public form of a record: what `apps --json` promises, and more. */
+export function publicRecord(record: AppRecord): object {
+  const {details: _details, index: _index, ...rest} = record;
+  return rest;
+}
+
+/** Lists the apps of the configuration from their records. @returns the exit status */
+export async function apps(files: readonly string[] | undefined, {json}: {json: boolean}): Promise<number> {
+  const {config, connection} = await connectToGateway(files);
+  await using owned = connection;
+  const all = await openState(owned).listApps();
+  const known = config.apps.map((app) => all.get(app.name)).filter((record) => record !== undefined);
+  const records = known.filter((record): record is AppRecord => !(record instanceof Error));
+  for (const damaged of known.filter((record) => record instanceof Error)) process.stderr.write(`picogate: ${damaged.message}\n`);
+  if (json) {
+    printJson(records.map(publicRecord));
+  } else {
+    const now = Date.now();
+    process.stdout.write(
+      table(
+        ['NAME', 'STATE', 'RESIDENCY', 'GENERATION', 'SINCE', 'LAST WAKE', 'PAGES', 'FAULTS', 'LAST SLEEP', 'WRITTEN'],
+        records.map((record) => [
+          record.name,
+          record.state,
+          record.residency,
+          record.generation === null ? '-' : String(record.generation),
+          ago(record.since, now),
+          record.lastWake === null ? '-' : milliseconds(record.lastWake.ms),
+          record.lastWake === null ? '-' : String(record.lastWake.predictedPages),
+          record.lastWake === null ? '-' : String(record.lastWake.faults),
+          record.lastHibernate === null ? '-' : milliseconds(record.lastHibernate.ms),
+          record.lastHibernate === null ? '-' : bytes(record.lastHibernate.bytesWritten),
+        ]),
+      ),
+    );
+  }
+  return known.length === records.length ? 0 : 1;
+}

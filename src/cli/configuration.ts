@@ -1,0 +1,45 @@
+/** Finds and loads the configuration that a command speaks of. */
+import {access} from 'node:fs/promises';
+import {type Diagnostic, renderDiagnostic} from '../config/diagnostic.ts';
+import {loadConfig} from '../config/load.ts';
+import type {Config} from '../config/value.ts';
+import {CodedError} from '../core/errors.ts';
+
+const defaultFile = '/etc/picogate/picogate.cfg';
+
+/** @param files of the command line, if any */
+export function configurationFiles(files: readonly string[] | undefined): readonly string[] {
+  return files ?? [process.env['PICOGATE_CONFIG'] ?? defaultFile];
+}
+
+export interface Loaded {
+  readonly config: Config | null;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** @throws CodedError ERR_NO_CONFIG when there is no such file */
+export async function load(files: readonly string[] | undefined): Promise<Loaded> {
+  const paths = configurationFiles(files);
+  for (const path of paths) {
+    try {
+      await access(path);
+    } catch (cause) {
+      const hint = files === undefined && process.env['PICOGATE_CONFIG'] === undefined ? '; name one with -f FILE or PICOGATE_CONFIG' : '';
+      throw new CodedError('ERR_NO_CONFIG', `Cannot read configuration "${path}"${hint}`, {source: 'client', cause});
+    }
+  }
+  return loadConfig(paths, {env: process.env});
+}
+
+/** Prints diagnostics to standard error, where HAProxy's users look for them. */
+export function printDiagnostics(diagnostics: readonly Diagnostic[]): void {
+  for (const diagnostic of diagnostics) process.stderr.write(`${renderDiagnostic(diagnostic)}\n`);
+}
+
+/** @throws CodedError ERR_BAD_CONFIG after the errors have been printed */
+export async function loadValid(files: readonly string[] | undefined, {quiet}: {quiet: boolean}): Promise<Config> {
+  const {config, diagnostics} = await load(files);
+  if (config === null || !quiet) printDiagnostics(diagnostics);
+  if (config === null) throw new CodedError('ERR_BAD_CONFIG', 'Cannot go on: the configuration has errors', {source: 'client'});
+  return config;
+}

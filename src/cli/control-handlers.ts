@@ -1,0 +1,35 @@
+/** What the admin commands can ask of a running gateway. */
+import {CodedError} from '../core/errors.ts';
+import type {ControlHandler} from '../store/control.ts';
+import type {Json} from '../store/json.ts';
+import type {App} from '../supervisor/app.ts';
+import type {Supervisor} from '../supervisor/supervisor.ts';
+
+const maxLogLines = 10_000;
+
+function requestedApp(supervisor: Supervisor, args: Json): App {
+  const name = typeof args === 'object' && args !== null && 'name' in args ? args.name : undefined;
+  if (typeof name !== 'string') throw new CodedError('ERR_BAD_COMMAND', 'Cannot run the command: it names no app', {source: 'client'});
+  return supervisor.app(name);
+}
+
+function requestedLines(args: Json): number {
+  const lines = typeof args === 'object' && args !== null && 'lines' in args ? args.lines : undefined;
+  return typeof lines === 'number' ? Math.min(Math.max(1, lines), maxLogLines) : maxLogLines;
+}
+
+export function controlHandlers(supervisor: Supervisor): Readonly<Record<string, ControlHandler>> {
+  return {
+    async wake(args) {
+      await requestedApp(supervisor, args).wake({kind: 'operator'});
+      return 'running';
+    },
+    hibernate: (args) => requestedApp(supervisor, args).hibernate({force: true}),
+    show: async (args) => ({...(await requestedApp(supervisor, args).live())}),
+    async logs(args) {
+      const lines = (await requestedApp(supervisor, args).output()).trimEnd().split('\n');
+      const text = lines.slice(-requestedLines(args)).join('\n');
+      return text === '' ? '' : `${text}\n`;
+    },
+  };
+}

@@ -1,0 +1,26 @@
+import type {AppAccess} from '../edge/app-access.ts';
+import type {Supervisor} from '../supervisor/supervisor.ts';
+
+/** The edge's view of the apps. */
+export function edgeAccess(supervisor: Supervisor): AppAccess {
+  return {
+    async wake(name, trigger) {
+      const app = supervisor.app(name);
+      await app.wake(trigger);
+      return {host: app.address};
+    },
+    session(name) {
+      const app = supervisor.app(name);
+      let release: (() => void) | undefined;
+      const busy = (value: boolean): void => {
+        if (value) {
+          release ??= app.holdAwake();
+        } else {
+          release?.();
+          release = undefined;
+        }
+      };
+      return {busy, [Symbol.dispose]: () => busy(false)};
+    },
+  };
+}

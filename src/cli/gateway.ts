@@ -1,0 +1,111 @@
+/** Wires the parts of a gateway together on one host, and takes them apart again in reverse order. */
+import {mkdir} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {Config} from '../config/value.ts';
+import {systemClock} from '../core/clock.ts';
+import {CodedError} from '../core/errors.ts';
+import {gatewayIdentity} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import {criuCommand} from '../core/tools.ts';
+import {openEdge} from '../edge/edge.ts';
+import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
+import {type Nat, openNat} from '../nat/nat.ts';
+import {startPager} from '../pager/client.ts';
+import {removePagerLeftovers} from '../pager/leftovers.ts';
+import {connectRedis} from '../store/connection.ts';
+import {serveControl} from '../store/control.ts';
+import {lockFile} from '../store/directory-lock.ts';
+import {type Events, openEvents} from '../store/events.ts';
+import {openLeases} from '../store/lease.ts';
+import {startEmbeddedRedis} from '../store/redis-server.ts';
+import {openState} from '../store/state.ts';
+import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
+import {openCriu} from '../supervisor/criu.ts';
+import {openSupervisor, type Supervisor} from '../supervisor/supervisor.ts';
+import {controlHandlers} from './control-handlers.ts';
+import {edgeAccess} from './edge-access.ts';
+import {natEntries} from './nat-entries.ts';
+import {privateRange} from './private-range.ts';
+
+export interface Gateway extends AsyncDisposable {
+  readonly supervisor: Supervisor;
+  readonly events: Events;
+}
+
+/** Removes what a gateway that was killed left in the kernel: processes first, then what they used. */
+export async function removeLeftovers(config: Config): Promise<void> {
+  const {stateDir, runtimeDir} = config.global;
+  const identity = gatewayIdentity(stateDir);
+  await removeContainerLeftovers({identity, runtimeDir});
+  await removePagerLeftovers(runtimeDir);
+  await removeNatLeftovers(identity);
+}
+
+/**
+ * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
+ * @throws CodedError naming what could not be opened; everything else is closed again then
+ */
+export async function openGateway(config: Config, log: Log): Promise<Gateway> {
+  await using scope = new AsyncDisposableStack();
+  const {global} = config;
+  const {stateDir, runtimeDir} = global;
+  if (process.getuid?.() !== 0) throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
+  const criuArgv = criuCommand(global.criu ?? undefined);
+  for (const directory of [stateDir, runtimeDir, global.store.path]) await mkdir(directory, {recursive: true, mode: 0o700});
+  scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
+  await removeLeftovers(config);
+
+  const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
+  const connection = scope.use(await connectRedis({url: redis.url, log}));
+  const events = openEvents(connection);
+  const identity = gatewayIdentity(stateDir);
+
+  // The parts call each other, so what is called only later is reached through this.
+  let supervisor: Supervisor | undefined;
+  const pager = scope.use(
+    await startPager({
+      storeDir: global.store.path,
+      runtimeDir,
+      log,
+      onInstanceLost: (instance, reason) => supervisor?.instanceLost(instance, reason),
+    }),
+  );
+  const range = await privateRange(global.privateRange, stateDir);
+  const nat: Nat = scope.use(
+    await openNat({identity, range, log, onWanted: (app, trigger) => supervisor?.packetWanted(app, trigger)}),
+  );
+  const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, log}));
+  supervisor = scope.use(
+    await openSupervisor({
+      apps: config.apps,
+      stateDir,
+      runtimeDir,
+      keepGenerations: global.keepGenerations,
+      stopTimeoutMs: global.stopTimeoutMs,
+      store: openState(connection),
+      leases: openLeases(connection),
+      events,
+      pager,
+      containers,
+      criu: scope.use(openCriu({argv: criuArgv, runtimeDir: containers.directory, log})),
+      addNetwork: (app, index) => nat.addApp({name: app.name, index, expose: app.expose}),
+      clock: systemClock,
+      log,
+    }),
+  );
+  await nat.setFrontends(natEntries(config, (app) => supervisor?.app(app).address));
+  const edge = scope.use(
+    await openEdge({
+      frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
+      backends: config.backends,
+      apps: edgeAccess(supervisor),
+      clock: systemClock,
+      log,
+    }),
+  );
+  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor), log}));
+  scope.defer(() => edge.drain(0));
+  supervisor.startEager();
+  const owned = scope.move();
+  return {supervisor, events, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+}

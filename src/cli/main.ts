@@ -1,0 +1,103 @@
+/** The command line. Each command's module is imported when it is asked for, so that a short command starts quickly. */
+import {Command, CommanderError, InvalidArgumentError, Option} from 'commander';
+import {errorMessage} from '../core/errors.ts';
+
+/** Exit statuses, as HAProxy has them: 1 for what was given to us, 2 when the program cannot do its work. */
+const exitStatus = {wrongUse: 1} as const;
+
+interface FileOption {
+  readonly file: string[] | undefined;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('a positive whole number is needed.');
+  return value;
+}
+
+function build(): Command {
+  const program = new Command('picogate')
+    .description('An edge gateway that puts idle servers to sleep and wakes them on the first packet.')
+    .version('0.1.0')
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError('(picogate --help shows the commands)');
+  const collect = (file: string, before: string[] | undefined): string[] => [...(before ?? []), file];
+  const fileOption = (): Option =>
+    new Option('-f, --file <file>', 'configuration file or directory, may be repeated; default: PICOGATE_CONFIG, else /etc/picogate/picogate.cfg').argParser(collect);
+  const command = (name: string, description: string): Command => program.command(name).description(description).addOption(fileOption());
+  const done = (status: number): void => {
+    process.exitCode = status;
+  };
+
+  command('run', 'run the gateway in the foreground until SIGTERM or Ctrl-C')
+    .option('--ready-fd <descriptor>', 'write a line there when everything is open', positive)
+    .action(async (options: FileOption & {readyFd: number | undefined}) => done(await (await import('./run.ts')).run(options.file, options.readyFd)));
+  command('cleanup', 'remove the processes, namespaces and mounts that a killed gateway left; checkpoints stay').action(async (options: FileOption) =>
+    done(await (await import('./cleanup.ts')).cleanup(options.file)),
+  );
+  command('check', 'check the configuration; exit status 0 if it is valid, else 1')
+    .option('-q, --quiet', 'print errors only', false)
+    .option('--json', 'print the diagnostics as JSON', false)
+    .action(async (options: FileOption & {quiet: boolean; json: boolean}) => done(await (await import('./check.ts')).check(options.file, options)));
+  command('apps', 'list the apps and what they do')
+    .option('--json', 'print JSON', false)
+    .action(async (options: FileOption & {json: boolean}) => done(await (await import('./apps.ts')).apps(options.file, options)));
+  command('show', 'everything about one app')
+    .argument('<name>')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./show.ts')).show(options.file, name, options)));
+  for (const verb of ['wake', 'hibernate'] as const) {
+    command(verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
+      .argument('<name>')
+      .option('--json', 'print JSON', false)
+      .action(async (name: string, options: FileOption & {json: boolean}) =>
+        done(await (await import('./wake-hibernate.ts')).wakeOrHibernate(options.file, verb, name, options)),
+      );
+  }
+  command('logs', 'what an app has written to its standard output and standard error')
+    .argument('<name>')
+    .option('-n, --lines <count>', 'how many lines', positive, 100)
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {lines: number; json: boolean}) => done(await (await import('./logs.ts')).logs(options.file, name, options)));
+  command('events', 'what happened to the apps')
+    .option('--follow', 'go on printing what happens', false)
+    .option('-n, --lines <count>', 'how many past events', positive, 100)
+    .option('--json', 'print one JSON object a line', false)
+    .action(async (options: FileOption & {follow: boolean; lines: number; json: boolean}) => done(await (await import('./events.ts')).events(options.file, options)));
+  command('doctor', 'check what this machine offers, and what a missing thing costs')
+    .option('--json', 'print JSON', false)
+    .action(async (options: {json: boolean}) => done(await (await import('./doctor.ts')).doctor(options)));
+  program
+    .command('demo')
+    .description('a real nginx that sleeps and wakes on 127.0.0.1:8080')
+    .option('--port <port>', 'where to listen', positive, 8080)
+    .action(async (options: {port: number}) => done(await (await import('./demo.ts')).demo(options)));
+  return program;
+}
+
+/** `picogate -c -f FILE` is how HAProxy is told to check; and `events -f` follows, as `tail -f` does. */
+function translate(args: readonly string[]): string[] {
+  if (args[0]?.startsWith('-') === true && args.includes('-c')) return ['check', ...args.filter((arg) => arg !== '-c' && arg !== '-V')];
+  if (args[0] !== 'events') return [...args];
+  return args.map((arg, at) => {
+    const following = args[at + 1];
+    return arg === '-f' && (following === undefined || following.startsWith('-')) ? '--follow' : arg;
+  });
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await build().parseAsync(translate(process.argv.slice(2)), {from: 'user'});
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : exitStatus.wrongUse;
+  } else {
+    process.stderr.write(`picogate: ${errorMessage(error)}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,23 @@
+import type {Config, Target} from '../config/value.ts';
+
+/** One address of a `mode nat` frontend and where the kernel sends its packets. */
+export interface NatEntry {
+  readonly protocol: 'tcp' | 'udp';
+  readonly host: string;
+  readonly port: number;
+  readonly targetHost: string;
+  readonly targetPort: number;
+}
+
+/** @param addressOf the private address of an app */
+export function natEntries(config: Config, addressOf: (app: string) => string | undefined): NatEntry[] {
+  const hostOf = (target: Target): string | undefined => (target.kind === 'app' ? addressOf(target.app) : target.host);
+  return config.frontends
+    .filter((frontend) => frontend.mode === 'nat')
+    .flatMap((frontend) => {
+      const target = config.backends.find((backend) => backend.name === frontend.defaultBackend)?.servers[0]?.target;
+      const targetHost = target === undefined ? undefined : hostOf(target);
+      if (target === undefined || targetHost === undefined) return [];
+      return frontend.binds.map(({protocol, host, port}) => ({protocol, host, port, targetHost, targetPort: target.port}));
+    });
+}

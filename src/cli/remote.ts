@@ -1,0 +1,31 @@
+/** What the admin commands know of a running gateway: its Redis, and through it the gateway itself. */
+import type {Config} from '../config/value.ts';
+import {createLog} from '../core/log.ts';
+import {type Connection, connectRedis} from '../store/connection.ts';
+import {callControl} from '../store/control.ts';
+import type {Json} from '../store/json.ts';
+import {embeddedRedisPath} from '../store/redis-server.ts';
+import {loadValid} from './configuration.ts';
+
+/** The URL of the Redis that the configuration names, or of the embedded one. */
+export function redisUrl(config: Config): string {
+  return config.global.redis.kind === 'url' ? config.global.redis.url : `unix:${embeddedRedisPath(config.global.runtimeDir)}`;
+}
+
+/** @throws CodedError when the configuration is not valid, or Redis cannot be reached (the gateway does not run) */
+export async function connectToGateway(files: readonly string[] | undefined): Promise<{config: Config; connection: Connection}> {
+  const config = await loadValid(files, {quiet: true});
+  const connection = await connectRedis({url: redisUrl(config), log: createLog('silent'), attempts: 1});
+  return {config, connection};
+}
+
+/** Gives the gateway a command and returns its answer. @throws CodedError as the gateway threw it */
+export async function command(files: readonly string[] | undefined, name: string, args: Json, timeoutMs: number): Promise<Json> {
+  const {connection} = await connectToGateway(files);
+  await using owned = connection;
+  return await callControl(owned, name, args, {timeoutMs});
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,32 @@
+import {appName} from '../core/ids.ts';
+import {CodedError} from '../core/errors.ts';
+import {callControl} from '../store/control.ts';
+import {openState} from '../store/state.ts';
+import {publicRecord} from './apps.ts';
+import {table} from './format.ts';
+import {connectToGateway, printJson} from './remote.ts';
+
+function text(value: unknown): string {
+  if (value === null || value === undefined) return '-';
+  if (typeof value === 'object') return JSON.stringify(value);
+  return typeof value === 'string' ? value : String(value as number | boolean);
+}
+
+/** Everything about one app: its record, and what the gateway knows at this moment. @returns the exit status */
+export async function show(files: readonly string[] | undefined, name: string, {json}: {json: boolean}): Promise<number> {
+  const {connection} = await connectToGateway(files);
+  await using owned = connection;
+  const record = await openState(owned).readApp(appName(name));
+  if (record === null) throw new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}"`, {source: 'client'});
+  const live = await callControl(owned, 'show', {name}, {timeoutMs: 10_000});
+  const all = {...publicRecord(record), ...(typeof live === 'object' ? live : {})};
+  if (json) printJson(all);
+  else
+    process.stdout.write(
+      table(
+        ['', ''],
+        Object.entries(all).map(([key, value]) => [key, text(value)]),
+      ).replace(/^\s*\n/, ''),
+    );
+  return 0;
+}

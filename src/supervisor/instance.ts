@@ -1,0 +1,210 @@
+/**
+ * The steps that bring one instance of an app to life and put it away, without the decisions around them (app.ts).
+ * Each either completes or leaves nothing behind but what it names.
+ */
+import {mkdir, rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {AppConfig} from '../config/value.ts';
+import {CodedError} from '../core/errors.ts';
+import {type FencingToken, type Generation, type InstanceId, instanceId} from '../core/ids.ts';
+import type {Container} from './container.ts';
+import type {CheckpointDriver} from './criu.ts';
+import {type Flow, readPortUse} from './ports.ts';
+import {waitUntilReady} from './ready.ts';
+
+/** What the network does for one app; the route switch is what makes a sleep invisible. */
+export interface Network {
+  readonly address: string;
+  readonly netnsPath: string;
+  sleep(flows: 'unknown' | readonly Flow[]): void;
+  setFlows(flows: readonly Flow[]): void;
+  wantedPackets(): number;
+  wake(): void;
+  refuse(): void;
+  lastTraffic(): Promise<number>;
+}
+
+/** What travels with a generation besides memory: its file-system layers (oldest first) and its connections. */
+export interface GenerationMeta {
+  readonly layers: readonly string[];
+  readonly flows: readonly Flow[];
+}
+
+export type Paging = {
+  readonly predictedPages: number;
+  readonly faults: number;
+};
+
+export interface Pager {
+  prepareRestore(options: {
+    instance: InstanceId;
+    app: string;
+    generation: Generation;
+    mode: 'lazy' | 'eager';
+    prefetch: 'off' | 'last' | 'predict';
+    workDir: string;
+  }): Promise<{readonly imagesDir: string}>;
+  commit(options: {
+    instance: InstanceId | null;
+    app: string;
+    token: FencingToken;
+    dumpDir: string;
+    meta: GenerationMeta;
+    processes: readonly {vpid: number; pid: number}[];
+  }): Promise<{readonly generation: Generation; readonly bytesWritten: number}>;
+  /** Removes a generation that was written but never pointed at. */
+  discard(app: string, generation: Generation): Promise<void>;
+  stats(instance: InstanceId): Promise<Paging>;
+  release(instance: InstanceId): Promise<void>;
+  prune(app: string, keep: number): Promise<void>;
+}
+
+/** What the next wake starts from. */
+export type Rest =
+  | {readonly kind: 'checkpoint'; readonly generation: Generation; readonly meta: GenerationMeta}
+  /** Never run, or ended by itself: its files are all that is left. */
+  | {readonly kind: 'files'; readonly layers: readonly string[]};
+
+/** Oldest first. */
+export function restLayers(rest: Rest): readonly string[] {
+  return rest.kind === 'checkpoint' ? rest.meta.layers : rest.layers;
+}
+
+/** An app that runs. */
+export interface Instance {
+  readonly id: InstanceId;
+  readonly token: FencingToken;
+  readonly pid: number;
+  /** All layers of its file system, the writable one last. */
+  readonly layers: readonly string[];
+  /** The generation it was restored from. */
+  readonly base: Generation | null;
+}
+
+export interface InstanceTools {
+  readonly config: AppConfig;
+  readonly network: Network;
+  readonly pager: Pager;
+  readonly container: Container;
+  readonly criu: CheckpointDriver;
+  /** Private to this app and worker; may be emptied whenever no instance runs. */
+  readonly workDir: string;
+}
+
+/** Starts the app from its files and waits until it listens. @throws CodedError; nothing of it runs then */
+export async function startInstance(tools: InstanceTools, rest: {readonly layers: readonly string[]}, token: FencingToken): Promise<Instance> {
+  const {config, container} = tools;
+  const layer = String(token);
+  const {pid} = await container.start(rest.layers, layer);
+  const died = new AbortController();
+  const stopListening = container.onExit(() => died.abort());
+  try {
+    await waitUntilReady(config, pid, died.signal);
+  } catch (error) {
+    const output = container.logTail();
+    await putAway(tools);
+    if (output === '' || !(error instanceof CodedError)) throw error;
+    throw new CodedError(error.code, `${error.message}; its last output: ${output}`, {source: 'server', cause: error});
+  } finally {
+    stopListening();
+  }
+  return {id: instanceId(config.name, token), token, pid, layers: [...rest.layers, layer], base: null};
+}
+
+/** Restores the app from a checkpoint; it runs when this resolves, and its route is still away. @throws CodedError; nothing of it runs then */
+export async function restoreInstance(tools: InstanceTools, rest: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken): Promise<Instance> {
+  const {config, container, criu, pager} = tools;
+  const id = instanceId(config.name, token);
+  const layer = String(token);
+  const workDir = join(tools.workDir, `restore-${token}`);
+  await mkdir(workDir, {recursive: true, mode: 0o700});
+  try {
+    const [images, target] = await Promise.all([
+      pager.prepareRestore({instance: id, app: config.name, generation: rest.generation, mode: config.paging, prefetch: config.prefetch, workDir}),
+      container.mountRoot(rest.meta.layers, layer),
+    ]);
+    const {pid} = await criu.restore({imagesDir: images.imagesDir, workDir, target, lazy: config.paging === 'lazy'});
+    container.adopt(pid);
+    return {id, token, pid, layers: [...rest.meta.layers, layer], base: rest.generation};
+  } catch (error) {
+    await putAway(tools);
+    await pager.release(id);
+    throw error;
+  }
+}
+
+export interface CheckpointRequest {
+  readonly instance: Instance;
+  /** Asked when the tasks are frozen: does somebody need the app? */
+  readonly isWanted: () => boolean;
+  /** Makes the stored generation the app's own (Redis). When it throws, the generation is discarded and the app goes on. */
+  readonly point: (generation: Generation, meta: GenerationMeta) => Promise<void>;
+}
+
+export interface CheckpointResult {
+  readonly generation: Generation;
+  readonly meta: GenerationMeta;
+  readonly bytesWritten: number;
+  /** From the freezing of the tasks to their end, milliseconds. */
+  readonly frozenMs: number;
+}
+
+/**
+ * Writes a generation and ends the instance's processes, or cancels because the app is wanted (undefined).
+ * @throws CodedError when it failed; the app then goes on as if nothing had happened
+ */
+export async function checkpointInstance(tools: InstanceTools, request: CheckpointRequest): Promise<CheckpointResult | undefined> {
+  const {config, container, criu, pager} = tools;
+  const {instance} = request;
+  const dumpDir = join(tools.workDir, `dump-${instance.token}`);
+  await rm(dumpDir, {recursive: true, force: true});
+  await mkdir(dumpDir, {recursive: true, mode: 0o700});
+  let stored: Omit<CheckpointResult, 'frozenMs'> | undefined;
+  try {
+    const outcome = await criu.checkpoint({
+      pid: instance.pid,
+      dumpDir,
+      workDir: dumpDir,
+      target: container.restoreTarget(),
+      async decide() {
+        if (request.isWanted()) return 'cancel';
+        const {flows} = await readPortUse(instance.pid);
+        const meta: GenerationMeta = {layers: await withoutEmptyLayer(container, instance.layers), flows};
+        const {generation, bytesWritten} = await pager.commit({
+          instance: instance.base === null ? null : instance.id,
+          app: config.name,
+          token: instance.token,
+          dumpDir,
+          meta,
+          processes: container.processes(),
+        });
+        try {
+          await request.point(generation, meta);
+        } catch (error) {
+          await pager.discard(config.name, generation);
+          throw error;
+        }
+        stored = {generation, meta, bytesWritten};
+        return 'commit';
+      },
+    });
+    if (stored === undefined || outcome.kind === 'cancelled') return undefined;
+    await putAway(tools);
+    await pager.release(instance.id);
+    return {...stored, frozenMs: outcome.frozenMs};
+  } finally {
+    await rm(dumpDir, {recursive: true, force: true});
+  }
+}
+
+/** An app that wrote no file needs no layer more. */
+async function withoutEmptyLayer(container: Container, layers: readonly string[]): Promise<readonly string[]> {
+  const newest = layers.at(-1);
+  return newest !== undefined && (await container.freezeLayer(newest)) === 'empty' ? layers.slice(0, -1) : layers;
+}
+
+/** Ends what is left of an instance's processes and unmounts its root; its memory is then nobody's, so the pager may let go. */
+export async function putAway(tools: Pick<InstanceTools, 'container'>): Promise<void> {
+  await tools.container.kill();
+  await tools.container.unmountRoot();
+}

@@ -1,0 +1,90 @@
+/** The record of one app in Redis, as its owner on this worker writes it: under a lease, with the fencing token. */
+import type {Clock} from '../core/clock.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
+import type {AppName, FencingToken, Generation} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {AppFields} from '../store/app-record.ts';
+import type {Events} from '../store/events.ts';
+import type {Json} from '../store/json.ts';
+import {type KeptLease, keepLease, type Leases} from '../store/lease.ts';
+import type {State as Store} from '../store/state.ts';
+import type {AppStatus, Records} from './app.ts';
+
+/** A worker that is silent for this long has lost its apps to another one. */
+export const leaseTtlMs = 15_000;
+
+/** What the record says besides its own fields: the layers from which an app without a checkpoint starts. */
+export interface Details {
+  readonly startsFromFiles: boolean;
+  readonly layers: readonly string[];
+}
+
+/** @throws nothing: what cannot be read means an app that was never run */
+export function parseDetails(details: Json): Details {
+  const none: Details = {startsFromFiles: true, layers: []};
+  if (typeof details !== 'object' || details === null || !('layers' in details) || !('startsFromFiles' in details)) return none;
+  const layers = details.layers;
+  if (!Array.isArray(layers)) return none;
+  return {startsFromFiles: details.startsFromFiles === true, layers: layers.filter((layer): layer is string => typeof layer === 'string')};
+}
+
+export function recordFields(status: AppStatus, worker: string, nowMs: number): AppFields {
+  const {rest} = status;
+  const runs = status.token !== null;
+  return {
+    state: status.state,
+    residency: runs ? 'hot' : rest.kind === 'checkpoint' ? 'warm' : 'none',
+    worker: runs ? worker : null,
+    since: nowMs,
+    lastWake: status.lastWake,
+    lastHibernate: status.lastHibernate,
+    lastError: status.lastError,
+    details: {startsFromFiles: rest.kind === 'files', layers: rest.kind === 'files' ? status.fileLayers : []},
+  };
+}
+
+export interface RecordsOptions {
+  readonly app: AppName;
+  readonly worker: string;
+  readonly store: Store;
+  readonly leases: Leases;
+  readonly events: Events;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The lease was lost to a newer owner: the instance must end without writing. */
+  readonly onLost: (reason: string) => void;
+}
+
+export function appRecords(options: RecordsOptions): Records {
+  const {app, worker, store, leases, events, clock, log} = options;
+  let kept: KeptLease | undefined;
+  return {
+    async acquire() {
+      const acquired = await leases.acquire(app, {worker, ttlMs: leaseTtlMs, takeOverOwn: true});
+      if (acquired.kind === 'held') {
+        throw new CodedError('ERR_LEASE_HELD', `Cannot wake app "${app}": worker "${acquired.worker}" has it for ${acquired.remainingMs} ms more`, {
+          source: 'host',
+          retryable: true,
+        });
+      }
+      const lease = keepLease(leases, app, {worker, token: acquired.token}, {ttlMs: leaseTtlMs, clock, log});
+      kept = lease;
+      lease.lost.addEventListener('abort', () => {
+        if (kept === lease) options.onLost(errorMessage(lease.lost.reason));
+      });
+      return acquired.token;
+    },
+    async release() {
+      const lease = kept;
+      kept = undefined;
+      await lease?.[Symbol.asyncDispose]();
+    },
+    save: (token: FencingToken, status: AppStatus) => store.updateApp(app, token, recordFields(status, worker, clock.nowMs())),
+    point: (token: FencingToken, generation: Generation, parent: Generation | null) => store.commitGeneration(app, token, {parent, generation}),
+    event(kind, fields) {
+      events
+        .publish({...fields, at: clock.nowMs(), app, kind})
+        .catch((error: unknown) => log.warn({app, kind, error: errorMessage(error)}, 'event not recorded'));
+    },
+  };
+}

@@ -1,0 +1,187 @@
+/** All apps of one worker: recovers them from Redis and the store, and answers for them by name. */
+
+import {mkdir, rm} from 'node:fs/promises';
+import {hostname} from 'node:os';
+import {join} from 'node:path';
+import type {AppConfig} from '../config/value.ts';
+import type {Clock} from '../core/clock.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
+import type {AppName, Generation, InstanceId} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {Trigger} from '../core/trigger.ts';
+import type {AppRecord} from '../store/app-record.ts';
+import type {Events} from '../store/events.ts';
+import type {Leases} from '../store/lease.ts';
+import type {State as Store} from '../store/state.ts';
+import {App} from './app.ts';
+import type {Containers} from './container.ts';
+import type {CheckpointDriver} from './criu.ts';
+import {type GenerationMeta, type Network, type Pager, type Rest, restLayers} from './instance.ts';
+import {setLostLayersAside, tidyLayers} from './layer-chain.ts';
+import {appRecords, parseDetails, recordFields} from './records.ts';
+
+/** What the supervisor needs of the store of generations, besides what one instance needs. */
+export interface GenerationStore extends Pager {
+  /** Complete generations of an app, oldest first. */
+  generations(app: string): Promise<readonly Generation[]>;
+  /** @throws CodedError for a manifest that is damaged or missing */
+  meta(app: string, generation: Generation): Promise<{readonly meta: unknown; readonly token: number}>;
+  /** Removes what an interrupted commit left. */
+  sweep(app: string): Promise<void>;
+}
+
+export interface SupervisorOptions {
+  readonly apps: readonly AppConfig[];
+  readonly stateDir: string;
+  readonly runtimeDir: string;
+  readonly keepGenerations: number;
+  readonly stopTimeoutMs: number;
+  readonly store: Store;
+  readonly leases: Leases;
+  readonly events: Events;
+  readonly pager: GenerationStore;
+  readonly containers: Containers;
+  readonly criu: CheckpointDriver;
+  readonly addNetwork: (app: AppConfig, index: number) => Promise<Network>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Supervisor extends AsyncDisposable {
+  /** @throws CodedError ERR_UNKNOWN_APP */
+  app(name: string): App;
+  /** A packet for a sleeping app is held. */
+  packetWanted(name: AppName, trigger: Trigger): void;
+  /** The pager gave up an instance. */
+  instanceLost(instance: InstanceId, reason: string): void;
+  /** Wakes the apps with `start eager`; failures are logged. */
+  startEager(): void;
+}
+
+function parseMeta(value: unknown): GenerationMeta {
+  if (typeof value === 'object' && value !== null && 'layers' in value && 'flows' in value && Array.isArray(value.layers) && Array.isArray(value.flows)) {
+    return value as GenerationMeta;
+  }
+  throw new CodedError('ERR_DAMAGED_CHECKPOINT', 'Cannot read the layers and connections of a generation', {source: 'host'});
+}
+
+async function readMeta(options: SupervisorOptions, name: AppName, generation: Generation): Promise<{meta: GenerationMeta; token: number}> {
+  const {meta, token} = await options.pager.meta(name, generation);
+  return {meta: parseMeta(meta), token};
+}
+
+/** Puts an app's record back into a Redis that was emptied, from the newest generation in the store. */
+async function rebuild(options: SupervisorOptions, record: AppRecord, generation: Generation): Promise<AppRecord> {
+  const {token} = await readMeta(options, record.name, generation);
+  await options.store.restoreApp({...record, generation, state: 'hibernated', residency: 'warm'}, token as never);
+  options.log.warn({app: record.name, generation}, 'Redis did not know the app; its record was rebuilt from the store');
+  return {...record, generation};
+}
+
+/** What the next wake starts from, after whatever the last gateway did. */
+async function recover(options: SupervisorOptions, app: AppConfig): Promise<{record: AppRecord; rest: Rest}> {
+  const {pager, store, clock, log} = options;
+  const fresh = recordFields(
+    {state: 'stopped', rest: {kind: 'files', layers: []}, fileLayers: [], token: null, lastWake: null, lastHibernate: null, lastError: null},
+    hostname(),
+    clock.nowMs(),
+  );
+  let record = await store.ensureApp(app.name, fresh);
+  await pager.sweep(app.name);
+  const generations = await pager.generations(app.name);
+  const newest = generations.at(-1);
+  const neverOwned = (await store.newestToken(app.name)) === 0;
+  if (record.generation === null && newest !== undefined && neverOwned) record = await rebuild(options, record, newest);
+  // Written, but the gateway ended before Redis pointed at it: its files went on changing, so it does not count.
+  for (const generation of generations) {
+    if (record.generation === null || generation > record.generation) await pager.discard(app.name, generation);
+  }
+  const details = parseDetails(record.details);
+  if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) return {record, rest: {kind: 'files', layers: details.layers}};
+  try {
+    const {meta} = await readMeta(options, app.name, record.generation);
+    return {record, rest: {kind: 'checkpoint', generation: record.generation, meta}};
+  } catch (error) {
+    log.error({app: app.name, generation: record.generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
+    return {record, rest: {kind: 'checkpoint', generation: record.generation, meta: {layers: [], flows: []}}};
+  }
+}
+
+async function openApp(options: SupervisorOptions, config: AppConfig): Promise<App> {
+  const {record, rest} = await recover(options, config);
+  const network = await options.addNetwork(config, record.index);
+  const workDir = join(options.runtimeDir, 'work', config.name);
+  await rm(workDir, {recursive: true, force: true});
+  await mkdir(workDir, {recursive: true, mode: 0o700});
+  const layersDir = join(options.stateDir, 'apps', config.name, 'layers');
+  const keptMetas = async (): Promise<GenerationMeta[]> => {
+    const generations = await options.pager.generations(config.name);
+    return Promise.all(generations.map(async (generation) => (await readMeta(options, config.name, generation)).meta));
+  };
+  const tidy = async (current: Rest): Promise<Rest> => tidyLayers({layersDir, rest: current, kept: await keptMetas(), inUse: () => app.layers()});
+  const aside = await setLostLayersAside(layersDir, new Set([...(await keptMetas()).flatMap((meta) => meta.layers), ...restLayers(rest)]));
+  if (aside.length > 0) options.log.warn({app: config.name, layersDir, aside}, 'files written after the last checkpoint were put aside');
+  const app: App = new App({
+    config,
+    network,
+    pager: options.pager,
+    container: await options.containers.prepare(config, network.netnsPath),
+    criu: options.criu,
+    workDir,
+    records: appRecords({
+      app: config.name,
+      worker: hostname(),
+      store: options.store,
+      leases: options.leases,
+      events: options.events,
+      clock: options.clock,
+      log: options.log,
+      onLost: (reason) => void app.lost(reason),
+    }),
+    clock: options.clock,
+    log: options.log,
+    rest,
+    pointer: record.generation,
+    lastWake: record.lastWake,
+    lastHibernate: record.lastHibernate,
+    keepGenerations: options.keepGenerations,
+    tidy,
+  });
+  if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
+  await app.correctRecord(record.state);
+  app.prepareWake();
+  return app;
+}
+
+/** @throws CodedError when an app cannot be prepared; what was opened is closed then */
+export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
+  const {log, clock} = options;
+  const apps = new Map<string, App>();
+  for (const config of options.apps) apps.set(config.name, await openApp(options, config));
+  const find = (name: string): App => {
+    const app = apps.get(name);
+    if (app === undefined)
+      throw new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}": the gateway has ${[...apps.keys()].join(', ') || 'none'}`, {source: 'client'});
+    return app;
+  };
+  return {
+    app: find,
+    packetWanted: (name, trigger) => find(name).wakeForPacket(trigger),
+    instanceLost(instance, reason) {
+      const app = [...apps.values()].find((candidate) => candidate.instance === instance);
+      if (app !== undefined) void app.lost(reason);
+    },
+    startEager() {
+      for (const config of options.apps) {
+        if (config.start !== 'eager') continue;
+        find(config.name)
+          .wake({kind: 'start'})
+          .catch((error: unknown) => log.error({app: config.name, error: errorMessage(error)}, 'the app could not be started'));
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      const deadlineMs = clock.monotonicMs() + options.stopTimeoutMs;
+      await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));
+    },
+  };
+}

@@ -1,0 +1,146 @@
+/** A gateway started from outside, as an operator does: `bin/picogate run -f FILE` in a state directory of its own. */
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import type {ExecutionContext} from 'ava';
+import {run} from '../../src/core/command.ts';
+
+export const programPath = fileURLToPath(new URL('../../bin/picogate', import.meta.url));
+
+/** What `apps --json` prints of an app. */
+export interface AppRow {
+  readonly name: string;
+  readonly state: string;
+  readonly residency: string;
+  readonly generation: number | null;
+  readonly worker: string | null;
+  readonly lastWake: null | {at: number; ms: number; trigger: string; predictedPages: number; faults: number};
+  readonly lastHibernate: null | {at: number; ms: number; frozenMs: number; bytesWritten: number};
+}
+
+export interface TestGateway {
+  readonly stateDir: string;
+  readonly configFile: string;
+  /** Starts it and waits until it is ready. */
+  start(): Promise<void>;
+  /** Sends a signal and waits for the end. */
+  stop(signal?: NodeJS.Signals): Promise<{exitCode: number | null}>;
+  readonly pid: number;
+  /** Runs a command of the CLI against this gateway. */
+  cli(...args: readonly string[]): Promise<string>;
+  app(name: string): Promise<AppRow>;
+  /** Waits until the app is in a state. */
+  reaches(name: string, state: string): Promise<AppRow>;
+  /** What the gateway wrote to standard error. */
+  log(): Promise<string>;
+}
+
+/** Chooses ports that were free a moment ago, in a range no other test file uses at the same time. */
+export async function freePort(): Promise<number> {
+  const {createServer} = await import('node:net');
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/**
+ * @param sections apps, frontends and backends; `global` and `defaults` are added
+ * On teardown the gateway is stopped, what it left is removed, and the test fails if anything of it remains.
+ */
+export async function testGateway(t: ExecutionContext, sections: string, {globals = ''}: {globals?: string} = {}): Promise<TestGateway> {
+  const stateDir = await mkdtemp('/var/tmp/picogate-test-');
+  const configFile = join(stateDir, 'picogate.cfg');
+  const logFile = join(stateDir, 'gateway.log');
+  await writeFile(
+    configFile,
+    `global
+    state-dir ${stateDir}
+${globals}
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout wake 20s
+    hibernate-after 1s
+${sections}
+`,
+  );
+  let child: ReturnType<typeof spawn> | undefined;
+  let ended: Promise<unknown[]> | undefined;
+  const cli = async (...args: readonly string[]): Promise<string> =>
+    (await run([programPath, ...args, '-f', configFile] as unknown as [string, ...string[]], {timeoutMs: 60_000})).stdout;
+  const gateway: TestGateway = {
+    stateDir,
+    configFile,
+    get pid() {
+      if (child?.pid === undefined) throw new Error('the gateway does not run');
+      return child.pid;
+    },
+    async start() {
+      const {open} = await import('node:fs/promises');
+      const log = await open(logFile, 'a');
+      child = spawn(programPath, ['run', '-f', configFile, '--ready-fd', '3'], {stdio: ['ignore', log.fd, log.fd, 'pipe'], detached: true});
+      await log.close();
+      ended = once(child, 'exit');
+      const ready = child.stdio[3];
+      if (ready === null || ready === undefined) throw new Error('no pipe');
+      const first = await Promise.race([once(ready, 'data').then(() => 'ready'), ended.then(() => 'ended')]);
+      if (first === 'ended') throw new Error(`the gateway ended: ${await gateway.log()}`);
+    },
+    async stop(signal = 'SIGTERM') {
+      if (child === undefined || ended === undefined) return {exitCode: null};
+      child.kill(signal);
+      await ended;
+      const {exitCode} = child;
+      child = undefined;
+      return {exitCode};
+    },
+    cli,
+    async app(name) {
+      const rows = JSON.parse(await cli('apps', '--json')) as AppRow[];
+      const row = rows.find((candidate) => candidate.name === name);
+      if (row === undefined) throw new Error(`no app ${name}`);
+      return row;
+    },
+    async reaches(name, state) {
+      const deadline = performance.now() + 30_000;
+      for (;;) {
+        const row = await gateway.app(name);
+        if (row.state === state) return row;
+        if (performance.now() > deadline) throw new Error(`${name} is ${row.state}, not ${state}: ${await gateway.log()}`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    },
+    log: () => readFile(logFile, 'utf8').catch(() => ''),
+  };
+  t.teardown(async () => {
+    await gateway.stop();
+    if (!t.passed) t.log((await gateway.log()).slice(-6000));
+    await cli('cleanup');
+    const left = await leftovers(stateDir);
+    await rm(stateDir, {recursive: true, force: true});
+    if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+  });
+  return gateway;
+}
+
+/** What of a gateway with this state directory still exists in the kernel. */
+export async function leftovers(stateDir: string): Promise<string[]> {
+  const {gatewayIdentity} = await import('../../src/core/ids.ts');
+  const identity = gatewayIdentity(stateDir);
+  const found: string[] = [];
+  const mounts = await readFile('/proc/self/mounts', 'utf8');
+  found.push(...mounts.split('\n').filter((line) => line.includes(stateDir)));
+  for (const argv of [['ip', '-o', 'link'], ['ip', 'netns', 'list'], ['nft', 'list', 'tables']] as const) {
+    const {stdout} = await run(argv as unknown as [string, ...string[]], {timeoutMs: 5000});
+    found.push(...stdout.split('\n').filter((line) => line.includes(`pg${identity}`) || line.includes(`picogate-${identity}`) || line.includes(`picogate_${identity}`)));
+  }
+  return found;
+}
