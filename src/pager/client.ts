@@ -188,14 +188,14 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     },
     prepareRestore: async (request) => call('prepareRestore', request),
     commit: async (request) => call('commit', request),
-    discard: async (app, generation) => void (await call('discard', {app, generation})),
+    discard: async (app, generation) => call('discard', {app, generation}),
     stats: async (instance) => call('stats', {instance}),
-    release: async (instance) => void (await call('release', {instance})),
+    release: async (instance) => call('release', {instance}),
     generations: async (app) => call('generations', {app}),
     latest: async (app) => call('latest', {app}),
     meta: async (app, generation) => call('meta', {app, generation}),
-    prune: async (app, keep) => void (await call('prune', {app, keep})),
-    sweep: async (app) => void (await call('sweep', {app})),
+    prune: async (app, keep) => call('prune', {app, keep}),
+    sweep: async (app) => call('sweep', {app}),
     [Symbol.asyncDispose]: async () => supervisor.stop(),
   };
 }

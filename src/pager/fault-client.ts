@@ -17,16 +17,16 @@ const ringing = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 /** A thread that only runs our loop needs little; the heap of tables is outside of the limit (typed arrays). */
 const resourceLimits = {maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256};
 
-type AnswerTo<Kind extends FaultCommand['kind']> = Extract<FaultAnswer, {kind: (typeof answers)[Kind]}>;
+type AnswerTo<Kind extends FaultCommand['kind']> = Extract<FaultAnswer, {kind: AnswerKinds[Kind]}>;
 
-const answers = {
-  prepare: 'prepared',
-  missing: 'missing',
-  stats: 'stats',
-  release: 'released',
-  repark: 'reparked',
-  stop: 'stopped',
-} as const satisfies Record<FaultCommand['kind'], FaultAnswer['kind']>;
+interface AnswerKinds {
+  readonly prepare: 'prepared';
+  readonly missing: 'missing';
+  readonly stats: 'stats';
+  readonly release: 'released';
+  readonly repark: 'reparked';
+  readonly stop: 'stopped';
+}
 
 export class FaultClient implements AsyncDisposable {
   readonly #port: MessagePort;

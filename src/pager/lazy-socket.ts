@@ -82,7 +82,7 @@ export class LazySocket implements Disposable {
 
   #accept(): boolean {
     if (this.#listener === undefined) return false;
-    const fd = accept4(this.#listener, null, null, socketType.closeOnExec | socketType.nonBlocking);
+    const fd = Number(accept4(this.#listener, null, null, socketType.closeOnExec | socketType.nonBlocking));
     if (fd < 0) {
       const errno = koffi.errno();
       if (errno === EAGAIN || errno === EINTR || errno === ECONNABORTED) return false;

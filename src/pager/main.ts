@@ -6,7 +6,7 @@ import {pino} from 'pino';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {openPagerService} from './pager-service.ts';
-import type {PagerMessage, PagerRequest, PagerService, PagerSettings, RemoteError} from './protocol.ts';
+import type {PagerMessage, PagerMethod, PagerRequest, PagerService, PagerSettings, RemoteError} from './protocol.ts';
 
 function send(message: PagerMessage): void {
   // Without a parent nobody is to be told anything; `disconnect` ends us.
@@ -41,8 +41,8 @@ function forwardedLog(): Log {
 async function answer(service: PagerService, request: PagerRequest): Promise<void> {
   const {id, method} = request;
   try {
-    const call = service[method] as (argument: unknown) => Promise<unknown>;
-    send({kind: 'result', id, value: (await call(request.argument)) ?? null});
+    const methods = service as unknown as Readonly<Record<PagerMethod, (argument: unknown) => Promise<unknown>>>;
+    send({kind: 'result', id, value: (await methods[method](request.argument)) ?? null});
   } catch (error) {
     send({kind: 'error', id, error: remoteError(error)});
   }

@@ -106,7 +106,9 @@ export async function faultLab(): Promise<FaultLab> {
     runtimeDir,
     log: createLog('silent'),
     onInstanceLost: (instance: InstanceId, reason: string) => void lost.push({instance, reason}),
-    onRestarted: () => void restarts++,
+    onRestarted: () => {
+      restarts++;
+    },
   };
   const pager = scope.use(await startPager(options));
   let token = 0;
