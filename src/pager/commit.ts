@@ -16,7 +16,7 @@ import {type BundleLayout, bundleBody} from './image-bundle.ts';
 import {type Manifest, renderManifest} from './manifest.ts';
 import {PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
-import type {SegmentIndex} from './segment.ts';
+import {type SegmentIndex, stretches} from './segment.ts';
 import {SegmentSource} from './segment-source.ts';
 import {type PageBatch, segmentBody} from './segment-writer.ts';
 
@@ -172,14 +172,18 @@ function missingPages(process: DumpedProcess, missing: PageTable | undefined): P
 
 /** A checkpoint that refers to pages which are not there would be found out at a wake, when it is too late. */
 async function checkPlaces(source: SegmentSource, table: PageTable): Promise<void> {
-  for (const {segment, index, count} of table.runs()) await source.stretches(segment, index, count);
+  const segments = await source.openAll(table.runs());
+  for (const {segment, index, count} of table.runs()) {
+    const opened = segments.get(segment);
+    if (opened !== undefined) stretches(opened.place, opened.index, index, count);
+  }
 }
 
 async function parentPages({log}: CommitContext, source: SegmentSource, parent: Checkpoint): Promise<ParentPages> {
   const indexes = new Map<number, SegmentIndex>();
   for (const {segment} of parent.manifest.segments) {
     try {
-      indexes.set(segment, await source.index(segment));
+      indexes.set(segment, (await source.open(segment)).index);
     } catch (error) {
       log?.warn({app: parent.app, generation: parent.generation, err: error}, 'Cannot compare with a segment; its pages are written again');
     }

@@ -132,7 +132,7 @@ async function compare(source: SegmentSource, group: readonly Candidate[], data:
   if (first === undefined || last === undefined) return new Set();
   let old: Buffer;
   try {
-    old = await source.read(first.segment, first.index, last.index - first.index + 1);
+    old = await source.read(first.segment, first.index, last.index - first.index + 1, {verify: false});
   } catch {
     // The parent cannot be read here: then the pages are written again, which is safe, and who wakes the parent will hear of it.
     return new Set();

@@ -74,7 +74,8 @@ export class PageTable {
 
   /** Replaces what was there. */
   add(run: PageRun): void {
-    assert(run.segment >= 0 && run.segment < lazyBit - 1 && run.index >= 0 && run.page >= 0, `A page run is out of range: ${JSON.stringify(run)}`);
+    const valid = run.segment >= 0 && run.segment < segmentMask && run.index >= 0 && run.page >= 0;
+    if (!valid) assert(valid, `A page run is out of range: ${JSON.stringify(run)}`);
     const place = placeOf(run);
     const end = run.page + run.count;
     for (let page = run.page, index = run.index; page < end; ) {

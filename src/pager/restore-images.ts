@@ -5,13 +5,13 @@
  */
 import {CodedError} from '../core/errors.ts';
 import type {ObjectStore} from '../store/object-store.ts';
-import {keysOf} from './checkpoint-keys.ts';
 import {type PagemapEntry, pagemapFlag, renderPagemap} from './criu-image.ts';
 import type {Extent, FuseFiles} from './fuse-files.ts';
 import {type BundleFile, checkPart, getPart, verifyPart} from './image-bundle.ts';
 import type {Manifest, ManifestProcess} from './manifest.ts';
 import {type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
-import {SegmentSource} from './segment-source.ts';
+import {stretches} from './segment.ts';
+import {type OpenSegment, SegmentSource} from './segment-source.ts';
 
 /** `lazy`: CRIU leaves lazy pages to userfaultfd; `eager`: it reads all. */
 export type RestoreMode = 'lazy' | 'eager';
@@ -20,7 +20,7 @@ export type RestoreMode = 'lazy' | 'eager';
 const keptImageBytes = 8 * 1024 * 1024;
 const verifyChunkPages = 256;
 /** Reads under way at once while pages are checked: this is on the path of a wake. */
-const verifyConcurrency = 8;
+const verifyConcurrency = 4;
 
 export interface RestoreContext {
   readonly objects: ObjectStore;
@@ -42,7 +42,7 @@ export async function restoreImages(context: RestoreContext, mode: RestoreMode):
       source,
       runs.filter((run) => mode === 'eager' || !run.lazy),
     );
-    for (const [name, extents] of await processImages(context, {source, process, runs, mode})) files.set(name, extents);
+    for (const [name, extents] of processImages({process, runs, mode, segments: await source.openAll(runs)})) files.set(name, extents);
   }
   return files;
 }
@@ -75,8 +75,12 @@ function fileExtent(path: string, image: BundleFile): Extent {
 
 async function localPath(objects: ObjectStore, key: string): Promise<string> {
   const path = await objects.localFile(key);
-  if (path !== undefined) return path;
-  throw new CodedError('ERR_NOT_LOCAL', `Cannot serve object "${key}": it has no local file`, {source: 'host'});
+  if (path === undefined) throw notLocal(key);
+  return path;
+}
+
+function notLocal(key: string): CodedError {
+  return new CodedError('ERR_NOT_LOCAL', `Cannot serve object "${key}": it has no local file`, {source: 'host'});
 }
 
 async function verifyRuns(source: SegmentSource, runs: readonly PageRun[]): Promise<void> {
@@ -96,10 +100,13 @@ function* verifyPieces(runs: readonly PageRun[]): Generator<{segment: number; in
   return undefined;
 }
 
-async function processImages(
-  {objects, manifest}: RestoreContext,
-  {source, process, runs, mode}: {source: SegmentSource; process: ManifestProcess; runs: readonly PageRun[]; mode: RestoreMode},
-): Promise<readonly (readonly [string, readonly Extent[]])[]> {
+function processImages(options: {
+  process: ManifestProcess;
+  runs: readonly PageRun[];
+  mode: RestoreMode;
+  segments: ReadonlyMap<number, OpenSegment>;
+}): readonly (readonly [string, readonly Extent[]])[] {
+  const {process, runs, mode, segments} = options;
   const entries: Writable<PagemapEntry>[] = [];
   const extents: Extent[] = [];
   for (const run of runs) {
@@ -107,9 +114,11 @@ async function processImages(
     const last = entries.at(-1);
     if (last?.flags === flags && last.page + last.count === run.page) last.count += run.count;
     else entries.push({page: run.page, count: run.count, flags});
-    const path = await localPath(objects, keysOf(manifest.app).segment(run.segment));
-    for (const {position, count} of await source.stretches(run.segment, run.index, run.count))
-      addExtent(extents, {path, position, length: count * pageSizeBytes});
+    const segment = segments.get(run.segment);
+    if (segment?.local === undefined) throw notLocal(segment?.place.object ?? `segment ${run.segment}`);
+    for (const {position, count} of stretches(segment.place, segment.index, run.index, run.count)) {
+      addExtent(extents, {path: segment.local.path, position, length: count * pageSizeBytes});
+    }
   }
   const pagemap = renderPagemap({pagesId: process.pagesId, entries});
   return [

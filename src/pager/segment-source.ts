@@ -4,7 +4,7 @@ import type {AppName} from '../core/ids.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {DamagedCheckpointError} from './damage.ts';
-import {pageSizeBytes} from './page-table.ts';
+import {type PageRun, pageSizeBytes} from './page-table.ts';
 import {parseFooter, parseIndex, type SegmentIndex, type SegmentPlace, type Stretch, segmentFooterBytes, stretches, verifyPages} from './segment.ts';
 
 export interface SegmentSourceOptions {
@@ -14,11 +14,11 @@ export interface SegmentSourceOptions {
   readonly generation?: number | undefined;
 }
 
-interface OpenSegment {
+export interface OpenSegment {
   readonly place: SegmentPlace;
   readonly index: SegmentIndex;
   /** Undefined when the store has no local file of it. */
-  readonly file: FileHandle | undefined;
+  readonly local: {readonly path: string; readonly file: FileHandle} | undefined;
 }
 
 export class SegmentSource implements AsyncDisposable {
@@ -29,25 +29,33 @@ export class SegmentSource implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** @throws DamagedCheckpointError, ObjectStoreError */
-  async index(segment: number): Promise<SegmentIndex> {
-    return (await this.#segment(segment)).index;
+  /** Opens a segment, once, and checks its index. @throws DamagedCheckpointError, ObjectStoreError */
+  open(segment: number): Promise<OpenSegment> {
+    const known = this.#segments.get(segment);
+    if (known !== undefined) return known;
+    const opened = this.#open(segment);
+    this.#segments.set(segment, opened);
+    return opened;
   }
 
-  /** Where in the object the pages lie. @throws DamagedCheckpointError, ObjectStoreError */
-  async stretches(segment: number, index: number, count: number): Promise<readonly Stretch[]> {
-    const opened = await this.#segment(segment);
-    return stretches(opened.place, opened.index, index, count);
+  /** All that the runs lie in. @throws DamagedCheckpointError, ObjectStoreError */
+  async openAll(runs: Iterable<PageRun>): Promise<ReadonlyMap<number, OpenSegment>> {
+    const segments = new Set<number>();
+    for (const run of runs) segments.add(run.segment);
+    return new Map(await Promise.all([...segments].map(async (segment) => [segment, await this.open(segment)] as const)));
   }
 
-  /** Reads and checks pages. @throws DamagedCheckpointError, ObjectStoreError */
-  async read(segment: number, index: number, count: number): Promise<Buffer> {
-    const opened = await this.#segment(segment);
+  /**
+   * Reads pages and checks them; `verify: false` leaves that to a caller who compares them with bytes of the right checksum.
+   * @throws DamagedCheckpointError, ObjectStoreError
+   */
+  async read(segment: number, index: number, count: number, {verify} = {verify: true}): Promise<Buffer> {
+    const opened = await this.open(segment);
     const data = Buffer.allocUnsafeSlow(count * pageSizeBytes);
     for (const stretch of stretches(opened.place, opened.index, index, count)) {
       const offset = (stretch.index - index) * pageSizeBytes;
       await this.#fill(opened, stretch, data.subarray(offset, offset + stretch.count * pageSizeBytes));
-      verifyPages(opened.place, opened.index, stretch, data, offset);
+      if (verify) verifyPages(opened.place, opened.index, stretch, data, offset);
     }
     return data;
   }
@@ -55,15 +63,7 @@ export class SegmentSource implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const opened = await Promise.allSettled(this.#segments.values());
     this.#segments.clear();
-    for (const result of opened) if (result.status === 'fulfilled') await result.value.file?.close();
-  }
-
-  #segment(segment: number): Promise<OpenSegment> {
-    const known = this.#segments.get(segment);
-    if (known !== undefined) return known;
-    const opened = this.#open(segment);
-    this.#segments.set(segment, opened);
-    return opened;
+    for (const result of opened) if (result.status === 'fulfilled') await result.value.local?.file.close();
   }
 
   async #open(segment: number): Promise<OpenSegment> {
@@ -75,16 +75,16 @@ export class SegmentSource implements AsyncDisposable {
     const footer = parseFooter(place, objectBytes, await objects.get(object, {position: objectBytes - tail, length: tail}));
     const index = parseIndex(place, footer, await objects.get(object, {position: footer.indexPosition, length: footer.indexBytes}));
     const path = await objects.localFile(object);
-    return {place, index, file: path === undefined ? undefined : await open(path, 'r')};
+    return {place, index, local: path === undefined ? undefined : {path, file: await open(path, 'r')}};
   }
 
-  async #fill({place, file}: OpenSegment, stretch: Stretch, into: Buffer): Promise<void> {
-    if (file === undefined) {
+  async #fill({place, local}: OpenSegment, stretch: Stretch, into: Buffer): Promise<void> {
+    if (local === undefined) {
       into.set(await this.#options.objects.get(place.object, {position: stretch.position, length: into.length}));
       return;
     }
     for (let filled = 0; filled < into.length; ) {
-      const {bytesRead} = await file.read(into, filled, into.length - filled, stretch.position + filled);
+      const {bytesRead} = await local.file.read(into, filled, into.length - filled, stretch.position + filled);
       if (bytesRead === 0) throw new DamagedCheckpointError({...place, offset: stretch.position + filled, found: 'the object ends'});
       filled += bytesRead;
     }
