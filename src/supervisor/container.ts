@@ -8,7 +8,7 @@ import {readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import {reap, umount} from '../core/libc.ts';
+import {reap} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import {type AppLog, openAppLog} from './app-log.ts';
 import type {Cgroup} from './cgroup.ts';
@@ -16,6 +16,7 @@ import {resolveUser} from './container-user.ts';
 import type {RestoreTarget} from './criu.ts';
 import {createDeviceFiles} from './device-files.ts';
 import {describeExit, exitStatus} from './exit-status.ts';
+import {unmountBelow} from './mounts.ts';
 import {ociSpec} from './oci-spec.ts';
 import {mountOverlay} from './overlay.ts';
 import {completeRoot, readEtc} from './rootfs-files.ts';
@@ -23,8 +24,10 @@ import {runcStart} from './runc.ts';
 import type {StandardFiles} from './standard-files.ts';
 
 /** How long a started program is watched before start() resolves: one that cannot even be executed ends within that time. */
-const startGraceMs = 30;
+const startGraceMs = 50;
 const openFilesMax = 65_536;
+const reapTimeoutMs = 2000;
+const reapPollMs = 1;
 
 export interface ContainerOptions {
   readonly app: AppConfig;
@@ -204,12 +207,20 @@ export class Container implements AsyncDisposable {
     this.#stopWatching?.();
     this.#initPid = pid;
     this.#options.cgroup.limit(this.#options.app);
-    this.#stopWatching = this.#options.cgroup.whenEmpty(() => this.#ended());
+    this.#stopWatching = this.#options.cgroup.whenEmpty(() => void this.#ended());
   }
 
-  #ended(): void {
-    const how = describeExit(exitStatus(this.#initPid === undefined ? null : reap(this.#initPid)));
+  /** All are out of the control groups; the first process may still be on its way out. */
+  async #ended(): Promise<void> {
+    this.#stopWatching?.();
+    const pid = this.#initPid;
+    if (pid === undefined) return;
     this.#initPid = undefined;
+    let status = reap(pid);
+    for (const deadlineMs = performance.now() + reapTimeoutMs; status === undefined && performance.now() < deadlineMs; status = reap(pid)) {
+      await new Promise((resolve) => setTimeout(resolve, reapPollMs));
+    }
+    const how = describeExit(exitStatus(status));
     for (const callback of [...this.#exitCallbacks]) callback(how);
   }
 
@@ -240,17 +251,14 @@ export class Container implements AsyncDisposable {
   async kill(): Promise<void> {
     await this.#options.cgroup.kill();
     // A restored or started process is a child of ours as soon as its maker has ended (see openContainers).
-    if (this.#initPid !== undefined) {
-      this.#stopWatching?.();
-      this.#ended();
-    }
+    await this.#ended();
   }
 
   /** Takes the root away; the app's processes must be gone. */
   async unmountRoot(): Promise<void> {
     if (!this.#mounted) return;
-    umount(this.#rootDir, {detach: true});
     this.#mounted = false;
+    unmountBelow(this.#rootDir);
   }
 
   /** Whether anything was written to the layer. To be asked when the app is frozen or gone. */

@@ -8,6 +8,8 @@ export interface CriuFailure {
   readonly excerpt: string;
   /** What it means, when it is a cause that is known. */
   readonly explanation: string | undefined;
+  /** A connection waits to be accepted, which CRIU cannot save: somebody wants the app. */
+  readonly connecting: boolean;
 }
 
 /** Not a reason: CRIU says it whenever it may not raise its own limits, and goes on. */
@@ -32,7 +34,7 @@ export function criuFailure(log: string): CriuFailure {
   const errors = lines.filter((line) => line.includes('Error ('));
   const others = lines.filter((line) => !line.includes('Error ('));
   const excerpt = [...errors.slice(0, errorLinesMax), ...others.slice(-otherLinesMax)].map(withoutTime).join('; ');
-  return {excerpt, explanation: explanations.find(({pattern}) => pattern.test(log))?.text};
+  return {excerpt, explanation: explanations.find(({pattern}) => pattern.test(log))?.text, connecting: /In-flight connection \(l\)/.test(log)};
 }
 
 /** `(00.012345) 12: Error (criu/x.c:1): text` */

@@ -149,11 +149,16 @@ export function externalFilesIn(image: Buffer): ExternalFile[] {
 }
 
 function numberIn(value: unknown, key: string): number | undefined {
-  const found = typeof value === 'object' && value !== null ? Object.entries(value).find(([name]) => name === key)?.[1] : undefined;
+  const found = valueIn(value, key);
   return typeof found === 'number' ? found : undefined;
 }
 
 function stringIn(value: unknown, key: string): string | undefined {
-  const found: unknown = typeof value === 'object' && value !== null ? Object.entries(value).find(([name]) => name === key)?.[1] : undefined;
+  const found = valueIn(value, key);
   return typeof found === 'string' ? found : undefined;
+}
+
+function valueIn(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.entries(value).find(([name]) => name === key)?.[1] as unknown;
 }

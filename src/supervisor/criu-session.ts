@@ -30,8 +30,9 @@ export interface Exchange {
   readonly request: CriuRequest;
   /** Answers a notification: false fails what CRIU does. */
   readonly onNotification: (script: string) => Promise<boolean>;
-  /** Then CRIU is killed. */
+  /** Then CRIU is killed, after a call of `beforeKill`. */
   readonly timeoutMs: number;
+  readonly beforeKill?: () => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -77,12 +78,13 @@ export class CriuSession implements AsyncDisposable {
    * Sends the request and resolves to the answer when CRIU has ended.
    * @throws CodedError ERR_CRIU_ENDED without an answer, ERR_CRIU_TIMEOUT; or the reason of `signal`
    */
-  async exchange({request, onNotification, timeoutMs, signal}: Exchange): Promise<CriuResponse> {
+  async exchange({request, onNotification, timeoutMs, beforeKill, signal}: Exchange): Promise<CriuResponse> {
     signal?.throwIfAborted();
     let late = false;
     const kill = (): void => void this.#daemon.child.kill('SIGKILL');
     const timer = setTimeout(() => {
       late = true;
+      beforeKill?.();
       kill();
     }, timeoutMs);
     signal?.addEventListener('abort', kill, {once: true});

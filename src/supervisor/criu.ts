@@ -10,11 +10,11 @@ import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {Argv} from '../core/tools.ts';
 import {openCriuCache} from './criu-cache.ts';
-import {readCriuFailure} from './criu-log.ts';
+import {type CriuFailure, readCriuFailure} from './criu-log.ts';
 import {type CriuOptions, type CriuResponse, externalFilesIn, manageCgroups, networkLock, rpc} from './criu-rpc.ts';
 import {CriuSession, inputDescriptor, outputDescriptor} from './criu-session.ts';
 import {externalName, type StandardFiles} from './standard-files.ts';
-import {thaw} from './thaw.ts';
+import {stop, thaw} from './thaw.ts';
 
 /** What CRIU must know of a container. */
 export interface RestoreTarget {
@@ -69,7 +69,8 @@ export interface CheckpointDriver extends AsyncDisposable {
   /** Ends the CRIU that waits for an app, if one does. For an app that is started anew or removed. */
   unready(target: RestoreTarget): Promise<void>;
   /**
-   * Resolves when CRIU has ended: 'committed', its tasks are gone; 'cancelled', they go on.
+   * Resolves when CRIU has ended: 'committed', its tasks are gone; 'cancelled', they go on. It is cancelled without
+   * a call of `decide` when a connection waits to be accepted.
    * @throws CodedError ERR_CHECKPOINT, or what `decide` threw; the tasks go on
    */
   checkpoint(request: CheckpointRequest): Promise<CheckpointOutcome>;
@@ -192,10 +193,10 @@ class Driver implements CheckpointDriver {
         request: {type: rpc.dump, options: dumpOptions(request, workDir.descriptor, timeoutMs)},
         onNotification: (script) => decision.answer(script),
         timeoutMs,
+        beforeKill: () => stop(target.pids()),
       });
     } catch (error) {
       failure = error;
-      // Its tasks were let go by the kernel, but a connection may still be in repair mode, where it hears nothing.
       if (decision.made !== 'commit') await thaw(target.pids(), this.#log);
     } finally {
       target.left();
@@ -210,7 +211,9 @@ class Driver implements CheckpointDriver {
     }
     if (decision.error !== undefined) throw decision.error;
     if (decision.made === 'cancel') return {kind: 'cancelled', frozenMs};
-    throw await criuError('ERR_CHECKPOINT', `Cannot checkpoint app "${target.name}"`, join(request.workDir, 'dump.log'), response, failure);
+    const said = await readCriuFailure(join(request.workDir, 'dump.log'));
+    if (said.connecting) return {kind: 'cancelled', frozenMs};
+    throw criuError('ERR_CHECKPOINT', `Cannot checkpoint app "${target.name}"`, said, response, failure);
   }
 
   async restore(request: RestoreRequest): Promise<{pid: number}> {
@@ -246,7 +249,7 @@ class Driver implements CheckpointDriver {
     if (response?.success === true && response.pid !== undefined) return {pid: response.pid};
     await target.killAll();
     signal?.throwIfAborted();
-    throw await criuError('ERR_RESTORE', `Cannot restore app "${target.name}"`, logFile, response, failure);
+    throw criuError('ERR_RESTORE', `Cannot restore app "${target.name}"`, await readCriuFailure(logFile), response, failure);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -260,7 +263,7 @@ class Decision {
   readonly #decide: () => Promise<'commit' | 'cancel'>;
   readonly #signal: AbortSignal | undefined;
   made: 'commit' | 'cancel' | undefined;
-  error: unknown;
+  error: Error | undefined;
 
   constructor(decide: () => Promise<'commit' | 'cancel'>, signal: AbortSignal | undefined) {
     this.#decide = decide;
@@ -272,7 +275,7 @@ class Decision {
       if (this.made === undefined) this.#signal?.throwIfAborted();
       if (script === 'post-dump') this.made = await this.#decide();
     } catch (error) {
-      this.error = error;
+      this.error = error instanceof Error ? error : new Error(String(error));
       this.made = 'cancel';
     }
     return this.made !== 'cancel';
@@ -302,14 +305,13 @@ function openDirectory(path: string): Disposable & {readonly descriptor: number}
   return {descriptor, [Symbol.dispose]: () => closeSync(descriptor)};
 }
 
-async function criuError(
+function criuError(
   code: 'ERR_CHECKPOINT' | 'ERR_RESTORE',
   what: string,
-  logFile: string,
+  {excerpt, explanation}: CriuFailure,
   response: CriuResponse | undefined,
   cause: unknown,
-): Promise<CodedError> {
-  const {excerpt, explanation} = await readCriuFailure(logFile);
+): CodedError {
   const found = explanation ?? (cause === undefined ? (excerpt === '' ? response?.errorMessage : undefined) : errorMessage(cause));
   const log = excerpt === '' ? undefined : `CRIU's log: ${excerpt}`;
   return new CodedError(code, `${what}: ${[found, log].filter((part) => part !== undefined).join('; ') || 'CRIU does not say why'}`, {

@@ -1,6 +1,8 @@
 /**
- * Undoes what a CRIU that was killed in the middle of a dump has left on its tasks: a stop, and sockets in repair mode,
- * which send and hear nothing. (CRIU's code inside the tasks removes itself when its socket closes.)
+ * For a CRIU that has to be killed in the middle of a dump. The kernel then lets its tasks go, and CRIU's code inside
+ * them removes itself; but their connections stay in repair mode, in which they send nothing and every read fails. So
+ * the tasks are stopped before, and go on when the connections have been repaired. (When CRIU is killed by somebody
+ * else, a task may have read from such a connection before it is thawed.)
  */
 import {closeSync, readdirSync} from 'node:fs';
 import {readlink} from 'node:fs/promises';
@@ -12,12 +14,23 @@ import type {Log} from '../core/log.ts';
 const pidfdOpen = 434;
 const pidfdGetfd = 438;
 
+/** The stop takes effect when CRIU lets go of them. */
+export function stop(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGSTOP');
+    } catch (error) {
+      if (errorCode(error) !== 'ESRCH') throw error;
+    }
+  }
+}
+
 /** Never throws: what cannot be undone is logged. */
 export async function thaw(pids: readonly number[], log: Log): Promise<void> {
   for (const pid of pids) {
     try {
-      process.kill(pid, 'SIGCONT');
       await endRepair(pid);
+      process.kill(pid, 'SIGCONT');
     } catch (error) {
       if (errorCode(error) !== 'ESRCH' && errorCode(error) !== 'ENOENT')
         log.warn({pid, error: errorMessage(error)}, 'a process may still be frozen after a failed dump');

@@ -43,7 +43,7 @@ export async function containerLab(): Promise<ContainerLab> {
   const log = createLog(process.env['PICOGATE_LOG'] ?? 'silent');
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, log}));
   scope.defer(() => removeContainerLeftovers({identity, runtimeDir}));
-  const criu = scope.use(await openCriu({argv: criuCommand(), runtimeDir: containers.directory, log}));
+  const criu = scope.use(openCriu({argv: criuCommand(), runtimeDir: containers.directory, log}));
   const owned = scope.move();
   return {
     ...network,
@@ -91,10 +91,12 @@ async function testNetwork(): Promise<AsyncDisposable & Pick<ContainerLab, 'addr
   const id = randomBytes(3).toString('hex');
   const namespace = `picogate-t${id}`;
   const prefix = `10.${randomInt(180, 250)}.${randomInt(0, 255)}`;
-  const ip = (...args: string[]): Promise<unknown> => run(['ip', ...args], {timeoutMs: 5000});
+  const ip = async (...args: string[]): Promise<void> => {
+    await run(['ip', ...args], {timeoutMs: 5000});
+  };
   await using scope = new AsyncDisposableStack();
   await ip('netns', 'add', namespace);
-  scope.defer(async () => void (await ip('netns', 'delete', namespace)));
+  scope.defer(() => ip('netns', 'delete', namespace));
   await ip('link', 'add', `pgt${id}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
   await ip('address', 'add', `${prefix}.1/30`, 'dev', `pgt${id}`);
   await ip('link', 'set', `pgt${id}`, 'up');
@@ -106,8 +108,8 @@ async function testNetwork(): Promise<AsyncDisposable & Pick<ContainerLab, 'addr
   return {
     address: `${prefix}.2`,
     netnsPath: `/run/netns/${namespace}`,
-    hold: async () => void (await ip('route', 'add', ...route)),
-    release: async () => void (await ip('route', 'delete', ...route)),
+    hold: () => ip('route', 'add', ...route),
+    release: () => ip('route', 'delete', ...route),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
