@@ -63,6 +63,8 @@ export async function startHoldThread(options: {
   process.once('exit', stop);
   scope.defer(async () => {
     process.off('exit', stop);
+    // Whoever disposes waits for the thread, though nothing else may keep the process alive.
+    worker.ref();
     stop();
     await exited;
   });

@@ -43,17 +43,28 @@ const defaultLimits = {packetsPerApp: 1024, bytesPerApp: 4 << 20, ageMs: 60_000}
 /** All apps together may hold as much as this many full ones. */
 const fullApps = 16;
 
-function checkFrontend({protocol, host, port, targetHost}: NatFrontend): void {
+function isLoopback(address: string): boolean {
+  return ipv4ToNumber(address) >>> 24 === 127;
+}
+
+function checkFrontend({protocol, host, port, targetHost}: NatFrontend, isOurs: (address: string) => boolean): void {
   const bind = `${protocol} ${host}:${port}`;
-  const target = ipv4ToNumber(targetHost);
-  if (target >>> 24 === 127) {
+  if (isLoopback(targetHost)) {
     throw new CodedError('ERR_BAD_TARGET', `Cannot forward ${bind} to ${targetHost} in mode nat: the kernel does not route to loopback; use mode ${protocol}`, {
       source: 'client',
     });
   }
   if (isWildcard(host)) return;
   if (host.includes(':')) throw new CodedError('ERR_BAD_ADDRESS', `Cannot bind ${bind} in mode nat: only IPv4 is implemented`, {source: 'client'});
-  ipv4ToNumber(host);
+  if (isLoopback(host) && !isOurs(targetHost)) {
+    throw new CodedError(
+      'ERR_BAD_TARGET',
+      `Cannot forward ${bind} to ${targetHost} in mode nat: from loopback the kernel routes only to apps; use mode ${protocol}`,
+      {
+        source: 'client',
+      },
+    );
+  }
 }
 
 class KernelNat implements Nat {
@@ -95,9 +106,9 @@ class KernelNat implements Nat {
   }
 
   async #replaceFrontends(frontends: readonly NatFrontend[]): Promise<void> {
-    for (const frontend of frontends) checkFrontend(frontend);
     const {first, last} = rangeBounds(this.#shared.range);
     const isOurs = (address: string): boolean => ipv4ToNumber(address) >= first && ipv4ToNumber(address) <= last;
+    for (const frontend of frontends) checkFrontend(frontend, isOurs);
     const wanted = new Map(frontends.map((frontend) => [bindKey(frontend), frontend]));
     await using added = new AsyncDisposableStack();
     const next = new Map<string, AsyncDisposable>();

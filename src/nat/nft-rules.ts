@@ -24,25 +24,29 @@ export interface NatFrontend {
  * is longer than 80 bytes.
  */
 function trafficChains(network: string): string {
-  return `
-  chain note_traffic {
-    ip saddr != ${network} ip daddr != ${network} return
+  const ignored = `
     meta l4proto tcp tcp flags & (fin|syn|rst|psh) == 0 ip length <= 80 return
-    meta l4proto icmp icmp type != {echo-request, echo-reply} return
+    meta l4proto icmp icmp type != {echo-request, echo-reply} return`;
+  return `
+  chain note_inward {${ignored}
+    update @${trafficSet.name} {ip daddr}
     ip saddr ${network} update @${trafficSet.name} {ip saddr}
-    ip daddr ${network} update @${trafficSet.name} {ip daddr}
+  }
+  chain note_outward {${ignored}
+    update @${trafficSet.name} {ip saddr}
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
-    jump note_traffic
+    ip daddr ${network} goto note_inward
+    ip saddr ${network} goto note_outward
   }
   chain local_in {
     type filter hook input priority filter; policy accept;
-    jump note_traffic
+    ip saddr ${network} goto note_outward
   }
   chain local_out {
     type filter hook output priority filter; policy accept;
-    jump note_traffic
+    ip daddr ${network} goto note_inward
   }`;
 }
 

@@ -7,7 +7,7 @@ import koffi from 'koffi';
 
 interface Request {
   readonly id: number;
-  readonly what: 'listen' | 'connect' | 'send' | 'ask' | 'end' | 'events' | 'keepalive' | 'listen udp' | 'ask udp' | 'retransmissions' | 'accepted';
+  readonly what: 'listen' | 'connect' | 'send' | 'ask' | 'end' | 'events' | 'keepalive' | 'listen udp' | 'ask udp' | 'retransmissions' | 'accepted' | 'ports';
   readonly host?: string;
   readonly port?: number;
   readonly text?: string;
@@ -105,6 +105,8 @@ async function perform(request: Request): Promise<unknown> {
       return listenUdp(port);
     case 'ask udp':
       return askUdp(host, port, text);
+    case 'ports':
+      return connections.map((each) => each.socket.localPort);
     case 'accepted':
       return accepted;
     case 'retransmissions': {

@@ -61,7 +61,9 @@ export async function startClient(): Promise<Client> {
   const last = Number(net.split('.')[3]);
   const [hostAddress, address] = [`${part}.${last + 1}`, `${part}.${last + 2}`];
   const batch = (commands: string, ...flags: string[]): Promise<unknown> => run(['ip', ...flags, '-batch', '-'], {timeoutMs, input: commands});
-  scope.defer(async () => void (await batch(`link del pgc${id}\nnetns del ${namespace}\n`, '-force').catch(() => undefined)));
+  scope.defer(async () => {
+    await batch(`link del pgc${id}\nnetns del ${namespace}\n`, '-force').catch(() => undefined);
+  });
   await batch(
     `netns add ${namespace}\nlink add pgc${id} type veth peer name eth0 netns ${namespace}\naddr add ${hostAddress}/30 dev pgc${id}\nlink set pgc${id} up\n`,
   );
@@ -86,9 +88,9 @@ export interface Gateway extends AsyncDisposable {
   onWanted: (app: AppName, trigger: Trigger) => void;
 }
 
-export async function startGateway(limits: NatOptions['limits'] = {}): Promise<Gateway> {
-  const identity = gatewayIdentity(randomBytes(8).toString('hex'));
-  const range = {address: `10.${100 + randomInt(150)}.${randomInt(256)}.0`, prefixLength: 24};
+export async function startGateway(limits: NatOptions['limits'] = {}, like: Partial<Pick<Gateway, 'identity' | 'range'>> = {}): Promise<Gateway> {
+  const identity = like.identity ?? gatewayIdentity(randomBytes(8).toString('hex'));
+  const range = like.range ?? {address: `10.${100 + randomInt(150)}.${randomInt(256)}.0`, prefixLength: 24};
   const wanted: Wanted[] = [];
   let listener = (_app: AppName, _trigger: Trigger): void => undefined;
   const onWanted = (app: AppName, trigger: Trigger): void => {
