@@ -99,14 +99,27 @@ async function put(directory: Directory, request: {key: string; path: string; bo
       throw new ObjectStoreError('ERR_OBJECT_EXISTS', `Cannot write object "${key}": it exists already`, {key});
     const sizeBytes = await writeDurably(temporary, body, options.signal);
     await makeDirectory(directory, dirname(path));
-    if (options.ifAbsent === true) await link(temporary, path);
-    else await rename(temporary, path);
-    await syncDirectory(dirname(path));
+    if (options.ifAbsent === true) await linkDurably(temporary, path);
+    else {
+      await rename(temporary, path);
+      await syncDirectory(dirname(path));
+    }
     return sizeBytes;
   } catch (cause) {
     throw failed('write', key, cause);
   } finally {
     await rm(temporary, {force: true});
+  }
+}
+
+/** An object that may not last must not stay: the writer is about to hear that it failed, and will not remove it. */
+async function linkDurably(temporary: string, path: string): Promise<void> {
+  await link(temporary, path);
+  try {
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await rm(path, {force: true});
+    throw error;
   }
 }
 
