@@ -2,7 +2,7 @@
  * The one place that starts other programs. No shell, a fixed locale, a deadline, and the end of standard error kept
  * for the message. A long-lived child has its own process group and is killed by the kernel when this process dies.
  */
-import {type ChildProcess, spawn, type StdioOptions} from 'node:child_process';
+import {type ChildProcess, type StdioOptions, spawn} from 'node:child_process';
 import type {Readable} from 'node:stream';
 import {CodedError} from './errors.ts';
 
@@ -71,10 +71,10 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
     env: childEnvironment(options.env),
     detached: true,
   });
-  let timedOut = false;
+  const deadline = {passed: false}; // not a variable: the compiler would take it for false for ever
   const kill = (): void => killGroup(child);
   const timer = setTimeout(() => {
-    timedOut = true;
+    deadline.passed = true;
     kill();
   }, options.timeoutMs);
   options.signal?.addEventListener('abort', kill, {once: true});
@@ -90,9 +90,13 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
     const [stdout, stderr, exitCode] = await Promise.all([collect(child.stdout, Number.POSITIVE_INFINITY), collect(child.stderr, keptOutputBytes), exited]);
     if (exitCode === 0) return {stdout, stderr};
     options.signal?.throwIfAborted();
-    const found = timedOut ? `no end after ${options.timeoutMs} ms` : exitCode === null ? `killed by ${child.signalCode ?? 'a signal'}` : `exit status ${exitCode}`;
+    const found = deadline.passed
+      ? `no end after ${options.timeoutMs} ms`
+      : exitCode === null
+        ? `killed by ${child.signalCode ?? 'a signal'}`
+        : `exit status ${exitCode}`;
     const said = stderr.trim() === '' ? '' : `: ${stderr.trim()}`;
-    throw new CommandError(timedOut ? 'ERR_COMMAND_TIMEOUT' : 'ERR_COMMAND_FAILED', `Cannot run "${argv.join(' ')}": ${found}${said}`, {
+    throw new CommandError(deadline.passed ? 'ERR_COMMAND_TIMEOUT' : 'ERR_COMMAND_FAILED', `Cannot run "${argv.join(' ')}": ${found}${said}`, {
       argv,
       stderr,
       exitCode,

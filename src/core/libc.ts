@@ -9,32 +9,43 @@ import {CodedError} from './errors.ts';
 
 const library = koffi.load('libc.so.6');
 
+/** koffi knows a function's types only at run time: the prototype says them. Every result here is a number. */
+interface NativeFunction {
+  (...values: readonly unknown[]): number;
+  /** Calls it on another thread; the last argument is the callback. */
+  async(...values: readonly unknown[]): void;
+}
+
+function declare(prototype: string): NativeFunction {
+  return library.func(prototype);
+}
+
 const fn = {
-  close: library.func('int close(int fd)'),
-  eventfd: library.func('int eventfd(unsigned int initial, int flags)'),
-  flock: library.func('int flock(int fd, int operation)'),
-  ioctl: library.func('int ioctl(int fd, unsigned long request, void *arg)'),
-  ioctlNumber: library.func('ioctl', 'int', ['int', 'unsigned long', 'unsigned long']),
-  mkfifo: library.func('int mkfifo(const char *path, unsigned int mode)'),
-  mknod: library.func('int mknod(const char *path, unsigned int mode, unsigned long dev)'),
-  mount: library.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
-  open: library.func('int open(const char *path, int flags, unsigned int mode)'),
-  poll: library.func('int poll(_Inout_ void *fds, unsigned long count, int timeout)'),
-  prctl: library.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
-  read: library.func('long read(int fd, _Out_ void *data, size_t size)'),
-  recv: library.func('long recv(int fd, _Out_ void *data, size_t size, int flags)'),
-  recvmsg: library.func('long recvmsg(int fd, _Inout_ void *message, int flags)'),
-  send: library.func('long send(int fd, const void *data, size_t size, int flags)'),
-  sendto: library.func('long sendto(int fd, const void *data, size_t size, int flags, const void *address, unsigned int addressSize)'),
-  sendmsg: library.func('long sendmsg(int fd, const void *message, int flags)'),
-  setsockopt: library.func('int setsockopt(int fd, int level, int name, const int *value, unsigned int size)'),
-  setns: library.func('int setns(int fd, int type)'),
-  socket: library.func('int socket(int domain, int type, int protocol)'),
-  socketpair: library.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
-  syscall: library.func('syscall', 'long', ['long', 'long', 'long', 'long']),
-  umount2: library.func('int umount2(const char *target, int flags)'),
-  waitpid: library.func('int waitpid(int pid, _Out_ int *status, int options)'),
-  write: library.func('long write(int fd, const void *data, size_t size)'),
+  close: declare('int close(int fd)'),
+  eventfd: declare('int eventfd(unsigned int initial, int flags)'),
+  flock: declare('int flock(int fd, int operation)'),
+  ioctl: declare('int ioctl(int fd, unsigned long request, void *arg)'),
+  ioctlNumber: declare('int ioctl(int fd, unsigned long request, unsigned long arg)'),
+  mkfifo: declare('int mkfifo(const char *path, unsigned int mode)'),
+  mknod: declare('int mknod(const char *path, unsigned int mode, unsigned long dev)'),
+  mount: declare('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
+  open: declare('int open(const char *path, int flags, unsigned int mode)'),
+  poll: declare('int poll(_Inout_ void *fds, unsigned long count, int timeout)'),
+  prctl: declare('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
+  read: declare('long read(int fd, _Out_ void *data, size_t size)'),
+  recv: declare('long recv(int fd, _Out_ void *data, size_t size, int flags)'),
+  recvmsg: declare('long recvmsg(int fd, _Inout_ void *message, int flags)'),
+  send: declare('long send(int fd, const void *data, size_t size, int flags)'),
+  sendto: declare('long sendto(int fd, const void *data, size_t size, int flags, const void *address, unsigned int addressSize)'),
+  sendmsg: declare('long sendmsg(int fd, const void *message, int flags)'),
+  setsockopt: declare('int setsockopt(int fd, int level, int name, const int *value, unsigned int size)'),
+  setns: declare('int setns(int fd, int type)'),
+  socket: declare('int socket(int domain, int type, int protocol)'),
+  socketpair: declare('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
+  syscall: declare('long syscall(long number, long a, long b, long c)'),
+  umount2: declare('int umount2(const char *target, int flags)'),
+  waitpid: declare('int waitpid(int pid, _Out_ int *status, int options)'),
+  write: declare('long write(int fd, const void *data, size_t size)'),
 } as const;
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
@@ -141,39 +152,39 @@ export function prctl(option: number, argument: number): void {
 
 /** @returns bytes read, or a negative errno */
 export function tryRead(fd: number, data: Uint8Array): number {
-  return orErrno(Number(fn.read(fd, data, data.length)));
+  return orErrno(fn.read(fd, data, data.length));
 }
 
 /** @returns bytes written, or a negative errno */
 export function tryWrite(fd: number, data: Uint8Array): number {
-  return orErrno(Number(fn.write(fd, data, data.length)));
+  return orErrno(fn.write(fd, data, data.length));
 }
 
 /** @returns bytes received, 0 at the end, or a negative errno */
 export function tryRecv(fd: number, data: Uint8Array, flags: number): number {
-  return orErrno(Number(fn.recv(fd, data, data.length, flags)));
+  return orErrno(fn.recv(fd, data, data.length, flags));
 }
 
 /** recv(2) on another thread; resolves to bytes received, 0 at the end. Rejects with SystemCallError. */
 export function recvAsync(fd: number, data: Uint8Array): Promise<number> {
   return new Promise((resolve, reject) => {
-    fn.recv.async(fd, data, data.length, 0, (error: unknown, result: number | bigint) => {
-      if (error !== null && error !== undefined) reject(error);
+    fn.recv.async(fd, data, data.length, 0, (error: Error | null, result: number) => {
+      if (error !== null) reject(error);
       // errno of another thread cannot be read here; the caller knows what it read from.
-      else if (Number(result) < 0) reject(new SystemCallError('receive from', constants.errno.EIO, `descriptor ${fd}`));
-      else resolve(Number(result));
+      else if (result < 0) reject(new SystemCallError('receive from', constants.errno.EIO, `descriptor ${fd}`));
+      else resolve(result);
     });
   });
 }
 
 /** @returns bytes sent, or a negative errno */
 export function trySend(fd: number, data: Uint8Array, flags: number): number {
-  return orErrno(Number(fn.send(fd, data, data.length, flags)));
+  return orErrno(fn.send(fd, data, data.length, flags));
 }
 
 /** @param address a `struct sockaddr`. @returns bytes sent, or a negative errno */
 export function trySendTo(fd: number, data: Uint8Array, flags: number, address: Uint8Array): number {
-  return orErrno(Number(fn.sendto(fd, data, data.length, flags, address, address.length)));
+  return orErrno(fn.sendto(fd, data, data.length, flags, address, address.length));
 }
 
 const solSocket = 1;
@@ -209,14 +220,14 @@ export function trySendDescriptors(fd: number, data: Uint8Array, descriptors: re
     message.control.writeInt32LE(scmRights, 12);
     for (const [index, descriptor] of descriptors.entries()) message.control.writeInt32LE(descriptor, 16 + index * 4);
   }
-  return orErrno(Number(fn.sendmsg(fd, message.header, flags)));
+  return orErrno(fn.sendmsg(fd, message.header, flags));
 }
 
 /** Receives into `data`, with the descriptors that came along (close-on-exec; the caller closes them). `received` is negative errno on error. */
 export function tryReceiveDescriptors(fd: number, data: Uint8Array, maxDescriptors: number, flags = 0): {received: number; descriptors: number[]} {
   const message = messageHeader(data, 16 + Math.ceil((maxDescriptors * 4) / 8) * 8);
   const closeOnExec = 0x40000000;
-  const received = orErrno(Number(fn.recvmsg(fd, message.header, flags | closeOnExec)));
+  const received = orErrno(fn.recvmsg(fd, message.header, flags | closeOnExec));
   const descriptors: number[] = [];
   if (received >= 0 && message.header.readBigUInt64LE(40) >= 16n) {
     const payloadBytes = Number(message.control.readBigUInt64LE(0)) - 16;
@@ -253,7 +264,7 @@ export const socketType = {stream: 1, datagram: 2, raw: 3, sequenced: 5, closeOn
 
 /** A raw system call of up to three numbers. @returns its result, or a negative errno */
 export function trySyscall(number: number, a = 0, b = 0, c = 0): number {
-  return orErrno(Number(fn.syscall(number, a, b, c)));
+  return orErrno(fn.syscall(number, a, b, c));
 }
 
 /** Reaps one child without blocking. @returns undefined while it runs, else its wait status; null if it is not our child */
