@@ -1,12 +1,13 @@
 import type {AppRecord} from '../store/app-record.ts';
+import type {Json} from '../store/json.ts';
 import {openState} from '../store/state.ts';
 import {ago, bytes, milliseconds, table} from './format.ts';
 import {connectToGateway, printJson} from './remote.ts';
 
 /** The public form of a record: what `apps --json` promises, and more. */
-export function publicRecord(record: AppRecord): object {
-  const {details: _details, index: _index, ...rest} = record;
-  return rest;
+export function publicRecord(record: AppRecord): Readonly<Record<string, Json>> {
+  const {details: _details, index: _index, lastWake, lastHibernate, lastError, ...rest} = record;
+  return {...rest, lastWake: lastWake && {...lastWake}, lastHibernate: lastHibernate && {...lastHibernate}, lastError: lastError && {...lastError}};
 }
 
 /** Lists the apps of the configuration from their records. @returns the exit status */

@@ -1,6 +1,6 @@
-import {lockFile} from '../store/directory-lock.ts';
-import {join} from 'node:path';
 import {mkdir} from 'node:fs/promises';
+import {join} from 'node:path';
+import {lockFile} from '../store/directory-lock.ts';
 import {loadValid} from './configuration.ts';
 import {removeLeftovers} from './gateway.ts';
 

@@ -49,7 +49,8 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   await using scope = new AsyncDisposableStack();
   const {global} = config;
   const {stateDir, runtimeDir} = global;
-  if (process.getuid?.() !== 0) throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
+  if (process.getuid?.() !== 0)
+    throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
   const criuArgv = criuCommand(global.criu ?? undefined);
   for (const directory of [stateDir, runtimeDir, global.store.path]) await mkdir(directory, {recursive: true, mode: 0o700});
   scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
@@ -61,21 +62,19 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   const identity = gatewayIdentity(stateDir);
 
   // The parts call each other, so what is called only later is reached through this.
-  let supervisor: Supervisor | undefined;
+  const late: {supervisor?: Supervisor} = {};
   const pager = scope.use(
     await startPager({
       storeDir: global.store.path,
       runtimeDir,
       log,
-      onInstanceLost: (instance, reason) => supervisor?.instanceLost(instance, reason),
+      onInstanceLost: (instance, reason) => late.supervisor?.instanceLost(instance, reason),
     }),
   );
   const range = await privateRange(global.privateRange, stateDir);
-  const nat: Nat = scope.use(
-    await openNat({identity, range, log, onWanted: (app, trigger) => supervisor?.packetWanted(app, trigger)}),
-  );
+  const nat: Nat = scope.use(await openNat({identity, range, log, onWanted: (app, trigger) => late.supervisor?.packetWanted(app, trigger)}));
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, log}));
-  supervisor = scope.use(
+  const supervisor = scope.use(
     await openSupervisor({
       apps: config.apps,
       stateDir,
@@ -93,7 +92,8 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       log,
     }),
   );
-  await nat.setFrontends(natEntries(config, (app) => supervisor?.app(app).address));
+  late.supervisor = supervisor;
+  await nat.setFrontends(natEntries(config, (app) => supervisor.app(app).address));
   const edge = scope.use(
     await openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),

@@ -24,7 +24,9 @@ function build(): Command {
     .showHelpAfterError('(picogate --help shows the commands)');
   const collect = (file: string, before: string[] | undefined): string[] => [...(before ?? []), file];
   const fileOption = (): Option =>
-    new Option('-f, --file <file>', 'configuration file or directory, may be repeated; default: PICOGATE_CONFIG, else /etc/picogate/picogate.cfg').argParser(collect);
+    new Option('-f, --file <file>', 'configuration file or directory, may be repeated; default: PICOGATE_CONFIG, else /etc/picogate/picogate.cfg').argParser(
+      collect,
+    );
   const command = (name: string, description: string): Command => program.command(name).description(description).addOption(fileOption());
   const done = (status: number): void => {
     process.exitCode = status;
@@ -59,12 +61,16 @@ function build(): Command {
     .argument('<name>')
     .option('-n, --lines <count>', 'how many lines', positive, 100)
     .option('--json', 'print JSON', false)
-    .action(async (name: string, options: FileOption & {lines: number; json: boolean}) => done(await (await import('./logs.ts')).logs(options.file, name, options)));
+    .action(async (name: string, options: FileOption & {lines: number; json: boolean}) =>
+      done(await (await import('./logs.ts')).logs(options.file, name, options)),
+    );
   command('events', 'what happened to the apps')
     .option('--follow', 'go on printing what happens', false)
     .option('-n, --lines <count>', 'how many past events', positive, 100)
     .option('--json', 'print one JSON object a line', false)
-    .action(async (options: FileOption & {follow: boolean; lines: number; json: boolean}) => done(await (await import('./events.ts')).events(options.file, options)));
+    .action(async (options: FileOption & {follow: boolean; lines: number; json: boolean}) =>
+      done(await (await import('./events.ts')).events(options.file, options)),
+    );
   command('doctor', 'check what this machine offers, and what a missing thing costs')
     .option('--json', 'print JSON', false)
     .action(async (options: {json: boolean}) => done(await (await import('./doctor.ts')).doctor(options)));

@@ -10,14 +10,13 @@ export interface NatEntry {
 }
 
 /** @param addressOf the private address of an app */
-export function natEntries(config: Config, addressOf: (app: string) => string | undefined): NatEntry[] {
-  const hostOf = (target: Target): string | undefined => (target.kind === 'app' ? addressOf(target.app) : target.host);
+export function natEntries(config: Config, addressOf: (app: string) => string): NatEntry[] {
+  const hostOf = (target: Target): string => (target.kind === 'app' ? addressOf(target.app) : target.host);
   return config.frontends
     .filter((frontend) => frontend.mode === 'nat')
     .flatMap((frontend) => {
       const target = config.backends.find((backend) => backend.name === frontend.defaultBackend)?.servers[0]?.target;
-      const targetHost = target === undefined ? undefined : hostOf(target);
-      if (target === undefined || targetHost === undefined) return [];
-      return frontend.binds.map(({protocol, host, port}) => ({protocol, host, port, targetHost, targetPort: target.port}));
+      if (target === undefined) return [];
+      return frontend.binds.map(({protocol, host, port}) => ({protocol, host, port, targetHost: hostOf(target), targetPort: target.port}));
     });
 }

@@ -4,21 +4,10 @@ import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import {load, printDiagnostics} from './configuration.ts';
 import {openGateway} from './gateway.ts';
+import {stopSignal} from './stop-signal.ts';
 
 /** HAProxy's: 1 for a configuration with errors, 2 when the gateway cannot start. */
 const exitStatus = {badConfiguration: 1, cannotStart: 2} as const;
-
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        resolve(signal);
-        process.on(signal, () => process.exit(130));
-      });
-    }
-  });
-}
 
 /**
  * @param readyFd a descriptor on which a line is written when everything is open; it is closed then
@@ -31,7 +20,7 @@ export async function run(files: readonly string[] | undefined, readyFd: number 
   const log = createLog();
   const stopped = stopSignal();
   try {
-    await using gateway = await openGateway(config, log);
+    await using _gateway = await openGateway(config, log);
     log.info({apps: config.apps.length, frontends: config.frontends.length}, 'ready');
     if (readyFd !== undefined) {
       writeSync(readyFd, 'ready\n');
@@ -39,7 +28,6 @@ export async function run(files: readonly string[] | undefined, readyFd: number 
     }
     const signal = await stopped;
     log.info({signal, apps: config.apps.length}, 'stopping');
-    void gateway;
   } catch (error) {
     process.stderr.write(`picogate: ${errorMessage(error)}\n`);
     return exitStatus.cannotStart;

@@ -1,15 +1,18 @@
-import {appName} from '../core/ids.ts';
 import {CodedError} from '../core/errors.ts';
+import {appName} from '../core/ids.ts';
 import {callControl} from '../store/control.ts';
+import type {Json} from '../store/json.ts';
 import {openState} from '../store/state.ts';
 import {publicRecord} from './apps.ts';
 import {table} from './format.ts';
 import {connectToGateway, printJson} from './remote.ts';
 
-function text(value: unknown): string {
-  if (value === null || value === undefined) return '-';
-  if (typeof value === 'object') return JSON.stringify(value);
-  return typeof value === 'string' ? value : String(value as number | boolean);
+function text(value: Json): string {
+  return value === null ? '-' : typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function fieldsOf(value: Json): {readonly [name: string]: Json} {
+  return typeof value === 'object' && value !== null && !('length' in value) ? (value as {readonly [name: string]: Json}) : {};
 }
 
 /** Everything about one app: its record, and what the gateway knows at this moment. @returns the exit status */
@@ -19,7 +22,7 @@ export async function show(files: readonly string[] | undefined, name: string, {
   const record = await openState(owned).readApp(appName(name));
   if (record === null) throw new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}"`, {source: 'client'});
   const live = await callControl(owned, 'show', {name}, {timeoutMs: 10_000});
-  const all = {...publicRecord(record), ...(typeof live === 'object' ? live : {})};
+  const all: Readonly<Record<string, Json>> = {...publicRecord(record), ...fieldsOf(live)};
   if (json) printJson(all);
   else
     process.stdout.write(

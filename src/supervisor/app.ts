@@ -5,81 +5,23 @@
  * The route goes away before the dump, so that nothing can answer for a sleeper with a reset, and comes back only when
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
-import type {Clock} from '../core/clock.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
-import {judgeIdle} from './idle.ts';
-import {checkpointInstance, type Instance, type InstanceTools, type Paging, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
+import type {AppOptions, AppStatus, HibernateRecord, LiveStatus, WakeRecord} from './app-status.ts';
+import {type IdleVerdict, judgeIdle} from './idle.ts';
+import {IdleWatch} from './idle-watch.ts';
+import {checkpointInstance, type Instance, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
-
-export interface WakeRecord {
-  readonly at: number;
-  readonly ms: number;
-  readonly trigger: string;
-  readonly predictedPages: number;
-  readonly faults: number;
-}
-
-export interface HibernateRecord {
-  readonly at: number;
-  readonly ms: number;
-  readonly frozenMs: number;
-  readonly bytesWritten: number;
-}
-
-/** What is said of an app after a change; the record in Redis is made of it. */
-export interface AppStatus {
-  readonly state: State;
-  readonly rest: Rest;
-  /** From which layers the app would start if its checkpoint did not count; those of an instance that runs from files. */
-  readonly fileLayers: readonly string[];
-  readonly token: FencingToken | null;
-  readonly lastWake: WakeRecord | null;
-  readonly lastHibernate: HibernateRecord | null;
-  readonly lastError: {readonly at: number; readonly message: string} | null;
-}
-
-export type LiveStatus = {
-  readonly address: string;
-  /** On the host; the app's first process first. */
-  readonly pids: readonly number[];
-  readonly busySessions: number;
-  readonly awakeBecause: string | null;
-  readonly paging: Paging | null;
-  readonly layers: readonly string[];
-};
-
-/** The shared state of one app, guarded by lease and fencing token. */
-export interface Records {
-  /** @throws CodedError when another worker owns the app, or Redis cannot be reached (retryable) */
-  acquire(): Promise<FencingToken>;
-  release(token: FencingToken): Promise<void>;
-  save(token: FencingToken, status: AppStatus): Promise<void>;
-  /** Makes `generation` the newest of the app. @throws CodedError when the token is old */
-  point(token: FencingToken, generation: Generation, expected: Generation | null): Promise<void>;
-  event(kind: string, fields: Readonly<Record<string, string | number>>): void;
-}
-
-export interface AppOptions extends InstanceTools {
-  readonly records: Records;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly rest: Rest;
-  /** The generation at which Redis points. */
-  readonly pointer: Generation | null;
-  readonly lastWake: WakeRecord | null;
-  readonly lastHibernate: HibernateRecord | null;
-  readonly keepGenerations: number;
-  /** Called when an instance has been put away: layers may be merged and old ones removed. */
-  readonly tidy: (rest: Rest) => Promise<Rest>;
-}
 
 const failedCheckpointBackOffMs = 5000;
 const backOffLimitMs = 5 * 60_000;
-/** Longest time between two looks at an idle app's traffic. */
-const idleCheckLimitMs = 1000;
+
+/** For waits whose failure is told to those who asked for it. */
+function ignored(): void {
+  // See above.
+}
 
 export class App {
   readonly #options: AppOptions;
@@ -94,7 +36,7 @@ export class App {
   #reviving: Promise<void> | undefined;
   #hibernating: Promise<'hibernated' | 'cancelled'> | undefined;
   /** Somebody asked for the app while it was going to sleep. */
-  #wantedWhileLeaving: Trigger | undefined;
+  #wantedWhileLeaving: {trigger: Trigger | undefined} = {trigger: undefined};
   #busySessions = 0;
   #runningSinceMs = 0;
   #notBeforeMs = 0;
@@ -102,7 +44,7 @@ export class App {
   #lastWake: WakeRecord | null;
   #lastHibernate: HibernateRecord | null;
   #lastError: AppStatus['lastError'] = null;
-  #cancelIdleCheck: () => void = () => {};
+  readonly #idle: IdleWatch;
   #stopping = false;
 
   constructor(options: AppOptions) {
@@ -113,11 +55,13 @@ export class App {
     this.#state = options.rest.kind === 'checkpoint' ? 'hibernated' : 'stopped';
     this.#lastWake = options.lastWake;
     this.#lastHibernate = options.lastHibernate;
+    this.#idle = new IdleWatch({
+      clock: options.clock,
+      judge: () => this.#judge(),
+      sleep: () => this.hibernate(),
+      onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
+    });
     options.container.onExit((status) => void this.#died(status));
-  }
-
-  get name(): string {
-    return this.#options.config.name;
   }
 
   get address(): string {
@@ -155,10 +99,11 @@ export class App {
    */
   async wake(trigger: Trigger): Promise<void> {
     while (this.#state !== 'running') {
-      if (this.#stopping) throw new CodedError('ERR_STOPPING', `Cannot wake app "${this.name}": the gateway is stopping`, {source: 'host', retryable: true});
+      if (this.#stopping)
+        throw new CodedError('ERR_STOPPING', `Cannot wake app "${this.#options.config.name}": the gateway is stopping`, {source: 'host', retryable: true});
       if (this.#hibernating !== undefined) {
-        this.#wantedWhileLeaving ??= trigger;
-        await this.#hibernating.catch(() => 'cancelled');
+        this.#wantedWhileLeaving.trigger ??= trigger;
+        await this.#hibernating.catch(ignored);
         continue;
       }
       this.#reviving ??= this.#revive(trigger).finally(() => {
@@ -181,10 +126,10 @@ export class App {
    * @throws CodedError ERR_NOT_RUNNING, or why the checkpoint failed; the app then goes on running
    */
   async hibernate(options: {readonly force: boolean} = {force: false}): Promise<'hibernated' | 'cancelled'> {
-    await this.#reviving?.catch(() => {});
+    await this.#reviving?.catch(ignored);
     if (this.#hibernating !== undefined) return this.#hibernating;
     if (this.#state !== 'running' || this.#instance === undefined) {
-      throw new CodedError('ERR_NOT_RUNNING', `Cannot hibernate app "${this.name}": it is ${this.#state}`, {source: 'client'});
+      throw new CodedError('ERR_NOT_RUNNING', `Cannot hibernate app "${this.#options.config.name}": it is ${this.#state}`, {source: 'client'});
     }
     this.#hibernating = this.#putToSleep(this.#instance, options.force).finally(() => {
       this.#hibernating = undefined;
@@ -232,7 +177,7 @@ export class App {
   /** The pager can no longer serve the instance's memory: it must not run on. Its last generation stands. */
   async lost(reason: string): Promise<void> {
     if (this.#instance === undefined) return;
-    this.#fail(new CodedError('ERR_INSTANCE_LOST', `The memory of app "${this.name}" cannot be served any more: ${reason}`, {source: 'host'}));
+    this.#fail(new CodedError('ERR_INSTANCE_LOST', `The memory of app "${this.#options.config.name}" cannot be served any more: ${reason}`, {source: 'host'}));
     await this.#ended(this.#instance, this.#rest.kind === 'checkpoint' ? 'lost' : 'lostUnsaved');
   }
 
@@ -246,8 +191,8 @@ export class App {
   /** Hibernates (or kills, as `on-stop` says) what runs; nothing can be woken afterwards. Never throws. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
-    this.#cancelIdleCheck();
-    await this.#reviving?.catch(() => {});
+    this.#idle.stop();
+    await this.#reviving?.catch(ignored);
     const timeLeft = new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, deadlineMs - this.#options.clock.monotonicMs())).unref());
     try {
       if (this.#state === 'running' && this.#options.config.onStop === 'hibernate') await Promise.race([this.hibernate({force: true}), timeLeft]);
@@ -274,10 +219,12 @@ export class App {
 
   async #withDeadline(wake: Promise<void>): Promise<void> {
     const {wakeTimeoutMs} = this.#options.config;
-    let cancel = (): void => {};
+    let cancel = ignored;
     const late = new Promise<never>((_resolve, reject) => {
       cancel = this.#options.clock.after(wakeTimeoutMs, () =>
-        reject(new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${this.name}" within ${wakeTimeoutMs} ms`, {source: 'server', retryable: true})),
+        reject(
+          new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${this.#options.config.name}" within ${wakeTimeoutMs} ms`, {source: 'server', retryable: true}),
+        ),
       );
     });
     try {
@@ -312,7 +259,7 @@ export class App {
     const ms = this.#runningSinceMs - startedMs;
     this.#move('ready');
     void this.#noteWake({at, ms, trigger: describeTrigger(trigger)}, instance);
-    this.#scheduleIdleCheck(Math.min(this.#options.config.hibernateAfterMs ?? Number.POSITIVE_INFINITY, idleCheckLimitMs));
+    this.#idle.start();
   }
 
   async #start(rest: Extract<Rest, {kind: 'files'}>, token: FencingToken): Promise<Instance> {
@@ -336,8 +283,9 @@ export class App {
     const {clock, network, records} = this.#options;
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
-    this.#cancelIdleCheck();
-    this.#wantedWhileLeaving = undefined;
+    this.#idle.stop();
+    const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
+    this.#wantedWhileLeaving = wanted;
     await this.#countFaults(instance);
     this.#move('drain');
     network.sleep('unknown');
@@ -345,7 +293,7 @@ export class App {
     try {
       const result = await checkpointInstance(this.#options, {
         instance,
-        isWanted: () => !force && (network.wantedPackets() > 0 || this.#wantedWhileLeaving !== undefined || this.#busySessions > 0),
+        isWanted: () => !force && (network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions > 0),
         point: (generation) => records.point(instance.token, generation, this.#pointer),
       });
       if (result === undefined) {
@@ -370,10 +318,6 @@ export class App {
     await this.#record(instance.token);
     if (!this.#stopping) this.prepareWake();
     void this.#tidy();
-    const wanted = this.#wantedWhileLeaving;
-    if (!this.#stopping && (network.wantedPackets() > 0 || wanted !== undefined)) {
-      queueMicrotask(() => this.wakeForPacket(wanted ?? {kind: 'operator'}));
-    }
     return 'hibernated';
   }
 
@@ -385,7 +329,7 @@ export class App {
     const backOffMs = this.#failedCheckpoints === 0 ? 0 : Math.min(failedCheckpointBackOffMs * 2 ** (this.#failedCheckpoints - 1), backOffLimitMs);
     this.#notBeforeMs = clock.monotonicMs() + backOffMs;
     this.#runningSinceMs = clock.monotonicMs();
-    this.#scheduleIdleCheck(idleCheckLimitMs);
+    this.#idle.start();
   }
 
   async #countFaults(instance: Instance): Promise<void> {
@@ -394,18 +338,7 @@ export class App {
     this.#lastWake = {...this.#lastWake, faults};
   }
 
-  #scheduleIdleCheck(ms: number): void {
-    this.#cancelIdleCheck();
-    if (!Number.isFinite(ms)) return;
-    this.#cancelIdleCheck = this.#options.clock.after(Math.max(1, Math.min(ms, idleCheckLimitMs)), () => {
-      this.#checkIdle().catch((error: unknown) => {
-        this.#log.debug({error: errorMessage(error)}, 'idle check failed');
-        if (this.#state === 'running') this.#scheduleIdleCheck(idleCheckLimitMs);
-      });
-    });
-  }
-
-  async #judge(): Promise<ReturnType<typeof judgeIdle>> {
+  async #judge(): Promise<IdleVerdict> {
     const {clock, config, network} = this.#options;
     const lastTrafficMs = await network.lastTraffic();
     return judgeIdle({
@@ -418,15 +351,6 @@ export class App {
     });
   }
 
-  async #checkIdle(): Promise<void> {
-    if (this.#state !== 'running' || this.#stopping) return;
-    const verdict = await this.#judge();
-    // The state may have moved while the traffic was read.
-    if (this.#state !== 'running' || this.#stopping) return;
-    if (verdict.kind === 'sleep') await this.hibernate();
-    else this.#scheduleIdleCheck(verdict.ms);
-  }
-
   async #died(status: string): Promise<void> {
     // During a commit and after it, and while a start fails, the end of the processes is our own doing.
     if (this.#instance === undefined || this.#hibernating !== undefined) return;
@@ -437,7 +361,7 @@ export class App {
 
   async #ended(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): Promise<void> {
     this.#instance = undefined;
-    this.#cancelIdleCheck();
+    this.#idle.stop();
     const {network, pager} = this.#options;
     network.sleep([]);
     try {
@@ -456,7 +380,7 @@ export class App {
   async #tidy(): Promise<void> {
     const before = this.#rest;
     try {
-      await this.#options.pager.prune(this.name, this.#options.keepGenerations);
+      await this.#options.pager.prune(this.#options.config.name, this.#options.keepGenerations);
       const after = await this.#options.tidy(before);
       if (this.#rest === before) this.#rest = after;
     } catch (error) {

@@ -8,7 +8,7 @@ import type {Events} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import {type KeptLease, keepLease, type Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
-import type {AppStatus, Records} from './app.ts';
+import type {AppStatus, Records} from './app-status.ts';
 
 /** A worker that is silent for this long has lost its apps to another one. */
 export const leaseTtlMs = 15_000;

@@ -2,8 +2,8 @@ import {readFile} from 'node:fs/promises';
 import {fileURLToPath} from 'node:url';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
-import {rootfsWith} from '../helpers/rootfs.ts';
 import {rootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 
@@ -48,7 +48,10 @@ backend b
   }
   t.is(await ask(port, 'write 1048576'), 'ok');
   const changed = await gateway.reaches('mem', 'hibernated');
-  t.true((changed.lastHibernate?.bytesWritten ?? Number.POSITIVE_INFINITY) <= 1.5 * 2 ** 20, `1 MiB changed, ${changed.lastHibernate?.bytesWritten} bytes written`);
+  t.true(
+    (changed.lastHibernate?.bytesWritten ?? Number.POSITIVE_INFINITY) <= 1.5 * 2 ** 20,
+    `1 MiB changed, ${changed.lastHibernate?.bytesWritten} bytes written`,
+  );
 
   t.is(await ask(port, 'verify'), 'ok 16384');
   t.is((await gateway.stop()).exitCode, 0);

@@ -5,8 +5,8 @@ import {connect} from 'node:net';
 import {fileURLToPath} from 'node:url';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
-import {rootfsWith} from '../helpers/rootfs.ts';
 import {rootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 

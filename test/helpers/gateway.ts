@@ -74,8 +74,7 @@ ${sections}
   );
   let child: ReturnType<typeof spawn> | undefined;
   let ended: Promise<unknown[]> | undefined;
-  const cli = async (...args: readonly string[]): Promise<string> =>
-    (await run([programPath, ...args, '-f', configFile] as unknown as [string, ...string[]], {timeoutMs: 60_000})).stdout;
+  const cli = async (...args: readonly string[]): Promise<string> => (await run([programPath, ...args, '-f', configFile], {timeoutMs: 60_000})).stdout;
   const gateway: TestGateway = {
     stateDir,
     configFile,
@@ -138,9 +137,15 @@ export async function leftovers(stateDir: string): Promise<string[]> {
   const found: string[] = [];
   const mounts = await readFile('/proc/self/mounts', 'utf8');
   found.push(...mounts.split('\n').filter((line) => line.includes(stateDir)));
-  for (const argv of [['ip', '-o', 'link'], ['ip', 'netns', 'list'], ['nft', 'list', 'tables']] as const) {
-    const {stdout} = await run(argv as unknown as [string, ...string[]], {timeoutMs: 5000});
-    found.push(...stdout.split('\n').filter((line) => line.includes(`pg${identity}`) || line.includes(`picogate-${identity}`) || line.includes(`picogate_${identity}`)));
+  for (const argv of [
+    ['ip', '-o', 'link'],
+    ['ip', 'netns', 'list'],
+    ['nft', 'list', 'tables'],
+  ] as const) {
+    const {stdout} = await run(argv, {timeoutMs: 5000});
+    found.push(
+      ...stdout.split('\n').filter((line) => line.includes(`pg${identity}`) || line.includes(`picogate-${identity}`) || line.includes(`picogate_${identity}`)),
+    );
   }
   return found;
 }

@@ -1,0 +1,68 @@
+/** What is known of an app, and to whom it is said. */
+import type {Clock} from '../core/clock.ts';
+import type {FencingToken, Generation} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {InstanceTools, Paging, Rest} from './instance.ts';
+import type {State} from './lifecycle.ts';
+
+export interface WakeRecord {
+  readonly at: number;
+  readonly ms: number;
+  readonly trigger: string;
+  readonly predictedPages: number;
+  readonly faults: number;
+}
+
+export interface HibernateRecord {
+  readonly at: number;
+  readonly ms: number;
+  readonly frozenMs: number;
+  readonly bytesWritten: number;
+}
+
+/** What is said of an app after a change; the record in Redis is made of it. */
+export interface AppStatus {
+  readonly state: State;
+  readonly rest: Rest;
+  /** From which layers the app would start if its checkpoint did not count; those of an instance that runs from files. */
+  readonly fileLayers: readonly string[];
+  readonly token: FencingToken | null;
+  readonly lastWake: WakeRecord | null;
+  readonly lastHibernate: HibernateRecord | null;
+  readonly lastError: {readonly at: number; readonly message: string} | null;
+}
+
+export type LiveStatus = {
+  readonly address: string;
+  /** On the host; the app's first process first. */
+  readonly pids: readonly number[];
+  readonly busySessions: number;
+  readonly awakeBecause: string | null;
+  readonly paging: Paging | null;
+  readonly layers: readonly string[];
+};
+
+/** The shared state of one app, guarded by lease and fencing token. */
+export interface Records {
+  /** @throws CodedError when another worker owns the app, or Redis cannot be reached (retryable) */
+  acquire(): Promise<FencingToken>;
+  release(token: FencingToken): Promise<void>;
+  save(token: FencingToken, status: AppStatus): Promise<void>;
+  /** Makes `generation` the newest of the app. @throws CodedError when the token is old */
+  point(token: FencingToken, generation: Generation, expected: Generation | null): Promise<void>;
+  event(kind: string, fields: Readonly<Record<string, string | number>>): void;
+}
+
+export interface AppOptions extends InstanceTools {
+  readonly records: Records;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly rest: Rest;
+  /** The generation at which Redis points. */
+  readonly pointer: Generation | null;
+  readonly lastWake: WakeRecord | null;
+  readonly lastHibernate: HibernateRecord | null;
+  readonly keepGenerations: number;
+  /** Called when an instance has been put away: layers may be merged and old ones removed. */
+  readonly tidy: (rest: Rest) => Promise<Rest>;
+}
