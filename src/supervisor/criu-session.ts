@@ -40,6 +40,7 @@ export class CriuSession implements AsyncDisposable {
   readonly #daemon: Daemon;
   readonly #socket: number;
   #open = true;
+  #answered = false;
 
   private constructor(daemon: Daemon, socket: number) {
     this.#daemon = daemon;
@@ -75,7 +76,7 @@ export class CriuSession implements AsyncDisposable {
   }
 
   /**
-   * Sends the request and resolves to the answer when CRIU has ended.
+   * Sends the request and resolves to the answer, after which CRIU ends by itself.
    * @throws CodedError ERR_CRIU_ENDED without an answer, ERR_CRIU_TIMEOUT; or the reason of `signal`
    */
   async exchange({request, onNotification, timeoutMs, beforeKill, signal}: Exchange): Promise<CriuResponse> {
@@ -94,7 +95,7 @@ export class CriuSession implements AsyncDisposable {
         const response = await this.#receive();
         if (response === undefined) throw await this.#endedSilently(late, timeoutMs, signal);
         if (response.type !== rpc.notify) {
-          await this.#daemon.exited;
+          this.#answered = true;
           return response;
         }
         this.#send({type: rpc.notify, notifySuccess: await onNotification(response.script ?? '')});
@@ -129,11 +130,11 @@ export class CriuSession implements AsyncDisposable {
     return new CodedError('ERR_CRIU_ENDED', `CRIU ended without an answer (${how})${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`, {source: 'host'});
   }
 
-  /** Ends CRIU if it still runs. */
+  /** Waits for the end of a CRIU that has answered, and ends one that has not. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    if (this.alive) this.#daemon.child.kill('SIGKILL');
+    if (this.alive && !this.#answered) this.#daemon.child.kill('SIGKILL');
     await this.#daemon.exited;
     close(this.#socket);
   }

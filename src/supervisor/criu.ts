@@ -11,7 +11,7 @@ import type {Log} from '../core/log.ts';
 import type {Argv} from '../core/tools.ts';
 import {openCriuCache} from './criu-cache.ts';
 import {type CriuFailure, readCriuFailure} from './criu-log.ts';
-import {type CriuOptions, type CriuResponse, externalFilesIn, manageCgroups, networkLock, rpc} from './criu-rpc.ts';
+import {type CriuOptions, type CriuResponse, type ExternalFile, externalFilesIn, manageCgroups, networkLock, rpc} from './criu-rpc.ts';
 import {CriuSession, inputDescriptor, outputDescriptor} from './criu-session.ts';
 import {externalName, type StandardFiles} from './standard-files.ts';
 import {stop, thaw} from './thaw.ts';
@@ -93,6 +93,8 @@ const restoreTimeoutMs = 60_000;
 /** Deleted but open files up to this size are saved with the memory. */
 const ghostLimitBytes = 256 * 1024 * 1024;
 const warnings = 2;
+const dumpLog = 'dump.log';
+const restoreLog = 'restore.log';
 
 const commonOptions = {
   imagesDirFd: -1,
@@ -211,7 +213,7 @@ class Driver implements CheckpointDriver {
     }
     if (decision.error !== undefined) throw decision.error;
     if (decision.made === 'cancel') return {kind: 'cancelled', frozenMs};
-    const said = await readCriuFailure(join(request.workDir, 'dump.log'));
+    const said = await readCriuFailure(join(request.workDir, dumpLog));
     if (said.connecting) return {kind: 'cancelled', frozenMs};
     throw criuError('ERR_CHECKPOINT', `Cannot checkpoint app "${target.name}"`, said, response, failure);
   }
@@ -220,25 +222,13 @@ class Driver implements CheckpointDriver {
     const {target, workDir, timeoutMs = restoreTimeoutMs, signal} = request;
     let response: CriuResponse | undefined;
     let failure: unknown;
-    const logFile = join(workDir, 'restore.log');
+    await using scope = new AsyncDisposableStack();
     try {
-      await using session = (await this.#takeWaiting(target)) ?? (await this.#start(target));
+      const session = scope.use((await this.#takeWaiting(target)) ?? (await this.#start(target)));
       using work = openDirectory(workDir);
-      const inherited = externalFilesIn(await readFile(join(request.imagesDir, 'files.img')));
+      const files = externalFilesIn(await readFile(join(request.imagesDir, 'files.img')));
       response = await session.exchange({
-        request: {
-          type: rpc.restore,
-          options: {
-            ...commonOptions,
-            imagesDir: request.imagesDir,
-            workDirFd: work.descriptor,
-            logFile: 'restore.log',
-            root: target.rootDir,
-            external: target.bindMounts.map(({name, outside}) => `mnt[${name}]:${outside}`),
-            inheritFd: inherited.map(({name, kind}) => ({key: name, fd: kind === 'fifo' ? outputDescriptor : inputDescriptor})),
-            lazyPages: request.lazy,
-          },
-        },
+        request: {type: rpc.restore, options: restoreOptions(request, work.descriptor, files)},
         onNotification: () => Promise.resolve(true),
         timeoutMs,
         signal,
@@ -246,10 +236,14 @@ class Driver implements CheckpointDriver {
     } catch (error) {
       failure = error;
     }
-    if (response?.success === true && response.pid !== undefined) return {pid: response.pid};
+    if (response?.success === true && response.pid !== undefined) {
+      // The app runs: nobody waits for the end of CRIU.
+      void scope.move().disposeAsync();
+      return {pid: response.pid};
+    }
     await target.killAll();
     signal?.throwIfAborted();
-    throw criuError('ERR_RESTORE', `Cannot restore app "${target.name}"`, await readCriuFailure(logFile), response, failure);
+    throw criuError('ERR_RESTORE', `Cannot restore app "${target.name}"`, await readCriuFailure(join(workDir, restoreLog)), response, failure);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -288,7 +282,7 @@ function dumpOptions({pid, dumpDir, target}: CheckpointRequest, workDirFd: numbe
     pid,
     imagesDir: dumpDir,
     workDirFd,
-    logFile: 'dump.log',
+    logFile: dumpLog,
     notifyScripts: true,
     root: target.rootDir,
     external: [
@@ -297,6 +291,19 @@ function dumpOptions({pid, dumpDir, target}: CheckpointRequest, workDirFd: numbe
       externalName(target.standardFiles.output),
     ],
     timeout: Math.ceil(timeoutMs / 1000),
+  };
+}
+
+function restoreOptions({imagesDir, target, lazy}: RestoreRequest, workDirFd: number, files: readonly ExternalFile[]): CriuOptions {
+  return {
+    ...commonOptions,
+    imagesDir,
+    workDirFd,
+    logFile: restoreLog,
+    root: target.rootDir,
+    external: target.bindMounts.map(({name, outside}) => `mnt[${name}]:${outside}`),
+    inheritFd: files.map(({name, kind}) => ({key: name, fd: kind === 'fifo' ? outputDescriptor : inputDescriptor})),
+    lazyPages: lazy,
   };
 }
 
