@@ -21,7 +21,8 @@ export interface NatFrontend {
 /**
  * Notes for each address of ours when a packet last said something: bare ACKs and keepalive probes do not. nft cannot
  * subtract header lengths; a segment without PSH that carries data is a long one, or followed by one with PSH, and no bare ACK
- * is longer than 80 bytes.
+ * is longer than 80 bytes. What conntrack finds invalid is dropped on its way out: it would not be translated, and a
+ * client would answer a packet from a private address with a RST.
  */
 function trafficChains(network: string): string {
   const ignored = `
@@ -38,6 +39,7 @@ function trafficChains(network: string): string {
   chain forward {
     type filter hook forward priority filter; policy accept;
     ip daddr ${network} goto note_inward
+    ip saddr ${network} ct state invalid drop
     ip saddr ${network} goto note_outward
   }
   chain local_in {
@@ -47,6 +49,7 @@ function trafficChains(network: string): string {
   chain local_out {
     type filter hook output priority filter; policy accept;
     ip daddr ${network} goto note_inward
+    ip saddr ${network} ct state invalid drop
   }`;
 }
 
