@@ -15,3 +15,8 @@ export function renderDiagnostic({level, position, message}: Diagnostic, pid: nu
   const label = level === 'alert' ? '[ALERT]   ' : '[WARNING] ';
   return `${label} (${pid}) : config : parsing [${position.file}:${position.line}:${position.column}] : ${message}`;
 }
+
+/** A place that a message refers to: `a.cfg:12`. */
+export function describePosition({file, line}: Position): string {
+  return `${file}:${line}`;
+}

@@ -1,0 +1,91 @@
+import {errorMessage} from '../core/errors.ts';
+import {type AppName, appName} from '../core/ids.ts';
+import {ConfigError} from './arguments.ts';
+import {type Diagnostic, describePosition} from './diagnostic.ts';
+import {all, effective, isMissing, own, type Section} from './section.ts';
+import type {AppConfig, Expose, Position, Volume} from './value.ts';
+
+export const defaultWakeTimeoutMs = 10_000;
+const defaultHibernateAfterMs = 60_000;
+const defaultLogBytes = 1024 ** 2;
+
+/** An app and what later checks must know of how it was written. */
+export interface AppDraft {
+  readonly value: AppConfig;
+  readonly section: Section;
+  /** What must exist on this host: a directory for `rootfs`, anything for a volume. */
+  readonly paths: readonly {readonly path: string; readonly keyword: 'rootfs' | 'volume'; readonly position: Position}[];
+}
+
+/** @returns null when the name cannot be used; that and everything else that is wrong is reported */
+export function buildApp(section: Section, report: (diagnostic: Diagnostic) => void): AppDraft | null {
+  const name = checkName(section, report);
+  for (const keyword of ['rootfs', 'exec'] as const) {
+    if (isMissing(section, keyword)) {
+      report({level: 'alert', position: section.position, word: section.name, message: `app '${section.name}' has no '${keyword}'`});
+    }
+  }
+  const rootfs = own(section, 'rootfs')?.value;
+  const volumes = all(section, 'volume').map(({value}) => value);
+  reportRepeated(volumes, ({destination}) => destination, 'destination', report);
+  const variables = all(section, 'env').flatMap(({value}) => value);
+  reportRepeated(variables, (variable) => variable.name, 'environment variable', report);
+  const ports = all(section, 'expose').flatMap(({value}) => value);
+  reportRepeated(ports, ({protocol, port}) => `${protocol} ${port}`, 'port', report);
+  if (name === null) return null;
+  const value: AppConfig = {
+    name,
+    position: section.position,
+    rootfs: rootfs?.text ?? '',
+    exec: own(section, 'exec')?.value ?? [],
+    expose: ports.map(({protocol, port}): Expose => ({protocol, port})),
+    start: own(section, 'start')?.value ?? 'lazy',
+    onStop: own(section, 'on-stop')?.value ?? 'hibernate',
+    hibernateAfterMs: hibernateAfterMs(section),
+    memoryBytes: own(section, 'memory')?.value ?? null,
+    cpus: own(section, 'cpus')?.value ?? null,
+    pidsMax: own(section, 'pids')?.value ?? null,
+    env: Object.fromEntries(variables.map((variable) => [variable.name, variable.value])),
+    user: own(section, 'user')?.value ?? '0:0',
+    workdir: own(section, 'workdir')?.value ?? '/',
+    volumes: volumes.map(({source, destination, readOnly}): Volume => ({source, destination, readOnly})),
+    paging: own(section, 'paging')?.value ?? 'lazy',
+    prefetch: own(section, 'prefetch')?.value ?? 'predict',
+    wakeTimeoutMs: effective(section, 'timeout wake')?.value ?? defaultWakeTimeoutMs,
+    logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
+  };
+  const paths = [
+    ...(rootfs === undefined ? [] : [{path: rootfs.text, keyword: 'rootfs' as const, position: rootfs.position}]),
+    ...volumes.map(({source, position}) => ({path: source, keyword: 'volume' as const, position})),
+  ];
+  return {value, section, paths};
+}
+
+function hibernateAfterMs(section: Section): number | null {
+  const setting = effective(section, 'hibernate-after');
+  return setting === undefined ? defaultHibernateAfterMs : setting.value;
+}
+
+function checkName({name, position}: Section, report: (diagnostic: Diagnostic) => void): AppName | null {
+  try {
+    return appName(name);
+  } catch (error) {
+    report(new ConfigError(errorMessage(error), position, name).diagnostic);
+    return null;
+  }
+}
+
+function reportRepeated<Item extends {readonly position: Position}>(
+  items: readonly Item[],
+  keyOf: (item: Item) => string,
+  what: string,
+  report: (diagnostic: Diagnostic) => void,
+): void {
+  const seen = new Map<string, Item>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const earlier = seen.get(key);
+    if (earlier === undefined) seen.set(key, item);
+    else report({level: 'alert', position: item.position, word: key, message: `${what} '${key}' is already given at ${describePosition(earlier.position)}`});
+  }
+}

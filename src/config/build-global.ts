@@ -1,0 +1,30 @@
+import {join} from 'node:path';
+import {effective, type Section} from './section.ts';
+import type {GlobalConfig} from './value.ts';
+
+export const defaultMaxconn = 10_000;
+const defaultStateDir = '/var/lib/picogate';
+
+/** All `global` sections together. */
+export function buildGlobal(sections: readonly Section[]): GlobalConfig {
+  const together: Section = {
+    kind: 'global',
+    name: '',
+    position: sections[0]?.position ?? {file: '', line: 1, column: 1},
+    defaults: null,
+    settings: sections.flatMap(({settings}) => settings),
+    failed: new Set(),
+  };
+  const stateDir = effective(together, 'state-dir')?.value.text ?? defaultStateDir;
+  return {
+    redis: effective(together, 'redis')?.value ?? {kind: 'embedded'},
+    stateDir,
+    runtimeDir: effective(together, 'runtime-dir')?.value.text ?? join(stateDir, 'run'),
+    store: {kind: 'directory', path: effective(together, 'store')?.value.text ?? join(stateDir, 'store')},
+    privateRange: effective(together, 'private-range')?.value ?? 'auto',
+    maxconn: effective(together, 'maxconn')?.value ?? defaultMaxconn,
+    stopTimeoutMs: effective(together, 'hard-stop-after')?.value ?? 30_000,
+    criu: effective(together, 'criu')?.value.text ?? null,
+    keepGenerations: effective(together, 'keep-generations')?.value ?? 2,
+  };
+}

@@ -1,0 +1,128 @@
+/** Files to one frozen value, or to all that is wrong with them. */
+import {readdir, readFile, stat} from 'node:fs/promises';
+import {join} from 'node:path';
+import {errorCode, errorMessage} from '../core/errors.ts';
+import {type AppDraft, buildApp} from './build-app.ts';
+import {buildGlobal} from './build-global.ts';
+import {type BackendDraft, buildBackend, buildFrontend} from './build-proxy.ts';
+import {checkDrafts, checkNames, type Drafts} from './check.ts';
+import type {Diagnostic} from './diagnostic.ts';
+import type {Environment} from './lex.ts';
+import {parseFiles, type SourceFile} from './parse.ts';
+import type {Config} from './value.ts';
+
+export interface LoadResult {
+  /** Null when a diagnostic is an alert. */
+  readonly config: Config | null;
+  /** In the order of the files and lines. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * Reads and checks a configuration.
+ * @param paths files, or directories of which every `*.cfg` is read in the order of names; all together are one configuration
+ * @param options.env what `"$VAR"` stands for
+ */
+export async function loadConfig(paths: readonly string[], options: {readonly env: Environment}): Promise<LoadResult> {
+  const diagnostics: Diagnostic[] = [];
+  const files = await readFiles(paths, (diagnostic) => diagnostics.push(diagnostic));
+  const unread = diagnostics.length > 0;
+  const checked = checkFiles(files, options.env);
+  diagnostics.push(...checked.diagnostics, ...(await missingPaths(checked.apps)));
+  const sorted = inOrder(diagnostics, files);
+  const {config} = checked;
+  if (unread || config === null || sorted.some(({level}) => level === 'alert')) return {config: null, diagnostics: sorted};
+  return {config: deepFreeze({...config, warnings: sorted}), diagnostics: sorted};
+}
+
+/** All but what has to be looked up on this host: a pure function of the text. */
+export function checkFiles(
+  files: readonly SourceFile[],
+  env: Environment,
+): {readonly config: Config | null; readonly apps: readonly AppDraft[]; readonly diagnostics: readonly Diagnostic[]} {
+  const diagnostics: Diagnostic[] = [];
+  const report = (diagnostic: Diagnostic): void => void diagnostics.push(diagnostic);
+  const {sections} = parseFiles(files, env, report);
+  checkNames(sections, report);
+  const global = buildGlobal(sections.filter(({kind}) => kind === 'global'));
+  const apps = sections.filter(({kind}) => kind === 'app').flatMap((section) => buildApp(section, report) ?? []);
+  const appsByName = firstByName(apps);
+  const backends = sections.filter(({kind}) => kind === 'backend' || kind === 'listen').map((section) => buildBackend(section, appsByName, report));
+  const frontends = sections.filter(({kind}) => kind === 'frontend' || kind === 'listen').map((section) => buildFrontend(section, global, report));
+  const drafts: Drafts = {apps: appsByName, frontends, backends: firstByName<BackendDraft>(backends)};
+  checkDrafts(drafts, report);
+  const [first] = files;
+  if (first !== undefined && diagnostics.length === 0 && apps.length === 0 && frontends.length === 0) {
+    report({level: 'alert', position: {file: first.path, line: 1, column: 1}, message: 'no app, frontend or listen section, nothing to do'});
+  }
+  if (first === undefined || diagnostics.some(({level}) => level === 'alert')) return {config: null, apps, diagnostics};
+  const config: Config = {
+    files: files.map(({path}) => path),
+    global,
+    apps: apps.map(({value}) => value),
+    frontends: frontends.map(({value}) => value),
+    backends: backends.map(({value}) => value),
+    warnings: diagnostics,
+  };
+  return {config, apps, diagnostics};
+}
+
+function firstByName<Draft extends {readonly value: {readonly name: string}}>(drafts: readonly Draft[]): ReadonlyMap<string, Draft> {
+  return new Map(drafts.toReversed().map((draft) => [draft.value.name, draft]));
+}
+
+async function readFiles(paths: readonly string[], report: (diagnostic: Diagnostic) => void): Promise<readonly SourceFile[]> {
+  const files: SourceFile[] = [];
+  for (const path of paths) {
+    const alert = (message: string): void => report({level: 'alert', position: {file: path, line: 1, column: 1}, word: path, message});
+    try {
+      const isDirectory = (await stat(path)).isDirectory();
+      const names = isDirectory ? await configurationNames(path) : [path];
+      if (names.length === 0) alert(`Cannot use directory "${path}": it holds no file that ends in .cfg`);
+      for (const name of names) files.push({path: name, text: await readFile(name, 'utf8')});
+    } catch (error) {
+      alert(`Cannot read configuration "${path}": ${errorCode(error) === 'ENOENT' ? 'no such file or directory' : errorMessage(error)}`);
+    }
+  }
+  return files;
+}
+
+async function configurationNames(directory: string): Promise<readonly string[]> {
+  const names = await readdir(directory);
+  return names
+    .filter((name) => name.endsWith('.cfg') && !name.startsWith('.'))
+    .sort()
+    .map((name) => join(directory, name));
+}
+
+async function missingPaths(apps: readonly AppDraft[]): Promise<readonly Diagnostic[]> {
+  const found = await Promise.all(
+    apps
+      .flatMap(({paths}) => paths)
+      .map(async ({path, keyword, position}): Promise<Diagnostic | null> => {
+        try {
+          const isDirectory = (await stat(path)).isDirectory();
+          if (isDirectory || keyword === 'volume') return null;
+          return {level: 'alert', position, word: path, message: `${keyword} '${path}' is not a directory`};
+        } catch (error) {
+          const reason = errorCode(error) === 'ENOENT' ? 'does not exist' : `cannot be used: ${errorMessage(error)}`;
+          return {level: 'alert', position, word: path, message: `${keyword} '${path}' ${reason}`};
+        }
+      }),
+  );
+  return found.filter((diagnostic) => diagnostic !== null);
+}
+
+function inOrder(diagnostics: readonly Diagnostic[], files: readonly SourceFile[]): readonly Diagnostic[] {
+  const fileNumbers = new Map(files.map(({path}, index) => [path, index]));
+  const numberOf = ({position}: Diagnostic): number => fileNumbers.get(position.file) ?? -1;
+  return diagnostics.toSorted((a, b) => numberOf(a) - numberOf(b) || a.position.line - b.position.line);
+}
+
+function deepFreeze<Value>(value: Value): Value {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const part of Object.values(value)) deepFreeze(part);
+  }
+  return value;
+}

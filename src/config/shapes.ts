@@ -1,0 +1,121 @@
+/** What may follow a keyword. A shape reads it, checks it and shows it in the reference. */
+import {dirname, resolve} from 'node:path';
+import type {Arguments} from './arguments.ts';
+import type {Word} from './lex.ts';
+import {didYouMean} from './suggestion.ts';
+import {longestTimeMs, parseInteger, parseSize, parseTime, type Range} from './units.ts';
+import type {Position} from './value.ts';
+
+export interface Shape<Value> {
+  /** As in the reference: `<time>`, `lazy | eager`. */
+  readonly usage: string;
+  /** @throws ConfigError */
+  readonly read: (args: Arguments) => Value;
+}
+
+/** A name or path together with where it stands, for what is checked later. */
+export interface Placed {
+  readonly text: string;
+  readonly position: Position;
+}
+
+export function integer(range: Range): Shape<number> {
+  const usage = '<number>';
+  return {usage, read: (args) => args.takeParsed(usage, (text) => parseInteger(text, range))};
+}
+
+/** A time in milliseconds of which HAProxy says that 0 means no limit; here that is the longest time there is. */
+export function timeout(): Shape<number> {
+  return {usage: '<time>', read: (args) => args.takeParsed('<time>', parseTime) || longestTimeMs};
+}
+
+/** A time in milliseconds, more than 0. */
+export function duration(): Shape<number> {
+  return {usage: '<time>', read: readDuration};
+}
+
+/** As `duration`, or `never`: null. */
+export function durationOrNever(): Shape<number | null> {
+  return {
+    usage: '<time> | never',
+    read(args) {
+      if (args.peek()?.text !== 'never') return readDuration(args);
+      args.take('never');
+      return null;
+    },
+  };
+}
+
+function readDuration(args: Arguments): number {
+  const word = args.take('<time>');
+  const parsed = parseTime(word.text);
+  if (!parsed.ok) throw args.invalid(word, parsed.reason);
+  if (parsed.value === 0) throw args.invalid(word, 'more than 0 is needed');
+  return parsed.value;
+}
+
+/** Bytes. */
+export function size({min, minText}: {min: number; minText: string}): Shape<number> {
+  return {
+    usage: '<size>',
+    read(args) {
+      const word = args.take('<size>');
+      const parsed = parseSize(word.text);
+      if (!parsed.ok) throw args.invalid(word, parsed.reason);
+      if (parsed.value < min) throw args.invalid(word, `at least ${minText} is needed`);
+      return parsed.value;
+    },
+  };
+}
+
+/** One of a few words. `later` are words that HAProxy or a later version knows. */
+export function choice<const Value extends string>(values: readonly Value[], later: readonly string[] = []): Shape<Value> {
+  const usage = values.join(' | ');
+  return {
+    usage,
+    read(args) {
+      const word = args.take(usage);
+      const found = values.find((value) => value === word.text);
+      if (found !== undefined) return found;
+      if (later.includes(word.text)) throw args.invalid(word, `'${args.keyword} ${word.text}' is not implemented yet`);
+      throw args.invalid(word, `${values.join(', ')} are possible${didYouMean(word.text, values)}`);
+    },
+  };
+}
+
+/** All words to the end of the line, at least one. */
+export function textLine(): Shape<string> {
+  return {
+    usage: '<text>...',
+    read: (args) => [args.take('<text>'), ...args.takeRest()].map(({text}) => text).join(' '),
+  };
+}
+
+export function placedWord(usage: string): Shape<Placed> {
+  return {usage, read: (args) => args.take(usage)};
+}
+
+/** A path of the host, made absolute: relative ones start at the directory of the configuration file. */
+export function hostPath(): Shape<Placed> {
+  return {
+    usage: '<path>',
+    read(args) {
+      const word = args.take('<path>');
+      if (word.text === '') throw args.invalid(word, 'a path is expected');
+      return {text: resolveHostPath(word), position: word.position};
+    },
+  };
+}
+
+export function resolveHostPath({text, position}: Placed): string {
+  return resolve(dirname(position.file), text);
+}
+
+/** True for a path from the root that goes straight down. */
+export function isStraightPath(path: string): boolean {
+  return path.startsWith('/') && !path.split('/').includes('..');
+}
+
+export function wordsFrom(usage: string): Shape<readonly Word[]> {
+  return {usage, read: (args) => [args.take(usage), ...args.takeRest()]};
+}
