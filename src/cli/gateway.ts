@@ -9,7 +9,7 @@ import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
 import {openEdge} from '../edge/edge.ts';
 import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
-import {type Nat, openNat} from '../nat/nat.ts';
+import {openNat} from '../nat/nat.ts';
 import {startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
 import {connectRedis} from '../store/connection.ts';
@@ -25,7 +25,7 @@ import {openSupervisor, type Supervisor} from '../supervisor/supervisor.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess} from './edge-access.ts';
 import {natEntries} from './nat-entries.ts';
-import {privateRange} from './private-range.ts';
+import {withPrivateRange} from './private-range.ts';
 
 export interface Gateway extends AsyncDisposable {
   readonly supervisor: Supervisor;
@@ -71,8 +71,11 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       onInstanceLost: (instance, reason) => late.supervisor?.instanceLost(instance, reason),
     }),
   );
-  const range = await privateRange(global.privateRange, stateDir);
-  const nat: Nat = scope.use(await openNat({identity, range, log, onWanted: (app, trigger) => late.supervisor?.packetWanted(app, trigger)}));
+  const nat = scope.use(
+    await withPrivateRange(global.privateRange, stateDir, (range) =>
+      openNat({identity, range, log, onWanted: (app, trigger) => late.supervisor?.packetWanted(app, trigger)}),
+    ),
+  );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, log}));
   const supervisor = scope.use(
     await openSupervisor({
