@@ -139,6 +139,7 @@ export class FaultLoop {
       instance.receive();
     } catch (error) {
       instance.lose(errorMessage(error));
+      instance.socket?.[Symbol.dispose]();
       instance.socket = undefined;
     }
     this.#changed = true;

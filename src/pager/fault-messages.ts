@@ -59,6 +59,8 @@ export interface FaultRequest {
 }
 
 export interface InstanceStats {
+  /** CRIU has finished; from now on another pager can take over. */
+  readonly restored: boolean;
   /** Faults that were answered with a stored page. */
   readonly faults: number;
   /** Faults that were answered with zeros, because nothing is stored there. */

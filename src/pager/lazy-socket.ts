@@ -3,6 +3,9 @@
  *
  * One connection per restore. For each process 4 bytes with its pid inside of the container, negative for a zombie; then, not for a zombie,
  * one byte that carries the userfaultfd; at the end 4 bytes `finished`, sent when all tasks are caught and before they run.
+ *
+ * CRIU closes its own descriptors, so what it sent must survive us from the first moment: the sockets themselves are kept by somebody who
+ * outlives us (`keep`), and a descriptor is taken out of the queue only when it was handed over.
  */
 import {closeSync, constants, openSync, rmSync} from 'node:fs';
 import {constants as osConstants} from 'node:os';
@@ -17,6 +20,7 @@ const accept4 = libc.func('int accept4(int fd, void *address, void *length, int 
 const {EAGAIN, EINTR, ECONNABORTED} = osConstants.errno;
 const unixFamily = 1;
 const finished = 0x52535446;
+const messagePeek = 2;
 
 export type LazyMessage =
   | {readonly kind: 'process'; readonly vpid: number /** The receiver owns it. */; readonly fd: number}
@@ -49,6 +53,7 @@ function listenOn(directory: string): number {
 
 export class LazySocket implements Disposable {
   readonly #path: string;
+  readonly #keep: (socket: number) => void;
   #listener: number | undefined;
   #connection: number | undefined;
   readonly #pid = Buffer.alloc(4);
@@ -56,10 +61,16 @@ export class LazySocket implements Disposable {
   /** The pid whose descriptor comes next. */
   #expected: number | undefined;
 
-  /** Listens at once. @throws SystemCallError, or the error of opening the directory */
-  constructor(directory: string) {
+  /**
+   * Listens at once.
+   * @param keep gives a duplicate of a socket to somebody who outlives us
+   * @throws SystemCallError, the error of opening the directory, or what `keep` throws
+   */
+  constructor(directory: string, keep: (socket: number) => void) {
     this.#path = join(directory, lazySocketName);
+    this.#keep = keep;
     this.#listener = listenOn(directory);
+    keep(this.#listener);
   }
 
   /** What to poll for input now; undefined after the end. */
@@ -67,57 +78,59 @@ export class LazySocket implements Disposable {
     return this.#connection ?? this.#listener;
   }
 
-  /** Reads what is there. @throws CodedError ERR_LAZY_PROTOCOL */
-  receive(): LazyMessage[] {
-    if (this.#connection === undefined && !this.#accept()) return [];
-    const messages: LazyMessage[] = [];
+  /** Reads what is there. @throws CodedError ERR_LAZY_PROTOCOL, or what `handle` throws */
+  receive(handle: (message: LazyMessage) => void): void {
+    if (this.#connection === undefined) this.#accept();
     while (this.#connection !== undefined) {
-      const message = this.#next(this.#connection);
-      if (message === undefined) break;
-      messages.push(message);
-      if (message.kind !== 'process') this[Symbol.dispose]();
+      const state = this.#next(this.#connection, handle);
+      if (state === 'empty') return;
+      if (state === 'taken') continue;
+      this[Symbol.dispose]();
+      handle({kind: state});
     }
-    return messages;
   }
 
-  #accept(): boolean {
-    if (this.#listener === undefined) return false;
+  #accept(): void {
+    if (this.#listener === undefined) return;
     const fd = Number(accept4(this.#listener, null, null, socketType.closeOnExec | socketType.nonBlocking));
     if (fd < 0) {
       const errno = koffi.errno();
-      if (errno === EAGAIN || errno === EINTR || errno === ECONNABORTED) return false;
+      if (errno === EAGAIN || errno === EINTR || errno === ECONNABORTED) return;
       throw new SystemCallError('accept on', errno, `"${this.#path}"`);
     }
+    this.#keep(fd);
     this.#connection = fd;
     // One restore, one connection: a second one would not be ours.
     close(this.#listener);
     this.#listener = undefined;
-    return true;
   }
 
-  #next(connection: number): LazyMessage | undefined {
-    if (this.#expected === undefined) {
-      const part = tryReceiveDescriptors(connection, this.#pid.subarray(this.#pidBytes), 1);
-      for (const stray of part.descriptors) close(stray);
-      if (part.received <= 0) return ended(part.received);
-      this.#pidBytes += part.received;
-      if (this.#pidBytes < this.#pid.length) return this.#next(connection);
-      this.#pidBytes = 0;
-      const pid = this.#pid.readInt32LE();
-      if (pid === finished) return {kind: 'finished'};
-      // A zombie has no memory.
-      if (pid < 0) return this.#next(connection);
-      this.#expected = pid;
-    }
-    const {received, descriptors} = tryReceiveDescriptors(connection, Buffer.alloc(1), 1);
+  #next(connection: number, handle: (message: LazyMessage) => void): 'empty' | 'taken' | 'finished' | 'aborted' {
+    if (this.#expected !== undefined) return this.#takeDescriptor(connection, this.#expected, handle);
+    const part = tryReceiveDescriptors(connection, this.#pid.subarray(this.#pidBytes), 1);
+    for (const stray of part.descriptors) close(stray);
+    if (part.received <= 0) return ended(part.received);
+    this.#pidBytes += part.received;
+    if (this.#pidBytes < this.#pid.length) return 'taken';
+    this.#pidBytes = 0;
+    const pid = this.#pid.readInt32LE();
+    if (pid === finished) return 'finished';
+    // A zombie has no memory.
+    if (pid >= 0) this.#expected = pid;
+    return 'taken';
+  }
+
+  #takeDescriptor(connection: number, vpid: number, handle: (message: LazyMessage) => void): 'empty' | 'taken' | 'aborted' {
+    const {received, descriptors} = tryReceiveDescriptors(connection, Buffer.alloc(1), 1, messagePeek);
     if (received <= 0) return ended(received);
     const [fd] = descriptors;
     if (fd === undefined) {
-      throw new CodedError('ERR_LAZY_PROTOCOL', `Cannot serve a lazy restore: no descriptor came for process ${this.#expected}`, {source: 'host'});
+      throw new CodedError('ERR_LAZY_PROTOCOL', `Cannot serve a lazy restore: no descriptor came for process ${vpid}`, {source: 'host'});
     }
-    const vpid = this.#expected;
+    handle({kind: 'process', vpid, fd});
     this.#expected = undefined;
-    return {kind: 'process', vpid, fd};
+    for (const taken of tryReceiveDescriptors(connection, Buffer.alloc(1), 1).descriptors) close(taken);
+    return 'taken';
   }
 
   [Symbol.dispose](): void {
@@ -128,6 +141,6 @@ export class LazySocket implements Disposable {
   }
 }
 
-function ended(received: number): LazyMessage | undefined {
-  return received === -EAGAIN || received === -EINTR ? undefined : {kind: 'aborted'};
+function ended(received: number): 'empty' | 'aborted' {
+  return received === -EAGAIN || received === -EINTR ? 'empty' : 'aborted';
 }

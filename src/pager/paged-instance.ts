@@ -69,6 +69,7 @@ export class PagedInstance implements Disposable {
   #complete = true;
   #warned = false;
   #lost = false;
+  #restored = false;
   #prefetched = 0;
   socket: LazySocket | undefined;
   prefetch: Prefetch | undefined;
@@ -88,7 +89,7 @@ export class PagedInstance implements Disposable {
 
   /** Awaits CRIU. @throws the error of listening */
   listen(plan: PreparedInstance): void {
-    this.socket = new LazySocket(plan.socketDir);
+    this.socket = new LazySocket(plan.socketDir, (socket) => this.#lot.keepOpen(socket));
     const predicted = decodeTables(plan.predicted);
     this.prefetch = new Prefetch(new Map([...predicted].map(([vpid, table]) => [vpid, table.runs()])), this.reader);
   }
@@ -101,41 +102,33 @@ export class PagedInstance implements Disposable {
     return this.#lot;
   }
 
-  /** Takes what CRIU sent. @returns whether descriptors to poll have changed */
-  receive(): boolean {
-    const {socket} = this;
-    if (socket === undefined) return false;
-    for (const message of socket.receive()) {
+  /** Takes what CRIU sent. @throws what LazySocket throws */
+  receive(): void {
+    this.socket?.receive((message) => {
       switch (message.kind) {
         case 'process':
           this.#start(message.vpid, message.fd);
-          break;
+          return;
         case 'finished':
           this.prefetch?.finish();
           this.record({space: 0, batch: 0, index: 0}, {kind: 'restored'});
-          this.#endSocket();
+          this.#restored = true;
           this.#report({kind: 'restored', instance: this.id});
           break;
         case 'aborted':
-          this.#endSocket();
           this.#report({kind: 'aborted', instance: this.id});
           break;
         default:
           message satisfies never;
       }
-    }
-    return true;
+      this.socket = undefined;
+    });
   }
 
   #start(vpid: number, fd: number): void {
     const process = this.#add({number: this.#numbers.next(), vpid, fd, memory: AddressSpace.from(this.storedPages(vpid))});
     this.record({space: process.number, batch: 0, index: 0}, {kind: 'process', vpid});
     this.prefetch?.started(process);
-  }
-
-  #endSocket(): void {
-    this.socket?.[Symbol.dispose]();
-    this.socket = undefined;
   }
 
   /** The lazy pages of a process as of the generation that was restored. */
@@ -189,6 +182,7 @@ export class PagedInstance implements Disposable {
   /** Puts back a process that another pager had. */
   restoreProcess(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
     this.#complete = false;
+    this.#restored = true;
     this.#parked++;
     return this.#adopt(space);
   }
@@ -249,6 +243,7 @@ export class PagedInstance implements Disposable {
 
   stats(): InstanceStats {
     return {
+      restored: this.#restored,
       faults: this.faults,
       zeroFaults: this.zeroFaults,
       prefetched: this.prefetch?.installed ?? this.#prefetched,
@@ -261,7 +256,7 @@ export class PagedInstance implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#endSocket();
+    this.socket?.[Symbol.dispose]();
     this.endPrefetch();
     for (const process of this.#processes.values()) process[Symbol.dispose]();
     this.#processes.clear();

@@ -206,7 +206,18 @@ async function statsOf({faults}: Parts, served: Served): Promise<PagingStats> {
   const {instance, keeper, prefetch} = served;
   const predictedPages = prefetch?.installPages ?? 0;
   if (keeper !== null) return {...(await faults.ask({kind: 'stats', instance})).stats, predictedPages};
-  return {faults: 0, zeroFaults: 0, prefetched: 0, missing: 0, waiting: 0, medianFaultMicros: null, touched: [], complete: true, predictedPages};
+  return {
+    restored: true,
+    faults: 0,
+    zeroFaults: 0,
+    prefetched: 0,
+    missing: 0,
+    waiting: 0,
+    medianFaultMicros: null,
+    touched: [],
+    complete: true,
+    predictedPages,
+  };
 }
 
 async function release(parts: Parts, instance: InstanceId, log: Log): Promise<void> {

@@ -32,6 +32,9 @@ export interface ParkedName {
   readonly vpid: number;
 }
 
+/** Space number of what is parked only to stay open: the sockets of a restore under way, with descriptors that nobody has received yet. */
+const keptOpen: ParkedName = {space: 0, vpid: 0};
+
 export interface Parked extends ParkedName {
   /** A descriptor of the receiver's own; the receiver closes it. */
   readonly fd: number;
@@ -62,12 +65,17 @@ export class ParkingLot implements Disposable {
     if (sent < 0) throw new CodedError('ERR_PARK', `Cannot park a descriptor of page faults with its keeper: ${errnoName(-sent)}`, {source: 'host'});
   }
 
+  /** Keeps a socket of a restore open until the keeper ends, or the next `compact()`. @throws CodedError ERR_PARK */
+  keepOpen(fd: number): void {
+    this.park(keptOpen, fd);
+  }
+
   /** Everything parked, by number of space, each with a new descriptor; nothing is taken away. */
   list(): Parked[] {
     const found = new Map<number, Parked>();
     for (const end of this.#ends) {
       for (const parked of this.#peek(end)) {
-        if (found.has(parked.space)) close(parked.fd);
+        if (parked.space === keptOpen.space || found.has(parked.space)) close(parked.fd);
         else found.set(parked.space, parked);
       }
     }

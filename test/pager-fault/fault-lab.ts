@@ -138,6 +138,7 @@ export async function faultLab(): Promise<FaultLab> {
       await mkdir(workDir);
       await pager.prepareRestore({instance, app, generation, mode: 'lazy', prefetch, workDir});
       const faulting = apps.use(await FaultingApp.start(workDir, count));
+      await until(async () => (await pager.stats(instance)).restored, {what: 'the end of the restore'});
       return {instance, app: faulting};
     },
     [Symbol.asyncDispose]: async () => owned.disposeAsync(),

@@ -72,6 +72,19 @@ rootTest('a restore that had not finished when the pager was killed is lost, and
   await until(() => findKeepers(lab.runtimeDir).length === 1, {what: 'only the spare keeper to be left'});
 });
 
+rootTest('a pager that is killed before it took the descriptors leaves faults unanswered, not zeros', async (t) => {
+  await using lab = await faultLab();
+  const generation = await lab.generation(16);
+  await using directory = await temporaryDirectory();
+  await lab.pager.prepareRestore({instance: 'lab.99' as never, app: 'lab', generation, mode: 'lazy', prefetch: 'off', workDir: directory.path});
+  process.kill(lab.pager.pid, 'SIGSTOP');
+  await using app = await FaultingApp.start(directory.path, 16);
+  await killPager(lab);
+  await until(() => lab.lost.length > 0, {what: 'the report'});
+  app.send(['read', first, 16]);
+  t.is(await Promise.race([app.answer(), new Promise((resolve) => setTimeout(resolve, 500, 'still waiting'))]), 'still waiting');
+});
+
 rootTest('when everything is killed, a fault stays unanswered until its process is killed too', async (t) => {
   await using scope = new AsyncDisposableStack();
   const {path} = scope.use(await temporaryDirectory());
