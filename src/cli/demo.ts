@@ -55,8 +55,10 @@ function say(label: string, text: string, colour: Parameters<typeof styleText>[0
 function narrate(event: Event): void {
   const number = (name: string): number => (typeof event[name] === 'number' ? event[name] : 0);
   switch (event.kind) {
-    case 'reviving':
-      say('request', event['from'] === 'stopped' ? 'the first of all: nginx has to be started' : 'held, while nginx wakes', 'yellow');
+    case 'state':
+      if (event['to'] === 'reviving')
+        say('request', event['from'] === 'stopped' ? 'the first of all: nginx has to be started' : 'held, while nginx wakes', 'yellow');
+      if (event['to'] === 'draining') say('idle', 'nobody has asked for 3 seconds');
       return;
     case 'woken':
       if (event['cold'] === 1) say('running', `started from nothing in ${milliseconds(number('ms'))}`, 'green');
@@ -66,9 +68,6 @@ function narrate(event: Event): void {
           `in ${milliseconds(number('ms'))}: ${number('predictedPages')} pages installed before they were touched, ${number('faults')} faulted in`,
           'green',
         );
-      return;
-    case 'draining':
-      say('idle', 'nobody has asked for 3 seconds');
       return;
     case 'hibernated':
       say('asleep', `its processes are gone, its memory is free; ${bytes(number('bytesWritten'))} written in ${milliseconds(number('ms'))}`, 'cyan');

@@ -208,7 +208,7 @@ export class App {
   #move(event: LifecycleEvent): void {
     const from = this.#state;
     this.#state = next(from, event);
-    this.#options.records.event(this.#state, {from});
+    this.#options.records.event('state', {from, to: this.#state});
   }
 
   #fail(error: unknown): void {

@@ -185,7 +185,7 @@ rootTest('sshd: a server that speaks first greets a client that woke it', async 
   const gateway = await testGateway(
     t,
     `app ssh
-    rootfs ${await rootfsWith('openssh-server')}
+    rootfs ${await rootfsWith('openssh-server', 'openssh-client', 'coreutils')}
     exec /bin/sh -c "mkdir -p /run/sshd && ssh-keygen -q -t ed25519 -N '' -f /tmp/key && exec /usr/sbin/sshd -D -e -h /tmp/key"
     expose tcp 22
 frontend edge
