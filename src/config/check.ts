@@ -20,18 +20,20 @@ type Report = (diagnostic: Diagnostic) => void;
 
 /** Reports the sections of one kind that have a name twice; a `listen` section is a frontend and a backend. */
 export function checkNames(sections: readonly Section[], report: Report): void {
+  const refused = new Set<Section>();
   for (const kind of ['app', 'frontend', 'backend'] as const) {
     const seen = new Map<string, Section>();
     for (const section of sections) {
       const counts = section.kind === kind || (section.kind === 'listen' && kind !== 'app');
-      if (!counts) continue;
+      if (!counts || refused.has(section)) continue;
       const earlier = seen.get(section.name);
       if (earlier === undefined) {
         seen.set(section.name, section);
-      } else if (kind !== 'backend' || section.kind !== 'listen' || earlier.kind !== 'listen') {
-        const message = `${section.kind} '${section.name}' has the same name as ${earlier.kind} '${earlier.name}' declared at ${describePosition(earlier.position)}`;
-        report({level: 'alert', position: section.position, word: section.name, message});
+        continue;
       }
+      refused.add(section);
+      const message = `${section.kind} '${section.name}' has the same name as ${earlier.kind} '${earlier.name}' declared at ${describePosition(earlier.position)}`;
+      report({level: 'alert', position: section.position, word: section.name, message});
     }
   }
 }

@@ -27,8 +27,7 @@ then it is a warning.
 
 /** The whole document. */
 export function renderReference(): string {
-  const parts = [introduction, ...sections.map(({kind}) => renderSection(kind)), renderKnown()];
-  return `${parts.join('\n')}`;
+  return [introduction, ...sections.map(({kind}) => renderSection(kind)), renderKnown()].join('\n');
 }
 
 function renderSection(kind: SectionKind): string {
@@ -55,7 +54,8 @@ function renderKnown(): string {
       .sort()
       .map((name) => `\`${name}\``)
       .join(', ');
-  const of = (known: ReadonlyMap<string, KnownKeyword>, kind: KnownKeyword['kind']): string[] => [...known].filter(([, entry]) => entry.kind === kind).map(([name]) => name);
+  const of = (known: ReadonlyMap<string, KnownKeyword>, kind: KnownKeyword['kind']): string[] =>
+    [...known].filter(([, entry]) => entry.kind === kind).map(([name]) => name);
   const block = (title: string, known: ReadonlyMap<string, KnownKeyword>): string[] => {
     const refused = [...known].flatMap(([name, entry]) => (entry.kind === 'refused' ? [`\`${name}\` (${entry.instead})`] : []));
     return [

@@ -1,0 +1,27 @@
+import {readdirSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import {keywordNames, sections} from '../../src/config/keywords.ts';
+import {loadConfig} from '../../src/config/load.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+
+const directory = join(import.meta.dirname, '../../config');
+
+for (const file of readdirSync(directory)) {
+  test(`config/${file} is valid without a warning`, async (t) => {
+    await using rootfs = await temporaryDirectory();
+    const {config, diagnostics} = await loadConfig([join(directory, file)], {env: {PICOGATE_ROOTFS: rootfs.path}});
+    t.deepEqual(diagnostics, []);
+    t.truthy(config);
+    for (const app of config?.apps ?? []) t.is(app.rootfs, rootfs.path);
+  });
+}
+
+test('config/picogate.cfg shows every section and every keyword', (t) => {
+  const text = readFileSync(join(directory, 'picogate.cfg'), 'utf8');
+  const shown = (name: string): boolean => new RegExp(`^[\\s#]*${name.replace(' ', ' +')}(?: |$)`, 'm').test(text);
+  t.deepEqual(
+    [...keywordNames, ...sections.map(({kind}) => kind)].filter((name) => !shown(name)),
+    [],
+  );
+});

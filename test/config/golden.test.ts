@@ -1,0 +1,32 @@
+/**
+ * Every golden/NAME.cfg is loaded; NAME.json has the value, or NAME.txt the messages. PICOGATE_UPDATE_GOLDEN=1 writes
+ * them anew; read the difference before you commit it.
+ */
+import {existsSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {basename, join, relative} from 'node:path';
+import test from 'ava';
+import {renderDiagnostic} from '../../src/config/diagnostic.ts';
+import {loadConfig} from '../../src/config/load.ts';
+
+const directory = join(import.meta.dirname, 'golden');
+const update = process.env['PICOGATE_UPDATE_GOLDEN'] === '1';
+const env = {NAME: 'a b', LIST: ' one  two\tthree ', EMPTY: '', PORT: '8080'};
+
+for (const file of readdirSync(directory).filter((name) => name.endsWith('.cfg'))) {
+  const name = basename(file, '.cfg');
+  test(`loadConfig() takes golden ${name}`, async (t) => {
+    const {config, diagnostics} = await loadConfig([relative(process.cwd(), join(directory, file))], {env});
+    const messages = `${diagnostics.map((diagnostic) => renderDiagnostic(diagnostic, 1)).join('\n')}\n`;
+    const text = config === null ? messages : `${JSON.stringify(config, null, 2)}\n`;
+    const [expected, other] = config === null ? ['.txt', '.json'] : ['.json', '.txt'];
+    const portable = text.replaceAll(directory, '<golden>').replaceAll(`${relative(process.cwd(), directory)}/`, '');
+    const path = join(directory, `${name}${expected}`);
+    if (update) {
+      writeFileSync(path, portable);
+      rmSync(join(directory, `${name}${other}`), {force: true});
+    }
+    t.true(existsSync(path), `${name}${expected} is missing`);
+    t.false(existsSync(join(directory, `${name}${other}`)));
+    t.is(portable, readFileSync(path, 'utf8'));
+  });
+}
