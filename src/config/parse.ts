@@ -6,7 +6,7 @@ import {findKnown, knownKeywords, knownSections} from './known-keywords.ts';
 import {type Environment, lexLine, type Word} from './lex.ts';
 import {isName, nameRule} from './names.ts';
 import {type AnySetting, readSetting, type Section} from './section.ts';
-import {didYouMean, nearest} from './suggestion.ts';
+import {didYouMean, inHaproxysWords, nearest} from './suggestion.ts';
 
 export interface SourceFile {
   /** As messages name it. */
@@ -218,7 +218,7 @@ class Parser {
     // Somebody who misspelt `frontend` does not want to hear of every line that follows.
     if (suggestion !== undefined && sectionsByKind.has(suggestion)) this.#skip();
     else if (suggestion !== undefined) section.failed.add(suggestion);
-    const message = `unknown keyword '${word}' in '${section.kind}' section${didYouMean(word, candidates)}`;
+    const message = `unknown keyword '${word}' in '${section.kind}' section${inHaproxysWords(suggestion)}`;
     throw new ConfigError(message, (word === first.text ? first : (second ?? first)).position, word);
   }
 }

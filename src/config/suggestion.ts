@@ -15,10 +15,14 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return best;
 }
 
-/** `; did you mean 'bind' maybe ?` in HAProxy's words, or nothing. */
-export function didYouMean(word: string, known: Iterable<string>): string {
-  const suggestion = nearest(word, known);
+/** `; did you mean 'bind' maybe ?`, or nothing when there is no suggestion. */
+export function inHaproxysWords(suggestion: string | undefined): string {
   return suggestion === undefined ? '' : `; did you mean '${suggestion}' maybe ?`;
+}
+
+/** The nearest known word as the end of a message, or nothing. */
+export function didYouMean(word: string, known: Iterable<string>): string {
+  return inHaproxysWords(nearest(word, known));
 }
 
 /** HAProxy mixes `-` and `_` in its keywords, and so do its users; case is often the only error. */
