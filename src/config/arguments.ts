@@ -1,8 +1,8 @@
 import {CodedError} from '../core/errors.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import type {Word} from './lex.ts';
+import type {Position} from './position.ts';
 import type {Parsed} from './units.ts';
-import type {Position} from './value.ts';
 
 /** A statement that means nothing: thrown while it is read, collected by whoever reads the file. */
 export class ConfigError extends CodedError<'ERR_BAD_CONFIG'> {

@@ -1,13 +1,14 @@
 /** What can be wrong only between sections. */
+
 import {isIPv4} from 'node:net';
 import {canonicalHost} from './address.ts';
 import type {AppDraft} from './build-app.ts';
 import {type BackendDraft, type FrontendDraft, hasOtherAnswers, type TimeoutName} from './build-proxy.ts';
-import {type Diagnostic, describePosition} from './diagnostic.ts';
+import type {Diagnostic} from './diagnostic.ts';
 import {keywords} from './keywords.ts';
+import {describePosition, type Position} from './position.ts';
 import type {Section} from './section.ts';
 import {didYouMean} from './suggestion.ts';
-import type {Position} from './value.ts';
 
 export interface Drafts {
   /** By name; of several with one name the first. */

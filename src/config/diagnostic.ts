@@ -1,4 +1,4 @@
-import type {Position} from './value.ts';
+import type {Position} from './position.ts';
 
 /** What is wrong, or worth knowing, at one place of the configuration. An alert makes it unusable. */
 export interface Diagnostic {
@@ -14,9 +14,4 @@ export interface Diagnostic {
 export function renderDiagnostic({level, position, message}: Diagnostic, pid: number = process.pid): string {
   const label = level === 'alert' ? '[ALERT]   ' : '[WARNING] ';
   return `${label} (${pid}) : config : parsing [${position.file}:${position.line}:${position.column}] : ${message}`;
-}
-
-/** A place that a message refers to: `a.cfg:12`. */
-export function describePosition({file, line}: Position): string {
-  return `${file}:${line}`;
 }

@@ -1,10 +1,12 @@
 /** Text to sections. An error costs its line; the rest is read on, so that one run shows all errors. */
+
 import {Arguments, ConfigError} from './arguments.ts';
-import {type Diagnostic, describePosition} from './diagnostic.ts';
+import type {Diagnostic} from './diagnostic.ts';
 import {isKeywordName, type KeywordName, keywordNames, keywords, type SectionSpec, sections} from './keywords.ts';
 import {findKnown, knownKeywords, knownSections} from './known-keywords.ts';
 import {type Environment, lexLine, type Word} from './lex.ts';
 import {isName, nameRule} from './names.ts';
+import {describePosition} from './position.ts';
 import {type AnySetting, readSetting, type Section} from './section.ts';
 import {didYouMean, inHaproxysWords, nearest} from './suggestion.ts';
 

@@ -2,7 +2,7 @@
 
 import type {Arguments} from './arguments.ts';
 import {type KeywordName, keywords, type SectionKind, type ValueOf} from './keywords.ts';
-import type {Position} from './value.ts';
+import type {Position} from './position.ts';
 
 export interface Setting<Name extends KeywordName> {
   readonly name: Name;

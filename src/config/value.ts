@@ -1,6 +1,7 @@
 /** The checked configuration. It is deeply frozen, and nothing parses text after it was made. */
 import type {AppName} from '../core/ids.ts';
 import type {Diagnostic} from './diagnostic.ts';
+import type {Position} from './position.ts';
 
 export interface Config {
   /** The files that were read, in order. */
@@ -10,13 +11,6 @@ export interface Config {
   readonly frontends: readonly FrontendConfig[];
   readonly backends: readonly BackendConfig[];
   readonly warnings: readonly Diagnostic[];
-}
-
-/** Where a word begins; `line` and `column` count from 1, columns in characters. */
-export interface Position {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
 }
 
 export interface GlobalConfig {
