@@ -1,0 +1,52 @@
+/** The processes that a gateway consists of, found as an operator would: in /proc. */
+import {readdir, readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {until} from './until.ts';
+
+/** Ends a process and waits until it is gone. */
+export async function killed(pid: number): Promise<void> {
+  process.kill(pid, 'SIGKILL');
+  await until(async () => !(await runs(pid)), {what: `the end of process ${pid}`});
+}
+
+/** A zombie does not run. */
+export async function runs(pid: number): Promise<boolean> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
+    return !['Z', 'X'].includes(stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3));
+  } catch {
+    return false;
+  }
+}
+
+export async function redisPid(stateDir: string): Promise<number> {
+  return Number((await readFile(join(stateDir, 'redis', 'redis.pid'), 'utf8')).trim());
+}
+
+/** Processes whose command line has all of these words. */
+export async function processesWith(...words: readonly string[]): Promise<number[]> {
+  const found: number[] = [];
+  for (const entry of await readdir('/proc')) {
+    if (!/^[0-9]+$/.test(entry)) continue;
+    const commandLine = await readFile(`/proc/${entry}/cmdline`, 'latin1').catch(() => '');
+    if (words.every((word) => commandLine.includes(word)) && (await runs(Number(entry)))) found.push(Number(entry));
+  }
+  return found;
+}
+
+/** The pager of the gateway with this state directory. */
+export async function pagerPid(stateDir: string): Promise<number> {
+  const [pid, ...more] = await processesWith('pager/main.ts', `"${stateDir}/`);
+  if (pid === undefined || more.length > 0) throw new Error(`not one pager but ${pid === undefined ? 'none' : more.length + 1}`);
+  return pid;
+}
+
+/** CRIUs in the control groups of an app that are at work or wait. */
+export async function criuPids(identity: string, app: string): Promise<number[]> {
+  const pids: number[] = [];
+  for (const pid of await processesWith('criu', 'swrk')) {
+    const groups = await readFile(`/proc/${pid}/cgroup`, 'latin1').catch(() => '');
+    if (groups.includes(`picogate/${identity}/${app}`)) pids.push(pid);
+  }
+  return pids;
+}
