@@ -1,9 +1,10 @@
 import {errorMessage} from '../core/errors.ts';
 import {type AppName, appName} from '../core/ids.ts';
 import {ConfigError} from './arguments.ts';
-import {type Diagnostic, describePosition} from './diagnostic.ts';
+import type {Diagnostic} from './diagnostic.ts';
+import {describePosition, type Position} from './position.ts';
 import {all, effective, isMissing, own, type Section} from './section.ts';
-import type {AppConfig, Expose, Position, Volume} from './value.ts';
+import type {AppConfig, Expose, Volume} from './value.ts';
 
 export const defaultWakeTimeoutMs = 10_000;
 const defaultHibernateAfterMs = 60_000;

@@ -1,10 +1,12 @@
 /** Frontends, backends, and `listen` sections as one of each. */
+
 import type {AppDraft} from './build-app.ts';
 import {defaultWakeTimeoutMs} from './build-app.ts';
-import {type Diagnostic, describePosition} from './diagnostic.ts';
+import type {Diagnostic} from './diagnostic.ts';
+import {describePosition, type Position} from './position.ts';
 import type {ServerSettings} from './proxy-shapes.ts';
 import {type AnySetting, all, effective, isMissing, own, type Section} from './section.ts';
-import type {BackendConfig, Bind, FrontendConfig, Position, ServerConfig} from './value.ts';
+import type {BackendConfig, Bind, FrontendConfig, ServerConfig} from './value.ts';
 
 const defaultClientTimeoutMs = 3_600_000;
 const defaultServerTimeoutMs = 3_600_000;

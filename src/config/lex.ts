@@ -7,7 +7,7 @@
  * beside other text does not glue the next word to it; `\xNN` beyond ASCII must make up UTF-8; a carriage return in
  * the middle of a line does not silently end it.
  */
-import type {Position} from './value.ts';
+import type {Position} from './position.ts';
 
 export interface Word {
   readonly text: string;

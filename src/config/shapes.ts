@@ -1,10 +1,11 @@
 /** What may follow a keyword. A shape reads it, checks it and shows it in the reference. */
+
 import {dirname, resolve} from 'node:path';
 import type {Arguments} from './arguments.ts';
 import type {Word} from './lex.ts';
+import type {Position} from './position.ts';
 import {didYouMean} from './suggestion.ts';
 import {longestTimeMs, parseInteger, parseSize, parseTime, type Range} from './units.ts';
-import type {Position} from './value.ts';
 
 export interface Shape<Value> {
   /** As in the reference: `<time>`, `lazy | eager`. */
