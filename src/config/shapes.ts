@@ -2,7 +2,6 @@
 
 import {dirname, resolve} from 'node:path';
 import type {Arguments} from './arguments.ts';
-import type {Word} from './lex.ts';
 import type {Position} from './position.ts';
 import {didYouMean} from './suggestion.ts';
 import {longestTimeMs, parseInteger, parseSize, parseTime, type Range} from './units.ts';
@@ -115,8 +114,4 @@ export function resolveHostPath({text, position}: Placed): string {
 /** True for a path from the root that goes straight down. */
 export function isStraightPath(path: string): boolean {
   return path.startsWith('/') && !path.split('/').includes('..');
-}
-
-export function wordsFrom(usage: string): Shape<readonly Word[]> {
-  return {usage, read: (args) => [args.take(usage), ...args.takeRest()]};
 }

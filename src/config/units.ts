@@ -63,14 +63,6 @@ export function parsePort(text: string): Parsed<number> {
   return parsed.ok ? parsed : refused('a port is a number from 1 to 65535');
 }
 
-/** Milliseconds as an operator would write them: `90s`, `1h`. */
-export function formatTime(milliseconds: number): string {
-  for (const [unit, scale] of millisecondsPer) {
-    if (milliseconds > 0 && milliseconds % scale === 0) return `${milliseconds / scale}${unit}`;
-  }
-  return `${milliseconds}ms`;
-}
-
 /** The result for a text that means nothing here. */
 export function refused<Value>(reason: string): Parsed<Value> {
   return {ok: false, reason};

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {formatTime, parseInteger, parsePort, parseSize, parseTime} from '../../src/config/units.ts';
+import {parseInteger, parsePort, parseSize, parseTime} from '../../src/config/units.ts';
 
 /** The value, or null for what is refused. */
 function table(
@@ -72,15 +72,3 @@ table('parseInteger', (text) => parseInteger(text, {min: 1, max: 1000}), {
   '-1': null,
   '': null,
 });
-
-for (const [milliseconds, text] of [
-  [1, '1ms'],
-  [1500, '1500ms'],
-  [5000, '5s'],
-  [90_000, '90s'],
-  [3_600_000, '1h'],
-  [86_400_000, '1d'],
-  [0, '0ms'],
-] as const) {
-  test(`formatTime() shows ${milliseconds} ms as ${text}`, (t) => t.is(formatTime(milliseconds), text));
-}
