@@ -1,0 +1,119 @@
+/** A gateway started as an operator starts it, `bin/picogate run -f FILE`, with a state directory of its own, and controlled through Redis. */
+import {once} from 'node:events';
+import {cp, mkdtemp, open, readFile, rm, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
+import {run, startDaemon} from '../src/core/command.ts';
+import {appName} from '../src/core/ids.ts';
+import {createLog} from '../src/core/log.ts';
+import type {AppRecord} from '../src/store/app-record.ts';
+import {connectRedis} from '../src/store/connection.ts';
+import {callControl} from '../src/store/control.ts';
+import type {Json} from '../src/store/json.ts';
+import {embeddedRedisPath} from '../src/store/redis-server.ts';
+import {openState} from '../src/store/state.ts';
+import {type ProcessMemory, treeMemory, treeTimeMs} from './process-tree.ts';
+
+const programPath = fileURLToPath(new URL('../bin/picogate', import.meta.url));
+const fixtures = fileURLToPath(new URL('../test/fixtures', import.meta.url));
+const readyDescriptor = 3;
+const controlTimeoutMs = 60_000;
+const stopTimeoutMs = 60_000;
+
+/** The gateway is quiet when it has worked less than this in a window. What Redis and timers need is far less. */
+const quiet = {windowMs: 50, workMs: 2, timeoutMs: 20_000} as const;
+
+export interface BenchGateway extends AsyncDisposable {
+  /** Puts a running app to sleep now; resolves to its record when that is done. */
+  hibernate(name: string): Promise<AppRecord>;
+  record(name: string): Promise<AppRecord>;
+  /** The app's private address. */
+  address(name: string): Promise<string>;
+  /** Resolves when no process of the gateway works any more: all that follows a wake or a sleep is done. */
+  untilQuiet(): Promise<void>;
+  memory(): Promise<ProcessMemory[]>;
+}
+
+export interface BenchGatewayOptions {
+  /** Renders apps, frontends and backends; `programs` is a directory with copies of the tests' fixtures. `global` and `defaults` are added. */
+  readonly configure: (programs: string) => string;
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when the gateway is ready. The caller disposes it: then nothing of it is left. */
+export async function startBenchGateway(options: BenchGatewayOptions): Promise<BenchGateway> {
+  await using scope = new AsyncDisposableStack();
+  const stateDir = await mkdtemp('/var/tmp/picogate-bench-');
+  scope.defer(() => rm(stateDir, {recursive: true, force: true}));
+  const programs = join(stateDir, 'programs');
+  await cp(fixtures, programs, {recursive: true});
+  const configFile = join(stateDir, 'picogate.cfg');
+  const logFile = join(stateDir, 'gateway.log');
+  await writeFile(configFile, configuration(stateDir, options.configure(programs)));
+  // After the gateway's end: harmless if it left nothing.
+  scope.defer(() => run([programPath, 'cleanup', '-f', configFile], {timeoutMs: stopTimeoutMs}).then(() => undefined));
+
+  await using log = await open(logFile, 'a');
+  const daemon = scope.use(
+    await startDaemon([programPath, 'run', '-f', configFile, '--ready-fd', String(readyDescriptor)], {
+      stdio: ['ignore', log.fd, log.fd, 'pipe'],
+      stopTimeoutMs,
+    }),
+  );
+  const ready = daemon.child.stdio[readyDescriptor];
+  const first = await Promise.race([ready === null || ready === undefined ? daemon.exited : once(ready, 'data').then(() => null), daemon.exited]);
+  if (first !== null) throw new Error(`the gateway ended at once: ${(await readFile(logFile, 'utf8')).slice(-2000)}`);
+
+  const connection = scope.use(await connectRedis({url: `unix:${embeddedRedisPath(join(stateDir, 'run'))}`, log: createLog('silent')}));
+  const state = openState(connection);
+  const control = async (command: string, name: string): Promise<Json> =>
+    callControl(connection, command, {name}, {timeoutMs: controlTimeoutMs, signal: options.signal});
+  const record = async (name: string): Promise<AppRecord> => {
+    const found = await state.readApp(appName(name));
+    if (found === null) throw new Error(`no app ${name}`);
+    return found;
+  };
+  const owned = scope.move();
+  return {
+    record,
+    async hibernate(name) {
+      const result = await control('hibernate', name);
+      if (result !== 'hibernated') throw new Error(`${name} was not hibernated: ${JSON.stringify(result)}`);
+      return record(name);
+    },
+    async address(name) {
+      const shown = await control('show', name);
+      if (typeof shown === 'object' && shown !== null && 'address' in shown && typeof shown.address === 'string') return shown.address;
+      throw new Error(`${name} has no address`);
+    },
+    untilQuiet: () => untilQuiet(daemon.pid, options.signal),
+    memory: () => treeMemory(daemon.pid),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function configuration(stateDir: string, sections: string): string {
+  return `global
+    state-dir ${stateDir}
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout wake 20s
+    hibernate-after never
+${sections}`;
+}
+
+async function untilQuiet(pid: number, signal: AbortSignal): Promise<void> {
+  const deadlineMs = performance.now() + quiet.timeoutMs;
+  for (let before = await treeTimeMs(pid); ; ) {
+    await sleep(quiet.windowMs, undefined, {signal});
+    const now = await treeTimeMs(pid);
+    // Less than before: a process has ended, so something went on.
+    if (now >= before && now - before < quiet.workMs) return;
+    if (performance.now() > deadlineMs) throw new Error(`the gateway still works after ${quiet.timeoutMs} ms`);
+    before = now;
+  }
+}

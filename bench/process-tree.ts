@@ -1,0 +1,55 @@
+/** A process with all its descendants, seen from outside: what they cost in memory and processor time. */
+import {readdir, readFile} from 'node:fs/promises';
+
+/** Null when the process has ended meanwhile. */
+async function read(path: string): Promise<string | null> {
+  return readFile(path, 'latin1').catch(() => null);
+}
+
+/** The process and its descendants. */
+export async function processTree(root: number): Promise<number[]> {
+  const children = new Map<number, number[]>();
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  await Promise.all(
+    pids.map(async (pid) => {
+      // The name in parentheses may contain anything; state and parent follow the last parenthesis.
+      const [, parent] = (await read(`/proc/${pid}/stat`))?.split(') ').at(-1)?.split(' ') ?? [];
+      if (parent !== undefined) children.set(Number(parent), [...(children.get(Number(parent)) ?? []), pid]);
+    }),
+  );
+  const found = [root];
+  for (let at = 0; at < found.length; at++) found.push(...(children.get(found[at] ?? 0) ?? []));
+  return found;
+}
+
+async function threadTimeNs(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const times = await Promise.all(threads.map(async (thread) => Number((await read(`/proc/${pid}/task/${thread}/schedstat`))?.split(' ')[0] ?? 0)));
+  return times.reduce((sum, time) => sum + time, 0);
+}
+
+/** Processor time of all threads so far. Those of processes and threads that have ended are not in it. */
+export async function treeTimeMs(root: number): Promise<number> {
+  const times = await Promise.all((await processTree(root)).map(threadTimeNs));
+  return times.reduce((sum, time) => sum + time, 0) / 1e6;
+}
+
+export interface ProcessMemory {
+  readonly pid: number;
+  readonly name: string;
+  readonly residentBytes: number;
+  /** Pages shared with others count in parts. */
+  readonly proportionalBytes: number;
+}
+
+export async function treeMemory(root: number): Promise<ProcessMemory[]> {
+  const found: ProcessMemory[] = [];
+  for (const pid of await processTree(root)) {
+    const rollup = await read(`/proc/${pid}/smaps_rollup`);
+    const name = (await read(`/proc/${pid}/cmdline`))?.replaceAll('\0', ' ').trim();
+    if (rollup === null || name === undefined) continue;
+    const kilobytes = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1] ?? 0);
+    found.push({pid, name, residentBytes: kilobytes('Rss') * 1024, proportionalBytes: kilobytes('Pss') * 1024});
+  }
+  return found;
+}

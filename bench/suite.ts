@@ -1,0 +1,41 @@
+/** What a suite of the benchmark is: it measures, hands over samples, and says at the end what they mean. */
+import type {Table} from './table.ts';
+
+export interface Sample {
+  /** What was measured, for example `64 MB, 8 MiB working set, predicted`. */
+  readonly case: string;
+  readonly round: number;
+  /** Units are in the names: `answerMs`, `bytesWritten`. */
+  readonly values: Readonly<Record<string, number>>;
+}
+
+/** A figure that the project has set itself, and what was found. Nothing fails when it is not reached. */
+export interface Goal {
+  readonly what: string;
+  readonly goal: string;
+  readonly found: string;
+  readonly met: boolean;
+}
+
+export interface Report {
+  readonly tables: readonly Table[];
+  readonly goals: readonly Goal[];
+}
+
+export interface SuiteContext {
+  readonly rounds: number;
+  /** More cases, which take longer. */
+  readonly full: boolean;
+  /** Aborted by Ctrl-C: the suite tidies up and throws. */
+  readonly signal: AbortSignal;
+  readonly record: (sample: Sample) => void;
+  /** Says what is being done, to people. */
+  readonly progress: (text: string) => void;
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly summary: string;
+  readonly defaultRounds: number;
+  run(context: SuiteContext): Promise<Report>;
+}
