@@ -1,6 +1,5 @@
 import {run} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
-import {systemEnvironment} from './host-network.ts';
 import {ipv4ToNumber, ipv4ToText, type Range} from './ipv4.ts';
 
 interface Network {
@@ -39,10 +38,11 @@ export function chooseRange(used: readonly string[]): Range | undefined {
 
 /**
  * The first free private /16, beginning at 10.77.0.0.
+ * @param taken further networks that are not free, as `ip` prints them
  * @throws CodedError ERR_NO_FREE_RANGE, CommandError
  */
-export async function firstFreeRange(): Promise<Range> {
-  const options = {timeoutMs: 10_000, env: systemEnvironment()};
+export async function firstFreeRange(taken: readonly string[] = []): Promise<Range> {
+  const options = {timeoutMs: 10_000};
   const [routes, addresses] = await Promise.all([
     run(['ip', '-4', '-o', 'route', 'show', 'table', 'all'], options),
     run(['ip', '-4', '-o', 'addr', 'show'], options),
@@ -51,7 +51,7 @@ export async function firstFreeRange(): Promise<Range> {
   const used = [...routes.stdout.split('\n'), ...addresses.stdout.split('\n')]
     .map((line) => /(?:^| )(\d+\.\d+\.\d+\.\d+(?:\/\d+)?)(?= |$)/.exec(line.startsWith('default') ? '' : line)?.[1])
     .filter((network) => network !== undefined);
-  const range = chooseRange(used);
+  const range = chooseRange([...used, ...taken]);
   if (range !== undefined) return range;
   throw new CodedError('ERR_NO_FREE_RANGE', 'Cannot find a free private range: routes cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"', {
     source: 'host',

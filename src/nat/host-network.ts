@@ -10,20 +10,15 @@ import {removeTableText} from './nft-rules.ts';
 
 const timeoutMs = 10_000;
 
-/** The system's programs first: npm scripts begin PATH with `node_modules/.bin`, where another program is called `nft`. */
-export function systemEnvironment(): Readonly<Record<string, string | undefined>> {
-  return {...process.env, PATH: `/usr/sbin:/usr/bin:/sbin:/bin:${process.env['PATH'] ?? ''}`};
-}
-
 /** @throws CommandError */
 export async function applyNft(text: string): Promise<void> {
-  await run(['nft', '-f', '-'], {timeoutMs, input: text, env: systemEnvironment()});
+  await run(['nft', '-f', '-'], {timeoutMs, input: text});
 }
 
 /** @throws CommandError; with `force` all commands are run, and those that failed reported at the end */
 export async function applyIp(commands: string, options: {namespace?: string; force?: boolean} = {}): Promise<void> {
   const namespace = options.namespace === undefined ? [] : ['-n', options.namespace];
-  await run(['ip', ...namespace, ...(options.force === true ? ['-force'] : []), '-batch', '-'], {timeoutMs, input: commands, env: systemEnvironment()});
+  await run(['ip', ...namespace, ...(options.force === true ? ['-force'] : []), '-batch', '-'], {timeoutMs, input: commands});
 }
 
 /** @param key below net.ipv4, with slashes. @throws CodedError ERR_SYSCTL_FAILED */

@@ -17,6 +17,7 @@ import type {
   PreparedRestore,
   RemoteError,
   RestoreRequest,
+  StageRequest,
 } from './protocol.ts';
 
 export interface PagerOptions {
@@ -32,6 +33,8 @@ export interface PagerOptions {
 export interface Pager extends AsyncDisposable {
   /** Of the pager process that serves now. */
   readonly pid: number;
+  /** Prepares the next restore of a sleeping app as far as it can be prepared: `prepareRestore()` is quicker then. */
+  stage(request: StageRequest): Promise<void>;
   /** Loads a checkpoint, makes its images visible, and listens for CRIU in `workDir`. `release()` undoes it. */
   prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;
   /** Makes a generation out of a dump whose tasks are still frozen. When it throws, nothing has changed and they may go on. */
@@ -186,6 +189,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     get pid() {
       return supervisor.pid;
     },
+    stage: async (request) => void (await call('stage', request)),
     prepareRestore: async (request) => call('prepareRestore', request),
     commit: async (request) => call('commit', request),
     discard: async (app, generation) => call('discard', {app, generation}),

@@ -124,13 +124,13 @@ function fieldsOf(message: Buffer): Fields {
   while (!reader.done) {
     const tag = reader.read();
     const values = fields.get(Math.floor(tag / 8)) ?? [];
-    values.push(valueOf(reader, tag % 8));
+    values.push(fieldValue(reader, tag % 8));
     fields.set(Math.floor(tag / 8), values);
   }
   return fields;
 }
 
-function valueOf(reader: VarintReader, wireType: number): number | Buffer {
+function fieldValue(reader: VarintReader, wireType: number): number | Buffer {
   switch (wireType) {
     case 0:
       return reader.read();

@@ -4,20 +4,20 @@ import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
 import type {ObjectStore} from '../store/object-store.ts';
-import type {Checkpoint} from './checkpoint.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
 import {FaultClient} from './fault-client.ts';
-import type {FaultReport, ProcessTable} from './fault-messages.ts';
+import type {FaultReport} from './fault-messages.ts';
 import {type Fuse, openFuse} from './fuse.ts';
 import {KeeperPool} from './keeper-pool.ts';
-import {PageTable} from './page-table.ts';
-import {decodePageTable, encodePageTable} from './page-table-codec.ts';
-import {isNeeded, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
-import {openPredictedSets, type PredictedSets, type PrefetchPlan} from './predicted-set.ts';
+import type {PageTable} from './page-table.ts';
+import {decodePageTable} from './page-table-codec.ts';
+import {isNeeded, type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
+import {openPredictedSets, type PredictedSets} from './predicted-set.ts';
 import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, PreparedRestore, RestoreRequest} from './protocol.ts';
 import {openRuntimeFiles, type RuntimeFiles} from './runtime-files.ts';
-import {lazyTables, recoverInstances, type Served, ServedInstances} from './served-instances.ts';
+import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
+import {type StagedRestore, StagedRestores} from './staged-restores.ts';
 
 const releaseTimeoutMs = 3000;
 const releasePollMs = 5;
@@ -34,6 +34,7 @@ interface Parts {
   readonly objects: ObjectStore;
   readonly store: CheckpointStore;
   readonly predicted: PredictedSets;
+  readonly staged: StagedRestores;
   readonly files: RuntimeFiles;
   readonly fuse: Fuse;
   readonly faults: FaultClient;
@@ -60,7 +61,9 @@ export async function openPagerService(settings: PagerSettings, events: PagerEve
   const served = new ServedInstances();
   for (const instance of recovered.served) served.add(instance);
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
-  const parts: Parts = {objects, store, predicted: openPredictedSets({objects, log}), files, fuse, faults, keepers, served};
+  const predicted = openPredictedSets({objects, log});
+  const staged = scope.use(new StagedRestores({store, fuse, predicted}));
+  const parts: Parts = {objects, store, predicted, staged, files, fuse, faults, keepers, served};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   const owned = scope.move();
@@ -91,11 +94,13 @@ function tell(report: FaultReport, {log, onLost}: PagerEvents): void {
 }
 
 function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
-  const {objects, store, served} = parts;
+  const {objects, store, served, staged} = parts;
   return {
+    stage: async (request) => staged.stage(request),
     prepareRestore: async (request) => prepareRestore(parts, request),
     commit: async (request) => commit(parts, request),
     async discard({app, generation}) {
+      await staged.drop(app);
       await objects.delete(keysOf(appName(app)).manifest(generation));
       await store.sweep(appName(app));
     },
@@ -122,65 +127,32 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
 }
 
 async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
-  const {fuse, served, store} = parts;
-  const {instance} = request;
   await using scope = new AsyncDisposableStack();
-  const checkpoint = await store.load(appName(request.app), request.generation);
-  const images = checkpoint.images(request.mode).then(async (found) => fuse.add(instance, found));
-  scope.defer(async () => fuse.remove(instance));
-  const pages = request.mode === 'lazy' ? prepareFaults(parts, checkpoint, request) : remember(parts, checkpoint, request);
-  // Both are awaited even when one fails, so that nothing of them appears after the failure was cleaned up.
-  const [imagesDone, pagesDone] = await Promise.allSettled([images, pages]);
-  if (pagesDone.status === 'fulfilled') scope.defer(async () => forget(parts, pagesDone.value));
-  if (imagesDone.status === 'rejected') throw imagesDone.reason;
-  if (pagesDone.status === 'rejected') throw pagesDone.reason;
+  const staged = scope.use(await parts.staged.take(request));
+  const keeper = request.mode === 'lazy' ? await prepareFaults(parts, staged, request) : rememberEager(parts, request);
   scope.move();
-  served.add(pagesDone.value);
-  const {prefetch} = pagesDone.value;
-  const processes = [...checkpoint.tables.keys()];
-  return {imagesDir: imagesDone.value, meta: checkpoint.meta, processes, predictedPages: prefetch?.installPages ?? 0};
+  const {checkpoint, directory, imagesDir, prefetch} = staged;
+  parts.served.add({instance: request.instance, checkpoint, directory, keeper, prefetch});
+  return {imagesDir, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], predictedPages: prefetch?.installPages ?? 0};
 }
 
 /** An eager restore has no faults, but its next checkpoint is a delta too. */
-async function remember(parts: Parts, checkpoint: Checkpoint, {instance, app, generation}: RestoreRequest): Promise<Served> {
-  parts.files.write({instance, app, generation, keeper: null});
-  return {instance, checkpoint, keeper: null, prefetch: null};
+function rememberEager({files}: Parts, {instance, app, generation}: RestoreRequest): null {
+  files.write({instance, app, generation, keeper: null});
+  return null;
 }
 
-/** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
-async function planPrefetch(predicted: PredictedSets, checkpoint: Checkpoint, mode: RestoreRequest['prefetch']): Promise<PrefetchPlan | null> {
-  try {
-    return await predicted.plan(checkpoint.app, mode, checkpoint.tables);
-  } catch {
-    // The store reports the same trouble where it matters.
-    return null;
-  }
-}
-
-function encoded(runs: PrefetchPlan['install']): ProcessTable[] {
-  return [...runs].map(([vpid, wanted]) => ({vpid, table: encodePageTable(PageTable.from(wanted))}));
-}
-
-async function prepareFaults(parts: Parts, checkpoint: Checkpoint, request: RestoreRequest): Promise<Served> {
-  const {faults, files, keepers, predicted} = parts;
+async function prepareFaults({faults, files, keepers}: Parts, staged: StagedRestore, request: RestoreRequest): Promise<Keeper> {
   const {instance, app, generation, workDir} = request;
-  const [{keeper, ends}, segments, prefetch] = await Promise.all([
-    keepers.take(),
-    checkpoint.localSegments(),
-    planPrefetch(predicted, checkpoint, request.prefetch),
-  ]);
+  const {keeper, ends} = await keepers.take();
   try {
     files.write({instance, app, generation, keeper});
-    const plan = {
-      instance,
-      segments,
-      tables: lazyTables(checkpoint),
-      predicted: prefetch === null ? [] : encoded(prefetch.install),
-      parking: ends,
-      journalPath: files.journalPath(instance),
-    };
-    await faults.ask({kind: 'prepare', plan: {...plan, socketDir: workDir}});
-    return {instance, checkpoint, keeper, prefetch};
+    const {segments, tables, predicted} = staged;
+    await faults.ask({
+      kind: 'prepare',
+      plan: {instance, segments, tables, predicted, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
+    });
+    return keeper;
   } catch (error) {
     // Nothing was restored yet, so nothing depends on it. The pair is the worker's, which closes it.
     stopKeeper(keeper);
@@ -264,11 +236,11 @@ async function untilGone(instance: InstanceId, isGone: () => boolean | Promise<b
 }
 
 /** @throws CodedError ERR_STILL_USED while one of its processes lives: it must not lose its keeper. May be repeated then. */
-async function forget(parts: Parts, {instance, keeper}: Served): Promise<void> {
+async function forget(parts: Parts, {instance, keeper, directory}: Served): Promise<void> {
   const {faults, files, fuse, served} = parts;
   if (keeper !== null) await untilGone(instance, async () => (await faults.ask({kind: 'release', instance})).gone && !isNeeded(keeper));
   served.remove(instance);
-  await fuse.remove(instance);
+  if (directory !== null) await fuse.remove(directory);
   if (keeper !== null) stopKeeper(keeper);
   files.remove(instance);
 }

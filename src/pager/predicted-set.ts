@@ -1,7 +1,8 @@
 /**
  * Which pages an app is expected to touch soon after a wake (Picocenter's ActiveSet), per process. Installed pages are not observed any more, so
  * the only way to learn that one is no longer used is to withhold it now and then: a page enters the set when it faults, and leaves it
- * when it was withheld and did not. What is withheld is chosen by whole blocks, at random, afresh for each wake.
+ * when it was withheld and did not. What is withheld is chosen by whole blocks, at random, afresh for each wake. Its share grows with the
+ * share that turned out to be unused, so that a set that was right costs next to nothing, and one that was wrong shrinks within a few wakes.
  */
 import {errorMessage} from '../core/errors.ts';
 import type {AppName} from '../core/ids.ts';
@@ -45,20 +46,24 @@ export interface PredictedSetsOptions {
   readonly log?: Log;
   /** In [0, 1); for tests. Default Math.random. */
   readonly random?: () => number;
-  /** Share of the blocks that `predict` withholds. Default 1/32. */
+  /** Least share of the blocks that `predict` withholds. Default 1/32. */
   readonly withheldShare?: number;
   /** Bound of the set, all processes of an app together. Default 262144 (1 GiB). */
   readonly maxPages?: number;
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
+/** Greatest share of the blocks that is withheld. Not more, because what this wake does not touch the next one may: apps answer more than one question. */
+const withheldShareMax = 1 / 8;
+/** How much of what one run shows about unused pages counts against what was known before. */
+const newestWeight = 1 / 2;
 
 export function openPredictedSets(options: PredictedSetsOptions): PredictedSets {
   const {objects, log} = options;
   const random = options.random ?? Math.random;
   const withheldShare = options.withheldShare ?? 1 / 32;
   const maxPages = options.maxPages ?? 262_144;
-  const load = async (app: AppName): Promise<Sets> => {
+  const load = async (app: AppName): Promise<Known> => {
     const key = keysOf(app).predicted;
     try {
       return parse(await objects.get(key));
@@ -66,20 +71,41 @@ export function openPredictedSets(options: PredictedSetsOptions): PredictedSets 
       if (error instanceof ObjectStoreError && error.code !== 'ERR_NO_OBJECT') throw error;
       // Losing it costs one slow wake, so a damaged one is only worth a line.
       if (!(error instanceof ObjectStoreError)) log?.warn({app, object: key}, `Cannot use the predicted set, it is learned anew: ${errorMessage(error)}`);
-      return new Map();
+      return {sets: new Map(), unusedShare: 0};
     }
   };
   return {
     async plan(app, mode, processes) {
-      return planFor(await load(app), {mode, processes, withhold: () => mode === 'off' || (mode === 'predict' && random() < withheldShare)});
+      const {sets, unusedShare} = await load(app);
+      const share = Math.min(withheldShareMax, Math.max(withheldShare, unusedShare / 2));
+      return planFor(sets, {mode, processes, withhold: () => mode === 'off' || (mode === 'predict' && random() < share)});
     },
     async learn(app, run) {
-      await objects.put(keysOf(app).predicted, render(bounded(learned(run), maxPages)));
+      const {unusedShare} = await load(app);
+      await objects.put(keysOf(app).predicted, render({sets: bounded(learned(run), maxPages), unusedShare: learnedShare(run, unusedShare)}));
     },
     async show(app) {
-      return new Map([...(await load(app))].map(([pid, set]) => [pid, [...set.ranges()]]));
+      return new Map([...(await load(app)).sets].map(([pid, set]) => [pid, [...set.ranges()]]));
     },
   };
+}
+
+interface Known {
+  readonly sets: Sets;
+  /** Of the withheld pages, how many were not touched; a running mean over the wakes. */
+  readonly unusedShare: number;
+}
+
+function learnedShare({plan, faulted}: LearnedRun, before: number): number {
+  // Everything is withheld in mode `off`: that it was not needed then says nothing of a set that was not installed.
+  if (plan.mode !== 'predict' || plan.withheldPages === 0) return before;
+  let touched = 0;
+  for (const [pid, ranges] of plan.withheld) {
+    const seen = new PageSet();
+    for (const range of faulted.get(pid) ?? []) seen.add(range);
+    for (const {page, count} of ranges) for (let at = page; at < page + count; at += 1) if (seen.has(at)) touched += 1;
+  }
+  return before + newestWeight * (1 - touched / plan.withheldPages - before);
 }
 
 type Sets = ReadonlyMap<number, PageSet>;
@@ -144,7 +170,7 @@ function bounded(sets: Sets, maxPages: number): Sets {
 }
 
 /** Per process: distance from the end of the range before, count, and so on. */
-function render(sets: Sets): Buffer {
+function render({sets, unusedShare}: Known): Buffer {
   const processes = [...sets]
     .sort(([a], [b]) => a - b)
     .map(([pid, set]) => {
@@ -156,13 +182,15 @@ function render(sets: Sets): Buffer {
       }
       return {pid, ranges: numbers};
     });
-  return Buffer.from(`${JSON.stringify({format: formatVersion, processes})}\n`);
+  return Buffer.from(`${JSON.stringify({format: formatVersion, unusedShare, processes})}\n`);
 }
 
 /** @throws TypeError, SyntaxError when it is not what we wrote */
-function parse(data: Buffer): Sets {
+function parse(data: Buffer): Known {
   const value: unknown = JSON.parse(data.toString('utf8'));
   if (!isRecord(value) || value['format'] !== formatVersion || !Array.isArray(value['processes'])) throw new TypeError('its format is unknown');
+  const {unusedShare} = value;
+  if (typeof unusedShare !== 'number' || !(unusedShare >= 0 && unusedShare <= 1)) throw new TypeError('the share of unused pages in it cannot be read');
   const sets = new Map<number, PageSet>();
   for (const entry of value['processes'] as readonly unknown[]) {
     if (!isRecord(entry) || !isNumber(entry['pid']) || !Array.isArray(entry['ranges'])) throw new TypeError('a process in it cannot be read');
@@ -176,7 +204,7 @@ function parse(data: Buffer): Sets {
     }
     sets.set(entry['pid'], set);
   }
-  return sets;
+  return {sets, unusedShare};
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -2,12 +2,16 @@
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {InstanceStats, ProcessIds} from './fault-messages.ts';
 
-export interface RestoreRequest {
-  readonly instance: InstanceId;
+/** Which restore of an app is meant. */
+export interface StageRequest {
   readonly app: string;
   readonly generation: Generation;
   readonly mode: 'lazy' | 'eager';
   readonly prefetch: 'off' | 'last' | 'predict';
+}
+
+export interface RestoreRequest extends StageRequest {
+  readonly instance: InstanceId;
   /** CRIU's work directory; `lazy-pages.socket` is made there. */
   readonly workDir: string;
 }
@@ -44,6 +48,8 @@ export interface PagingStats extends InstanceStats {
 
 /** What the pager does for the gateway. Each method takes one argument that survives JSON. */
 export interface PagerService {
+  /** Prepares the next restore of a sleeping app as far as it can be prepared. Harmless to leave out. */
+  stage(request: StageRequest): Promise<void>;
   prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;
   commit(request: CommitOptions): Promise<Committed>;
   /** Removes a generation that was written but never pointed at. */

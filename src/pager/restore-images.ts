@@ -18,6 +18,8 @@ export type RestoreMode = 'lazy' | 'eager';
 
 /** Images up to this size together are served from memory; they are read to be checked anyway. */
 const keptImageBytes = 8 * 1024 * 1024;
+/** Pages that CRIU reads itself are served from memory as well, up to this size together. */
+const keptPageBytes = 8 * 1024 * 1024;
 const verifyChunkPages = 256;
 /** Reads under way at once while pages are checked: this is on the path of a wake. */
 const verifyConcurrency = 4;
@@ -36,15 +38,36 @@ export async function restoreImages(context: RestoreContext, mode: RestoreMode):
   const {objects, manifest, tables} = context;
   await using source = new SegmentSource({objects, app: manifest.app, generation: manifest.generation});
   const files = new Map<string, readonly Extent[]>(await bundledImages(context));
+  const keepsPages = pageBytesReadByCriu(tables, mode) <= keptPageBytes;
   for (const process of manifest.processes) {
     const runs = [...(tables.get(process.pid)?.runs() ?? [])];
-    await verifyRuns(
-      source,
-      runs.filter((run) => mode === 'eager' || !run.lazy),
-    );
-    for (const [name, extents] of processImages({process, runs, mode, segments: await source.openAll(runs)})) files.set(name, extents);
+    const read = runs.filter((run) => isReadByCriu(run, mode));
+    const kept = keepsPages ? await readRuns(source, read) : new Map<PageRun, Buffer>();
+    if (!keepsPages) await verifyRuns(source, read);
+    for (const [name, extents] of processImages({process, runs, mode, kept, segments: await source.openAll(runs)})) files.set(name, extents);
   }
   return files;
+}
+
+function isReadByCriu(run: PageRun, mode: RestoreMode): boolean {
+  return mode === 'eager' || !run.lazy;
+}
+
+function pageBytesReadByCriu(tables: ReadonlyMap<number, PageTable>, mode: RestoreMode): number {
+  let pages = 0;
+  for (const table of tables.values()) for (const run of table.runs()) if (isReadByCriu(run, mode)) pages += run.count;
+  return pages * pageSizeBytes;
+}
+
+/** How much of a restore is served from memory when that is all that CRIU will read; undefined when it reads files as well. */
+export function servedFromMemoryBytes({manifest, tables}: Omit<RestoreContext, 'objects'>, mode: RestoreMode): number | undefined {
+  const imageBytes = manifest.images.reduce((sum, {length}) => sum + length, 0);
+  const pageBytes = pageBytesReadByCriu(tables, mode);
+  return imageBytes <= keptImageBytes && pageBytes <= keptPageBytes ? imageBytes + pageBytes : undefined;
+}
+
+async function readRuns(source: SegmentSource, runs: readonly PageRun[]): Promise<ReadonlyMap<PageRun, Buffer>> {
+  return new Map(await Promise.all(runs.map(async (run) => [run, await source.read(run.segment, run.index, run.count)] as const)));
 }
 
 async function bundledImages({objects, manifest}: RestoreContext): Promise<readonly (readonly [string, readonly Extent[]])[]> {
@@ -104,9 +127,11 @@ function processImages(options: {
   process: ManifestProcess;
   runs: readonly PageRun[];
   mode: RestoreMode;
+  /** The content of runs that are served from memory. */
+  kept: ReadonlyMap<PageRun, Buffer>;
   segments: ReadonlyMap<number, OpenSegment>;
 }): readonly (readonly [string, readonly Extent[]])[] {
-  const {process, runs, mode, segments} = options;
+  const {process, runs, mode, kept, segments} = options;
   const entries: Writable<PagemapEntry>[] = [];
   const extents: Extent[] = [];
   for (const run of runs) {
@@ -114,6 +139,11 @@ function processImages(options: {
     const last = entries.at(-1);
     if (last?.flags === flags && last.page + last.count === run.page) last.count += run.count;
     else entries.push({page: run.page, count: run.count, flags});
+    const data = kept.get(run);
+    if (data !== undefined) {
+      extents.push({length: data.length, source: {kind: 'bytes', data}});
+      continue;
+    }
     const segment = segments.get(run.segment);
     if (segment?.local === undefined) throw notLocal(segment?.place.object ?? `segment ${run.segment}`);
     for (const {position, count} of stretches(segment.place, segment.index, run.index, run.count)) {

@@ -14,6 +14,8 @@ export interface Served {
   readonly instance: InstanceId;
   /** What it was restored from; its segments stay as long as the instance runs. */
   readonly checkpoint: Checkpoint;
+  /** Of its images in the FUSE mount; null for an instance that another pager restored, whose images nobody reads any more. */
+  readonly directory: string | null;
   /** Null without lazy pages. */
   keeper: Keeper | null;
   /** What was to be installed; null without prefetch, and for an instance that another pager served before. */
@@ -47,7 +49,7 @@ export async function recoverInstances(files: RuntimeFiles, store: CheckpointSto
       const checkpoint = await store.load(appName(record.app), record.generation);
       const {instance, keeper} = record;
       if (keeper !== null) plans.push(await planOf(record, keeper, checkpoint, files));
-      served.push({instance, checkpoint, keeper, prefetch: null});
+      served.push({instance, checkpoint, directory: null, keeper, prefetch: null});
     } catch (error) {
       lost.push({instance: record.instance, reason: errorMessage(error)});
     }

@@ -5,16 +5,19 @@
  * The route goes away before the dump, so that nothing can answer for a sleeper with a reset, and comes back only when
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
-import {CodedError, errorMessage} from '../core/errors.ts';
-import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {type FencingToken, type Generation, type InstanceId, instanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import type {AppOptions, AppStatus, HibernateRecord, LiveStatus, WakeRecord} from './app-status.ts';
 import {type IdleVerdict, judgeIdle} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {checkpointInstance, type Instance, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
+import {checkpointInstance, type Instance, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 
+/** A restore that failed for a reason that may pass is tried once more. */
+const restoreAttempts = 2;
+const recordRetryMs = 1000;
 const failedCheckpointBackOffMs = 5000;
 const backOffLimitMs = 5 * 60_000;
 
@@ -32,6 +35,9 @@ export class App {
   #instance: Instance | undefined;
   /** Those of an instance that is being made. For one that starts from its files they are recorded before it can write any. */
   #revivingLayers: readonly string[] | undefined;
+  #revivingToken: FencingToken | undefined;
+  /** An instance whose memory cannot be served any more, and why. */
+  #lost: {readonly instance: InstanceId; readonly reason: string} | undefined;
   /** The wake that is under way; everybody who asks meanwhile shares it. */
   #reviving: Promise<void> | undefined;
   #hibernating: Promise<'hibernated' | 'cancelled'> | undefined;
@@ -73,7 +79,8 @@ export class App {
   }
 
   get instance(): InstanceId | null {
-    return this.#instance?.id ?? null;
+    if (this.#instance !== undefined) return this.#instance.id;
+    return this.#revivingToken === undefined ? null : instanceId(this.#options.config.name, this.#revivingToken);
   }
 
   /** The file-system layers that must not be removed now. */
@@ -139,9 +146,8 @@ export class App {
 
   /** Makes the next wake of a hibernated app quicker. */
   prepareWake(): void {
-    const {container, criu} = this.#options;
     if (this.#rest.kind !== 'checkpoint') return;
-    criu.ready(container.restoreTarget()).catch((error: unknown) => this.#log.warn({error: errorMessage(error)}, 'the next wake could not be prepared'));
+    prepareRestore(this.#options, this.#rest).catch((error: unknown) => this.#log.warn({error: errorMessage(error)}, 'the next wake could not be prepared'));
   }
 
   /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
@@ -176,9 +182,27 @@ export class App {
 
   /** The pager can no longer serve the instance's memory: it must not run on. Its last generation stands. */
   async lost(reason: string): Promise<void> {
-    if (this.#instance === undefined) return;
-    this.#fail(new CodedError('ERR_INSTANCE_LOST', `The memory of app "${this.#options.config.name}" cannot be served any more: ${reason}`, {source: 'host'}));
-    await this.#ended(this.#instance, this.#rest.kind === 'checkpoint' ? 'lost' : 'lostUnsaved');
+    const {instance} = this;
+    if (instance === null || this.#lost?.instance === instance) return;
+    this.#lost = {instance, reason};
+    if (this.#instance === undefined || this.#hibernating !== undefined) {
+      // The restore, or the checkpoint unless it is committed already, fails for it.
+      await this.#options.container.kill();
+      return;
+    }
+    this.#fail(this.#lostError(reason));
+    await this.#ended(this.#instance, this.#lostEvent());
+  }
+
+  #lostError(reason: string): CodedError {
+    return new CodedError('ERR_INSTANCE_LOST', `Cannot serve the memory of app "${this.#options.config.name}" any more: ${reason}`, {
+      source: 'host',
+      retryable: true,
+    });
+  }
+
+  #lostEvent(): 'lost' | 'lostUnsaved' {
+    return this.#rest.kind === 'checkpoint' ? 'lost' : 'lostUnsaved';
   }
 
   /** Corrects a record that says what a gateway that was killed did last. */
@@ -235,24 +259,10 @@ export class App {
   }
 
   async #revive(trigger: Trigger): Promise<void> {
-    const {clock, records, network} = this.#options;
+    const {clock, network} = this.#options;
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
-    const token = await records.acquire();
-    const rest = this.#rest;
-    this.#move('wake');
-    let instance: Instance;
-    this.#revivingLayers = [...restLayers(rest), String(token)];
-    try {
-      instance = rest.kind === 'checkpoint' ? await restoreInstance(this.#options, rest, token) : await this.#start(rest, token);
-    } catch (error) {
-      this.#fail(error);
-      this.#move(rest.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
-      await this.#record(token);
-      throw error;
-    } finally {
-      this.#revivingLayers = undefined;
-    }
+    const instance = await this.#bringToLife();
     network.wake();
     this.#instance = instance;
     this.#runningSinceMs = clock.monotonicMs();
@@ -260,6 +270,39 @@ export class App {
     this.#move('ready');
     void this.#noteWake({at, ms, trigger: describeTrigger(trigger)}, instance);
     this.#idle.start();
+  }
+
+  async #bringToLife(): Promise<Instance> {
+    const rest = this.#rest;
+    for (let attempt = 1; ; attempt += 1) {
+      const token = await this.#options.records.acquire();
+      if (attempt === 1) this.#move('wake');
+      this.#revivingLayers = [...restLayers(rest), String(token)];
+      this.#revivingToken = token;
+      try {
+        return rest.kind === 'checkpoint' ? await this.#restore(rest, token) : await this.#start(rest, token);
+      } catch (error) {
+        const passing = error instanceof CodedError && error.retryable;
+        if (rest.kind === 'checkpoint' && passing && attempt < restoreAttempts && !this.#stopping) {
+          this.#log.warn({error: errorMessage(error)}, 'the restore failed and is tried once more');
+          continue;
+        }
+        this.#fail(error);
+        this.#move(rest.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
+        await this.#record(token);
+        throw error;
+      } finally {
+        this.#revivingLayers = undefined;
+        this.#revivingToken = undefined;
+      }
+    }
+  }
+
+  async #restore(rest: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken): Promise<Instance> {
+    const instance = await restoreInstance(this.#options, rest, token);
+    if (this.#lost?.instance !== instance.id) return instance;
+    await this.#putAway(instance);
+    throw this.#lostError(this.#lost.reason);
   }
 
   async #start(rest: Extract<Rest, {kind: 'files'}>, token: FencingToken): Promise<Instance> {
@@ -273,10 +316,10 @@ export class App {
       const paging = instance.base === null ? {predictedPages: 0, faults: 0} : await this.#options.pager.stats(instance.id);
       this.#lastWake = {...wake, predictedPages: paging.predictedPages, faults: paging.faults};
       this.#options.records.event('woken', {...this.#lastWake, cold: instance.base === null ? 1 : 0});
-      await this.#save(instance.token);
     } catch (error) {
-      this.#log.warn({error: errorMessage(error)}, 'the wake could not be recorded');
+      this.#log.warn({error: errorMessage(error)}, 'the pages of this wake are not known');
     }
+    await this.#saved(instance.token);
   }
 
   async #putToSleep(instance: Instance, force: boolean): Promise<'hibernated' | 'cancelled'> {
@@ -300,6 +343,7 @@ export class App {
         this.#goOn();
         return 'cancelled';
       }
+      await this.#putAway(instance);
       this.#failedCheckpoints = 0;
       this.#lastHibernate = {at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten};
       this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
@@ -311,7 +355,7 @@ export class App {
       this.#failedCheckpoints += 1;
       this.#fail(error);
       if (this.#options.container.alive()) this.#goOn();
-      else await this.#ended(instance, 'died');
+      else await this.#ended(instance, this.#lost?.instance === instance.id ? this.#lostEvent() : 'died');
       throw error;
     }
     records.event('hibernated', {...this.#lastHibernate, generation: this.#rest.generation});
@@ -334,8 +378,12 @@ export class App {
 
   async #countFaults(instance: Instance): Promise<void> {
     if (instance.base === null || this.#lastWake === null) return;
-    const {faults} = await this.#options.pager.stats(instance.id);
-    this.#lastWake = {...this.#lastWake, faults};
+    try {
+      const {faults} = await this.#options.pager.stats(instance.id);
+      this.#lastWake = {...this.#lastWake, faults};
+    } catch (error) {
+      this.#log.warn({error: errorMessage(error)}, 'the faults of this run are not known');
+    }
   }
 
   async #judge(): Promise<IdleVerdict> {
@@ -362,18 +410,21 @@ export class App {
   async #ended(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): Promise<void> {
     this.#instance = undefined;
     this.#idle.stop();
-    const {network, pager} = this.#options;
-    network.sleep([]);
-    try {
-      await putAway(this.#options);
-      await pager.release(instance.id);
-    } catch (error) {
-      this.#log.error({error: errorMessage(error)}, 'the instance could not be put away');
-    }
+    this.#options.network.sleep([]);
+    await this.#putAway(instance);
     // An app that ends by itself keeps its files, as any server does; one that was lost goes back to its generation.
     if (event === 'died') this.#rest = {kind: 'files', layers: instance.layers};
     this.#move(event);
     await this.#record(instance.token);
+  }
+
+  async #putAway(instance: Instance): Promise<void> {
+    try {
+      await putAway(this.#options);
+      await this.#options.pager.release(instance.id);
+    } catch (error) {
+      this.#log.error({error: errorMessage(error)}, 'the instance could not be put away');
+    }
   }
 
   /** Removes what the newest generation made superfluous, and shortens its chain of layers. */
@@ -388,13 +439,21 @@ export class App {
     }
   }
 
-  /** Writes that no instance runs any more, and gives up the lease. That it fails is no reason not to go on: Redis learns it later. */
+  /** Writes that no instance runs any more, and gives up the lease. */
   async #record(token: FencingToken): Promise<void> {
+    if (await this.#saved(token)) await this.#options.records.release(token);
+  }
+
+  /** That Redis is gone is no reason not to go on: it learns of the app's state later, unless a newer token has told it more. */
+  async #saved(token: FencingToken): Promise<boolean> {
     try {
       await this.#save(token);
-      await this.#options.records.release(token);
+      return true;
     } catch (error) {
       this.#log.warn({error: errorMessage(error)}, 'the state of the app could not be recorded');
+      if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE' && !this.#stopping)
+        this.#options.clock.after(recordRetryMs, () => void (this.#instance === undefined ? this.#record(token) : this.#saved(token)));
+      return false;
     }
   }
 

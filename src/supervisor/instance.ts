@@ -35,15 +35,17 @@ export type Paging = {
   readonly faults: number;
 };
 
+interface RestoreChoice {
+  readonly app: string;
+  readonly generation: Generation;
+  readonly mode: 'lazy' | 'eager';
+  readonly prefetch: 'off' | 'last' | 'predict';
+}
+
 export interface Pager {
-  prepareRestore(options: {
-    instance: InstanceId;
-    app: string;
-    generation: Generation;
-    mode: 'lazy' | 'eager';
-    prefetch: 'off' | 'last' | 'predict';
-    workDir: string;
-  }): Promise<{readonly imagesDir: string}>;
+  /** Prepares the next restore of a sleeping app as far as it can be prepared. */
+  stage(choice: RestoreChoice): Promise<void>;
+  prepareRestore(options: RestoreChoice & {readonly instance: InstanceId; readonly workDir: string}): Promise<{readonly imagesDir: string}>;
   commit(options: {
     instance: InstanceId | null;
     app: string;
@@ -111,16 +113,25 @@ export async function startInstance(tools: InstanceTools, rest: {readonly layers
   return {id: instanceId(config.name, token), token, pid, layers: [...rest.layers, layer], base: null};
 }
 
+function restoreChoice(config: AppConfig, generation: Generation): RestoreChoice {
+  return {app: config.name, generation, mode: config.paging, prefetch: config.prefetch};
+}
+
+/** Does beforehand what the next restore would have to do first. */
+export async function prepareRestore({config, container, criu, pager}: InstanceTools, {generation}: {readonly generation: Generation}): Promise<void> {
+  await Promise.all([criu.ready(container.restoreTarget()), pager.stage(restoreChoice(config, generation))]);
+}
+
 /** Restores the app from a checkpoint; it runs when this resolves, and its route is still away. @throws CodedError; nothing of it runs then */
 export async function restoreInstance(tools: InstanceTools, rest: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken): Promise<Instance> {
   const {config, container, criu, pager} = tools;
   const id = instanceId(config.name, token);
   const layer = String(token);
-  const workDir = join(tools.workDir, `restore-${token}`);
+  const workDir = restoreDir(tools);
   await mkdir(workDir, {recursive: true, mode: 0o700});
   try {
     const [images, target] = await Promise.all([
-      pager.prepareRestore({instance: id, app: config.name, generation: rest.generation, mode: config.paging, prefetch: config.prefetch, workDir}),
+      pager.prepareRestore({...restoreChoice(config, rest.generation), instance: id, workDir}),
       container.mountRoot(rest.meta.layers, layer),
     ]);
     const {pid} = await criu.restore({imagesDir: images.imagesDir, workDir, target, lazy: config.paging === 'lazy'});
@@ -128,9 +139,14 @@ export async function restoreInstance(tools: InstanceTools, rest: Extract<Rest, 
     return {id, token, pid, layers: [...rest.meta.layers, layer], base: rest.generation};
   } catch (error) {
     await putAway(tools);
-    await pager.release(id);
+    // Why the restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
+    await pager.release(id).catch(ignored);
     throw error;
   }
+}
+
+function ignored(): void {
+  // What is left of the instance is removed with the next leftovers.
 }
 
 export interface CheckpointRequest {
@@ -150,7 +166,8 @@ export interface CheckpointResult {
 }
 
 /**
- * Writes a generation and ends the instance's processes, or cancels because the app is wanted (undefined).
+ * Writes a generation and ends the instance's processes, or cancels because the app is wanted (undefined). What is left of
+ * the instance then is the caller's to put away: that this fails does not undo the generation.
  * @throws CodedError when it failed; the app then goes on as if nothing had happened
  */
 export async function checkpointInstance(tools: InstanceTools, request: CheckpointRequest): Promise<CheckpointResult | undefined> {
@@ -189,8 +206,6 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
       },
     });
     if (stored === undefined || outcome.kind === 'cancelled') return undefined;
-    await putAway(tools);
-    await pager.release(instance.id);
     return {...stored, frozenMs: outcome.frozenMs};
   } finally {
     await rm(dumpDir, {recursive: true, force: true});
@@ -204,7 +219,12 @@ async function withoutEmptyLayer(container: Container, layers: readonly string[]
 }
 
 /** Ends what is left of an instance's processes and unmounts its root; its memory is then nobody's, so the pager may let go. */
-export async function putAway(tools: Pick<InstanceTools, 'container'>): Promise<void> {
+export async function putAway(tools: Pick<InstanceTools, 'container' | 'workDir'>): Promise<void> {
   await tools.container.kill();
   await tools.container.unmountRoot();
+  await rm(restoreDir(tools), {recursive: true, force: true});
+}
+
+function restoreDir({workDir}: Pick<InstanceTools, 'workDir'>): string {
+  return join(workDir, 'restore');
 }

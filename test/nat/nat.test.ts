@@ -3,7 +3,6 @@ import {createServer} from 'node:net';
 import {fileURLToPath} from 'node:url';
 import {run, startDaemon} from '../../src/core/command.ts';
 import {type GatewayIdentity, gatewayIdentity} from '../../src/core/ids.ts';
-import {systemEnvironment} from '../../src/nat/host-network.ts';
 import {firstFreeRange, removeLeftovers} from '../../src/nat/nat.ts';
 import {until} from '../helpers/until.ts';
 import {test} from './serial-test.ts';
@@ -13,7 +12,7 @@ const timeoutMs = 10_000;
 
 /** All kernel objects of a gateway. */
 async function objectsOf(identity: GatewayIdentity): Promise<string[]> {
-  const tables = await run(['nft', 'list', 'tables'], {timeoutMs, env: systemEnvironment()});
+  const tables = await run(['nft', 'list', 'tables'], {timeoutMs});
   const interfaces = await readdir('/sys/class/net');
   const namespaces = await readdir('/run/netns');
   return [...tables.stdout.split('\n'), ...interfaces, ...namespaces].filter(

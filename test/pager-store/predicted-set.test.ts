@@ -188,3 +188,35 @@ test('PageSet holds what a plain Set holds', (t) => {
     }),
   );
 });
+
+test('learn() withholds more after a run that touched little, and less again after runs that touch all', async (t) => {
+  await using directory = await temporaryDirectory();
+  const objects = await openDirectoryStore(directory.path);
+  const table = PageTable.from([{page: 0, count: 3200, segment: 1, index: 0, lazy: true}]);
+  const processes = new Map([[1, table]]);
+  let seed = 1;
+  const random = (): number => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed / 2_147_483_647;
+  };
+  const predicted = openPredictedSets({objects, random});
+  const name = appName('a');
+  const first = await predicted.plan(name, 'predict', processes);
+  await predicted.learn(name, {plan: first, faulted: new Map([[1, [{page: 0, count: 3200}]]])});
+  const withheldIn = async (touch: 'nothing' | 'all'): Promise<number> => {
+    const plan = await predicted.plan(name, 'predict', processes);
+    const faulted = touch === 'all' ? new Map([...plan.withheld].map(([pid, ranges]) => [pid, ranges])) : new Map<number, []>();
+    await predicted.learn(name, {plan, faulted});
+    return plan.withheldPages / (plan.installPages + plan.withheldPages);
+  };
+  let before = 0;
+  for (let wake = 0; wake < 10; wake += 1) before += (await withheldIn('all')) / 10;
+  t.true(before > 0.01 && before < 0.06, `a set that is right: ${before}`);
+  let wasted = 0;
+  for (let wake = 0; wake < 10; wake += 1) wasted += (await withheldIn('nothing')) / 10;
+  t.true(wasted > 0.08, `a set that is wrong: ${wasted}`);
+  for (let wake = 0; wake < 10; wake += 1) await withheldIn('all');
+  let after = 0;
+  for (let wake = 0; wake < 10; wake += 1) after += (await withheldIn('all')) / 10;
+  t.true(after < 0.06, `right again: ${after}`);
+});
