@@ -12,7 +12,7 @@ function text(value: Json): string {
 }
 
 function fieldsOf(value: Json): {readonly [name: string]: Json} {
-  return typeof value === 'object' && value !== null && !('length' in value) ? (value as {readonly [name: string]: Json}) : {};
+  return typeof value === 'object' && value !== null && !('length' in value) ? value : {};
 }
 
 /** Everything about one app: its record, and what the gateway knows at this moment. @returns the exit status */

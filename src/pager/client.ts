@@ -189,7 +189,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     get pid() {
       return supervisor.pid;
     },
-    stage: async (request) => void (await call('stage', request)),
+    stage: async (request) => call('stage', request),
     prepareRestore: async (request) => call('prepareRestore', request),
     commit: async (request) => call('commit', request),
     discard: async (app, generation) => call('discard', {app, generation}),

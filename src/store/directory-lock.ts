@@ -1,11 +1,7 @@
 /** One process at a time: a lock on a file, which the kernel drops when its holder ends, however it ends (flock(2)). */
-import {constants} from 'node:os';
-import koffi from 'koffi';
 import {CodedError} from '../core/errors.ts';
-import {close, errnoName, libc, open} from '../core/libc.ts';
+import {close, open, tryLock} from '../core/libc.ts';
 
-const flock = libc.func('int flock(int fd, int operation)');
-const exclusiveNonBlocking = 2 | 4;
 const readWriteCreate = 0o2 | 0o100;
 
 /**
@@ -14,11 +10,9 @@ const readWriteCreate = 0o2 | 0o100;
  */
 export function lockFile(path: string, what: string): Disposable {
   const fd = open(path, readWriteCreate, 0o600);
-  if (flock(fd, exclusiveNonBlocking) !== 0) {
-    const errno = koffi.errno();
+  if (tryLock(fd) === 'busy') {
     close(fd);
-    const found = errno === constants.errno.EAGAIN ? 'another gateway is using it' : errnoName(errno);
-    throw new CodedError('ERR_IN_USE', `Cannot use ${what}: ${found}`, {source: 'host'});
+    throw new CodedError('ERR_IN_USE', `Cannot use ${what}: another gateway is using it`, {source: 'host'});
   }
   let held = true;
   return {

@@ -8,7 +8,8 @@ test('next() follows the table for every state and event, and refuses the rest',
   for (const state of states) {
     for (const event of events) {
       const expected = (transitions[state] as Partial<Record<LifecycleEvent, State>>)[event];
-      if (expected === undefined) t.throws(() => next(state, event), {code: 'ERR_BAD_TRANSITION', message: `Cannot apply "${event}" to an app that is ${state}`});
+      if (expected === undefined)
+        t.throws(() => next(state, event), {code: 'ERR_BAD_TRANSITION', message: `Cannot apply "${event}" to an app that is ${state}`});
       else t.is(next(state, event), expected);
     }
   }
@@ -17,7 +18,7 @@ test('next() follows the table for every state and event, and refuses the rest',
 test('from every state a running app can be reached, and from every busy state a resting one', (t) => {
   const reachable = (from: State): Set<State> => {
     const seen = new Set<State>([from]);
-    for (const state of seen) for (const target of Object.values(transitions[state]) as State[]) seen.add(target);
+    for (const state of seen) for (const target of Object.values<State>(transitions[state])) seen.add(target);
     return seen;
   };
   for (const state of states) {

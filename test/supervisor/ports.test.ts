@@ -1,5 +1,5 @@
 import {once} from 'node:events';
-import {createServer, connect} from 'node:net';
+import {connect, createServer} from 'node:net';
 import test from 'ava';
 import {parseSocketTable, readPortUse} from '../../src/supervisor/ports.ts';
 
