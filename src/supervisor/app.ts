@@ -5,26 +5,23 @@
  * The route goes away before the dump, so that nothing can answer for a sleeper with a reset, and comes back only when
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
-import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import {type FencingToken, type Generation, type InstanceId, instanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
+import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
 import type {AppOptions, AppStatus, HibernateRecord, LiveStatus, WakeRecord} from './app-status.ts';
+import {BackOff} from './back-off.ts';
+import {BusySessions} from './busy-sessions.ts';
+import {withDeadline} from './deadline.ts';
 import {type IdleVerdict, judgeIdle} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {checkpointInstance, type Instance, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
+import {checkpointInstance, type Instance, type Paging, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
-
-/** A restore that failed for a reason that may pass is tried once more. */
-const restoreAttempts = 2;
-const recordRetryMs = 1000;
-const failedCheckpointBackOffMs = 5000;
-const backOffLimitMs = 5 * 60_000;
+import {Recorder} from './recorder.ts';
 
 /** For waits whose failure is told to those who asked for it. */
-function ignored(): void {
-  // See above.
-}
+const ignored = (): void => undefined;
 
 export class App {
   readonly #options: AppOptions;
@@ -33,9 +30,8 @@ export class App {
   #rest: Rest;
   #pointer: Generation | null;
   #instance: Instance | undefined;
-  /** Those of an instance that is being made. For one that starts from its files they are recorded before it can write any. */
-  #revivingLayers: readonly string[] | undefined;
-  #revivingToken: FencingToken | undefined;
+  /** An instance that is being made. The layers of one that starts from its files are recorded before it can write any. */
+  #beginning: {readonly token: FencingToken; readonly layers: readonly string[]} | undefined;
   /** An instance whose memory cannot be served any more, and why. */
   #lost: {readonly instance: InstanceId; readonly reason: string} | undefined;
   /** The wake that is under way; everybody who asks meanwhile shares it. */
@@ -43,14 +39,15 @@ export class App {
   #hibernating: Promise<'hibernated' | 'cancelled'> | undefined;
   /** Somebody asked for the app while it was going to sleep. */
   #wantedWhileLeaving: {trigger: Trigger | undefined} = {trigger: undefined};
-  #busySessions = 0;
+  readonly #busySessions = new BusySessions();
   #runningSinceMs = 0;
   #notBeforeMs = 0;
-  #failedCheckpoints = 0;
+  readonly #backOff = new BackOff();
   #lastWake: WakeRecord | null;
   #lastHibernate: HibernateRecord | null;
   #lastError: AppStatus['lastError'] = null;
   readonly #idle: IdleWatch;
+  readonly #recorder: Recorder;
   #stopping = false;
 
   constructor(options: AppOptions) {
@@ -67,6 +64,7 @@ export class App {
       sleep: () => this.hibernate(),
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
+    this.#recorder = new Recorder({records: options.records, clock: options.clock, log: this.#log, status: () => this.status()});
     options.container.onExit((status) => void this.#died(status));
   }
 
@@ -80,19 +78,19 @@ export class App {
 
   get instance(): InstanceId | null {
     if (this.#instance !== undefined) return this.#instance.id;
-    return this.#revivingToken === undefined ? null : instanceId(this.#options.config.name, this.#revivingToken);
+    return this.#beginning === undefined ? null : instanceId(this.#options.config.name, this.#beginning.token);
   }
 
   /** The file-system layers that must not be removed now. */
   layers(): readonly string[] {
-    return [...restLayers(this.#rest), ...(this.#instance?.layers ?? this.#revivingLayers ?? [])];
+    return [...restLayers(this.#rest), ...(this.#instance?.layers ?? this.#beginning?.layers ?? [])];
   }
 
   status(): AppStatus {
     return {
       state: this.#state,
       rest: this.#rest,
-      fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.#revivingLayers ?? this.#rest.layers) : [],
+      fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.#beginning?.layers ?? this.#rest.layers) : [],
       token: this.token,
       lastWake: this.#lastWake,
       lastHibernate: this.#lastHibernate,
@@ -105,9 +103,10 @@ export class App {
    * @throws CodedError ERR_WAKE_TIMEOUT after `timeout wake`; the wake itself goes on. Else why the wake failed
    */
   async wake(trigger: Trigger): Promise<void> {
+    const {clock, config} = this.#options;
+    const {name, wakeTimeoutMs} = config;
     while (this.#state !== 'running') {
-      if (this.#stopping)
-        throw new CodedError('ERR_STOPPING', `Cannot wake app "${this.#options.config.name}": the gateway is stopping`, {source: 'host', retryable: true});
+      if (this.#stopping) throw stoppingError(name);
       if (this.#hibernating !== undefined) {
         this.#wantedWhileLeaving.trigger ??= trigger;
         await this.#hibernating.catch(ignored);
@@ -116,7 +115,7 @@ export class App {
       this.#reviving ??= this.#revive(trigger).finally(() => {
         this.#reviving = undefined;
       });
-      await this.#withDeadline(this.#reviving);
+      await withDeadline(this.#reviving, {clock, timeoutMs: wakeTimeoutMs, late: () => wakeTimeoutError(name, wakeTimeoutMs)});
     }
   }
 
@@ -135,9 +134,7 @@ export class App {
   async hibernate(options: {readonly force: boolean} = {force: false}): Promise<'hibernated' | 'cancelled'> {
     await this.#reviving?.catch(ignored);
     if (this.#hibernating !== undefined) return this.#hibernating;
-    if (this.#state !== 'running' || this.#instance === undefined) {
-      throw new CodedError('ERR_NOT_RUNNING', `Cannot hibernate app "${this.#options.config.name}": it is ${this.#state}`, {source: 'client'});
-    }
+    if (this.#state !== 'running' || this.#instance === undefined) throw notRunningError(this.#options.config.name, this.#state);
     this.#hibernating = this.#putToSleep(this.#instance, options.force).finally(() => {
       this.#hibernating = undefined;
     });
@@ -152,25 +149,20 @@ export class App {
 
   /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
   holdAwake(): () => void {
-    this.#busySessions += 1;
-    let held = true;
-    return () => {
-      if (held) this.#busySessions -= 1;
-      held = false;
-    };
+    return this.#busySessions.hold();
   }
 
   /** What only this worker knows, at this moment. */
   async live(): Promise<LiveStatus> {
-    const {container, network, pager} = this.#options;
+    const {container, network} = this.#options;
     const instance = this.#instance;
     const verdict = this.#state === 'running' ? await this.#judge() : undefined;
     return {
       address: network.address,
       pids: instance === undefined ? [] : container.pids(),
-      busySessions: this.#busySessions,
+      busySessions: this.#busySessions.count,
       awakeBecause: verdict === undefined || verdict.kind === 'sleep' ? null : verdict.reason,
-      paging: instance === undefined || instance.base === null ? null : await pager.stats(instance.id),
+      paging: instance === undefined || instance.base === null ? null : await this.#paging(instance),
       layers: this.layers(),
     };
   }
@@ -182,23 +174,12 @@ export class App {
 
   /** The pager can no longer serve the instance's memory: it must not run on. Its last generation stands. */
   async lost(reason: string): Promise<void> {
-    const {instance} = this;
-    if (instance === null || this.#lost?.instance === instance) return;
-    this.#lost = {instance, reason};
-    if (this.#instance === undefined || this.#hibernating !== undefined) {
-      // The restore, or the checkpoint unless it is committed already, fails for it.
-      await this.#options.container.kill();
-      return;
-    }
-    this.#fail(this.#lostError(reason));
+    if (this.instance === null || this.#lost?.instance === this.instance) return;
+    this.#lost = {instance: this.instance, reason};
+    // A restore, or a checkpoint that is not committed yet, fails for it.
+    if (this.#instance === undefined || this.#hibernating !== undefined) return this.#options.container.kill();
+    this.#fail(lostError(this.#options.config.name, reason));
     await this.#ended(this.#instance, this.#lostEvent());
-  }
-
-  #lostError(reason: string): CodedError {
-    return new CodedError('ERR_INSTANCE_LOST', `Cannot serve the memory of app "${this.#options.config.name}" any more: ${reason}`, {
-      source: 'host',
-      retryable: true,
-    });
   }
 
   #lostEvent(): 'lost' | 'lostUnsaved' {
@@ -207,14 +188,13 @@ export class App {
 
   /** Corrects a record that says what a gateway that was killed did last. */
   async correctRecord(recorded: string): Promise<void> {
-    if (recorded === this.#state) return;
-    const token = await this.#options.records.acquire();
-    await this.#record(token);
+    if (recorded !== this.#state) await this.#recorder.record(await this.#options.records.acquire());
   }
 
   /** Hibernates (or kills, as `on-stop` says) what runs; nothing can be woken afterwards. Never throws. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
+    this.#recorder.stop();
     this.#idle.stop();
     await this.#reviving?.catch(ignored);
     const timeLeft = new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, deadlineMs - this.#options.clock.monotonicMs())).unref());
@@ -241,85 +221,74 @@ export class App {
     this.#options.records.event('error', {message: errorMessage(error)});
   }
 
-  async #withDeadline(wake: Promise<void>): Promise<void> {
-    const {wakeTimeoutMs} = this.#options.config;
-    let cancel = ignored;
-    const late = new Promise<never>((_resolve, reject) => {
-      cancel = this.#options.clock.after(wakeTimeoutMs, () =>
-        reject(
-          new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${this.#options.config.name}" within ${wakeTimeoutMs} ms`, {source: 'server', retryable: true}),
-        ),
-      );
-    });
-    try {
-      await Promise.race([wake, late]);
-    } finally {
-      cancel();
-    }
-  }
-
   async #revive(trigger: Trigger): Promise<void> {
     const {clock, network} = this.#options;
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
     const instance = await this.#bringToLife();
-    network.wake();
     this.#instance = instance;
+    network.wake();
     this.#runningSinceMs = clock.monotonicMs();
-    const ms = this.#runningSinceMs - startedMs;
     this.#move('ready');
-    void this.#noteWake({at, ms, trigger: describeTrigger(trigger)}, instance);
+    void this.#noteWake({at, ms: this.#runningSinceMs - startedMs, trigger: describeTrigger(trigger)}, instance);
     this.#idle.start();
   }
 
+  /** A restore that failed for a reason that may pass is tried once more. */
   async #bringToLife(): Promise<Instance> {
     const rest = this.#rest;
-    for (let attempt = 1; ; attempt += 1) {
-      const token = await this.#options.records.acquire();
-      if (attempt === 1) this.#move('wake');
-      this.#revivingLayers = [...restLayers(rest), String(token)];
-      this.#revivingToken = token;
+    let token = await this.#options.records.acquire();
+    this.#move('wake');
+    try {
+      if (rest.kind === 'files') return await this.#start(rest, token);
       try {
-        return rest.kind === 'checkpoint' ? await this.#restore(rest, token) : await this.#start(rest, token);
+        return await this.#restore(rest, token);
       } catch (error) {
-        const passing = error instanceof CodedError && error.retryable;
-        if (rest.kind === 'checkpoint' && passing && attempt < restoreAttempts && !this.#stopping) {
-          this.#log.warn({error: errorMessage(error)}, 'the restore failed and is tried once more');
-          continue;
-        }
-        this.#fail(error);
-        this.#move(rest.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
-        await this.#record(token);
-        throw error;
-      } finally {
-        this.#revivingLayers = undefined;
-        this.#revivingToken = undefined;
+        if (this.#stopping || !(error instanceof CodedError && error.retryable)) throw error;
+        this.#log.warn({error: errorMessage(error)}, 'the restore failed and is tried once more');
+        token = await this.#options.records.acquire();
+        return await this.#restore(rest, token);
       }
+    } catch (error) {
+      this.#fail(error);
+      this.#move(rest.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
+      await this.#recorder.record(token);
+      throw error;
+    } finally {
+      this.#beginning = undefined;
     }
   }
 
   async #restore(rest: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken): Promise<Instance> {
+    this.#beginning = {token, layers: [...rest.meta.layers, String(token)]};
     const instance = await restoreInstance(this.#options, rest, token);
     if (this.#lost?.instance !== instance.id) return instance;
     await this.#putAway(instance);
-    throw this.#lostError(this.#lost.reason);
+    throw lostError(this.#options.config.name, this.#lost.reason);
   }
 
   async #start(rest: Extract<Rest, {kind: 'files'}>, token: FencingToken): Promise<Instance> {
-    await this.#save(token);
+    this.#beginning = {token, layers: [...rest.layers, String(token)]};
+    await this.#options.records.save(token, this.status());
     return startInstance(this.#options, rest, token);
   }
 
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
   async #noteWake(wake: Pick<WakeRecord, 'at' | 'ms' | 'trigger'>, instance: Instance): Promise<void> {
+    const {predictedPages, faults} = await this.#paging(instance);
+    this.#lastWake = {...wake, predictedPages, faults};
+    this.#options.records.event('woken', {...this.#lastWake, cold: instance.base === null ? 1 : 0});
+    await this.#recorder.record(instance.token);
+  }
+
+  /** Zeros for an app that started from its files, and when the pager cannot say. */
+  async #paging(instance: Instance): Promise<Paging> {
     try {
-      const paging = instance.base === null ? {predictedPages: 0, faults: 0} : await this.#options.pager.stats(instance.id);
-      this.#lastWake = {...wake, predictedPages: paging.predictedPages, faults: paging.faults};
-      this.#options.records.event('woken', {...this.#lastWake, cold: instance.base === null ? 1 : 0});
+      if (instance.base !== null) return await this.#options.pager.stats(instance.id);
     } catch (error) {
-      this.#log.warn({error: errorMessage(error)}, 'the pages of this wake are not known');
+      this.#log.warn({error: errorMessage(error)}, 'the faults of this run are not known');
     }
-    await this.#saved(instance.token);
+    return {predictedPages: 0, faults: 0};
   }
 
   async #putToSleep(instance: Instance, force: boolean): Promise<'hibernated' | 'cancelled'> {
@@ -329,14 +298,15 @@ export class App {
     this.#idle.stop();
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;
-    await this.#countFaults(instance);
+    const {faults} = await this.#paging(instance);
+    if (this.#lastWake !== null) this.#lastWake = {...this.#lastWake, faults};
     this.#move('drain');
     network.sleep('unknown');
     this.#move('drained');
     try {
       const result = await checkpointInstance(this.#options, {
         instance,
-        isWanted: () => !force && (network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions > 0),
+        isWanted: () => !force && (network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions.count > 0),
         point: (generation) => records.point(instance.token, generation, this.#pointer),
       });
       if (result === undefined) {
@@ -344,7 +314,7 @@ export class App {
         return 'cancelled';
       }
       await this.#putAway(instance);
-      this.#failedCheckpoints = 0;
+      this.#backOff.succeeded();
       this.#lastHibernate = {at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten};
       this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
       this.#pointer = result.generation;
@@ -352,14 +322,14 @@ export class App {
       network.setFlows(result.meta.flows);
       this.#move('committed');
     } catch (error) {
-      this.#failedCheckpoints += 1;
+      this.#backOff.failed();
       this.#fail(error);
       if (this.#options.container.alive()) this.#goOn();
       else await this.#ended(instance, this.#lost?.instance === instance.id ? this.#lostEvent() : 'died');
       throw error;
     }
     records.event('hibernated', {...this.#lastHibernate, generation: this.#rest.generation});
-    await this.#record(instance.token);
+    await this.#recorder.record(instance.token);
     if (!this.#stopping) this.prepareWake();
     void this.#tidy();
     return 'hibernated';
@@ -370,20 +340,9 @@ export class App {
     const {clock, network} = this.#options;
     network.wake();
     this.#move('cancelled');
-    const backOffMs = this.#failedCheckpoints === 0 ? 0 : Math.min(failedCheckpointBackOffMs * 2 ** (this.#failedCheckpoints - 1), backOffLimitMs);
-    this.#notBeforeMs = clock.monotonicMs() + backOffMs;
+    this.#notBeforeMs = clock.monotonicMs() + this.#backOff.ms;
     this.#runningSinceMs = clock.monotonicMs();
     this.#idle.start();
-  }
-
-  async #countFaults(instance: Instance): Promise<void> {
-    if (instance.base === null || this.#lastWake === null) return;
-    try {
-      const {faults} = await this.#options.pager.stats(instance.id);
-      this.#lastWake = {...this.#lastWake, faults};
-    } catch (error) {
-      this.#log.warn({error: errorMessage(error)}, 'the faults of this run are not known');
-    }
   }
 
   async #judge(): Promise<IdleVerdict> {
@@ -393,7 +352,7 @@ export class App {
       nowMs: clock.monotonicMs(),
       lastTrafficMs,
       runningSinceMs: this.#runningSinceMs,
-      busySessions: this.#busySessions,
+      busySessions: this.#busySessions.count,
       hibernateAfterMs: config.hibernateAfterMs,
       notBeforeMs: this.#notBeforeMs,
     });
@@ -415,7 +374,7 @@ export class App {
     // An app that ends by itself keeps its files, as any server does; one that was lost goes back to its generation.
     if (event === 'died') this.#rest = {kind: 'files', layers: instance.layers};
     this.#move(event);
-    await this.#record(instance.token);
+    await this.#recorder.record(instance.token);
   }
 
   async #putAway(instance: Instance): Promise<void> {
@@ -437,27 +396,5 @@ export class App {
     } catch (error) {
       this.#log.warn({error: errorMessage(error)}, 'old generations could not be removed');
     }
-  }
-
-  /** Writes that no instance runs any more, and gives up the lease. */
-  async #record(token: FencingToken): Promise<void> {
-    if (await this.#saved(token)) await this.#options.records.release(token);
-  }
-
-  /** That Redis is gone is no reason not to go on: it learns of the app's state later, unless a newer token has told it more. */
-  async #saved(token: FencingToken): Promise<boolean> {
-    try {
-      await this.#save(token);
-      return true;
-    } catch (error) {
-      this.#log.warn({error: errorMessage(error)}, 'the state of the app could not be recorded');
-      if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE' && !this.#stopping)
-        this.#options.clock.after(recordRetryMs, () => void (this.#instance === undefined ? this.#record(token) : this.#saved(token)));
-      return false;
-    }
-  }
-
-  async #save(token: FencingToken): Promise<void> {
-    await this.#options.records.save(token, this.status());
   }
 }

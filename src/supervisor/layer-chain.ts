@@ -57,7 +57,7 @@ export async function tidyLayers(options: ChainOptions): Promise<Rest> {
 
 /**
  * After a gateway that ended without putting its instances away: the files they wrote since their generation belong to
- * no generation. They are put aside, the newest three are kept.
+ * no generation. They are put aside, the newest three are kept. A merged layer that no generation names is only a copy.
  * @returns the names under which they are kept now
  */
 export async function setLostLayersAside(layersDir: string, known: ReadonlySet<string>): Promise<string[]> {
@@ -66,7 +66,7 @@ export async function setLostLayersAside(layersDir: string, known: ReadonlySet<s
   const aside: string[] = [];
   for (const layer of all) {
     if (known.has(layer) || layer.startsWith(lostPrefix)) continue;
-    if ((await layerSize(join(layersDir, layer, 'upper'))) === 0) {
+    if (layer.includes('+') || (await layerSize(join(layersDir, layer, 'upper'))) === 0) {
       await removeLayer(layersDir, layer);
       continue;
     }

@@ -1,6 +1,6 @@
 /** The record of one app in Redis, as its owner on this worker writes it: under a lease, with the fencing token. */
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppName, FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {AppFields} from '../store/app-record.ts';
@@ -18,6 +18,12 @@ export interface Details {
   readonly startsFromFiles: boolean;
   readonly layers: readonly string[];
 }
+
+/** Written in one step with the pointer: from then on the files that the app started from do not count. */
+const fromCheckpoint = {startsFromFiles: false, layers: []};
+/** The app is frozen while Redis is waited for; an embedded one is back within a fraction of a second. */
+const pointPatienceMs = 2000;
+const pointRetryMs = 50;
 
 /** @throws nothing: what cannot be read means an app that was never run */
 export function parseDetails(details: Json): Details {
@@ -58,6 +64,8 @@ export interface RecordsOptions {
 export function appRecords(options: RecordsOptions): Records {
   const {app, worker, store, leases, events, clock, log} = options;
   let kept: KeptLease | undefined;
+  // Redis was lost while the pointer was moved: it may or may not have been.
+  let unsure = false;
   return {
     async acquire() {
       const acquired = await leases.acquire(app, {worker, ttlMs: leaseTtlMs, takeOverOwn: true});
@@ -74,13 +82,29 @@ export function appRecords(options: RecordsOptions): Records {
       });
       return acquired.token;
     },
-    async release() {
+    async release(token) {
+      if (kept?.token !== token) return;
       const lease = kept;
       kept = undefined;
-      await lease?.[Symbol.asyncDispose]();
+      await lease[Symbol.asyncDispose]();
     },
     save: (token: FencingToken, status: AppStatus) => store.updateApp(app, token, recordFields(status, worker, clock.nowMs())),
-    point: (token: FencingToken, generation: Generation, parent: Generation | null) => store.commitGeneration(app, token, {parent, generation}),
+    async point(token: FencingToken, generation: Generation, parent: Generation | null) {
+      const deadlineMs = clock.monotonicMs() + pointPatienceMs;
+      for (;;) {
+        try {
+          const expected = unsure ? ((await store.readApp(app))?.generation ?? null) : parent;
+          await store.commitGeneration(app, token, {parent: expected, generation, fields: {details: fromCheckpoint}});
+          unsure = false;
+          return;
+        } catch (error) {
+          if (errorCode(error) !== 'ERR_REDIS_UNAVAILABLE') throw error;
+          unsure = true;
+          if (clock.monotonicMs() > deadlineMs) throw error;
+          await new Promise<void>((resolve) => clock.after(pointRetryMs, resolve));
+        }
+      }
+    },
     event(kind, fields) {
       events
         .publish({...fields, at: clock.nowMs(), app, kind})

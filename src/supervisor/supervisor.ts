@@ -5,7 +5,7 @@ import {hostname} from 'node:os';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppName, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -98,12 +98,40 @@ async function recover(options: SupervisorOptions, app: AppConfig): Promise<{rec
   }
   const details = parseDetails(record.details);
   if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) return {record, rest: {kind: 'files', layers: details.layers}};
+  const generation = storedGeneration(options, app.name, record.generation, generations);
   try {
-    const {meta} = await readMeta(options, app.name, record.generation);
-    return {record, rest: {kind: 'checkpoint', generation: record.generation, meta}};
+    const {meta} = await readMeta(options, app.name, generation);
+    return {record, rest: {kind: 'checkpoint', generation, meta}};
   } catch (error) {
-    log.error({app: app.name, generation: record.generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
-    return {record, rest: {kind: 'checkpoint', generation: record.generation, meta: {layers: [], flows: []}}};
+    log.error({app: app.name, generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
+    return {record, rest: {kind: 'checkpoint', generation, meta: {layers: [], flows: []}}};
+  }
+}
+
+/**
+ * Redis may point at a generation that was taken back: when it was lost at the moment of the commit, and the app went on.
+ * The one before it is the last that counts then.
+ */
+function storedGeneration({log}: SupervisorOptions, app: AppName, pointer: Generation, generations: readonly Generation[]): Generation {
+  const newest = generations.filter((generation) => generation <= pointer).at(-1);
+  if (newest === undefined || newest === pointer) return pointer;
+  log.error({app, generation: pointer, instead: newest}, 'the newest checkpoint was taken back or is gone; the one before it counts');
+  return newest;
+}
+
+/** Only when every kept generation says which layers are its own can the others be told from them. */
+async function setLayersAside(
+  {log}: SupervisorOptions,
+  app: {name: AppName; layersDir: string; rest: Rest; keptMetas: () => Promise<readonly GenerationMeta[]>},
+): Promise<void> {
+  const {name, layersDir, rest, keptMetas} = app;
+  try {
+    const known = new Set([...(await keptMetas()).flatMap((meta) => meta.layers), ...restLayers(rest)]);
+    const aside = await setLostLayersAside(layersDir, known);
+    if (aside.length > 0) log.warn({app: name, layersDir, aside}, 'files written after the last checkpoint were put aside');
+  } catch (error) {
+    if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT') throw error;
+    log.error({app: name, error: errorMessage(error)}, 'no file-system layer is removed, since a damaged checkpoint may need it');
   }
 }
 
@@ -119,8 +147,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
     return Promise.all(generations.map(async (generation) => (await readMeta(options, config.name, generation)).meta));
   };
   const tidy = async (current: Rest): Promise<Rest> => tidyLayers({layersDir, rest: current, kept: await keptMetas(), inUse: () => app.layers()});
-  const aside = await setLostLayersAside(layersDir, new Set([...(await keptMetas()).flatMap((meta) => meta.layers), ...restLayers(rest)]));
-  if (aside.length > 0) options.log.warn({app: config.name, layersDir, aside}, 'files written after the last checkpoint were put aside');
+  await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas});
   const app: App = new App({
     config,
     network,

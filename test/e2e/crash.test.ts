@@ -113,7 +113,7 @@ for (const [who, kill, rounds] of [
       const row = await gateway.app('a');
       t.true((row.generation ?? 0) > generation, `round ${round}: generation ${row.generation} after ${generation}`);
       generation = row.generation ?? 0;
-      const [counter = Number.NaN, lines] = (await ask(port, 'agree')).split(' ').map(Number);
+      const [counter = Number.NaN, lines = -1] = (await ask(port, 'agree')).split(' ').map(Number);
       t.is(counter, lines, `round ${round}, killed after ${delayMs} ms: memory and files differ`);
       t.true(
         counter >= committed && counter <= committed + asked,

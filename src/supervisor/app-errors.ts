@@ -1,0 +1,19 @@
+/** What an app says to those who asked for something that it cannot do. */
+import {CodedError} from '../core/errors.ts';
+import type {State} from './lifecycle.ts';
+
+export function stoppingError(app: string): CodedError {
+  return new CodedError('ERR_STOPPING', `Cannot wake app "${app}": the gateway is stopping`, {source: 'host', retryable: true});
+}
+
+export function wakeTimeoutError(app: string, timeoutMs: number): CodedError {
+  return new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${app}" within ${timeoutMs} ms`, {source: 'server', retryable: true});
+}
+
+export function notRunningError(app: string, state: State): CodedError {
+  return new CodedError('ERR_NOT_RUNNING', `Cannot hibernate app "${app}": it is ${state}`, {source: 'client'});
+}
+
+export function lostError(app: string, reason: string): CodedError {
+  return new CodedError('ERR_INSTANCE_LOST', `Cannot serve the memory of app "${app}" any more: ${reason}`, {source: 'host', retryable: true});
+}
