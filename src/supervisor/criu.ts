@@ -167,9 +167,9 @@ class Driver implements CheckpointDriver {
     try {
       await target.enter(session.pid);
       return session;
-    } catch (error) {
+    } catch (cause) {
       await session[Symbol.asyncDispose]();
-      throw error;
+      throw new CodedError('ERR_CRIU_START', `Cannot start CRIU for app "${target.name}"`, {source: 'host', retryable: true, cause});
     }
   }
 

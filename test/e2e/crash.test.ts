@@ -1,34 +1,12 @@
 /** kill -9 of the gateway at any moment: no checkpoint is lost, memory and files belong together, nothing is left behind. */
 import {readdir} from 'node:fs/promises';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
-import type {ExecutionContext} from 'ava';
-import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gateway.ts';
+import {durableGateway, verified} from '../helpers/durable-app.ts';
+import {leftovers, type TestGateway} from '../helpers/gateway.ts';
 import {pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
-import {rootfsWith} from '../helpers/rootfs.ts';
 import {until} from '../helpers/until.ts';
-
-const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
-const verified = 'ok 2048';
-
-async function durableGateway(t: ExecutionContext, options = 'hibernate-after never'): Promise<{gateway: TestGateway; port: number}> {
-  const port = await freePort();
-  const gateway = await testGateway(
-    t,
-    `app a
-    rootfs ${await rootfsWith('python3')}
-    exec /usr/bin/python3 /srv/durable-server.py 80 8
-    volume ${fixtures}:/srv:ro
-    expose tcp 80
-    ${options}
-listen l
-    bind 127.0.0.1:${port}
-    server s app:a:80`,
-  );
-  return {gateway, port};
-}
 
 /** Ends everything that a gateway is made of but the apps, as nearly at one moment as can be. */
 async function killAll(gateway: TestGateway): Promise<void> {

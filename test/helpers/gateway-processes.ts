@@ -41,12 +41,14 @@ export async function pagerPid(stateDir: string): Promise<number> {
   return pid;
 }
 
-/** CRIUs in the control groups of an app that are at work or wait. */
+/** CRIUs in the control groups of an app, which are at work or wait. */
 export async function criuPids(identity: string, app: string): Promise<number[]> {
-  const pids: number[] = [];
-  for (const pid of await processesWith('criu', 'swrk')) {
-    const groups = await readFile(`/proc/${pid}/cgroup`, 'latin1').catch(() => '');
-    if (groups.includes(`picogate/${identity}/${app}`)) pids.push(pid);
+  const pids = new Set<number>();
+  for (const hierarchy of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', '/sys/fs/cgroup/pids']) {
+    const members = await readFile(join(hierarchy, 'picogate', identity, app, 'cgroup.procs'), 'latin1').catch(() => '');
+    for (const pid of members.split('\n').filter((line) => line !== '')) {
+      if ((await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes('swrk')) pids.add(Number(pid));
+    }
   }
-  return pids;
+  return [...pids];
 }

@@ -1,0 +1,191 @@
+/** kill -9 of one process at a time: pager, Redis, CRIU, the app itself. */
+import {readdir, readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {gatewayIdentity} from '../../src/core/ids.ts';
+import {durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
+import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gateway.ts';
+import {criuPids, killed, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
+import {ask} from '../helpers/line-client.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {until} from '../helpers/until.ts';
+
+/** Some moments are refused while a part comes back; the answer that counts is the first one. */
+async function askUntilAnswered(port: number, line: string): Promise<string> {
+  let answer = '';
+  await until(
+    async () => {
+      answer = await ask(port, line).catch(() => '');
+      return answer !== '';
+    },
+    {timeoutMs: 20_000, what: `an answer to ${line}`},
+  );
+  return answer;
+}
+
+async function appPid(gateway: TestGateway, name: string): Promise<number> {
+  const {pids} = JSON.parse(await gateway.cli('show', name, '--json')) as {pids: number[]};
+  const [pid] = pids;
+  if (pid === undefined) throw new Error(`${name} has no process`);
+  return pid;
+}
+
+rootTest('the pager killed while pages of an app are missing: the app goes on, every byte as it was', async (t) => {
+  t.timeout(60_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.cli('hibernate', 'a');
+  t.is(await ask(port, 'count'), '2');
+  const pager = await pagerPid(gateway.stateDir);
+  await killed(pager);
+  t.is(await ask(port, 'verify'), verified);
+  t.is(await ask(port, 'count'), '3');
+  await until(async () => (await pagerPid(gateway.stateDir)) !== pager);
+  await gateway.cli('hibernate', 'a');
+  t.is(await ask(port, 'agree'), '3 3');
+  t.is(await ask(port, 'verify'), verified);
+});
+
+rootTest('the pager killed at random moments of wake and hibernation: memory and files stay together', async (t) => {
+  t.timeout(120_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after 50ms');
+  await gateway.start();
+  for (let round = 1; round <= 8; round += 1) {
+    const committed = Number(await askUntilAnswered(port, 'count'));
+    await gateway.reaches('a', 'hibernated');
+    const wake = ask(port, 'count').catch(() => '');
+    const delayMs = Math.random() * 250;
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    await killed(await pagerPid(gateway.stateDir));
+    await wake;
+    const [counter = Number.NaN, lines] = (await askUntilAnswered(port, 'agree')).split(' ').map(Number);
+    t.is(counter, lines ?? -1, `round ${round}, killed after ${delayMs} ms: memory and files differ`);
+    t.true(counter >= committed, `round ${round}, killed after ${delayMs} ms: ${counter} after ${committed}`);
+    t.is(await askUntilAnswered(port, 'verify'), verified, `round ${round}, killed after ${delayMs} ms`);
+  }
+  await gateway.reaches('a', 'hibernated');
+});
+
+rootTest('pager and gateway killed together: the app waits for its memory and reads no zero page; cleanup ends it', async (t) => {
+  t.timeout(60_000);
+  const seen = await temporaryDirectory();
+  t.teardown(() => seen[Symbol.asyncDispose]());
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off', `volume ${seen.path}:/seen`);
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.cli('hibernate', 'a');
+  t.is(await ask(port, 'watch'), 'ok');
+  const pages = async (): Promise<string[]> => (await readFile(join(seen.path, 'pages'), 'utf8').catch(() => '')).trim().split('\n');
+  await until(async () => (await pages()).length > 100, {what: 'the first pages'});
+  const pid = await appPid(gateway, 'a');
+  process.kill(await pagerPid(gateway.stateDir), 'SIGKILL');
+  await gateway.stop('SIGKILL');
+
+  let before = -1;
+  await until(
+    async () => {
+      const now = (await pages()).length;
+      const waits = now === before;
+      before = now;
+      return waits;
+    },
+    {intervalMs: 500, what: 'the app to wait for a page'},
+  );
+  t.true(await runs(pid), 'the app waits');
+  t.true(before < 2048, 'not all pages were there');
+  await gateway.cli('cleanup');
+  t.false(await runs(pid));
+  t.deepEqual(
+    (await pages()).filter((line) => !line.endsWith(' ok')),
+    [],
+  );
+  t.deepEqual(await leftovers(gateway.stateDir), []);
+  await gateway.start();
+  t.is(await ask(port, 'agree'), '1 1');
+  t.is(await ask(port, 'verify'), verified);
+});
+
+rootTest('the embedded Redis killed: an app that is awake serves on, one that sleeps wakes when Redis is back', async (t) => {
+  t.timeout(60_000);
+  const [portA, portB] = [await freePort(), await freePort()];
+  const options = ['hibernate-after never'];
+  const gateway = await testGateway(t, `${await durableApp('a', options)}${listen('a', portA)}${await durableApp('b', options)}${listen('b', portB)}`);
+  await gateway.start();
+  t.is(await ask(portA, 'count'), '1');
+  t.is(await ask(portB, 'count'), '1');
+  await gateway.cli('hibernate', 'b');
+  const redis = await redisPid(gateway.stateDir);
+  process.kill(redis, 'SIGKILL');
+  t.is(await ask(portA, 'count'), '2');
+  t.is(await askUntilAnswered(portB, 'count'), '2');
+  t.not(await redisPid(gateway.stateDir), redis);
+  t.is((await gateway.reaches('b', 'running')).generation, 1);
+});
+
+rootTest('the embedded Redis killed at random moments of wake and hibernation: no checkpoint is lost', async (t) => {
+  t.timeout(120_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after 50ms');
+  await gateway.start();
+  for (let round = 1; round <= 8; round += 1) {
+    await gateway.reaches('a', round === 1 ? 'stopped' : 'hibernated');
+    const count = Number(await askUntilAnswered(port, 'count'));
+    t.is(count, round);
+    const delayMs = Math.random() * 250;
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    await killed(await redisPid(gateway.stateDir));
+    t.is(await askUntilAnswered(port, 'agree'), `${round} ${round}`, `round ${round}, killed after ${delayMs} ms`);
+  }
+  const {generation} = await gateway.reaches('a', 'hibernated');
+  await gateway.stop('SIGKILL');
+  await gateway.start();
+  t.is((await gateway.app('a')).generation, generation);
+  t.is(await ask(port, 'agree'), '8 8');
+  t.is(await ask(port, 'verify'), verified);
+});
+
+rootTest('an app that is killed is started from its files by the next request', async (t) => {
+  t.timeout(60_000);
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.cli('hibernate', 'a');
+  t.is(await ask(port, 'count'), '2');
+  await killed(await appPid(gateway, 'a'));
+  await gateway.reaches('a', 'stopped');
+  t.is(await ask(port, 'agree'), '0 2');
+  t.is(await ask(port, 'count'), '1');
+  await gateway.cli('hibernate', 'a');
+  t.is(await ask(port, 'agree'), '1 3');
+});
+
+rootTest('CRIU killed in the middle of a dump: the app goes on, and the next hibernation works', async (t) => {
+  t.timeout(60_000);
+  const port = await freePort();
+  const gateway = await testGateway(t, `${await durableApp('a', ['hibernate-after never'], {mebibytes: 160})}${listen('a', port)}`);
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  const hibernation = gateway.cli('hibernate', 'a').then(
+    () => 'hibernated',
+    (error: unknown) => String(error),
+  );
+  const work = join(gateway.stateDir, 'run', 'work', 'a');
+  let criu: number[] = [];
+  await until(
+    async () => {
+      criu = await criuPids(gatewayIdentity(gateway.stateDir), 'a');
+      return criu.length > 0;
+    },
+    {intervalMs: 0, what: 'a CRIU at work'},
+  );
+  await until(async () => (await readdir(work, {recursive: true}).catch(() => [])).some((file) => /dump-.*pages-.*\.img$/.test(file)), {
+    intervalMs: 0,
+    what: 'a CRIU that writes pages',
+  });
+  for (const pid of criu) process.kill(pid, 'SIGKILL');
+  t.regex(await hibernation, /Cannot checkpoint app "a"/);
+  t.is(await ask(port, 'count'), '2');
+  t.is(await ask(port, 'verify'), 'ok 40960');
+  await gateway.cli('hibernate', 'a');
+  t.is(await ask(port, 'agree'), '2 2');
+});

@@ -1,0 +1,39 @@
+/** A gateway with one app whose memory and files tell on each other: see test/fixtures/durable-server.py. */
+import {fileURLToPath} from 'node:url';
+import type {ExecutionContext} from 'ava';
+import {freePort, type TestGateway, testGateway} from './gateway.ts';
+import {rootfsWith} from './rootfs.ts';
+
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
+
+/** What `verify` answers when every byte is as it was. */
+export const verified = 'ok 2048';
+
+/** The section of an app with 8 MiB of known memory; `options` are further lines of it. */
+export async function durableApp(
+  name: string,
+  options: readonly string[],
+  {mebibytes = 8, rootfs}: {mebibytes?: number; rootfs?: string} = {},
+): Promise<string> {
+  return `app ${name}
+    rootfs ${rootfs ?? (await rootfsWith('python3'))}
+    exec /usr/bin/python3 /srv/durable-server.py 80 ${mebibytes}
+    volume ${fixtures}:/srv:ro
+    expose tcp 80
+${options.map((option) => `    ${option}\n`).join('')}`;
+}
+
+/** A section that leads a port to an app. */
+export function listen(name: string, port: number): string {
+  return `listen ${name}
+    bind 127.0.0.1:${port}
+    server s app:${name}:80
+`;
+}
+
+/** App `a`, by default one that sleeps only when told, behind `port`. The gateway is not started yet. */
+export async function durableGateway(t: ExecutionContext, ...options: readonly string[]): Promise<{gateway: TestGateway; port: number}> {
+  const port = await freePort();
+  const section = await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options);
+  return {gateway: await testGateway(t, `${section}${listen('a', port)}`), port};
+}
