@@ -24,7 +24,7 @@ export function controlHandlers(supervisor: Supervisor): Readonly<Record<string,
       await requestedApp(supervisor, args).wake({kind: 'operator'});
       return 'running';
     },
-    hibernate: (args) => requestedApp(supervisor, args).hibernate({force: true}),
+    hibernate: (args) => requestedApp(supervisor, args).hibernate({force: false}),
     show: async (args) => ({...(await requestedApp(supervisor, args).live())}),
     async logs(args) {
       const lines = (await requestedApp(supervisor, args).output()).trimEnd().split('\n');

@@ -18,7 +18,11 @@ import {type IdleVerdict, judgeIdle} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
 import {checkpointInstance, type Instance, type Paging, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
+import {becomesQuiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
+
+/** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
+const quietTimeoutMs = 200;
 
 /** For waits whose failure is told to those who asked for it. */
 const ignored = (): void => undefined;
@@ -302,11 +306,16 @@ export class App {
     if (this.#lastWake !== null) this.#lastWake = {...this.#lastWake, faults};
     this.#move('drain');
     network.sleep('unknown');
-    this.#move('drained');
     try {
+      // With the route away nothing new reaches the app: it can only finish what it has.
+      if (!force && !(await becomesQuiet(() => this.#options.container.pids(), quietTimeoutMs))) {
+        this.#goOn();
+        return 'cancelled';
+      }
+      this.#move('drained');
       const result = await checkpointInstance(this.#options, {
         instance,
-        isWanted: () => !force && (network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions.count > 0),
+        isWanted: (hasUnfinished) => !force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions.count > 0),
         point: (generation) => records.point(instance.token, generation, this.#pointer),
       });
       if (result === undefined) {

@@ -151,8 +151,8 @@ function ignored(): void {
 
 export interface CheckpointRequest {
   readonly instance: Instance;
-  /** Asked when the tasks are frozen: does somebody need the app? */
-  readonly isWanted: () => boolean;
+  /** Asked when the tasks are frozen: does somebody need the app? @param hasUnfinished see `PortUse` */
+  readonly isWanted: (hasUnfinished: boolean) => boolean;
   /** Makes the stored generation the app's own (Redis). When it throws, the generation is discarded and the app goes on. */
   readonly point: (generation: Generation, meta: GenerationMeta) => Promise<void>;
 }
@@ -184,8 +184,8 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
       workDir: dumpDir,
       target: container.restoreTarget(),
       async decide() {
-        if (request.isWanted()) return 'cancel';
-        const {flows} = await readPortUse(instance.pid);
+        const {flows, hasUnfinished} = await readPortUse(instance.pid);
+        if (request.isWanted(hasUnfinished)) return 'cancel';
         const meta: GenerationMeta = {layers: await withoutEmptyLayer(container, instance.layers), flows};
         const {generation, bytesWritten} = await pager.commit({
           instance: instance.base === null ? null : instance.id,

@@ -10,7 +10,7 @@ export const transitions = {
   failed: {wake: 'reviving'},
   reviving: {ready: 'running', restoreFailed: 'hibernated', startFailed: 'failed'},
   running: {drain: 'draining', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
-  draining: {drained: 'checkpointing', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
+  draining: {drained: 'checkpointing', cancelled: 'running', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
   checkpointing: {committed: 'hibernated', cancelled: 'running', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
 } as const satisfies Record<string, Record<string, string>>;
 

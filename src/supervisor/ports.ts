@@ -12,6 +12,8 @@ export interface PortUse {
   readonly udp: ReadonlySet<number>;
   /** TCP connections that exist, except those that only wait for their end. */
   readonly flows: readonly Flow[];
+  /** Something was received that the app has not read, or sent that its peer has not acknowledged. */
+  readonly hasUnfinished: boolean;
 }
 
 /** An established connection of an app, seen from the app. */
@@ -32,6 +34,9 @@ interface Row {
   readonly remoteAddress: string | null;
   readonly remotePort: number;
   readonly state: number;
+  /** Bytes sent and not acknowledged, bytes (of a listener: connections) received and not read. */
+  readonly sendQueue: number;
+  readonly receiveQueue: number;
 }
 
 /** An address as /proc prints it: 32-bit words in host byte order. Null for IPv6 that is not an IPv4 address in disguise. */
@@ -45,7 +50,7 @@ function parseAddress(hex: string): string | null {
 export function parseSocketTable(text: string): Row[] {
   const rows: Row[] = [];
   for (const line of text.split('\n').slice(1)) {
-    const [, local, remote, state] = line.trim().split(/\s+/);
+    const [, local, remote, state, queues] = line.trim().split(/\s+/);
     const [, localPort] = local?.split(':') ?? [];
     const [remoteHex, remotePort] = remote?.split(':') ?? [];
     if (localPort === undefined || remoteHex === undefined || remotePort === undefined || state === undefined) continue;
@@ -54,6 +59,8 @@ export function parseSocketTable(text: string): Row[] {
       remoteAddress: parseAddress(remoteHex),
       remotePort: Number.parseInt(remotePort, 16),
       state: Number.parseInt(state, 16),
+      sendQueue: Number.parseInt(queues?.split(':')[0] ?? '0', 16),
+      receiveQueue: Number.parseInt(queues?.split(':')[1] ?? '0', 16),
     });
   }
   return rows;
@@ -78,9 +85,11 @@ export async function readPortUse(pid: number): Promise<PortUse> {
     if (row.state === listening || row.state === timeWait || row.state === closed || row.remoteAddress === null) continue;
     flows.push({protocol: 'tcp', localPort: row.localPort, remoteAddress: row.remoteAddress, remotePort: row.remotePort});
   }
+  const udpRows = [...(udp ?? []), ...(udp6 ?? [])];
   return {
     tcp: new Set(tcpRows.filter((row) => row.state === listening).map((row) => row.localPort)),
-    udp: new Set([...(udp ?? []), ...(udp6 ?? [])].map((row) => row.localPort)),
+    udp: new Set(udpRows.map((row) => row.localPort)),
     flows,
+    hasUnfinished: [...tcpRows, ...udpRows].some((row) => row.state !== timeWait && (row.sendQueue > 0 || row.receiveQueue > 0)),
   };
 }
