@@ -1,5 +1,6 @@
 /** The wakes that are measured: every working set in every mode, once per round. */
 
+import {setTimeout as sleep} from 'node:timers/promises';
 import type {BenchGateway} from '../bench-gateway.ts';
 import {httpQuestion, lineQuestion, type Question, timedAnswer} from '../client.ts';
 import {bytes} from '../table.ts';
@@ -8,6 +9,11 @@ import type {WakeBench} from './wake-suite.ts';
 
 /** Wakes before the first measured one: the predicted set is then settled. */
 const trainingWakes = 4;
+/**
+ * For a second after CRIU has worked, the kernel keeps ready what CRIU needs of it (hardware breakpoints, that is perf events). A server
+ * that has slept for long does not find that, so neither may these.
+ */
+const restMs = 1200;
 
 export interface WakeCase {
   readonly name: string;
@@ -74,7 +80,9 @@ export async function measureWakes({rounds, signal, gateway, record, progress}: 
       signal.throwIfAborted();
       // Each round begins with another case: what one leaves behind (caches, a warm processor) is not always the same one's gain.
       const wakeCase = cases[(turn + round * modes.length + round) % cases.length];
-      if (wakeCase !== undefined) record({case: wakeCase.name, round, values: await measureWake(gateway, wakeCase)});
+      if (wakeCase === undefined) continue;
+      await sleep(restMs, undefined, {signal});
+      record({case: wakeCase.name, round, values: await measureWake(gateway, wakeCase)});
     }
   }
 }
