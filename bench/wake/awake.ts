@@ -4,7 +4,7 @@
  */
 import {connectionRate, httpQuestion, requestRate, type Server, timedAnswer} from '../client.ts';
 import type {BenchApp} from './wake-apps.ts';
-import type {WakeBench} from './wake-suite.ts';
+import type {WakeBench} from './wake-bench.ts';
 
 const durationMs = 250;
 const connections = 4;

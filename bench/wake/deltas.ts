@@ -1,7 +1,7 @@
 /** What hibernations write: the first one everything, the later ones only what is new. */
 import {lineQuestion, timedAnswer} from '../client.ts';
 import type {BenchApp} from './wake-apps.ts';
-import type {WakeBench} from './wake-suite.ts';
+import type {WakeBench} from './wake-bench.ts';
 
 const changedBytes = 2 ** 20;
 const roundsMax = 5;

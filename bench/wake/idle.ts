@@ -2,7 +2,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {lineQuestion, timedAnswer} from '../client.ts';
 import type {BenchApp} from './wake-apps.ts';
-import type {WakeBench} from './wake-suite.ts';
+import type {WakeBench} from './wake-bench.ts';
 
 export const idleCase = 'idle gateway with one hibernated app';
 export const firstHibernationCase = 'first hibernation of 64 MB';

@@ -5,7 +5,7 @@ import type {BenchGateway} from '../bench-gateway.ts';
 import {httpQuestion, lineQuestion, type Question, timedAnswer} from '../client.ts';
 import {bytes} from '../table.ts';
 import {type BenchApp, type Mode, modes} from './wake-apps.ts';
-import type {WakeBench} from './wake-suite.ts';
+import type {WakeBench} from './wake-bench.ts';
 
 /** Wakes before the first measured one: the predicted set is then settled. */
 const trainingWakes = 4;

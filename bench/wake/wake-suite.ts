@@ -4,26 +4,18 @@
  */
 import {freePort} from '../../test/helpers/gateway.ts';
 import {rootfsWith} from '../../test/helpers/rootfs.ts';
-import {type BenchGateway, startBenchGateway} from '../bench-gateway.ts';
+import {startBenchGateway} from '../bench-gateway.ts';
 import type {Report, Sample, Suite, SuiteContext} from '../suite.ts';
 import {measureAwake} from './awake.ts';
 import {measureDeltas} from './deltas.ts';
 import {measureIdle} from './idle.ts';
 import {type BenchApp, renderApps} from './wake-apps.ts';
+import type {WakeBench} from './wake-bench.ts';
 import {measureWakes, planWakes} from './wake-cases.ts';
 import {wakeReport} from './wake-report.ts';
 
 const workingSetsBytes = [2 ** 12, 2 ** 16, 2 ** 19, 2 ** 21, 2 ** 23] as const;
 const allWorkingSetsBytes = Array.from({length: 12}, (_, power) => 2 ** (12 + power));
-
-/** What each part of the suite is given. */
-export interface WakeBench {
-  readonly rounds: number;
-  readonly signal: AbortSignal;
-  readonly gateway: BenchGateway;
-  readonly record: (sample: Sample) => void;
-  readonly progress: (text: string) => void;
-}
 
 export const wakeSuite: Suite = {
   name: 'wake',
