@@ -16,7 +16,7 @@ import {BusySessions} from './busy-sessions.ts';
 import {withDeadline} from './deadline.ts';
 import {type IdleVerdict, judgeIdle} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {checkpointInstance, type Instance, type Paging, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
+import {checkpointInstance, type Instance, pagingOf, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {becomesQuiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
@@ -166,7 +166,7 @@ export class App {
       pids: instance === undefined ? [] : container.pids(),
       busySessions: this.#busySessions.count,
       awakeBecause: verdict === undefined || verdict.kind === 'sleep' ? null : verdict.reason,
-      paging: instance === undefined || instance.base === null ? null : await this.#paging(instance),
+      paging: instance === undefined || instance.base === null ? null : await pagingOf(this.#options, instance),
       layers: this.layers(),
     };
   }
@@ -279,20 +279,10 @@ export class App {
 
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
   async #noteWake(wake: Pick<WakeRecord, 'at' | 'ms' | 'trigger'>, instance: Instance): Promise<void> {
-    const {predictedPages, faults} = await this.#paging(instance);
+    const {predictedPages, faults} = await pagingOf(this.#options, instance);
     this.#lastWake = {...wake, predictedPages, faults};
     this.#options.records.event('woken', {...this.#lastWake, cold: instance.base === null ? 1 : 0});
     await this.#recorder.record(instance.token);
-  }
-
-  /** Zeros for an app that started from its files, and when the pager cannot say. */
-  async #paging(instance: Instance): Promise<Paging> {
-    try {
-      if (instance.base !== null) return await this.#options.pager.stats(instance.id);
-    } catch (error) {
-      this.#log.warn({error: errorMessage(error)}, 'the faults of this run are not known');
-    }
-    return {predictedPages: 0, faults: 0};
   }
 
   async #putToSleep(instance: Instance, force: boolean): Promise<'hibernated' | 'cancelled'> {
@@ -302,7 +292,7 @@ export class App {
     this.#idle.stop();
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;
-    const {faults} = await this.#paging(instance);
+    const {faults} = await pagingOf(this.#options, instance);
     if (this.#lastWake !== null) this.#lastWake = {...this.#lastWake, faults};
     this.#move('drain');
     network.sleep('unknown');
@@ -378,6 +368,8 @@ export class App {
   async #ended(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): Promise<void> {
     this.#instance = undefined;
     this.#idle.stop();
+    // Killed while its route is there: whoever waits for an answer learns that its connection has ended. (#putAway tells of a failure.)
+    await this.#options.container.kill().catch(ignored);
     this.#options.network.sleep([]);
     await this.#putAway(instance);
     // An app that ends by itself keeps its files, as any server does; one that was lost goes back to its generation.

@@ -5,8 +5,9 @@
 import {mkdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
-import {CodedError} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import {type FencingToken, type Generation, type InstanceId, instanceId} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
 import type {Container} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import {type Flow, readPortUse} from './ports.ts';
@@ -216,6 +217,16 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
 async function withoutEmptyLayer(container: Container, layers: readonly string[]): Promise<readonly string[]> {
   const newest = layers.at(-1);
   return newest !== undefined && (await container.freezeLayer(newest)) === 'empty' ? layers.slice(0, -1) : layers;
+}
+
+/** Zeros for an app that started from its files, and when the pager cannot say. */
+export async function pagingOf({pager, log}: {readonly pager: Pager; readonly log: Log}, instance: Instance): Promise<Paging> {
+  try {
+    if (instance.base !== null) return await pager.stats(instance.id);
+  } catch (error) {
+    log.warn({instance: instance.id, error: errorMessage(error)}, 'the faults of this run are not known');
+  }
+  return {predictedPages: 0, faults: 0};
 }
 
 /** Ends what is left of an instance's processes and unmounts its root; its memory is then nobody's, so the pager may let go. */

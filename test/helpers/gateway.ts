@@ -1,12 +1,12 @@
 /** A gateway started from outside, as an operator does: `bin/picogate run -f FILE` in a state directory of its own. */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {existsSync} from 'node:fs';
 import {mkdtemp, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {run} from '../../src/core/command.ts';
+import {runs} from './gateway-processes.ts';
 
 export const programPath = fileURLToPath(new URL('../../bin/picogate', import.meta.url));
 
@@ -148,15 +148,14 @@ export async function leftovers(stateDir: string): Promise<string[]> {
       ...stdout.split('\n').filter((line) => line.includes(`pg${identity}`) || line.includes(`picogate-${identity}`) || line.includes(`picogate_${identity}`)),
     );
   }
-  for (const hierarchy of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', '/sys/fs/cgroup/memory']) {
-    const group = join(hierarchy, 'picogate', identity);
-    if (existsSync(group)) found.push(`control group ${group}`);
-  }
   // The pager, redis-server and CRIU have it in their arguments, the keepers of page faults in their environment.
   for (const entry of await readdir('/proc')) {
     if (!/^[0-9]+$/.test(entry)) continue;
+    if (!(await runs(Number(entry)))) continue;
+    const groups = await readFile(`/proc/${entry}/cgroup`, 'latin1').catch(() => '');
     const texts = await Promise.all(['cmdline', 'environ'].map((file) => readFile(`/proc/${entry}/${file}`, 'latin1').catch(() => '')));
-    if (texts.some((text) => text.includes(stateDir))) found.push(`process ${entry}: ${texts[0]?.replaceAll('\0', ' ') ?? ''}`);
+    if (groups.includes(`/picogate/${identity}/`) || texts.some((text) => text.includes(stateDir)))
+      found.push(`process ${entry}: ${texts[0]?.replaceAll('\0', ' ') ?? ''}`);
   }
   return found;
 }
