@@ -1,5 +1,8 @@
 /** What the admin commands know of a running gateway: its Redis, and through it the gateway itself. */
+import {once} from 'node:events';
+import {connect} from 'node:net';
 import type {Config} from '../config/value.ts';
+import {CodedError} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import {type Connection, connectRedis} from '../store/connection.ts';
 import {callControl} from '../store/control.ts';
@@ -12,11 +15,28 @@ export function redisUrl(config: Config): string {
   return config.global.redis.kind === 'url' ? config.global.redis.url : `unix:${embeddedRedisPath(config.global.runtimeDir)}`;
 }
 
-/** @throws CodedError when the configuration is not valid, or Redis cannot be reached (the gateway does not run) */
+/** @throws CodedError when the configuration is not valid, or Redis cannot be reached (ERR_NO_GATEWAY: the gateway does not run) */
 export async function connectToGateway(files: readonly string[] | undefined): Promise<{config: Config; connection: Connection}> {
   const config = await loadValid(files, {quiet: true});
+  if (config.global.redis.kind === 'embedded') await expectListener(config.global.stateDir, embeddedRedisPath(config.global.runtimeDir));
   const connection = await connectRedis({url: redisUrl(config), log: createLog('silent'), attempts: 1});
   return {config, connection};
+}
+
+/** An embedded Redis that is not there means one thing, which is said at once. @throws CodedError ERR_NO_GATEWAY */
+async function expectListener(stateDir: string, path: string): Promise<void> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+  } catch (cause) {
+    throw new CodedError('ERR_NO_GATEWAY', `Cannot reach the gateway of state directory "${stateDir}": is it running?`, {
+      source: 'client',
+      retryable: true,
+      cause,
+    });
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** Gives the gateway a command and returns its answer. @throws CodedError as the gateway threw it */
