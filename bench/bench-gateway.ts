@@ -20,6 +20,8 @@ const fixtures = fileURLToPath(new URL('../test/fixtures', import.meta.url));
 const readyDescriptor = 3;
 const controlTimeoutMs = 60_000;
 const stopTimeoutMs = 60_000;
+const hibernateAttempts = 10;
+const hibernateRetryMs = 100;
 
 /** The gateway is quiet when it has worked less than this in a window. What Redis and timers need is far less. */
 const quiet = {windowMs: 50, workMs: 2, timeoutMs: 20_000} as const;
@@ -78,9 +80,13 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   return {
     record,
     async hibernate(name) {
-      const result = await control('hibernate', name);
-      if (result !== 'hibernated') throw new Error(`${name} was not hibernated: ${JSON.stringify(result)}`);
-      return record(name);
+      for (let attempt = 1; ; attempt++) {
+        const result = await control('hibernate', name);
+        if (result === 'hibernated') return record(name);
+        // A connection that is just being closed cancels a checkpoint, whoever asked for it.
+        if (attempt === hibernateAttempts) throw new Error(`${name} was not hibernated in ${attempt} attempts: ${JSON.stringify(result)}`);
+        await sleep(hibernateRetryMs, undefined, {signal: options.signal});
+      }
     },
     async address(name) {
       const shown = await control('show', name);
