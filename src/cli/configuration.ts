@@ -17,8 +17,11 @@ export interface Loaded {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** @throws CodedError ERR_NO_CONFIG when there is no such file */
-export async function load(files: readonly string[] | undefined): Promise<Loaded> {
+/**
+ * @param options.missingPath see loadConfig(); default: a warning
+ * @throws CodedError ERR_NO_CONFIG when there is no such file
+ */
+export async function load(files: readonly string[] | undefined, {missingPath = 'warning'}: {missingPath?: Diagnostic['level']} = {}): Promise<Loaded> {
   const paths = configurationFiles(files);
   for (const path of paths) {
     try {
@@ -28,7 +31,7 @@ export async function load(files: readonly string[] | undefined): Promise<Loaded
       throw new CodedError('ERR_NO_CONFIG', `Cannot read configuration "${path}"${hint}`, {source: 'client', cause});
     }
   }
-  return loadConfig(paths, {env: process.env});
+  return loadConfig(paths, {env: process.env, missingPath});
 }
 
 /** Prints diagnostics to standard error, where HAProxy's users look for them. */

@@ -22,13 +22,18 @@ export interface LoadResult {
  * Reads and checks a configuration.
  * @param paths files, or directories of which every `*.cfg` is read in the order of names; all together are one configuration
  * @param options.env what `"$VAR"` stands for
+ * @param options.missingPath what a rootfs or volume is that does not exist: an alert (default), or a warning, so that one app does not
+ *   keep the others from running
  */
-export async function loadConfig(paths: readonly string[], options: {readonly env: Environment}): Promise<LoadResult> {
+export async function loadConfig(
+  paths: readonly string[],
+  options: {readonly env: Environment; readonly missingPath?: Diagnostic['level']},
+): Promise<LoadResult> {
   const diagnostics: Diagnostic[] = [];
   const files = await readFiles(paths, (diagnostic) => diagnostics.push(diagnostic));
   const unread = diagnostics.length > 0;
   const checked = checkFiles(files, options.env);
-  diagnostics.push(...checked.diagnostics, ...(await missingPaths(checked.apps)));
+  diagnostics.push(...checked.diagnostics, ...(await missingPaths(checked.apps, options.missingPath ?? 'alert')));
   const sorted = inOrder(diagnostics, files);
   const {config} = checked;
   if (unread || config === null || sorted.some(({level}) => level === 'alert')) return {config: null, diagnostics: sorted};
@@ -95,7 +100,7 @@ async function configurationNames(directory: string): Promise<readonly string[]>
     .map((name) => join(directory, name));
 }
 
-async function missingPaths(apps: readonly AppDraft[]): Promise<readonly Diagnostic[]> {
+async function missingPaths(apps: readonly AppDraft[], level: Diagnostic['level']): Promise<readonly Diagnostic[]> {
   const found = await Promise.all(
     apps
       .flatMap(({paths}) => paths)
@@ -103,10 +108,10 @@ async function missingPaths(apps: readonly AppDraft[]): Promise<readonly Diagnos
         try {
           const isDirectory = (await stat(path)).isDirectory();
           if (isDirectory || keyword === 'volume') return null;
-          return {level: 'alert', position, word: path, message: `${keyword} '${path}' is not a directory`};
+          return {level, position, word: path, message: `${keyword} '${path}' is not a directory`};
         } catch (error) {
           const reason = errorCode(error) === 'ENOENT' ? 'does not exist' : `cannot be used: ${errorMessage(error)}`;
-          return {level: 'alert', position, word: path, message: `${keyword} '${path}' ${reason}`};
+          return {level, position, word: path, message: `${keyword} '${path}' ${reason}`};
         }
       }),
   );

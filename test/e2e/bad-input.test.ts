@@ -1,9 +1,10 @@
 /** What an operator can get wrong before anything runs: a message that says what, and an exit status. */
 import {once} from 'node:events';
-import {chmod, mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {chmod, mkdtemp, rename, rm, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
+import {run} from '../../src/core/command.ts';
 import {durableApp, durableGateway, listen} from '../helpers/durable-app.ts';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
@@ -32,7 +33,7 @@ const oneApp = (rootfs: string): string => `app a
     expose tcp 80
 `;
 
-rootTest('check and run name the place of an unknown keyword and of a rootfs that is not there', async (t) => {
+rootTest('check and run name the place of an unknown keyword, and check that of a rootfs that is not there', async (t) => {
   const misspelt = await configuration(t, oneApp('/').replace('exec', 'exce'));
   for (const command of ['check', 'run']) {
     const ended = await runProgram([command, '-f', misspelt]);
@@ -40,7 +41,7 @@ rootTest('check and run name the place of an unknown keyword and of a rootfs tha
     t.regex(ended.stderr, /picogate\.cfg:5:5\] : unknown keyword 'exce' in 'app' section; did you mean 'exec'/);
   }
   const missing = await configuration(t, oneApp('/nonexistent'));
-  const ended = await runProgram(['run', '-f', missing]);
+  const ended = await runProgram(['check', '-f', missing]);
   t.is(ended.exitCode, exitStatus.badConfiguration);
   t.regex(ended.stderr, /rootfs '\/nonexistent' does not exist/);
 });
@@ -136,23 +137,29 @@ rootTest('an exec that does not exist or ends at once: its client is refused at 
   t.is(await ask(good, 'count'), '1');
 });
 
-rootTest('a rootfs that vanishes while its app sleeps: the wake says so, and works when it is back', async (t) => {
+rootTest('a rootfs that is not there: its client is refused and told why in the log, the other apps go on, and it wakes when it is back', async (t) => {
   t.timeout(60_000);
   const directory = await mkdtemp('/var/tmp/picogate-rootfs-');
   t.teardown(() => rm(directory, {recursive: true, force: true}));
-  const {rename} = await import('node:fs/promises');
   const rootfs = join(directory, 'rootfs');
-  await mkdir(directory, {recursive: true});
-  const {run} = await import('../../src/core/command.ts');
   await run(['cp', '-a', await rootfsWith('python3'), rootfs], {timeoutMs: 60_000});
-  const port = await freePort();
-  const gateway = await testGateway(t, `${await durableApp('a', ['hibernate-after never'], {rootfs})}${listen('a', port)}`);
+  const [moved, good] = [await freePort(), await freePort()];
+  const options = ['hibernate-after never'];
+  const sections = [await durableApp('moved', options, {rootfs}), listen('moved', moved), await durableApp('good', options), listen('good', good)];
+  const gateway = await testGateway(t, sections.join(''));
   await gateway.start();
-  t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  t.is(await ask(moved, 'count'), '1');
+  await gateway.stop();
   await rename(rootfs, `${rootfs}.away`);
-  const wake = await runProgram(['wake', 'a', '-f', gateway.configFile]).catch(() => null);
-  t.is(wake?.exitCode, 1);
+
+  await gateway.start();
+  t.regex(await gateway.log(), /rootfs '.*' does not exist/);
+  t.is(await ask(good, 'count'), '1');
+  await t.throwsAsync(ask(moved, 'count'));
+  const wake = await runProgram(['wake', 'moved', '-f', gateway.configFile]);
+  t.is(wake.exitCode, 1);
+  t.regex(wake.stderr, /Cannot mount ".*rootfs" with \d+ layers: .*ENOENT/);
+  t.is((await gateway.app('moved')).state, 'hibernated');
   await rename(`${rootfs}.away`, rootfs);
-  t.is(await ask(port, 'agree'), '1 1');
+  t.is(await ask(moved, 'agree'), '1 1');
 });
