@@ -76,10 +76,6 @@ export class App {
     return this.#options.network.address;
   }
 
-  get token(): FencingToken | null {
-    return this.#instance?.token ?? null;
-  }
-
   get instance(): InstanceId | null {
     if (this.#instance !== undefined) return this.#instance.id;
     return this.#beginning === undefined ? null : instanceId(this.#options.config.name, this.#beginning.token);
@@ -95,7 +91,7 @@ export class App {
       state: this.#state,
       rest: this.#rest,
       fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.#beginning?.layers ?? this.#rest.layers) : [],
-      token: this.token,
+      token: this.#instance?.token ?? null,
       lastWake: this.#lastWake,
       lastHibernate: this.#lastHibernate,
       lastError: this.#lastError,
@@ -200,8 +196,8 @@ export class App {
     this.#stopping = true;
     this.#recorder.stop();
     this.#idle.stop();
-    await this.#reviving?.catch(ignored);
     const timeLeft = new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, deadlineMs - this.#options.clock.monotonicMs())).unref());
+    await Promise.race([this.#reviving?.catch(ignored), timeLeft]);
     try {
       if (this.#state === 'running' && this.#options.config.onStop === 'hibernate') await Promise.race([this.hibernate({force: true}), timeLeft]);
     } catch (error) {
@@ -214,9 +210,9 @@ export class App {
   }
 
   #move(event: LifecycleEvent): void {
-    const from = this.#state;
-    this.#state = next(from, event);
-    this.#options.records.event('state', {from, to: this.#state});
+    const to = next(this.#state, event);
+    this.#options.records.event('state', {from: this.#state, to});
+    this.#state = to;
   }
 
   #fail(error: unknown): void {
