@@ -1,5 +1,5 @@
 import {once} from 'node:events';
-import {connect, createServer} from 'node:net';
+import {connect, createServer, type Socket} from 'node:net';
 import test from 'ava';
 import {startDaemon} from '../../src/core/command.ts';
 import {becomesQuiet} from '../../src/supervisor/quiet.ts';
@@ -19,7 +19,7 @@ test('becomesQuiet() is false while a socket holds what nobody has read', async 
   if (address === null || typeof address === 'string') throw new Error('no port');
   const client = connect(address.port, '127.0.0.1');
   t.teardown(() => client.destroy());
-  const [accepted] = (await once(server, 'connection')) as [import('node:net').Socket];
+  const [accepted] = (await once(server, 'connection')) as [Socket];
   t.teardown(() => accepted.destroy());
   client.write('unread');
   // The waiting process shares our network namespace, and with it the socket tables.
