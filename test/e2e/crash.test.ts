@@ -5,7 +5,7 @@ import {durableGateway, verified} from '../helpers/durable-app.ts';
 import {leftovers, type TestGateway} from '../helpers/gateway.ts';
 import {pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
-import {rootTest} from '../helpers/root-test.ts';
+import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
 
 /** Ends everything that a gateway is made of but the apps, as nearly at one moment as can be. */

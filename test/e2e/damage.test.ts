@@ -5,7 +5,7 @@ import {run} from '../../src/core/command.ts';
 import {durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {ask} from '../helpers/line-client.ts';
-import {rootTest} from '../helpers/root-test.ts';
+import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {runProgram} from '../helpers/run-program.ts';
 import {tinyFileSystem} from '../helpers/tiny-file-system.ts';

@@ -6,7 +6,7 @@ import {durableApp, durableGateway, listen, verified} from '../helpers/durable-a
 import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {criuPids, killed, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
-import {rootTest} from '../helpers/root-test.ts';
+import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
 
