@@ -23,6 +23,8 @@ import {Recorder} from './recorder.ts';
 
 /** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
 const quietTimeoutMs = 200;
+/** An app that was not quiet keeps its route for at least so long: what it has to send again must get through between two attempts. */
+const unquietPauseMs = 1000;
 
 /** For waits whose failure is told to those who asked for it. */
 const ignored = (): void => undefined;
@@ -295,7 +297,7 @@ export class App {
     try {
       // With the route away nothing new reaches the app: it can only finish what it has.
       if (!force && !(await becomesQuiet(() => this.#options.container.pids(), quietTimeoutMs))) {
-        this.#goOn();
+        this.#goOn(unquietPauseMs);
         return 'cancelled';
       }
       this.#move('drained');
@@ -331,11 +333,11 @@ export class App {
   }
 
   /** The checkpoint was cancelled or failed, and the instance goes on. */
-  #goOn(): void {
+  #goOn(pauseMs = this.#backOff.ms): void {
     const {clock, network} = this.#options;
     network.wake();
     this.#move('cancelled');
-    this.#notBeforeMs = clock.monotonicMs() + this.#backOff.ms;
+    this.#notBeforeMs = clock.monotonicMs() + pauseMs;
     this.#runningSinceMs = clock.monotonicMs();
     this.#idle.start();
   }
