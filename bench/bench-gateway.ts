@@ -20,14 +20,14 @@ const fixtures = fileURLToPath(new URL('../test/fixtures', import.meta.url));
 const readyDescriptor = 3;
 const controlTimeoutMs = 60_000;
 const stopTimeoutMs = 60_000;
-const hibernateTimeoutMs = 20_000;
-const hibernateRetryMs = 100;
+const hibernateTimeoutMs = 60_000;
+const hibernateRetryMs = 1000;
 
 /** The gateway is quiet when it has worked less than this in a window. What Redis and timers need is far less. */
 const quiet = {windowMs: 50, workMs: 2, timeoutMs: 20_000} as const;
 
 export interface BenchGateway extends AsyncDisposable {
-  /** Puts a running app to sleep now; resolves to its record when that is done. */
+  /** Puts a running app to sleep when what it was asked is over; resolves to its record when that is done. */
   hibernate(name: string): Promise<AppRecord>;
   record(name: string): Promise<AppRecord>;
   /** The app's private address. */
@@ -80,11 +80,13 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   return {
     record,
     async hibernate(name) {
+      await untilQuiet(daemon.pid, options.signal);
       const deadlineMs = performance.now() + hibernateTimeoutMs;
       for (;;) {
         const result = await control('hibernate', name);
         if (result === 'hibernated') return record(name);
-        // An app that still closes its last connection, or that a busy machine has not let run yet, is not put to sleep.
+        // An app that still closes its last connection, or that a busy machine has not let run yet, is not put to sleep. Its address has no
+        // route during an attempt, so the end of a connection needs the time between two.
         if (performance.now() > deadlineMs) throw new Error(`${name} was not hibernated within ${hibernateTimeoutMs} ms: ${JSON.stringify(result)}`);
         await sleep(hibernateRetryMs, undefined, {signal: options.signal});
       }
