@@ -61,19 +61,19 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   const events = openEvents(connection);
   const identity = gatewayIdentity(stateDir);
 
-  // The parts call each other, so what is called only later is reached through this.
-  const late: {supervisor?: Supervisor} = {};
+  // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
+  const opened = Promise.withResolvers<Supervisor>();
   const pager = scope.use(
     await startPager({
       storeDir: global.store.path,
       runtimeDir,
       log,
-      onInstanceLost: (instance, reason) => late.supervisor?.instanceLost(instance, reason),
+      onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
     }),
   );
   const nat = scope.use(
     await withPrivateRange(global.privateRange, stateDir, (range) =>
-      openNat({identity, range, log, onWanted: (app, trigger) => late.supervisor?.packetWanted(app, trigger)}),
+      openNat({identity, range, log, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
     ),
   );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, log}));
@@ -95,7 +95,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       log,
     }),
   );
-  late.supervisor = supervisor;
+  opened.resolve(supervisor);
   await nat.setFrontends(natEntries(config, (app) => supervisor.app(app).address));
   const edge = scope.use(
     await openEdge({

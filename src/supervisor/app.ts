@@ -14,6 +14,7 @@ import type {AppOptions, AppStatus, HibernateRecord, LiveStatus, WakeRecord} fro
 import {BackOff} from './back-off.ts';
 import {BusySessions} from './busy-sessions.ts';
 import {withDeadline} from './deadline.ts';
+import {Housekeeping} from './housekeeping.ts';
 import {type IdleVerdict, judgeIdle} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
 import {checkpointInstance, type Instance, pagingOf, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
@@ -23,8 +24,9 @@ import {Recorder} from './recorder.ts';
 
 /** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
 const quietTimeoutMs = 200;
-/** An app that was not quiet keeps its route for at least so long: what it has to send again must get through between two attempts. */
+/** An app that was not quiet is left alone for so long: what it has to send again must get through between two attempts. */
 const unquietPauseMs = 1000;
+const stopRetryMs = 50;
 
 /** For waits whose failure is told to those who asked for it. */
 const ignored = (): void => undefined;
@@ -54,7 +56,10 @@ export class App {
   #lastError: AppStatus['lastError'] = null;
   readonly #idle: IdleWatch;
   readonly #recorder: Recorder;
+  readonly #housekeeping: Housekeeping;
   #stopping = false;
+  /** The time to stop is over. */
+  #abandoned = false;
 
   constructor(options: AppOptions) {
     this.#options = options;
@@ -71,11 +76,24 @@ export class App {
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
     this.#recorder = new Recorder({records: options.records, clock: options.clock, log: this.#log, status: () => this.status()});
+    this.#housekeeping = new Housekeeping({
+      ...options,
+      log: this.#log,
+      rest: () => this.#rest,
+      replace: (before, after) => {
+        if (this.#rest === before) this.#rest = after;
+      },
+    });
     options.container.onExit((status) => void this.#died(status));
   }
 
   get address(): string {
     return this.#options.network.address;
+  }
+
+  /** The generation at which Redis points, for all we know. */
+  get pointer(): Generation | null {
+    return this.#pointer;
   }
 
   get instance(): InstanceId | null {
@@ -195,20 +213,37 @@ export class App {
 
   /** Hibernates (or kills, as `on-stop` says) what runs; nothing can be woken afterwards. Never throws. */
   async stop(deadlineMs: number): Promise<void> {
+    const {clock, config} = this.#options;
     this.#stopping = true;
     this.#recorder.stop();
     this.#idle.stop();
-    const timeLeft = new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, deadlineMs - this.#options.clock.monotonicMs())).unref());
-    await Promise.race([this.#reviving?.catch(ignored), timeLeft]);
-    try {
-      if (this.#state === 'running' && this.#options.config.onStop === 'hibernate') await Promise.race([this.hibernate({force: true}), timeLeft]);
-    } catch (error) {
-      this.#log.error({error: errorMessage(error)}, 'the app could not be hibernated on the way out; its previous generation stands');
+    const late = new Promise<void>((resolve) => void clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), resolve));
+    await Promise.race([this.#reviving?.catch(ignored), late]);
+    if (config.onStop === 'hibernate') {
+      const hibernated = this.#hibernateForStop().catch((error: unknown) => {
+        this.#log.error({error: errorMessage(error)}, 'the app could not be hibernated on the way out; its previous generation stands');
+      });
+      await Promise.race([hibernated, late]);
     }
-    if (this.#instance === undefined) return;
-    // What was asked to be hibernated and could not be goes back to its last generation, with the files of that time.
-    const wasToBeKept = this.#options.config.onStop === 'hibernate' && this.#rest.kind === 'checkpoint';
-    await this.#ended(this.#instance, wasToBeKept ? 'lost' : 'died');
+    // A checkpoint that is not committed by now never will be.
+    this.#abandoned = true;
+    if (this.#hibernating !== undefined) await this.#options.container.kill().catch(ignored);
+    await this.#hibernating?.catch(ignored);
+    if (this.#instance !== undefined) await this.#ended(this.#instance, this.#stopEvent());
+  }
+
+  /** Also after an attempt that was under way already, or was cancelled: nothing asks for the app any more. */
+  async #hibernateForStop(): Promise<void> {
+    await this.#hibernating?.catch(ignored);
+    while (this.#state === 'running' && !this.#abandoned) {
+      if ((await this.hibernate({force: true})) === 'hibernated') return;
+      await new Promise<void>((resolve) => void this.#options.clock.after(stopRetryMs, resolve));
+    }
+  }
+
+  /** What was to be hibernated and could not be goes back to its last generation, with the files of that time. */
+  #stopEvent(): 'lost' | 'died' {
+    return this.#options.config.onStop === 'hibernate' && this.#rest.kind === 'checkpoint' ? 'lost' : 'died';
   }
 
   #move(event: LifecycleEvent): void {
@@ -288,6 +323,8 @@ export class App {
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
     this.#idle.stop();
+    const isQuiet = (): Promise<boolean> => becomesQuiet(() => this.#options.container.pids(), quietTimeoutMs);
+    if (!force && !(await isQuiet())) return this.#goOn(unquietPauseMs);
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;
     const {faults} = await pagingOf(this.#options, instance);
@@ -295,21 +332,16 @@ export class App {
     this.#move('drain');
     network.sleep('unknown');
     try {
-      // With the route away nothing new reaches the app: it can only finish what it has.
-      if (!force && !(await becomesQuiet(() => this.#options.container.pids(), quietTimeoutMs))) {
-        this.#goOn(unquietPauseMs);
-        return 'cancelled';
-      }
+      // What came in before the route went away is to be answered; nothing new reaches the app now.
+      if (!force && !(await isQuiet())) return this.#goOn(unquietPauseMs);
       this.#move('drained');
       const result = await checkpointInstance(this.#options, {
         instance,
-        isWanted: (hasUnfinished) => !force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions.count > 0),
+        isWanted: (hasUnfinished) =>
+          this.#abandoned || (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions.count > 0)),
         point: (generation) => records.point(instance.token, generation, this.#pointer),
       });
-      if (result === undefined) {
-        this.#goOn();
-        return 'cancelled';
-      }
+      if (result === undefined) return this.#goOn();
       await this.#putAway(instance);
       this.#backOff.succeeded();
       this.#lastHibernate = {at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten};
@@ -322,24 +354,27 @@ export class App {
       this.#backOff.failed();
       this.#fail(error);
       if (this.#options.container.alive()) this.#goOn();
-      else await this.#ended(instance, this.#lost?.instance === instance.id ? this.#lostEvent() : 'died');
+      else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? this.#lostEvent() : 'died');
       throw error;
     }
     records.event('hibernated', {...this.#lastHibernate, generation: this.#rest.generation});
     await this.#recorder.record(instance.token);
-    if (!this.#stopping) this.prepareWake();
-    void this.#tidy();
+    if (!this.#stopping) {
+      this.prepareWake();
+      this.tidy();
+    }
     return 'hibernated';
   }
 
   /** The checkpoint was cancelled or failed, and the instance goes on. */
-  #goOn(pauseMs = this.#backOff.ms): void {
-    const {clock, network} = this.#options;
-    network.wake();
-    this.#move('cancelled');
-    this.#notBeforeMs = clock.monotonicMs() + pauseMs;
-    this.#runningSinceMs = clock.monotonicMs();
+  #goOn(pauseMs = this.#backOff.ms): 'cancelled' {
+    if (this.#state !== 'running') {
+      this.#options.network.wake();
+      this.#move('cancelled');
+    }
+    this.#notBeforeMs = this.#options.clock.monotonicMs() + pauseMs;
     this.#idle.start();
+    return 'cancelled';
   }
 
   async #judge(): Promise<IdleVerdict> {
@@ -364,16 +399,18 @@ export class App {
   }
 
   async #ended(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): Promise<void> {
+    if (this.#instance !== instance) return;
     this.#instance = undefined;
+    // An app that ends by itself keeps its files, as any server does; one that was lost goes back to its generation.
+    if (event === 'died') this.#rest = {kind: 'files', layers: instance.layers};
     this.#idle.stop();
     // Killed while its route is there: whoever waits for an answer learns that its connection has ended. (#putAway tells of a failure.)
     await this.#options.container.kill().catch(ignored);
     this.#options.network.sleep([]);
     await this.#putAway(instance);
-    // An app that ends by itself keeps its files, as any server does; one that was lost goes back to its generation.
-    if (event === 'died') this.#rest = {kind: 'files', layers: instance.layers};
     this.#move(event);
     await this.#recorder.record(instance.token);
+    if (!this.#stopping) this.tidy();
   }
 
   async #putAway(instance: Instance): Promise<void> {
@@ -385,15 +422,8 @@ export class App {
     }
   }
 
-  /** Removes what the newest generation made superfluous, and shortens its chain of layers. */
-  async #tidy(): Promise<void> {
-    const before = this.#rest;
-    try {
-      await this.#options.pager.prune(this.#options.config.name, this.#options.keepGenerations);
-      const after = await this.#options.tidy(before);
-      if (this.#rest === before) this.#rest = after;
-    } catch (error) {
-      this.#log.warn({error: errorMessage(error)}, 'old generations could not be removed');
-    }
+  /** See `Housekeeping`. */
+  tidy(): void {
+    this.#housekeeping.tidy();
   }
 }

@@ -4,10 +4,11 @@
  * there while the app sleeps.
  */
 import {mkdirSync, readFileSync} from 'node:fs';
-import {readdir, rm} from 'node:fs/promises';
+import {open, readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {syncFileSystem} from '../core/file-metadata.ts';
 import {reap} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import {type AppLog, openAppLog} from './app-log.ts';
@@ -259,6 +260,12 @@ export class Container implements AsyncDisposable {
     if (!this.#mounted) return;
     this.#mounted = false;
     unmountBelow(this.#rootDir);
+  }
+
+  /** Brings what the app has written to its files to disk. */
+  async syncLayers(): Promise<void> {
+    await using directory = await open(this.layersDir);
+    await syncFileSystem(directory.fd);
   }
 
   /** Whether anything was written to the layer. To be asked when the app is frozen or gone. */

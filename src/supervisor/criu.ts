@@ -13,8 +13,9 @@ import {openCriuCache} from './criu-cache.ts';
 import {type CriuFailure, readCriuFailure} from './criu-log.ts';
 import {type CriuOptions, type CriuResponse, type ExternalFile, externalFilesIn, manageCgroups, networkLock, rpc} from './criu-rpc.ts';
 import {CriuSession, inputDescriptor, outputDescriptor} from './criu-session.ts';
+import {signalAll} from './signals.ts';
 import {externalName, type StandardFiles} from './standard-files.ts';
-import {stop, thaw} from './thaw.ts';
+import {thaw} from './thaw.ts';
 
 /** What CRIU must know of a container. */
 export interface RestoreTarget {
@@ -195,7 +196,7 @@ class Driver implements CheckpointDriver {
         request: {type: rpc.dump, options: dumpOptions(request, workDir.descriptor, timeoutMs)},
         onNotification: (script) => decision.answer(script),
         timeoutMs,
-        beforeKill: () => stop(target.pids()),
+        beforeKill: () => signalAll(target.pids(), 'SIGSTOP'),
       });
     } catch (error) {
       failure = error;

@@ -12,6 +12,7 @@ import type {Container} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import {type Flow, readPortUse} from './ports.ts';
 import {waitUntilReady} from './ready.ts';
+import {isAlive, signalAll} from './signals.ts';
 
 /** What the network does for one app; the route switch is what makes a sleep invisible. */
 export interface Network {
@@ -36,6 +37,12 @@ export type Paging = {
   readonly faults: number;
 };
 
+/** A process as the app numbers it and as the host does. */
+interface ProcessIds {
+  readonly vpid: number;
+  readonly pid: number;
+}
+
 interface RestoreChoice {
   readonly app: string;
   readonly generation: Generation;
@@ -53,7 +60,7 @@ export interface Pager {
     token: FencingToken;
     dumpDir: string;
     meta: GenerationMeta;
-    processes: readonly {vpid: number; pid: number}[];
+    processes: readonly ProcessIds[];
   }): Promise<{readonly generation: Generation; readonly bytesWritten: number}>;
   /** Removes a generation that was written but never pointed at. */
   discard(app: string, generation: Generation): Promise<void>;
@@ -92,6 +99,8 @@ export interface InstanceTools {
   readonly criu: CheckpointDriver;
   /** Private to this app and worker; may be emptied whenever no instance runs. */
   readonly workDir: string;
+  /** The same, on disk: what CRIU writes to a tmpfs would count as the app's memory. */
+  readonly dumpDir: string;
 }
 
 /** Starts the app from its files and waits until it listens. @throws CodedError; nothing of it runs then */
@@ -131,11 +140,12 @@ export async function restoreInstance(tools: InstanceTools, rest: Extract<Rest, 
   const workDir = restoreDir(tools);
   await mkdir(workDir, {recursive: true, mode: 0o700});
   try {
-    const [images, target] = await Promise.all([
-      pager.prepareRestore({...restoreChoice(config, rest.generation), instance: id, workDir}),
-      container.mountRoot(rest.meta.layers, layer),
-    ]);
-    const {pid} = await criu.restore({imagesDir: images.imagesDir, workDir, target, lazy: config.paging === 'lazy'});
+    const preparing = pager.prepareRestore({...restoreChoice(config, rest.generation), instance: id, workDir});
+    // Both are awaited even when one fails, so that nothing of them appears after it was cleaned up.
+    const [images, target] = await Promise.allSettled([preparing, container.mountRoot(rest.meta.layers, layer)]);
+    if (images.status === 'rejected') throw images.reason;
+    if (target.status === 'rejected') throw target.reason;
+    const {pid} = await criu.restore({imagesDir: images.value.imagesDir, workDir, target: target.value, lazy: config.paging === 'lazy'});
     container.adopt(pid);
     return {id, token, pid, layers: [...rest.meta.layers, layer], base: rest.generation};
   } catch (error) {
@@ -174,7 +184,7 @@ export interface CheckpointResult {
 export async function checkpointInstance(tools: InstanceTools, request: CheckpointRequest): Promise<CheckpointResult | undefined> {
   const {config, container, criu, pager} = tools;
   const {instance} = request;
-  const dumpDir = join(tools.workDir, `dump-${instance.token}`);
+  const dumpDir = join(tools.dumpDir, String(instance.token));
   await rm(dumpDir, {recursive: true, force: true});
   await mkdir(dumpDir, {recursive: true, mode: 0o700});
   let stored: Omit<CheckpointResult, 'frozenMs'> | undefined;
@@ -187,22 +197,24 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
       async decide() {
         const {flows, hasUnfinished} = await readPortUse(instance.pid);
         if (request.isWanted(hasUnfinished)) return 'cancel';
-        const meta: GenerationMeta = {layers: await withoutEmptyLayer(container, instance.layers), flows};
-        const {generation, bytesWritten} = await pager.commit({
-          instance: instance.base === null ? null : instance.id,
-          app: config.name,
-          token: instance.token,
-          dumpDir,
-          meta,
-          processes: container.processes(),
+        stored = await whileStopped(container, async (processes) => {
+          const layers = await withoutEmptyLayer(container, instance.layers);
+          // Files first: a generation that is on disk must find on disk what its memory believes to be there.
+          await container.syncLayers();
+          const meta: GenerationMeta = {layers, flows};
+          const base = instance.base === null ? null : instance.id;
+          const commit = {instance: base, app: config.name, token: instance.token, dumpDir, meta, processes};
+          const {generation, bytesWritten} = await pager.commit(commit);
+          try {
+            // What the pager knows of the missing pages of a process ends with it.
+            if (!processes.every(({pid}) => isAlive(pid))) throw endedDuringCheckpoint(config.name);
+            await request.point(generation, meta);
+          } catch (error) {
+            await pager.discard(config.name, generation);
+            throw error;
+          }
+          return {generation, meta, bytesWritten};
         });
-        try {
-          await request.point(generation, meta);
-        } catch (error) {
-          await pager.discard(config.name, generation);
-          throw error;
-        }
-        stored = {generation, meta, bytesWritten};
         return 'commit';
       },
     });
@@ -211,6 +223,26 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
   } finally {
     await rm(dumpDir, {recursive: true, force: true});
   }
+}
+
+/**
+ * Stops the app's processes beneath CRIU while their generation is stored. If we or CRIU are killed meanwhile, they do not
+ * run on and change files that the generation counts on; they go on only when `store` has failed and taken all back.
+ */
+async function whileStopped<T>(container: Container, store: (processes: readonly ProcessIds[]) => Promise<T>): Promise<T> {
+  const processes = container.processes();
+  const pids = processes.map(({pid}) => pid);
+  signalAll(pids, 'SIGSTOP');
+  try {
+    return await store(processes);
+  } catch (error) {
+    signalAll(pids, 'SIGCONT');
+    throw error;
+  }
+}
+
+function endedDuringCheckpoint(app: string): CodedError {
+  return new CodedError('ERR_CHECKPOINT', `Cannot checkpoint app "${app}": a process of it ended meanwhile`, {source: 'server', retryable: true});
 }
 
 /** An app that wrote no file needs no layer more. */

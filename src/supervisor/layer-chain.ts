@@ -28,7 +28,7 @@ export interface ChainOptions {
   readonly rest: Rest;
   /** Of all generations that are kept. */
   readonly kept: readonly GenerationMeta[];
-  /** What an instance uses now. */
+  /** What an instance uses at the moment of the call. */
   readonly inUse: () => readonly string[];
 }
 
@@ -44,13 +44,15 @@ export async function tidyLayers(options: ChainOptions): Promise<Rest> {
     const [older, newer] = [layers[plan.older], layers[plan.newer]];
     if (older === undefined || newer === undefined) break;
     const merged = mergedName(older, newer);
-    await mergeLayers({layersDir, older, newer, merged});
+    // One that is there was made for a wake that came in between; its name says what it holds, and it appears whole or not at all.
+    if (!(await layersIn(layersDir)).includes(merged)) await mergeLayers({layersDir, older, newer, merged});
     layers.splice(plan.older, 2, merged);
     sizes.splice(plan.older, 2, await layerSize(join(layersDir, merged, 'upper')));
   }
-  const needed = new Set([...layers, ...options.kept.flatMap((meta) => meta.layers), ...options.inUse()]);
+  const needed = new Set([...layers, ...options.kept.flatMap((meta) => meta.layers)]);
   for (const layer of await layersIn(layersDir)) {
-    if (!needed.has(layer) && !layer.startsWith(lostPrefix)) await removeLayer(layersDir, layer);
+    // A wake may have begun since.
+    if (!needed.has(layer) && !options.inUse().includes(layer) && !layer.startsWith(lostPrefix)) await removeLayer(layersDir, layer);
   }
   return rest.kind === 'checkpoint' ? {...rest, meta: {...rest.meta, layers}} : {...rest, layers};
 }

@@ -27,7 +27,10 @@ export interface Flow {
 // States of include/net/tcp_states.h that matter here.
 const listening = 0x0a;
 const timeWait = 0x06;
+/** Also that of a bound UDP socket. */
 const closed = 0x07;
+/** FIN_WAIT1, LAST_ACK, CLOSING: the app has closed its side. */
+const closing: ReadonlySet<number> = new Set([0x04, 0x09, 0x0b]);
 
 interface Row {
   readonly localPort: number;
@@ -76,6 +79,12 @@ async function readTable(pid: number, name: string): Promise<Row[]> {
   }
 }
 
+/** A FIN that is not acknowledged counts one byte; the kernel looks after it, whatever becomes of the app. */
+function isUnfinished({state, sendQueue, receiveQueue}: Row): boolean {
+  if (state === timeWait) return false;
+  return closing.has(state) ? sendQueue > 1 : sendQueue > 0 || receiveQueue > 0;
+}
+
 /** @param pid a process in the app's network namespace */
 export async function readPortUse(pid: number): Promise<PortUse> {
   const [tcp, tcp6, udp, udp6] = await Promise.all(['tcp', 'tcp6', 'udp', 'udp6'].map((name) => readTable(pid, name)));
@@ -90,6 +99,6 @@ export async function readPortUse(pid: number): Promise<PortUse> {
     tcp: new Set(tcpRows.filter((row) => row.state === listening).map((row) => row.localPort)),
     udp: new Set(udpRows.map((row) => row.localPort)),
     flows,
-    hasUnfinished: [...tcpRows, ...udpRows].some((row) => row.state !== timeWait && (row.sendQueue > 0 || row.receiveQueue > 0)),
+    hasUnfinished: [...tcpRows, ...udpRows].some(isUnfinished),
   };
 }

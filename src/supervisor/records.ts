@@ -3,7 +3,7 @@ import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppName, FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {AppFields} from '../store/app-record.ts';
+import type {AppFields, AppRecord} from '../store/app-record.ts';
 import type {Events} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import {type KeptLease, keepLease, type Leases} from '../store/lease.ts';
@@ -59,6 +59,8 @@ export interface RecordsOptions {
   readonly log: Log;
   /** The lease was lost to a newer owner: the instance must end without writing. */
   readonly onLost: (reason: string) => void;
+  /** All that is known of the app, for a Redis that has lost it. */
+  readonly record: () => AppRecord;
 }
 
 export function appRecords(options: RecordsOptions): Records {
@@ -66,6 +68,27 @@ export function appRecords(options: RecordsOptions): Records {
   let kept: KeptLease | undefined;
   // Redis was lost while the pointer was moved: it may or may not have been.
   let unsure = false;
+
+  const keep = (token: FencingToken): void => {
+    const lease = keepLease(leases, app, {worker, token}, {ttlMs: leaseTtlMs, clock, log});
+    kept = lease;
+    lease.lost.addEventListener('abort', () => {
+      if (kept === lease) void lost(token, lease.lost.reason);
+    });
+  };
+  /** A Redis that was emptied knows of no newer owner either: it is told again. */
+  const lost = async (token: FencingToken, reason: unknown): Promise<void> => {
+    if (errorCode(reason) !== 'ERR_UNKNOWN_TOKEN') return options.onLost(errorMessage(reason));
+    try {
+      await store.restoreApp(options.record(), token);
+      log.warn({app}, 'Redis had lost the app; its record was written again');
+      keep(token);
+    } catch (error) {
+      log.error({app, error: errorMessage(error)}, 'Redis has lost the app, and its record could not be written again; that is tried again');
+      clock.after(leaseTtlMs / 3, () => void lost(token, reason));
+    }
+  };
+
   return {
     async acquire() {
       const acquired = await leases.acquire(app, {worker, ttlMs: leaseTtlMs, takeOverOwn: true});
@@ -75,11 +98,7 @@ export function appRecords(options: RecordsOptions): Records {
           retryable: true,
         });
       }
-      const lease = keepLease(leases, app, {worker, token: acquired.token}, {ttlMs: leaseTtlMs, clock, log});
-      kept = lease;
-      lease.lost.addEventListener('abort', () => {
-        if (kept === lease) options.onLost(errorMessage(lease.lost.reason));
-      });
+      keep(acquired.token);
       return acquired.token;
     },
     async release(token) {

@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {AppName, Generation, InstanceId} from '../core/ids.ts';
+import {type AppName, fencingToken, type Generation, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {AppRecord} from '../store/app-record.ts';
@@ -70,12 +70,18 @@ async function readMeta(options: SupervisorOptions, name: AppName, generation: G
   return {meta: parseMeta(meta), token};
 }
 
-/** Puts an app's record back into a Redis that was emptied, from the newest generation in the store. */
-async function rebuild(options: SupervisorOptions, record: AppRecord, generation: Generation): Promise<AppRecord> {
-  const {token} = await readMeta(options, record.name, generation);
-  await options.store.restoreApp({...record, generation, state: 'hibernated', residency: 'warm'}, token as never);
-  options.log.warn({app: record.name, generation}, 'Redis did not know the app; its record was rebuilt from the store');
-  return {...record, generation};
+/**
+ * Makes the newest generation of the store the app's own, where Redis does not know of it: it was emptied, or has lost its
+ * last second, or the gateway was killed at that moment. The app has not run since the generation was made.
+ */
+async function adopt(options: SupervisorOptions, record: AppRecord, generation: Generation): Promise<AppRecord> {
+  const {meta, token} = await options.pager.meta(record.name, generation);
+  parseMeta(meta);
+  const details = {startsFromFiles: false, layers: []};
+  const adopted: AppRecord = {...record, generation, state: 'hibernated', residency: 'warm', worker: null, details};
+  await options.store.restoreApp(adopted, fencingToken(token));
+  options.log.warn({app: record.name, generation, recorded: record.generation}, 'the newest checkpoint was not recorded in Redis; now it is');
+  return adopted;
 }
 
 /** What the next wake starts from, after whatever the last gateway did. */
@@ -90,12 +96,7 @@ async function recover(options: SupervisorOptions, app: AppConfig): Promise<{rec
   await pager.sweep(app.name);
   const generations = await pager.generations(app.name);
   const newest = generations.at(-1);
-  const neverOwned = (await store.newestToken(app.name)) === 0;
-  if (record.generation === null && newest !== undefined && neverOwned) record = await rebuild(options, record, newest);
-  // Written, but the gateway ended before Redis pointed at it: its files went on changing, so it does not count.
-  for (const generation of generations) {
-    if (record.generation === null || generation > record.generation) await pager.discard(app.name, generation);
-  }
+  if (newest !== undefined && newest > (record.generation ?? 0)) record = await adopt(options, record, newest);
   const details = parseDetails(record.details);
   if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) return {record, rest: {kind: 'files', layers: details.layers}};
   const generation = storedGeneration(options, app.name, record.generation, generations);
@@ -103,6 +104,7 @@ async function recover(options: SupervisorOptions, app: AppConfig): Promise<{rec
     const {meta} = await readMeta(options, app.name, generation);
     return {record, rest: {kind: 'checkpoint', generation, meta}};
   } catch (error) {
+    if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT' && errorCode(error) !== 'ERR_NO_CHECKPOINT') throw error;
     log.error({app: app.name, generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
     return {record, rest: {kind: 'checkpoint', generation, meta: {layers: [], flows: []}}};
   }
@@ -139,8 +141,11 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
   const {record, rest} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
   const workDir = join(options.runtimeDir, 'work', config.name);
-  await rm(workDir, {recursive: true, force: true});
-  await mkdir(workDir, {recursive: true, mode: 0o700});
+  const dumpDir = join(options.stateDir, 'dumps', config.name);
+  for (const directory of [workDir, dumpDir]) {
+    await rm(directory, {recursive: true, force: true});
+    await mkdir(directory, {recursive: true, mode: 0o700});
+  }
   const layersDir = join(options.stateDir, 'apps', config.name, 'layers');
   const keptMetas = async (): Promise<GenerationMeta[]> => {
     const generations = await options.pager.generations(config.name);
@@ -155,6 +160,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
     container: await options.containers.prepare(config, network.netnsPath),
     criu: options.criu,
     workDir,
+    dumpDir,
     records: appRecords({
       app: config.name,
       worker: hostname(),
@@ -164,6 +170,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
       clock: options.clock,
       log: options.log,
       onLost: (reason) => void app.lost(reason),
+      record: () => ({...recordFields(app.status(), hostname(), options.clock.nowMs()), name: config.name, index: record.index, generation: app.pointer}),
     }),
     clock: options.clock,
     log: options.log,
@@ -176,6 +183,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
   });
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   await app.correctRecord(record.state);
+  app.tidy();
   app.prepareWake();
   return app;
 }

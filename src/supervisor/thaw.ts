@@ -14,17 +14,6 @@ import type {Log} from '../core/log.ts';
 const pidfdOpen = 434;
 const pidfdGetfd = 438;
 
-/** The stop takes effect when CRIU lets go of them. */
-export function stop(pids: readonly number[]): void {
-  for (const pid of pids) {
-    try {
-      process.kill(pid, 'SIGSTOP');
-    } catch (error) {
-      if (errorCode(error) !== 'ESRCH') throw error;
-    }
-  }
-}
-
 /** Never throws: what cannot be undone is logged. */
 export async function thaw(pids: readonly number[], log: Log): Promise<void> {
   for (const pid of pids) {
