@@ -10,23 +10,23 @@ import {type FencingToken, type Generation, type InstanceId, instanceId} from '.
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
-import type {AppOptions, AppStatus, HibernateRecord, LiveStatus, WakeRecord} from './app-status.ts';
+import type {AppOptions, AppStatus, LiveStatus, WakeRecord} from './app-status.ts';
 import {BackOff} from './back-off.ts';
 import {BusySessions} from './busy-sessions.ts';
 import {withDeadline} from './deadline.ts';
+import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
-import {type IdleVerdict, judgeIdle} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
 import {checkpointInstance, type Instance, pagingOf, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {becomesQuiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
+import {untilHibernated} from './until-hibernated.ts';
 
 /** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
 const quietTimeoutMs = 200;
 /** An app that was not quiet is left alone for so long: what it has to send again must get through between two attempts. */
 const unquietPauseMs = 1000;
-const stopRetryMs = 50;
 
 /** For waits whose failure is told to those who asked for it. */
 const ignored = (): void => undefined;
@@ -51,9 +51,7 @@ export class App {
   #runningSinceMs = 0;
   #notBeforeMs = 0;
   readonly #backOff = new BackOff();
-  #lastWake: WakeRecord | null;
-  #lastHibernate: HibernateRecord | null;
-  #lastError: AppStatus['lastError'] = null;
+  readonly #history: History;
   readonly #idle: IdleWatch;
   readonly #recorder: Recorder;
   readonly #housekeeping: Housekeeping;
@@ -67,11 +65,10 @@ export class App {
     this.#rest = options.rest;
     this.#pointer = options.pointer;
     this.#state = options.rest.kind === 'checkpoint' ? 'hibernated' : 'stopped';
-    this.#lastWake = options.lastWake;
-    this.#lastHibernate = options.lastHibernate;
+    this.#history = new History({...options, log: this.#log});
     this.#idle = new IdleWatch({
-      clock: options.clock,
-      judge: () => this.#judge(),
+      ...options,
+      facts: () => ({runningSinceMs: this.#runningSinceMs, busySessions: this.#busySessions.count, notBeforeMs: this.#notBeforeMs}),
       sleep: () => this.hibernate(),
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
@@ -112,9 +109,7 @@ export class App {
       rest: this.#rest,
       fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.#beginning?.layers ?? this.#rest.layers) : [],
       token: this.#instance?.token ?? null,
-      lastWake: this.#lastWake,
-      lastHibernate: this.#lastHibernate,
-      lastError: this.#lastError,
+      ...this.#history.facts,
     };
   }
 
@@ -176,7 +171,7 @@ export class App {
   async live(): Promise<LiveStatus> {
     const {container, network} = this.#options;
     const instance = this.#instance;
-    const verdict = this.#state === 'running' ? await this.#judge() : undefined;
+    const verdict = this.#state === 'running' ? await this.#idle.judge() : undefined;
     return {
       address: network.address,
       pids: instance === undefined ? [] : container.pids(),
@@ -198,7 +193,7 @@ export class App {
     this.#lost = {instance: this.instance, reason};
     // A restore, or a checkpoint that is not committed yet, fails for it.
     if (this.#instance === undefined || this.#hibernating !== undefined) return this.#options.container.kill();
-    this.#fail(lostError(this.#options.config.name, reason));
+    this.#history.failed(lostError(this.#options.config.name, reason));
     await this.#ended(this.#instance, this.#lostEvent());
   }
 
@@ -220,7 +215,8 @@ export class App {
     const late = new Promise<void>((resolve) => void clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), resolve));
     await Promise.race([this.#reviving?.catch(ignored), late]);
     if (config.onStop === 'hibernate') {
-      const hibernated = this.#hibernateForStop().catch((error: unknown) => {
+      const attempts = {attempt: () => this.hibernate({force: true}), goesOn: () => this.#state === 'running' && !this.#abandoned};
+      const hibernated = untilHibernated(this.#hibernating, attempts).catch((error: unknown) => {
         this.#log.error({error: errorMessage(error)}, 'the app could not be hibernated on the way out; its previous generation stands');
       });
       await Promise.race([hibernated, late]);
@@ -232,15 +228,6 @@ export class App {
     if (this.#instance !== undefined) await this.#ended(this.#instance, this.#stopEvent());
   }
 
-  /** Also after an attempt that was under way already, or was cancelled: nothing asks for the app any more. */
-  async #hibernateForStop(): Promise<void> {
-    await this.#hibernating?.catch(ignored);
-    while (this.#state === 'running' && !this.#abandoned) {
-      if ((await this.hibernate({force: true})) === 'hibernated') return;
-      await new Promise<void>((resolve) => void this.#options.clock.after(stopRetryMs, resolve));
-    }
-  }
-
   /** What was to be hibernated and could not be goes back to its last generation, with the files of that time. */
   #stopEvent(): 'lost' | 'died' {
     return this.#options.config.onStop === 'hibernate' && this.#rest.kind === 'checkpoint' ? 'lost' : 'died';
@@ -250,12 +237,6 @@ export class App {
     const to = next(this.#state, event);
     this.#options.records.event('state', {from: this.#state, to});
     this.#state = to;
-  }
-
-  #fail(error: unknown): void {
-    this.#lastError = {at: this.#options.clock.nowMs(), message: errorMessage(error)};
-    this.#log.error({error: errorMessage(error)}, 'failed');
-    this.#options.records.event('error', {message: errorMessage(error)});
   }
 
   async #revive(trigger: Trigger): Promise<void> {
@@ -287,7 +268,7 @@ export class App {
         return await this.#restore(rest, token);
       }
     } catch (error) {
-      this.#fail(error);
+      this.#history.failed(error);
       this.#move(rest.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
       await this.#recorder.record(token);
       throw error;
@@ -313,8 +294,7 @@ export class App {
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
   async #noteWake(wake: Pick<WakeRecord, 'at' | 'ms' | 'trigger'>, instance: Instance): Promise<void> {
     const {predictedPages, faults} = await pagingOf(this.#options, instance);
-    this.#lastWake = {...wake, predictedPages, faults};
-    this.#options.records.event('woken', {...this.#lastWake, cold: instance.base === null ? 1 : 0});
+    this.#history.woke({...wake, predictedPages, faults}, instance.base === null);
     await this.#recorder.record(instance.token);
   }
 
@@ -327,8 +307,7 @@ export class App {
     if (!force && !(await isQuiet())) return this.#goOn(unquietPauseMs);
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;
-    const {faults} = await pagingOf(this.#options, instance);
-    if (this.#lastWake !== null) this.#lastWake = {...this.#lastWake, faults};
+    this.#history.counted(await pagingOf(this.#options, instance));
     this.#move('drain');
     network.sleep('unknown');
     try {
@@ -344,7 +323,7 @@ export class App {
       if (result === undefined) return this.#goOn();
       await this.#putAway(instance);
       this.#backOff.succeeded();
-      this.#lastHibernate = {at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten};
+      this.#history.slept({at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten});
       this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
       this.#pointer = result.generation;
       this.#instance = undefined;
@@ -352,12 +331,12 @@ export class App {
       this.#move('committed');
     } catch (error) {
       this.#backOff.failed();
-      this.#fail(error);
+      this.#history.failed(error);
       if (this.#options.container.alive()) this.#goOn();
       else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? this.#lostEvent() : 'died');
       throw error;
     }
-    records.event('hibernated', {...this.#lastHibernate, generation: this.#rest.generation});
+    this.#history.announceSleep(this.#rest.generation);
     await this.#recorder.record(instance.token);
     if (!this.#stopping) {
       this.prepareWake();
@@ -375,19 +354,6 @@ export class App {
     this.#notBeforeMs = this.#options.clock.monotonicMs() + pauseMs;
     this.#idle.start();
     return 'cancelled';
-  }
-
-  async #judge(): Promise<IdleVerdict> {
-    const {clock, config, network} = this.#options;
-    const lastTrafficMs = await network.lastTraffic();
-    return judgeIdle({
-      nowMs: clock.monotonicMs(),
-      lastTrafficMs,
-      runningSinceMs: this.#runningSinceMs,
-      busySessions: this.#busySessions.count,
-      hibernateAfterMs: config.hibernateAfterMs,
-      notBeforeMs: this.#notBeforeMs,
-    });
   }
 
   async #died(status: string): Promise<void> {
