@@ -1,10 +1,10 @@
 /**
  * CRIU finds out what the kernel can do, which takes 25 ms and more, and keeps that in /run/criu.kdat, but only when
  * /run is a tmpfs (the file must not outlive a reboot). Where /run is none, as on machines without systemd, CRIU makes
- * the file here in a mount namespace of its own; it is put on our tmpfs, and a link in /run leads to it. After a reboot
- * the link leads nowhere, and CRIU looks at the kernel again.
+ * the file here in a mount namespace of its own; it is put in /dev/shm, and a link in /run leads to it. It stays there for
+ * all gateways of the host, as CRIU's own file would. After a reboot the link leads nowhere, and CRIU looks at the kernel again.
  */
-import {copyFile, mkdir, readlink, rm, stat, statfs, symlink, unlink, writeFile} from 'node:fs/promises';
+import {copyFile, lstat, mkdir, rename, rm, stat, statfs, symlink, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {run} from '../core/command.ts';
 import {CodedError, errorCode} from '../core/errors.ts';
@@ -13,30 +13,35 @@ import type {Argv} from '../core/tools.ts';
 
 const tmpfsType = 0x01021994;
 const cachePath = '/run/criu.kdat';
+const sharedPath = '/dev/shm/picogate';
 const timeoutMs = 30_000;
 
 /**
- * Makes the cache where CRIU cannot. Disposing takes the link away.
- * @param directory on a tmpfs, mounted privately
+ * Makes the cache where CRIU cannot.
+ * @param directory on a tmpfs, mounted privately: for the work
  * @throws CodedError when it cannot be made; CRIU works without
  */
-export async function openCriuCache(criu: Argv, directory: string): Promise<AsyncDisposable> {
-  const nothingToRemove = {[Symbol.asyncDispose]: () => Promise.resolve()};
-  if ((await statfs('/run')).type === tmpfsType || (await exists(cachePath))) return nothingToRemove;
-  const file = join(directory, 'criu.kdat');
-  await makeCache(criu, join(directory, '+criu-cache'), file);
+export async function makeCriuCache(criu: Argv, directory: string): Promise<void> {
+  if ((await statfs('/run')).type === tmpfsType || (await exists(cachePath))) return;
+  const shared = await sharedDirectory();
+  const file = join(shared, 'criu.kdat');
+  if (!(await exists(file))) await makeCache(criu, join(directory, '+criu-cache'), file);
   await rm(cachePath, {force: true}); // A link that leads nowhere.
   try {
     await symlink(file, cachePath);
   } catch (error) {
-    if (errorCode(error) === 'EEXIST') return nothingToRemove; // Another gateway was faster.
-    throw error;
+    if (errorCode(error) !== 'EEXIST') throw error; // Else another gateway was faster.
   }
-  return {
-    async [Symbol.asyncDispose]() {
-      if ((await readlink(cachePath).catch(() => '')) === file) await unlink(cachePath);
-    },
-  };
+}
+
+/** Ours alone, in a place where anybody may make a directory. */
+async function sharedDirectory(): Promise<string> {
+  if ((await statfs('/dev/shm')).type !== tmpfsType)
+    throw new CodedError('ERR_CRIU_CACHE', 'Cannot keep a file until the next reboot: /dev/shm is no tmpfs', {source: 'host'});
+  await mkdir(sharedPath, {mode: 0o700, recursive: true});
+  const {uid, mode} = await lstat(sharedPath);
+  if (uid === 0 && (mode & 0o177_777) === 0o040_700) return sharedPath;
+  throw new CodedError('ERR_CRIU_CACHE', `Cannot use "${sharedPath}": it is not a directory that only root can write to`, {source: 'host'});
 }
 
 async function makeCache(criu: Argv, scratch: string, file: string): Promise<void> {
@@ -54,7 +59,9 @@ async function makeCache(criu: Argv, scratch: string, file: string): Promise<voi
     } finally {
       umount(namespace, {detach: true});
     }
-    await copyFile(join(cache, 'criu.kdat'), file);
+    const copy = `${file}.${process.pid}`;
+    await copyFile(join(cache, 'criu.kdat'), copy);
+    await rename(copy, file);
   } catch (cause) {
     throw new CodedError('ERR_CRIU_CACHE', "Cannot keep CRIU's knowledge of the kernel", {source: 'host', cause});
   } finally {

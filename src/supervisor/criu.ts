@@ -9,7 +9,7 @@ import {join} from 'node:path';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {Argv} from '../core/tools.ts';
-import {openCriuCache} from './criu-cache.ts';
+import {makeCriuCache} from './criu-cache.ts';
 import {type CriuFailure, readCriuFailure} from './criu-log.ts';
 import {type CriuOptions, type CriuResponse, type ExternalFile, externalFilesIn, manageCgroups, networkLock, rpc} from './criu-rpc.ts';
 import {CriuSession, inputDescriptor, outputDescriptor} from './criu-session.ts';
@@ -121,15 +121,14 @@ class Driver implements CheckpointDriver {
   readonly #waiting = new Map<string, Promise<CriuSession>>();
 
   /** Settles before the first use; an error is only slowness. */
-  readonly #cache: Promise<AsyncDisposable | undefined>;
+  readonly #cache: Promise<void>;
 
   constructor({argv, runtimeDir, log, readyMax = 64}: CriuDriverOptions) {
     this.#criu = argv;
     this.#log = log;
     this.#readyMax = readyMax;
-    this.#cache = openCriuCache(argv, runtimeDir).catch((error: unknown) => {
+    this.#cache = makeCriuCache(argv, runtimeDir).catch((error: unknown) => {
       log.warn({error: errorMessage(error)}, 'each wake takes some 25 ms longer');
-      return undefined;
     });
   }
 
@@ -248,7 +247,7 @@ class Driver implements CheckpointDriver {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await (await this.#cache)?.[Symbol.asyncDispose]();
+    await this.#cache;
     await Promise.all([...this.#waiting.keys()].map((rootDir) => this.#end(rootDir)));
   }
 }

@@ -128,7 +128,8 @@ function restoreChoice(config: AppConfig, generation: Generation): RestoreChoice
 }
 
 /** Does beforehand what the next restore would have to do first. */
-export async function prepareRestore({config, container, criu, pager}: InstanceTools, {generation}: {readonly generation: Generation}): Promise<void> {
+export async function prepareRestore(tools: InstanceTools, {generation}: {readonly generation: Generation}): Promise<void> {
+  const {config, container, criu, pager} = tools;
   await Promise.all([criu.ready(container.restoreTarget()), pager.stage(restoreChoice(config, generation))]);
 }
 
@@ -138,7 +139,6 @@ export async function restoreInstance(tools: InstanceTools, rest: Extract<Rest, 
   const id = instanceId(config.name, token);
   const layer = String(token);
   const workDir = restoreDir(tools);
-  await mkdir(workDir, {recursive: true, mode: 0o700});
   try {
     const preparing = pager.prepareRestore({...restoreChoice(config, rest.generation), instance: id, workDir});
     // Both are awaited even when one fails, so that nothing of them appears after it was cleaned up.
@@ -265,7 +265,13 @@ export async function pagingOf({pager, log}: {readonly pager: Pager; readonly lo
 export async function putAway(tools: Pick<InstanceTools, 'container' | 'workDir'>): Promise<void> {
   await tools.container.kill();
   await tools.container.unmountRoot();
+  await makeRestoreDir(tools);
+}
+
+/** Empties CRIU's work directory for the next restore. Not on the path of a wake. */
+export async function makeRestoreDir(tools: Pick<InstanceTools, 'workDir'>): Promise<void> {
   await rm(restoreDir(tools), {recursive: true, force: true});
+  await mkdir(restoreDir(tools), {recursive: true, mode: 0o700});
 }
 
 function restoreDir({workDir}: Pick<InstanceTools, 'workDir'>): string {

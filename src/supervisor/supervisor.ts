@@ -16,7 +16,7 @@ import type {State as Store} from '../store/state.ts';
 import {App} from './app.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
-import {type GenerationMeta, type Network, type Pager, type Rest, restLayers} from './instance.ts';
+import {type GenerationMeta, makeRestoreDir, type Network, type Pager, type Rest, restLayers} from './instance.ts';
 import {setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {appRecords, parseDetails, recordFields} from './records.ts';
 
@@ -146,6 +146,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
     await rm(directory, {recursive: true, force: true});
     await mkdir(directory, {recursive: true, mode: 0o700});
   }
+  await makeRestoreDir({workDir});
   const layersDir = join(options.stateDir, 'apps', config.name, 'layers');
   const keptMetas = async (): Promise<GenerationMeta[]> => {
     const generations = await options.pager.generations(config.name);
