@@ -11,7 +11,7 @@ import {type EventWindow, leftMessages, openEventWindow} from './event-window.ts
 import type {FaultAnswer, FaultCommand, FaultReply, FaultReport, FaultRequest, FaultWorkerData} from './fault-messages.ts';
 import {mapAnonymous} from './mapping.ts';
 import {missingTables} from './missing-tables.ts';
-import {pageSizeBytes} from './page-table.ts';
+import {blockPages, pageSizeBytes} from './page-table.ts';
 import {PagedInstance, SpaceNumbers} from './paged-instance.ts';
 import {isHopeless, type PagedProcess} from './paged-process.ts';
 import {takeOver} from './takeover.ts';
@@ -42,7 +42,7 @@ export class FaultLoop {
   readonly #instances = new Map<InstanceId, PagedInstance>();
   readonly #numbers = new SpaceNumbers();
   readonly #window: EventWindow;
-  readonly #buffer = mapAnonymous(pageSizeBytes);
+  readonly #buffer = mapAnonymous(blockPages * pageSizeBytes);
   #watched: Watched[] = [];
   #pollBuffer = Buffer.alloc(0);
   #changed = true;

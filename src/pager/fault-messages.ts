@@ -26,6 +26,8 @@ export interface PreparedInstance extends InstancePlan {
   readonly socketDir: string;
   /** Predicted pages of each process, as page tables; the most wanted processes first. */
   readonly predicted: readonly ProcessTable[];
+  /** Pages that are expected too, but left to their faults. */
+  readonly withheld: readonly ProcessTable[];
 }
 
 export interface FaultWorkerData {

@@ -63,6 +63,7 @@ export class PagedInstance implements Disposable {
   readonly #tables: ReadonlyMap<number, PageTable>;
   readonly #processes = new Map<number, PagedProcess>();
   readonly #journal: EventJournal;
+  #withheld: ReadonlyMap<number, PageTable> = new Map();
   #lot: ParkingLot;
   #parked = 0;
   #touches: {vpid: number; touches: FirstTouches}[] = [];
@@ -90,6 +91,7 @@ export class PagedInstance implements Disposable {
   /** Awaits CRIU. @throws the error of listening */
   listen(plan: PreparedInstance): void {
     this.socket = new LazySocket(plan.socketDir, (socket) => this.#lot.keepOpen(socket));
+    this.#withheld = decodeTables(plan.withheld);
     const predicted = decodeTables(plan.predicted);
     this.prefetch = new Prefetch(new Map([...predicted].map(([vpid, table]) => [vpid, table.runs()])), this.reader);
   }
@@ -152,7 +154,7 @@ export class PagedInstance implements Disposable {
     const touches = new FirstTouches();
     // What the child of a fork touches is its own; only restored processes can be predicted.
     if (space.vpid !== 0) this.#touches.push({vpid: space.vpid, touches});
-    const process = new PagedProcess({...space, touches});
+    const process = new PagedProcess({...space, touches, withheld: this.#withheld.get(space.vpid)});
     this.#processes.set(space.number, process);
     return process;
   }

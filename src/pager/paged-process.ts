@@ -5,7 +5,7 @@ import {close} from '../core/libc.ts';
 import type {AddressSpace} from './address-space.ts';
 import type {FirstTouches} from './first-touches.ts';
 import type {Mapping} from './mapping.ts';
-import {blockPages, type PageRun, pageSizeBytes} from './page-table.ts';
+import {blockPages, type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
 import {copyPages, isAlive, wakeAll, wakePages, zeroPages} from './userfaultfd.ts';
 
 const {EAGAIN, EEXIST, EINVAL, ENOENT, ENOSPC, ESRCH} = constants.errno;
@@ -46,20 +46,23 @@ export class PagedProcess implements Disposable {
   readonly fd: number;
   readonly memory: AddressSpace;
   readonly touches: FirstTouches;
+  /** Pages that are expected to be touched but were not installed, to see whether they are. */
+  readonly #withheld: PageTable | undefined;
   #open = true;
 
   /** Owns the descriptor from now on. */
-  constructor(process: {number: number; vpid: number; fd: number; memory: AddressSpace; touches: FirstTouches}) {
+  constructor(process: {number: number; vpid: number; fd: number; memory: AddressSpace; touches: FirstTouches; withheld?: PageTable | undefined}) {
     this.number = process.number;
     this.vpid = process.vpid;
     this.fd = process.fd;
     this.memory = process.memory;
     this.touches = process.touches;
+    this.#withheld = process.withheld;
   }
 
   /**
    * Answers a fault: the stored page, or zeros where nothing is stored.
-   * @param buffer at least one page
+   * @param buffer at least one block
    * @throws what `reader` throws; the fault then stays pending
    */
   serve(page: number, reader: PageReader, buffer: Mapping): Outcome {
@@ -68,10 +71,22 @@ export class PagedProcess implements Disposable {
     reader.readPagesSync(at.segment, at.index, 1, buffer.bytes, 0);
     const result = copyPages(this.fd, {page, count: 1, source: buffer.address});
     const outcome = result > 0 ? 'stored' : refusal(result);
-    if (outcome === 'stored') this.touches.add(page);
     if (outcome === 'stored' || outcome === 'present') this.memory.installed(page, 1);
+    if (outcome === 'stored') {
+      this.touches.add(page);
+      this.#serveWithheld(page - (page % blockPages), reader, buffer);
+    }
     if (outcome === 'present' || outcome === 'absent') wakePages(this.fd, page, 1);
     return outcome;
+  }
+
+  /** One touch shows that a block is still used: its other expected pages come along, and count as touched. */
+  #serveWithheld(firstPage: number, reader: PageReader, buffer: Mapping): void {
+    for (const run of [...(this.#withheld?.runsIn(firstPage, blockPages) ?? [])]) {
+      reader.readPagesSync(run.segment, run.index, run.count, buffer.bytes, 0);
+      this.install(run, buffer.address, true);
+      for (let page = run.page; page < run.page + run.count; page++) this.touches.add(page);
+    }
   }
 
   /** The rest of the block comes along: zero pages cost no memory, and a heap that grows would fault on each. */

@@ -147,10 +147,10 @@ async function prepareFaults({faults, files, keepers}: Parts, staged: StagedRest
   const {keeper, ends} = await keepers.take();
   try {
     files.write({instance, app, generation, keeper});
-    const {segments, tables, predicted} = staged;
+    const {segments, tables, predicted, withheld} = staged;
     await faults.ask({
       kind: 'prepare',
-      plan: {instance, segments, tables, predicted, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
+      plan: {instance, segments, tables, predicted, withheld, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
     });
     return keeper;
   } catch (error) {

@@ -10,7 +10,7 @@ import type {CheckpointStore} from './checkpoint-store.ts';
 import type {ProcessTable} from './fault-messages.ts';
 import type {Fuse} from './fuse.ts';
 import type {FuseFiles} from './fuse-files.ts';
-import {PageTable} from './page-table.ts';
+import {type PageRun, PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
 import type {PredictedSets, PrefetchPlan} from './predicted-set.ts';
 import type {StageRequest} from './protocol.ts';
@@ -34,6 +34,7 @@ export interface StagedRestore extends AsyncDisposable {
   /** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
   readonly prefetch: PrefetchPlan | null;
   readonly predicted: readonly ProcessTable[];
+  readonly withheld: readonly ProcessTable[];
 }
 
 interface FilePart {
@@ -136,7 +137,8 @@ export class StagedRestores implements AsyncDisposable {
       segments,
       tables: mode === 'lazy' ? lazyTables(checkpoint) : [],
       prefetch: mode === 'lazy' ? plan : null,
-      predicted: plan === null ? [] : [...plan.install].map(([vpid, wanted]) => ({vpid, table: encodePageTable(PageTable.from(wanted))})),
+      predicted: plan === null ? [] : encoded(plan.install),
+      withheld: plan?.mode === 'predict' ? encoded(withheldRuns(plan, checkpoint)) : [],
       [Symbol.asyncDispose]: () => this.#fuse.remove(directory),
     };
   }
@@ -145,6 +147,23 @@ export class StagedRestores implements AsyncDisposable {
     this.#count += 1;
     return `${app}.${generation}.${this.#count}`;
   }
+}
+
+function encoded(runs: ReadonlyMap<number, readonly PageRun[]>): ProcessTable[] {
+  return [...runs].map(([vpid, wanted]) => ({vpid, table: encodePageTable(PageTable.from(wanted))}));
+}
+
+function withheldRuns({withheld}: PrefetchPlan, {tables}: Checkpoint): ReadonlyMap<number, readonly PageRun[]> {
+  const found = new Map<number, readonly PageRun[]>();
+  for (const [vpid, ranges] of withheld) {
+    const table = tables.get(vpid);
+    if (table !== undefined)
+      found.set(
+        vpid,
+        ranges.flatMap(({page, count}) => [...table.runsIn(page, count)].filter((run) => run.lazy)),
+      );
+  }
+  return found;
 }
 
 /** Brings what CRIU is going to read into the page cache: each page asked for then is a request less to our thread. */
