@@ -109,7 +109,7 @@ export async function startInstance(tools: InstanceTools, rest: {readonly layers
   const layer = String(token);
   const {pid} = await container.start(rest.layers, layer);
   const died = new AbortController();
-  const stopListening = container.onExit(() => died.abort());
+  const stopListening = container.onExit((how) => died.abort(how));
   try {
     await waitUntilReady(config, pid, died.signal);
   } catch (error) {

@@ -7,7 +7,7 @@ const pollMs = 3;
 
 /**
  * Resolves when every exposed port of a freshly started app is listened on. (After a restore the listeners are there.)
- * @param died ends the wait early: the app has ended
+ * @param died ends the wait early: the app has ended; its reason says how
  * @throws CodedError ERR_NOT_READY when that takes longer than `wake-timeout`, or the app ends
  */
 export async function waitUntilReady(app: AppConfig, pid: number, died: AbortSignal): Promise<void> {
@@ -17,7 +17,8 @@ export async function waitUntilReady(app: AppConfig, pid: number, died: AbortSig
     const missing = app.expose.filter((expose) => !use[expose.protocol].has(expose.port));
     if (missing.length === 0) return;
     const ports = missing.map((expose) => `${expose.protocol} ${expose.port}`).join(', ');
-    if (died.aborted) throw new CodedError('ERR_NOT_READY', `Cannot start app "${app.name}": it ended before it listened on ${ports}`, {source: 'server'});
+    if (died.aborted)
+      throw new CodedError('ERR_NOT_READY', `Cannot start app "${app.name}": it ${String(died.reason)} before it listened on ${ports}`, {source: 'server'});
     if (performance.now() > deadline) {
       throw new CodedError('ERR_NOT_READY', `Cannot start app "${app.name}": nothing listens on ${ports} after ${app.wakeTimeoutMs} ms`, {source: 'server'});
     }

@@ -169,7 +169,7 @@ rootTest('CRIU killed in the middle of a dump: the app goes on, and the next hib
     () => 'hibernated',
     (error: unknown) => String(error),
   );
-  const work = join(gateway.stateDir, 'run', 'work', 'a');
+  const dumps = join(gateway.stateDir, 'dumps', 'a');
   let criu: number[] = [];
   await until(
     async () => {
@@ -178,7 +178,7 @@ rootTest('CRIU killed in the middle of a dump: the app goes on, and the next hib
     },
     {intervalMs: 0, what: 'a CRIU at work'},
   );
-  await until(async () => (await readdir(work, {recursive: true}).catch(() => [])).some((file) => /dump-.*pages-.*\.img$/.test(file)), {
+  await until(async () => (await readdir(dumps, {recursive: true}).catch(() => [])).some((file) => /pages-.*\.img$/.test(file)), {
     intervalMs: 0,
     what: 'a CRIU that writes pages',
   });

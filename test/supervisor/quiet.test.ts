@@ -3,9 +3,10 @@ import {connect, createServer, type Socket} from 'node:net';
 import test from 'ava';
 import {startDaemon} from '../../src/core/command.ts';
 import {becomesQuiet} from '../../src/supervisor/quiet.ts';
+import {rootTest} from '../helpers/root-test.ts';
 
-test('becomesQuiet() is true for a process that waits, false for one that computes', async (t) => {
-  await using waits = await startDaemon(['sleep', '60'], {stdio: 'ignore'});
+rootTest('becomesQuiet() is true for a process that waits, false for one that computes', async (t) => {
+  await using waits = await startDaemon(['unshare', '--net', 'sleep', '60'], {stdio: 'ignore'});
   await using computes = await startDaemon(['sh', '-c', 'while :; do :; done'], {stdio: 'ignore'});
   t.true(await becomesQuiet(() => [waits.pid], 2000));
   t.false(await becomesQuiet(() => [waits.pid, computes.pid], 50));
