@@ -5,6 +5,7 @@
 import {mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {get} from 'node:http';
 import {join} from 'node:path';
+import {setTimeout as pause} from 'node:timers/promises';
 import {styleText} from 'node:util';
 import {sharedRootfs} from '../../tools/debian-rootfs.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
@@ -96,6 +97,7 @@ function request(port: number, signal: AbortSignal): Promise<string> {
 async function visit(port: number, asleep: () => Promise<void>, signal: AbortSignal): Promise<void> {
   for (let round = 0; round < 3; round += 1) {
     if (round > 0) await asleep();
+    await pause(round > 0 ? 2000 : 0, undefined, {signal});
     const started = performance.now();
     const body = await request(port, signal);
     say('answer', `after ${milliseconds(performance.now() - started)}: ${body.trim()}`, 'bold');
