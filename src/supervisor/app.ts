@@ -318,6 +318,7 @@ export class App {
         instance,
         isWanted: (hasUnfinished) =>
           this.#abandoned || (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions.count > 0)),
+        pointer: this.#pointer,
         point: (generation) => records.point(instance.token, generation, this.#pointer),
       });
       if (result === undefined) return this.#goOn();

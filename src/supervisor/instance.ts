@@ -4,6 +4,7 @@
  */
 import {mkdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import type {AppConfig} from '../config/value.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {type FencingToken, type Generation, type InstanceId, instanceId} from '../core/ids.ts';
@@ -13,6 +14,9 @@ import type {CheckpointDriver} from './criu.ts';
 import {type Flow, readPortUse} from './ports.ts';
 import {waitUntilReady} from './ready.ts';
 import {isAlive, signalAll} from './signals.ts';
+
+const discardAttempts = 20;
+const discardRetryMs = 250;
 
 /** What the network does for one app; the route switch is what makes a sleep invisible. */
 export interface Network {
@@ -62,6 +66,8 @@ export interface Pager {
     meta: GenerationMeta;
     processes: readonly ProcessIds[];
   }): Promise<{readonly generation: Generation; readonly bytesWritten: number}>;
+  /** Complete generations of an app, oldest first. */
+  generations(app: string): Promise<readonly Generation[]>;
   /** Removes a generation that was written but never pointed at. */
   discard(app: string, generation: Generation): Promise<void>;
   stats(instance: InstanceId): Promise<Paging>;
@@ -164,6 +170,8 @@ export interface CheckpointRequest {
   readonly instance: Instance;
   /** Asked when the tasks are frozen: does somebody need the app? @param hasUnfinished see `PortUse` */
   readonly isWanted: (hasUnfinished: boolean) => boolean;
+  /** The generation at which Redis points now. */
+  readonly pointer: Generation | null;
   /** Makes the stored generation the app's own (Redis). When it throws, the generation is discarded and the app goes on. */
   readonly point: (generation: Generation, meta: GenerationMeta) => Promise<void>;
 }
@@ -197,7 +205,8 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
       async decide() {
         const {flows, hasUnfinished} = await readPortUse(instance.pid);
         if (request.isWanted(hasUnfinished)) return 'cancel';
-        stored = await whileStopped(container, async (processes) => {
+        const takeBack = (): Promise<void> => discardNewer(pager, config.name, request.pointer);
+        stored = await whileStopped(container, takeBack, async (processes) => {
           const layers = await withoutEmptyLayer(container, instance.layers);
           // Files first: a generation that is on disk must find on disk what its memory believes to be there.
           await container.syncLayers();
@@ -205,14 +214,9 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           const base = instance.base === null ? null : instance.id;
           const commit = {instance: base, app: config.name, token: instance.token, dumpDir, meta, processes};
           const {generation, bytesWritten} = await pager.commit(commit);
-          try {
-            // What the pager knows of the missing pages of a process ends with it.
-            if (!processes.every(({pid}) => isAlive(pid))) throw endedDuringCheckpoint(config.name);
-            await request.point(generation, meta);
-          } catch (error) {
-            await pager.discard(config.name, generation);
-            throw error;
-          }
+          // What the pager knows of the missing pages of a process ends with it.
+          if (!processes.every(({pid}) => isAlive(pid))) throw endedDuringCheckpoint(config.name);
+          await request.point(generation, meta);
           return {generation, meta, bytesWritten};
         });
         return 'commit';
@@ -229,15 +233,31 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
  * Stops the app's processes beneath CRIU while their generation is stored. If we or CRIU are killed meanwhile, they do not
  * run on and change files that the generation counts on; they go on only when `store` has failed and taken all back.
  */
-async function whileStopped<T>(container: Container, store: (processes: readonly ProcessIds[]) => Promise<T>): Promise<T> {
+async function whileStopped<T>(container: Container, takeBack: () => Promise<void>, store: (processes: readonly ProcessIds[]) => Promise<T>): Promise<T> {
   const processes = container.processes();
   const pids = processes.map(({pid}) => pid);
   signalAll(pids, 'SIGSTOP');
   try {
     return await store(processes);
   } catch (error) {
-    signalAll(pids, 'SIGCONT');
+    await takeBack().finally(() => signalAll(pids, 'SIGCONT'));
     throw error;
+  }
+}
+
+/**
+ * Removes generations that Redis does not point at: a complete one would count as the newest after a crash, and the app is
+ * about to go on. Also when the pager died after it had written one; its successor is asked then.
+ */
+async function discardNewer(pager: Pager, app: string, pointer: Generation | null): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      for (const generation of await pager.generations(app)) if (generation > (pointer ?? 0)) await pager.discard(app, generation);
+      return;
+    } catch (error) {
+      if (attempt === discardAttempts) throw error;
+      await sleep(discardRetryMs);
+    }
   }
 }
 

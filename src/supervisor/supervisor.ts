@@ -22,8 +22,6 @@ import {appRecords, parseDetails, recordFields} from './records.ts';
 
 /** What the supervisor needs of the store of generations, besides what one instance needs. */
 export interface GenerationStore extends Pager {
-  /** Complete generations of an app, oldest first. */
-  generations(app: string): Promise<readonly Generation[]>;
   /** @throws CodedError for a manifest that is damaged or missing */
   meta(app: string, generation: Generation): Promise<{readonly meta: unknown; readonly token: number}>;
   /** Removes what an interrupted commit left. */
@@ -75,8 +73,14 @@ async function readMeta(options: SupervisorOptions, name: AppName, generation: G
  * last second, or the gateway was killed at that moment. The app has not run since the generation was made.
  */
 async function adopt(options: SupervisorOptions, record: AppRecord, generation: Generation): Promise<AppRecord> {
-  const {meta, token} = await options.pager.meta(record.name, generation);
-  parseMeta(meta);
+  let token: number;
+  try {
+    ({token} = await readMeta(options, record.name, generation));
+  } catch (error) {
+    if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT') throw error;
+    options.log.error({app: record.name, generation, error: errorMessage(error)}, 'a checkpoint that Redis does not know cannot be read; it is kept');
+    return record;
+  }
   const details = {startsFromFiles: false, layers: []};
   const adopted: AppRecord = {...record, generation, state: 'hibernated', residency: 'warm', worker: null, details};
   await options.store.restoreApp(adopted, fencingToken(token));
