@@ -207,7 +207,7 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
         if (request.isWanted(hasUnfinished)) return 'cancel';
         const takeBack = (): Promise<void> => discardNewer(pager, config.name, request.pointer);
         stored = await whileStopped(container, takeBack, async (processes) => {
-          const layers = await withoutEmptyLayer(container, instance.layers);
+          const layers = await container.usedLayers(instance.layers);
           // Files first: a generation that is on disk must find on disk what its memory believes to be there.
           await container.syncLayers();
           const meta: GenerationMeta = {layers, flows};
@@ -263,12 +263,6 @@ async function discardNewer(pager: Pager, app: string, pointer: Generation | nul
 
 function endedDuringCheckpoint(app: string): CodedError {
   return new CodedError('ERR_CHECKPOINT', `Cannot checkpoint app "${app}": a process of it ended meanwhile`, {source: 'server', retryable: true});
-}
-
-/** An app that wrote no file needs no layer more. */
-async function withoutEmptyLayer(container: Container, layers: readonly string[]): Promise<readonly string[]> {
-  const newest = layers.at(-1);
-  return newest !== undefined && (await container.freezeLayer(newest)) === 'empty' ? layers.slice(0, -1) : layers;
 }
 
 /** Zeros for an app that started from its files, and when the pager cannot say. */
