@@ -4,6 +4,7 @@
  * generations are as they were.
  */
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import {type AppName, type FencingToken, type Generation, generation as toGeneration} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {ObjectBody, ObjectStore} from '../store/object-store.ts';
@@ -82,7 +83,9 @@ async function commitOnce(context: CommitContext, request: CommitRequest, dump: 
     return sizeBytes;
   };
   try {
+    faultPoint('pager:commit:before-segment');
     const {tables, counts} = await writePages(context, request, dump, put);
+    faultPoint('pager:commit:before-bundle');
     const key = keysOf(app).image(generation, token);
     const layout: BundleLayout = {tables: [], files: []};
     const sizeBytes = await put(key, bundleBody({tables: dump.processes.map(({pid}) => encodePageTable(tableOf(tables, pid))), files: dump.files}, layout));
@@ -100,7 +103,9 @@ async function commitOnce(context: CommitContext, request: CommitRequest, dump: 
       meta: request.meta,
     };
     await checkToken(objects, app, token);
+    faultPoint('pager:commit:before-manifest');
     await put(keysOf(app).manifest(generation), renderManifest(manifest));
+    faultPoint('pager:commit:before-answer');
     return {generation, bytesWritten: written.bytes, pageCount: manifest.processes.reduce((sum, {pageCount}) => sum + pageCount, 0), ...counts};
   } catch (error) {
     for (const key of written.keys.reverse()) {

@@ -1,0 +1,74 @@
+/**
+ * Named places at which a process kills itself with SIGKILL when a test wants it, so that every moment between two writes can be tried.
+ *
+ * `PICOGATE_FAULT_POINT=NAME` arms one point, `NAME@N` its Nth passing. Processes that are started later inherit the variable; with
+ * `PICOGATE_FAULT_POINT_ONCE=FILE` only the first of all dies, and makes the file. Without the variable a point is one comparison.
+ */
+import {closeSync, openSync} from 'node:fs';
+import {constants} from 'node:os';
+import {CodedError, errorCode} from './errors.ts';
+
+/** All points, in the order in which they are passed. */
+export const faultPoints = {
+  'pager:commit:before-segment': 'a generation is to be written; nothing of it is in the store',
+  'pager:commit:before-bundle': 'the segment is stored',
+  'pager:commit:before-manifest': 'segment and bundle are stored',
+  'pager:commit:before-answer': 'the generation is complete; who asked for it has not been told',
+  'pager:restore:process-received': 'CRIU has handed over the userfaultfd of a process; it is neither parked nor in the journal',
+  'pager:restore:process-parked': 'a userfaultfd is parked; the restore has not finished',
+  'pager:restore:finished': 'CRIU has said that all processes are restored; the journal does not say so',
+  'pager:events:read': 'messages were read from a userfaultfd, and nothing was done about them',
+  'pager:events:recorded': 'the events of a batch are in the journal; its faults are not answered',
+  'pager:fault:before-copy': 'the page of a fault was read from the store and is not installed',
+  'pager:prefetch:before-copy': 'predicted pages were read from the store and are not installed',
+  'pager:fetch:wanted': 'a fault waits for pages that are not in the local cache; nobody has been asked for them',
+  'pager:fetch:arrived': 'pages were fetched into the local cache; their faults are not answered',
+  'pager:release:before-forget': 'the processes of an instance are gone; its record and keeper are still there',
+} as const;
+
+export type FaultPoint = keyof typeof faultPoints;
+
+interface Armed {
+  readonly point: FaultPoint;
+  passingsLeft: number;
+  readonly once: string | undefined;
+}
+
+const armed = armedBy(process.env);
+
+/** What the environment asks for. @throws CodedError ERR_FAULT_POINT for a name that is not in the table */
+export function armedBy(environment: Readonly<Record<string, string | undefined>>): Armed | undefined {
+  const wanted = environment['PICOGATE_FAULT_POINT'];
+  if (wanted === undefined || wanted === '') return undefined;
+  const [name = '', passing = '1'] = wanted.split('@');
+  if (!isFaultPoint(name) || !/^[1-9][0-9]*$/.test(passing)) {
+    throw new CodedError('ERR_FAULT_POINT', `Cannot arm fault point "${wanted}": there are ${Object.keys(faultPoints).join(', ')}`, {source: 'host'});
+  }
+  return {point: name, passingsLeft: Number(passing), once: environment['PICOGATE_FAULT_POINT_ONCE']};
+}
+
+function isFaultPoint(name: string): name is FaultPoint {
+  return Object.hasOwn(faultPoints, name);
+}
+
+/** Kills this process when this is the place, and this the passing, that the environment names. */
+export function faultPoint(name: FaultPoint): void {
+  if (armed?.point === name) pass(armed);
+}
+
+function pass(point: Armed): void {
+  point.passingsLeft--;
+  if (point.passingsLeft !== 0 || (point.once !== undefined && !isFirst(point.once))) return;
+  process.kill(process.pid, constants.signals.SIGKILL);
+}
+
+/** Only one of all processes makes the file. */
+function isFirst(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'wx'));
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
