@@ -41,6 +41,15 @@ export async function removeLeftovers(config: Config): Promise<void> {
   await removeNatLeftovers(identity);
 }
 
+/** @throws CodedError ERR_NOT_SUPPORTED */
+function localStore({apps, global: {store}}: Config): string {
+  const refuse = (what: string): CodedError => new CodedError('ERR_NOT_SUPPORTED', `Cannot start: ${what} is not supported yet`, {source: 'host'});
+  const image = apps.find(({root}) => root.kind === 'image');
+  if (image !== undefined) throw refuse(`'image' (app '${image.name}')`);
+  if (store.kind === 's3') throw refuse("a store on S3 ('store s3://...')");
+  return store.path;
+}
+
 /**
  * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
  * @throws CodedError naming what could not be opened; everything else is closed again then
@@ -52,7 +61,8 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   if (process.getuid?.() !== 0)
     throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
   const criuArgv = criuCommand(global.criu ?? undefined);
-  for (const directory of [stateDir, runtimeDir, global.store.path]) await mkdir(directory, {recursive: true, mode: 0o700});
+  const storeDir = localStore(config);
+  for (const directory of [stateDir, runtimeDir, storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
   scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
   await removeLeftovers(config);
 
@@ -65,7 +75,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   const opened = Promise.withResolvers<Supervisor>();
   const pager = scope.use(
     await startPager({
-      storeDir: global.store.path,
+      storeDir,
       runtimeDir,
       log,
       onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),

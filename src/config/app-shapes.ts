@@ -1,6 +1,7 @@
 /** What may follow the keywords of `app` sections. */
 import type {Arguments} from './arguments.ts';
 import type {Word} from './lex.ts';
+import {isName, nameRule} from './names.ts';
 import {isStraightPath, type Placed, resolveHostPath, type Shape} from './shapes.ts';
 import {parsePort} from './units.ts';
 import type {Expose, Volume} from './value.ts';
@@ -89,6 +90,17 @@ export const pathInside: Shape<string> = {
   read(args) {
     const word = args.take('<path>');
     if (!isStraightPath(word.text)) throw args.invalid(word, 'an absolute path without .. is expected');
+    return word.text;
+  },
+};
+
+/** The name of an image in the object store. */
+export const imageName: Shape<string> = {
+  usage: '<image>',
+  read(args) {
+    const word = args.take('<image>');
+    if (!isName(word.text) || word.text.startsWith('.')) throw args.invalid(word, `${nameRule}, and does not start with a dot`);
+    if (word.text.length > 128) throw args.invalid(word, 'at most 128 characters are possible');
     return word.text;
   },
 };

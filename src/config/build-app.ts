@@ -4,7 +4,7 @@ import {ConfigError} from './arguments.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import {describePosition, type Position} from './position.ts';
 import {all, effective, isMissing, own, type Section} from './section.ts';
-import type {AppConfig, Expose, Volume} from './value.ts';
+import type {AppConfig, Expose, RootConfig, Volume} from './value.ts';
 
 export const defaultWakeTimeoutMs = 10_000;
 const defaultHibernateAfterMs = 60_000;
@@ -21,12 +21,11 @@ export interface AppDraft {
 /** @returns null when the name cannot be used; that and everything else that is wrong is reported */
 export function buildApp(section: Section, report: (diagnostic: Diagnostic) => void): AppDraft | null {
   const name = checkName(section, report);
-  for (const keyword of ['rootfs', 'exec'] as const) {
-    if (isMissing(section, keyword)) {
-      report({level: 'alert', position: section.position, word: section.name, message: `app '${section.name}' has no '${keyword}'`});
-    }
-  }
-  const rootfs = own(section, 'rootfs')?.value;
+  const missing = (what: string): void =>
+    report({level: 'alert', position: section.position, word: section.name, message: `app '${section.name}' has no ${what}`});
+  if (isMissing(section, 'rootfs') && isMissing(section, 'image')) missing("'rootfs' and no 'image'");
+  if (isMissing(section, 'exec')) missing("'exec'");
+  const root = rootOf(section, report);
   const volumes = all(section, 'volume').map(({value}) => value);
   reportRepeated(volumes, ({destination}) => destination, 'destination', report);
   const variables = all(section, 'env').flatMap(({value}) => value);
@@ -37,7 +36,7 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
   const value: AppConfig = {
     name,
     position: section.position,
-    rootfs: rootfs?.text ?? '',
+    root,
     exec: own(section, 'exec')?.value ?? [],
     expose: ports.map(({protocol, port}): Expose => ({protocol, port})),
     start: own(section, 'start')?.value ?? 'lazy',
@@ -52,14 +51,28 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     volumes: volumes.map(({source, destination, readOnly}): Volume => ({source, destination, readOnly})),
     paging: own(section, 'paging')?.value ?? 'lazy',
     prefetch: own(section, 'prefetch')?.value ?? 'predict',
+    backgroundFetch: own(section, 'background-fetch')?.value ?? true,
+    successors: own(section, 'successors')?.value ?? true,
     wakeTimeoutMs: effective(section, 'timeout wake')?.value ?? defaultWakeTimeoutMs,
     logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
   };
+  const rootfs = own(section, 'rootfs')?.value;
   const paths = [
     ...(rootfs === undefined ? [] : [{path: rootfs.text, keyword: 'rootfs' as const, position: rootfs.position}]),
     ...volumes.map(({source, position}) => ({path: source, keyword: 'volume' as const, position})),
   ];
   return {value, section, paths};
+}
+
+function rootOf(section: Section, report: (diagnostic: Diagnostic) => void): RootConfig {
+  const rootfs = own(section, 'rootfs');
+  const image = own(section, 'image');
+  if (image === undefined) return {kind: 'directory', path: rootfs?.value.text ?? ''};
+  if (rootfs !== undefined) {
+    const second = rootfs.position.line > image.position.line ? rootfs : image;
+    report({level: 'alert', position: second.position, word: second.name, message: `app '${section.name}' has 'rootfs' and 'image', only one is possible`});
+  }
+  return {kind: 'image', name: image.value};
 }
 
 function hibernateAfterMs(section: Section): number | null {

@@ -1,9 +1,10 @@
 import {join} from 'node:path';
-import {effective, type Section} from './section.ts';
+import {all, effective, type Section} from './section.ts';
 import type {GlobalConfig} from './value.ts';
 
 export const defaultMaxconn = 10_000;
 const defaultStateDir = '/var/lib/picogate';
+const defaultCacheBytes = 10 * 1024 ** 3;
 
 /** All `global` sections together. */
 export function buildGlobal(sections: readonly Section[]): GlobalConfig {
@@ -20,7 +21,9 @@ export function buildGlobal(sections: readonly Section[]): GlobalConfig {
     redis: effective(together, 'redis')?.value ?? {kind: 'embedded'},
     stateDir,
     runtimeDir: effective(together, 'runtime-dir')?.value.text ?? join(stateDir, 'run'),
-    store: {kind: 'directory', path: effective(together, 'store')?.value.text ?? join(stateDir, 'store')},
+    store: effective(together, 'store')?.value ?? {kind: 'directory', path: join(stateDir, 'store')},
+    cacheBytes: effective(together, 'cache-size')?.value ?? defaultCacheBytes,
+    encryptionKeys: all(together, 'encryption-key').map(({value}) => value),
     privateRange: effective(together, 'private-range')?.value ?? 'auto',
     maxconn: effective(together, 'maxconn')?.value ?? defaultMaxconn,
     stopTimeoutMs: effective(together, 'hard-stop-after')?.value ?? 30_000,

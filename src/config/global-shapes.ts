@@ -1,7 +1,7 @@
 /** What may follow the keywords of `global` that are not plain numbers and times. */
 import {isIPv4} from 'node:net';
-import {type Placed, resolveHostPath, type Shape} from './shapes.ts';
-import type {GlobalConfig} from './value.ts';
+import {resolveHostPath, type Shape} from './shapes.ts';
+import type {GlobalConfig, KeySource} from './value.ts';
 
 /** `unix:PATH`, `redis://...` or `rediss://...`. Its messages do not repeat the URL: it may hold a password. */
 export const redisUrl: Shape<GlobalConfig['redis']> = {
@@ -24,15 +24,18 @@ export const redisUrl: Shape<GlobalConfig['redis']> = {
   },
 };
 
-/** `dir:PATH`. */
-export const store: Shape<Placed> = {
-  usage: 'dir:<path>',
+/** `file:PATH` or `env:NAME`. */
+export const keySource: Shape<KeySource> = {
+  usage: 'file:<path> | env:<variable>',
   read(args) {
-    const word = args.take('dir:<path>');
-    if (word.text.startsWith('s3:')) throw args.invalid(word, 'S3 is not implemented yet, dir:PATH is possible');
-    const path = word.text.startsWith('dir:') ? word.text.slice('dir:'.length) : '';
-    if (path === '') throw args.invalid(word, 'dir:PATH is expected');
-    return {text: resolveHostPath({text: path, position: word.position}), position: word.position};
+    const word = args.take('file:<path>');
+    const [, kind, rest = ''] = /^(file|env):(.+)$/s.exec(word.text) ?? [];
+    // What is written here by mistake may be the key itself: the message does not repeat it.
+    const hidden = {text: '...', position: word.position};
+    if (kind === undefined) throw args.invalid(hidden, 'file:PATH or env:VARIABLE is expected; the key itself does not belong into the configuration');
+    if (kind === 'file') return {kind, path: resolveHostPath({text: rest, position: word.position})};
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(rest)) throw args.invalid(hidden, 'after env: the name of an environment variable is expected');
+    return {kind: 'env', name: rest};
   },
 };
 

@@ -3,10 +3,11 @@
  * and docs/configuration.md all follow from it. A keyword of HAProxy that is implemented moves here from
  * known-keywords.ts. A name of two words (`timeout connect`) is a keyword of its own.
  */
-import {argv, exposedPorts, pathInside, processors, user, variables, volume} from './app-shapes.ts';
-import {privateRange, redisUrl, store} from './global-shapes.ts';
+import {argv, exposedPorts, imageName, pathInside, processors, user, variables, volume} from './app-shapes.ts';
+import {keySource, privateRange, redisUrl} from './global-shapes.ts';
 import {bindAddresses, defaultServer, server} from './proxy-shapes.ts';
-import {choice, duration, durationOrNever, hostPath, integer, placedWord, type Shape, size, textLine, timeout} from './shapes.ts';
+import {choice, duration, durationOrNever, hostPath, integer, onOrOff, placedWord, type Shape, size, textLine, timeout} from './shapes.ts';
+import {store} from './store-shape.ts';
 
 export type SectionKind = 'global' | 'defaults' | 'app' | 'frontend' | 'backend' | 'listen';
 
@@ -76,7 +77,25 @@ export const keywords = {
     description: 'Everything this gateway keeps. Two gateways on a host need two of them.',
   }),
   'runtime-dir': keyword({...oursInGlobal, shape: hostPath(), absent: '`run` in state-dir', description: 'Sockets and mounts of the running gateway.'}),
-  store: keyword({...oursInGlobal, shape: store, absent: '`store` in state-dir', description: 'Where checkpoints are kept.'}),
+  store: keyword({
+    ...oursInGlobal,
+    shape: store,
+    absent: '`store` in state-dir',
+    description: 'Where checkpoints are kept: a directory, or a bucket of S3 (see above). Option `path-style`: the bucket is named in the path.',
+  }),
+  'cache-size': keyword({
+    ...oursInGlobal,
+    shape: size({min: 1024 ** 2, minText: '1m'}),
+    absent: '10g',
+    description: 'With a store on S3: how much of it is kept on this host too. What is not stored there yet is kept beyond that.',
+  }),
+  'encryption-key': keyword({
+    ...oursInGlobal,
+    repeated: 'allowed',
+    shape: keySource,
+    absent: 'no encryption',
+    description: 'Where the key is that encrypts what is stored. Of several the first encrypts, the others only decrypt what was written with them.',
+  }),
   'private-range': keyword({
     ...oursInGlobal,
     shape: privateRange,
@@ -164,8 +183,9 @@ export const keywords = {
   rootfs: keyword({
     ...oursInApp,
     shape: hostPath(),
-    description: 'The root file system: a directory, which is never written to. Relative to the configuration file. Required.',
+    description: 'The root file system: a directory, which is never written to. Relative to the configuration file. This or `image` is required.',
   }),
+  image: keyword({...oursInApp, shape: imageName, description: 'The root file system: an image of the store. This or `rootfs` is required.'}),
   exec: keyword({...oursInApp, shape: argv, description: 'The program that is started. Required.'}),
   expose: keyword({...oursInApp, repeated: 'allowed', shape: exposedPorts, description: 'Ports on which the app answers.'}),
   memory: keyword({...oursInApp, shape: size({min: 1024 ** 2, minText: '1m'}), absent: 'no limit', description: 'Limit of memory.'}),
@@ -199,6 +219,13 @@ export const keywords = {
     absent: 'predict',
     description: 'Which pages are installed before they are touched: none, those of the last run, or those expected for what caused the wake.',
   }),
+  'background-fetch': keyword({
+    ...oursInApp,
+    shape: onOrOff(),
+    absent: 'on',
+    description: 'After a wake the rest of the memory is brought here too, without hurry.',
+  }),
+  successors: keyword({...oursInApp, shape: onOrOff(), absent: 'on', description: 'With a page that is touched come those that followed it in earlier runs.'}),
   'log-size': keyword({...oursInApp, shape: size({min: 4096, minText: '4k'}), absent: '1m', description: 'How much of the output of the app is kept.'}),
 } as const;
 

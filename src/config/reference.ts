@@ -20,6 +20,9 @@ file with \`picogate check -f FILE\`. Several files, or directories of \`*.cfg\`
 - **Addresses** of \`bind\`: \`:80\`, \`*:80\`, \`192.0.2.1:80\`, \`[2001:db8::1]:80\`, \`localhost:80\`, several with commas,
   ranges of ports \`:8000-8010\`, and before any of them \`udp@\`, \`tcp@\`, \`ipv4@\`, \`ipv6@\`. A server may be named after an
   app: \`app:blog:80\`; \`app:80\` is a host called \`app\`.
+- **S3**: credentials, and the region when none is given, are found as the tools of AWS find them: \`AWS_ACCESS_KEY_ID\`,
+  \`AWS_SECRET_ACCESS_KEY\`, \`AWS_REGION\`, the files in \`~/.aws\` (\`AWS_PROFILE\`), the role of the machine. Servers other
+  than Amazon's are named with \`endpoint\`. Certificates of an authority of your own: its file in \`NODE_EXTRA_CA_CERTS\`.
 
 A keyword of HAProxy's that is not implemented yet is an error that names it, unless it could not change anything here;
 then it is a warning.

@@ -83,6 +83,12 @@ export function choice<const Value extends string>(values: readonly Value[], lat
   };
 }
 
+/** `on` or `off`. */
+export function onOrOff(): Shape<boolean> {
+  const {usage, read} = choice(['on', 'off']);
+  return {usage, read: (args) => read(args) === 'on'};
+}
+
 /** All words to the end of the line, at least one. */
 export function textLine(): Shape<string> {
   return {

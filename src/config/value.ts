@@ -18,7 +18,11 @@ export interface GlobalConfig {
   readonly redis: {readonly kind: 'embedded'} | {readonly kind: 'url'; readonly url: string};
   readonly stateDir: string;
   readonly runtimeDir: string;
-  readonly store: {readonly kind: 'directory'; readonly path: string};
+  readonly store: StoreConfig;
+  /** How much of what is in S3 is kept on this host too. */
+  readonly cacheBytes: number;
+  /** The first encrypts what is stored, the others only decrypt; none: nothing is encrypted. Where they are, not what they are. */
+  readonly encryptionKeys: readonly KeySource[];
   /** A network of /16 to /24, or `auto`: the first free /16 from 10.77.0.0 on. */
   readonly privateRange: {readonly address: string; readonly prefixLength: number} | 'auto';
   /** Sessions at a time, of all frontends together. */
@@ -30,6 +34,24 @@ export interface GlobalConfig {
   /** How many checkpoints of an app are kept. */
   readonly keepGenerations: number;
 }
+
+/** Where checkpoints are kept. */
+export type StoreConfig = {readonly kind: 'directory'; readonly path: string} | S3StoreConfig;
+
+export interface S3StoreConfig {
+  readonly kind: 's3';
+  readonly bucket: string;
+  /** What the keys of all objects start with, without a `/` at the end; may be `''`. */
+  readonly prefix: string;
+  /** A URL of another server than Amazon's. */
+  readonly endpoint: string | null;
+  /** Null: as the tools of AWS find it. */
+  readonly region: string | null;
+  /** The bucket is named in the path of requests, not in the host name. */
+  readonly pathStyle: boolean;
+}
+
+export type KeySource = {readonly kind: 'file'; readonly path: string} | {readonly kind: 'env'; readonly name: string};
 
 export interface Expose {
   readonly protocol: 'tcp' | 'udp';
@@ -47,8 +69,7 @@ export interface Volume {
 export interface AppConfig {
   readonly name: AppName;
   readonly position: Position;
-  /** An absolute path; it was a directory when the configuration was checked. */
-  readonly rootfs: string;
+  readonly root: RootConfig;
   readonly exec: readonly string[];
   readonly expose: readonly Expose[];
   readonly start: 'lazy' | 'eager';
@@ -66,10 +87,21 @@ export interface AppConfig {
   readonly volumes: readonly Volume[];
   readonly paging: 'lazy' | 'eager';
   readonly prefetch: 'off' | 'last' | 'predict';
+  /** The rest of the memory is installed too, after the wake. */
+  readonly backgroundFetch: boolean;
+  /** With a page that was touched come those that followed it in earlier runs. */
+  readonly successors: boolean;
   readonly wakeTimeoutMs: number;
   /** How much of the app's output is kept. */
   readonly logBytes: number;
 }
+
+/** What an app finds as its root file system; it is never written to. */
+export type RootConfig =
+  /** An absolute path; it was a directory when the configuration was checked. */
+  | {readonly kind: 'directory'; readonly path: string}
+  /** An image of the object store. */
+  | {readonly kind: 'image'; readonly name: string};
 
 export interface Bind {
   readonly protocol: 'tcp' | 'udp';

@@ -177,7 +177,7 @@ export class Container implements AsyncDisposable {
   #mount(layers: readonly string[], newLayer: string): void {
     if (this.#mounted) throw new CodedError('ERR_ASSERTION', `The root of app "${this.#options.app.name}" is mounted already`, {source: 'bug'});
     mkdirSync(this.layersDir, {recursive: true, mode: 0o700});
-    mountOverlay({rootfs: this.#options.app.rootfs, layersDir: this.layersDir, layers, newLayer}, this.#rootDir);
+    mountOverlay({rootfs: rootDirectory(this.#options.app), layersDir: this.layersDir, layers, newLayer}, this.#rootDir);
     this.#mounted = true;
   }
 
@@ -323,4 +323,9 @@ function innerPid(pid: number): number | undefined {
 function hardLimitOfOpenFiles(): number {
   const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
   return hard === undefined || hard === 'unlimited' ? openFilesMax : Number(hard);
+}
+
+function rootDirectory({name, root}: AppConfig): string {
+  if (root.kind === 'directory') return root.path;
+  throw new CodedError('ERR_NOT_SUPPORTED', `Cannot use image "${root.name}" of app "${name}": images are not supported yet`, {source: 'host'});
 }

@@ -13,7 +13,7 @@ for (const file of readdirSync(directory)) {
     const {config, diagnostics} = await loadConfig([join(directory, file)], {env: {PICOGATE_ROOTFS: rootfs.path}});
     t.deepEqual(diagnostics, []);
     t.truthy(config);
-    for (const app of config?.apps ?? []) t.is(app.rootfs, rootfs.path);
+    for (const app of config?.apps ?? []) t.deepEqual(app.root, {kind: 'directory', path: rootfs.path});
   });
 }
 

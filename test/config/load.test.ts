@@ -58,10 +58,10 @@ test('loadConfig() takes relative paths from the directory of the file', async (
   await mkdir(join(made.path, 'data'));
   const {config, diagnostics} = await loadConfig([join(made.path, 'a.cfg')], {env: {}});
   t.deepEqual(diagnostics, []);
-  t.is(config?.apps[0]?.rootfs, join(made.path, 'images/a'));
+  t.deepEqual(config?.apps[0]?.root, {kind: 'directory', path: join(made.path, 'images/a')});
   t.is(config?.apps[0]?.volumes[0]?.source, join(made.path, 'data'));
   t.is(config?.global.stateDir, join(made.path, 'state'));
-  t.is(config?.global.store.path, join(made.path, 'state/store'));
+  t.deepEqual(config?.global.store, {kind: 'directory', path: join(made.path, 'state/store')});
 });
 
 test('loadConfig() freezes the whole value', async (t) => {

@@ -53,7 +53,7 @@ export async function containerLab(): Promise<ContainerLab> {
     containers,
     criu,
     log,
-    container: async (settings) => owned.use(await containers.prepare(appConfig({rootfs, ...settings}), network.netnsPath)),
+    container: async (settings) => owned.use(await containers.prepare(appConfig({root: {kind: 'directory', path: rootfs}, ...settings}), network.netnsPath)),
     async newDirectory(name) {
       await mkdir(join(directory, name));
       return join(directory, name);
@@ -66,7 +66,7 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
   return {
     name: appName('app'),
     position: {file: 'test', line: 1, column: 1},
-    rootfs: '/',
+    root: {kind: 'directory', path: '/'},
     exec: ['/usr/bin/python3', '-c', ''],
     expose: [],
     start: 'lazy',
@@ -81,6 +81,8 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
     volumes: [],
     paging: 'lazy',
     prefetch: 'off',
+    backgroundFetch: true,
+    successors: true,
     wakeTimeoutMs: 10_000,
     logBytes: 1024 * 1024,
     ...settings,
