@@ -32,7 +32,15 @@ export interface LearnedRun {
   readonly faulted: ReadonlyMap<number, Iterable<PageRange>>;
 }
 
+/** What was known of an app when it was read. */
+export interface LoadedSets {
+  /** Needs no I/O: it is on the path of a wake. Parameters as of `PredictedSets.plan()`. */
+  plan(mode: PrefetchMode, processes: ReadonlyMap<number, PageTable>): PrefetchPlan;
+}
+
 export interface PredictedSets {
+  /** Reads what is known of an app, while it sleeps. */
+  load(app: AppName): Promise<LoadedSets>;
   /** @param processes the page tables of the generation that is woken; only their lazy pages are planned, CRIU restores the others */
   plan(app: AppName, mode: PrefetchMode, processes: ReadonlyMap<number, PageTable>): Promise<PrefetchPlan>;
   /** Takes in what one run has shown; durable when it resolves. */
@@ -74,12 +82,15 @@ export function openPredictedSets(options: PredictedSetsOptions): PredictedSets 
       return {sets: new Map(), unusedShare: 0};
     }
   };
-  return {
-    async plan(app, mode, processes) {
-      const {sets, unusedShare} = await load(app);
+  const loaded = ({sets, unusedShare}: Known): LoadedSets => ({
+    plan(mode, processes) {
       const share = Math.min(withheldShareMax, Math.max(withheldShare, unusedShare / 2));
       return planFor(sets, {mode, processes, withhold: () => mode === 'off' || (mode === 'predict' && random() < share)});
     },
+  });
+  return {
+    load: async (app) => loaded(await load(app)),
+    plan: async (app, mode, processes) => loaded(await load(app)).plan(mode, processes),
     async learn(app, run) {
       const {unusedShare} = await load(app);
       await objects.put(keysOf(app).predicted, render({sets: bounded(learned(run), maxPages), unusedShare: learnedShare(run, unusedShare)}));
