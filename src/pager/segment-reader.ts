@@ -4,13 +4,16 @@
  */
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs';
 import {CodedError, errorMessage} from '../core/errors.ts';
+import {AbsentPagesError, type Presence, requirePresent} from './absent-pages.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {pageSizeBytes} from './page-table.ts';
-import {parseFooter, parseIndex, type SegmentIndex, type SegmentPlace, segmentFooterBytes, stretches, verifyPages} from './segment.ts';
+import {parseFooter, parseIndex, type SegmentIndex, type SegmentPlace, type Stretch, segmentFooterBytes, stretches, verifyPages} from './segment.ts';
 
 /** A segment as a local file; plain data. */
 export interface LocalSegment extends SegmentPlace {
   readonly path: string;
+  /** What of it is there; undefined when all is. */
+  readonly presence?: Presence | undefined;
 }
 
 export interface SegmentReaderOptions {
@@ -34,6 +37,7 @@ export class SegmentReader implements Disposable {
   /**
    * Reads `count` pages of a segment into a buffer and checks each.
    * @throws DamagedCheckpointError when a page is not what was written
+   * @throws AbsentPagesError when something of it is not in the local file
    * @throws CodedError ERR_PAGE_UNREADABLE (retryable) when the file cannot be read; that proves nothing about the checkpoint
    */
   readPagesSync(segment: number, index: number, count: number, into: Uint8Array, offset: number): void {
@@ -41,7 +45,7 @@ export class SegmentReader implements Disposable {
     try {
       const fd = this.#open(place);
       const known = this.#index(place, fd);
-      for (const stretch of stretches(place, known, index, count)) {
+      for (const stretch of this.#locate(place, known, index, count)) {
         const at = offset + (stretch.index - index) * pageSizeBytes;
         readFully(place, fd, {into, offset: at, length: stretch.count * pageSizeBytes, position: stretch.position});
         verifyPages(place, known, stretch, into, at);
@@ -51,6 +55,29 @@ export class SegmentReader implements Disposable {
       const message = `Cannot read page ${index} of segment "${place.object}": ${errorMessage(cause)}`;
       throw new CodedError('ERR_PAGE_UNREADABLE', message, {source: 'host', retryable: true, cause});
     }
+  }
+
+  /** What has to be fetched before these pages can be read, as far as it is known; undefined when all is there. @throws as `readPagesSync()` */
+  absent(segment: number, index: number, count: number): AbsentPagesError | undefined {
+    const place = this.#place(segment);
+    if (place.presence === undefined) return undefined;
+    try {
+      this.#locate(place, this.#index(place, this.#open(place)), index, count);
+      return undefined;
+    } catch (error) {
+      if (error instanceof AbsentPagesError) return error;
+      throw error;
+    }
+  }
+
+  #locate(place: LocalSegment, known: SegmentIndex, index: number, count: number): readonly Stretch[] {
+    const found = stretches(place, known, index, count);
+    if (place.presence !== undefined)
+      requirePresent(
+        place,
+        found.map(({position, count: pages}) => ({position, length: pages * pageSizeBytes})),
+      );
+    return found;
   }
 
   [Symbol.dispose](): void {
@@ -85,9 +112,11 @@ export class SegmentReader implements Disposable {
     const objectBytes = fstatSync(fd).size;
     const footerData = Buffer.alloc(segmentFooterBytes);
     if (objectBytes >= segmentFooterBytes) {
+      requirePresent(place, [{position: objectBytes - segmentFooterBytes, length: segmentFooterBytes}]);
       readFully(place, fd, {into: footerData, offset: 0, length: segmentFooterBytes, position: objectBytes - segmentFooterBytes});
     }
     const footer = parseFooter(place, objectBytes, footerData);
+    requirePresent(place, [{position: footer.indexPosition, length: footer.indexBytes}]);
     const data = Buffer.alloc(footer.indexBytes);
     readFully(place, fd, {into: data, offset: 0, length: data.length, position: footer.indexPosition});
     const index = parseIndex(place, footer, data);
