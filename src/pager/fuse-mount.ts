@@ -7,6 +7,9 @@ import {maxReadBytes} from './fuse-protocol.ts';
 
 const sourceName = 'picogate';
 
+/** `private`: only root reads it, and nothing in it is executed. `root`: a root file system that programs run from. */
+export type FuseKind = 'private' | 'root';
+
 export interface FuseMount {
   /** /dev/fuse, non-blocking and close-on-exec: a child that inherited it would keep the mount hanging after our death. */
   readonly device: number;
@@ -18,7 +21,7 @@ export interface FuseMount {
  * Mounts a FUSE file system that nobody serves yet. The caller serves and closes the device, and unmounts.
  * A mount of ours that a killed process left at the same place is detached first: the mount point belongs to the caller alone.
  */
-export async function mountFuse(mountPoint: string): Promise<FuseMount> {
+export async function mountFuse(mountPoint: string, kind: FuseKind = 'private'): Promise<FuseMount> {
   // Nothing may look at the mount point itself before stale mounts are gone: a dead one answers ENOTCONN, a hung one never.
   await mkdir(dirname(mountPoint), {recursive: true, mode: 0o700});
   const target = join(await realpath(dirname(mountPoint)), basename(mountPoint));
@@ -33,9 +36,9 @@ export async function mountFuse(mountPoint: string): Promise<FuseMount> {
   const device = open('/dev/fuse', constants.O_RDWR | constants.O_NONBLOCK);
   try {
     const {readOnly, noSuid, noDev, noExec} = mountFlag;
-    // The kernel checks the modes we give (root only), although other users may pass through the mount.
+    // The kernel checks the modes we give, although other users may pass through the mount.
     const data = `fd=${device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=${maxReadBytes}`;
-    mount({source: sourceName, target, type: 'fuse', flags: readOnly | noSuid | noDev | noExec, data});
+    mount({source: sourceName, target, type: 'fuse', flags: readOnly | noSuid | noDev | (kind === 'private' ? noExec : 0), data});
   } catch (error) {
     close(device);
     throw error;

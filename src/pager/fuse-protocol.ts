@@ -27,6 +27,7 @@ const opcodes = {
   forget: 2,
   getattr: 3,
   setattr: 4,
+  readlink: 5,
   symlink: 6,
   mknod: 8,
   mkdir: 9,
@@ -40,6 +41,8 @@ const opcodes = {
   statfs: 17,
   release: 18,
   setxattr: 21,
+  getxattr: 22,
+  listxattr: 23,
   removexattr: 24,
   flush: 25,
   init: 26,
@@ -52,6 +55,7 @@ const opcodes = {
   destroy: 38,
   batchForget: 42,
   fallocate: 43,
+  readdirplus: 44,
   rename2: 45,
   tmpfile: 51,
 } as const;
@@ -75,17 +79,33 @@ const changingOpcodes: ReadonlySet<number> = new Set([
 ]);
 
 export type Operation =
-  | {readonly kind: 'init'; readonly major: number; readonly minor: number; readonly maxReadahead: number; readonly flags: number}
+  | Init
+  /** A name is bytes, written as one character (U+0000 to U+00FF) each. */
   | {readonly kind: 'lookup'; readonly name: string}
   | {readonly kind: 'open' | 'opendir'; readonly flags: number}
-  | {readonly kind: 'read' | 'readdir'; readonly offset: number; readonly size: number}
+  | {readonly kind: 'read' | 'readdir' | 'readdirplus'; readonly offset: number; readonly size: number}
   | {readonly kind: 'access'; readonly mask: number}
-  | {readonly kind: 'getattr' | 'statfs' | 'release' | 'releasedir' | 'flush' | 'destroy'}
-  /** FORGET, BATCH_FORGET, INTERRUPT: the kernel expects no answer. */
+  /** With size 0 the length is asked for. */
+  | {readonly kind: 'getxattr'; readonly size: number; readonly name: string}
+  | {readonly kind: 'listxattr'; readonly size: number}
+  | {readonly kind: 'getattr' | 'readlink' | 'statfs' | 'release' | 'releasedir' | 'flush' | 'destroy'}
+  /** Whoever made the request `target` does not want its answer any more, but waits for one. Not answered itself. */
+  | {readonly kind: 'interrupt'; readonly target: bigint}
+  /** FORGET, BATCH_FORGET: the kernel expects no answer. */
   | {readonly kind: 'unanswered'}
   /** Anything that would change the file system. */
   | {readonly kind: 'change'}
   | {readonly kind: 'unsupported'; readonly opcode: number};
+
+export interface Init {
+  readonly kind: 'init';
+  readonly major: number;
+  readonly minor: number;
+  readonly maxReadahead: number;
+  readonly flags: number;
+  /** Bits 32 to 63 of the flags; 0 from a kernel that has none. */
+  readonly flags2: number;
+}
 
 export interface Request {
   readonly unique: bigint;
@@ -108,7 +128,7 @@ export function decodeRequest(data: Buffer): Request {
 function decodeOperation(opcode: number, body: Buffer): Operation {
   switch (opcode) {
     case opcodes.init:
-      return {kind: 'init', major: body.readUInt32LE(0), minor: body.readUInt32LE(4), maxReadahead: body.readUInt32LE(8), flags: body.readUInt32LE(12)};
+      return decodeInit(body);
     case opcodes.lookup:
       return {kind: 'lookup', name: cString(body)};
     case opcodes.open:
@@ -119,10 +139,18 @@ function decodeOperation(opcode: number, body: Buffer): Operation {
       return {kind: 'read', offset: Number(body.readBigUInt64LE(8)), size: body.readUInt32LE(16)};
     case opcodes.readdir:
       return {kind: 'readdir', offset: Number(body.readBigUInt64LE(8)), size: body.readUInt32LE(16)};
+    case opcodes.readdirplus:
+      return {kind: 'readdirplus', offset: Number(body.readBigUInt64LE(8)), size: body.readUInt32LE(16)};
     case opcodes.access:
       return {kind: 'access', mask: body.readUInt32LE(0)};
+    case opcodes.getxattr:
+      return {kind: 'getxattr', size: body.readUInt32LE(0), name: cString(body.subarray(8))};
+    case opcodes.listxattr:
+      return {kind: 'listxattr', size: body.readUInt32LE(0)};
     case opcodes.getattr:
       return {kind: 'getattr'};
+    case opcodes.readlink:
+      return {kind: 'readlink'};
     case opcodes.statfs:
       return {kind: 'statfs'};
     case opcodes.release:
@@ -135,16 +163,31 @@ function decodeOperation(opcode: number, body: Buffer): Operation {
       return {kind: 'destroy'};
     case opcodes.forget:
     case opcodes.batchForget:
-    case opcodes.interrupt:
       return {kind: 'unanswered'};
+    case opcodes.interrupt:
+      return {kind: 'interrupt', target: body.readBigUInt64LE(0)};
     default:
       return changingOpcodes.has(opcode) ? {kind: 'change'} : {kind: 'unsupported', opcode};
   }
 }
 
+const extendedFlags = 1 << 30;
+
+function decodeInit(body: Buffer): Init {
+  const flags = body.readUInt32LE(12);
+  return {
+    kind: 'init',
+    major: body.readUInt32LE(0),
+    minor: body.readUInt32LE(4),
+    maxReadahead: body.readUInt32LE(8),
+    flags,
+    flags2: (flags & extendedFlags) !== 0 && body.length >= 20 ? body.readUInt32LE(16) : 0,
+  };
+}
+
 function cString(body: Buffer): string {
   const end = body.indexOf(0);
-  return body.toString('utf8', 0, end < 0 ? body.length : end);
+  return body.toString('latin1', 0, end < 0 ? body.length : end);
 }
 
 /** Writes the header of an answer whose body of `bodyBytes` stands behind it. @returns the length of the whole answer */
@@ -262,7 +305,7 @@ export interface DirectoryEntry {
 export function encodeDirectory(body: Buffer, entries: Iterable<DirectoryEntry>, size: number): number {
   let at = 0;
   for (const entry of entries) {
-    const nameBytes = Buffer.byteLength(entry.name);
+    const nameBytes = entry.name.length;
     const length = Math.ceil((direntHeaderBytes + nameBytes) / 8) * 8;
     if (at + length > size) break;
     body.fill(0, at, at + length);
@@ -270,7 +313,7 @@ export function encodeDirectory(body: Buffer, entries: Iterable<DirectoryEntry>,
     body.writeBigUInt64LE(BigInt(entry.nextOffset), at + 8);
     body.writeUInt32LE(nameBytes, at + 16);
     body.writeUInt32LE(entry.kind === 'file' ? 8 : 4, at + 20); // DT_REG, DT_DIR
-    body.write(entry.name, at + direntHeaderBytes);
+    body.write(entry.name, at + direntHeaderBytes, 'latin1');
     at += length;
   }
   return at;

@@ -28,14 +28,15 @@ export class RequestHandler {
 
   /** @returns the answer, valid until the next call; undefined when the kernel expects none */
   handle(request: protocol.Request): Buffer | undefined {
-    if (request.operation.kind === 'unanswered') return undefined;
+    // Everything is answered at once, so an interruption always comes too late.
+    if (request.operation.kind === 'unanswered' || request.operation.kind === 'interrupt') return undefined;
     const result = this.#answer(request.nodeId, request.operation);
     const length =
       'errno' in result ? protocol.encodeError(this.#out, request.unique, result.errno) : protocol.encodeHeader(this.#out, request.unique, result.bodyBytes);
     return this.#out.subarray(0, length);
   }
 
-  #answer(nodeId: number, operation: Exclude<protocol.Operation, {kind: 'unanswered'}>): Result {
+  #answer(nodeId: number, operation: Exclude<protocol.Operation, {kind: 'unanswered' | 'interrupt'}>): Result {
     switch (operation.kind) {
       case 'init':
         return {bodyBytes: operation.major > 7 ? protocol.encodeOlderMajor(this.#body) : protocol.encodeInit(this.#body, operation)};
@@ -68,6 +69,10 @@ export class RequestHandler {
         return {bodyBytes: 0};
       case 'change':
         return {errno: EROFS};
+      case 'readlink':
+      case 'readdirplus':
+      case 'getxattr':
+      case 'listxattr':
       case 'unsupported':
         return {errno: ENOSYS};
       default:

@@ -235,7 +235,7 @@ class FuseClient implements Fuse {
 }
 
 function assertName(name: string): void {
-  const good = name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name) && Buffer.byteLength(name) <= 255;
+  const good = name !== '.' && name !== '..' && /^[\x01-\x2e\x30-\x7e]+$/.test(name) && name.length <= 255;
   assert(good, `"${name}" is no file name`);
 }
 
