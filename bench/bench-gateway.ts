@@ -1,6 +1,6 @@
 /** A gateway started as an operator starts it, `bin/picogate run -f FILE`, with a state directory of its own, and controlled through Redis. */
 import {once} from 'node:events';
-import {cp, mkdtemp, open, readFile, rm, writeFile} from 'node:fs/promises';
+import {cp, mkdtemp, open, readdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
@@ -18,7 +18,7 @@ import {type ProcessMemory, treeMemory, treeTimeMs} from './process-tree.ts';
 const programPath = fileURLToPath(new URL('../bin/picogate', import.meta.url));
 const fixtures = fileURLToPath(new URL('../test/fixtures', import.meta.url));
 const readyDescriptor = 3;
-const controlTimeoutMs = 60_000;
+const controlTimeoutMs = 180_000;
 const stopTimeoutMs = 60_000;
 const hibernateTimeoutMs = 60_000;
 const hibernateRetryMs = 1000;
@@ -26,10 +26,20 @@ const hibernateRetryMs = 1000;
 /** The gateway is quiet when it has worked less than this in a window. What Redis and timers need is far less. */
 const quiet = {windowMs: 50, workMs: 2, timeoutMs: 20_000} as const;
 
+/** What the pager has done for a running app so far. */
+export interface PagingFacts {
+  /** Null when the app was not restored, or had no faults. */
+  readonly medianFaultMicros: number | null;
+  readonly installedPages: number | null;
+}
+
 export interface BenchGateway extends AsyncDisposable {
-  /** Puts a running app to sleep when what it was asked is over; resolves to its record when that is done. */
-  hibernate(name: string): Promise<AppRecord>;
+  /** Puts a running app to sleep when what it was asked is over; resolves to its record when that is done. `cold`: nothing of it stays on this host. */
+  hibernate(name: string, options?: {readonly cold: boolean}): Promise<AppRecord>;
   record(name: string): Promise<AppRecord>;
+  paging(name: string): Promise<PagingFacts>;
+  /** Space on the disk of all that is in the local store. */
+  storeBytes(): Promise<number>;
   /** The app's private address. */
   address(name: string): Promise<string>;
   /** Resolves when no process of the gateway works any more: all that follows a wake or a sleep is done. */
@@ -40,6 +50,9 @@ export interface BenchGateway extends AsyncDisposable {
 export interface BenchGatewayOptions {
   /** Renders apps, frontends and backends; `programs` is a directory with copies of the tests' fixtures. `global` and `defaults` are added. */
   readonly configure: (programs: string) => string;
+  /** More lines for `global`, and more of the environment. */
+  readonly globals?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 }
 
@@ -52,7 +65,7 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   await cp(fixtures, programs, {recursive: true});
   const configFile = join(stateDir, 'picogate.cfg');
   const logFile = join(stateDir, 'gateway.log');
-  await writeFile(configFile, configuration(stateDir, options.configure(programs)));
+  await writeFile(configFile, configuration(stateDir, options.globals ?? [], options.configure(programs)));
   // After the gateway's end: harmless if it left nothing.
   scope.defer(() => run([programPath, 'cleanup', '-f', configFile], {timeoutMs: stopTimeoutMs}).then(() => undefined));
 
@@ -60,6 +73,7 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   const daemon = scope.use(
     await startDaemon([programPath, 'run', '-f', configFile, '--ready-fd', String(readyDescriptor)], {
       stdio: ['ignore', log.fd, log.fd, 'pipe'],
+      env: {...process.env, ...options.env},
       stopTimeoutMs,
     }),
   );
@@ -69,8 +83,8 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
 
   const connection = scope.use(await connectRedis({url: `unix:${embeddedRedisPath(join(stateDir, 'run'))}`, log: createLog('silent')}));
   const state = openState(connection);
-  const control = async (command: string, name: string): Promise<Json> =>
-    callControl(connection, command, {name}, {timeoutMs: controlTimeoutMs, signal: options.signal});
+  const control = async (command: string, args: Json): Promise<Json> =>
+    callControl(connection, command, args, {timeoutMs: controlTimeoutMs, signal: options.signal});
   const record = async (name: string): Promise<AppRecord> => {
     const found = await state.readApp(appName(name));
     if (found === null) throw new Error(`no app ${name}`);
@@ -79,11 +93,11 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   const owned = scope.move();
   return {
     record,
-    async hibernate(name) {
+    async hibernate(name, {cold} = {cold: false}) {
       await untilQuiet(daemon.pid, options.signal);
       const deadlineMs = performance.now() + hibernateTimeoutMs;
       for (;;) {
-        const result = await control('hibernate', name);
+        const result = await control('hibernate', {name, ...(cold && {cold})});
         if (result === 'hibernated') return record(name);
         // An app that still closes its last connection, or that a busy machine has not let run yet, is not put to sleep. Its address has no
         // route during an attempt, so the end of a connection needs the time between two.
@@ -92,25 +106,47 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
       }
     },
     async address(name) {
-      const shown = await control('show', name);
+      const shown = await control('show', {name});
       if (typeof shown === 'object' && shown !== null && 'address' in shown && typeof shown.address === 'string') return shown.address;
       throw new Error(`${name} has no address`);
     },
+    async paging(name) {
+      const shown = await control('show', {name});
+      const paging = typeof shown === 'object' && shown !== null && 'paging' in shown ? shown.paging : null;
+      const fact = (field: string): number | null => {
+        const value = typeof paging === 'object' && paging !== null ? new Map(Object.entries(paging)).get(field) : null;
+        return typeof value === 'number' ? value : null;
+      };
+      return {medianFaultMicros: fact('medianFaultMicros'), installedPages: fact('prefetched')};
+    },
+    storeBytes: () => diskBytes(join(stateDir, 'store')),
     untilQuiet: () => untilQuiet(daemon.pid, options.signal),
     memory: () => treeMemory(daemon.pid),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-function configuration(stateDir: string, sections: string): string {
+async function diskBytes(directory: string): Promise<number> {
+  const entries = await readdir(directory, {recursive: true, withFileTypes: true});
+  const sizes = await Promise.all(
+    entries.map(async (entry) => {
+      if (!entry.isFile()) return 0;
+      const found = await stat(join(entry.parentPath, entry.name)).catch(() => null); // It may have been removed meanwhile.
+      return found === null ? 0 : found.blocks * 512;
+    }),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+function configuration(stateDir: string, globals: readonly string[], sections: string): string {
   return `global
     state-dir ${stateDir}
-defaults
+${globals.map((line) => `    ${line}\n`).join('')}defaults
     mode tcp
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-    timeout wake 20s
+    timeout wake 2m
     hibernate-after never
 ${sections}`;
 }

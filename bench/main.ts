@@ -1,24 +1,28 @@
 /**
- * `npm run bench -- [SUITE...] [--rounds N] [--full] [--json FILE]`: runs suites one after the other, writes a JSON line per
+ * `npm run bench -- [SUITE...] [--only PART] [--rounds N] [--full | --quick] [--json FILE]`: runs suites one after the other, writes a JSON line per
  * sample, and prints tables at the end. Needs root and a machine that does little else.
  */
 import {parseArgs} from 'node:util';
 import {errorMessage} from '../src/core/errors.ts';
 import {describeMachine, type Machine} from './machine.ts';
+import {pagingSuite} from './paging/paging-suite.ts';
 import {openResults, type Results} from './results.ts';
 import type {Goal, Report, Suite} from './suite.ts';
-import {renderTable} from './table.ts';
+import {nothing, renderTable} from './table.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite];
+const suites: readonly Suite[] = [wakeSuite, pagingSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 
 function usage(): string {
   const names = suites.map(({name, summary}) => `  ${name.padEnd(8)} ${summary}\n`).join('');
-  return `Usage: npm run bench -- [SUITE...] [--rounds N] [--full] [--json FILE]\n\nSuites (default: all)\n${names}
+  const parts = suites.flatMap(({name, parts: known}) => (known === undefined ? [] : [`of ${name}: ${known.join(', ')}`]));
+  return `Usage: npm run bench -- [SUITE...] [--only PART]... [--rounds N] [--full | --quick] [--json FILE]\n\nSuites (default: all)\n${names}
+  --only PART  only this part (${parts.join('; ')})
   --rounds N   measure each case so often
   --full       more cases
+  --quick      fewer cases
   --json FILE  append the samples to FILE (default: a new file below bench/results)\n`;
 }
 
@@ -26,6 +30,8 @@ interface Wanted {
   readonly suites: readonly Suite[];
   readonly rounds: number | null;
   readonly full: boolean;
+  readonly quick: boolean;
+  readonly only: readonly string[];
   readonly json: string | undefined;
 }
 
@@ -33,7 +39,14 @@ interface Wanted {
 function readArguments(): Wanted | 'help' {
   const {values, positionals} = parseArgs({
     allowPositionals: true,
-    options: {rounds: {type: 'string'}, json: {type: 'string'}, full: {type: 'boolean', default: false}, help: {type: 'boolean', short: 'h', default: false}},
+    options: {
+      rounds: {type: 'string'},
+      json: {type: 'string'},
+      only: {type: 'string', multiple: true, default: []},
+      full: {type: 'boolean', default: false},
+      quick: {type: 'boolean', default: false},
+      help: {type: 'boolean', short: 'h', default: false},
+    },
   });
   if (values.help) return 'help';
   const rounds = values.rounds === undefined ? null : Number(values.rounds);
@@ -43,13 +56,20 @@ function readArguments(): Wanted | 'help' {
     if (suite === undefined) throw new Error(`no suite "${name}"`);
     return suite;
   });
-  return {suites: named.length === 0 ? suites : named, rounds, full: values.full, json: values.json};
+  const chosen = named.length === 0 ? suites : named;
+  for (const part of values.only) if (!chosen.some(({parts}) => parts?.includes(part))) throw new Error(`no part "${part}"`);
+  // Who wants a part wants no suite that has none.
+  const wanted = values.only.length === 0 ? chosen : chosen.filter(({parts}) => parts?.some((part) => values.only.includes(part)));
+  return {suites: wanted, rounds, full: values.full, quick: values.quick, only: values.only, json: values.json};
 }
 
 async function runSuite(suite: Suite, wanted: Wanted, results: Results, signal: AbortSignal): Promise<Report> {
   return suite.run({
-    rounds: wanted.rounds ?? suite.defaultRounds,
+    rounds: wanted.rounds ?? (wanted.quick ? (suite.quickRounds ?? suite.defaultRounds) : suite.defaultRounds),
     full: wanted.full,
+    quick: wanted.quick,
+    only: wanted.only,
+    outputPath: results.path.replace(/\.jsonl$/, ''),
     signal,
     record: (sample) => results.add(suite.name, sample),
     progress: (text) => process.stderr.write(`${suite.name}: ${text}\n`),
@@ -57,7 +77,7 @@ async function runSuite(suite: Suite, wanted: Wanted, results: Results, signal: 
 }
 
 function renderGoals(goals: readonly Goal[]): string {
-  const rows = goals.map(({what, goal, found, met}) => [what, goal, found, met ? 'yes' : 'no']);
+  const rows = goals.map(({what, goal, found, met}) => [what, goal, found, met === null ? nothing : met ? 'yes' : 'no']);
   return renderTable({title: 'Goals', head: ['figure', 'goal', 'measured', 'met'], rows});
 }
 
@@ -81,8 +101,9 @@ async function main(wanted: Wanted): Promise<void> {
     wanted.json,
   );
   for (const suite of wanted.suites) {
-    const {tables, goals} = await runSuite(suite, wanted, results, stopping.signal);
-    process.stdout.write(`\n${tables.map(renderTable).join('\n')}\n${goals.length === 0 ? '' : renderGoals(goals)}\n`);
+    const {tables, goals, notes = []} = await runSuite(suite, wanted, results, stopping.signal);
+    const said = notes.map((note) => `${note}\n`).join('');
+    process.stdout.write(`\n${tables.map(renderTable).join('\n')}\n${goals.length === 0 ? '' : renderGoals(goals)}\n${said}`);
   }
   process.stdout.write(`${renderMachine(machine)}Samples: ${results.path}\n`);
 }

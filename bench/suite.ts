@@ -7,6 +7,8 @@ export interface Sample {
   readonly round: number;
   /** Units are in the names: `answerMs`, `bytesWritten`. */
   readonly values: Readonly<Record<string, number>>;
+  /** Why there are no values. The run goes on with the next case. */
+  readonly error?: string;
 }
 
 /** A figure that the project has set itself, and what was found. Nothing fails when it is not reached. */
@@ -14,18 +16,27 @@ export interface Goal {
   readonly what: string;
   readonly goal: string;
   readonly found: string;
-  readonly met: boolean;
+  /** Null when it was not measured. */
+  readonly met: boolean | null;
 }
 
 export interface Report {
   readonly tables: readonly Table[];
   readonly goals: readonly Goal[];
+  /** Said after the tables: where a plot is, what was left out and why. */
+  readonly notes?: readonly string[];
 }
 
 export interface SuiteContext {
   readonly rounds: number;
   /** More cases, which take longer. */
   readonly full: boolean;
+  /** Fewer cases than usual. */
+  readonly quick: boolean;
+  /** Parts of the suite that were asked for; none: all of it. */
+  readonly only: readonly string[];
+  /** Files of the suite's own begin with this path. */
+  readonly outputPath: string;
   /** Aborted by Ctrl-C: the suite tidies up and throws. */
   readonly signal: AbortSignal;
   readonly record: (sample: Sample) => void;
@@ -37,5 +48,8 @@ export interface Suite {
   readonly name: string;
   readonly summary: string;
   readonly defaultRounds: number;
+  readonly quickRounds?: number;
+  /** What `--only` can name. */
+  readonly parts?: readonly string[];
   run(context: SuiteContext): Promise<Report>;
 }
