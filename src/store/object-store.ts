@@ -1,5 +1,5 @@
 /**
- * Where checkpoints live: named, immutable sequences of bytes. A directory implements it here; S3 can, because nothing below needs more than
+ * Where checkpoints live: named, immutable sequences of bytes. A directory implements it, and S3, because nothing below needs more than
  * GET with a range, HEAD, PUT (also with `If-None-Match: *`), LIST and DELETE.
  */
 import {CodedError, type ErrorSource} from '../core/errors.ts';
@@ -55,8 +55,9 @@ const sources: Readonly<Record<ObjectStoreCode, ErrorSource>> = {
 export class ObjectStoreError extends CodedError<ObjectStoreCode> {
   readonly key: string;
 
-  constructor(code: ObjectStoreCode, message: string, detail: {key: string; cause?: unknown}) {
-    super(code, message, {source: sources[code], cause: detail.cause});
+  /** @param detail.retryable true when the store could not be reached or was too busy: the same may work later */
+  constructor(code: ObjectStoreCode, message: string, detail: {key: string; cause?: unknown; retryable?: boolean}) {
+    super(code, message, {source: sources[code], cause: detail.cause, ...(detail.retryable === true ? {retryable: true} : {})});
     this.key = detail.key;
   }
 }

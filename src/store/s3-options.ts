@@ -56,7 +56,15 @@ export interface S3Stats {
   readonly bytesWritten: number;
 }
 
+/** The same while they are counted. */
+export type S3Counters = {-readonly [Name in keyof S3Stats]: S3Stats[Name]};
+
 /** Disposing it closes its connections; what is under way fails then. */
 export interface S3Store extends ObjectStore, AsyncDisposable {
   stats(): S3Stats;
+  /**
+   * Makes one request (LIST, of one key), to see that the bucket can be used.
+   * @throws ObjectStoreError ERR_STORE_FAILED saying what to do; `retryable` when the server does not answer or has too much to do
+   */
+  check(): Promise<void>;
 }

@@ -1,0 +1,166 @@
+/**
+ * The object store in a bucket of S3, or of a server that speaks it: conditional PUT, ranges, multipart uploads and LIST are needed. Reading
+ * is hedged; every request has time-outs and is repeated a few times. What fails after that says whether waiting can help (`retryable`).
+ */
+import {systemClock} from '../core/clock.ts';
+import {CodedError} from '../core/errors.ts';
+import {type ByteRange, checkKey, type ListedObject, type ObjectBody, ObjectStoreError, type PutOptions} from './object-store.ts';
+import {type Attempt, type AttemptOptions, attempt, type Patience, withRetries} from './s3-attempts.ts';
+import {openS3Client, type S3Client} from './s3-client.ts';
+import {defaultS3Limits, type S3Counters, type S3Stats, type S3Store, type S3StoreOptions} from './s3-options.ts';
+import {problemOf, storeError} from './s3-problem.ts';
+import {HedgedReader} from './s3-read.ts';
+import {type RequestOptions, uploadObject} from './s3-upload.ts';
+
+/**
+ * Makes no request: `check` does. The caller disposes it.
+ * @throws CodedError ERR_S3_REGION
+ */
+export async function openS3Store(options: S3StoreOptions): Promise<S3Store> {
+  const limits = {...defaultS3Limits, ...options.limits};
+  return new BucketStore(options, await openS3Client(options, limits), {clock: options.clock ?? systemClock, limits});
+}
+
+class BucketStore implements S3Store {
+  readonly #client: S3Client;
+  readonly #options: S3StoreOptions;
+  readonly #patience: Patience;
+  readonly #closed = new AbortController();
+  readonly #reader: HedgedReader;
+  readonly #stats: S3Counters = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
+  /** For messages. */
+  readonly #place: string;
+
+  constructor(options: S3StoreOptions, client: S3Client, {clock, limits}: Pick<Patience, 'clock' | 'limits'>) {
+    this.#options = options;
+    this.#client = client;
+    this.#patience = {clock, limits, closed: this.#closed.signal};
+    this.#place = `bucket "${options.bucket}"${options.endpoint === null ? '' : ` at ${options.endpoint}`}`;
+    this.#reader = new HedgedReader({client, patience: this.#patience, counters: this.#stats, place: this.#place});
+  }
+
+  stats(): S3Stats {
+    return {...this.#stats};
+  }
+
+  async check(): Promise<void> {
+    await this.#run('list', this.#options.prefix, undefined, () =>
+      this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(''), after: undefined, limit: 1}, signal), {}),
+    );
+  }
+
+  async put(key: string, body: ObjectBody, {ifAbsent = false, signal}: PutOptions = {}): Promise<number> {
+    checkKey(key);
+    const {silenceTimeoutMs, partBytes} = this.#patience.limits;
+    const upload = {
+      client: this.#client,
+      key: this.#inBucket(key),
+      body: body instanceof Uint8Array ? body : marked(body),
+      ifAbsent,
+      signal,
+      partBytes,
+      request: <T>(start: (signal: AbortSignal, tried: number) => Promise<T>, {extraMs = 0, signal: abort}: RequestOptions): Promise<T> =>
+        this.#request(({signal: own}, tried) => start(own, tried), {signal: abort, firstAnswerMs: silenceTimeoutMs + extraMs}),
+      onWritten: (sizeBytes: number): void => {
+        this.#stats.bytesWritten += sizeBytes;
+      },
+      onLeft: (error: unknown): void =>
+        this.#options.log.warn({key, reason: storeError({verb: 'take back', key, place: this.#place}, error).message}, 'parts of an upload stay behind'),
+    };
+    return this.#run('write', key, signal, () => uploadObject(upload));
+  }
+
+  async get(key: string, range?: ByteRange): Promise<Buffer> {
+    checkKey(key);
+    if (range?.length === 0) {
+      await this.size(key);
+      return Buffer.alloc(0);
+    }
+    return this.#run('read', key, undefined, () => this.#reader.read({key, keyInBucket: this.#inBucket(key), range}));
+  }
+
+  async size(key: string): Promise<number> {
+    checkKey(key);
+    return this.#run('read', key, undefined, async () => {
+      try {
+        const {sizeBytes} = await this.#request(({signal}) => this.#client.head(this.#inBucket(key), signal), {});
+        return sizeBytes;
+      } catch (error) {
+        // The answer to HEAD does not say whether the object is missing or the bucket.
+        if (problemOf(error).kind === 'no-object')
+          await this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(key), after: undefined, limit: 1}, signal), {});
+        throw error;
+      }
+    });
+  }
+
+  async list(prefix: string): Promise<readonly ListedObject[]> {
+    return this.#run('list', prefix, undefined, async () => {
+      const found: ListedObject[] = [];
+      const cut = this.#inBucket('').length;
+      let after: string | undefined;
+      do {
+        const at = after;
+        const answer = await this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(prefix), after: at}, signal), {});
+        found.push(...answer.objects.map(({key, sizeBytes}) => ({key: key.slice(cut), sizeBytes})));
+        after = answer.next;
+      } while (after !== undefined);
+      return found.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+    });
+  }
+
+  async delete(key: string): Promise<void> {
+    checkKey(key);
+    await this.#run('delete', key, undefined, () => this.#request(({signal}) => this.#client.delete(this.#inBucket(key), signal), {}));
+  }
+
+  async localFile(key: string): Promise<undefined> {
+    checkKey(key);
+    return Promise.resolve(undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort(new CodedError('ERR_STORE_CLOSED', `Cannot use ${this.#place}: the store is closed`, {source: 'host'}));
+    this.#client[Symbol.dispose]();
+    return Promise.resolve();
+  }
+
+  #inBucket(key: string): string {
+    return this.#options.prefix === '' ? key : `${this.#options.prefix}/${key}`;
+  }
+
+  /** Turns what S3 says into the store's errors; an abort stays what it is. */
+  async #run<T>(verb: string, key: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation();
+    } catch (error) {
+      signal?.throwIfAborted();
+      this.#closed.signal.throwIfAborted();
+      if (error instanceof BodyError) throw error.cause;
+      const failure = error instanceof ObjectStoreError ? error : storeError({verb, key, place: this.#place}, error);
+      if (failure.code === 'ERR_STORE_FAILED' || failure.code === 'ERR_STORE_FULL') this.#stats.failures++;
+      throw failure;
+    }
+  }
+
+  #request<T>(start: (attempt: Attempt, tried: number) => Promise<T>, options: AttemptOptions): Promise<T> {
+    const {signal} = options;
+    return withRetries(this.#patience, {signal, onRetry: () => this.#stats.retries++}, (tried) => this.#attempt(options, (own) => start(own, tried)));
+  }
+
+  #attempt<T>(options: AttemptOptions, start: (attempt: Attempt) => Promise<T>): Promise<T> {
+    this.#stats.requests++;
+    return attempt(this.#patience, options, start);
+  }
+}
+
+/** Marks an error as that of whoever makes the body. */
+class BodyError extends Error {}
+
+async function* marked(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (cause) {
+    throw new BodyError('the body failed', {cause});
+  }
+}
