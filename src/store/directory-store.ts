@@ -14,17 +14,22 @@ const staleAfterMs = 3_600_000;
 const privateDirectory = 0o700;
 const privateFile = 0o600;
 
+export interface DirectoryStoreOptions {
+  /** Asked when the disk is full: may remove other files. What could not be written is tried again if this resolves to true. */
+  readonly makeRoom?: (() => Promise<boolean>) | undefined;
+}
+
 /**
  * Creates the directory (mode 700) if need be, and removes what writers that are gone left half-written.
  * @throws ObjectStoreError ERR_STORE_FAILED, ERR_STORE_FULL
  */
-export async function openDirectoryStore(root: string): Promise<ObjectStore> {
+export async function openDirectoryStore(root: string, options: DirectoryStoreOptions = {}): Promise<ObjectStore> {
   const incoming = join(root, incomingName);
   try {
     await mkdir(incoming, {recursive: true, mode: privateDirectory});
     const writer = `${await bootName()}-${process.pid}`;
     await removeStale(incoming, writer);
-    return directoryStore({root, incoming, writer, durable: new Set([root])});
+    return directoryStore({root, incoming, writer, durable: new Set([root]), makeRoom: options.makeRoom});
   } catch (cause) {
     throw failed('open', root, cause);
   }
@@ -37,6 +42,7 @@ interface Directory {
   readonly writer: string;
   /** Directories that are known to be on the disk, with all above them. Few: one per app and kind of object. */
   readonly durable: Set<string>;
+  readonly makeRoom: DirectoryStoreOptions['makeRoom'];
 }
 
 function directoryStore(directory: Directory): ObjectStore {
@@ -97,7 +103,7 @@ async function put(directory: Directory, request: {key: string; path: string; bo
     // Known to fail before any byte is written; the link below decides.
     if (options.ifAbsent === true && (await exists(path)))
       throw new ObjectStoreError('ERR_OBJECT_EXISTS', `Cannot write object "${key}": it exists already`, {key});
-    const sizeBytes = await writeDurably(temporary, body, options.signal);
+    const sizeBytes = await writeDurably(directory, temporary, body, options.signal);
     await makeDirectory(directory, dirname(path));
     if (options.ifAbsent === true) await linkDurably(temporary, path);
     else {
@@ -133,21 +139,26 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function writeDurably(path: string, body: ObjectBody, signal: AbortSignal | undefined): Promise<number> {
+async function writeDurably({makeRoom}: Directory, path: string, body: ObjectBody, signal: AbortSignal | undefined): Promise<number> {
   await using file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, privateFile);
   let sizeBytes = 0;
   for await (const piece of body instanceof Uint8Array ? [body] : body) {
     signal?.throwIfAborted();
-    sizeBytes += await writeAll(file, piece, sizeBytes);
+    sizeBytes += await writeAll(file, piece, {position: sizeBytes, makeRoom});
   }
   signal?.throwIfAborted();
   await file.sync();
   return sizeBytes;
 }
 
-async function writeAll(file: FileHandle, piece: Uint8Array, position: number): Promise<number> {
+async function writeAll(file: FileHandle, piece: Uint8Array, where: {position: number} & Pick<Directory, 'makeRoom'>): Promise<number> {
+  const {position, makeRoom} = where;
   for (let written = 0; written < piece.length; ) {
-    written += (await file.write(piece, written, piece.length - written, position + written)).bytesWritten;
+    try {
+      written += (await file.write(piece, written, piece.length - written, position + written)).bytesWritten;
+    } catch (error) {
+      if (errorCode(error) !== 'ENOSPC' || makeRoom === undefined || !(await makeRoom())) throw error;
+    }
   }
   return piece.length;
 }

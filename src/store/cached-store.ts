@@ -1,0 +1,360 @@
+/**
+ * A remote object store behind a local disk. What is written goes to a directory of its own, `pending`, and is durable there; `upload()` brings
+ * one object to the remote store and only then moves it into the cache, which may be emptied at any time. So what lies in `pending` is exactly
+ * what is not stored yet, whoever was killed when.
+ *
+ * Objects outside `apps/` are written to the remote store at once: nothing waits for them in a frozen state.
+ */
+import {type FileHandle, mkdir, open, rename, stat} from 'node:fs/promises';
+import {dirname, join} from 'node:path';
+import {CodedError, errorCode} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import {openDirectoryStore} from './directory-store.ts';
+import {KeyLocks} from './key-locks.ts';
+import {copyOf, LocalCache, type LocalCopy, type Opened} from './local-cache.ts';
+import {type ByteRange, checkKey, type ListedObject, type ObjectBody, type ObjectStore, ObjectStoreError, type PutOptions} from './object-store.ts';
+import {RemoteIndex} from './remote-index.ts';
+
+/** Objects up to this size are fetched as a whole when the first byte of them is needed. */
+const wholeBytesMax = 256 * 1024;
+/** Of one object under way at a time. */
+const windowBytes = 16 * 1024 * 1024;
+/** Freed at a time when the disk is full. */
+const roomBytes = 64 * 1024 * 1024;
+const uploadPieceBytes = 1024 * 1024;
+/** Of two objects of one name and size, so much of the end tells whether they are the same: segments end with their checksums. */
+const comparedBytes = 256 * 1024;
+
+export interface CachedStoreOptions {
+  readonly remote: ObjectStore;
+  /** What is not in the remote store yet: never removed. */
+  readonly pendingDir: string;
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
+  readonly log: Log;
+  /** Keys that an instance reads from: not evicted. */
+  readonly inUse?: () => ReadonlySet<string>;
+}
+
+/** Opens the directories; the remote store is not asked anything. */
+export async function openCachedStore(options: CachedStoreOptions): Promise<CachedStore> {
+  const {pendingDir, cacheDir, cacheBytes, log} = options;
+  const cache = await LocalCache.open({directory: cacheDir, limitBytes: cacheBytes, log, inUse: options.inUse ?? (() => new Set())});
+  // A disk that is full of copies is not full.
+  const pending = await openDirectoryStore(pendingDir, {makeRoom: () => cache.freeAtOnce(roomBytes)});
+  return new CachedStore(options, pending, cache);
+}
+
+export class CachedStore implements ObjectStore, AsyncDisposable {
+  readonly #options: CachedStoreOptions;
+  readonly #remote: ObjectStore;
+  readonly #pending: ObjectStore;
+  readonly #cache: LocalCache;
+  readonly #index: RemoteIndex;
+  readonly #locks = new KeyLocks();
+  /** Uploads under way; what they have written by the time they are stopped is not known. */
+  readonly #uploading = new Map<string, AbortController>();
+  readonly #maybeStored = new Set<string>();
+
+  /** See `openCachedStore()`. */
+  constructor(options: CachedStoreOptions, pending: ObjectStore, cache: LocalCache) {
+    this.#options = options;
+    this.#remote = options.remote;
+    this.#pending = pending;
+    this.#cache = cache;
+    this.#index = new RemoteIndex(options.remote);
+  }
+
+  async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<number> {
+    checkKey(key);
+    if (!isWrittenBack(key)) return this.#putThrough(key, body, options);
+    if (options.ifAbsent === true && (await this.#index.size(key)) !== undefined) {
+      throw new ObjectStoreError('ERR_OBJECT_EXISTS', `Cannot write object "${key}": it exists already`, {key});
+    }
+    return this.#locks.run(key, async () => {
+      const sizeBytes = await this.#pending.put(key, body, options);
+      // Of an older version.
+      await this.#cache.remove(key);
+      return sizeBytes;
+    });
+  }
+
+  async get(key: string, range?: ByteRange): Promise<Buffer> {
+    checkKey(key);
+    if ((await this.#pending.localFile(key)) !== undefined) {
+      try {
+        return await this.#pending.get(key, range);
+      } catch (error) {
+        // It was moved into the cache at this moment.
+        if (errorCode(error) !== 'ERR_NO_OBJECT') throw error;
+      }
+    }
+    const cached = await this.#cache.read(key, range);
+    if (cached !== undefined) return cached;
+    const known = await this.#index.knownSize(key);
+    if (known === undefined ? range === undefined : known <= wholeBytesMax) return part(key, await this.#fetchWhole(key), range);
+    const sizeBytes = known ?? (await this.#remote.size(key));
+    const wanted = range ?? {position: 0, length: sizeBytes};
+    if (wanted.position + wanted.length > sizeBytes) throw truncated(key, sizeBytes, wanted);
+    const opened = await this.#ensure(key, sizeBytes, wanted);
+    if (opened.kind === 'partial') return opened.file.read(wanted);
+    return (await this.#cache.read(key, wanted)) ?? this.#remote.get(key, wanted);
+  }
+
+  async size(key: string): Promise<number> {
+    const local = (await this.#localSize(key)) ?? (await this.#index.knownSize(key));
+    return local ?? this.#remote.size(key);
+  }
+
+  async list(prefix: string): Promise<readonly ListedObject[]> {
+    const [pending, remote] = await Promise.all([this.#pending.list(prefix), this.#index.list(prefix)]);
+    const found = new Map([...remote, ...pending].map((object) => [object.key, object]));
+    return [...found.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  }
+
+  /** In the remote store first: what is gone here but not there would come back. */
+  async delete(key: string): Promise<void> {
+    checkKey(key);
+    this.#uploading.get(key)?.abort();
+    await this.#locks.run(key, async () => {
+      if (this.#maybeStored.has(key) || (await this.#index.size(key)) !== undefined) {
+        await this.#remote.delete(key);
+        await this.#index.removed(key);
+        this.#maybeStored.delete(key);
+      }
+      await this.#pending.delete(key);
+      await this.#cache.remove(key);
+    });
+  }
+
+  /** Of a complete copy; it stays good when the file is moved or removed. */
+  async localFile(key: string): Promise<string | undefined> {
+    const opened = await this.#find(key);
+    const copy = opened === undefined ? undefined : copyOf(opened);
+    return copy?.presence === undefined ? copy?.path : undefined;
+  }
+
+  /** The local copy of an object, complete or in part, made if need be: `ensureLocal()` fills it. @throws ObjectStoreError ERR_NO_OBJECT */
+  async openLocal(key: string): Promise<LocalCopy> {
+    const opened = await this.#find(key);
+    if (opened !== undefined) return copyOf(opened);
+    return copyOf(await this.#create(key, await this.size(key)));
+  }
+
+  /** Brings a range (or all) of an object into its local copy. @throws ObjectStoreError, as the remote store does; ERR_STORE_FULL */
+  async ensureLocal(key: string, range?: ByteRange): Promise<void> {
+    const opened = await this.#find(key);
+    if (opened?.kind === 'complete') return;
+    const sizeBytes = opened?.file.sizeBytes ?? (await this.size(key));
+    const {position, length} = range ?? {position: 0, length: sizeBytes};
+    const end = Math.min(sizeBytes, position + length);
+    for (let at = position; at < end; at += windowBytes) await this.#ensure(key, sizeBytes, {position: at, length: Math.min(windowBytes, end - at)});
+  }
+
+  /** Takes in a range of an object that comes from elsewhere, or is on its way; what is there already stays. */
+  async take(key: string, sizeBytes: number, {position, length}: ByteRange, arrival: Promise<Buffer>): Promise<void> {
+    if ((await this.#localSize(key)) !== undefined) return void (await arrival);
+    if (length === sizeBytes && sizeBytes <= wholeBytesMax) return this.#cache.add(key, await arrival);
+    const opened = await this.#create(key, sizeBytes);
+    if (opened.kind === 'complete') return void (await arrival);
+    await opened.file.expect({position, length}, arrival);
+    await this.#cache.grown(key);
+  }
+
+  /** What has yet to be brought to the remote store. */
+  async pendingObjects(prefix: string): Promise<readonly ListedObject[]> {
+    return this.#pending.list(prefix);
+  }
+
+  async isPending(key: string): Promise<boolean> {
+    return (await this.#pending.localFile(key)) !== undefined;
+  }
+
+  async isStored(key: string): Promise<boolean> {
+    return !(await this.isPending(key)) && (await this.#index.size(key)) !== undefined;
+  }
+
+  /** How much of an object is on this host. */
+  async localBytes(key: string): Promise<number> {
+    return (await this.#localSize(key)) ?? this.#cache.list(key).get(key) ?? 0;
+  }
+
+  /**
+   * Brings one pending object to the remote store, and makes its file part of the cache when it is there in full. Harmless to repeat.
+   * @throws CodedError ERR_UPLOAD_CONFLICT when another object of this name is there; ObjectStoreError
+   */
+  async upload(key: string, options: {readonly ifAbsent: boolean; readonly signal?: AbortSignal}): Promise<void> {
+    await this.#locks.run(key, async () => {
+      const path = await this.#pending.localFile(key);
+      if (path === undefined) return;
+      const own = new AbortController();
+      const signal = options.signal === undefined ? own.signal : AbortSignal.any([own.signal, options.signal]);
+      this.#uploading.set(key, own);
+      try {
+        await using file = await open(path, 'r');
+        const {size, ino} = await file.stat();
+        this.#maybeStored.add(key);
+        await this.#store(key, {file, sizeBytes: size}, {ifAbsent: options.ifAbsent, signal});
+        // A newer version may lie there by now.
+        if ((await stat(path)).ino === ino) await this.#cache.adopt(key, path, size);
+      } finally {
+        this.#uploading.delete(key);
+      }
+    });
+  }
+
+  /** The next question about objects that start so is put to the remote store: another worker may have been there. */
+  refresh(prefix: string): void {
+    this.#index.refresh(prefix);
+  }
+
+  /** An object as the remote store has it, whatever lies here. */
+  async getRemote(key: string, range?: ByteRange): Promise<Buffer> {
+    return this.#remote.get(key, range);
+  }
+
+  /** Writes to the remote store directly, over what is there. */
+  async putRemote(key: string, body: ObjectBody): Promise<void> {
+    await this.#index.stored(key, await this.#remote.put(key, body));
+  }
+
+  /** Gives a pending object another name, under which it is not uploaded. */
+  async setAside(key: string, asideKey: string): Promise<void> {
+    checkKey(asideKey);
+    await this.#locks.run(key, async () => {
+      const path = await this.#pending.localFile(key);
+      if (path === undefined) return;
+      const to = join(this.#options.pendingDir, asideKey);
+      await mkdir(dirname(to), {recursive: true, mode: 0o700});
+      await rename(path, to);
+      await this.#cache.remove(key);
+      this.#maybeStored.delete(key);
+    });
+  }
+
+  /** Removes the local copies of stored objects. What is pending stays. @returns how many bytes were there */
+  async dropLocal(prefix: string): Promise<number> {
+    let dropped = 0;
+    for (const [key, bytes] of this.#cache.list(prefix)) {
+      await this.#cache.remove(key);
+      dropped += bytes;
+    }
+    return dropped;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const upload of this.#uploading.values()) upload.abort();
+    await this.#cache[Symbol.asyncDispose]();
+  }
+
+  async #putThrough(key: string, body: ObjectBody, options: PutOptions): Promise<number> {
+    const sizeBytes = await this.#remote.put(key, body, options);
+    await this.#index.stored(key, sizeBytes);
+    await this.#cache.remove(key);
+    return sizeBytes;
+  }
+
+  async #find(key: string): Promise<Opened | undefined> {
+    const path = await this.#pending.localFile(key);
+    if (path !== undefined) {
+      try {
+        return await this.#cache.findAt(key, path);
+      } catch (error) {
+        if (errorCode(error) !== 'ENOENT') throw error;
+      }
+    }
+    return this.#cache.find(key);
+  }
+
+  #create(key: string, sizeBytes: number): Promise<Opened> {
+    return this.#cache.findOrCreate(key, sizeBytes, (range) => this.#remote.get(key, range));
+  }
+
+  async #ensure(key: string, sizeBytes: number, range: ByteRange): Promise<Opened> {
+    const opened = await this.#create(key, sizeBytes);
+    if (opened.kind === 'complete') return opened;
+    const {file} = opened;
+    try {
+      await file.ensure(range);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOSPC') throw error;
+      if (!(await this.#cache.freeAtOnce(2 * range.length))) throw full(key, error);
+      await file.ensure(range).catch((cause: unknown) => {
+        throw errorCode(cause) === 'ENOSPC' ? full(key, cause) : cause;
+      });
+    }
+    await this.#cache.grown(key);
+    return opened;
+  }
+
+  async #fetchWhole(key: string): Promise<Buffer> {
+    const data = await this.#remote.get(key);
+    if (data.length > wholeBytesMax) return data;
+    await this.#cache.add(key, data).catch((error: unknown) => this.#options.log.warn({key, err: error}, 'an object could not be kept in the cache'));
+    return data;
+  }
+
+  async #localSize(key: string): Promise<number | undefined> {
+    if (await this.isPending(key)) return this.#pending.size(key);
+    return this.#cache.completeBytes(key);
+  }
+
+  async #store(key: string, from: {file: FileHandle; sizeBytes: number}, options: PutOptions): Promise<void> {
+    const {file, sizeBytes} = from;
+    try {
+      await this.#remote.put(key, pieces(file), options);
+    } catch (error) {
+      if (errorCode(error) !== 'ERR_OBJECT_EXISTS') throw error;
+      if (!(await this.#isSame(key, file, sizeBytes))) {
+        this.#maybeStored.delete(key);
+        this.#index.refresh(key);
+        const message = `Cannot upload object "${key}": another worker has stored a different one of this name`;
+        throw new CodedError('ERR_UPLOAD_CONFLICT', message, {source: 'host', cause: error});
+      }
+    }
+    const storedBytes = await this.#remote.size(key);
+    if (storedBytes !== sizeBytes) {
+      throw new ObjectStoreError('ERR_STORE_FAILED', `Cannot upload object "${key}": ${storedBytes} of ${sizeBytes} bytes are in the store`, {key});
+    }
+    await this.#index.stored(key, sizeBytes);
+  }
+
+  /** An upload whose answer was lost finds its own object. */
+  async #isSame(key: string, file: FileHandle, sizeBytes: number): Promise<boolean> {
+    if ((await this.#remote.size(key)) !== sizeBytes) return false;
+    const length = Math.min(sizeBytes, comparedBytes);
+    const own = Buffer.alloc(length);
+    await file.read(own, 0, length, sizeBytes - length);
+    return own.equals(await this.#remote.get(key, {position: sizeBytes - length, length}));
+  }
+}
+
+/** Written here first, uploaded later. */
+function isWrittenBack(key: string): boolean {
+  return key.startsWith('apps/');
+}
+
+async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array, undefined> {
+  for (let position = 0; ; ) {
+    const buffer = Buffer.allocUnsafeSlow(uploadPieceBytes);
+    const {bytesRead} = await file.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) return undefined;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+function part(key: string, data: Buffer, range: ByteRange | undefined): Buffer {
+  if (range === undefined) return data;
+  if (range.position + range.length > data.length) throw truncated(key, data.length, range);
+  return data.subarray(range.position, range.position + range.length);
+}
+
+function truncated(key: string, sizeBytes: number, {position, length}: ByteRange): ObjectStoreError {
+  const found = `it ends at byte ${sizeBytes}, ${position + length} are needed`;
+  return new ObjectStoreError('ERR_OBJECT_TRUNCATED', `Cannot read object "${key}": ${found}`, {key});
+}
+
+function full(key: string, cause: unknown): ObjectStoreError {
+  return new ObjectStoreError('ERR_STORE_FULL', `Cannot keep object "${key}" in the cache: the disk is full`, {key, cause});
+}
