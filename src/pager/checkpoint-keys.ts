@@ -10,7 +10,11 @@ export const keysOf = (app: AppName) =>
     image: (generation: number, token: number) => `apps/${app}/images/${padded(generation)}-${token}`,
     manifests: `apps/${app}/manifests/`,
     manifest: (generation: number) => `apps/${app}/manifests/${padded(generation)}.json`,
-    predicted: `apps/${app}/predicted.json`,
+    /** The app's data key, wrapped. */
+    key: `apps/${app}/key`,
+    predicted: `apps/${app}/predicted`,
+    /** Where versions up to 2 of the predicted set were. */
+    oldPredicted: `apps/${app}/predicted.json`,
   }) as const;
 
 function padded(number: number): string {

@@ -3,10 +3,12 @@ import {CodedError, errorCode} from '../core/errors.ts';
 import {type AppName, type Generation, generation as toGeneration} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {ObjectStore} from '../store/object-store.ts';
+import {type AppKeys, openAppKeys} from './app-keys.ts';
 import {type Checkpoint, loadCheckpoint, readManifest} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {type CommitRequest, type CommitResult, commit} from './commit.ts';
 import {DamagedCheckpointError} from './damage.ts';
+import type {Keyring} from './keyring.ts';
 import type {Manifest} from './manifest.ts';
 
 export interface CheckpointStore {
@@ -14,7 +16,7 @@ export interface CheckpointStore {
   commit(request: CommitRequest): Promise<CommitResult>;
   /** Numbers of the complete generations, the oldest first. */
   generations(app: AppName): Promise<readonly Generation[]>;
-  /** @throws DamagedCheckpointError; CodedError ERR_NO_CHECKPOINT; ObjectStoreError */
+  /** @throws DamagedCheckpointError; CodedError ERR_NO_CHECKPOINT, ERR_WRONG_KEY, ERR_UNKNOWN_FORMAT; ObjectStoreError */
   load(app: AppName, generation: Generation): Promise<Checkpoint>;
   /**
    * The newest generation that can be loaded; null without any. One that is damaged is logged and passed over: compare with
@@ -33,21 +35,24 @@ export interface CheckpointStore {
 export interface CheckpointStoreOptions {
   readonly objects: ObjectStore;
   readonly log?: Log;
+  /** Seals what is written from now on, and opens what was sealed; null, the default, writes in the clear. */
+  readonly keyring?: Keyring | null;
 }
 
 /** No I/O happens here; nothing needs to be closed. */
-export function openCheckpointStore({objects, log}: CheckpointStoreOptions): CheckpointStore {
+export function openCheckpointStore({objects, log, keyring = null}: CheckpointStoreOptions): CheckpointStore {
+  const keys = openAppKeys(objects, keyring);
   const inTurn = perApp();
   return {
-    commit: async (request) => inTurn(request.app, async () => commit({objects, log}, request)),
+    commit: async (request) => inTurn(request.app, async () => commit({objects, log, keys}, request)),
     generations: async (app) => generations(objects, app),
     async load(app, generation) {
-      return load(objects, app, generation);
+      return load({objects, keys}, app, generation);
     },
     async latestComplete(app) {
       for (const generation of (await generations(objects, app)).toReversed()) {
         try {
-          return await load(objects, app, generation);
+          return await load({objects, keys}, app, generation);
         } catch (error) {
           if (!(error instanceof DamagedCheckpointError)) throw error;
           log?.error({app, generation, err: error}, 'A generation is damaged; the one before it is offered');
@@ -83,11 +88,11 @@ async function generations(objects: ObjectStore, app: AppName): Promise<readonly
     .sort((a, b) => a - b);
 }
 
-async function load(objects: ObjectStore, app: AppName, generation: Generation): Promise<Checkpoint> {
+async function load(from: {objects: ObjectStore; keys: AppKeys}, app: AppName, generation: Generation): Promise<Checkpoint> {
   try {
-    return await loadCheckpoint(objects, app, generation);
+    return await loadCheckpoint(from, app, generation);
   } catch (cause) {
-    if (errorCode(cause) !== 'ERR_NO_OBJECT' || (await generations(objects, app)).includes(generation)) throw cause;
+    if (errorCode(cause) !== 'ERR_NO_OBJECT' || (await generations(from.objects, app)).includes(generation)) throw cause;
     throw new CodedError('ERR_NO_CHECKPOINT', `Cannot load generation ${generation} of app "${app}": it does not exist`, {source: 'host', cause});
   }
 }

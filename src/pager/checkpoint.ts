@@ -2,14 +2,16 @@
 import {errorMessage} from '../core/errors.ts';
 import type {AppName, FencingToken, Generation} from '../core/ids.ts';
 import type {ObjectStore} from '../store/object-store.ts';
+import type {AppKeys} from './app-keys.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import type {FuseFiles} from './fuse-files.ts';
-import {readPart} from './image-bundle.ts';
-import {type Manifest, parseManifest} from './manifest.ts';
+import {type BundleObject, readPart} from './image-bundle.ts';
+import {type Manifest, openMeta, parseManifest} from './manifest.ts';
 import type {PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
 import {type RestoreMode, restoreImages} from './restore-images.ts';
+import {type ObjectCipher, objectCipher} from './sealing.ts';
 import type {LocalSegment} from './segment-reader.ts';
 
 export interface Checkpoint {
@@ -39,24 +41,34 @@ export async function readManifest(objects: ObjectStore, app: AppName, generatio
   return parseManifest(await objects.get(object), {object, app, generation});
 }
 
-/** Loads a generation and checks its manifest, its page tables, and that all its objects are there in full. @throws as `readManifest()` */
-export async function loadCheckpoint(objects: ObjectStore, app: AppName, generation: number): Promise<Checkpoint> {
+/**
+ * Loads a generation and checks its manifest, its page tables, and that all its objects are there in full.
+ * @throws as `readManifest()`; CodedError ERR_WRONG_KEY when it is sealed and cannot be opened
+ */
+export async function loadCheckpoint({objects, keys}: {objects: ObjectStore; keys: AppKeys}, app: AppName, generation: number): Promise<Checkpoint> {
   const manifest = await readManifest(objects, app, generation);
+  const object = keysOf(app).manifest(generation);
+  const {sealed, bundle} = manifest;
+  const dataKey = sealed === null ? undefined : await keys.forReading(app, {object, keyId: sealed.keyId});
+  const cipherOf = (name: string): ObjectCipher | undefined =>
+    sealed === null || dataKey === undefined ? undefined : objectCipher({dataKey, salt: Buffer.from(sealed.salt, 'hex'), object: name});
+  const meta = openMeta(manifest, object, cipherOf(object));
+  const bundleObject = {key: bundle.key, generation: manifest.generation, frames: bundle.frames, cipher: cipherOf(bundle.key)};
   await checkSizes(objects, manifest);
-  const tables = await readTables(objects, manifest);
+  const tables = await readTables(objects, manifest, bundleObject);
   return {
     app,
     generation: manifest.generation,
     token: manifest.token,
     parent: manifest.parent,
     createdAt: manifest.createdAt,
-    meta: manifest.meta,
+    meta,
     tables,
     pageCount: manifest.processes.reduce((sum, {pageCount}) => sum + pageCount, 0),
     bytesWritten: manifest.bytesWritten,
     manifest,
-    localSegments: async () => localSegments(objects, manifest),
-    images: async (mode) => restoreImages({objects, manifest, tables}, mode),
+    localSegments: async () => localSegments(objects, manifest, dataKey),
+    images: async (mode) => restoreImages({objects, manifest, tables, bundle: bundleObject, dataKey}, mode),
   };
 }
 
@@ -78,13 +90,12 @@ async function checkSizes(objects: ObjectStore, manifest: Manifest): Promise<voi
   );
 }
 
-async function readTables(objects: ObjectStore, manifest: Manifest): Promise<ReadonlyMap<number, PageTable>> {
-  const object = {key: manifest.bundle.key, generation: manifest.generation};
+async function readTables(objects: ObjectStore, manifest: Manifest, bundle: BundleObject): Promise<ReadonlyMap<number, PageTable>> {
   const tables = await Promise.all(
     manifest.processes.map(async ({pid, table, pageCount}) => {
-      const data = await readPart(objects, object, table);
+      const data = await readPart(objects, bundle, table);
       const damaged = (found: string): DamagedCheckpointError =>
-        new DamagedCheckpointError({object: object.key, generation: manifest.generation, offset: table.position, found});
+        new DamagedCheckpointError({object: bundle.key, generation: manifest.generation, offset: 0, found});
       try {
         const decoded = decodePageTable(data);
         if (decoded.size !== pageCount) throw new RangeError(`it has ${decoded.size} pages instead of ${pageCount}`);
@@ -97,12 +108,12 @@ async function readTables(objects: ObjectStore, manifest: Manifest): Promise<Rea
   return new Map(tables);
 }
 
-async function localSegments(objects: ObjectStore, manifest: Manifest): Promise<readonly LocalSegment[]> {
+async function localSegments(objects: ObjectStore, manifest: Manifest, dataKey: Uint8Array | undefined): Promise<readonly LocalSegment[]> {
   const found: LocalSegment[] = [];
   for (const {segment} of manifest.segments) {
     const object = keysOf(manifest.app).segment(segment);
     const path = await objects.localFile(object);
-    if (path !== undefined) found.push({app: manifest.app, segment, object, generation: manifest.generation, path});
+    if (path !== undefined) found.push({app: manifest.app, segment, object, generation: manifest.generation, path, dataKey});
   }
   return found;
 }

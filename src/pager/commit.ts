@@ -8,16 +8,20 @@ import {faultPoint} from '../core/fault-point.ts';
 import {type AppName, type FencingToken, type Generation, generation as toGeneration} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {ObjectBody, ObjectStore} from '../store/object-store.ts';
+import type {AppKeys} from './app-keys.ts';
 import {type Checkpoint, readManifest} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {type Dump, type DumpedProcess, readDump} from './dump.ts';
 import {type Counts, freshPages, type ParentPages} from './fresh-pages.ts';
 import {type BundleLayout, bundleBody} from './image-bundle.ts';
-import {type Manifest, renderManifest} from './manifest.ts';
+import {KnownPages} from './known-pages.ts';
+import {type Manifest, renderManifest, sealMeta} from './manifest.ts';
 import {PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
-import {type SegmentIndex, stretches} from './segment.ts';
+import {keyId, newSalt, type ObjectCipher, objectCipher} from './sealing.ts';
+import type {SegmentIndex} from './segment.ts';
+import {checkPages} from './segment-pieces.ts';
 import {SegmentSource} from './segment-source.ts';
 import {type PageBatch, segmentBody} from './segment-writer.ts';
 
@@ -45,11 +49,12 @@ export interface CommitResult extends Readonly<Counts> {
 export interface CommitContext {
   readonly objects: ObjectStore;
   readonly log: Log | undefined;
+  readonly keys: AppKeys;
 }
 
 const attempts = 3;
 
-/** @throws CodedError ERR_STORE_FULL, ERR_STALE_TOKEN, ERR_BAD_DUMP; DamagedCheckpointError; ObjectStoreError */
+/** @throws CodedError ERR_STORE_FULL, ERR_STALE_TOKEN, ERR_BAD_DUMP, ERR_WRONG_KEY; DamagedCheckpointError; ObjectStoreError */
 export async function commit(context: CommitContext, request: CommitRequest): Promise<CommitResult> {
   const dump = await readDump(request.dumpDir);
   for (let attempt = 1; ; attempt++) {
@@ -73,6 +78,7 @@ interface Written {
 async function commitOnce(context: CommitContext, request: CommitRequest, dump: Dump): Promise<CommitResult> {
   const {objects} = context;
   const {app, token, parent, signal} = request;
+  const dataKey = await context.keys.forWriting(app);
   const newest = await checkToken(objects, app, token);
   const generation = toGeneration(newest + 1);
   const written: Written = {keys: [], bytes: 0};
@@ -84,27 +90,31 @@ async function commitOnce(context: CommitContext, request: CommitRequest, dump: 
   };
   try {
     faultPoint('pager:commit:before-segment');
-    const {tables, counts} = await writePages(context, request, dump, put);
+    const {tables, counts} = await writePages(context, request, {dump, put, dataKey});
     faultPoint('pager:commit:before-bundle');
-    const key = keysOf(app).image(generation, token);
-    const layout: BundleLayout = {tables: [], files: []};
-    const sizeBytes = await put(key, bundleBody({tables: dump.processes.map(({pid}) => encodePageTable(tableOf(tables, pid))), files: dump.files}, layout));
+    const names = {bundle: keysOf(app).image(generation, token), manifest: keysOf(app).manifest(generation)};
+    const salt = newSalt();
+    const cipherOf = (object: string): ObjectCipher | undefined => (dataKey === undefined ? undefined : objectCipher({dataKey, salt, object}));
+    const layout: BundleLayout = {frames: [], tables: [], files: []};
+    const encodedTables = dump.processes.map(({pid}) => encodePageTable(tableOf(tables, pid)));
+    const sizeBytes = await put(names.bundle, bundleBody({tables: encodedTables, files: dump.files, cipher: cipherOf(names.bundle)}, layout));
     const manifest: Manifest = {
       app,
       generation,
       token,
       parent: parent?.generation ?? null,
       createdAt: new Date().toISOString(),
-      bundle: {key, sizeBytes},
+      bundle: {key: names.bundle, sizeBytes, frames: layout.frames},
+      sealed: dataKey === undefined ? null : {keyId: keyId(dataKey), salt: salt.toString('hex')},
       processes: manifestProcesses(dump, tables, layout),
       images: layout.files,
       segments: await referredSegments(objects, app, tables),
       bytesWritten: written.bytes,
-      meta: request.meta,
+      meta: sealMeta(request.meta, cipherOf(names.manifest)),
     };
     await checkToken(objects, app, token);
     faultPoint('pager:commit:before-manifest');
-    await put(keysOf(app).manifest(generation), renderManifest(manifest));
+    await put(names.manifest, renderManifest(manifest));
     faultPoint('pager:commit:before-answer');
     return {generation, bytesWritten: written.bytes, pageCount: manifest.processes.reduce((sum, {pageCount}) => sum + pageCount, 0), ...counts};
   } catch (error) {
@@ -138,12 +148,11 @@ async function checkToken(objects: ObjectStore, app: AppName, token: FencingToke
 async function writePages(
   context: CommitContext,
   request: CommitRequest,
-  dump: Dump,
-  put: (key: string, body: ObjectBody) => Promise<number>,
+  {dump, put, dataKey}: {dump: Dump; put: (key: string, body: ObjectBody) => Promise<number>; dataKey: Uint8Array | undefined},
 ): Promise<{tables: ReadonlyMap<number, PageTable>; counts: Counts}> {
   const {objects} = context;
   const {app, missing, signal} = request;
-  await using source = new SegmentSource({objects, app, generation: request.parent?.generation});
+  await using source = new SegmentSource({objects, app, generation: request.parent?.generation, dataKey});
   const tables = new Map(dump.processes.map((process) => [process.pid, missingPages(process, missing.get(process.pid))]));
   for (const table of tables.values()) await checkPlaces(source, table);
   const parent = request.parent === null ? null : await parentPages(context, source, request.parent);
@@ -152,7 +161,11 @@ async function writePages(
   const batches = freshPages({processes: dump.processes, tables, parent, segment, counts, signal});
   try {
     const first = await batches.next();
-    if (first.done !== true) await put(keysOf(app).segment(segment), segmentBody({app, segment}, resumed(first.value, batches)));
+    if (first.done !== true) {
+      const object = keysOf(app).segment(segment);
+      const cipher = dataKey === undefined ? undefined : objectCipher({dataKey, salt: newSalt(), object});
+      await put(object, segmentBody({app, segment}, resumed(first.value, batches), cipher));
+    }
   } finally {
     await batches.return(undefined);
   }
@@ -180,7 +193,7 @@ async function checkPlaces(source: SegmentSource, table: PageTable): Promise<voi
   const segments = await source.openAll(table.runs());
   for (const {segment, index, count} of table.runs()) {
     const opened = segments.get(segment);
-    if (opened !== undefined) stretches(opened.place, opened.index, index, count);
+    if (opened !== undefined) checkPages(opened.place, opened.index, index, count);
   }
 }
 
@@ -193,7 +206,7 @@ async function parentPages({log}: CommitContext, source: SegmentSource, parent: 
       log?.warn({app: parent.app, generation: parent.generation, err: error}, 'Cannot compare with a segment; its pages are written again');
     }
   }
-  return {tables: parent.tables, source, indexes};
+  return {tables: parent.tables, source, indexes, known: new KnownPages(indexes)};
 }
 
 /** Numbers grow for ever: a table somewhere may still name an old one. */

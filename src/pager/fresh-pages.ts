@@ -1,6 +1,6 @@
 /**
- * The part of a commit that looks at every page of a dump: what is zero is dropped, what the parent has at the same address is referred to,
- * the rest is fresh and handed on to be written. Enters each page into its process's table as it goes.
+ * The part of a commit that looks at every page of a dump: what is zero is dropped, what the parent has, at whatever address, is referred to, the
+ * rest is fresh and handed on to be written. Enters each page into its process's table as it goes.
  *
  * Dropping a zero page is right only in a lazy mapping (private, anonymous), where absence reads as zero. In a private mapping of a file absence
  * means the file's content.
@@ -9,17 +9,19 @@ import {type FileHandle, open} from 'node:fs/promises';
 import {crc32} from 'node:zlib';
 import {badDump} from './criu-image.ts';
 import type {DumpedProcess} from './dump.ts';
-import {type PageTable, pageSizeBytes} from './page-table.ts';
+import type {KnownPages} from './known-pages.ts';
+import {blockPages, type PageTable, pageSizeBytes} from './page-table.ts';
 import type {SegmentIndex} from './segment.ts';
 import type {SegmentSource} from './segment-source.ts';
-import {type PageBatch, pageChecksum} from './segment-writer.ts';
+import {batchesHeld, type PageBatch, pageChecksum} from './segment-writer.ts';
 
-/** One megabyte: large enough for the disk, small enough for the event loop. */
+/** At most, and a block less at least: about a megabyte is large enough for the disk and small enough for the event loop. */
 const chunkPages = 256;
 /** Two pages of the parent that lie closer than this in a segment are read together. */
 const readThroughPages = 8;
 const zeroPage = Buffer.alloc(pageSizeBytes);
 const zeroChecksum = crc32(zeroPage);
+const none: ReadonlySet<Candidate> = new Set();
 
 export interface Counts {
   newPages: number;
@@ -32,6 +34,8 @@ export interface ParentPages {
   readonly source: SegmentSource;
   /** Of every segment that can be compared with. */
   readonly indexes: ReadonlyMap<number, SegmentIndex>;
+  /** The pages of these segments. */
+  readonly known: KnownPages;
 }
 
 export interface FreshPagesOptions {
@@ -45,13 +49,19 @@ export interface FreshPagesOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-interface Chunk {
+/** Pages that lie one after the other in a dump; it has all of each aligned block of which it has any. */
+interface ChunkPlan {
+  /** Of its first page, among those of the dump. */
+  readonly start: number;
   readonly pages: readonly number[];
   readonly lazy: readonly boolean[];
+}
+
+interface Chunk extends ChunkPlan {
   readonly data: Buffer;
 }
 
-/** A page whose checksum the parent has at the same address. */
+/** A page whose checksum the parent has, at the same address or elsewhere. */
 interface Candidate {
   readonly at: number;
   readonly checksum: number;
@@ -61,22 +71,43 @@ interface Candidate {
 
 export async function* freshPages(options: FreshPagesOptions): AsyncGenerator<PageBatch, undefined> {
   let index = 0;
+  const buffers = new ChunkBuffers();
+  const held: Buffer[] = [];
   for (const process of options.processes) {
     const table = options.tables.get(process.pid);
     if (table === undefined) continue;
-    for await (const chunk of chunks(process)) {
+    for await (const chunk of chunks(process, buffers)) {
       options.signal?.throwIfAborted();
       const batch = await sift(options, process.pid, table, chunk);
-      if (batch.pages.length === 0) continue;
+      if (batch.pages.length === 0) {
+        buffers.free(chunk.data);
+        continue;
+      }
       for (const [number, page] of batch.pages.entries()) {
         table.add({page, count: 1, segment: options.segment, index: index + number, lazy: batch.lazy[number] ?? false});
       }
       index += batch.pages.length;
       options.counts.newPages += batch.pages.length;
       yield batch;
+      held.push(chunk.data);
+      const released = held.length < batchesHeld ? undefined : held.shift();
+      if (released !== undefined) buffers.free(released);
     }
   }
   return undefined;
+}
+
+/** Memory for chunks, used again and again. */
+class ChunkBuffers {
+  readonly #free: Buffer[] = [];
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(chunkPages * pageSizeBytes);
+  }
+
+  free(data: Buffer): void {
+    this.#free.push(Buffer.from(data.buffer));
+  }
 }
 
 async function sift(options: FreshPagesOptions, pid: number, table: PageTable, chunk: Chunk): Promise<PageBatch & {lazy: readonly boolean[]}> {
@@ -92,12 +123,13 @@ async function sift(options: FreshPagesOptions, pid: number, table: PageTable, c
       continue;
     }
     const place = parentTable?.get(page);
-    if (place !== undefined && parent?.indexes.get(place.segment)?.checksums[place.index] === checksum) {
-      candidates.push({at, checksum, segment: place.segment, index: place.index});
-    } else fresh.set(at, checksum);
+    const isThere = place !== undefined && parent?.indexes.get(place.segment)?.checksums[place.index] === checksum;
+    const known = isThere ? place : parent?.known.find(checksum);
+    if (known === undefined) fresh.set(at, checksum);
+    else candidates.push({at, checksum, segment: known.segment, index: known.index});
   }
-  for (const group of groups(candidates)) {
-    const same = parent === null ? new Set<Candidate>() : await compare(parent.source, group, chunk.data);
+  const compared = groups(candidates).map(async (group) => ({group, same: parent === null ? none : await compare(parent.source, group, chunk.data)}));
+  for (const {group, same} of await Promise.all(compared)) {
     for (const candidate of group) {
       const {at, segment, index} = candidate;
       if (same.has(candidate)) {
@@ -161,17 +193,16 @@ function pack(pid: number, chunk: Chunk, fresh: ReadonlyMap<number, number>): Pa
   return {pid, pages, lazy, checksums, data: chunk.data.subarray(0, pages.length * pageSizeBytes)};
 }
 
-/** The pages of a process in chunks; the next one is being read while one is worked on. A chunk is valid until the next is asked for. */
-async function* chunks(process: DumpedProcess): AsyncGenerator<Chunk, undefined> {
+/** The pages of a process in chunks; the next one is being read while one is worked on. Whoever gets one frees its buffer. */
+async function* chunks(process: DumpedProcess, buffers: ChunkBuffers): AsyncGenerator<Chunk, undefined> {
   const plans = [...chunkPlans(process)];
   if (plans.length === 0) return undefined;
   await using file = await open(process.pagesPath, 'r');
-  const buffers = [Buffer.allocUnsafeSlow(chunkPages * pageSizeBytes), Buffer.allocUnsafeSlow(chunkPages * pageSizeBytes)] as const;
   const read = async (number: number): Promise<Chunk | undefined> => {
     const plan = plans[number];
     if (plan === undefined) return undefined;
-    const data = buffers[number % 2 === 0 ? 0 : 1].subarray(0, plan.pages.length * pageSizeBytes);
-    await readFully(file, process, data, number * chunkPages * pageSizeBytes);
+    const data = buffers.take().subarray(0, plan.pages.length * pageSizeBytes);
+    await readFully(file, process, data, plan.start * pageSizeBytes);
     return {...plan, data};
   };
   let next = read(0);
@@ -187,15 +218,19 @@ async function* chunks(process: DumpedProcess): AsyncGenerator<Chunk, undefined>
   }
 }
 
-function* chunkPlans(process: DumpedProcess): Generator<{pages: number[]; lazy: boolean[]}, undefined> {
-  let plan: {pages: number[]; lazy: boolean[]} = {pages: [], lazy: []};
+function* chunkPlans(process: DumpedProcess): Generator<ChunkPlan, undefined> {
+  let plan: {start: number; pages: number[]; lazy: boolean[]} = {start: 0, pages: [], lazy: []};
+  let block = -1;
   for (const {page, count, lazy} of process.pages) {
-    for (let number = 0; number < count; number++) {
-      plan.pages.push(page + number);
+    for (let number = page; number < page + count; number++) {
+      const next = Math.floor(number / blockPages);
+      if (next !== block && plan.pages.length > chunkPages - blockPages) {
+        yield plan;
+        plan = {start: plan.start + plan.pages.length, pages: [], lazy: []};
+      }
+      block = next;
+      plan.pages.push(number);
       plan.lazy.push(lazy);
-      if (plan.pages.length < chunkPages) continue;
-      yield plan;
-      plan = {pages: [], lazy: []};
     }
   }
   if (plan.pages.length > 0) yield plan;

@@ -1,9 +1,14 @@
 import {closeSync, openSync, readSync} from 'node:fs';
 import {CodedError} from '../core/errors.ts';
-import type {Extent} from './fuse-files.ts';
+import {BlockCache} from './block-cache.ts';
+import type {EncodedFile, Extent} from './fuse-files.ts';
 import type {FileNode} from './fuse-tree.ts';
+import {objectCipher} from './sealing.ts';
+import {decodePieceSync, type StoredPiece} from './stored-piece.ts';
 
 const defaultOpenFiles = 64;
+/** Decoded pieces: CRIU reads a file in parts that are smaller than they, in order. */
+const cachedBytes = 4 * 1024 * 1024;
 
 /**
  * Reads ranges of files made of extents, synchronously, for the thread that has nothing else to do. Keeps a bounded
@@ -13,6 +18,9 @@ export class ExtentReader implements Disposable {
   readonly #maxOpenFiles: number;
   /** By path, least recently used first. */
   readonly #descriptors = new Map<string, number>();
+  readonly #cache = new BlockCache(cachedBytes);
+  /** By path, what a file's pieces have in the cache. */
+  readonly #owners = new Map<string, number>();
 
   constructor(maxOpenFiles = defaultOpenFiles) {
     this.#maxOpenFiles = maxOpenFiles;
@@ -21,7 +29,8 @@ export class ExtentReader implements Disposable {
   /**
    * Fills `out` from `at` on with up to `size` bytes of the file from `offset` on; fewer only at its end.
    * @returns the number of bytes
-   * @throws CodedError ERR_BACKING_FILE when a backing file cannot be read or is too short: what was written to `out` is then meaningless
+   * @throws CodedError ERR_BACKING_FILE when a backing file cannot be read or is too short, DamagedCheckpointError when a piece of it cannot be decoded:
+   *   what was written to `out` is then meaningless
    */
   read(file: FileNode, range: {readonly offset: number; readonly size: number}, out: Buffer, at: number): number {
     const end = Math.min(range.offset + range.size, file.sizeBytes);
@@ -44,6 +53,7 @@ export class ExtentReader implements Disposable {
     for (const file of files) {
       for (const extent of file.extents) {
         if (extent.source.kind === 'file') this.#close(extent.source.path);
+        else if (extent.source.kind === 'encoded') this.#forget(extent.source.file);
       }
     }
   }
@@ -64,9 +74,29 @@ export class ExtentReader implements Disposable {
       case 'file':
         this.#readBacking(source.path, source.position + skip, out);
         return;
+      case 'encoded':
+        out.set(this.#decoded(source.file, source.piece).subarray(source.skipBytes + skip, source.skipBytes + skip + out.length));
+        return;
       default:
         source satisfies never;
     }
+  }
+
+  #decoded(file: EncodedFile, piece: StoredPiece): Uint8Array {
+    const owner = this.#owners.get(file.path) ?? this.#cache.newOwner();
+    this.#owners.set(file.path, owner);
+    const known = this.#cache.get(owner, piece.position);
+    if (known !== undefined) return known;
+    const stored = Buffer.allocUnsafeSlow(piece.storedBytes);
+    this.#readBacking(file.path, piece.position, stored);
+    const decoded = decodePieceSync(stored, piece, file, file.seal === undefined ? undefined : objectCipher(file.seal));
+    this.#cache.add(owner, piece.position, decoded);
+    return decoded;
+  }
+
+  #forget({path}: EncodedFile): void {
+    this.#close(path);
+    this.#owners.delete(path);
   }
 
   #readBacking(path: string, position: number, out: Buffer): void {

@@ -1,6 +1,8 @@
 /**
  * The object that holds what a generation has besides pages: first the page tables of its processes, then CRIU's images as they were. One
- * object, because each one costs a sync when written and a request when fetched. The manifest says what lies where.
+ * object, because each one costs a sync when written and a request when fetched. Its content is cut into frames, each compressed and sealed as
+ * one; tables and images share none, so either can be had without the other. The manifest says what lies where in the content, and where in the
+ * object each frame is.
  */
 import {open} from 'node:fs/promises';
 import {crc32} from 'node:zlib';
@@ -9,20 +11,30 @@ import type {ByteRange, ObjectStore} from '../store/object-store.ts';
 import {badDump} from './criu-image.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import type {DumpFile} from './dump.ts';
+import type {ObjectCipher} from './sealing.ts';
+import {compressPiece, decodePiece, type StoredPiece} from './stored-piece.ts';
 
-const chunkBytes = 1024 * 1024;
+/** Content of a frame, at most. */
+const frameBytes = 1024 * 1024;
 
 /** The object, and whose it is for the message of an error. */
 export interface BundleObject {
   readonly key: string;
   readonly generation: number;
+  readonly frames: readonly BundleFrame[];
+  readonly cipher: ObjectCipher | undefined;
 }
 
-/** A part of the object. */
+/** The frames hold the content without gaps, in this order. */
+export interface BundleFrame extends StoredPiece {
+  /** CRC-32 of the stored bytes. */
+  readonly checksum: number;
+}
+
+/** A part of the content. */
 export interface BundlePart {
   readonly position: number;
   readonly length: number;
-  readonly checksum: number;
 }
 
 export interface BundleFile extends BundlePart {
@@ -31,72 +43,114 @@ export interface BundleFile extends BundlePart {
 
 /** Filled in while the body is read. */
 export interface BundleLayout {
+  readonly frames: BundleFrame[];
   readonly tables: BundlePart[];
   readonly files: BundleFile[];
 }
 
+export interface BundleContent {
+  readonly tables: readonly Buffer[];
+  readonly files: readonly DumpFile[];
+  /** Seals it; undefined when the app has no key. */
+  readonly cipher: ObjectCipher | undefined;
+}
+
 /** The bytes of the object; `layout` is complete when they have been read. */
-export async function* bundleBody(
-  content: {tables: readonly Buffer[]; files: readonly DumpFile[]},
-  layout: BundleLayout,
-): AsyncGenerator<Uint8Array, undefined> {
+export async function* bundleBody({tables, files, cipher}: BundleContent, layout: BundleLayout): AsyncGenerator<Uint8Array, undefined> {
   let position = 0;
-  for (const table of content.tables) {
-    layout.tables.push({position, length: table.length, checksum: crc32(table)});
+  let stored = 0;
+  const buffer = Buffer.allocUnsafeSlow(frameBytes);
+  let filled = 0;
+  const frame = async (): Promise<Uint8Array> => {
+    const plain = buffer.subarray(0, filled);
+    const {codec, data} = await compressPiece(plain);
+    const bytes = cipher === undefined ? data : cipher.encrypt(stored, data);
+    layout.frames.push({position: stored, storedBytes: bytes.length, plainBytes: filled, codec, checksum: crc32(bytes)});
+    stored += bytes.length;
+    filled = 0;
+    return bytes;
+  };
+  for (const table of tables) {
+    layout.tables.push({position, length: table.length});
     position += table.length;
-    yield table;
-  }
-  const buffer = Buffer.allocUnsafeSlow(chunkBytes);
-  for (const {name, path, sizeBytes} of content.files) {
-    await using file = await open(path, 'r');
-    let checksum = crc32('');
-    for (let done = 0; done < sizeBytes; ) {
-      const {bytesRead} = await file.read(buffer, 0, Math.min(chunkBytes, sizeBytes - done), done);
-      if (bytesRead === 0) throw badDump(name, `it ends at byte ${done} of ${sizeBytes}`);
-      const piece = buffer.subarray(0, bytesRead);
-      checksum = crc32(piece, checksum);
-      done += bytesRead;
-      yield piece;
+    for (let done = 0; done < table.length; ) {
+      const copied = table.copy(buffer, filled, done);
+      done += copied;
+      filled += copied;
+      if (filled === frameBytes) yield await frame();
     }
-    layout.files.push({name, position, length: sizeBytes, checksum});
+  }
+  if (filled > 0) yield await frame();
+  for (const {name, path, sizeBytes} of files) {
+    await using file = await open(path, 'r');
+    for (let done = 0; done < sizeBytes; ) {
+      const {bytesRead} = await file.read(buffer, filled, Math.min(frameBytes - filled, sizeBytes - done), done);
+      if (bytesRead === 0) throw badDump(name, `it ends at byte ${done} of ${sizeBytes}`);
+      done += bytesRead;
+      filled += bytesRead;
+      if (filled === frameBytes) yield await frame();
+    }
+    layout.files.push({name, position, length: sizeBytes});
     position += sizeBytes;
   }
+  if (filled > 0) yield await frame();
   return undefined;
+}
+
+/** A frame, and the part of its content that belongs to what was asked for. */
+export interface FramePart {
+  readonly frame: BundleFrame;
+  readonly skipBytes: number;
+  readonly length: number;
+}
+
+/** The frames that hold a part, in order. @throws DamagedCheckpointError when they do not reach that far */
+export function framesOf(object: BundleObject, {position, length}: BundlePart): readonly FramePart[] {
+  const found: FramePart[] = [];
+  let start = 0;
+  let left = length;
+  for (const frame of object.frames) {
+    if (left === 0) break;
+    const skipBytes = position + length - left - start;
+    start += frame.plainBytes;
+    if (skipBytes >= frame.plainBytes) continue;
+    const taken = Math.min(left, frame.plainBytes - skipBytes);
+    found.push({frame, skipBytes, length: taken});
+    left -= taken;
+  }
+  if (left === 0) return found;
+  throw new DamagedCheckpointError({...home(object), offset: 0, found: `byte ${position + length - 1} of its content is needed, it has ${start}`});
 }
 
 /** Reads and checks a part. @throws DamagedCheckpointError, ObjectStoreError */
 export async function readPart(objects: ObjectStore, object: BundleObject, part: BundlePart): Promise<Buffer> {
-  const data = await getPart(objects, object, part);
-  checkPart(object, part, data);
-  return data;
+  const pieces = await Promise.all(
+    framesOf(object, part).map(async ({frame, skipBytes, length}) => (await readFrame(objects, object, frame)).subarray(skipBytes, skipBytes + length)),
+  );
+  return Buffer.concat(pieces);
 }
 
-/** Checks a part without keeping it, in pieces. @throws DamagedCheckpointError, ObjectStoreError */
-export async function verifyPart(objects: ObjectStore, object: BundleObject, part: BundlePart): Promise<void> {
-  let checksum = crc32('');
-  for (let done = 0; done < part.length; done += chunkBytes) {
-    checksum = crc32(await getPart(objects, object, {position: part.position + done, length: Math.min(chunkBytes, part.length - done)}), checksum);
+/** The content of a frame. @throws DamagedCheckpointError, ObjectStoreError */
+export async function readFrame(objects: ObjectStore, object: BundleObject, frame: BundleFrame): Promise<Uint8Array> {
+  const stored = await getPart(objects, object, {position: frame.position, length: frame.storedBytes});
+  const checksum = crc32(stored);
+  if (checksum !== frame.checksum) {
+    const found = `${stored.length} bytes have checksum ${checksum.toString(16)} instead of ${frame.checksum.toString(16)}`;
+    throw new DamagedCheckpointError({...home(object), offset: frame.position, found});
   }
-  if (checksum !== part.checksum) throw wrongChecksum(object, part, checksum);
+  return decodePiece(stored, frame, home(object), object.cipher);
 }
 
 /** Bytes of the object. That it ends too early is damage: the manifest says how long it is. */
-export async function getPart(objects: ObjectStore, object: BundleObject, range: ByteRange): Promise<Buffer> {
+async function getPart(objects: ObjectStore, object: BundleObject, range: ByteRange): Promise<Buffer> {
   try {
     return await objects.get(object.key, range);
   } catch (cause) {
     if (errorCode(cause) !== 'ERR_OBJECT_TRUNCATED') throw cause;
-    throw new DamagedCheckpointError({object: object.key, generation: object.generation, offset: range.position, found: errorMessage(cause), cause});
+    throw new DamagedCheckpointError({...home(object), offset: range.position, found: errorMessage(cause), cause});
   }
 }
 
-/** @throws DamagedCheckpointError when `data` is not what was written as `part` */
-export function checkPart(object: BundleObject, part: BundlePart, data: Uint8Array): void {
-  const checksum = crc32(data);
-  if (checksum !== part.checksum) throw wrongChecksum(object, part, checksum);
-}
-
-function wrongChecksum(object: BundleObject, part: BundlePart, checksum: number): DamagedCheckpointError {
-  const found = `${part.length} bytes have checksum ${checksum.toString(16)} instead of ${part.checksum.toString(16)}`;
-  return new DamagedCheckpointError({object: object.key, generation: object.generation, offset: part.position, found});
+function home({key, generation}: BundleObject): {object: string; generation: number} {
+  return {object: key, generation};
 }

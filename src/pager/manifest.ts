@@ -3,12 +3,13 @@
  * exist. It carries a checksum of itself.
  */
 import {createHash} from 'node:crypto';
-import {errorMessage} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import {type AppName, appName, type FencingToken, fencingToken, type Generation, generation as toGeneration} from '../core/ids.ts';
 import {DamagedCheckpointError} from './damage.ts';
-import type {BundleFile, BundlePart} from './image-bundle.ts';
+import type {BundleFile, BundleFrame, BundlePart} from './image-bundle.ts';
+import {type ObjectCipher, sealSaltBytes} from './sealing.ts';
 
-export const manifestFormat = 1;
+const manifestFormat = 2;
 
 export interface ManifestProcess {
   /** Inside the app's pid namespace. */
@@ -33,27 +34,45 @@ export interface Manifest {
   readonly parent: Generation | null;
   /** ISO 8601, UTC. */
   readonly createdAt: string;
-  readonly bundle: {readonly key: string; readonly sizeBytes: number};
+  readonly bundle: {readonly key: string; readonly sizeBytes: number; readonly frames: readonly BundleFrame[]};
+  /** How the bundle and `meta` are sealed, each with a key of its own that is made from this salt; null when nothing is. Both in hexadecimal digits. */
+  readonly sealed: {readonly keyId: string; readonly salt: string} | null;
   readonly processes: readonly ManifestProcess[];
   readonly images: readonly BundleFile[];
   /** Every segment that a page table refers to. */
   readonly segments: readonly ManifestSegment[];
   /** What this generation added to the store, without the manifest. */
   readonly bytesWritten: number;
-  /** The supervisor's own: file system layers, connections, listeners, timing. */
+  /** The supervisor's own: file system layers, connections, listeners, timing. As `sealMeta()` made it. */
   readonly meta: unknown;
 }
 
-function checksumOf(json: string): string {
-  return createHash('sha256').update(json).digest('hex');
+/** @param cipher of the manifest's key; undefined when the app has none */
+export function sealMeta(meta: unknown, cipher: ObjectCipher | undefined): unknown {
+  return cipher === undefined ? meta : cipher.encrypt(0, Buffer.from(JSON.stringify(meta ?? null))).toString('base64');
+}
+
+/** Undoes `sealMeta()`. @throws DamagedCheckpointError */
+export function openMeta({generation, meta}: Manifest, object: string, cipher: ObjectCipher | undefined): unknown {
+  if (cipher === undefined) return meta;
+  const opened = typeof meta === 'string' ? cipher.decrypt(0, Buffer.from(meta, 'base64')) : undefined;
+  if (opened === undefined) throw new DamagedCheckpointError({object, generation, offset: 0, found: 'the seal of "meta" is broken'});
+  return JSON.parse(opened.toString('utf8'));
+}
+
+/** The format is part of it, so that a damaged number is not taken for another version's. */
+function checksumOf(format: unknown, json: string): string {
+  return createHash('sha256')
+    .update(format === 1 ? json : `${JSON.stringify(format)} ${json}`)
+    .digest('hex');
 }
 
 export function renderManifest(manifest: Manifest): Buffer {
   const json = JSON.stringify(manifest);
-  return Buffer.from(`{"format":${manifestFormat},"sha256":"${checksumOf(json)}","manifest":${json}}\n`);
+  return Buffer.from(`{"format":${manifestFormat},"sha256":"${checksumOf(manifestFormat, json)}","manifest":${json}}\n`);
 }
 
-/** @throws DamagedCheckpointError */
+/** @throws DamagedCheckpointError; CodedError ERR_UNKNOWN_FORMAT when another version of ours wrote it */
 export function parseManifest(data: Buffer, from: {object: string; app: AppName; generation: number}): Manifest {
   const damaged = (found: string, cause?: unknown): DamagedCheckpointError =>
     new DamagedCheckpointError({object: from.object, generation: from.generation, offset: 0, found, cause});
@@ -64,9 +83,13 @@ export function parseManifest(data: Buffer, from: {object: string; app: AppName;
     throw damaged('it is not JSON', cause);
   }
   if (!isRecord(parsed)) throw damaged('it is not an object');
-  if (parsed['format'] !== manifestFormat) throw damaged(`its format is ${JSON.stringify(parsed['format'])}`);
   // What we wrote parses to values that print the same again; anything else was not written by us.
-  if (!isRecord(parsed['manifest']) || parsed['sha256'] !== checksumOf(JSON.stringify(parsed['manifest']))) throw damaged('its checksum is wrong');
+  const {format} = parsed;
+  if (!isRecord(parsed['manifest']) || parsed['sha256'] !== checksumOf(format, JSON.stringify(parsed['manifest']))) throw damaged('its checksum is wrong');
+  if (format !== manifestFormat) {
+    const found = `it has format ${JSON.stringify(format)}, this version of Picogate reads ${manifestFormat}`;
+    throw new CodedError('ERR_UNKNOWN_FORMAT', `Cannot read object "${from.object}": ${found}`, {source: 'host'});
+  }
   let manifest: Manifest;
   try {
     manifest = manifestOf(parsed['manifest']);
@@ -109,7 +132,25 @@ function list<T>(fields: Fields, name: string, parse: (entry: Fields) => T): rea
 }
 
 function part(fields: Fields): BundlePart {
-  return {position: number(fields, 'position'), length: number(fields, 'length'), checksum: number(fields, 'checksum')};
+  return {position: number(fields, 'position'), length: number(fields, 'length')};
+}
+
+function frame(fields: Fields): BundleFrame {
+  return {
+    position: number(fields, 'position'),
+    storedBytes: number(fields, 'storedBytes'),
+    plainBytes: number(fields, 'plainBytes'),
+    codec: number(fields, 'codec'),
+    checksum: number(fields, 'checksum'),
+  };
+}
+
+function sealing(value: unknown): Manifest['sealed'] {
+  if (value === null) return null;
+  const fields = record(value, 'sealed');
+  const salt = text(fields, 'salt');
+  if (!/^[0-9a-f]+$/.test(salt) || salt.length !== 2 * sealSaltBytes) throw new TypeError('"salt" is not one');
+  return {keyId: text(fields, 'keyId'), salt};
 }
 
 function manifestOf(value: unknown): Manifest {
@@ -121,7 +162,8 @@ function manifestOf(value: unknown): Manifest {
     token: fencingToken(number(fields, 'token')),
     parent: fields['parent'] === null ? null : toGeneration(number(fields, 'parent')),
     createdAt: text(fields, 'createdAt'),
-    bundle: {key: text(bundle, 'key'), sizeBytes: number(bundle, 'sizeBytes')},
+    bundle: {key: text(bundle, 'key'), sizeBytes: number(bundle, 'sizeBytes'), frames: list(bundle, 'frames', frame)},
+    sealed: sealing(fields['sealed']),
     processes: list(fields, 'processes', (entry) => ({
       pid: number(entry, 'pid'),
       pagesId: number(entry, 'pagesId'),

@@ -6,12 +6,13 @@
 import {CodedError} from '../core/errors.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {type PagemapEntry, pagemapFlag, renderPagemap} from './criu-image.ts';
-import type {Extent, FuseFiles} from './fuse-files.ts';
-import {type BundleFile, checkPart, getPart, verifyPart} from './image-bundle.ts';
+import type {EncodedFile, Extent, FuseFiles} from './fuse-files.ts';
+import {type BundleObject, framesOf, readFrame, readPart} from './image-bundle.ts';
 import type {Manifest, ManifestProcess} from './manifest.ts';
 import {type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
-import {stretches} from './segment.ts';
+import {segmentPieces} from './segment-pieces.ts';
 import {type OpenSegment, SegmentSource} from './segment-source.ts';
+import {rawCodec} from './stored-piece.ts';
 
 /** `lazy`: CRIU leaves lazy pages to userfaultfd; `eager`: it reads all. */
 export type RestoreMode = 'lazy' | 'eager';
@@ -28,6 +29,9 @@ export interface RestoreContext {
   readonly objects: ObjectStore;
   readonly manifest: Manifest;
   readonly tables: ReadonlyMap<number, PageTable>;
+  readonly bundle: BundleObject;
+  /** Of the app, when something is sealed. */
+  readonly dataKey: Uint8Array | undefined;
 }
 
 /**
@@ -35,8 +39,8 @@ export interface RestoreContext {
  * @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_NOT_LOCAL when a needed object has no local file
  */
 export async function restoreImages(context: RestoreContext, mode: RestoreMode): Promise<FuseFiles> {
-  const {objects, manifest, tables} = context;
-  await using source = new SegmentSource({objects, app: manifest.app, generation: manifest.generation});
+  const {objects, manifest, tables, dataKey} = context;
+  await using source = new SegmentSource({objects, app: manifest.app, generation: manifest.generation, dataKey});
   const files = new Map<string, readonly Extent[]>(await bundledImages(context));
   const keepsPages = pageBytesReadByCriu(tables, mode) <= keptPageBytes;
   for (const process of manifest.processes) {
@@ -60,7 +64,7 @@ function pageBytesReadByCriu(tables: ReadonlyMap<number, PageTable>, mode: Resto
 }
 
 /** How much of a restore is served from memory when that is all that CRIU will read; undefined when it reads files as well. */
-export function servedFromMemoryBytes({manifest, tables}: Omit<RestoreContext, 'objects'>, mode: RestoreMode): number | undefined {
+export function servedFromMemoryBytes({manifest, tables}: Pick<RestoreContext, 'manifest' | 'tables'>, mode: RestoreMode): number | undefined {
   const imageBytes = manifest.images.reduce((sum, {length}) => sum + length, 0);
   const pageBytes = pageBytesReadByCriu(tables, mode);
   return imageBytes <= keptImageBytes && pageBytes <= keptPageBytes ? imageBytes + pageBytes : undefined;
@@ -70,30 +74,29 @@ async function readRuns(source: SegmentSource, runs: readonly PageRun[]): Promis
   return new Map(await Promise.all(runs.map(async (run) => [run, await source.read(run.segment, run.index, run.count)] as const)));
 }
 
-async function bundledImages({objects, manifest}: RestoreContext): Promise<readonly (readonly [string, readonly Extent[]])[]> {
-  const {images, bundle, generation} = manifest;
-  const object = {key: bundle.key, generation};
+async function bundledImages({objects, manifest, bundle}: RestoreContext): Promise<readonly (readonly [string, readonly Extent[]])[]> {
+  const {images} = manifest;
   const start = images[0]?.position ?? 0;
   const end = images.reduce((last, {position, length}) => Math.max(last, position + length), start);
   if (end - start <= keptImageBytes) {
-    const all = await getPart(objects, object, {position: start, length: end - start});
-    return images.map((image) => {
-      const data = all.subarray(image.position - start, image.position - start + image.length);
-      checkPart(object, image, data);
-      return [image.name, [{length: image.length, source: {kind: 'bytes', data}}]] as const;
+    const all = await readPart(objects, bundle, {position: start, length: end - start});
+    return images.map(({name, position, length}) => {
+      const data = all.subarray(position - start, position - start + length);
+      return [name, [{length, source: {kind: 'bytes', data}}]] as const;
     });
   }
-  const path = await localPath(objects, bundle.key);
-  const found: (readonly [string, readonly Extent[]])[] = [];
-  for (const image of images) {
-    await verifyPart(objects, object, image);
-    found.push([image.name, [fileExtent(path, image)]]);
-  }
-  return found;
+  const file = {path: await localPath(objects, bundle.key), object: bundle.key, seal: bundle.cipher?.seal};
+  for (const {frame} of framesOf(bundle, {position: start, length: end - start})) await readFrame(objects, bundle, frame);
+  return images.map((image) => [image.name, imageExtents(file, bundle, image)] as const);
 }
 
-function fileExtent(path: string, image: BundleFile): Extent {
-  return {length: image.length, source: {kind: 'file', path, position: image.position}};
+function imageExtents(file: EncodedFile, bundle: BundleObject, image: {readonly position: number; readonly length: number}): readonly Extent[] {
+  return framesOf(bundle, image).map(({frame, skipBytes, length}) => {
+    const isPlain = frame.codec === rawCodec && file.seal === undefined;
+    return isPlain
+      ? {length, source: {kind: 'file', path: file.path, position: frame.position + skipBytes}}
+      : {length, source: {kind: 'encoded', file, piece: frame, skipBytes}};
+  });
 }
 
 async function localPath(objects: ObjectStore, key: string): Promise<string> {
@@ -146,8 +149,12 @@ function processImages(options: {
     }
     const segment = segments.get(run.segment);
     if (segment?.local === undefined) throw notLocal(segment?.place.object ?? `segment ${run.segment}`);
-    for (const {position, count} of stretches(segment.place, segment.index, run.index, run.count)) {
-      addExtent(extents, {path: segment.local.path, position, length: count * pageSizeBytes});
+    const {place, index, local} = segment;
+    const file = {path: local.path, object: place.object, seal: index.cipher?.seal};
+    for (const piece of segmentPieces(place, index, run.index, run.count)) {
+      const length = piece.count * pageSizeBytes;
+      if (piece.kind === 'plain') addExtent(extents, {path: local.path, position: piece.position, length});
+      else extents.push({length, source: {kind: 'encoded', file, piece: piece.block, skipBytes: piece.skipBytes}});
     }
   }
   const pagemap = renderPagemap({pagesId: process.pagesId, entries});

@@ -5,32 +5,50 @@
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {AbsentPagesError, type Presence, requirePresent} from './absent-pages.ts';
+import {BlockCache} from './block-cache.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {pageSizeBytes} from './page-table.ts';
-import {parseFooter, parseIndex, type SegmentIndex, type SegmentPlace, type Stretch, segmentFooterBytes, stretches, verifyPages} from './segment.ts';
+import {parseFooter, parseIndex, type SegmentBlock, type SegmentIndex, type SegmentPlace, segmentFooterBytes} from './segment.ts';
+import {type SegmentPiece, segmentPieces, storedBytes, verifyPages} from './segment-pieces.ts';
+import {decodePieceSync} from './stored-piece.ts';
 
 /** A segment as a local file; plain data. */
 export interface LocalSegment extends SegmentPlace {
   readonly path: string;
   /** What of it is there; undefined when all is. */
   readonly presence?: Presence | undefined;
+  /** To open it when it is sealed. Secret. */
+  readonly dataKey?: Uint8Array | undefined;
 }
 
 export interface SegmentReaderOptions {
   readonly segments: readonly LocalSegment[];
   /** Default 32. */
   readonly maxOpenFiles?: number;
+  /** Default: one of 8 MiB that all readers of the thread share. */
+  readonly cache?: BlockCache;
+}
+
+/** So that the second fault in a block costs no decoding. */
+const sharedCache = new BlockCache(8 * 1024 * 1024);
+
+interface OpenSegment {
+  readonly index: SegmentIndex;
+  /** In the cache. */
+  readonly owner: number;
 }
 
 export class SegmentReader implements Disposable {
   readonly #segments = new Map<number, LocalSegment>();
-  readonly #indexes = new Map<number, SegmentIndex>();
+  readonly #indexes = new Map<number, OpenSegment>();
   /** Open descriptors by segment, the least recently used first. */
   readonly #descriptors = new Map<number, number>();
   readonly #maxOpenFiles: number;
+  readonly #cache: BlockCache;
 
   constructor(options: SegmentReaderOptions) {
     this.#maxOpenFiles = Math.max(1, options.maxOpenFiles ?? 32);
+    this.#cache = options.cache ?? sharedCache;
     for (const segment of options.segments) this.#segments.set(segment.segment, segment);
   }
 
@@ -45,10 +63,11 @@ export class SegmentReader implements Disposable {
     try {
       const fd = this.#open(place);
       const known = this.#index(place, fd);
-      for (const stretch of this.#locate(place, known, index, count)) {
-        const at = offset + (stretch.index - index) * pageSizeBytes;
-        readFully(place, fd, {into, offset: at, length: stretch.count * pageSizeBytes, position: stretch.position});
-        verifyPages(place, known, stretch, into, at);
+      for (const piece of this.#locate(place, known, index, count)) {
+        const at = offset + (piece.index - index) * pageSizeBytes;
+        if (piece.kind === 'plain') readFully(place, fd, {into, offset: at, length: piece.count * pageSizeBytes, position: piece.position});
+        else into.set(this.#block(place, fd, known, piece.block).subarray(piece.skipBytes, piece.skipBytes + piece.count * pageSizeBytes), at);
+        verifyPages(place, known.index, piece, into, at);
       }
     } catch (cause) {
       if (cause instanceof CodedError) throw cause;
@@ -70,14 +89,27 @@ export class SegmentReader implements Disposable {
     }
   }
 
-  #locate(place: LocalSegment, known: SegmentIndex, index: number, count: number): readonly Stretch[] {
-    const found = stretches(place, known, index, count);
-    if (place.presence !== undefined)
-      requirePresent(
-        place,
-        found.map(({position, count: pages}) => ({position, length: pages * pageSizeBytes})),
-      );
+  #locate(place: LocalSegment, {index: known, owner}: OpenSegment, index: number, count: number): readonly SegmentPiece[] {
+    const found = segmentPieces(place, known, index, count);
+    if (place.presence === undefined) return found;
+    const read = found.filter((piece) => piece.kind === 'plain' || this.#cache.get(owner, piece.position) === undefined);
+    requirePresent(
+      place,
+      read.map((piece) => ({position: piece.position, length: storedBytes(piece)})),
+    );
     return found;
+  }
+
+  #block(place: LocalSegment, fd: number, {index, owner}: OpenSegment, block: SegmentBlock): Uint8Array {
+    const known = this.#cache.get(owner, block.position);
+    if (known !== undefined) return known;
+    // It may have been in the cache a moment ago, and have given way to another block of the same read.
+    requirePresent(place, [{position: block.position, length: block.storedBytes}]);
+    const stored = Buffer.allocUnsafeSlow(block.storedBytes);
+    readFully(place, fd, {into: stored, offset: 0, length: stored.length, position: block.position});
+    const decoded = decodePieceSync(stored, block, place, index.cipher);
+    this.#cache.add(owner, block.position, decoded);
+    return decoded;
   }
 
   [Symbol.dispose](): void {
@@ -106,7 +138,7 @@ export class SegmentReader implements Disposable {
     return fd;
   }
 
-  #index(place: LocalSegment, fd: number): SegmentIndex {
+  #index(place: LocalSegment, fd: number): OpenSegment {
     const known = this.#indexes.get(place.segment);
     if (known !== undefined) return known;
     const objectBytes = fstatSync(fd).size;
@@ -119,9 +151,9 @@ export class SegmentReader implements Disposable {
     requirePresent(place, [{position: footer.indexPosition, length: footer.indexBytes}]);
     const data = Buffer.alloc(footer.indexBytes);
     readFully(place, fd, {into: data, offset: 0, length: data.length, position: footer.indexPosition});
-    const index = parseIndex(place, footer, data);
-    this.#indexes.set(place.segment, index);
-    return index;
+    const opened = {index: parseIndex(place, footer, data, place.dataKey), owner: this.#cache.newOwner()};
+    this.#indexes.set(place.segment, opened);
+    return opened;
   }
 }
 

@@ -2,16 +2,21 @@
 import {type FileHandle, open} from 'node:fs/promises';
 import type {AppName} from '../core/ids.ts';
 import type {ObjectStore} from '../store/object-store.ts';
+import {BlockCache} from './block-cache.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {type PageRun, pageSizeBytes} from './page-table.ts';
-import {parseFooter, parseIndex, type SegmentIndex, type SegmentPlace, type Stretch, segmentFooterBytes, stretches, verifyPages} from './segment.ts';
+import {parseFooter, parseIndex, type SegmentIndex, type SegmentPlace, segmentFooterBytes} from './segment.ts';
+import {type SegmentPiece, segmentPieces, storedBytes, verifyPages} from './segment-pieces.ts';
+import {decodePiece} from './stored-piece.ts';
 
 export interface SegmentSourceOptions {
   readonly objects: ObjectStore;
   readonly app: AppName;
   /** For the message of an error. */
   readonly generation?: number | undefined;
+  /** Of the app, to open what is sealed. */
+  readonly dataKey?: Uint8Array | undefined;
 }
 
 export interface OpenSegment {
@@ -19,11 +24,16 @@ export interface OpenSegment {
   readonly index: SegmentIndex;
   /** Undefined when the store has no local file of it. */
   readonly local: {readonly path: string; readonly file: FileHandle} | undefined;
+  /** In the cache. */
+  readonly owner: number;
 }
+
+const cachedBytes = 4 * 1024 * 1024;
 
 export class SegmentSource implements AsyncDisposable {
   readonly #options: SegmentSourceOptions;
   readonly #segments = new Map<number, Promise<OpenSegment>>();
+  readonly #cache = new BlockCache(cachedBytes);
 
   constructor(options: SegmentSourceOptions) {
     this.#options = options;
@@ -52,11 +62,23 @@ export class SegmentSource implements AsyncDisposable {
   async read(segment: number, index: number, count: number, {verify} = {verify: true}): Promise<Buffer> {
     const opened = await this.open(segment);
     const data = Buffer.allocUnsafeSlow(count * pageSizeBytes);
-    for (const stretch of stretches(opened.place, opened.index, index, count)) {
-      const offset = (stretch.index - index) * pageSizeBytes;
-      await this.#fill(opened, stretch, data.subarray(offset, offset + stretch.count * pageSizeBytes));
-      if (verify) verifyPages(opened.place, opened.index, stretch, data, offset);
+    const pieces = segmentPieces(opened.place, opened.index, index, count);
+    const offsetOf = (piece: SegmentPiece): number => (piece.index - index) * pageSizeBytes;
+    const wanted = pieces.filter((piece) => !this.#fillFromCache(opened, piece, data, offsetOf(piece)));
+    const [first, last] = [wanted[0], wanted.at(-1)];
+    if (first?.kind === 'plain' && first === last) {
+      await this.#read(opened, first.position, data.subarray(offsetOf(first), offsetOf(first) + first.count * pageSizeBytes));
+    } else if (first !== undefined && last !== undefined) {
+      const stored = Buffer.allocUnsafeSlow(last.position + storedBytes(last) - first.position);
+      await this.#read(opened, first.position, stored);
+      await Promise.all(
+        wanted.map(async (piece) => {
+          const start = piece.position - first.position;
+          await this.#decode(opened, piece, stored.subarray(start, start + storedBytes(piece)), data, offsetOf(piece));
+        }),
+      );
     }
+    if (verify) for (const piece of pieces) verifyPages(opened.place, opened.index, piece, data, offsetOf(piece));
     return data;
   }
 
@@ -67,25 +89,43 @@ export class SegmentSource implements AsyncDisposable {
   }
 
   async #open(segment: number): Promise<OpenSegment> {
-    const {objects, app, generation} = this.#options;
+    const {objects, app, generation, dataKey} = this.#options;
     const object = keysOf(app).segment(segment);
     const place = {app, segment, object, generation};
     const objectBytes = await objects.size(object);
     const tail = Math.min(objectBytes, segmentFooterBytes);
     const footer = parseFooter(place, objectBytes, await objects.get(object, {position: objectBytes - tail, length: tail}));
-    const index = parseIndex(place, footer, await objects.get(object, {position: footer.indexPosition, length: footer.indexBytes}));
+    const index = parseIndex(place, footer, await objects.get(object, {position: footer.indexPosition, length: footer.indexBytes}), dataKey);
     const path = await objects.localFile(object);
-    return {place, index, local: path === undefined ? undefined : {path, file: await open(path, 'r')}};
+    return {place, index, local: path === undefined ? undefined : {path, file: await open(path, 'r')}, owner: this.#cache.newOwner()};
   }
 
-  async #fill({place, local}: OpenSegment, stretch: Stretch, into: Buffer): Promise<void> {
+  #fillFromCache({owner}: OpenSegment, piece: SegmentPiece, into: Buffer, offset: number): boolean {
+    const block = piece.kind === 'encoded' ? this.#cache.get(owner, piece.position) : undefined;
+    if (piece.kind === 'plain' || block === undefined) return false;
+    into.set(block.subarray(piece.skipBytes, piece.skipBytes + piece.count * pageSizeBytes), offset);
+    return true;
+  }
+
+  async #decode({place, index, owner}: OpenSegment, piece: SegmentPiece, stored: Buffer, into: Buffer, offset: number): Promise<void> {
+    if (piece.kind === 'plain') {
+      into.set(stored, offset);
+      return;
+    }
+    const block = await decodePiece(stored, piece.block, place, index.cipher);
+    into.set(block.subarray(piece.skipBytes, piece.skipBytes + piece.count * pageSizeBytes), offset);
+    // Of a block that was wanted in part, another part may be wanted next.
+    if (piece.count < piece.block.count) this.#cache.add(owner, piece.position, block);
+  }
+
+  async #read({place, local}: OpenSegment, position: number, into: Buffer): Promise<void> {
     if (local === undefined) {
-      into.set(await this.#options.objects.get(place.object, {position: stretch.position, length: into.length}));
+      into.set(await this.#options.objects.get(place.object, {position, length: into.length}));
       return;
     }
     for (let filled = 0; filled < into.length; ) {
-      const {bytesRead} = await local.file.read(into, filled, into.length - filled, stretch.position + filled);
-      if (bytesRead === 0) throw new DamagedCheckpointError({...place, offset: stretch.position + filled, found: 'the object ends'});
+      const {bytesRead} = await local.file.read(into, filled, into.length - filled, position + filled);
+      if (bytesRead === 0) throw new DamagedCheckpointError({...place, offset: position + filled, found: 'the object ends'});
       filled += bytesRead;
     }
   }

@@ -1,9 +1,11 @@
-/** Makes the bytes of a new segment from pages as they come, in one pass and without holding them. */
+/** Makes the bytes of a new segment from pages as they come, in one pass and without holding more than a few megabytes of them. */
 import {crc32} from 'node:zlib';
 import {blockPages, pageSizeBytes} from './page-table.ts';
-import {rawCodec, renderEnd, renderHeader, type SegmentBlock, type SegmentIdentity, segmentHeaderBytes} from './segment.ts';
+import type {ObjectCipher} from './sealing.ts';
+import {renderEnd, renderHeader, type SegmentBlock, type SegmentIdentity, segmentHeaderBytes} from './segment.ts';
+import {compressPiece} from './stored-piece.ts';
 
-/** Pages of one process, one after the other in `data`. */
+/** Pages of one process, one after the other in `data`. All that the segment has of an aligned block comes in one batch. */
 export interface PageBatch {
   readonly pid: number;
   /** The address / 4096 of each; ascending. */
@@ -13,36 +15,80 @@ export interface PageBatch {
   readonly checksums: readonly number[];
 }
 
-export async function* segmentBody(identity: SegmentIdentity, batches: AsyncIterable<PageBatch>): AsyncGenerator<Uint8Array, undefined> {
+/** How long a batch is needed: until `batchesHeld` more have been asked for. */
+export const batchesHeld = 2;
+
+/** @param cipher seals the segment; undefined when its app has no key */
+export async function* segmentBody(
+  identity: SegmentIdentity,
+  batches: AsyncIterable<PageBatch>,
+  cipher: ObjectCipher | undefined,
+): AsyncGenerator<Uint8Array, undefined> {
   yield renderHeader(identity);
-  const blocks: Block[] = [];
+  const blocks: Pick<SegmentBlock, 'count' | 'codec' | 'storedBytes'>[] = [];
   const checksums: number[] = [];
-  for await (const batch of batches) {
-    for (const page of batch.pages) addToBlocks(blocks, batch.pid, page);
+  let position = segmentHeaderBytes;
+  for await (const {batch, encoded} of ahead(encodedBatches(batches))) {
+    const parts: Uint8Array[] = [];
+    for (const {count, codec, data} of encoded) {
+      const part = cipher === undefined ? data : cipher.encrypt(position, data);
+      blocks.push({count, codec, storedBytes: part.length});
+      parts.push(part);
+      position += part.length;
+    }
     for (const checksum of batch.checksums) checksums.push(checksum);
-    yield batch.data;
+    const isPlain = cipher === undefined && encoded.every(({isRaw}) => isRaw);
+    yield isPlain ? batch.data : Buffer.concat(parts);
   }
-  yield renderEnd(identity, blocks, checksums, segmentHeaderBytes + checksums.length * pageSizeBytes);
+  yield renderEnd(identity, {blocks, checksums, indexPosition: position, cipher});
   return undefined;
 }
 
-interface Block extends SegmentBlock {
-  count: number;
-  storedBytes: number;
-  readonly pid: number;
-  readonly block: number;
+interface EncodedBlock {
+  readonly count: number;
+  readonly codec: number;
+  readonly data: Uint8Array;
+  readonly isRaw: boolean;
 }
 
-function addToBlocks(blocks: Block[], pid: number, page: number): void {
-  const block = Math.floor(page / blockPages);
-  const last = blocks.at(-1);
-  if (last?.pid === pid && last.block === block) {
-    last.count++;
-    last.storedBytes += pageSizeBytes;
-    return;
+/** The blocks of a batch are compressed at the same time. */
+async function* encodedBatches(batches: AsyncIterable<PageBatch>): AsyncGenerator<{batch: PageBatch; encoded: readonly EncodedBlock[]}, undefined> {
+  for await (const batch of batches) yield {batch, encoded: await Promise.all(blocksOf(batch).map(encodeBlock))};
+  return undefined;
+}
+
+async function encodeBlock(plain: Uint8Array): Promise<EncodedBlock> {
+  const {codec, data} = await compressPiece(plain);
+  return {count: plain.length / pageSizeBytes, codec, data, isRaw: data === plain};
+}
+
+function blocksOf({pages, data}: PageBatch): readonly Uint8Array[] {
+  const blocks: Uint8Array[] = [];
+  let start = 0;
+  for (const [at, page] of pages.entries()) {
+    const next = pages[at + 1];
+    if (next !== undefined && Math.floor(next / blockPages) === Math.floor(page / blockPages)) continue;
+    blocks.push(data.subarray(start * pageSizeBytes, (at + 1) * pageSizeBytes));
+    start = at + 1;
   }
-  const firstIndex = last === undefined ? 0 : last.firstIndex + last.count;
-  blocks.push({pid, block, firstIndex, count: 1, codec: rawCodec, position: segmentHeaderBytes + firstIndex * pageSizeBytes, storedBytes: pageSizeBytes});
+  return blocks;
+}
+
+/** Makes the next one while one is being used. */
+async function* ahead<T>(source: AsyncGenerator<T, undefined>): AsyncGenerator<T, undefined> {
+  let next = source.next();
+  try {
+    for (;;) {
+      const result = await next;
+      if (result.done === true) return undefined;
+      next = source.next();
+      // Its failure is met when it is asked for, which may be later.
+      next.catch(() => undefined);
+      yield result.value;
+    }
+  } finally {
+    await source.return(undefined);
+  }
 }
 
 /** CRC-32 of the `number`th page in a buffer of pages. */

@@ -2,36 +2,41 @@
  * The format of a segment: an immutable object of pages of one app.
  *
  *   header   one page: magic, version, segment, app; for people and tools
- *   blocks   up to 32 pages each, all from one aligned 32-page block of one process, stored as `codec` says
- *   index    per block: first page, count, codec, position and stored length; then a CRC-32 per page
- *   footer   64 bytes: magic, version, segment, CRC-32 of the app's name, sizes, CRC-32 of index and footer
+ *   blocks   up to 32 pages each, all from one aligned 32-page block of one process, one after the other, each compressed or not, and sealed
+ *            when the app has a key
+ *   index    per block: count, codec and stored length; then a CRC-32 per page of what it holds. Sealed like a block
+ *   footer   96 bytes: magic, version, segment, CRC-32 of the app's name, sizes, how it is sealed, CRC-32 of the stored index and of the footer
  *
- * A page is addressed by its index, counted from the first block on. Only codec 0 (raw) exists so far; the index has what others need.
+ * A page is addressed by its index, counted from the first block on. Pages of blocks that are neither compressed nor sealed can be read one by
+ * one, and are checked by their checksums alone.
  */
 import {crc32} from 'node:zlib';
+import {CodedError} from '../core/errors.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {pageSizeBytes} from './page-table.ts';
+import {checkKey, keyId, type ObjectCipher, objectCipher, sealSaltBytes} from './sealing.ts';
+import {decodePieceSync, rawCodec, type StoredPiece} from './stored-piece.ts';
 
 export const segmentHeaderBytes = 4096;
-export const segmentFooterBytes = 64;
-export const rawCodec = 0;
+export const segmentFooterBytes = 96;
 
-const headerMagic = 'PICOSEG1';
-const footerMagic = 'PICOEND1';
-const formatVersion = 1;
-const blockEntryBytes = 24;
+const headerMagic = 'PICOSEG2';
+const footerMagic = 'PICOEND2';
+const formatVersion = 2;
+/** Format 1 ended with 64 bytes that began like this. */
+const oldFooter = {magic: 'PICOEND1', bytes: 64} as const;
+const blockEntryBytes = 8;
+const sealedFlag = 1;
+const keyIdBytes = 8;
 
 export interface SegmentIdentity {
   readonly app: string;
   readonly segment: number;
 }
 
-export interface SegmentBlock {
+export interface SegmentBlock extends StoredPiece {
   readonly firstIndex: number;
   readonly count: number;
-  readonly codec: number;
-  readonly position: number;
-  readonly storedBytes: number;
 }
 
 export interface SegmentFooter {
@@ -40,6 +45,8 @@ export interface SegmentFooter {
   readonly indexPosition: number;
   readonly indexBytes: number;
   readonly indexChecksum: number;
+  /** Null when nothing is sealed. */
+  readonly sealed: {readonly keyId: string; readonly salt: Buffer} | null;
 }
 
 /** What one must know of a segment to read its pages. */
@@ -50,6 +57,8 @@ export interface SegmentIndex {
   readonly blocks: readonly SegmentBlock[];
   /** CRC-32 of each page. */
   readonly checksums: Uint32Array;
+  /** Undefined when nothing is sealed. */
+  readonly cipher: ObjectCipher | undefined;
 }
 
 export function renderHeader({app, segment}: SegmentIdentity): Buffer {
@@ -61,32 +70,44 @@ export function renderHeader({app, segment}: SegmentIdentity): Buffer {
   return header;
 }
 
+/** What the index and the footer tell. */
+export interface SegmentContent {
+  readonly blocks: readonly Pick<SegmentBlock, 'count' | 'codec' | 'storedBytes'>[];
+  readonly checksums: readonly number[];
+  /** Where the blocks end. */
+  readonly indexPosition: number;
+  readonly cipher: ObjectCipher | undefined;
+}
+
 /** The index and the footer, which end the object. */
-export function renderEnd(identity: SegmentIdentity, blocks: readonly SegmentBlock[], checksums: readonly number[], indexPosition: number): Buffer {
-  const indexBytes = blocks.length * blockEntryBytes + checksums.length * 4;
-  const data = Buffer.alloc(indexBytes + segmentFooterBytes);
+export function renderEnd(identity: SegmentIdentity, {blocks, checksums, indexPosition, cipher}: SegmentContent): Buffer {
+  const plain = Buffer.alloc(blocks.length * blockEntryBytes + checksums.length * 4);
   let at = 0;
-  for (const block of blocks) {
-    data.writeUInt32LE(block.firstIndex, at);
-    data.writeUInt8(block.count, at + 4);
-    data.writeUInt8(block.codec, at + 5);
-    data.writeBigUInt64LE(BigInt(block.position), at + 8);
-    data.writeUInt32LE(block.storedBytes, at + 16);
+  for (const {count, codec, storedBytes} of blocks) {
+    plain.writeUInt8(count, at);
+    plain.writeUInt8(codec, at + 1);
+    plain.writeUInt32LE(storedBytes, at + 4);
     at += blockEntryBytes;
   }
-  for (const checksum of checksums) at = data.writeUInt32LE(checksum, at);
-  const footer = data.subarray(indexBytes);
+  for (const checksum of checksums) at = plain.writeUInt32LE(checksum, at);
+  const index = cipher === undefined ? plain : cipher.encrypt(indexPosition, plain);
+  const footer = Buffer.alloc(segmentFooterBytes);
   footer.write(footerMagic, 0, 'latin1');
   footer.writeUInt32LE(formatVersion, 8);
   footer.writeUInt32LE(identity.segment, 12);
   footer.writeUInt32LE(crc32(identity.app), 16);
   footer.writeUInt32LE(checksums.length, 20);
   footer.writeUInt32LE(blocks.length, 24);
-  footer.writeUInt32LE(indexBytes, 28);
+  footer.writeUInt32LE(index.length, 28);
   footer.writeBigUInt64LE(BigInt(indexPosition), 32);
-  footer.writeUInt32LE(crc32(data.subarray(0, indexBytes)), 40);
+  footer.writeUInt32LE(crc32(index), 40);
+  if (cipher !== undefined) {
+    footer.writeUInt32LE(sealedFlag, 44);
+    footer.write(keyId(cipher.seal.dataKey), 48, 'hex');
+    footer.set(cipher.seal.salt, 48 + keyIdBytes);
+  }
   footer.writeUInt32LE(crc32(footer.subarray(0, segmentFooterBytes - 4)), segmentFooterBytes - 4);
-  return data;
+  return Buffer.concat([index, footer]);
 }
 
 /** Where something was read from, for the message of an error. */
@@ -96,111 +117,67 @@ export interface SegmentPlace extends SegmentIdentity {
   readonly generation?: number | undefined;
 }
 
-/** @throws DamagedCheckpointError */
+/** @throws DamagedCheckpointError; CodedError ERR_UNKNOWN_FORMAT when another version of ours wrote it */
 export function parseFooter(place: SegmentPlace, objectBytes: number, footer: Buffer): SegmentFooter {
   const offset = Math.max(0, objectBytes - segmentFooterBytes);
   const damaged = (found: string): DamagedCheckpointError => new DamagedCheckpointError({...place, offset, found});
-  if (objectBytes < segmentHeaderBytes + segmentFooterBytes || footer.length !== segmentFooterBytes)
+  if (footer.toString('latin1', footer.length - oldFooter.bytes, footer.length - oldFooter.bytes + 8) === oldFooter.magic) throw unknownFormat(place, 1);
+  if (objectBytes < segmentHeaderBytes + segmentFooterBytes || footer.length !== segmentFooterBytes) {
     throw damaged(`the object ends after ${objectBytes} bytes`);
+  }
   if (footer.toString('latin1', 0, 8) !== footerMagic) throw damaged('the footer of a segment is missing');
   const checksum = crc32(footer.subarray(0, segmentFooterBytes - 4));
   if (checksum !== footer.readUInt32LE(segmentFooterBytes - 4)) throw damaged('the footer has a wrong checksum');
-  if (footer.readUInt32LE(8) !== formatVersion) throw damaged(`the format has version ${footer.readUInt32LE(8)}`);
+  if (footer.readUInt32LE(8) !== formatVersion) throw unknownFormat(place, footer.readUInt32LE(8));
   if (footer.readUInt32LE(12) !== place.segment || footer.readUInt32LE(16) !== crc32(place.app)) {
     throw damaged(`it is segment ${footer.readUInt32LE(12)}, or that of another app`);
   }
+  const saltAt = 48 + keyIdBytes;
+  const isSealed = (footer.readUInt32LE(44) & sealedFlag) !== 0;
   const parsed = {
     pageCount: footer.readUInt32LE(20),
     blockCount: footer.readUInt32LE(24),
     indexBytes: footer.readUInt32LE(28),
     indexPosition: Number(footer.readBigUInt64LE(32)),
     indexChecksum: footer.readUInt32LE(40),
+    sealed: isSealed ? {keyId: footer.toString('hex', 48, saltAt), salt: Buffer.from(footer.subarray(saltAt, saltAt + sealSaltBytes))} : null,
   };
   if (parsed.indexPosition + parsed.indexBytes !== offset) throw damaged(`the index ends at byte ${parsed.indexPosition + parsed.indexBytes}`);
   return parsed;
 }
 
-/** @throws DamagedCheckpointError */
-export function parseIndex(place: SegmentPlace, footer: SegmentFooter, data: Buffer): SegmentIndex {
-  const {pageCount, blockCount, indexPosition} = footer;
-  if (crc32(data) !== footer.indexChecksum || data.length !== blockCount * blockEntryBytes + pageCount * 4) {
-    throw new DamagedCheckpointError({...place, offset: indexPosition, found: 'the index has a wrong checksum'});
-  }
-  const blocks = Array.from({length: blockCount}, (_, number): SegmentBlock => {
-    const at = number * blockEntryBytes;
-    return {
-      firstIndex: data.readUInt32LE(at),
-      count: data.readUInt8(at + 4),
-      codec: data.readUInt8(at + 5),
-      position: Number(data.readBigUInt64LE(at + 8)),
-      storedBytes: data.readUInt32LE(at + 16),
-    };
-  });
-  const checksums = new Uint32Array(pageCount);
-  for (let index = 0; index < pageCount; index++) checksums[index] = data.readUInt32LE(blockCount * blockEntryBytes + index * 4);
-  return {pageCount, endOfBlocks: indexPosition, blocks, checksums};
-}
-
-/** Pages that lie one after the other, raw, in the object. */
-export interface Stretch {
-  readonly index: number;
-  readonly count: number;
-  readonly position: number;
+function unknownFormat({object}: SegmentPlace, version: number): CodedError {
+  const found = `it has format ${version}, this version of Picogate reads ${formatVersion}`;
+  return new CodedError('ERR_UNKNOWN_FORMAT', `Cannot read object "${object}": ${found}`, {source: 'host'});
 }
 
 /**
- * The stretches of the object that hold `count` pages from `index` on; adjacent blocks make one.
- * @throws DamagedCheckpointError when the segment has no such pages, or holds them in a way this version cannot read
+ * @param dataKey of the app, if there is one
+ * @throws DamagedCheckpointError; CodedError ERR_WRONG_KEY
  */
-export function stretches(place: SegmentPlace, segment: SegmentIndex, index: number, count: number): readonly Stretch[] {
-  if (index + count > segment.pageCount) {
-    throw new DamagedCheckpointError({
-      ...place,
-      offset: segment.endOfBlocks,
-      found: `the segment has ${segment.pageCount} pages, page ${index + count - 1} is needed`,
-    });
+export function parseIndex(place: SegmentPlace, footer: SegmentFooter, stored: Buffer, dataKey: Uint8Array | undefined): SegmentIndex {
+  const {pageCount, blockCount, indexPosition, indexBytes, sealed} = footer;
+  const damaged = (found: string): DamagedCheckpointError => new DamagedCheckpointError({...place, offset: indexPosition, found});
+  if (crc32(stored) !== footer.indexChecksum) throw damaged('the index has a wrong checksum');
+  let cipher: ObjectCipher | undefined;
+  if (sealed !== null) {
+    checkKey(dataKey, {object: place.object, keyId: sealed.keyId});
+    cipher = objectCipher({dataKey, salt: sealed.salt, object: place.object});
   }
-  const found: {index: number; count: number; position: number}[] = [];
-  const end = index + count;
-  for (let number = blockAt(segment.blocks, index), next = index; next < end; number++) {
-    const block = segment.blocks[number];
-    if (block?.codec !== rawCodec || next < block.firstIndex) {
-      throw new DamagedCheckpointError({
-        ...place,
-        offset: block?.position ?? segment.endOfBlocks,
-        found: `page ${next} is in a block of codec ${block?.codec ?? 'none'}`,
-      });
-    }
-    const position = block.position + (next - block.firstIndex) * pageSizeBytes;
-    const taken = Math.min(end, block.firstIndex + block.count) - next;
-    const last = found.at(-1);
-    if (last !== undefined && last.position + last.count * pageSizeBytes === position) last.count += taken;
-    else found.push({index: next, count: taken, position});
-    next += taken;
+  const piece = {position: indexPosition, storedBytes: indexBytes, plainBytes: blockCount * blockEntryBytes + pageCount * 4, codec: rawCodec};
+  const plain = decodePieceSync(stored, piece, place, cipher);
+  const data = Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
+  const blocks: SegmentBlock[] = [];
+  let [firstIndex, position] = [0, segmentHeaderBytes];
+  for (let at = 0; at < blockCount * blockEntryBytes; at += blockEntryBytes) {
+    const count = data.readUInt8(at);
+    const storedBytes = data.readUInt32LE(at + 4);
+    blocks.push({firstIndex, count, codec: data.readUInt8(at + 1), position, storedBytes, plainBytes: count * pageSizeBytes});
+    firstIndex += count;
+    position += storedBytes;
   }
-  return found;
-}
-
-/** Number of the last block that starts at or before a page. */
-function blockAt(blocks: readonly SegmentBlock[], index: number): number {
-  let low = 0;
-  let high = blocks.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1;
-    if ((blocks[middle]?.firstIndex ?? 0) <= index) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
-/** @throws DamagedCheckpointError when one of the pages of a stretch, which lie at `offset` of `data`, is not what was written */
-export function verifyPages(place: SegmentPlace, segment: SegmentIndex, stretch: Stretch, data: Uint8Array, offset: number): void {
-  for (let number = 0; number < stretch.count; number++) {
-    const start = offset + number * pageSizeBytes;
-    const checksum = crc32(data.subarray(start, start + pageSizeBytes));
-    const expected = segment.checksums[stretch.index + number];
-    if (checksum === expected) continue;
-    const found = `page ${stretch.index + number} has checksum ${checksum.toString(16)} instead of ${expected?.toString(16)}`;
-    throw new DamagedCheckpointError({...place, offset: stretch.position + number * pageSizeBytes, found});
-  }
+  if (firstIndex !== pageCount || position !== indexPosition) throw damaged(`the index tells of ${firstIndex} pages, up to byte ${position}`);
+  const checksums = new Uint32Array(pageCount);
+  for (let index = 0; index < pageCount; index++) checksums[index] = data.readUInt32LE(blockCount * blockEntryBytes + index * 4);
+  return {pageCount, endOfBlocks: indexPosition, blocks, checksums, cipher};
 }

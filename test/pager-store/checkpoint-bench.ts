@@ -75,8 +75,8 @@ export function heapPages(count: number, seed = 0): Map<number, Uint8Array> {
 /** All pages of a process as a restore gives them. */
 export async function restored(checkpoint: Checkpoint, pid = 1): Promise<Map<number, Buffer>> {
   const files = await checkpoint.images('eager');
-  const pagemap = parsePagemap('pagemap', await fileBytes(files, `pagemap-${pid}.img`));
-  const data = await fileBytes(files, `pages-${pagemap.pagesId}.img`);
+  const pagemap = parsePagemap('pagemap', fileBytes(files, `pagemap-${pid}.img`));
+  const data = fileBytes(files, `pages-${pagemap.pagesId}.img`);
   const pages = new Map<number, Buffer>();
   let at = 0;
   for (const {page, count} of pagemap.entries) {

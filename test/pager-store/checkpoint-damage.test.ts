@@ -21,7 +21,7 @@ test('large images are served from the bundle file after being checked', async (
   const checkpoint = await b.store.load(app, generation(1));
   const files = await checkpoint.images('lazy');
   t.is(files.get('ghost-file-1.img')?.[0]?.source.kind, 'file');
-  t.true(large.equals(await fileBytes(files, 'ghost-file-1.img')));
+  t.true(large.equals(fileBytes(files, 'ghost-file-1.img')));
   await flipByte(join(b.root, checkpoint.manifest.bundle.key), checkpoint.manifest.bundle.sizeBytes / 2);
   await t.throwsAsync(checkpoint.images('lazy'), {instanceOf: DamagedCheckpointError});
 });

@@ -28,8 +28,8 @@ test('commit() then load() gives back every page, the images and the meta', asyn
   t.deepEqual([checkpoint.app, checkpoint.generation, checkpoint.token, checkpoint.pageCount], [app, generation(1), fencingToken(1), 301]);
   const files = await checkpoint.images('lazy');
   t.deepEqual([...files.keys()].sort(), ['core-1.img', 'empty.img', 'inventory.img', 'mm-1.img', 'pagemap-1.img', 'pages-1.img', 'pstree.img']);
-  t.deepEqual(await fileBytes(files, 'core-1.img'), pageOf(5));
-  t.is((await fileBytes(files, 'empty.img')).length, 0);
+  t.deepEqual(fileBytes(files, 'core-1.img'), pageOf(5));
+  t.is((fileBytes(files, 'empty.img')).length, 0);
 });
 
 test('commit() calls the sum of what it stored bytesWritten', async (t) => {
@@ -44,7 +44,7 @@ test('images() marks lazy pages only for a lazy restore', async (t) => {
   await b.commit([heapProcess(new Map([...heapPages(5), [library.page, pageOf(1)] as const]))]);
   const checkpoint = await b.store.load(app, generation(1));
   const flags = async (mode: 'lazy' | 'eager'): Promise<unknown> => {
-    const {entries} = parsePagemap('pagemap', await fileBytes(await checkpoint.images(mode), 'pagemap-1.img'));
+    const {entries} = parsePagemap('pagemap', fileBytes(await checkpoint.images(mode), 'pagemap-1.img'));
     return entries;
   };
   t.deepEqual(await flags('lazy'), [
@@ -131,9 +131,9 @@ test('a process without pages, and shared memory as plain images, survive', asyn
   const checkpoint = await b.store.load(app, result.generation);
   t.deepEqual(checkpoint.manifest.segments, []);
   const files = await checkpoint.images('eager');
-  t.deepEqual(await fileBytes(files, 'pages-9.img'), pageOf(2));
-  t.deepEqual(await fileBytes(files, 'pagemap-shmem-5.img'), pageOf(1));
-  t.is((await fileBytes(files, 'pages-1.img')).length, 0);
+  t.deepEqual(fileBytes(files, 'pages-9.img'), pageOf(2));
+  t.deepEqual(fileBytes(files, 'pagemap-shmem-5.img'), pageOf(1));
+  t.is((fileBytes(files, 'pages-1.img')).length, 0);
 });
 
 test('thirty random generations read back as a model has them', async (t) => {

@@ -163,10 +163,10 @@ rootTest('images() in mode eager holds what CRIU dumped, but for zero pages', as
   for (const pid of k.pids) {
     const name = `pagemap-${pid}.img`;
     const dumped = parsePagemap(name, await readFile(join(k.directory, 'dump', name)));
-    const made = parsePagemap(name, await fileBytes(files, name));
+    const made = parsePagemap(name, fileBytes(files, name));
     t.is(made.pagesId, dumped.pagesId);
     const expected = pagesOf(dumped, await readFile(join(k.directory, 'dump', `pages-${dumped.pagesId}.img`)));
-    const found = pagesOf(made, await fileBytes(files, `pages-${made.pagesId}.img`));
+    const found = pagesOf(made, fileBytes(files, `pages-${made.pagesId}.img`));
     let zeros = 0;
     for (const [page, {data, lazy}] of expected) {
       const same = found.get(page);
