@@ -26,6 +26,11 @@ export class PageSet {
     return ((this.#masks.get(Math.floor(page / blockPages)) ?? 0) & (1 << (page % blockPages))) !== 0;
   }
 
+  /** The pages of a block, one bit each. */
+  mask(block: number): number {
+    return this.#masks.get(block) ?? 0;
+  }
+
   add(range: PageRange): void {
     for (const [block, mask] of masksOf(range)) this.#masks.set(block, (this.#masks.get(block) ?? 0) | mask);
   }
@@ -62,7 +67,7 @@ export class PageSet {
   }
 }
 
-function bitCount(mask: number): number {
+export function bitCount(mask: number): number {
   let count = 0;
   for (let rest = mask; rest !== 0; rest &= rest - 1) count++;
   return count;
@@ -81,7 +86,7 @@ function* masksOf({page, count}: PageRange): Generator<readonly [block: number, 
   return undefined;
 }
 
-function rangesOf(block: number, mask: number): readonly PageRange[] {
+export function rangesOf(block: number, mask: number): readonly PageRange[] {
   const ranges: {page: number; count: number}[] = [];
   for (let bit = 0; bit < blockPages; bit++) {
     if ((mask & (1 << bit)) === 0) continue;
