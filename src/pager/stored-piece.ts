@@ -31,7 +31,7 @@ const decompress = promisify(zstdDecompress);
 const level = 1;
 /** Compressing must leave at most this part. */
 const worthwhile = 7 / 8;
-/** Bits per byte in a sample from which on a piece counts as noise; of random bytes, a sample of this size has 7.9. */
+/** Bits per byte in a sample from which on a piece counts as noise; random bytes have 7.8 and more in samples of this size and of half of it. */
 const noiseBits = 7.6;
 const sampleBytes = 2048;
 /** Smaller pieces are decoded at once: handing them to another thread takes longer. */
@@ -56,7 +56,7 @@ function isNoise(data: Uint8Array): boolean {
   }
   let sum = 0;
   for (const count of counts) if (count > 0) sum += count * Math.log2(count);
-  return taken === sampleBytes && Math.log2(taken) - sum / taken > noiseBits;
+  return taken > sampleBytes / 2 && Math.log2(taken) - sum / taken > noiseBits;
 }
 
 /** May return a part of `stored`. @throws DamagedCheckpointError */
