@@ -1,6 +1,6 @@
 /** What every object store must do; each implementation's test file runs it with a way to open an empty store. */
 import {createHash} from 'node:crypto';
-import type {TestFn} from 'ava';
+import type {ExecutionContext} from 'ava';
 import {type ObjectStore, ObjectStoreError} from '../../src/store/object-store.ts';
 
 export interface StoreUnderTest extends AsyncDisposable {
@@ -24,7 +24,10 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   return 'no error';
 }
 
-export function objectStoreConformance(test: TestFn, kind: string, open: () => Promise<StoreUnderTest>): void {
+/** `test`, or `test.skip`. */
+type Declare = (title: string, implementation: (t: ExecutionContext) => Promise<void>) => void;
+
+export function objectStoreConformance(test: Declare, kind: string, open: () => Promise<StoreUnderTest>): void {
   test(`${kind}: put() then get() gives the same bytes, also of none`, async (t) => {
     await using opened = await open();
     const {store} = opened;
