@@ -79,6 +79,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       runtimeDir,
       log,
       onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
+      onRestarted: () => void opened.promise.then((apps) => apps.pagerRestarted()),
     }),
   );
   const nat = scope.use(

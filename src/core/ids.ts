@@ -1,4 +1,4 @@
-import {createHash} from 'node:crypto';
+import {createHash, randomBytes} from 'node:crypto';
 import {CodedError} from './errors.ts';
 
 declare const brand: unique symbol;
@@ -6,7 +6,12 @@ type Branded<Base, Name extends string> = Base & {readonly [brand]: Name};
 
 /** The name of an app, as the configuration has it: letters, digits, `- _ . :`, at most 64 bytes. */
 export type AppName = Branded<string, 'AppName'>;
-/** One incarnation of an app on a worker: `<app>.<fencing token>`; never used twice. */
+/**
+ * Tells one incarnation of an app from all others, also on other workers and before it has a fencing token; the layer of
+ * files that it writes has the same name. Begins with the time, so that `parseInt()` orders them.
+ */
+export type InstanceName = Branded<string, 'InstanceName'>;
+/** One incarnation of an app on a worker: `<app>.<instance name>`; never used twice. */
 export type InstanceId = Branded<string, 'InstanceId'>;
 /** The ever-growing number that proves which owner of an app is newest. */
 export type FencingToken = Branded<number, 'FencingToken'>;
@@ -27,8 +32,12 @@ export function appName(text: string): AppName {
   return text as AppName;
 }
 
-export function instanceId(app: AppName, token: FencingToken): InstanceId {
-  return `${app}.${token}` as InstanceId;
+export function newInstanceName(nowMs: number): InstanceName {
+  return `${Math.trunc(nowMs)}-${randomBytes(4).toString('hex')}` as InstanceName;
+}
+
+export function instanceId(app: AppName, name: InstanceName): InstanceId {
+  return `${app}.${name}` as InstanceId;
 }
 
 function positiveInteger(value: number, what: string): number {

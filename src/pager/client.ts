@@ -5,6 +5,7 @@ import {type Daemon, startDaemon} from '../core/command.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import type {Trigger} from '../core/trigger.ts';
 import type {
   CommitOptions,
   Committed,
@@ -17,7 +18,6 @@ import type {
   PreparedRestore,
   RemoteError,
   RestoreRequest,
-  StageRequest,
 } from './protocol.ts';
 
 export interface PagerOptions {
@@ -33,10 +33,13 @@ export interface PagerOptions {
 export interface Pager extends AsyncDisposable {
   /** Of the pager process that serves now. */
   readonly pid: number;
-  /** Prepares the next restore of a sleeping app as far as it can be prepared: `prepareRestore()` is quicker then. */
-  stage(request: StageRequest): Promise<void>;
-  /** Loads a checkpoint, makes its images visible, and listens for CRIU in `workDir`. `release()` undoes it. */
+  /**
+   * Loads a checkpoint, makes its images visible, and listens for CRIU in `workDir`. `release()` undoes it.
+   * @throws CodedError ERR_READ_LATER when it is prepared ahead and CRIU would read what could be damaged by then
+   */
   prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;
+  /** To be called when CRIU goes on: the predicted pages are installed then. @throws CodedError when the restore is not prepared (any more) */
+  expect(instance: InstanceId, trigger: Trigger): Promise<{readonly predictedPages: number}>;
   /** Makes a generation out of a dump whose tasks are still frozen. When it throws, nothing has changed and they may go on. */
   commit(request: CommitOptions): Promise<Committed>;
   discard(app: string, generation: Generation): Promise<void>;
@@ -189,8 +192,8 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     get pid() {
       return supervisor.pid;
     },
-    stage: async (request) => call('stage', request),
     prepareRestore: async (request) => call('prepareRestore', request),
+    expect: async (instance, trigger) => call('expect', {instance, trigger}),
     commit: async (request) => call('commit', request),
     discard: async (app, generation) => call('discard', {app, generation}),
     stats: async (instance) => call('stats', {instance}),

@@ -21,6 +21,7 @@ type AnswerTo<Kind extends FaultCommand['kind']> = Extract<FaultAnswer, {kind: A
 
 interface AnswerKinds {
   readonly prepare: 'prepared';
+  readonly expect: 'expecting';
   readonly missing: 'missing';
   readonly stats: 'stats';
   readonly release: 'released';

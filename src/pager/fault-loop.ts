@@ -259,6 +259,10 @@ export class FaultLoop {
     switch (command.kind) {
       case 'prepare':
         return this.#prepare(command);
+      case 'expect':
+        this.#known(command.instance).expect(command.expectation);
+        this.#nextPrefetch = 0;
+        return {kind: 'expecting'};
       case 'missing': {
         const instance = this.#known(command.instance);
         const pump = (process: PagedProcess): void => this.#readProcess(instance, process);
@@ -291,7 +295,6 @@ export class FaultLoop {
     instance.listen(plan);
     scope.move();
     this.#instances.set(plan.instance, instance);
-    this.#nextPrefetch = 0;
     return {kind: 'prepared'};
   }
 

@@ -24,7 +24,11 @@ export interface InstancePlan {
 export interface PreparedInstance extends InstancePlan {
   /** CRIU's work directory, where `lazy-pages.socket` is made. */
   readonly socketDir: string;
-  /** Predicted pages of each process, as page tables; the most wanted processes first. */
+}
+
+/** What an instance is going to touch. */
+export interface Expectation {
+  /** Pages to install, of each process; the most wanted processes first. */
   readonly predicted: readonly ProcessTable[];
   /** Pages that are expected too, but left to their faults. */
   readonly withheld: readonly ProcessTable[];
@@ -46,6 +50,8 @@ export interface ProcessIds {
 
 export type FaultCommand =
   | {readonly kind: 'prepare'; readonly plan: PreparedInstance}
+  /** Its restore goes on now. */
+  | {readonly kind: 'expect'; readonly instance: InstanceId; readonly expectation: Expectation}
   /** For a commit: the processes stand still. */
   | {readonly kind: 'missing'; readonly instance: InstanceId; readonly processes: readonly ProcessIds[]}
   | {readonly kind: 'stats'; readonly instance: InstanceId}
@@ -82,6 +88,7 @@ export interface InstanceStats {
 
 export type FaultAnswer =
   | {readonly kind: 'prepared'}
+  | {readonly kind: 'expecting'}
   | {readonly kind: 'missing'; readonly tables: readonly ProcessTable[]}
   | {readonly kind: 'stats'; readonly stats: InstanceStats}
   | {readonly kind: 'released'; readonly gone: boolean}

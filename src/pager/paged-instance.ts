@@ -2,7 +2,7 @@
 import type {InstanceId} from '../core/ids.ts';
 import {AddressSpace, type SpaceEvent} from './address-space.ts';
 import {EventJournal, type JournalEvent} from './event-journal.ts';
-import type {FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable} from './fault-messages.ts';
+import type {Expectation, FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable} from './fault-messages.ts';
 import {FaultTimes} from './fault-times.ts';
 import {FirstTouches} from './first-touches.ts';
 import {LazySocket} from './lazy-socket.ts';
@@ -91,9 +91,17 @@ export class PagedInstance implements Disposable {
   /** Awaits CRIU. @throws the error of listening */
   listen(plan: PreparedInstance): void {
     this.socket = new LazySocket(plan.socketDir, (socket) => this.#lot.keepOpen(socket));
-    this.#withheld = decodeTables(plan.withheld);
-    const predicted = decodeTables(plan.predicted);
-    this.prefetch = new Prefetch(new Map([...predicted].map(([vpid, table]) => [vpid, table.runs()])), this.reader);
+  }
+
+  /** Begins to fill the predicted set. CRIU may have handed over processes already. */
+  expect({predicted, withheld}: Expectation): void {
+    this.#withheld = decodeTables(withheld);
+    this.prefetch = new Prefetch(new Map([...decodeTables(predicted)].map(([vpid, table]) => [vpid, table.runs()])), this.reader);
+    for (const process of this.#processes.values()) {
+      process.withheld = this.#withheld.get(process.vpid);
+      this.prefetch.started(process);
+    }
+    if (this.#restored) this.prefetch.finish();
   }
 
   get processes(): readonly PagedProcess[] {
@@ -154,7 +162,8 @@ export class PagedInstance implements Disposable {
     const touches = new FirstTouches();
     // What the child of a fork touches is its own; only restored processes can be predicted.
     if (space.vpid !== 0) this.#touches.push({vpid: space.vpid, touches});
-    const process = new PagedProcess({...space, touches, withheld: this.#withheld.get(space.vpid)});
+    const process = new PagedProcess({...space, touches});
+    process.withheld = this.#withheld.get(space.vpid);
     this.#processes.set(space.number, process);
     return process;
   }
@@ -240,6 +249,8 @@ export class PagedInstance implements Disposable {
       this.#lot.park({space: number, vpid}, fd);
       this.#parked++;
     }
+    const socket = this.socket?.fd;
+    if (socket !== undefined) this.#lot.keepOpen(socket);
     old[Symbol.dispose]();
   }
 

@@ -47,17 +47,16 @@ export class PagedProcess implements Disposable {
   readonly memory: AddressSpace;
   readonly touches: FirstTouches;
   /** Pages that are expected to be touched but were not installed, to see whether they are. */
-  readonly #withheld: PageTable | undefined;
+  withheld: PageTable | undefined;
   #open = true;
 
   /** Owns the descriptor from now on. */
-  constructor(process: {number: number; vpid: number; fd: number; memory: AddressSpace; touches: FirstTouches; withheld?: PageTable | undefined}) {
+  constructor(process: {number: number; vpid: number; fd: number; memory: AddressSpace; touches: FirstTouches}) {
     this.number = process.number;
     this.vpid = process.vpid;
     this.fd = process.fd;
     this.memory = process.memory;
     this.touches = process.touches;
-    this.#withheld = process.withheld;
   }
 
   /**
@@ -82,7 +81,7 @@ export class PagedProcess implements Disposable {
 
   /** One touch shows that a block is still used: its other expected pages come along, and count as touched. */
   #serveWithheld(firstPage: number, reader: PageReader, buffer: Mapping): void {
-    for (const run of [...(this.#withheld?.runsIn(firstPage, blockPages) ?? [])]) {
+    for (const run of [...(this.withheld?.runsIn(firstPage, blockPages) ?? [])]) {
       reader.readPagesSync(run.segment, run.index, run.count, buffer.bytes, 0);
       this.install(run, buffer.address, true);
       for (let page = run.page; page < run.page + run.count; page++) this.touches.add(page);

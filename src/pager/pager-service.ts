@@ -14,10 +14,10 @@ import type {PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
 import {isNeeded, type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
 import {openPredictedSets, type PredictedSets} from './predicted-set.ts';
+import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
 import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, PreparedRestore, RestoreRequest} from './protocol.ts';
 import {openRuntimeFiles, type RuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
-import {type StagedRestore, StagedRestores} from './staged-restores.ts';
 
 const releaseTimeoutMs = 3000;
 const releasePollMs = 5;
@@ -34,7 +34,6 @@ interface Parts {
   readonly objects: ObjectStore;
   readonly store: CheckpointStore;
   readonly predicted: PredictedSets;
-  readonly staged: StagedRestores;
   readonly files: RuntimeFiles;
   readonly fuse: Fuse;
   readonly faults: FaultClient;
@@ -62,8 +61,7 @@ export async function openPagerService(settings: PagerSettings, events: PagerEve
   for (const instance of recovered.served) served.add(instance);
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
-  const staged = scope.use(new StagedRestores({store, fuse, predicted}));
-  const parts: Parts = {objects, store, predicted, staged, files, fuse, faults, keepers, served};
+  const parts: Parts = {objects, store, predicted, files, fuse, faults, keepers, served};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   const owned = scope.move();
@@ -80,7 +78,8 @@ function tell(report: FaultReport, {log, onLost}: PagerEvents): void {
       log.debug({instance}, 'all processes are restored');
       return;
     case 'aborted':
-      log.warn({instance}, 'CRIU gave up a lazy restore');
+      // Whoever runs CRIU says why; and one that was only prepared may be given up.
+      log.debug({instance}, 'CRIU gave up a lazy restore');
       return;
     case 'waiting':
       log.warn({instance, reason: report.reason}, 'a page cannot be read; its fault waits and is tried again');
@@ -94,13 +93,12 @@ function tell(report: FaultReport, {log, onLost}: PagerEvents): void {
 }
 
 function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
-  const {objects, store, served, staged} = parts;
+  const {objects, store, served} = parts;
   return {
-    stage: async (request) => staged.stage(request),
     prepareRestore: async (request) => prepareRestore(parts, request),
+    expect: async (request) => expect(parts, request),
     commit: async (request) => commit(parts, request),
     async discard({app, generation}) {
-      await staged.drop(app);
       await objects.delete(keysOf(appName(app)).manifest(generation));
       await store.sweep(appName(app));
     },
@@ -128,12 +126,26 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
 
 async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
   await using scope = new AsyncDisposableStack();
-  const staged = scope.use(await parts.staged.take(request));
-  const keeper = request.mode === 'lazy' ? await prepareFaults(parts, staged, request) : rememberEager(parts, request);
+  const loaded = scope.use(await loadRestore(parts, request));
+  const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
   scope.move();
-  const {checkpoint, directory, imagesDir, prefetch} = staged;
-  parts.served.add({instance: request.instance, checkpoint, directory, keeper, prefetch});
-  return {imagesDir, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], predictedPages: prefetch?.installPages ?? 0};
+  const {checkpoint, directory, imagesDir, memoryBytes, forecast} = loaded;
+  parts.served.add({instance: request.instance, checkpoint, directory, keeper, forecast, prefetch: null});
+  return {imagesDir, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], memoryBytes};
+}
+
+async function expect({faults, served}: Parts, {instance}: {readonly instance: InstanceId}): Promise<{predictedPages: number}> {
+  const known = served.get(instance);
+  const {checkpoint, directory, forecast} = known;
+  if (directory === null) {
+    const found = 'the pager that had prepared it was killed';
+    throw new CodedError('ERR_NOT_PREPARED', `Cannot go on with the restore of instance "${instance}": ${found}`, {source: 'host', retryable: true});
+  }
+  if (forecast === null) return {predictedPages: 0};
+  const plan = forecast.sets.plan(forecast.mode, checkpoint.tables);
+  await faults.ask({kind: 'expect', instance, expectation: expectationOf(plan, checkpoint)});
+  known.prefetch = plan;
+  return {predictedPages: plan.installPages};
 }
 
 /** An eager restore has no faults, but its next checkpoint is a delta too. */
@@ -142,15 +154,14 @@ function rememberEager({files}: Parts, {instance, app, generation}: RestoreReque
   return null;
 }
 
-async function prepareFaults({faults, files, keepers}: Parts, staged: StagedRestore, request: RestoreRequest): Promise<Keeper> {
+async function prepareFaults({faults, files, keepers}: Parts, {segments, tables}: LoadedRestore, request: RestoreRequest): Promise<Keeper> {
   const {instance, app, generation, workDir} = request;
   const {keeper, ends} = await keepers.take();
   try {
     files.write({instance, app, generation, keeper});
-    const {segments, tables, predicted, withheld} = staged;
     await faults.ask({
       kind: 'prepare',
-      plan: {instance, segments, tables, predicted, withheld, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
+      plan: {instance, segments, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
     });
     return keeper;
   } catch (error) {

@@ -1,19 +1,18 @@
 /** What the gateway process and the pager process say to each other, over Node's channel between parent and child. JSON. */
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
+import type {Trigger} from '../core/trigger.ts';
 import type {InstanceStats, ProcessIds} from './fault-messages.ts';
 
-/** Which restore of an app is meant. */
-export interface StageRequest {
+export interface RestoreRequest {
+  readonly instance: InstanceId;
   readonly app: string;
   readonly generation: Generation;
   readonly mode: 'lazy' | 'eager';
   readonly prefetch: 'off' | 'last' | 'predict';
-}
-
-export interface RestoreRequest extends StageRequest {
-  readonly instance: InstanceId;
   /** CRIU's work directory; `lazy-pages.socket` is made there. */
   readonly workDir: string;
+  /** The app is not needed yet: it may be hours until CRIU goes on. Default false. */
+  readonly ahead?: boolean;
 }
 
 export interface PreparedRestore {
@@ -21,8 +20,8 @@ export interface PreparedRestore {
   readonly meta: unknown;
   /** Pids inside the container. */
   readonly processes: readonly number[];
-  /** Pages that are going to be installed before they are touched. */
-  readonly predictedPages: number;
+  /** What is held in memory for CRIU until the instance is released. */
+  readonly memoryBytes: number;
 }
 
 export interface CommitOptions {
@@ -48,14 +47,14 @@ export interface PagingStats extends InstanceStats {
 
 /** What the pager does for the gateway. Each method takes one argument that survives JSON. */
 export interface PagerService {
-  /** Prepares the next restore of a sleeping app as far as it can be prepared. Harmless to leave out. */
-  stage(request: StageRequest): Promise<void>;
   prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;
+  /** A prepared restore goes on now. @returns pages that are going to be installed before they are touched */
+  expect(request: {readonly instance: InstanceId; readonly trigger: Trigger}): Promise<{readonly predictedPages: number}>;
   commit(request: CommitOptions): Promise<Committed>;
   /** Removes a generation that was written but never pointed at. */
   discard(request: {readonly app: string; readonly generation: Generation}): Promise<void>;
   stats(request: {readonly instance: InstanceId}): Promise<PagingStats>;
-  /** Forgets an instance whose processes are gone; learns from its faults. */
+  /** Forgets an instance that has no processes any more, or never had; learns from its faults. */
   release(request: {readonly instance: InstanceId}): Promise<void>;
   generations(request: {readonly app: string}): Promise<readonly Generation[]>;
   latest(request: {readonly app: string}): Promise<Generation | null>;

@@ -7,8 +7,15 @@ import type {InstancePlan, ProcessTable} from './fault-messages.ts';
 import {type PageRun, PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
 import {descriptorsOf, findKeepers, isNeeded, type Keeper, stopKeeper} from './parking.ts';
-import type {PrefetchPlan} from './predicted-set.ts';
+import type {LoadedSets, PrefetchPlan} from './predicted-set.ts';
+import type {RestoreRequest} from './protocol.ts';
 import type {InstanceRecord, RuntimeFiles} from './runtime-files.ts';
+
+/** All that a plan of the prefetch needs, in memory. */
+export interface Forecast {
+  readonly mode: RestoreRequest['prefetch'];
+  readonly sets: LoadedSets;
+}
 
 export interface Served {
   readonly instance: InstanceId;
@@ -18,8 +25,10 @@ export interface Served {
   readonly directory: string | null;
   /** Null without lazy pages. */
   keeper: Keeper | null;
-  /** What was to be installed; null without prefetch, and for an instance that another pager served before. */
-  readonly prefetch: PrefetchPlan | null;
+  /** What its prefetch is planned with; null for an instance that another pager served before. */
+  readonly forecast: Forecast | null;
+  /** What was to be installed; null before `expect()`, without prefetch, and for an instance that another pager served before. */
+  prefetch: PrefetchPlan | null;
 }
 
 /** Its lazy pages, by process: those of which the fault worker is in charge. */
@@ -49,7 +58,7 @@ export async function recoverInstances(files: RuntimeFiles, store: CheckpointSto
       const checkpoint = await store.load(appName(record.app), record.generation);
       const {instance, keeper} = record;
       if (keeper !== null) plans.push(await planOf(record, keeper, checkpoint, files));
-      served.push({instance, checkpoint, directory: null, keeper, prefetch: null});
+      served.push({instance, checkpoint, directory: null, keeper, forecast: null, prefetch: null});
     } catch (error) {
       lost.push({instance: record.instance, reason: errorMessage(error)});
     }

@@ -4,6 +4,7 @@ import type {FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {InstanceTools, Paging, Rest} from './instance.ts';
 import type {State} from './lifecycle.ts';
+import type {StandbyLimit} from './standby-limit.ts';
 
 export interface WakeRecord {
   readonly at: number;
@@ -54,6 +55,7 @@ export interface Records {
 }
 
 export interface AppOptions extends InstanceTools {
+  readonly standbys: StandbyLimit;
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;

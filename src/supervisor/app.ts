@@ -6,7 +6,7 @@
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
 import {CodedError, errorMessage} from '../core/errors.ts';
-import {type FencingToken, type Generation, type InstanceId, instanceId} from '../core/ids.ts';
+import {type FencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
@@ -17,10 +17,12 @@ import {withDeadline} from './deadline.ts';
 import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {checkpointInstance, type Instance, pagingOf, prepareRestore, putAway, type Rest, restLayers, restoreInstance, startInstance} from './instance.ts';
+import {checkpointInstance, type Instance, pagingOf, putAway, type Rest, restLayers, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {becomesQuiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
+import {finishRestore, type PreparedRestore, prepareRestore, type Restore} from './restore.ts';
+import {Standby} from './standby.ts';
 import {untilHibernated} from './until-hibernated.ts';
 
 /** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
@@ -39,7 +41,7 @@ export class App {
   #pointer: Generation | null;
   #instance: Instance | undefined;
   /** An instance that is being made. The layers of one that starts from its files are recorded before it can write any. */
-  #beginning: {readonly token: FencingToken; readonly layers: readonly string[]} | undefined;
+  #beginning: {readonly id: InstanceId; readonly layers: readonly string[]} | undefined;
   /** An instance whose memory cannot be served any more, and why. */
   #lost: {readonly instance: InstanceId; readonly reason: string} | undefined;
   /** The wake that is under way; everybody who asks meanwhile shares it. */
@@ -55,6 +57,7 @@ export class App {
   readonly #idle: IdleWatch;
   readonly #recorder: Recorder;
   readonly #housekeeping: Housekeeping;
+  readonly #standby: Standby;
   #stopping = false;
   /** The time to stop is over. */
   #abandoned = false;
@@ -81,6 +84,7 @@ export class App {
         if (this.#rest === before) this.#rest = after;
       },
     });
+    this.#standby = new Standby({...options, log: this.#log});
     options.container.onExit((status) => void this.#died(status));
   }
 
@@ -94,8 +98,7 @@ export class App {
   }
 
   get instance(): InstanceId | null {
-    if (this.#instance !== undefined) return this.#instance.id;
-    return this.#beginning === undefined ? null : instanceId(this.#options.config.name, this.#beginning.token);
+    return this.#instance?.id ?? this.#beginning?.id ?? null;
   }
 
   /** The file-system layers that must not be removed now. */
@@ -156,10 +159,9 @@ export class App {
     return this.#hibernating;
   }
 
-  /** Makes the next wake of a hibernated app quicker. */
+  /** Makes the next wake of a hibernated app quicker. Also to be called when all that was prepared is gone. */
   prepareWake(): void {
-    if (this.#rest.kind !== 'checkpoint') return;
-    prepareRestore(this.#options, this.#rest).catch((error: unknown) => this.#log.warn({error: errorMessage(error)}, 'the next wake could not be prepared'));
+    if (this.#rest.kind === 'checkpoint' && this.#state === 'hibernated' && !this.#stopping) this.#standby.prepare(this.#rest.generation);
   }
 
   /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
@@ -226,6 +228,7 @@ export class App {
     if (this.#hibernating !== undefined) await this.#options.container.kill().catch(ignored);
     await this.#hibernating?.catch(ignored);
     if (this.#instance !== undefined) await this.#ended(this.#instance, this.#stopEvent());
+    await this.#standby.drop();
   }
 
   /** What was to be hibernated and could not be goes back to its last generation, with the files of that time. */
@@ -243,7 +246,7 @@ export class App {
     const {clock, network} = this.#options;
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
-    const instance = await this.#bringToLife();
+    const instance = await this.#bringToLife(trigger);
     this.#instance = instance;
     network.wake();
     this.#runningSinceMs = clock.monotonicMs();
@@ -252,20 +255,21 @@ export class App {
     this.#idle.start();
   }
 
-  /** A restore that failed for a reason that may pass is tried once more. */
-  async #bringToLife(): Promise<Instance> {
+  /** A restore that failed for a reason that may pass, such as having been prepared long ago, is tried once more. */
+  async #bringToLife(trigger: Trigger): Promise<Instance> {
     const rest = this.#rest;
-    let token = await this.#options.records.acquire();
+    const token = await this.#options.records.acquire();
     this.#move('wake');
     try {
       if (rest.kind === 'files') return await this.#start(rest, token);
+      const standby = await this.#standby.take(rest.generation);
+      const prepare = (): Promise<PreparedRestore> => prepareRestore(this.#options, rest.generation, {ahead: false});
       try {
-        return await this.#restore(rest, token);
+        return await this.#restore(standby ?? (await prepare()), {rest, token, trigger});
       } catch (error) {
-        if (this.#stopping || !(error instanceof CodedError && error.retryable)) throw error;
+        if (this.#stopping || (standby === undefined && !(error instanceof CodedError && error.retryable))) throw error;
         this.#log.warn({error: errorMessage(error)}, 'the restore failed and is tried once more');
-        token = await this.#options.records.acquire();
-        return await this.#restore(rest, token);
+        return await this.#restore(await prepare(), {rest, token, trigger});
       }
     } catch (error) {
       this.#history.failed(error);
@@ -277,18 +281,20 @@ export class App {
     }
   }
 
-  async #restore(rest: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken): Promise<Instance> {
-    this.#beginning = {token, layers: [...rest.meta.layers, String(token)]};
-    const instance = await restoreInstance(this.#options, rest, token);
+  async #restore(prepared: PreparedRestore, how: Restore): Promise<Instance> {
+    this.#beginning = {id: prepared.id, layers: [...how.rest.meta.layers, prepared.name]};
+    const instance = await finishRestore(this.#options, prepared, how);
     if (this.#lost?.instance !== instance.id) return instance;
     await this.#putAway(instance);
     throw lostError(this.#options.config.name, this.#lost.reason);
   }
 
   async #start(rest: Extract<Rest, {kind: 'files'}>, token: FencingToken): Promise<Instance> {
-    this.#beginning = {token, layers: [...rest.layers, String(token)]};
-    await this.#options.records.save(token, this.status());
-    return startInstance(this.#options, rest, token);
+    const {clock, config, records} = this.#options;
+    const name = newInstanceName(clock.nowMs());
+    this.#beginning = {id: instanceId(config.name, name), layers: [...rest.layers, name]};
+    await records.save(token, this.status());
+    return startInstance(this.#options, {rest, name, token});
   }
 
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
@@ -339,10 +345,7 @@ export class App {
     }
     this.#history.announceSleep(this.#rest.generation);
     await this.#recorder.record(instance.token);
-    if (!this.#stopping) {
-      this.prepareWake();
-      this.tidy();
-    }
+    this.settle();
     return 'hibernated';
   }
 
@@ -377,7 +380,7 @@ export class App {
     await this.#putAway(instance);
     this.#move(event);
     await this.#recorder.record(instance.token);
-    if (!this.#stopping) this.tidy();
+    this.settle();
   }
 
   async #putAway(instance: Instance): Promise<void> {
@@ -389,8 +392,9 @@ export class App {
     }
   }
 
-  /** See `Housekeeping`. */
-  tidy(): void {
-    this.#housekeeping.tidy();
+  /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */
+  settle(): void {
+    this.prepareWake();
+    if (!this.#stopping) this.#housekeeping.tidy();
   }
 }

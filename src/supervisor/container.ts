@@ -14,7 +14,7 @@ import type {Log} from '../core/log.ts';
 import {type AppLog, openAppLog} from './app-log.ts';
 import type {Cgroup} from './cgroup.ts';
 import {resolveUser} from './container-user.ts';
-import type {RestoreTarget} from './criu.ts';
+import type {RestoreTarget} from './criu-calls.ts';
 import {createDeviceFiles} from './device-files.ts';
 import {describeExit, exitStatus} from './exit-status.ts';
 import {unmountBelow} from './mounts.ts';

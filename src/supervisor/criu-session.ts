@@ -36,8 +36,8 @@ export interface Exchange {
   readonly request: CriuRequest;
   /** Answers a notification: false fails what CRIU does. */
   readonly onNotification: (script: string) => Promise<boolean>;
-  /** Then CRIU is killed, after a call of `beforeKill`. */
-  readonly timeoutMs: number;
+  /** Then CRIU is killed, after a call of `beforeKill`. Default: never. */
+  readonly timeoutMs?: number;
   readonly beforeKill?: () => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -85,25 +85,30 @@ export class CriuSession implements AsyncDisposable {
     return child.exitCode === null && child.signalCode === null;
   }
 
+  get ended(): Promise<void> {
+    return this.#daemon.exited.then(() => undefined);
+  }
+
   /**
    * Sends the request and resolves to the answer, after which CRIU ends by itself.
    * @throws CodedError ERR_CRIU_ENDED without an answer, ERR_CRIU_TIMEOUT; or the reason of `signal`
    */
   async exchange({request, onNotification, timeoutMs, beforeKill, signal}: Exchange): Promise<CriuResponse> {
     signal?.throwIfAborted();
-    let late = false;
+    let lateMs: number | undefined;
     const kill = (): void => void this.#daemon.child.kill('SIGKILL');
-    const timer = setTimeout(() => {
-      late = true;
+    const expire = (): void => {
+      lateMs = timeoutMs;
       beforeKill?.();
       kill();
-    }, timeoutMs);
+    };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
     signal?.addEventListener('abort', kill, {once: true});
     try {
       this.#send(request);
       for (;;) {
         const response = await this.#receive();
-        if (response === undefined) throw await this.#endedSilently(late, timeoutMs, signal);
+        if (response === undefined) throw await this.#endedSilently(lateMs, signal);
         if (response.type !== rpc.notify) {
           this.#answered = true;
           return response;
@@ -132,10 +137,10 @@ export class CriuSession implements AsyncDisposable {
     }
   }
 
-  async #endedSilently(late: boolean, timeoutMs: number, signal: AbortSignal | undefined): Promise<unknown> {
+  async #endedSilently(lateMs: number | undefined, signal: AbortSignal | undefined): Promise<unknown> {
     const {exitCode, signal: killedBy, stderr} = await this.#daemon.exited;
     if (signal?.aborted) return signal.reason;
-    if (late) return new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${timeoutMs} ms`, {source: 'host'});
+    if (lateMs !== undefined) return new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${lateMs} ms`, {source: 'host'});
     const how = killedBy === null ? `exit status ${exitCode}` : `killed by ${killedBy}`;
     return new CodedError('ERR_CRIU_ENDED', `CRIU ended without an answer (${how})${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`, {source: 'host'});
   }

@@ -7,8 +7,9 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {AppConfig} from '../config/value.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
-import {type FencingToken, type Generation, type InstanceId, instanceId} from '../core/ids.ts';
+import {type FencingToken, type Generation, type InstanceId, type InstanceName, instanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import type {Trigger} from '../core/trigger.ts';
 import type {Container} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import {type Flow, readPortUse} from './ports.ts';
@@ -47,17 +48,19 @@ interface ProcessIds {
   readonly pid: number;
 }
 
-interface RestoreChoice {
-  readonly app: string;
-  readonly generation: Generation;
-  readonly mode: 'lazy' | 'eager';
-  readonly prefetch: 'off' | 'last' | 'predict';
-}
-
 export interface Pager {
-  /** Prepares the next restore of a sleeping app as far as it can be prepared. */
-  stage(choice: RestoreChoice): Promise<void>;
-  prepareRestore(options: RestoreChoice & {readonly instance: InstanceId; readonly workDir: string}): Promise<{readonly imagesDir: string}>;
+  /** @param options with `ahead`, only what may be read much later. @throws CodedError; `release()` undoes what it did */
+  prepareRestore(options: {
+    instance: InstanceId;
+    app: string;
+    generation: Generation;
+    mode: 'lazy' | 'eager';
+    prefetch: 'off' | 'last' | 'predict';
+    workDir: string;
+    ahead: boolean;
+  }): Promise<{readonly imagesDir: string; readonly memoryBytes: number}>;
+  /** A prepared restore goes on. @throws CodedError when it is not prepared any more */
+  expect(instance: InstanceId, trigger: Trigger): Promise<unknown>;
   commit(options: {
     instance: InstanceId | null;
     app: string;
@@ -103,17 +106,22 @@ export interface InstanceTools {
   readonly pager: Pager;
   readonly container: Container;
   readonly criu: CheckpointDriver;
-  /** Private to this app and worker; may be emptied whenever no instance runs. */
+  /** Private to this app and worker: a directory for each restore. */
   readonly workDir: string;
   /** The same, on disk: what CRIU writes to a tmpfs would count as the app's memory. */
   readonly dumpDir: string;
 }
 
+export interface Start {
+  readonly rest: {readonly layers: readonly string[]};
+  readonly name: InstanceName;
+  readonly token: FencingToken;
+}
+
 /** Starts the app from its files and waits until it listens. @throws CodedError; nothing of it runs then */
-export async function startInstance(tools: InstanceTools, rest: {readonly layers: readonly string[]}, token: FencingToken): Promise<Instance> {
+export async function startInstance(tools: InstanceTools, {rest, name, token}: Start): Promise<Instance> {
   const {config, container} = tools;
-  const layer = String(token);
-  const {pid} = await container.start(rest.layers, layer);
+  const {pid} = await container.start(rest.layers, name);
   const died = new AbortController();
   const stopListening = container.onExit((how) => died.abort(how));
   try {
@@ -126,44 +134,7 @@ export async function startInstance(tools: InstanceTools, rest: {readonly layers
   } finally {
     stopListening();
   }
-  return {id: instanceId(config.name, token), token, pid, layers: [...rest.layers, layer], base: null};
-}
-
-function restoreChoice(config: AppConfig, generation: Generation): RestoreChoice {
-  return {app: config.name, generation, mode: config.paging, prefetch: config.prefetch};
-}
-
-/** Does beforehand what the next restore would have to do first. */
-export async function prepareRestore(tools: InstanceTools, {generation}: {readonly generation: Generation}): Promise<void> {
-  const {config, container, criu, pager} = tools;
-  await Promise.all([criu.ready(container.restoreTarget()), pager.stage(restoreChoice(config, generation))]);
-}
-
-/** Restores the app from a checkpoint; it runs when this resolves, and its route is still away. @throws CodedError; nothing of it runs then */
-export async function restoreInstance(tools: InstanceTools, rest: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken): Promise<Instance> {
-  const {config, container, criu, pager} = tools;
-  const id = instanceId(config.name, token);
-  const layer = String(token);
-  const workDir = restoreDir(tools);
-  try {
-    const preparing = pager.prepareRestore({...restoreChoice(config, rest.generation), instance: id, workDir});
-    // Both are awaited even when one fails, so that nothing of them appears after it was cleaned up.
-    const [images, target] = await Promise.allSettled([preparing, container.mountRoot(rest.meta.layers, layer)]);
-    if (images.status === 'rejected') throw images.reason;
-    if (target.status === 'rejected') throw target.reason;
-    const {pid} = await criu.restore({imagesDir: images.value.imagesDir, workDir, target: target.value, lazy: config.paging === 'lazy'});
-    container.adopt(pid);
-    return {id, token, pid, layers: [...rest.meta.layers, layer], base: rest.generation};
-  } catch (error) {
-    await putAway(tools);
-    // Why the restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
-    await pager.release(id).catch(ignored);
-    throw error;
-  }
-}
-
-function ignored(): void {
-  // What is left of the instance is removed with the next leftovers.
+  return {id: instanceId(config.name, name), token, pid, layers: [...rest.layers, name], base: null};
 }
 
 export interface CheckpointRequest {
@@ -276,18 +247,8 @@ export async function pagingOf({pager, log}: {readonly pager: Pager; readonly lo
 }
 
 /** Ends what is left of an instance's processes and unmounts its root; its memory is then nobody's, so the pager may let go. */
-export async function putAway(tools: Pick<InstanceTools, 'container' | 'workDir'>): Promise<void> {
-  await tools.container.kill();
-  await tools.container.unmountRoot();
-  await makeRestoreDir(tools);
-}
-
-/** Empties CRIU's work directory for the next restore. Not on the path of a wake. */
-export async function makeRestoreDir(tools: Pick<InstanceTools, 'workDir'>): Promise<void> {
-  await rm(restoreDir(tools), {recursive: true, force: true});
-  await mkdir(restoreDir(tools), {recursive: true, mode: 0o700});
-}
-
-function restoreDir({workDir}: Pick<InstanceTools, 'workDir'>): string {
-  return join(workDir, 'restore');
+export async function putAway({container, workDir}: Pick<InstanceTools, 'container' | 'workDir'>): Promise<void> {
+  await container.kill();
+  await container.unmountRoot();
+  await rm(workDir, {recursive: true, force: true});
 }

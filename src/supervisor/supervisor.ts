@@ -16,9 +16,13 @@ import type {State as Store} from '../store/state.ts';
 import {App} from './app.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
-import {type GenerationMeta, makeRestoreDir, type Network, type Pager, type Rest, restLayers} from './instance.ts';
+import {type GenerationMeta, type Network, type Pager, type Rest, restLayers} from './instance.ts';
 import {setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {appRecords, parseDetails, recordFields} from './records.ts';
+import {StandbyLimit} from './standby-limit.ts';
+
+/** A waiting CRIU and its keeper are processes; its images stay in memory. */
+const standbyLimits = {count: 64, bytes: 64 * 1024 * 1024} as const;
 
 /** What the supervisor needs of the store of generations, besides what one instance needs. */
 export interface GenerationStore extends Pager {
@@ -52,6 +56,8 @@ export interface Supervisor extends AsyncDisposable {
   packetWanted(name: AppName, trigger: Trigger): void;
   /** The pager gave up an instance. */
   instanceLost(instance: InstanceId, reason: string): void;
+  /** Another pager serves: it knows nothing of restores that were only prepared. */
+  pagerRestarted(): void;
   /** Wakes the apps with `start eager`; failures are logged. */
   startEager(): void;
 }
@@ -141,7 +147,7 @@ async function setLayersAside(
   }
 }
 
-async function openApp(options: SupervisorOptions, config: AppConfig): Promise<App> {
+async function openApp(options: SupervisorOptions, config: AppConfig, standbys: StandbyLimit): Promise<App> {
   const {record, rest} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
   const workDir = join(options.runtimeDir, 'work', config.name);
@@ -150,7 +156,6 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
     await rm(directory, {recursive: true, force: true});
     await mkdir(directory, {recursive: true, mode: 0o700});
   }
-  await makeRestoreDir({workDir});
   const layersDir = join(options.stateDir, 'apps', config.name, 'layers');
   const keptMetas = async (): Promise<GenerationMeta[]> => {
     const generations = await options.pager.generations(config.name);
@@ -164,6 +169,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
     pager: options.pager,
     container: await options.containers.prepare(config, network.netnsPath),
     criu: options.criu,
+    standbys,
     workDir,
     dumpDir,
     records: appRecords({
@@ -188,8 +194,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
   });
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   await app.correctRecord(record.state);
-  app.tidy();
-  app.prepareWake();
+  app.settle();
   return app;
 }
 
@@ -197,7 +202,8 @@ async function openApp(options: SupervisorOptions, config: AppConfig): Promise<A
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
   const apps = new Map<string, App>();
-  for (const config of options.apps) apps.set(config.name, await openApp(options, config));
+  const standbys = new StandbyLimit(standbyLimits);
+  for (const config of options.apps) apps.set(config.name, await openApp(options, config, standbys));
   const find = (name: string): App => {
     const app = apps.get(name);
     if (app === undefined)
@@ -210,6 +216,9 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     instanceLost(instance, reason) {
       const app = [...apps.values()].find((candidate) => candidate.instance === instance);
       if (app !== undefined) void app.lost(reason);
+    },
+    pagerRestarted() {
+      for (const app of apps.values()) app.prepareWake();
     },
     startEager() {
       for (const config of options.apps) {

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {run, startDaemon} from '../../src/core/command.ts';
 import {errorCode} from '../../src/core/errors.ts';
-import {fencingToken, type Generation, type InstanceId, instanceId} from '../../src/core/ids.ts';
+import {fencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../../src/core/ids.ts';
 import {criuCommand} from '../../src/core/tools.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
@@ -94,11 +94,12 @@ class Sleeper implements AsyncDisposable {
   }
 
   async wake(t: ExecutionContext, lab: FaultLab, options: {token: number; generation: Generation; prefetch: 'off' | 'last'}): Promise<InstanceId> {
-    const instance = instanceId(app, fencingToken(options.token));
+    const instance = instanceId(app, newInstanceName(Date.now()));
     const workDir = join(this.#directory, `work-${options.token}`);
     await mkdir(workDir);
     const {generation, prefetch} = options;
     const {imagesDir} = await lab.pager.prepareRestore({instance, app, generation, mode: 'lazy', prefetch, workDir});
+    await lab.pager.expect(instance, {kind: 'operator'});
     const pidFile = join(workDir, 'pid');
     await runCriu(t, ['restore', '-D', imagesDir, '-W', workDir, ...common, '--lazy-pages', '-d', '--pidfile', pidFile], join(workDir, 'criu.log'));
     this.#pid = Number(await readFile(pidFile, 'utf8'));

@@ -1,7 +1,7 @@
 /** A gateway process that a test kills: makes a generation in the directory it is given, prepares its restore, and waits. */
 import {mkdir} from 'node:fs/promises';
 import {join} from 'node:path';
-import {appName, fencingToken, instanceId} from '../../src/core/ids.ts';
+import {appName, fencingToken, instanceId, newInstanceName} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
 import {startPager} from '../../src/pager/client.ts';
 import {pageOf, writeDump} from '../pager-store/synthetic-dump.ts';
@@ -16,6 +16,6 @@ const dumpDir = join(path, 'dump');
 const pages = new Map(Array.from({length: 64}, (_, n) => [first + n, pageOf(first + n)] as const));
 await writeDump(dumpDir, {processes: [{pid: vpid, mappings: [{page: first, count: 64, lazy: true}], pages}]});
 const {generation} = await pager.commit({instance: null, app, token: fencingToken(1), dumpDir, meta: null, processes: []});
-await pager.prepareRestore({instance: instanceId(app, fencingToken(2)), app, generation, mode: 'lazy', prefetch: 'off', workDir});
+await pager.prepareRestore({instance: instanceId(app, newInstanceName(Date.now())), app, generation, mode: 'lazy', prefetch: 'off', workDir});
 process.stdout.write(`pager ${pager.pid}\nprepared\n`);
 setInterval(() => undefined, 1000);

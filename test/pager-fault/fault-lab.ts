@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import {crc32} from 'node:zlib';
 import type {Daemon} from '../../src/core/command.ts';
 import {startDaemon} from '../../src/core/command.ts';
-import {appName, fencingToken, type Generation, type InstanceId, instanceId} from '../../src/core/ids.ts';
+import {appName, fencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
 import {type Pager, startPager} from '../../src/pager/client.ts';
 import {removePagerLeftovers} from '../../src/pager/leftovers.ts';
@@ -89,7 +89,7 @@ export interface FaultLab extends AsyncDisposable {
   commit(processes: readonly SyntheticProcess[], instance?: InstanceId, pids?: readonly {vpid: number; pid: number}[]): Promise<Generation>;
   /** A generation with one process of `count` pages. */
   generation(count: number): Promise<Generation>;
-  wake(options: {generation: Generation; count: number; prefetch?: 'off' | 'last'}): Promise<{instance: InstanceId; app: FaultingApp}>;
+  wake(options: {generation: Generation; count: number; prefetch?: 'off' | 'last'; expectLate?: boolean}): Promise<{instance: InstanceId; app: FaultingApp}>;
 }
 
 export async function faultLab(): Promise<FaultLab> {
@@ -132,13 +132,15 @@ export async function faultLab(): Promise<FaultLab> {
       commit([
         {pid: vpid, mappings: [{page: first, count, lazy: true}], pages: new Map(Array.from({length: count}, (_, n) => [first + n, pageOf(first + n)]))},
       ]),
-    async wake({generation, count, prefetch = 'off'}) {
-      const instance = instanceId(app, fencingToken(++token));
-      const workDir = join(path, `work-${token}`);
+    async wake({generation, count, prefetch = 'off', expectLate = false}) {
+      const instance = instanceId(app, newInstanceName(Date.now()));
+      const workDir = join(path, `work-${++token}`);
       await mkdir(workDir);
       await pager.prepareRestore({instance, app, generation, mode: 'lazy', prefetch, workDir});
+      if (!expectLate) await pager.expect(instance, {kind: 'operator'});
       const faulting = apps.use(await FaultingApp.start(workDir, count));
       await until(async () => (await pager.stats(instance)).restored, {what: 'the end of the restore'});
+      if (expectLate) await pager.expect(instance, {kind: 'operator'});
       return {instance, app: faulting};
     },
     [Symbol.asyncDispose]: async () => owned.disposeAsync(),

@@ -74,6 +74,19 @@ rootTest('the predicted set is installed before it is touched', async (t) => {
   t.like(await lab.pager.stats(two.instance), {predictedPages: 1500, faults: 548, missing: 0});
 });
 
+rootTest('expect() installs the predicted set also when the restore was quicker', async (t) => {
+  await using lab = await faultLab();
+  const generation = await lab.generation(256);
+  const one = await lab.wake({generation, count: 256});
+  t.deepEqual(await one.app.ask(['read', first, 200]), crcs(first, 200));
+  await one.app[Symbol.asyncDispose]();
+  await lab.pager.release(one.instance);
+  const two = await lab.wake({generation, count: 256, prefetch: 'last', expectLate: true});
+  await until(async () => (await lab.pager.stats(two.instance)).prefetched === 200, {what: 'the predicted set'});
+  t.deepEqual(await two.app.ask(['read', first, 256]), crcs(first, 256));
+  t.like(await lab.pager.stats(two.instance), {predictedPages: 200, faults: 56, missing: 0});
+});
+
 rootTest('a second generation refers to pages that were never touched, also those of a forked child', async (t) => {
   await using lab = await faultLab();
   const {instance, app} = await lab.wake({generation: await lab.generation(64), count: 64});

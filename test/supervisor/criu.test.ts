@@ -35,14 +35,18 @@ async function putAway({container}: Running): Promise<void> {
   await container.unmountRoot();
 }
 
-async function restore(lab: ContainerLab, app: Running, images: string): Promise<void> {
+/** @returns the app's processes while CRIU waits */
+async function restore(lab: ContainerLab, app: Running, images: string): Promise<readonly number[]> {
   const layer = `layer${app.layers.length + 1}`;
-  const target = await app.container.mountRoot(app.layers, layer);
-  app.layers.push(layer);
   const imagesDir = join(lab.directory, images);
-  const {pid} = await lab.criu.restore({imagesDir, workDir: imagesDir, target, lazy: false});
+  const begun = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target: app.container.restoreTarget(), lazy: false});
+  const before = app.container.pids();
+  await app.container.mountRoot(app.layers, layer);
+  app.layers.push(layer);
+  const {pid} = await begun.finish(new AbortController().signal);
   app.container.adopt(pid);
   app.pid = pid;
+  return before;
 }
 
 const commit = (): Promise<'commit'> => Promise.resolve('commit');
@@ -61,9 +65,7 @@ rootTest('checkpoint() and restore() keep memory, files, output and an open conn
     t.true(outcome.frozenMs > 0);
     t.deepEqual(container.pids(), []);
     await putAway(app);
-    if (round > 1) await lab.criu.ready(container.restoreTarget());
-    t.deepEqual(container.pids(), [], 'a CRIU that waits is no process of the app');
-    await restore(lab, app, `images${round}`);
+    t.deepEqual(await restore(lab, app, `images${round}`), [], 'a CRIU that waits is no process of the app, and has made none');
     await lab.release();
     t.is(await client.request('count'), String(round + 1));
     t.is(await client.request('write b'), 'ok');

@@ -1,0 +1,120 @@
+/** What the pager makes of a checkpoint before CRIU can read it: loaded, checked, visible through FUSE, its page tables encoded. */
+import {open} from 'node:fs/promises';
+import {join} from 'node:path';
+import {CodedError} from '../core/errors.ts';
+import {appName} from '../core/ids.ts';
+import type {Checkpoint} from './checkpoint.ts';
+import type {CheckpointStore} from './checkpoint-store.ts';
+import type {Expectation, ProcessTable} from './fault-messages.ts';
+import type {Fuse} from './fuse.ts';
+import type {FuseFiles} from './fuse-files.ts';
+import {type PageRun, PageTable} from './page-table.ts';
+import {encodePageTable} from './page-table-codec.ts';
+import type {PredictedSets, PrefetchPlan} from './predicted-set.ts';
+import type {RestoreRequest} from './protocol.ts';
+import {servedFromMemoryBytes} from './restore-images.ts';
+import type {LocalSegment} from './segment-reader.ts';
+import {type Forecast, lazyTables} from './served-instances.ts';
+
+const readAheadChunkBytes = 128 * 1024;
+
+export interface LoadedRestore extends AsyncDisposable {
+  readonly checkpoint: Checkpoint;
+  /** Name and path of its directory in the FUSE mount. */
+  readonly directory: string;
+  readonly imagesDir: string;
+  readonly memoryBytes: number;
+  readonly segments: readonly LocalSegment[];
+  readonly tables: readonly ProcessTable[];
+  /** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
+  readonly forecast: Forecast | null;
+}
+
+export interface LoadedFrom {
+  readonly store: CheckpointStore;
+  readonly fuse: Fuse;
+  readonly predicted: PredictedSets;
+}
+
+/** @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_READ_LATER */
+export async function loadRestore({store, fuse, predicted}: LoadedFrom, request: RestoreRequest): Promise<LoadedRestore> {
+  const {instance, mode, prefetch, ahead = false} = request;
+  const app = appName(request.app);
+  const checkpoint = await store.load(app, request.generation);
+  const memoryBytes = servedFromMemoryBytes(checkpoint, mode);
+  // What is checked now but read by CRIU from its file much later may be damaged by then.
+  if (ahead && memoryBytes === undefined) throw readLater(request);
+  const [files, segments, forecast] = await Promise.all([
+    checkpoint.images(mode),
+    checkpoint.localSegments(),
+    mode === 'eager' ? null : readForecast(predicted, checkpoint, prefetch),
+  ]);
+  const imagesDir = await fuse.add(instance, files);
+  const loaded: LoadedRestore = {
+    checkpoint,
+    directory: instance,
+    imagesDir,
+    memoryBytes: memoryBytes ?? 0,
+    segments,
+    tables: mode === 'lazy' ? lazyTables(checkpoint) : [],
+    forecast,
+    [Symbol.asyncDispose]: () => fuse.remove(instance),
+  };
+  if (!ahead) return loaded;
+  await using scope = new AsyncDisposableStack();
+  scope.use(loaded);
+  await readAhead(imagesDir, files);
+  scope.move();
+  return loaded;
+}
+
+async function readForecast(predicted: PredictedSets, {app}: Checkpoint, mode: RestoreRequest['prefetch']): Promise<Forecast | null> {
+  try {
+    return {mode, sets: await predicted.load(app)};
+  } catch {
+    return null; // The store reports the same trouble where it matters.
+  }
+}
+
+function readLater({app, generation}: RestoreRequest): CodedError {
+  const found = 'CRIU would read more of it than is kept in memory';
+  return new CodedError('ERR_READ_LATER', `Cannot prepare generation ${generation} of app "${app}" ahead: ${found}`, {source: 'host'});
+}
+
+/** What the fault worker is to be told of a plan. */
+export function expectationOf(plan: PrefetchPlan, checkpoint: Checkpoint): Expectation {
+  return {predicted: encoded(plan.install), withheld: plan.mode === 'predict' ? encoded(withheldRuns(plan, checkpoint)) : []};
+}
+
+function encoded(runs: ReadonlyMap<number, readonly PageRun[]>): ProcessTable[] {
+  return [...runs].map(([vpid, wanted]) => ({vpid, table: encodePageTable(PageTable.from(wanted))}));
+}
+
+function withheldRuns({withheld}: PrefetchPlan, {tables}: Checkpoint): ReadonlyMap<number, readonly PageRun[]> {
+  const found = new Map<number, readonly PageRun[]>();
+  for (const [vpid, ranges] of withheld) {
+    const table = tables.get(vpid);
+    if (table !== undefined)
+      found.set(
+        vpid,
+        ranges.flatMap(({page, count}) => [...table.runsIn(page, count)].filter((run) => run.lazy)),
+      );
+  }
+  return found;
+}
+
+/** Brings what is served from memory into the page cache: each page that CRIU asks for then is a request less to our thread. */
+async function readAhead(imagesDir: string, files: FuseFiles): Promise<void> {
+  const buffer = Buffer.allocUnsafe(readAheadChunkBytes);
+  for (const [name, extents] of files) {
+    await using file = await open(join(imagesDir, name));
+    let position = 0;
+    for (const {length, source} of extents) {
+      // The others are lazy pages, which CRIU does not read.
+      for (let done = 0; source.kind === 'bytes' && done < length; done += buffer.length) {
+        await file.read(buffer, 0, Math.min(buffer.length, length - done), position + done);
+      }
+      position += length;
+    }
+  }
+}

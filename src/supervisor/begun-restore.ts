@@ -1,0 +1,116 @@
+/**
+ * A restore that CRIU has begun. It has read its images and is connected to the pager, but has made no namespace and no
+ * process: it waits for the answer to its `pre-restore` notification, which may take hours. It must not come further before
+ * the app is needed, since right after that CRIU sets the app's clocks, which go on from where they stood.
+ */
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {CodedError} from '../core/errors.ts';
+import {criuError, openDirectory, type RestoreRequest, restoreLog, restoreOptions} from './criu-calls.ts';
+import {readCriuFailure} from './criu-log.ts';
+import {type CriuResponse, externalFilesIn, rpc} from './criu-rpc.ts';
+import type {CriuSession} from './criu-session.ts';
+
+const timeoutMs = 60_000;
+
+export class BegunRestore implements AsyncDisposable {
+  readonly #request: RestoreRequest;
+  readonly #session: CriuSession;
+  readonly #goOn = Promise.withResolvers<boolean>();
+  readonly #end = new AbortController();
+  #response: Promise<CriuResponse> | undefined;
+
+  /** Owns the session from now on. `begin()` comes next. */
+  constructor(request: RestoreRequest, session: CriuSession) {
+    this.#request = request;
+    this.#session = session;
+  }
+
+  /** Resolves when CRIU waits. @throws CodedError ERR_RESTORE */
+  async begin(): Promise<void> {
+    const {imagesDir, workDir} = this.#request;
+    const waits = Promise.withResolvers<undefined>();
+    let response: CriuResponse | undefined;
+    let failure: unknown;
+    try {
+      using work = openDirectory(workDir);
+      const files = externalFilesIn(await readFile(join(imagesDir, 'files.img')));
+      this.#response = this.#session.exchange({
+        request: {type: rpc.restore, options: restoreOptions(this.#request, work.descriptor, files)},
+        onNotification: (script) => this.#answer(script, waits.resolve),
+        signal: this.#end.signal,
+      });
+      response = await this.#within(Promise.race([waits.promise, this.#response]));
+      if (response === undefined) return;
+    } catch (error) {
+      failure = error;
+    }
+    throw await this.#failure(response, failure);
+  }
+
+  async #answer(script: string, waits: (value: undefined) => void): Promise<boolean> {
+    if (script !== 'pre-restore') return true;
+    waits(undefined);
+    return this.#goOn.promise;
+  }
+
+  /** False once CRIU has ended. */
+  get alive(): boolean {
+    return this.#session.alive;
+  }
+
+  /** When CRIU has ended, with or without our doing. */
+  get ended(): Promise<void> {
+    return this.#session.ended;
+  }
+
+  /**
+   * Lets CRIU make the processes; the app's root must be mounted. Aborting `signal` ends it.
+   * @returns the host's pid of the app's first process
+   * @throws CodedError ERR_RESTORE, or the signal's reason; no process is left then
+   */
+  async finish(signal: AbortSignal): Promise<{pid: number}> {
+    const {target} = this.#request;
+    const end = (): void => this.#end.abort(signal.reason);
+    signal.addEventListener('abort', end, {once: true});
+    this.#goOn.resolve(true);
+    let response: CriuResponse | undefined;
+    let failure: unknown;
+    try {
+      response = await this.#within(this.#response ?? Promise.resolve(undefined));
+    } catch (error) {
+      failure = error;
+    } finally {
+      signal.removeEventListener('abort', end);
+    }
+    if (response?.success === true && response.pid !== undefined) return {pid: response.pid};
+    await target.killAll();
+    signal.throwIfAborted();
+    throw await this.#failure(response, failure);
+  }
+
+  async #within<T>(work: Promise<T>): Promise<T> {
+    const late = new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${timeoutMs} ms`, {source: 'host'});
+    const timer = setTimeout(() => this.#end.abort(late), timeoutMs);
+    try {
+      return await work;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #failure(response: CriuResponse | undefined, cause: unknown): Promise<CodedError> {
+    const {target, workDir} = this.#request;
+    return criuError('ERR_RESTORE', `Cannot restore app "${target.name}"`, await readCriuFailure(join(workDir, restoreLog)), response, cause);
+  }
+
+  /** Ends a CRIU that still waits; one that has finished ends by itself. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#response?.catch(() => {
+      // That it was ended here.
+    });
+    this.#end.abort();
+    this.#goOn.resolve(false);
+    await this.#session[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,91 @@
+/** The next restore of one app, prepared while the app sleeps. Only a gain in time: whatever goes wrong, the wake does all of it itself. */
+import {errorMessage} from '../core/errors.ts';
+import type {Generation} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {InstanceTools} from './instance.ts';
+import {type PreparedRestore, prepareRestore} from './restore.ts';
+import type {StandbyLimit} from './standby-limit.ts';
+
+export interface StandbyOptions extends InstanceTools {
+  readonly standbys: StandbyLimit;
+  readonly log: Log;
+}
+
+interface Attempt {
+  readonly generation: Generation;
+  /** Undefined when it failed, or was given up before its turn. */
+  readonly restore: Promise<PreparedRestore | undefined>;
+}
+
+export class Standby {
+  readonly #options: StandbyOptions;
+  #current: Attempt | undefined;
+  /** Those whose turn has come. */
+  readonly #begun = new WeakSet<Attempt>();
+  #dropping: Promise<void> = Promise.resolve();
+
+  constructor(options: StandbyOptions) {
+    this.#options = options;
+  }
+
+  /** In the background, in place of what was prepared before. */
+  prepare(generation: Generation): void {
+    void this.drop();
+    const attempt: Attempt = {generation, restore: this.#options.standbys.inTurn(() => this.#prepare(attempt))};
+    this.#current = attempt;
+  }
+
+  async #prepare(attempt: Attempt): Promise<PreparedRestore | undefined> {
+    if (this.#current !== attempt) return undefined;
+    this.#begun.add(attempt);
+    const {log, standbys} = this.#options;
+    try {
+      const restore = await prepareRestore(this.#options, attempt.generation, {ahead: true});
+      // At its end, and when others need the room; by then it may have been taken.
+      const giveUp = (): void => void (this.#current === attempt && this.drop());
+      standbys.hold(attempt, {bytes: restore.memoryBytes, giveUp});
+      void restore.criu.ended.then(giveUp);
+      return restore;
+    } catch (error) {
+      log.debug({error: errorMessage(error)}, 'the next wake could not be prepared');
+      return undefined;
+    }
+  }
+
+  /** What is prepared for a generation; the caller owns it. Waits for one that is being prepared. */
+  async take(generation: Generation): Promise<PreparedRestore | undefined> {
+    const attempt = this.#current;
+    if (attempt?.generation !== generation || !this.#begun.has(attempt)) {
+      void this.drop();
+      return undefined;
+    }
+    this.#current = undefined;
+    const restore = await attempt.restore;
+    this.#options.standbys.free(attempt);
+    if (restore === undefined || restore.criu.alive) return restore;
+    await this.#undo(restore);
+    return undefined;
+  }
+
+  /** Gives up what is prepared, if anything is. Resolves when nothing is left of it. Never throws. */
+  drop(): Promise<void> {
+    const attempt = this.#current;
+    this.#current = undefined;
+    if (attempt !== undefined) this.#dropping = Promise.all([this.#dropping, this.#discard(attempt)]).then(() => undefined);
+    return this.#dropping;
+  }
+
+  async #discard(attempt: Attempt): Promise<void> {
+    const restore = await attempt.restore;
+    this.#options.standbys.free(attempt);
+    if (restore !== undefined) await this.#undo(restore);
+  }
+
+  async #undo(restore: PreparedRestore): Promise<void> {
+    try {
+      await restore[Symbol.asyncDispose]();
+    } catch (error) {
+      this.#options.log.debug({instance: restore.id, error: errorMessage(error)}, 'a prepared restore could not be undone');
+    }
+  }
+}
