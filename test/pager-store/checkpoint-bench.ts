@@ -6,6 +6,7 @@ import type {Checkpoint} from '../../src/pager/checkpoint.ts';
 import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
 import type {CommitResult} from '../../src/pager/commit.ts';
 import {parsePagemap} from '../../src/pager/criu-image.ts';
+import type {Keyring} from '../../src/pager/keyring.ts';
 import {PageTable, pageSizeBytes} from '../../src/pager/page-table.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import type {ObjectStore} from '../../src/store/object-store.ts';
@@ -36,11 +37,11 @@ export interface CommitMore {
   readonly signal?: AbortSignal;
 }
 
-export async function bench(root?: string): Promise<Bench> {
+export async function bench(root?: string, keyring: Keyring | null = null): Promise<Bench> {
   const directory = await temporaryDirectory();
   const storeRoot = root ?? join(directory.path, 'store');
   const objects = await openDirectoryStore(storeRoot);
-  const store = openCheckpointStore({objects});
+  const store = openCheckpointStore({objects, keyring});
   const dumpDir = join(directory.path, 'dump');
   return {
     path: directory.path,
@@ -70,6 +71,11 @@ export function heapProcess(pages: ReadonlyMap<number, Uint8Array>, pid = 1): Sy
 /** `count` pages of the heap, made from their number. */
 export function heapPages(count: number, seed = 0): Map<number, Uint8Array> {
   return new Map(Array.from({length: count}, (_, at) => [heap.page + at, pageOf(seed + at)]));
+}
+
+/** A page that is easily compressed, and differs from those of other seeds. */
+export function easyPage(seed: number): Buffer {
+  return Buffer.alloc(pageSizeBytes, `line ${seed} of a log\n`);
 }
 
 /** All pages of a process as a restore gives them. */
