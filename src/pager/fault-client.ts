@@ -1,13 +1,28 @@
 /** The main thread's side of the fault worker: starts it, hands commands over, tells what it reports. */
 import {MessageChannel, type MessagePort, Worker} from 'node:worker_threads';
 import {CodedError, errorMessage} from '../core/errors.ts';
+import type {InstanceId} from '../core/ids.ts';
 import {close, eventfd, tryWrite} from '../core/libc.ts';
+import type {ByteRange} from './absent-pages.ts';
 import type {FaultAnswer, FaultCommand, FaultReply, FaultReport, FaultRequest, FaultWorkerData, InstancePlan} from './fault-messages.ts';
+
+/** A part of a segment that an instance needs in the local file. */
+export interface WantedPart extends ByteRange {
+  readonly instance: InstanceId;
+  readonly segment: number;
+  /** A thread of the app stands still for it; else it is only expected to be touched. */
+  readonly urgent: boolean;
+}
 
 export interface FaultClientOptions {
   readonly windowPath: string;
   readonly takeovers: readonly InstancePlan[];
-  readonly onReport: (report: FaultReport) => void;
+  readonly onReport: (report: Exclude<FaultReport, {kind: 'wanted'}>) => void;
+  /**
+   * Brings a part of a segment into its local file, and marks it there, before it resolves. Called for many parts at once, the most wanted first,
+   * and again for the same part when that is urgent. When it rejects, it is asked again after a while as long as a thread waits.
+   */
+  readonly onWanted: (part: WantedPart) => Promise<void>;
   /** The thread has ended by itself; faults are unanswered until another process takes over. */
   readonly onEnd: (reason: string) => void;
 }
@@ -26,6 +41,8 @@ interface AnswerKinds {
   readonly stats: 'stats';
   readonly release: 'released';
   readonly repark: 'reparked';
+  readonly fetched: 'noted';
+  readonly unfetchable: 'noted';
   readonly stop: 'stopped';
 }
 
@@ -84,10 +101,25 @@ export class FaultClient implements AsyncDisposable {
         this.#waiting.delete(reply.id);
         return;
       case 'report':
-        this.#options.onReport(reply.report);
+        if (reply.report.kind === 'wanted') this.#fetch(reply.report);
+        else this.#options.onReport(reply.report);
         return;
       default:
         reply satisfies never;
+    }
+  }
+
+  #fetch({instance, urgent, ranges}: Extract<FaultReport, {kind: 'wanted'}>): void {
+    for (const {id, segment, position, length} of ranges) {
+      void this.#options
+        .onWanted({instance, segment, position, length, urgent})
+        .then(
+          async () => this.ask({kind: 'fetched', id}),
+          async (error: unknown) => this.ask({kind: 'unfetchable', id, reason: errorMessage(error)}),
+        )
+        .catch(() => {
+          // The worker has ended, and with it who wanted it.
+        });
     }
   }
 

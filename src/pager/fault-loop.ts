@@ -5,48 +5,38 @@
  */
 import {receiveMessageOnPort} from 'node:worker_threads';
 import {errorCode, errorMessage} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import type {InstanceId} from '../core/ids.ts';
 import {pollEvent, tryPoll, tryRead} from '../core/libc.ts';
 import {type EventWindow, leftMessages, openEventWindow} from './event-window.ts';
 import type {FaultAnswer, FaultCommand, FaultReply, FaultReport, FaultRequest, FaultWorkerData} from './fault-messages.ts';
-import {mapAnonymous} from './mapping.ts';
+import {FaultServer} from './fault-server.ts';
 import {missingTables} from './missing-tables.ts';
-import {blockPages, pageSizeBytes} from './page-table.ts';
-import {PagedInstance, SpaceNumbers} from './paged-instance.ts';
-import {isHopeless, type PagedProcess} from './paged-process.ts';
+import {PagedInstance, SpaceNumbers, type Worker} from './paged-instance.ts';
+import type {PagedProcess} from './paged-process.ts';
 import {takeOver} from './takeover.ts';
 
 const prefetchTurnMs = 3;
 const sweepMs = 5000;
 const pollBytes = 8;
-/** Tries without a pause while the kernel says that an event must be read first. */
-const eagerAttempts = 64;
 
 type Watched =
   | {readonly kind: 'bell'; readonly fd: number}
   | {readonly kind: 'socket'; readonly fd: number; readonly instance: PagedInstance}
   | {readonly kind: 'process'; readonly fd: number; readonly instance: PagedInstance; readonly process: PagedProcess};
 
-interface Waiting {
-  readonly instance: PagedInstance;
-  readonly process: PagedProcess;
-  readonly page: number;
-  readonly attempt: number;
-  readonly at: number;
-  /** Waits for the store, not for an event. */
-  readonly stored: boolean;
-}
-
 export class FaultLoop {
   readonly #data: FaultWorkerData;
   readonly #instances = new Map<InstanceId, PagedInstance>();
   readonly #numbers = new SpaceNumbers();
   readonly #window: EventWindow;
-  readonly #buffer = mapAnonymous(blockPages * pageSizeBytes);
+  readonly #server = new FaultServer(
+    (report) => this.#report(report),
+    (instance, process) => this.#forget(instance, process),
+  );
   #watched: Watched[] = [];
   #pollBuffer = Buffer.alloc(0);
   #changed = true;
-  #waiting: Waiting[] = [];
   #nextSweep = performance.now() + sweepMs;
   /** When prefetching wants its next turn; undefined when it has nothing to do. */
   #nextPrefetch: number | undefined;
@@ -58,7 +48,7 @@ export class FaultLoop {
     const left = leftMessages(data.windowPath);
     for (const plan of data.takeovers) {
       try {
-        this.#instances.set(plan.instance, takeOver(plan, left, {report: (report) => this.#report(report), numbers: this.#numbers}));
+        this.#instances.set(plan.instance, takeOver(plan, left, this.#shared()));
       } catch (error) {
         this.#report({kind: 'lost', instance: plan.instance, reason: errorMessage(error)});
       }
@@ -73,7 +63,7 @@ export class FaultLoop {
     while (!this.#stopped) this.#turn();
     for (const instance of this.#instances.values()) instance[Symbol.dispose]();
     this.#window[Symbol.dispose]();
-    this.#buffer[Symbol.dispose]();
+    this.#server[Symbol.dispose]();
   }
 
   #reply(reply: FaultReply): void {
@@ -84,18 +74,21 @@ export class FaultLoop {
     this.#reply({kind: 'report', report});
   }
 
+  #shared(): Worker {
+    return {report: (report) => this.#report(report), numbers: this.#numbers, fetches: this.#server.fetches};
+  }
+
   #turn(): void {
     if (this.#changed) this.#watchAll();
     const ready = tryPoll(this.#pollBuffer, this.#watched.length, this.#timeoutMs(performance.now()));
     if (ready > 0) this.#handleReady();
-    this.#retry();
+    this.#server.retry();
     this.#prefetch();
     if (performance.now() >= this.#nextSweep) this.#sweep();
   }
 
   #timeoutMs(now: number): number {
-    let next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY);
-    for (const {at} of this.#waiting) next = Math.min(next, at);
+    const next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY, this.#server.nextRetry());
     return Math.max(0, Math.ceil(next - now));
   }
 
@@ -153,68 +146,11 @@ export class FaultLoop {
       if (!process.alive()) this.#forget(instance, process);
       return;
     }
+    faultPoint('pager:events:read');
     if (instance.applyEvents(process, batch.batch, batch.messages)) this.#changed = true;
     this.#window.done();
-    for (const message of batch.messages) {
-      if (message.kind === 'fault') this.#serve({instance, process, page: message.page, attempt: 0, at: 0, stored: false});
-    }
-  }
-
-  #serve(fault: Waiting): void {
-    const {instance, process, page} = fault;
-    if (!process.open) return;
-    const started = performance.now();
-    try {
-      switch (process.serve(page, instance.reader, this.#buffer)) {
-        case 'stored':
-          instance.faults++;
-          instance.times.add((performance.now() - started) * 1000);
-          return;
-        case 'zero':
-          instance.zeroFaults++;
-          return;
-        case 'present':
-        case 'absent':
-          return;
-        case 'again':
-          this.#waiting.push({...fault, attempt: fault.attempt + 1, at: fault.attempt < eagerAttempts ? 0 : started + 1, stored: false});
-          return;
-        case 'failed':
-          this.#waiting.push({...fault, attempt: fault.attempt + 1, at: started + 5, stored: false});
-          return;
-        case 'gone':
-          this.#forget(instance, process);
-          return;
-        default:
-          return;
-      }
-    } catch (error) {
-      this.#unreadable(fault, error);
-    }
-  }
-
-  /** The thread goes on waiting: for the store to come back, or to be killed. */
-  #unreadable(fault: Waiting, error: unknown): void {
-    if (isHopeless(error)) {
-      fault.instance.lose(errorMessage(error));
-      return;
-    }
-    if (fault.attempt === 0) this.#report({kind: 'waiting', instance: fault.instance.id, reason: errorMessage(error)});
-    const delayMs = Math.min(1000, 10 * 2 ** Math.min(fault.attempt, 10));
-    this.#waiting.push({...fault, attempt: fault.attempt + 1, at: performance.now() + delayMs, stored: true});
-    fault.instance.waiting++;
-  }
-
-  #retry(): void {
-    if (this.#waiting.length === 0) return;
-    const now = performance.now();
-    const due = this.#waiting.filter(({at}) => at <= now);
-    if (due.length === 0) return;
-    this.#waiting = this.#waiting.filter(({at}) => at > now);
-    for (const fault of due) {
-      if (fault.stored) fault.instance.waiting--;
-      this.#serve(fault);
-    }
+    faultPoint('pager:events:recorded');
+    for (const message of batch.messages) if (message.kind === 'fault') this.#server.serve(instance, process, message.page);
   }
 
   #prefetch(): void {
@@ -232,13 +168,20 @@ export class FaultLoop {
     this.#nextPrefetch = next;
   }
 
+  /** What they wait for may be there. */
+  #recheckPrefetches(): void {
+    for (const {prefetch} of this.#instances.values()) if (prefetch?.recheck() === true) this.#nextPrefetch = 0;
+  }
+
   #sweep(): void {
     for (const instance of this.#instances.values()) if (instance.sweep()) this.#changed = true;
+    this.#server.forgetClosed();
     this.#nextSweep = performance.now() + sweepMs;
   }
 
   #forget(instance: PagedInstance, process: PagedProcess): void {
     instance.forget(process);
+    this.#server.forgetClosed();
     this.#changed = true;
   }
 
@@ -266,7 +209,7 @@ export class FaultLoop {
       case 'missing': {
         const instance = this.#known(command.instance);
         const pump = (process: PagedProcess): void => this.#readProcess(instance, process);
-        return {kind: 'missing', tables: missingTables(instance, command.processes, {buffer: this.#buffer, pump})};
+        return {kind: 'missing', tables: missingTables(instance, command.processes, {buffer: this.#server.buffer, pump, fetches: this.#server.fetches})};
       }
       case 'stats':
         return {kind: 'stats', stats: this.#known(command.instance).stats()};
@@ -275,6 +218,11 @@ export class FaultLoop {
       case 'repark':
         this.#known(command.instance).repark(command.parking);
         return {kind: 'reparked'};
+      case 'fetched':
+      case 'unfetchable':
+        this.#server.fetchEnded(command.id, command.kind === 'fetched' ? undefined : command.reason);
+        this.#recheckPrefetches();
+        return {kind: 'noted'};
       case 'stop':
         this.#stopped = true;
         return {kind: 'stopped'};
@@ -291,7 +239,7 @@ export class FaultLoop {
 
   #prepare({plan}: Extract<FaultCommand, {kind: 'prepare'}>): FaultAnswer {
     using scope = new DisposableStack();
-    const instance = scope.use(new PagedInstance(plan, {report: (report) => this.#report(report), numbers: this.#numbers}));
+    const instance = scope.use(new PagedInstance(plan, this.#shared()));
     instance.listen(plan);
     scope.move();
     this.#instances.set(plan.instance, instance);
@@ -304,8 +252,8 @@ export class FaultLoop {
     instance.sweep();
     if (instance.processes.length > 0) return false;
     this.#instances.delete(id);
-    this.#waiting = this.#waiting.filter((fault) => fault.instance !== instance);
     instance[Symbol.dispose]();
+    this.#server.forgetClosed();
     return true;
   }
 }

@@ -1,6 +1,7 @@
 /** What the pager's main thread and its fault worker say to each other. Plain data; tables travel encoded (page-table-codec.ts). */
 import type {MessagePort} from 'node:worker_threads';
 import type {InstanceId} from '../core/ids.ts';
+import type {WantedRange} from './fault-fetches.ts';
 import type {LocalSegment} from './segment-reader.ts';
 
 export interface ProcessTable {
@@ -59,6 +60,9 @@ export type FaultCommand =
   | {readonly kind: 'release'; readonly instance: InstanceId}
   /** Use another keeper's pair, because the last one ended. */
   | {readonly kind: 'repark'; readonly instance: InstanceId; readonly parking: readonly [number, number]}
+  /** Fetches that were reported as wanted have ended: the ranges are in the local files, or cannot be had now. */
+  | {readonly kind: 'fetched'; readonly id: number}
+  | {readonly kind: 'unfetchable'; readonly id: number; readonly reason: string}
   | {readonly kind: 'stop'};
 
 export interface FaultRequest {
@@ -93,6 +97,7 @@ export type FaultAnswer =
   | {readonly kind: 'stats'; readonly stats: InstanceStats}
   | {readonly kind: 'released'; readonly gone: boolean}
   | {readonly kind: 'reparked'}
+  | {readonly kind: 'noted'}
   | {readonly kind: 'stopped'};
 
 /** What happens to an instance without being asked for. */
@@ -102,8 +107,11 @@ export type FaultReport =
   /** CRIU has restored it. */
   | {readonly kind: 'restored'; readonly instance: InstanceId}
   | {readonly kind: 'aborted'; readonly instance: InstanceId}
-  /** Faults wait for the store, and are tried again. */
+  /** These parts of segments are to be brought into the local files, the first ones first. `urgent`: threads stand still until they are there. */
+  | {readonly kind: 'wanted'; readonly instance: InstanceId; readonly urgent: boolean; readonly ranges: readonly WantedRange[]}
+  /** Faults wait for a store that does not answer well, and are tried again. Said once, until `resumed`. */
   | {readonly kind: 'waiting'; readonly instance: InstanceId; readonly reason: string}
+  | {readonly kind: 'resumed'; readonly instance: InstanceId}
   /** It goes on, but a restart of the pager would lose it. */
   | {readonly kind: 'unjournalled'; readonly instance: InstanceId};
 

@@ -17,8 +17,9 @@ const eagerAttempts = 64;
 const memoryDelayMs = 5;
 const storeDelayMs = {first: 10, limit: 1000} as const;
 
+/** With jitter: many that failed together are not to come back together. */
 function backOffMs(attempt: number): number {
-  return Math.min(storeDelayMs.limit, storeDelayMs.first * 2 ** Math.min(attempt, 10));
+  return Math.min(storeDelayMs.limit, storeDelayMs.first * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2);
 }
 
 export class FaultServer implements Disposable {

@@ -36,8 +36,8 @@ export class WaitingFaults {
 
   /** Replaces what waits for the same page. */
   add(fault: WaitingFault): void {
-    let pages = this.#byProcess.get(fault.process);
-    if (pages === undefined) this.#byProcess.set(fault.process, (pages = new Map()));
+    const pages = this.#byProcess.get(fault.process) ?? new Map<number, WaitingFault>();
+    this.#byProcess.set(fault.process, pages);
     const before = pages.get(fault.page);
     if (before === undefined) this.#size++;
     pages.set(fault.page, fault);

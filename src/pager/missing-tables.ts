@@ -6,6 +6,8 @@
  */
 import {closeSync, openSync, readSync} from 'node:fs';
 import {CodedError} from '../core/errors.ts';
+import type {AbsentPagesError} from './absent-pages.ts';
+import type {Fetches} from './fault-fetches.ts';
 import type {ProcessIds, ProcessTable} from './fault-messages.ts';
 import type {Mapping} from './mapping.ts';
 import {encodePageTable} from './page-table-codec.ts';
@@ -21,6 +23,7 @@ export interface ProbeTools {
   readonly buffer: Mapping;
   /** Reads and applies the events of a process that wait. */
   readonly pump: (process: PagedProcess) => void;
+  readonly fetches: Fetches;
 }
 
 function isResident(pid: number, page: number): boolean {
@@ -44,8 +47,14 @@ function serveNow(instance: PagedInstance, process: PagedProcess, page: number, 
 
 /** Those of `candidates` whose memory this is: more than one when processes share it, none when none of its pages can be in any. */
 function owners(instance: PagedInstance, process: PagedProcess, candidates: readonly ProcessIds[], tools: ProbeTools): readonly ProcessIds[] {
+  let notHere: AbsentPagesError | undefined;
   for (const run of [...process.memory.missing.runs()]) {
     for (let page = run.page; page < run.page + run.count; page++) {
+      const elsewhere = instance.reader.absent(run.segment, run.index + page - run.page, 1);
+      if (elsewhere !== undefined) {
+        notHere ??= elsewhere;
+        continue;
+      }
       const absent = candidates.filter(({pid}) => !isResident(pid, page));
       const outcome = serveNow(instance, process, page, tools);
       if (outcome === 'gone') return [];
@@ -56,7 +65,10 @@ function owners(instance: PagedInstance, process: PagedProcess, candidates: read
       throw new CodedError('ERR_UNKNOWN_PROCESS', message, {source: 'host'});
     }
   }
-  return [];
+  if (notHere === undefined) return [];
+  // One page is enough to tell; it will be here when the checkpoint is tried again.
+  tools.fetches.want(instance.id, [notHere], {urgent: true});
+  throw notHere;
 }
 
 /**

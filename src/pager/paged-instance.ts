@@ -2,6 +2,7 @@
 import type {InstanceId} from '../core/ids.ts';
 import {AddressSpace, type SpaceEvent} from './address-space.ts';
 import {EventJournal, type JournalEvent} from './event-journal.ts';
+import type {Fetches} from './fault-fetches.ts';
 import type {Expectation, FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable} from './fault-messages.ts';
 import {FaultTimes} from './fault-times.ts';
 import {FirstTouches} from './first-touches.ts';
@@ -54,12 +55,20 @@ export function spaceEvent(message: FaultMessage): SpaceEvent | undefined {
   }
 }
 
+/** What all instances of the worker share. */
+export interface Worker {
+  readonly report: Report;
+  readonly numbers: SpaceNumbers;
+  readonly fetches: Fetches;
+}
+
 export class PagedInstance implements Disposable {
   readonly id: InstanceId;
   readonly reader: SegmentReader;
   readonly times = new FaultTimes();
   readonly #report: Report;
   readonly #numbers: SpaceNumbers;
+  readonly #fetches: Fetches;
   readonly #tables: ReadonlyMap<number, PageTable>;
   readonly #processes = new Map<number, PagedProcess>();
   readonly #journal: EventJournal;
@@ -78,10 +87,11 @@ export class PagedInstance implements Disposable {
   zeroFaults = 0;
   waiting = 0;
 
-  constructor(plan: InstancePlan, worker: {report: Report; numbers: SpaceNumbers}) {
+  constructor(plan: InstancePlan, worker: Worker) {
     this.id = plan.instance;
     this.#report = worker.report;
     this.#numbers = worker.numbers;
+    this.#fetches = worker.fetches;
     this.reader = new SegmentReader({segments: plan.segments});
     this.#tables = decodeTables(plan.tables);
     this.#lot = new ParkingLot(plan.parking);
@@ -96,7 +106,10 @@ export class PagedInstance implements Disposable {
   /** Begins to fill the predicted set. CRIU may have handed over processes already. */
   expect({predicted, withheld}: Expectation): void {
     this.#withheld = decodeTables(withheld);
-    this.prefetch = new Prefetch(new Map([...decodeTables(predicted)].map(([vpid, table]) => [vpid, table.runs()])), this.reader);
+    this.prefetch = new Prefetch(new Map([...decodeTables(predicted)].map(([vpid, table]) => [vpid, table.runs()])), this.reader, {
+      want: (missing) => this.#fetches.want(this.id, missing, {urgent: false}),
+      state: (missing) => this.#fetches.state(missing),
+    });
     for (const process of this.#processes.values()) {
       process.withheld = this.#withheld.get(process.vpid);
       this.prefetch.started(process);

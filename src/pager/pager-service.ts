@@ -6,7 +6,7 @@ import {openDirectoryStore} from '../store/directory-store.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
-import {FaultClient} from './fault-client.ts';
+import {FaultClient, type FaultClientOptions, type WantedPart} from './fault-client.ts';
 import type {FaultReport} from './fault-messages.ts';
 import {type Fuse, openFuse} from './fuse.ts';
 import {KeeperPool} from './keeper-pool.ts';
@@ -49,8 +49,8 @@ export async function openPagerService(settings: PagerSettings, events: PagerEve
   const objects = await openDirectoryStore(settings.storeDir);
   const store = openCheckpointStore({objects, log});
   const recovered = await recoverInstances(files, store, settings.runtimeDir);
-  const onReport = (report: FaultReport): void => tell(report, events);
-  const faults = scope.use(new FaultClient({windowPath: files.windowPath, takeovers: recovered.plans, onReport, onEnd: events.onBroken}));
+  const onReport: FaultClientOptions['onReport'] = (report) => tell(report, events);
+  const faults = scope.use(new FaultClient({windowPath: files.windowPath, takeovers: recovered.plans, onReport, onWanted, onEnd: events.onBroken}));
   const [fuse] = await Promise.all([
     openFuse({mountPoint: files.fuseMount, log, onError: (error) => log.error({error: error.message}, 'images')}),
     faults.ready,
@@ -68,7 +68,7 @@ export async function openPagerService(settings: PagerSettings, events: PagerEve
   return {...methods(parts, log), stop: async () => owned.disposeAsync(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
-function tell(report: FaultReport, {log, onLost}: PagerEvents): void {
+function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost}: PagerEvents): void {
   const {instance} = report;
   switch (report.kind) {
     case 'lost':
@@ -84,12 +84,20 @@ function tell(report: FaultReport, {log, onLost}: PagerEvents): void {
     case 'waiting':
       log.warn({instance, reason: report.reason}, 'a page cannot be read; its fault waits and is tried again');
       return;
+    case 'resumed':
+      log.info({instance}, 'no fault waits for the store any more');
+      return;
     case 'unjournalled':
       log.error({instance}, 'the journal cannot be written; the instance would not survive a restart of the pager');
       return;
     default:
       report satisfies never;
   }
+}
+
+/** Every segment is a complete local file so far. */
+function onWanted({instance, segment}: WantedPart): Promise<void> {
+  return Promise.reject(new CodedError('ERR_NO_CACHE', `Cannot fetch a part of segment ${segment} for "${instance}": there is no other store`, {source: 'bug'}));
 }
 
 function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {

@@ -2,7 +2,12 @@
  * Fills the predicted set of one instance, in short turns between the faults of all: first it is read from the store into memory, while CRIU
  * is still starting; then, as soon as a process has sent its descriptor, it is copied in, run by run. Until the restorer has registered a
  * mapping, the kernel refuses copies into it, so a refused process is asked again after a short wait, and once more when CRIU has finished.
+ *
+ * What is not in the local cache is asked for in one go, in order of use; the rest is installed meanwhile, and what arrives as it arrives.
  */
+import {faultPoint} from '../core/fault-point.ts';
+import type {AbsentPagesError} from './absent-pages.ts';
+import type {FetchState} from './fault-fetches.ts';
 import type {Mapping} from './mapping.ts';
 import {mapAnonymous} from './mapping.ts';
 import {type PageRun, pageSizeBytes} from './page-table.ts';
@@ -21,7 +26,10 @@ interface Chunk {
 }
 
 interface Share {
+  /** To be installed, in this order, from `next` on. */
   readonly chunks: Chunk[];
+  /** Chunks that are being fetched. */
+  fetched: Chunk[];
   process: PagedProcess | undefined;
   /** Chunks before this one are done. */
   next: number;
@@ -30,6 +38,17 @@ interface Share {
 
 /** What a turn found: more to do now, something to do at a time, or nothing until somebody says so. */
 export type NextTurn = {readonly kind: 'now'} | {readonly kind: 'at'; readonly time: number} | {readonly kind: 'idle'};
+
+/** Brings parts of segments into the local cache. */
+export interface Fetcher {
+  want(missing: readonly AbsentPagesError[]): void;
+  state(missing: AbsentPagesError): FetchState;
+}
+
+/** Reads what is there and tells what is not. */
+export interface PrefetchReader extends PageReader {
+  absent(segment: number, index: number, count: number): AbsentPagesError | undefined;
+}
 
 function split(run: PageRun): PageRun[] {
   const parts: PageRun[] = [];
@@ -40,7 +59,8 @@ function split(run: PageRun): PageRun[] {
 }
 
 export class Prefetch implements Disposable {
-  readonly #reader: PageReader;
+  readonly #reader: PrefetchReader;
+  readonly #fetcher: Fetcher;
   readonly #shares = new Map<number, Share>();
   readonly #toRead: Chunk[] = [];
   readonly #memory: Mapping | undefined;
@@ -51,16 +71,17 @@ export class Prefetch implements Disposable {
   installed = 0;
 
   /** @param predicted by pid in the container, most wanted first; only pages that are stored */
-  constructor(predicted: ReadonlyMap<number, Iterable<PageRun>>, reader: PageReader) {
+  constructor(predicted: ReadonlyMap<number, Iterable<PageRun>>, reader: PrefetchReader, fetcher: Fetcher) {
     this.#reader = reader;
+    this.#fetcher = fetcher;
     for (const [vpid, runs] of predicted) {
       const chunks = [...runs].flatMap(split).map((run): Chunk => ({run, at: undefined}));
-      if (chunks.length > 0) this.#shares.set(vpid, {chunks, process: undefined, next: 0, notBefore: 0});
+      if (chunks.length > 0) this.#shares.set(vpid, {chunks: [], fetched: chunks, process: undefined, next: 0, notBefore: 0});
     }
-    for (const share of this.#shares.values()) this.#toRead.push(...share.chunks);
-    const pages = this.#toRead.reduce((sum, chunk) => sum + chunk.run.count, 0);
+    const pages = [...this.#shares.values()].flatMap(({fetched}) => fetched).reduce((sum, chunk) => sum + chunk.run.count, 0);
     this.#memory = pages === 0 ? undefined : mapAnonymous(Math.min(pages, readAheadPages) * pageSizeBytes);
     this.#scratch = mapAnonymous(chunkPages * pageSizeBytes);
+    this.recheck();
   }
 
   /** A process has sent its descriptor. */
@@ -83,11 +104,46 @@ export class Prefetch implements Disposable {
     for (const [vpid, share] of this.#shares) if (share.process === process) this.#shares.delete(vpid);
   }
 
+  /** Fetches may have ended. @returns whether there is something to do now */
+  recheck(): boolean {
+    const wanted: AbsentPagesError[] = [];
+    let ready = false;
+    for (const [vpid, share] of this.#shares) {
+      const still: Chunk[] = [];
+      for (const chunk of share.fetched) {
+        const absent = this.#absent(chunk);
+        if (absent === undefined) {
+          share.chunks.push(chunk);
+          this.#toRead.push(chunk);
+          ready = true;
+          continue;
+        }
+        const state = this.#fetcher.state(absent);
+        if (state === 'unknown') wanted.push(absent);
+        // A predicted page need not be wanted; if it is, its fault has it fetched.
+        if (state !== 'failed') still.push(chunk);
+      }
+      share.fetched = still;
+      this.#endShare(vpid, share);
+    }
+    this.#fetcher.want(wanted);
+    return ready;
+  }
+
+  #absent({run}: Chunk): AbsentPagesError | undefined {
+    try {
+      return this.#reader.absent(run.segment, run.index, run.count);
+    } catch {
+      // Reading it meets the same error.
+      return undefined;
+    }
+  }
+
   /** One short turn (a chunk). */
   turn(nowMs: number): NextTurn {
     let earliest = Number.POSITIVE_INFINITY;
     for (const [vpid, share] of this.#shares) {
-      if (share.process === undefined) continue;
+      if (share.process === undefined || share.next >= share.chunks.length) continue;
       if (share.notBefore > nowMs) {
         earliest = Math.min(earliest, share.notBefore);
         continue;
@@ -127,13 +183,18 @@ export class Prefetch implements Disposable {
     if (chunk === undefined || source === undefined) {
       share.next++;
     } else {
+      faultPoint('pager:prefetch:before-copy');
       const {installed, outcome} = process.install(chunk.run, source, this.#finished);
       this.installed += installed;
       if (outcome === 'gone') this.#shares.delete(vpid);
       else if (outcome === 'stored' || (outcome === 'failed' && this.#finished)) share.next++;
       else share.notBefore = nowMs + retryMs;
     }
-    if (share.next >= share.chunks.length) this.#shares.delete(vpid);
+    this.#endShare(vpid, share);
+  }
+
+  #endShare(vpid: number, share: Share): void {
+    if (share.next >= share.chunks.length && share.fetched.length === 0) this.#shares.delete(vpid);
   }
 
   /** Address of a chunk's pages; undefined when they cannot be read. */

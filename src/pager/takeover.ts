@@ -8,7 +8,7 @@ import {AddressSpace} from './address-space.ts';
 import {type JournalRecord, readJournal} from './event-journal.ts';
 import type {LeftMessages} from './event-window.ts';
 import type {InstancePlan} from './fault-messages.ts';
-import {inOrder, PagedInstance, type Report, type SpaceNumbers, spaceEvent} from './paged-instance.ts';
+import {inOrder, PagedInstance, spaceEvent, type Worker} from './paged-instance.ts';
 
 function failed(plan: InstancePlan, found: string, cause?: unknown): CodedError {
   return new CodedError('ERR_TAKEOVER', `Cannot take over the memory of instance "${plan.instance}": ${found}`, {source: 'host', cause});
@@ -79,7 +79,7 @@ function finishBatch(
  * Builds the instance again and lets its waiting threads fault anew. On failure nothing of it stays open here, and its faults stay unanswered.
  * @throws CodedError ERR_TAKEOVER
  */
-export function takeOver(plan: InstancePlan, left: LeftMessages | undefined, worker: {report: Report; numbers: SpaceNumbers}): PagedInstance {
+export function takeOver(plan: InstancePlan, left: LeftMessages | undefined, worker: Worker): PagedInstance {
   const records = journalOf(plan);
   if (!records.some(({event}) => event.kind === 'restored')) throw failed(plan, 'its restore had not finished');
   using scope = new DisposableStack();

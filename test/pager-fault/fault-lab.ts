@@ -26,7 +26,8 @@ export function crcOf(page: number): number {
 
 export type AppCommand =
   | readonly ['read', number, number]
-  | readonly ['readThreads', readonly number[], number]
+  | readonly ['readThreads' | 'readLater', readonly number[], number]
+  | readonly ['laterResults']
   | readonly ['write', number, number]
   | readonly ['dontneed' | 'unmap', number, number]
   | readonly ['remap', number, number, number]

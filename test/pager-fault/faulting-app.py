@@ -72,6 +72,26 @@ def read_threads(pages, threads):
     return [results[page] for page in pages]
 
 
+later = []
+
+
+def read_later(pages, threads):
+    """Reads in the background; `later_results` waits for all that was begun."""
+    results = []
+    worker = threading.Thread(target=lambda: results.extend(read_threads(pages, threads)))
+    worker.start()
+    later.append((worker, results))
+    return True
+
+
+def later_results():
+    for worker, _ in later:
+        worker.join()
+    found = [results for _, results in later]
+    later.clear()
+    return found
+
+
 def fork(commands):
     """Runs commands in a child and answers with its answers."""
     reader, writer = os.pipe()
@@ -130,6 +150,8 @@ def remap(page, number, to):
 commands = {
     "read": read,
     "readThreads": read_threads,
+    "readLater": read_later,
+    "laterResults": later_results,
     "fork": fork,
     "forkChild": fork_child,
     "askChild": ask_child,

@@ -124,12 +124,12 @@ async function state(pid: number): Promise<string | undefined> {
 
 rootTest('a keeper that somebody kills is replaced, and the next pager finds all with the new one', async (t) => {
   await using lab = await faultLab();
-  const {app} = await lab.wake({generation: await lab.generation(64), count: 64});
+  const {instance, app} = await lab.wake({generation: await lab.generation(64), count: 64});
   const before = findKeepers(lab.runtimeDir).map(({pid}) => pid);
   for (const pid of before) process.kill(pid, 'SIGKILL');
   await until(() => findKeepers(lab.runtimeDir).some(({pid}) => !before.includes(pid)), {timeoutMs: 15_000, what: 'another keeper'});
   await until(async () => {
-    const record = await readFile(join(lab.runtimeDir, 'pager', 'instances', 'lab.2.json'), 'utf8');
+    const record = await readFile(join(lab.runtimeDir, 'pager', 'instances', `${instance}.json`), 'utf8');
     return !before.some((pid) => record.includes(`"pid":${pid}`));
   });
   await killPager(lab);

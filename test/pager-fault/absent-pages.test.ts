@@ -1,0 +1,115 @@
+import test from 'ava';
+import fc from 'fast-check';
+import {absentRanges} from '../../src/pager/absent-pages.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {until} from '../helpers/until.ts';
+import {chunkBytes, coldLab} from './cold-lab.ts';
+import {crcOf, first} from './fault-lab.ts';
+
+const crcs = (page: number, count: number): number[] => Array.from({length: count}, (_, n) => crcOf(page + n));
+
+test('absentRanges() names exactly the chunks that are not there', (t) => {
+  const chunks = 20;
+  const range = fc.tuple(fc.nat(chunks * 10 - 1), fc.integer({min: 1, max: 60})).map(([position, length]) => ({position, length}));
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), {minLength: chunks, maxLength: chunks}), fc.array(range, {maxLength: 5}), (present, wanted) => {
+      const map = new SharedArrayBuffer(chunks);
+      new Uint8Array(map).set(present.map(Number));
+      const sorted = wanted.toSorted((a, b) => a.position - b.position);
+      const found = absentRanges({map, chunkBytes: 10}, sorted).flatMap(({position, length}) => Array.from({length: length / 10}, (_, n) => position / 10 + n));
+      const touched = sorted.flatMap(({position, length}) => Array.from({length}, (_, n) => Math.floor((position + n) / 10)));
+      t.deepEqual(new Set(found), new Set(touched.filter((chunk) => present[chunk] === false)));
+    }),
+  );
+});
+
+rootTest('threads and apps that fault on one chunk share its fetch; other threads and other chunks go on meanwhile', async (t) => {
+  const fetched = Promise.withResolvers<void>();
+  await using lab = await coldLab(1024, async (part, {arrive}) => {
+    // The first fetch takes its time.
+    if (part.urgent && part.position < 2 * chunkBytes) await fetched.promise;
+    arrive(part);
+  });
+  lab.arriveIndex();
+  const [one, two] = [await lab.wake(), await lab.wake()];
+  await one.app.ask(['readLater', [first + 1, first + 2, first + 3, first + 1], 4]);
+  await two.app.ask(['readLater', [first + 1, first + 4], 2]);
+  await until(async () => (await lab.stats(one.instance)).waiting === 3 && (await lab.stats(two.instance)).waiting === 2, {what: 'all to wait'});
+  t.deepEqual(await one.app.ask(['read', first + 500, 100]), crcs(first + 500, 100));
+  t.deepEqual(await two.app.ask(['readThreads', [first + 700, first + 900], 2]), [crcOf(first + 700), crcOf(first + 900)]);
+  t.is(lab.wanted.filter(({position}) => position < 2 * chunkBytes).length, 1);
+  t.is((await lab.stats(one.instance)).waiting, 3);
+  fetched.resolve();
+  t.deepEqual(await one.app.ask(['laterResults']), [[first + 1, first + 2, first + 3, first + 1].map(crcOf)]);
+  t.deepEqual(await two.app.ask(['laterResults']), [[first + 1, first + 4].map(crcOf)]);
+  t.is((await lab.stats(one.instance)).waiting, 0);
+  t.deepEqual(
+    lab.reports.filter(({kind}) => kind !== 'restored'),
+    [],
+  );
+});
+
+rootTest('what is fetched with a page is not forced into the memory of the app', async (t) => {
+  await using lab = await coldLab(256, async (part, {arrive}) => arrive(part));
+  const {instance, app} = await lab.wake();
+  t.deepEqual(await app.ask(['read', first + 70, 1]), [crcOf(first + 70)]);
+  t.like(await lab.stats(instance), {faults: 1, prefetched: 0, missing: 255});
+});
+
+rootTest('chunks that come late, out of order, and fail for a while: every page is right, and the waiting is told once', async (t) => {
+  t.timeout(60_000);
+  const count = 2048;
+  let calls = 0;
+  let failuresLeft = 40;
+  await using lab = await coldLab(count, async (part, {arrive}) => {
+    // Not every answer is true.
+    const isTrue = ++calls % 7 !== 0;
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+    if (part.position > 10 * chunkBytes && failuresLeft-- > 0) throw new Error('the store is away');
+    if (isTrue) arrive(part);
+  });
+  const {instance, app} = await lab.wake({predicted: 300});
+  lab.arriveIndex();
+  const pages = Array.from({length: count}, (_, n) => first + ((n * 769) % count));
+  await app.ask(['readLater', pages, 12]);
+  await until(() => lab.reports.some(({kind}) => kind === 'waiting'), {what: 'the report'});
+  t.like(
+    lab.reports.find(({kind}) => kind === 'waiting'),
+    {instance, reason: 'the store is away'},
+  );
+  t.deepEqual(await app.ask(['laterResults']), [pages.map(crcOf)]);
+  t.is((await lab.stats(instance)).waiting, 0);
+  await until(() => lab.reports.at(-1)?.kind === 'resumed', {what: 'the end of the waiting'});
+  const told = lab.reports.filter(({kind}) => kind !== 'restored').map(({kind}) => kind);
+  t.deepEqual(
+    told,
+    told.map((_, n) => (n % 2 === 0 ? 'waiting' : 'resumed')),
+  );
+});
+
+rootTest('the predicted set is asked for at once, and installed as it arrives; a fault on a part of it makes that urgent', async (t) => {
+  const hold = new Map<number, () => void>();
+  await using lab = await coldLab(2048, async (part, {arrive}) => {
+    if (!part.urgent) await new Promise<void>((resolve) => hold.set(part.position, resolve));
+    arrive(part);
+  });
+  lab.arriveIndex();
+  const {instance, app} = await lab.wake({predicted: 1536});
+  await until(() => lab.wanted.reduce((sum, {length}) => sum + length, 0) >= 1536 * 4096, {what: 'the whole set to be asked for'});
+  const positions = lab.wanted.map(({position}) => position);
+  t.deepEqual(
+    positions,
+    positions.toSorted((a, b) => a - b),
+  );
+  t.true(lab.wanted.length <= 8, `${lab.wanted.length} parts`);
+  t.deepEqual(await app.ask(['read', first + 1000, 1]), [crcOf(first + 1000)]);
+  t.is(lab.wanted.filter(({urgent}) => urgent).length, 1);
+  // The last part arrives first.
+  for (const [position, release] of [...hold].reverse()) {
+    release();
+    t.true(positions.includes(position));
+  }
+  await until(async () => (await lab.stats(instance)).prefetched >= 1535, {what: 'the predicted set'});
+  t.deepEqual(await app.ask(['read', first, 2048]), crcs(first, 2048));
+  t.like(await lab.stats(instance), {prefetched: 1535, faults: 513});
+});
