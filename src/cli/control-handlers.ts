@@ -1,5 +1,6 @@
 /** What the admin commands can ask of a running gateway. */
 import {CodedError} from '../core/errors.ts';
+import type {Pager} from '../pager/client.ts';
 import type {ControlHandler} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
@@ -7,10 +8,14 @@ import type {Supervisor} from '../supervisor/supervisor.ts';
 
 const maxLogLines = 10_000;
 
-function requestedApp(supervisor: Supervisor, args: Json): App {
+function requestedName(args: Json): string {
   const name = typeof args === 'object' && args !== null && 'name' in args ? args.name : undefined;
   if (typeof name !== 'string') throw new CodedError('ERR_BAD_COMMAND', 'Cannot run the command: it names no app', {source: 'client'});
-  return supervisor.app(name);
+  return name;
+}
+
+function requestedApp(supervisor: Supervisor, args: Json): App {
+  return supervisor.app(requestedName(args));
 }
 
 function requestedLines(args: Json): number {
@@ -18,7 +23,7 @@ function requestedLines(args: Json): number {
   return typeof lines === 'number' ? Math.min(Math.max(1, lines), maxLogLines) : maxLogLines;
 }
 
-export function controlHandlers(supervisor: Supervisor): Readonly<Record<string, ControlHandler>> {
+export function controlHandlers(supervisor: Supervisor, pager: Pick<Pager, 'predicted'>): Readonly<Record<string, ControlHandler>> {
   return {
     async wake(args) {
       await requestedApp(supervisor, args).wake({kind: 'operator'});
@@ -26,6 +31,10 @@ export function controlHandlers(supervisor: Supervisor): Readonly<Record<string,
     },
     hibernate: (args) => requestedApp(supervisor, args).hibernate({force: false}),
     show: async (args) => ({...(await requestedApp(supervisor, args).live())}),
+    async predicted(args) {
+      requestedApp(supervisor, args); // It must be one of ours.
+      return pager.predicted(requestedName(args));
+    },
     async logs(args) {
       const lines = (await requestedApp(supervisor, args).output()).trimEnd().split('\n');
       const text = lines.slice(-requestedLines(args)).join('\n');

@@ -117,7 +117,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       log,
     }),
   );
-  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor), log}));
+  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager), log}));
   scope.defer(() => edge.drain(0));
   supervisor.startEager();
   const owned = scope.move();

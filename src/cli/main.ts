@@ -57,6 +57,27 @@ function build(): Command {
         done(await (await import('./wake-hibernate.ts')).wakeOrHibernate(options.file, verb, name, options)),
       );
   }
+  addReports(command, done);
+  command('doctor', 'check what this machine offers, and what a missing thing costs')
+    .option('--json', 'print JSON', false)
+    .action(async (options: {json: boolean}) => done(await (await import('./doctor.ts')).doctor(options)));
+  program
+    .command('demo')
+    .description('a real nginx that sleeps and wakes on 127.0.0.1:8080')
+    .option('--port <port>', 'where to listen', positive, 8080)
+    .action(async (options: {port: number}) => done(await (await import('./demo.ts')).demo(options)));
+  return program;
+}
+
+/** What tells of the past of the apps. */
+function addReports(command: (name: string, description: string) => Command, done: (status: number) => void): void {
+  command('predicted', 'which pages an app is expected to touch when it wakes, by what woke it')
+    .argument('<name>')
+    .option('-t, --trigger <trigger>', 'draw the address space as expected for this trigger')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {json: boolean; trigger: string | undefined}) =>
+      done(await (await import('./predicted.ts')).predicted(options.file, name, options)),
+    );
   command('logs', 'what an app has written to its standard output and standard error')
     .argument('<name>')
     .option('-n, --lines <count>', 'how many lines', positive, 100)
@@ -71,15 +92,6 @@ function build(): Command {
     .action(async (options: FileOption & {follow: boolean; lines: number; json: boolean}) =>
       done(await (await import('./events.ts')).events(options.file, options)),
     );
-  command('doctor', 'check what this machine offers, and what a missing thing costs')
-    .option('--json', 'print JSON', false)
-    .action(async (options: {json: boolean}) => done(await (await import('./doctor.ts')).doctor(options)));
-  program
-    .command('demo')
-    .description('a real nginx that sleeps and wakes on 127.0.0.1:8080')
-    .option('--port <port>', 'where to listen', positive, 8080)
-    .action(async (options: {port: number}) => done(await (await import('./demo.ts')).demo(options)));
-  return program;
 }
 
 /** `picogate -c -f FILE` is how HAProxy is told to check; and `events -f` follows, as `tail -f` does. */

@@ -6,6 +6,7 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
+import type {PredictedReport} from './predicted-report.ts';
 import type {
   CommitOptions,
   Committed,
@@ -46,6 +47,8 @@ export interface Pager extends AsyncDisposable {
   stats(instance: InstanceId): Promise<PagingStats>;
   /** To be called when no process of the instance is left. @throws CodedError ERR_STILL_USED (retryable) while one lives */
   release(instance: InstanceId): Promise<void>;
+  /** What was learned of the pages that an app touches. */
+  predicted(app: string): Promise<PredictedReport>;
   /** Complete generations, the oldest first. */
   generations(app: string): Promise<readonly Generation[]>;
   /** The newest generation that can be loaded. */
@@ -198,6 +201,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     discard: async (app, generation) => call('discard', {app, generation}),
     stats: async (instance) => call('stats', {instance}),
     release: async (instance) => call('release', {instance}),
+    predicted: async (app) => call('predicted', {app}),
     generations: async (app) => call('generations', {app}),
     latest: async (app) => call('latest', {app}),
     meta: async (app, generation) => call('meta', {app, generation}),

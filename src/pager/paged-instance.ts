@@ -5,7 +5,7 @@ import {EventJournal, type JournalEvent} from './event-journal.ts';
 import type {Fetches} from './fault-fetches.ts';
 import type {Expectation, FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable} from './fault-messages.ts';
 import {FaultTimes} from './fault-times.ts';
-import {FirstTouches} from './first-touches.ts';
+import {FirstTouches, TouchWindow} from './first-touches.ts';
 import {LazySocket} from './lazy-socket.ts';
 import type {PageRun, PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
@@ -75,6 +75,7 @@ export class PagedInstance implements Disposable {
   #withheld: ReadonlyMap<number, PageTable> = new Map();
   #lot: ParkingLot;
   #parked = 0;
+  readonly #touchWindow = new TouchWindow();
   #touches: {vpid: number; touches: FirstTouches}[] = [];
   #complete = true;
   #warned = false;
@@ -172,7 +173,7 @@ export class PagedInstance implements Disposable {
   }
 
   #adopt(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
-    const touches = new FirstTouches();
+    const touches = new FirstTouches(this.#touchWindow);
     // What the child of a fork touches is its own; only restored processes can be predicted.
     if (space.vpid !== 0) this.#touches.push({vpid: space.vpid, touches});
     const process = new PagedProcess({...space, touches});

@@ -2,6 +2,7 @@
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {keysOf} from './checkpoint-keys.ts';
@@ -13,6 +14,7 @@ import {KeeperPool} from './keeper-pool.ts';
 import type {PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
 import {isNeeded, type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
+import {reportOf} from './predicted-report.ts';
 import {openPredictedSets, type PredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
 import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, PreparedRestore, RestoreRequest} from './protocol.ts';
@@ -97,7 +99,9 @@ function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost}: Pag
 
 /** Every segment is a complete local file so far. */
 function onWanted({instance, segment}: WantedPart): Promise<void> {
-  return Promise.reject(new CodedError('ERR_NO_CACHE', `Cannot fetch a part of segment ${segment} for "${instance}": there is no other store`, {source: 'bug'}));
+  return Promise.reject(
+    new CodedError('ERR_NO_CACHE', `Cannot fetch a part of segment ${segment} for "${instance}": there is no other store`, {source: 'bug'}),
+  );
 }
 
 function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
@@ -112,6 +116,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     },
     stats: async ({instance}) => statsOf(parts, served.get(instance)),
     release: async ({instance}) => release(parts, instance, log),
+    predicted: async ({app}) => reportOf(await parts.predicted.show(appName(app))),
     generations: async ({app}) => store.generations(appName(app)),
     latest: async ({app}) => (await store.latestComplete(appName(app)))?.generation ?? null,
     async meta({app, generation}) {
@@ -142,7 +147,8 @@ async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<Pr
   return {imagesDir, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], memoryBytes};
 }
 
-async function expect({faults, served}: Parts, {instance}: {readonly instance: InstanceId}): Promise<{predictedPages: number}> {
+async function expect({faults, served}: Parts, request: {readonly instance: InstanceId; readonly trigger: Trigger}): Promise<{predictedPages: number}> {
+  const {instance, trigger} = request;
   const known = served.get(instance);
   const {checkpoint, directory, forecast} = known;
   if (directory === null) {
@@ -150,8 +156,8 @@ async function expect({faults, served}: Parts, {instance}: {readonly instance: I
     throw new CodedError('ERR_NOT_PREPARED', `Cannot go on with the restore of instance "${instance}": ${found}`, {source: 'host', retryable: true});
   }
   if (forecast === null) return {predictedPages: 0};
-  const plan = forecast.sets.plan(forecast.mode, checkpoint.tables);
-  await faults.ask({kind: 'expect', instance, expectation: expectationOf(plan, checkpoint)});
+  const plan = forecast.prediction.plan({mode: forecast.mode, processes: checkpoint.tables, trigger});
+  await faults.ask({kind: 'expect', instance, expectation: expectationOf(plan)});
   known.prefetch = plan;
   return {predictedPages: plan.installPages};
 }
@@ -224,8 +230,7 @@ async function learn(parts: Parts, served: Served, log: Log): Promise<void> {
   if (prefetch === null) return;
   try {
     const {touched} = await statsOf(parts, served);
-    const faulted = new Map(touched.map(({vpid, pages}) => [vpid, pages.map((page) => ({page, count: 1}))]));
-    await parts.predicted.learn(checkpoint.app, {plan: prefetch, faulted});
+    await parts.predicted.learn(checkpoint.app, {plan: prefetch, touched: new Map(touched.map(({vpid, pages}) => [vpid, pages]))});
   } catch (error) {
     log.warn({instance, error: errorMessage(error)}, 'what the instance touched is not learned');
   }

@@ -1,52 +1,35 @@
 /**
- * Which pages an app is expected to touch soon after a wake (Picocenter's ActiveSet), per process. Installed pages are not observed any more, so
- * the only way to learn that one is no longer used is to withhold it now and then: a page enters the set when it faults, and leaves it
- * when it was withheld and did not. What is withheld is chosen by whole blocks, at random, afresh for each wake. Its share grows with the
- * share that turned out to be unused, so that a set that was right costs next to nothing, and one that was wrong shrinks within a few wakes.
+ * Which pages an app is expected to touch soon after a wake (Picocenter's ActiveSet), per process and per kind of trigger, kept in the object
+ * store beside its generations. Installed pages are not observed any more, so the only way to learn that one is no longer used is to withhold
+ * it now and then: predicted-model.ts has what is known, predicted-plan.ts what is done with it, predicted-lesson.ts what is learned.
  */
 import {errorMessage} from '../core/errors.ts';
 import type {AppName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import {type Trigger, triggerKeys} from '../core/trigger.ts';
 import {type ObjectStore, ObjectStoreError} from '../store/object-store.ts';
 import {keysOf} from './checkpoint-keys.ts';
-import {type PageRange, PageSet} from './page-set.ts';
-import type {PageRun, PageTable} from './page-table.ts';
+import {PlansAhead, type WakeToPlan} from './predicted-ahead.ts';
+import {decodeModel, encodeModel} from './predicted-codec.ts';
+import {type LearnedRun, learnRun} from './predicted-lesson.ts';
+import {emptyModel, keepBounds, type Model, type ModelBounds} from './predicted-model.ts';
+import {type PlanRules, type PrefetchPlan, planRules} from './predicted-plan.ts';
 
-/** `off` installs nothing, `last` all that was learned, `predict` all but the withheld share. */
-export type PrefetchMode = 'off' | 'last' | 'predict';
-
-export interface PrefetchPlan {
-  readonly mode: PrefetchMode;
-  /** What to install, per process, in order of address. */
-  readonly install: ReadonlyMap<number, readonly PageRun[]>;
-  /** What is expected but left to fault. */
-  readonly withheld: ReadonlyMap<number, readonly PageRange[]>;
-  /** Pages in `install`. */
-  readonly installPages: number;
-  readonly withheldPages: number;
-}
-
-export interface LearnedRun {
-  readonly plan: PrefetchPlan;
-  /** Pages that faulted, per process; also of processes that were forked meanwhile. */
-  readonly faulted: ReadonlyMap<number, Iterable<PageRange>>;
-}
-
-/** What was known of an app when it was read. */
-export interface LoadedSets {
-  /** Needs no I/O: it is on the path of a wake. Parameters as of `PredictedSets.plan()`. */
-  plan(mode: PrefetchMode, processes: ReadonlyMap<number, PageTable>): PrefetchPlan;
+/** What is known of one app, in memory. Stays up to date while this process learns. */
+export interface Prediction {
+  /** Plans ahead for whatever trigger may come, so that `plan()` with the same mode and tables takes no time. */
+  prepare(wake: WakeToPlan): Promise<void>;
+  /** For the moment of a wake: without I/O, and quick. */
+  plan(wake: WakeToPlan & {readonly trigger: Trigger}): PrefetchPlan;
 }
 
 export interface PredictedSets {
-  /** Reads what is known of an app, while it sleeps. */
-  load(app: AppName): Promise<LoadedSets>;
-  /** @param processes the page tables of the generation that is woken; only their lazy pages are planned, CRIU restores the others */
-  plan(app: AppName, mode: PrefetchMode, processes: ReadonlyMap<number, PageTable>): Promise<PrefetchPlan>;
+  /** @throws ObjectStoreError when the store cannot be read; what is missing or damaged is learned anew */
+  load(app: AppName): Promise<Prediction>;
   /** Takes in what one run has shown; durable when it resolves. */
   learn(app: AppName, run: LearnedRun): Promise<void>;
-  /** What is known now, for people. */
-  show(app: AppName): Promise<ReadonlyMap<number, readonly PageRange[]>>;
+  /** What is known now. The caller must not change it. */
+  show(app: AppName): Promise<Model>;
 }
 
 export interface PredictedSetsOptions {
@@ -54,174 +37,82 @@ export interface PredictedSetsOptions {
   readonly log?: Log;
   /** In [0, 1); for tests. Default Math.random. */
   readonly random?: () => number;
-  /** Least share of the blocks that `predict` withholds. Default 1/32. */
-  readonly withheldShare?: number;
-  /** Bound of the set, all processes of an app together. Default 262144 (1 GiB). */
-  readonly maxPages?: number;
+  readonly rules?: PlanRules;
+  readonly bounds?: ModelBounds;
 }
 
-const formatVersion = 2;
-/** Greatest share of the blocks that is withheld. Not more, because what this wake does not touch the next one may: apps answer more than one question. */
-const withheldShareMax = 1 / 8;
-/** How much of what one run shows about unused pages counts against what was known before. */
-const newestWeight = 1 / 2;
+/** 1 GiB of pages, which is some hundred KiB in the store. */
+const boundsByDefault: ModelBounds = {maxPages: 262_144, maxTriggers: 16};
+
+interface Holder {
+  model: Model;
+  readonly ahead: PlansAhead;
+}
 
 export function openPredictedSets(options: PredictedSetsOptions): PredictedSets {
-  const {objects, log} = options;
-  const random = options.random ?? Math.random;
-  const withheldShare = options.withheldShare ?? 1 / 32;
-  const maxPages = options.maxPages ?? 262_144;
-  const load = async (app: AppName): Promise<Known> => {
-    const key = keysOf(app).predicted;
+  const {objects} = options;
+  const tools = {random: options.random ?? Math.random, rules: options.rules ?? planRules};
+  const holders = new Map<AppName, WeakRef<Holder>>();
+  const turns = new Map<AppName, Promise<unknown>>();
+
+  /** One reading or writing of an app after the other: what was just learned is what is loaded next. */
+  const inTurn = async <T>(app: AppName, work: () => Promise<T>): Promise<T> => {
+    const before = turns.get(app);
+    const turn = (before ?? Promise.resolve()).then(work, work);
+    turns.set(app, turn);
     try {
-      return parse(await objects.get(key));
-    } catch (error) {
-      if (error instanceof ObjectStoreError && error.code !== 'ERR_NO_OBJECT') throw error;
-      // Losing it costs one slow wake, so a damaged one is only worth a line.
-      if (!(error instanceof ObjectStoreError)) log?.warn({app, object: key}, `Cannot use the predicted set, it is learned anew: ${errorMessage(error)}`);
-      return {sets: new Map(), unusedShare: 0};
+      return await turn;
+    } finally {
+      if (turns.get(app) === turn) turns.delete(app);
     }
   };
-  const loaded = ({sets, unusedShare}: Known): LoadedSets => ({
-    plan(mode, processes) {
-      const share = Math.min(withheldShareMax, Math.max(withheldShare, unusedShare / 2));
-      return planFor(sets, {mode, processes, withhold: () => mode === 'off' || (mode === 'predict' && random() < share)});
-    },
-  });
+  const hold = (app: AppName, model: Model): Holder => {
+    for (const [other, reference] of holders) if (reference.deref() === undefined) holders.delete(other);
+    const holder = holders.get(app)?.deref() ?? {model, ahead: new PlansAhead(tools)};
+    holder.model = model;
+    holders.set(app, new WeakRef(holder));
+    return holder;
+  };
   return {
-    load: async (app) => loaded(await load(app)),
-    plan: async (app, mode, processes) => loaded(await load(app)).plan(mode, processes),
-    async learn(app, run) {
-      const {unusedShare} = await load(app);
-      await objects.put(keysOf(app).predicted, render({sets: bounded(learned(run), maxPages), unusedShare: learnedShare(run, unusedShare)}));
+    async load(app) {
+      const holder = await inTurn(app, async () => hold(app, await read(options, app)));
+      return {
+        prepare: async (wake) => holder.ahead.make(holder.model, wake),
+        plan: ({mode, processes, trigger}) => holder.ahead.plan(holder.model, {mode, processes, keys: triggerKeys(trigger)}),
+      };
     },
-    async show(app) {
-      return new Map([...(await load(app)).sets].map(([pid, set]) => [pid, [...set.ranges()]]));
-    },
+    learn: async (app, run) =>
+      inTurn(app, async () => {
+        // Not what is in memory: another worker may have learned since.
+        const model = await read(options, app);
+        learnRun(model, run);
+        keepBounds(model, options.bounds ?? boundsByDefault);
+        await objects.put(keysOf(app).predicted, encodeModel(model));
+        await hold(app, model).ahead.again(model);
+      }),
+    show: async (app) => inTurn(app, async () => read(options, app)),
   };
 }
 
-interface Known {
-  readonly sets: Sets;
-  /** Of the withheld pages, how many were not touched; a running mean over the wakes. */
-  readonly unusedShare: number;
-}
-
-function learnedShare({plan, faulted}: LearnedRun, before: number): number {
-  // Everything is withheld in mode `off`: that it was not needed then says nothing of a set that was not installed.
-  if (plan.mode !== 'predict' || plan.withheldPages === 0) return before;
-  let touched = 0;
-  for (const [pid, ranges] of plan.withheld) {
-    const seen = new PageSet();
-    for (const range of faulted.get(pid) ?? []) seen.add(range);
-    for (const {page, count} of ranges) for (let at = page; at < page + count; at += 1) if (seen.has(at)) touched += 1;
-  }
-  return before + newestWeight * (1 - touched / plan.withheldPages - before);
-}
-
-type Sets = ReadonlyMap<number, PageSet>;
-
-function planFor(sets: Sets, wake: {mode: PrefetchMode; processes: ReadonlyMap<number, PageTable>; withhold: () => boolean}): PrefetchPlan {
-  const install = new Map<number, readonly PageRun[]>();
-  const withheld = new Map<number, readonly PageRange[]>();
-  let [installPages, withheldPages] = [0, 0];
-  for (const [pid, table] of wake.processes) {
-    const runs: PageRun[] = [];
-    const left: PageRange[] = [];
-    for (const {ranges} of sets.get(pid)?.blocks() ?? []) {
-      // A page that the generation does not have is zero, or its mapping is gone: nothing to install, and it leaves the set.
-      const there = ranges.flatMap(({page, count}) => [...table.runsIn(page, count)].filter((run) => run.lazy));
-      if (there.length === 0) continue;
-      if (wake.withhold()) for (const {page, count} of there) left.push({page, count});
-      else for (const run of there) appendRun(runs, run);
+/** Losing what was learned costs a slow wake or two, so damage is only worth a line. */
+async function read({objects, log}: PredictedSetsOptions, app: AppName): Promise<Model> {
+  const key = keysOf(app).predicted;
+  try {
+    return decodeModel(await objects.get(key));
+  } catch (error) {
+    if (error instanceof ObjectStoreError) {
+      if (error.code !== 'ERR_NO_OBJECT') throw error;
+      await forgetOld(objects, app, log);
+    } else {
+      log?.warn({app, object: key}, `Cannot use the predicted set, it is learned anew: ${errorMessage(error)}`);
     }
-    install.set(pid, runs);
-    withheld.set(pid, left);
-    installPages += runs.reduce((sum, {count}) => sum + count, 0);
-    withheldPages += left.reduce((sum, {count}) => sum + count, 0);
+    return emptyModel();
   }
-  return {mode: wake.mode, install, withheld, installPages, withheldPages};
 }
 
-/** Runs come block by block; what belongs together is joined again, so that it is installed by one system call. */
-function appendRun(runs: PageRun[], run: PageRun): void {
-  const last = runs.at(-1);
-  if (last !== undefined && last.page + last.count === run.page && last.segment === run.segment && last.index + last.count === run.index) {
-    runs[runs.length - 1] = {...last, count: last.count + run.count};
-  } else runs.push(run);
-}
-
-/** What was installed stays, what was withheld stays if it faulted, and whatever faulted enters. */
-function learned({plan, faulted}: LearnedRun): Sets {
-  const sets = new Map<number, PageSet>();
-  for (const [pid, runs] of plan.install) sets.set(pid, PageSet.from(runs));
-  for (const [pid, ranges] of faulted) {
-    const set = sets.get(pid) ?? new PageSet();
-    for (const range of ranges) set.add(range);
-    sets.set(pid, set);
-  }
-  return sets;
-}
-
-/** Beyond the bound whole blocks are left out, the highest addresses of the last processes first: any choice does, a set this large is no prediction. */
-function bounded(sets: Sets, maxPages: number): Sets {
-  const kept = new Map<number, PageSet>();
-  let left = maxPages;
-  for (const [pid, set] of [...sets].sort(([a], [b]) => a - b)) {
-    const part = new PageSet();
-    for (const {ranges} of set.blocks()) {
-      const size = ranges.reduce((sum, {count}) => sum + count, 0);
-      if (size > left) break;
-      left -= size;
-      for (const range of ranges) part.add(range);
-    }
-    kept.set(pid, part);
-  }
-  return kept;
-}
-
-/** Per process: distance from the end of the range before, count, and so on. */
-function render({sets, unusedShare}: Known): Buffer {
-  const processes = [...sets]
-    .sort(([a], [b]) => a - b)
-    .map(([pid, set]) => {
-      const numbers: number[] = [];
-      let end = 0;
-      for (const {page, count} of set.ranges()) {
-        numbers.push(page - end, count);
-        end = page + count;
-      }
-      return {pid, ranges: numbers};
-    });
-  return Buffer.from(`${JSON.stringify({format: formatVersion, unusedShare, processes})}\n`);
-}
-
-/** @throws TypeError, SyntaxError when it is not what we wrote */
-function parse(data: Buffer): Known {
-  const value: unknown = JSON.parse(data.toString('utf8'));
-  if (!isRecord(value) || value['format'] !== formatVersion || !Array.isArray(value['processes'])) throw new TypeError('its format is unknown');
-  const {unusedShare} = value;
-  if (typeof unusedShare !== 'number' || !(unusedShare >= 0 && unusedShare <= 1)) throw new TypeError('the share of unused pages in it cannot be read');
-  const sets = new Map<number, PageSet>();
-  for (const entry of value['processes'] as readonly unknown[]) {
-    if (!isRecord(entry) || !isNumber(entry['pid']) || !Array.isArray(entry['ranges'])) throw new TypeError('a process in it cannot be read');
-    const set = new PageSet();
-    const numbers: readonly unknown[] = entry['ranges'];
-    for (let at = 0, end = 0; at < numbers.length; at += 2) {
-      const [distance, count] = [numbers[at], numbers[at + 1]];
-      if (!isNumber(distance) || !isNumber(count) || count > 2 ** 35) throw new TypeError('a range in it cannot be read');
-      set.add({page: end + distance, count});
-      end += distance + count;
-    }
-    sets.set(entry['pid'], set);
-  }
-  return {sets, unusedShare};
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+async function forgetOld(objects: ObjectStore, app: AppName, log: Log | undefined): Promise<void> {
+  const key = keysOf(app).oldPredicted;
+  if ((await objects.list(key)).length === 0) return;
+  log?.info({app, object: key}, 'the predicted set is of an older format, it is learned anew');
+  await objects.delete(key);
 }

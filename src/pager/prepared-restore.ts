@@ -10,7 +10,8 @@ import type {Fuse} from './fuse.ts';
 import type {FuseFiles} from './fuse-files.ts';
 import {type PageRun, PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
-import type {PredictedSets, PrefetchPlan} from './predicted-set.ts';
+import type {PrefetchPlan} from './predicted-plan.ts';
+import type {PredictedSets} from './predicted-set.ts';
 import type {RestoreRequest} from './protocol.ts';
 import {servedFromMemoryBytes} from './restore-images.ts';
 import type {LocalSegment} from './segment-reader.ts';
@@ -68,9 +69,11 @@ export async function loadRestore({store, fuse, predicted}: LoadedFrom, request:
   return loaded;
 }
 
-async function readForecast(predicted: PredictedSets, {app}: Checkpoint, mode: RestoreRequest['prefetch']): Promise<Forecast | null> {
+async function readForecast(predicted: PredictedSets, {app, tables}: Checkpoint, mode: RestoreRequest['prefetch']): Promise<Forecast | null> {
   try {
-    return {mode, sets: await predicted.load(app)};
+    const prediction = await predicted.load(app);
+    await prediction.prepare({mode, processes: tables});
+    return {mode, prediction};
   } catch {
     return null; // The store reports the same trouble where it matters.
   }
@@ -82,25 +85,12 @@ function readLater({app, generation}: RestoreRequest): CodedError {
 }
 
 /** What the fault worker is to be told of a plan. */
-export function expectationOf(plan: PrefetchPlan, checkpoint: Checkpoint): Expectation {
-  return {predicted: encoded(plan.install), withheld: plan.mode === 'predict' ? encoded(withheldRuns(plan, checkpoint)) : []};
+export function expectationOf({install, withheld}: PrefetchPlan): Expectation {
+  return {predicted: encoded(install), withheld: encoded(withheld)};
 }
 
 function encoded(runs: ReadonlyMap<number, readonly PageRun[]>): ProcessTable[] {
   return [...runs].map(([vpid, wanted]) => ({vpid, table: encodePageTable(PageTable.from(wanted))}));
-}
-
-function withheldRuns({withheld}: PrefetchPlan, {tables}: Checkpoint): ReadonlyMap<number, readonly PageRun[]> {
-  const found = new Map<number, readonly PageRun[]>();
-  for (const [vpid, ranges] of withheld) {
-    const table = tables.get(vpid);
-    if (table !== undefined)
-      found.set(
-        vpid,
-        ranges.flatMap(({page, count}) => [...table.runsIn(page, count)].filter((run) => run.lazy)),
-      );
-  }
-  return found;
 }
 
 /** Brings what is served from memory into the page cache: each page that CRIU asks for then is a request less to our thread. */

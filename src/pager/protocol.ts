@@ -2,6 +2,7 @@
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {InstanceStats, ProcessIds} from './fault-messages.ts';
+import type {PredictedReport} from './predicted-report.ts';
 
 export interface RestoreRequest {
   readonly instance: InstanceId;
@@ -56,6 +57,8 @@ export interface PagerService {
   stats(request: {readonly instance: InstanceId}): Promise<PagingStats>;
   /** Forgets an instance that has no processes any more, or never had; learns from its faults. */
   release(request: {readonly instance: InstanceId}): Promise<void>;
+  /** What was learned of the pages that an app touches. */
+  predicted(request: {readonly app: string}): Promise<PredictedReport>;
   generations(request: {readonly app: string}): Promise<readonly Generation[]>;
   latest(request: {readonly app: string}): Promise<Generation | null>;
   meta(request: {readonly app: string; readonly generation: Generation}): Promise<{readonly meta: unknown; readonly token: FencingToken}>;

@@ -7,14 +7,15 @@ import type {InstancePlan, ProcessTable} from './fault-messages.ts';
 import {type PageRun, PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
 import {descriptorsOf, findKeepers, isNeeded, type Keeper, stopKeeper} from './parking.ts';
-import type {LoadedSets, PrefetchPlan} from './predicted-set.ts';
+import type {PrefetchPlan} from './predicted-plan.ts';
+import type {Prediction} from './predicted-set.ts';
 import type {RestoreRequest} from './protocol.ts';
 import type {InstanceRecord, RuntimeFiles} from './runtime-files.ts';
 
 /** All that a plan of the prefetch needs, in memory. */
 export interface Forecast {
   readonly mode: RestoreRequest['prefetch'];
-  readonly sets: LoadedSets;
+  readonly prediction: Prediction;
 }
 
 export interface Served {
