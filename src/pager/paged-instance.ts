@@ -1,4 +1,5 @@
 /** The processes of one instance under the fault worker: their descriptors, events, journal and prefetch. */
+import {faultPoint} from '../core/fault-point.ts';
 import type {InstanceId} from '../core/ids.ts';
 import {AddressSpace, type SpaceEvent} from './address-space.ts';
 import {EventJournal, type JournalEvent} from './event-journal.ts';
@@ -134,6 +135,7 @@ export class PagedInstance implements Disposable {
           this.#start(message.vpid, message.fd);
           return;
         case 'finished':
+          faultPoint('pager:restore:finished');
           this.prefetch?.finish();
           this.record({space: 0, batch: 0, index: 0}, {kind: 'restored'});
           this.#restored = true;
@@ -150,8 +152,10 @@ export class PagedInstance implements Disposable {
   }
 
   #start(vpid: number, fd: number): void {
+    faultPoint('pager:restore:process-received');
     const process = this.#add({number: this.#numbers.next(), vpid, fd, memory: AddressSpace.from(this.storedPages(vpid))});
     this.record({space: process.number, batch: 0, index: 0}, {kind: 'process', vpid});
+    faultPoint('pager:restore:process-parked');
     this.prefetch?.started(process);
   }
 

@@ -1,6 +1,7 @@
 /** One address space under a userfaultfd: answers its faults and fills it in bulk. Used on the fault worker only. */
 import {constants} from 'node:os';
 import {CodedError} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import {close} from '../core/libc.ts';
 import type {AddressSpace} from './address-space.ts';
 import type {FirstTouches} from './first-touches.ts';
@@ -68,6 +69,7 @@ export class PagedProcess implements Disposable {
     const at = this.memory.missing.get(page);
     if (at === undefined) return this.#zero(page);
     reader.readPagesSync(at.segment, at.index, 1, buffer.bytes, 0);
+    faultPoint('pager:fault:before-copy');
     const result = copyPages(this.fd, {page, count: 1, source: buffer.address});
     const outcome = result > 0 ? 'stored' : refusal(result);
     if (outcome === 'stored' || outcome === 'present') this.memory.installed(page, 1);

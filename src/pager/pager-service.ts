@@ -1,5 +1,6 @@
 /** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
 import {CodedError, errorMessage} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -263,6 +264,7 @@ async function untilGone(instance: InstanceId, isGone: () => boolean | Promise<b
 async function forget(parts: Parts, {instance, keeper, directory}: Served): Promise<void> {
   const {faults, files, fuse, served} = parts;
   if (keeper !== null) await untilGone(instance, async () => (await faults.ask({kind: 'release', instance})).gone && !isNeeded(keeper));
+  faultPoint('pager:release:before-forget');
   served.remove(instance);
   if (directory !== null) await fuse.remove(directory);
   if (keeper !== null) stopKeeper(keeper);
