@@ -6,16 +6,17 @@ import {limitGoal} from './goal.ts';
 import type {Mode} from './paging-apps.ts';
 import type {Samples} from './samples.ts';
 import {type Content, largestSetBytes, type Selection} from './selection.ts';
+import {percent, unusedShare} from './wake-figures.ts';
 
 export type CaseName = (content: Content, sizeBytes: number, mode: Mode) => string;
 
 const milliseconds = (value: number): string => `${fixed(value)} ms`;
 const factor = (value: number): string => fixed(value, 2);
-const percent = (value: number): string => `${fixed(value * 100)} %`;
 
 export function warmGoals(samples: Samples, {workingSetsBytes}: Selection, nameOf: CaseName): Goal[] {
   const large = (mode: Mode): string => nameOf('random', largestSetBytes, mode);
   const predicted = samples.median(large('predicted'), 'answerMs');
+  const unused = (sizeBytes: number): number => unusedShare(samples, nameOf('random', sizeBytes, 'predicted'), nameOf('random', sizeBytes, 'on demand'));
   const set = `warm, ${bytes(largestSetBytes)}`;
   return [
     limitGoal(`${set}, predicted, median`, predicted, {atMost: 25}, milliseconds),
@@ -27,13 +28,8 @@ export function warmGoals(samples: Samples, {workingSetsBytes}: Selection, nameO
       {atLeast: 0.97},
       percent,
     ),
-    limitGoal(`${set}, predicted: installed pages unused`, unused(samples, nameOf, largestSetBytes), {atMost: 0.25}, percent),
-    limitGoal(
-      `warm, predicted: installed pages unused, worst set`,
-      most(workingSetsBytes.map((size) => unused(samples, nameOf, size))),
-      {atMost: 0.25},
-      percent,
-    ),
+    limitGoal(`${set}, predicted: installed pages unused`, unused(largestSetBytes), {atMost: 0.25}, percent),
+    limitGoal(`warm, predicted: installed pages unused, worst set`, most(workingSetsBytes.map((size) => unused(size))), {atMost: 0.25}, percent),
     limitGoal(
       `${set}, on demand: a fault in the handler, median`,
       samples.median(large('on demand'), 'faultMicros'),
@@ -59,17 +55,6 @@ export function coldGoals(samples: Samples, nameOf: CaseName): Goal[] {
 function faultsRemoved(samples: Samples, nameOf: CaseName, sizeBytes: number): number {
   const left = samples.median(nameOf('random', sizeBytes, 'predicted'), 'faults');
   return 1 - left / samples.median(nameOf('random', sizeBytes, 'on demand'), 'faults');
-}
-
-/**
- * Nobody sees whether an installed page is used. But the pages that the same requests fault in when nothing is installed are those that are
- * used; so what was installed, and neither belongs to these nor was left to a fault, was not.
- */
-function unused(samples: Samples, nameOf: CaseName, sizeBytes: number): number {
-  const name = nameOf('random', sizeBytes, 'predicted');
-  const used = samples.median(nameOf('random', sizeBytes, 'on demand'), 'faults') - samples.median(name, 'faults');
-  const installed = samples.median(name, 'installedPages');
-  return Math.max(0, installed - used) / installed;
 }
 
 const measured = (values: readonly number[]): number[] => values.filter((value) => Number.isFinite(value));

@@ -1,12 +1,14 @@
 /**
- * An HTTP proxy that makes a near object store a far one: the first byte of every answer comes later, and no stream, up or down, is faster
- * than a limit. Requests are passed on as they are, with their `Host`, which is part of what S3 signs.
+ * An HTTP proxy that makes a near S3 server a far one: the first byte of every answer comes later, and no stream, up or down, is faster than a
+ * limit. Requests are passed on as they are, with their `Host`, which is part of what S3 signs; what is only read comes from copies.
  */
 import {once} from 'node:events';
 import {Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse} from 'node:http';
-import {Transform} from 'node:stream';
+import type {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {type ByteRange, ObjectCopies, type ObjectCopy, parseRange} from './object-copies.ts';
+import {throttle} from './throttle.ts';
 
 export interface SlowLine {
   /** The server behind it, http://HOST:PORT. */
@@ -15,27 +17,55 @@ export interface SlowLine {
   readonly streamBytesPerSecond: number;
 }
 
-/** Sums since the start, readable in other threads: 64-bit floats at these places. */
-export const counterPlaces = {requests: 0, bytesDown: 1, bytesUp: 2, serverMs: 3} as const;
+/** Sums since the start, readable in other threads: 64-bit floats at these places. `passedOn`: requests that no copy could answer. */
+export const counterPlaces = {requests: 0, bytesDown: 1, bytesUp: 2, passedOn: 3} as const;
 export const counterBytes = Object.keys(counterPlaces).length * Float64Array.BYTES_PER_ELEMENT;
+type Count = (place: keyof typeof counterPlaces, amount: number) => void;
 
 export interface SlowS3 extends AsyncDisposable {
   readonly port: number;
 }
 
-/** For the connection between two neighbours only (RFC 9110, 7.6.1); `Expect` is answered here. */
-const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade', 'expect']);
+export interface SlowS3Options {
+  readonly line: SlowLine;
+  /** Of `counterBytes`. */
+  readonly counters: SharedArrayBuffer;
+  /** For copies of objects; exists, and is removed by the caller. */
+  readonly copiesDir: string;
+}
 
-/** Listens on 127.0.0.1. @param counters of `counterBytes` */
-export async function serveSlowS3(line: SlowLine, counters: SharedArrayBuffer): Promise<SlowS3> {
+interface Proxy {
+  readonly line: SlowLine;
+  readonly upstream: URL;
+  readonly agent: Agent;
+  readonly copies: ObjectCopies;
+  readonly count: Count;
+}
+
+interface Exchange {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  /** Without the query. */
+  readonly path: string;
+  /** An object as such is meant, not a part, a list or a property of it. */
+  readonly plain: boolean;
+}
+
+/** Listens on 127.0.0.1. */
+export async function serveSlowS3({line, counters, copiesDir}: SlowS3Options): Promise<SlowS3> {
   const sums = new Float64Array(counters);
-  const count = (place: keyof typeof counterPlaces, amount: number): void => {
+  const count: Count = (place, amount) => {
     sums[counterPlaces[place]] = (sums[counterPlaces[place]] ?? 0) + amount;
   };
+  const upstream = new URL(line.upstream);
   const agent = new Agent({keepAlive: true});
+  const proxy: Proxy = {line, upstream, agent, count, copies: new ObjectCopies({directory: copiesDir, upstream, agent})};
   const server = createServer((incoming, outgoing) => {
     count('requests', 1);
-    forward({line, agent, count, incoming, outgoing}).catch(() => {
+    const {pathname, searchParams} = new URL(incoming.url ?? '/', upstream);
+    // The SDK names its operation in the query.
+    const plain = [...searchParams.keys()].every((name) => name === 'x-id');
+    answer(proxy, {incoming, outgoing, path: pathname, plain}).catch(() => {
       // The client sees what its server did: no answer, or half of one.
       if (outgoing.headersSent) outgoing.destroy();
       else outgoing.writeHead(502).end();
@@ -58,65 +88,67 @@ export async function serveSlowS3(line: SlowLine, counters: SharedArrayBuffer): 
   };
 }
 
-interface Exchange {
-  readonly line: SlowLine;
-  readonly agent: Agent;
-  readonly count: (place: keyof typeof counterPlaces, amount: number) => void;
-  readonly incoming: IncomingMessage;
-  readonly outgoing: ServerResponse;
+async function answer(proxy: Proxy, exchange: Exchange): Promise<void> {
+  const {incoming, path, plain} = exchange;
+  const reading = incoming.method === 'GET' || incoming.method === 'HEAD';
+  const conditional = Object.keys(incoming.headers).some((name) => name.startsWith('if-'));
+  const copy = reading && plain && !conditional ? proxy.copies.get(path) : undefined;
+  if (copy !== undefined) return answerFromCopy(proxy, exchange, copy);
+  proxy.count('passedOn', 1);
+  return passOn(proxy, exchange);
 }
 
-async function forward({line, agent, count, incoming, outgoing}: Exchange): Promise<void> {
-  const startedMs = performance.now();
-  const {hostname, port} = new URL(line.upstream);
-  const upstream = httpRequest({host: hostname, port, agent, method: incoming.method, path: incoming.url, headers: endToEnd(incoming.rawHeaders)});
-  const gone = (): void => void upstream.destroy();
-  outgoing.once('close', gone);
-  const sent = pipeline(
-    incoming,
-    throttle(line.streamBytesPerSecond, (length) => count('bytesUp', length)),
-    upstream,
-  );
-  // `once` fails with the request; a body that cannot be sent shows there, or as an early answer, which counts.
-  const [[answer]] = await Promise.all([once(upstream, 'response') as Promise<[IncomingMessage]>, sent.catch(() => undefined)]);
-  count('serverMs', performance.now() - startedMs);
+async function answerFromCopy({line, count}: Proxy, {incoming, outgoing}: Exchange, copy: ObjectCopy): Promise<void> {
+  const {sizeBytes, headers} = copy;
+  incoming.resume();
   await sleep(line.addedFirstByteMs);
-  outgoing.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders));
+  const range = parseRange(incoming.headers.range, sizeBytes);
+  if (range === 'unsatisfiable') {
+    outgoing.writeHead(416, {'content-range': `bytes */${sizeBytes}`, 'content-type': 'application/xml'}).end('<Error><Code>InvalidRange</Code></Error>');
+    return;
+  }
+  const {start, end}: ByteRange = range ?? {start: 0, end: sizeBytes};
+  const partial = range !== null && {'content-range': `bytes ${start}-${end - 1}/${sizeBytes}`};
+  outgoing.writeHead(range === null ? 200 : 206, {...headers, 'accept-ranges': 'bytes', 'content-length': end - start, ...partial});
+  if (incoming.method === 'HEAD' || end === start) outgoing.end();
+  else await send(line, count, copy.read({start, end}), outgoing);
+}
+
+async function send(line: SlowLine, count: Count, body: Readable, outgoing: ServerResponse): Promise<void> {
   outgoing.flushHeaders();
   await pipeline(
-    answer,
+    body,
     throttle(line.streamBytesPerSecond, (length) => count('bytesDown', length)),
     outgoing,
   );
-  outgoing.off('close', gone);
 }
+
+/** For the connection between two neighbours only (RFC 9110, 7.6.1); `Expect` is answered here. */
+const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade', 'expect']);
 
 /** Name, value, name, value, as `rawHeaders`. */
 function endToEnd(raw: readonly string[]): string[] {
   return raw.filter((_, at) => !hopByHop.has((raw[at - (at % 2)] ?? '').toLowerCase()));
 }
 
-/** So much may come at once after a pause: what a timer of a millisecond is worth. */
-const burstMs = 1;
-/** Chunks are cut, so that a large one does not come at once. */
-const pieceBytes = 64 * 1024;
-
-function throttle(bytesPerSecond: number, seen: (length: number) => void): Transform {
-  /** When the last piece would have come over the line. */
-  let arrivedMs = performance.now();
-  const pass = async (chunk: Buffer, stream: Transform): Promise<void> => {
-    for (let at = 0; at < chunk.length; at += pieceBytes) {
-      const piece = chunk.subarray(at, at + pieceBytes);
-      arrivedMs = Math.max(arrivedMs, performance.now() - burstMs) + (piece.length * 1000) / bytesPerSecond;
-      const earlyMs = arrivedMs - performance.now();
-      if (earlyMs > burstMs) await sleep(earlyMs);
-      seen(piece.length);
-      stream.push(piece);
-    }
-  };
-  return new Transform({
-    transform(chunk: Buffer, _, done) {
-      pass(chunk, this).then(() => done(), done);
-    },
-  });
+async function passOn(proxy: Proxy, {incoming, outgoing, path, plain}: Exchange): Promise<void> {
+  const {line, upstream, agent, count, copies} = proxy;
+  const {method, url, rawHeaders} = incoming;
+  const asked = httpRequest({host: upstream.hostname, port: upstream.port, agent, method, path: url, headers: endToEnd(rawHeaders)});
+  const gone = (): void => void asked.destroy();
+  outgoing.once('close', gone);
+  const sent = pipeline(
+    incoming,
+    throttle(line.streamBytesPerSecond, (length) => count('bytesUp', length)),
+    asked,
+  );
+  // `once` fails with the request; a body that cannot be sent shows there, or as an early answer, which counts.
+  const [[found]] = await Promise.all([once(asked, 'response') as Promise<[IncomingMessage]>, sent.catch(() => undefined)]);
+  // Before the writer is told that it is done: whoever reads after that shall find the copy. The end of an upload in parts is a POST.
+  if ((method === 'PUT' && plain) || (method === 'POST' && url?.includes('uploadId=') === true)) await copies.renew(path, incoming.headers.authorization ?? '');
+  if (method === 'DELETE' && plain) await copies.forget(path);
+  await sleep(line.addedFirstByteMs);
+  outgoing.writeHead(found.statusCode ?? 502, found.statusMessage, endToEnd(found.rawHeaders));
+  await send(line, count, found, outgoing);
+  outgoing.off('close', gone);
 }

@@ -1,6 +1,6 @@
 /** How the wakes of a part are shown: rows of a table, and curves. */
 import {median, quantile} from '../statistics.ts';
-import {bytes, fixed, type Table} from '../table.ts';
+import {bytes, fixed, nothing, type Table} from '../table.ts';
 import {type Mode, modes} from './paging-apps.ts';
 import type {Series} from './plot/panel.ts';
 import type {Samples} from './samples.ts';
@@ -16,6 +16,7 @@ export interface WakeTable {
 export function wakeTable(samples: Samples, {title, traffic, groups}: WakeTable): Table {
   const rows = groups.flatMap(({label, names}) => {
     const whole = samples.median(names.find(([mode]) => mode === 'whole image')?.[1] ?? '', 'answerMs');
+    const onDemand = names.find(([mode]) => mode === 'on demand')?.[1] ?? '';
     return names.map(([mode, name]) => {
       const answers = samples.values(name, 'answerMs');
       const middle = (value: string): number => samples.median(name, value);
@@ -27,6 +28,7 @@ export function wakeTable(samples: Samples, {title, traffic, groups}: WakeTable)
         fixed(middle('firstByteMs')),
         fixed(middle('gatewayMs')),
         fixed(middle('installedPages'), 0),
+        percent(unusedShare(samples, name, onDemand)),
         fixed(middle('faults'), 0),
         ...(traffic ? [fixed(middle('requests'), 0), bytes(middle('fetchedBytes'))] : [fixed(middle('faultMicros'))]),
         bytes(middle('bytesWritten')),
@@ -35,7 +37,25 @@ export function wakeTable(samples: Samples, {title, traffic, groups}: WakeTable)
     });
   });
   const paging = traffic ? ['requests', 'fetched'] : ['µs per fault'];
-  return {title, head: ['case', 'median', 'p95', '/ whole', 'first byte', 'in the gateway', 'installed', 'faults', ...paging, 'written', 'samples'], rows};
+  return {
+    title,
+    head: ['case', 'median', 'p95', '/ whole', 'first byte', 'in the gateway', 'installed', 'unused', 'faults', ...paging, 'written', 'samples'],
+    rows,
+  };
+}
+
+/**
+ * Nobody sees whether an installed page is used. But the pages that the same request faults in when nothing is installed are those that are
+ * used; so what was installed, and neither belongs to these nor was left to a fault, was not.
+ */
+export function unusedShare(samples: Samples, name: string, onDemand: string): number {
+  const installed = samples.median(name, 'installedPages');
+  const used = samples.median(onDemand, 'faults') - samples.median(name, 'faults');
+  return Math.max(0, installed - used) / installed;
+}
+
+export function percent(share: number): string {
+  return Number.isFinite(share) ? `${fixed(share * 100)} %` : nothing;
 }
 
 export function samplesCount(samples: Samples, name: string, count: number): string {

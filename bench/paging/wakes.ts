@@ -26,6 +26,8 @@ export interface WakeCase {
 export interface Traffic {
   readonly requests: number;
   readonly bytesDown: number;
+  /** Requests that the S3 server itself had to answer, in its own time. */
+  readonly passedOn: number;
 }
 
 /** Where sleeping apps are. */
@@ -77,10 +79,18 @@ export async function measureWake(
     installedPages: installedPages ?? lastWake.installedPages ?? lastWake.predictedPages,
     faults: lastWake.faults,
     ...(medianFaultMicros !== null && lastWake.faults > 0 && {faultMicros: medianFaultMicros}),
-    ...(before !== null && after !== null && {requests: after.requests - before.requests, fetchedBytes: after.bytesDown - before.bytesDown}),
+    ...(before !== null && after !== null && trafficBetween(before, after)),
     hibernateMs: lastHibernate.ms,
     frozenMs: lastHibernate.frozenMs,
     bytesWritten: lastHibernate.bytesWritten,
+  };
+}
+
+function trafficBetween(before: Traffic, after: Traffic): Record<string, number> {
+  return {
+    requests: after.requests - before.requests,
+    fetchedBytes: after.bytesDown - before.bytesDown,
+    requestsPassedOn: after.passedOn - before.passedOn,
   };
 }
 
