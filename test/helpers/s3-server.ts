@@ -1,11 +1,10 @@
 /**
  * A server that speaks S3, on a free port of the loopback, with an empty memory: moto, from where the set-up put it. Where it is not (no root,
- * another system) the tests that need it are skipped.
+ * another system) `hasS3Server` is false.
  */
 import {readFileSync} from 'node:fs';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
-import test from 'ava';
 import {startDaemon} from '../../src/core/command.ts';
 import {toolsDirectory} from '../../src/core/tools.ts';
 import {until} from './until.ts';
@@ -37,11 +36,11 @@ function recorded(): Recorded | null {
   try {
     return JSON.parse(readFileSync(join(toolsDirectory(), 's3-server.json'), 'utf8')) as Recorded;
   } catch {
-    return null; // It was not set up: the tests that need it show as skipped.
+    return null; // It was not set up.
   }
 }
 
-export const s3Test = recorded() === null ? test.skip : test;
+export const hasS3Server = recorded() !== null;
 
 /** Ready when this resolves. What it stores is gone when it is disposed. */
 export async function startS3Server(): Promise<S3Server> {

@@ -6,7 +6,8 @@ import {ObjectStoreError} from '../../src/store/object-store.ts';
 import type {S3Limits, S3Store} from '../../src/store/s3-options.ts';
 import {openS3Store} from '../../src/store/s3-store.ts';
 import {type Fault, type FaultProxy, faultProxy, firstOnes, type SeenRequest} from '../helpers/fault-proxy.ts';
-import {type S3Server, s3Credentials, s3Test, startS3Server} from '../helpers/s3-server.ts';
+import {hasS3Server, type S3Server, s3Credentials, startS3Server} from '../helpers/s3-server.ts';
+import {s3Test} from '../helpers/s3-test.ts';
 import {until} from '../helpers/until.ts';
 
 Object.assign(process.env, s3Credentials);
@@ -20,7 +21,7 @@ const quick: Partial<S3Limits> = {silenceTimeoutMs: 300, longestPauseMs: 5, atte
 const shared: {server?: S3Server} = {};
 let buckets = 0;
 
-if (s3Test === test) {
+if (hasS3Server) {
   test.before(async () => {
     shared.server = await startS3Server();
   });

@@ -7,7 +7,8 @@ import {createLog} from '../../src/core/log.ts';
 import type {S3Limits, S3Store} from '../../src/store/s3-options.ts';
 import {openS3Store} from '../../src/store/s3-store.ts';
 import {faultProxy} from '../helpers/fault-proxy.ts';
-import {type S3Server, s3Credentials, s3Test, startS3Server} from '../helpers/s3-server.ts';
+import {hasS3Server, type S3Server, s3Credentials, startS3Server} from '../helpers/s3-server.ts';
+import {s3Test} from '../helpers/s3-test.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {tlsProxy} from '../helpers/tls-proxy.ts';
 import {objectStoreConformance} from './object-store-conformance.ts';
@@ -23,7 +24,7 @@ async function server(): Promise<S3Server> {
   return Promise.resolve(opened.server);
 }
 
-if (s3Test === test) {
+if (hasS3Server) {
   test.before(async () => {
     opened.server = await startS3Server();
   });
