@@ -32,7 +32,9 @@ export class KnownPages {
     this.#checksums = new Uint32Array(size);
     this.#segments = new Uint32Array(size);
     this.#indexes = new Uint32Array(size);
-    for (const [segment, {checksums}] of used) for (const [index, checksum] of checksums.entries()) this.#add(checksum, segment, index);
+    for (const [segment, {checksums}] of used) {
+      for (let index = 0; index < checksums.length; index++) this.#add(checksums[index] ?? 0, segment, index);
+    }
   }
 
   /** A page that has this checksum, and so very likely the same content. */

@@ -4,7 +4,7 @@
  */
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs';
 import {CodedError, errorMessage} from '../core/errors.ts';
-import {AbsentPagesError, type Presence, requirePresent} from './absent-pages.ts';
+import {AbsentPagesError, type ByteRange, type Presence, requirePresent} from './absent-pages.ts';
 import {BlockCache} from './block-cache.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {pageSizeBytes} from './page-table.ts';
@@ -93,7 +93,7 @@ export class SegmentReader implements Disposable {
     const found = segmentPieces(place, known, index, count);
     if (place.presence === undefined) return found;
     const read = found.filter((piece) => piece.kind === 'plain' || this.#cache.get(owner, piece.position) === undefined);
-    requirePresent(
+    requireLocal(
       place,
       read.map((piece) => ({position: piece.position, length: storedBytes(piece)})),
     );
@@ -104,7 +104,7 @@ export class SegmentReader implements Disposable {
     const known = this.#cache.get(owner, block.position);
     if (known !== undefined) return known;
     // It may have been in the cache a moment ago, and have given way to another block of the same read.
-    requirePresent(place, [{position: block.position, length: block.storedBytes}]);
+    requireLocal(place, [{position: block.position, length: block.storedBytes}]);
     const stored = Buffer.allocUnsafeSlow(block.storedBytes);
     readFully(place, fd, {into: stored, offset: 0, length: stored.length, position: block.position});
     const decoded = decodePieceSync(stored, block, place, index.cipher);
@@ -144,11 +144,11 @@ export class SegmentReader implements Disposable {
     const objectBytes = fstatSync(fd).size;
     const footerData = Buffer.alloc(segmentFooterBytes);
     if (objectBytes >= segmentFooterBytes) {
-      requirePresent(place, [{position: objectBytes - segmentFooterBytes, length: segmentFooterBytes}]);
+      requireLocal(place, [{position: objectBytes - segmentFooterBytes, length: segmentFooterBytes}]);
       readFully(place, fd, {into: footerData, offset: 0, length: segmentFooterBytes, position: objectBytes - segmentFooterBytes});
     }
     const footer = parseFooter(place, objectBytes, footerData);
-    requirePresent(place, [{position: footer.indexPosition, length: footer.indexBytes}]);
+    requireLocal(place, [{position: footer.indexPosition, length: footer.indexBytes}]);
     const data = Buffer.alloc(footer.indexBytes);
     readFully(place, fd, {into: data, offset: 0, length: data.length, position: footer.indexPosition});
     const opened = {index: parseIndex(place, footer, data, place.dataKey), owner: this.#cache.newOwner()};
@@ -164,4 +164,9 @@ function readFully(place: LocalSegment, fd: number, request: {into: Uint8Array; 
     if (bytes === 0) throw new DamagedCheckpointError({...place, offset: position + filled, found: 'the object ends'});
     filled += bytes;
   }
+}
+
+/** The error carries what it is about, and may be logged: the key stays out of it. */
+function requireLocal({segment, path, presence}: LocalSegment, wanted: Iterable<ByteRange>): void {
+  if (presence !== undefined) requirePresent({segment, path, presence}, wanted);
 }

@@ -94,6 +94,27 @@ for (const [what, damage] of Object.entries({
   });
 }
 
+test('a flipped bit anywhere in a manifest or a bundle is found, and the generation before still wakes', async (t) => {
+  await using b = await bench();
+  const pages = heapPages(20);
+  await b.commit([heapProcess(pages)]);
+  await b.commit([heapProcess(heapPages(20, 500))], {files: {'core-1.img': pageOf(1), 'mm-2.img': Buffer.alloc(50_000, 'vma ')}});
+  const {bundle} = (await b.store.load(app, generation(2))).manifest;
+  for (const key of ['apps/shop/manifests/00000002.json', bundle.key]) {
+    const path = join(b.root, key);
+    for (let at = 0, size = await b.objects.size(key); at < size; at += 53) {
+      await flipByte(path, at);
+      const work = b.store.load(app, generation(2)).then(async (checkpoint) => checkpoint.images('lazy'));
+      const error = await t.throwsAsync(work, {instanceOf: DamagedCheckpointError}, `byte ${at} of ${key}`);
+      t.true(error.message.startsWith(`Cannot read object "${key}" of generation 2: at byte `), error.message);
+      await flipByte(path, at);
+    }
+    await flipByte(path, 0);
+    t.true(samePages(await restored(await b.store.load(app, generation(1))), pages));
+    await flipByte(path, 0);
+  }
+});
+
 test('a damaged index or footer of a segment is found when it is read', async (t) => {
   for (const fromEnd of [1, 30, 64, 70]) {
     await using b = await bench();
