@@ -10,6 +10,11 @@ export const keysOf = (app: AppName) =>
     image: (generation: number, token: number) => `apps/${app}/images/${padded(generation)}-${token}`,
     manifests: `apps/${app}/manifests/`,
     manifest: (generation: number) => `apps/${app}/manifests/${padded(generation)}.json`,
+    colds: `apps/${app}/cold/`,
+    /** What a wake reads first, in one object. */
+    cold: (generation: number, token: number) => `apps/${app}/cold/${padded(generation)}-${token}`,
+    /** What another worker's newer token has overruled; nothing reads it. */
+    aside: `apps/${app}/aside/`,
     /** The app's data key, wrapped. */
     key: `apps/${app}/key`,
     predicted: `apps/${app}/predicted`,

@@ -111,11 +111,19 @@ async function prune({objects, log}: Context, app: AppName, rule: {keep: number;
     if ((await manifestOrDamage(objects, app, generation)) !== undefined) readable++;
     oldestKept = generation;
   }
-  const removed = all.filter((generation) => generation < oldestKept && !rule.alsoKeep.includes(generation));
+  const newestStored = await newestStoredGeneration(objects, app, all);
+  // What is stored remotely goes when something newer is, too: this host may be lost with all that has not been uploaded.
+  const removed = all.filter((generation) => generation < oldestKept && generation !== newestStored && !rule.alsoKeep.includes(generation));
   // Manifests first: without its manifest a generation does not exist, so a crash from here on leaves only what sweep() removes.
   for (const generation of removed) await objects.delete(keysOf(app).manifest(generation));
   await removeUnreferred({objects, log}, app);
   return removed;
+}
+
+/** Undefined without a remote store, or when nothing is in it. */
+async function newestStoredGeneration(objects: ObjectStore, app: AppName, all: readonly Generation[]): Promise<Generation | undefined> {
+  for (const generation of all.toReversed()) if ((await objects.isStored?.(keysOf(app).manifest(generation))) === true) return generation;
+  return undefined;
 }
 
 /** Undefined when the manifest is damaged. */
@@ -133,6 +141,7 @@ async function removeUnreferred({objects, log}: Context, app: AppName): Promise<
   // Listed before the manifests are read: what a commit adds in between is not in the list.
   const stored = [...(await objects.list(keys.segments)), ...(await objects.list(keys.images))];
   const needed = new Set<string>();
+  const highest = {segment: 0, generation: 0};
   for (const generation of await generations(objects, app)) {
     const manifest = await manifestOrDamage(objects, app, generation);
     if (manifest === undefined) {
@@ -141,8 +150,18 @@ async function removeUnreferred({objects, log}: Context, app: AppName): Promise<
     }
     needed.add(manifest.bundle.key);
     for (const {segment} of manifest.segments) needed.add(keys.segment(segment));
+    if ((await objects.isStored?.(keys.manifest(generation))) !== true) continue;
+    highest.generation = Math.max(highest.generation, generation);
+    for (const {segment} of manifest.segments) highest.segment = Math.max(highest.segment, segment);
   }
-  const removed = stored.map(({key}) => key).filter((key) => !needed.has(key));
+  const removed: string[] = [];
+  for (const {key} of stored) {
+    if (needed.has(key)) continue;
+    // Another worker may be uploading a generation: what is newer than all that is complete waits until that is known.
+    const limit = key.startsWith(keys.segments) ? highest.segment : highest.generation - 1;
+    if ((await objects.isStored?.(key)) === true && (numberInKey(key) ?? 0) > limit) continue;
+    removed.push(key);
+  }
   for (const key of removed) await objects.delete(key);
   if (removed.length > 0) log?.debug({app, objects: removed.length}, 'Objects that no generation refers to were removed');
   return removed;

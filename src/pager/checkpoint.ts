@@ -112,8 +112,9 @@ async function localSegments(objects: ObjectStore, manifest: Manifest, dataKey: 
   const found: LocalSegment[] = [];
   for (const {segment} of manifest.segments) {
     const object = keysOf(manifest.app).segment(segment);
-    const path = await objects.localFile(object);
-    if (path !== undefined) found.push({app: manifest.app, segment, object, generation: manifest.generation, path, dataKey});
+    const copy = objects.openLocal === undefined ? {path: await objects.localFile(object), presence: undefined} : await objects.openLocal(object);
+    const {path, presence} = copy;
+    if (path !== undefined) found.push({app: manifest.app, segment, object, generation: manifest.generation, path, presence, dataKey});
   }
   return found;
 }

@@ -77,6 +77,8 @@ export class ExtentReader implements Disposable {
       case 'encoded':
         out.set(this.#decoded(source.file, source.piece).subarray(source.skipBytes + skip, source.skipBytes + skip + out.length));
         return;
+      case 'absent':
+        throw new CodedError('ERR_BACKING_FILE', `Cannot read a part of object "${source.object}": it has no local copy`, {source: 'host'});
       default:
         source satisfies never;
     }

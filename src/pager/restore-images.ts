@@ -148,7 +148,12 @@ function processImages(options: {
       continue;
     }
     const segment = segments.get(run.segment);
-    if (segment?.local === undefined) throw notLocal(segment?.place.object ?? `segment ${run.segment}`);
+    if (segment?.local === undefined) {
+      const object = segment?.place.object ?? `segment ${run.segment}`;
+      if (isReadByCriu(run, mode)) throw notLocal(object);
+      extents.push({length: run.count * pageSizeBytes, source: {kind: 'absent', object}});
+      continue;
+    }
     const {place, index, local} = segment;
     const file = {path: local.path, object: place.object, seal: index.cipher?.seal};
     for (const piece of segmentPieces(place, index, run.index, run.count)) {

@@ -11,8 +11,17 @@ import {CodedError, errorCode} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {openDirectoryStore} from './directory-store.ts';
 import {KeyLocks} from './key-locks.ts';
-import {copyOf, LocalCache, type LocalCopy, type Opened} from './local-cache.ts';
-import {type ByteRange, checkKey, type ListedObject, type ObjectBody, type ObjectStore, ObjectStoreError, type PutOptions} from './object-store.ts';
+import {copyOf, LocalCache, type Opened} from './local-cache.ts';
+import {
+  type ByteRange,
+  checkKey,
+  type ListedObject,
+  type LocalCopy,
+  type ObjectBody,
+  type ObjectStore,
+  ObjectStoreError,
+  type PutOptions,
+} from './object-store.ts';
 import {RemoteIndex} from './remote-index.ts';
 
 /** Objects up to this size are fetched as a whole when the first byte of them is needed. */
@@ -153,12 +162,28 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
 
   /** Takes in a range of an object that comes from elsewhere, or is on its way; what is there already stays. */
   async take(key: string, sizeBytes: number, {position, length}: ByteRange, arrival: Promise<Buffer>): Promise<void> {
-    if ((await this.#localSize(key)) !== undefined) return void (await arrival);
+    if ((await this.#localSize(key)) !== undefined) {
+      await arrival;
+      return;
+    }
     if (length === sizeBytes && sizeBytes <= wholeBytesMax) return this.#cache.add(key, await arrival);
     const opened = await this.#create(key, sizeBytes);
-    if (opened.kind === 'complete') return void (await arrival);
+    if (opened.kind === 'complete') {
+      await arrival;
+      return;
+    }
     await opened.file.expect({position, length}, arrival);
     await this.#cache.grown(key);
+  }
+
+  /** A local copy, under a key of its own, of a part of a remote object. `take()` and `ensureLocal()` fill it. */
+  async openPart(key: string, of: {readonly key: string; readonly position: number; readonly length: number}): Promise<LocalCopy> {
+    return copyOf(await this.#cache.findOrCreate(key, of.length, (range) => this.#remote.get(of.key, {...range, position: of.position + range.position})));
+  }
+
+  /** Removes a local copy; what is pending stays. */
+  async removeLocal(key: string): Promise<void> {
+    await this.#cache.remove(key);
   }
 
   /** What has yet to be brought to the remote store. */

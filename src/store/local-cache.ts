@@ -7,22 +7,14 @@ import {type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink, writeFi
 import {dirname, join, relative, sep} from 'node:path';
 import {errorCode} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import {type ByteRange, checkKey} from './object-store.ts';
-import {PartialFile, type Presence, pathOf} from './partial-file.ts';
+import {type ByteRange, checkKey, type LocalCopy} from './object-store.ts';
+import {PartialFile, pathOf} from './partial-file.ts';
 
 const partialName = '.partial';
 /** What was asked for this recently is about to be used, even if nobody has said so yet. */
 const graceMs = {usual: 30_000, diskFull: 3000} as const;
 /** Small objects cost a whole round trip each and free next to nothing. */
 const smallBytes = 64 * 1024;
-
-/** A local copy to read from; plain data. Its path is good until it is evicted or removed. */
-export interface LocalCopy {
-  readonly path: string;
-  readonly sizeBytes: number;
-  /** Undefined when it is complete. */
-  readonly presence: Presence | undefined;
-}
 
 export type Opened =
   | {readonly kind: 'complete'; readonly file: FileHandle; readonly sizeBytes: number}
@@ -176,7 +168,10 @@ export class LocalCache implements AsyncDisposable {
       await rename(from, path);
     } catch (error) {
       // Another file system: it is stored, so the copy is dispensable.
-      if (errorCode(error) !== 'EXDEV') return void ignoreMissing(error);
+      if (errorCode(error) !== 'EXDEV') {
+        ignoreMissing(error);
+        return;
+      }
       await unlink(from).catch(ignoreMissing);
       return;
     }

@@ -23,6 +23,14 @@ export interface ListedObject {
   readonly sizeBytes: number;
 }
 
+/** A local copy to read from; plain data. Its path is good until it is evicted or removed. */
+export interface LocalCopy {
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Which chunks of it are there, one byte each, set from 0 to 1 by another thread; undefined when all are. */
+  readonly presence: {readonly map: SharedArrayBuffer; readonly chunkBytes: number} | undefined;
+}
+
 export interface ObjectStore {
   /** Stores an object; when this resolves it is durable and complete, and until then nobody sees any of it. @returns its size */
   put(key: string, body: ObjectBody, options?: PutOptions): Promise<number>;
@@ -39,6 +47,10 @@ export interface ObjectStore {
   delete(key: string): Promise<void>;
   /** Path of a local file with exactly the object's bytes, if the store has one. Only for reading. */
   localFile(key: string): Promise<string | undefined>;
+  /** Stores that keep copies of remote objects: the local copy of one, complete or not, made if need be. @throws ObjectStoreError ERR_NO_OBJECT */
+  openLocal?(key: string): Promise<LocalCopy>;
+  /** The same stores: whether the remote store has it. */
+  isStored?(key: string): Promise<boolean>;
 }
 
 export type ObjectStoreCode = 'ERR_BAD_OBJECT_KEY' | 'ERR_NO_OBJECT' | 'ERR_OBJECT_EXISTS' | 'ERR_OBJECT_TRUNCATED' | 'ERR_STORE_FULL' | 'ERR_STORE_FAILED';

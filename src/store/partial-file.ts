@@ -179,7 +179,7 @@ function requests(chunks: readonly number[]): readonly (readonly number[])[] {
   const found: number[][] = [];
   for (const chunk of chunks) {
     const last = found.at(-1);
-    if (last !== undefined && last.at(-1) === chunk - 1 && (last.length + 1) * chunkBytes <= requestBytesMax) last.push(chunk);
+    if (last?.at(-1) === chunk - 1 && (last.length + 1) * chunkBytes <= requestBytesMax) last.push(chunk);
     else found.push([chunk]);
   }
   return found;

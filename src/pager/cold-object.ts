@@ -1,0 +1,98 @@
+/**
+ * One object with all that a wake of a generation reads first, for a host that has nothing of it: copies of parts of other objects, and the
+ * pages that are expected to be touched, as a segment. It is fetched in ranges, all at once, without knowing anything before.
+ *
+ *   head      32 bytes: magic, version, length and CRC-32 of the contents
+ *   contents  JSON: which part of which object lies where, with a checksum; the pages in the segment, as page tables
+ *   parts     one after the other
+ *   segment   from a multiple of 128 KiB on, in the format of all segments, to the end
+ *
+ * Only a hint: everything in it is in other objects too, and is checked as if it came from those.
+ */
+import {crc32} from 'node:zlib';
+import {chunkBytes} from '../store/partial-file.ts';
+
+const magic = 'PICOCOLD';
+const formatVersion = 1;
+const headBytes = 32;
+/** Far above what occurs; what claims to be longer is not ours. */
+const contentsBytesMax = 16 * 1024 * 1024;
+
+/** A copy of a part of another object. */
+export interface ColdPart {
+  readonly key: string;
+  /** Of the whole object. */
+  readonly sizeBytes: number;
+  readonly position: number;
+  readonly length: number;
+  readonly checksum: number;
+}
+
+export interface ColdTable {
+  readonly vpid: number;
+  /** A page table, encoded, in base64; its places are in the segment here. */
+  readonly table: string;
+}
+
+export interface ColdContents {
+  readonly app: string;
+  readonly generation: number;
+  readonly token: number;
+  /** Number of the segment here; undefined when no page is expected. */
+  readonly segment: number | undefined;
+  readonly tables: readonly ColdTable[];
+  readonly parts: readonly ColdPart[];
+}
+
+/** Where things lie in the object. */
+export interface ColdLayout {
+  readonly contents: ColdContents;
+  /** Of the first part. */
+  readonly partsAt: number;
+  readonly segmentAt: number;
+}
+
+/** Segments of cold objects have numbers that no other segment reaches. */
+export function coldSegmentNumber(generation: number): number {
+  return 0x40000000 + generation;
+}
+
+/** The name of the segment in a cold object, as if it were one of its own. */
+export function coldSegmentKey(coldKey: string): string {
+  return `${coldKey}.segment`;
+}
+
+/** All of the object before its segment, with the padding. @param data of each part, in their order */
+export function renderCold(contents: ColdContents, data: readonly Uint8Array[]): Buffer {
+  const json = Buffer.from(JSON.stringify(contents));
+  const head = Buffer.alloc(headBytes);
+  head.write(magic, 0, 'latin1');
+  head.writeUInt32LE(formatVersion, 8);
+  head.writeUInt32LE(json.length, 12);
+  head.writeUInt32LE(crc32(json), 16);
+  const before = Buffer.concat([head, json, ...data]);
+  return Buffer.concat([before, Buffer.alloc(alignedUp(before.length) - before.length)]);
+}
+
+/** How many bytes from the start on must be known to parse it; undefined when it is not a cold object. */
+export function coldContentsEnd(start: Buffer): number | undefined {
+  if (start.length < headBytes || start.toString('latin1', 0, 8) !== magic || start.readUInt32LE(8) !== formatVersion) return undefined;
+  const length = start.readUInt32LE(12);
+  return length > contentsBytesMax ? undefined : headBytes + length;
+}
+
+/** @param start at least as much as `coldContentsEnd()` says. @returns undefined when it is not what was written */
+export function parseCold(start: Buffer): ColdLayout | undefined {
+  const end = coldContentsEnd(start);
+  if (end === undefined || start.length < end) return undefined;
+  const json = start.subarray(headBytes, end);
+  if (crc32(json) !== start.readUInt32LE(16)) return undefined;
+  // The checksum says that we wrote it.
+  const contents = JSON.parse(json.toString('utf8')) as ColdContents;
+  const partsBytes = contents.parts.reduce((sum, {length}) => sum + length, 0);
+  return {contents, partsAt: end, segmentAt: alignedUp(end + partsBytes)};
+}
+
+function alignedUp(position: number): number {
+  return Math.ceil(position / chunkBytes) * chunkBytes;
+}

@@ -1,0 +1,286 @@
+import {rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {pino} from 'pino';
+import {fencingToken, generation} from '../../src/core/ids.ts';
+import type {Checkpoint} from '../../src/pager/checkpoint.ts';
+import {keysOf} from '../../src/pager/checkpoint-keys.ts';
+import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
+import {fetchCold} from '../../src/pager/cold-reader.ts';
+import {coldObject} from '../../src/pager/cold-writer.ts';
+import {type PageRun, type PageTable, pageSizeBytes} from '../../src/pager/page-table.ts';
+import {SegmentReader} from '../../src/pager/segment-reader.ts';
+import {Uploads} from '../../src/pager/uploads.ts';
+import {type CachedStore, openCachedStore} from '../../src/store/cached-store.ts';
+import {openDirectoryStore} from '../../src/store/directory-store.ts';
+import type {ObjectStore} from '../../src/store/object-store.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {type UnreliableStore, unreliableStore} from '../helpers/unreliable-store.ts';
+import {until} from '../helpers/until.ts';
+import {app, heap, heapPages, heapProcess, parentTable, restored, samePages} from './checkpoint-bench.ts';
+import {pageOf, type SyntheticProcess, writeDump} from './synthetic-dump.ts';
+
+const log = pino({level: 'silent'});
+
+interface Worker extends AsyncDisposable {
+  readonly objects: CachedStore;
+  readonly store: CheckpointStore;
+  readonly uploads: Uploads;
+  readonly events: string[];
+  commit(processes: readonly SyntheticProcess[], more?: {parent?: Checkpoint; token?: number; missing?: ReadonlyMap<number, PageTable>}): Promise<void>;
+}
+
+interface Bench extends AsyncDisposable {
+  readonly path: string;
+  readonly behind: ObjectStore;
+  readonly remote: UnreliableStore;
+  worker(name: string): Promise<Worker>;
+}
+
+/** Of the newest checkpoint, every `step`th block of the heap is expected. */
+const expected = async ({tables}: Checkpoint, step = 2): Promise<ReadonlyMap<number, readonly PageRun[]>> =>
+  Promise.resolve(
+    new Map(
+      [...tables].map(([pid, table]) => [
+        pid,
+        [...table.runsIn(heap.page, heap.count)].flatMap((run) => parts(run).filter(({page}) => (page >> 5) % step === 0)),
+      ]),
+    ),
+  );
+
+function parts(run: PageRun): PageRun[] {
+  return Array.from({length: run.count}, (_, at) => ({...run, page: run.page + at, index: run.index + at, count: 1}));
+}
+
+async function bench(): Promise<Bench> {
+  const scope = new AsyncDisposableStack();
+  const {path} = scope.use(await temporaryDirectory());
+  const behind = await openDirectoryStore(join(path, 'remote'));
+  const remote = unreliableStore(behind);
+  return {
+    path,
+    behind,
+    remote,
+    async worker(name) {
+      const own = new AsyncDisposableStack();
+      const events: string[] = [];
+      const objects = own.use(
+        await openCachedStore({remote, pendingDir: join(path, name, 'pending'), cacheDir: join(path, name, 'cache'), cacheBytes: 2 ** 30, log}),
+      );
+      const store = openCheckpointStore({objects});
+      const uploads = own.use(
+        new Uploads({
+          objects,
+          log,
+          firstRetryMs: 10,
+          cold: async (...args) => coldObject({objects, keyring: null, expected}, ...args),
+          onChange: () => undefined,
+          onEvent: (_app, event) => void events.push(event),
+        }),
+      );
+      scope.use(own);
+      return {
+        objects,
+        store,
+        uploads,
+        events,
+        async commit(processes, more = {}) {
+          const dumpDir = join(path, name, 'dump');
+          await writeDump(dumpDir, {processes, files: {'core-1.img': pageOf(5)}});
+          await store.commit({
+            app,
+            token: fencingToken(more.token ?? 1),
+            dumpDir,
+            parent: more.parent ?? null,
+            missing: more.missing ?? new Map(),
+            meta: {layers: []},
+          });
+        },
+        [Symbol.asyncDispose]: () => own.disposeAsync(),
+      };
+    },
+    [Symbol.asyncDispose]: () => scope.disposeAsync(),
+  };
+}
+
+async function remoteKeys({behind}: Bench): Promise<readonly string[]> {
+  return (await behind.list('')).map(({key}) => key.slice('apps/shop/'.length));
+}
+
+async function newest(t: ExecutionContext, worker: Worker): Promise<Checkpoint> {
+  return (await worker.store.latestComplete(app)) ?? t.fail('no checkpoint');
+}
+
+test('a generation is uploaded with its manifest last, and is complete for another worker', async (t) => {
+  await using b = await bench();
+  const first = await b.worker('a');
+  await first.commit([heapProcess(heapPages(500))]);
+  t.deepEqual(await remoteKeys(b), []);
+  await first.uploads.finish(app);
+  const puts = b.remote.requests.filter((request) => request.startsWith('put ')).map((request) => request.slice('put apps/shop/'.length));
+  t.deepEqual(puts, ['images/00000001-1', 'segments/00000001', 'cold/00000001-1', 'manifests/00000001.json']);
+  t.deepEqual(first.events, ['stored']);
+  t.like(await first.uploads.progress(app), {pendingObjects: 0, pendingBytes: 0, lastError: null});
+  const second = await b.worker('b');
+  t.true(samePages(await restoredFully(second, await newest(t, second)), heapPages(500)));
+});
+
+/** Eager images need local files. */
+async function restoredFully(worker: Worker, checkpoint: Checkpoint): ReturnType<typeof restored> {
+  for (const {segment} of checkpoint.manifest.segments) await worker.objects.ensureLocal(keysOf(app).segment(segment));
+  return restored(checkpoint);
+}
+
+test('an unreachable store delays uploads and loses nothing; commits go on', async (t) => {
+  await using b = await bench();
+  const worker = await b.worker('a');
+  await worker.commit([heapProcess(heapPages(100))]);
+  b.remote.fails = () => true;
+  worker.uploads.kick(app);
+  await until(() => worker.events.includes('store-unreachable'));
+  await t.throwsAsync(worker.uploads.finish(app), {code: 'ERR_NOT_STORED'});
+  await worker.commit([heapProcess(heapPages(100, 7))], {parent: await newest(t, worker)});
+  t.regex((await worker.uploads.progress(app)).lastError ?? '', /connection was reset/);
+  b.remote.fails = () => false;
+  await until(async () => (await worker.uploads.progress(app)).pendingObjects === 0);
+  t.deepEqual(worker.events, ['store-unreachable', 'store-unreachable', 'stored', 'stored']);
+  t.is((await remoteKeys(b)).filter((key) => key.startsWith('manifests/')).length, 2);
+  t.deepEqual(
+    (await remoteKeys(b)).filter((key) => key.startsWith('cold/')),
+    ['cold/00000002-1'],
+  );
+});
+
+test('a wake with nothing local takes one round of parallel requests', async (t) => {
+  await using b = await bench();
+  const first = await b.worker('a');
+  await first.commit([heapProcess(heapPages(3000))]);
+  await first.commit([heapProcess(new Map([...heapPages(3000), ...heapPages(300, 77)]))], {parent: await newest(t, first)});
+  await first.uploads.finish(app);
+  const second = await b.worker('b');
+  await second.objects.list(keysOf(app).manifests);
+  b.remote.delayMs = 20;
+  b.remote.requests.length = 0;
+  const started = performance.now();
+  const cold = (await fetchCold(second.objects, app, 2, log)) ?? t.fail('no cold object');
+  const checkpoint = await second.store.load(app, generation(2));
+  const files = await checkpoint.images('lazy');
+  const headMs = performance.now() - started;
+  const segment = cold.segment ?? t.fail('no segment');
+  await second.objects.ensureLocal(segment.local.object);
+  const allMs = performance.now() - started;
+  t.log(`images after ${headMs.toFixed(1)} ms, the predicted set after ${allMs.toFixed(1)} ms, ${b.remote.requests.length} requests, 20 ms each`);
+  t.true(files.has('core-1.img'));
+  t.true(b.remote.requests.every((request) => request.startsWith('get apps/shop/cold/')));
+  // Every expected page can be read there, and is the right one.
+  using reader = new SegmentReader({segments: [segment.local]});
+  const pages = new Map([...heapPages(3000), ...heapPages(300, 77)]);
+  const data = Buffer.alloc(pageSizeBytes);
+  let count = 0;
+  for (const [pid, runs] of await expected(checkpoint)) {
+    const table = segment.tables.get(pid) ?? t.fail();
+    for (const {page} of runs) {
+      const place = table.get(page) ?? t.fail();
+      reader.readPagesSync(place.segment, place.index, 1, data, 0);
+      if (!data.equals(pages.get(page) ?? t.fail())) t.fail(`page ${page}`);
+      count++;
+    }
+  }
+  t.true(count > 1000);
+});
+
+test('without its cold object, or with a damaged one, a generation is read from the others', async (t) => {
+  await using b = await bench();
+  const first = await b.worker('a');
+  await first.commit([heapProcess(heapPages(300))]);
+  await first.uploads.finish(app);
+  const key = keysOf(app).cold(1, 1);
+  const data = await b.behind.get(key);
+  const damages = [Buffer.from('nothing'), data.subarray(0, 100), Buffer.alloc(data.length), undefined];
+  for (const byte of [9, 40, 5000, 20_000]) {
+    const flipped = Buffer.from(data);
+    flipped[byte] = (flipped[byte] ?? 0) ^ 4;
+    damages.push(flipped);
+  }
+  for (const [at, damaged] of damages.entries()) {
+    await b.behind.delete(key);
+    if (damaged !== undefined) await b.behind.put(key, damaged);
+    const worker = await b.worker(`w${at}`);
+    await fetchCold(worker.objects, app, 1, log);
+    t.true(samePages(await restoredFully(worker, await newest(t, worker)), heapPages(300)), `damage ${at}`);
+  }
+});
+
+test('of two workers that wrote one generation the newer token wins, whoever uploads first; the other is set aside', async (t) => {
+  for (const olderFirst of [true, false]) {
+    await using b = await bench();
+    const base = await b.worker('base');
+    await base.commit([heapProcess(heapPages(50))]);
+    await base.uploads.finish(app);
+    const [older, newer] = [await b.worker('older'), await b.worker('newer')];
+    await older.commit([heapProcess(heapPages(50, 1000))], {token: 2});
+    await newer.commit([heapProcess(heapPages(50, 2000))], {token: 3});
+    for (const worker of olderFirst ? [older, newer] : [newer, older]) {
+      worker.uploads.kick(app);
+      await until(async () => (await worker.uploads.progress(app)).pendingObjects === 0, {what: 'the end of the upload'});
+    }
+    const third = await b.worker('third');
+    const checkpoint = await newest(t, third);
+    t.is(checkpoint.token, fencingToken(3));
+    t.true(samePages(await restoredFully(third, checkpoint), heapPages(50, 2000)));
+    const aside = (await (olderFirst ? b.behind : older.objects).list(keysOf(app).aside)).map(({key}) => key);
+    t.true(aside.length > 0);
+    t.is(older.events.includes('overruled'), !olderFirst);
+    if (!olderFirst) t.is((await newest(t, older)).token, fencingToken(3));
+  }
+});
+
+test('prune() keeps the newest stored generation until a newer one is stored', async (t) => {
+  await using b = await bench();
+  const worker = await b.worker('a');
+  await worker.commit([heapProcess(heapPages(50))]);
+  await worker.uploads.finish(app);
+  b.remote.fails = (method) => method === 'put';
+  for (let number = 2; number <= 4; number++) await worker.commit([heapProcess(heapPages(50, number * 100))], {parent: await newest(t, worker)});
+  await worker.store.prune(app, 2);
+  t.deepEqual(await worker.store.generations(app), [1, 3, 4].map(generation));
+  b.remote.fails = () => false;
+  await worker.uploads.finish(app);
+  await worker.store.prune(app, 2);
+  t.deepEqual(
+    (await remoteKeys(b)).filter((key) => key.startsWith('manifests/')),
+    ['manifests/00000003.json', 'manifests/00000004.json'],
+  );
+  await worker.objects.dropLocal('apps/shop/');
+  t.true(samePages(await restoredFully(worker, await newest(t, worker)), heapPages(50, 400)));
+});
+
+test('sweep() of one worker leaves alone what another one is uploading', async (t) => {
+  await using b = await bench();
+  const [first, second] = [await b.worker('a'), await b.worker('b')];
+  await first.commit([heapProcess(heapPages(50))]);
+  await first.uploads.finish(app);
+  await first.commit([heapProcess(heapPages(50, 500))], {parent: await newest(t, first)});
+  b.remote.fails = (method, key) => method === 'put' && key.includes('/manifests/');
+  await t.throwsAsync(first.uploads.finish(app));
+  await second.store.sweep(app);
+  b.remote.fails = () => false;
+  await first.uploads.finish(app);
+  const third = await b.worker('c');
+  t.true(samePages(await restoredFully(third, await newest(t, third)), heapPages(50, 500)));
+});
+
+test('a cache that is emptied between a commit and the next wake costs a fetch, not a page', async (t) => {
+  await using b = await bench();
+  const worker = await b.worker('a');
+  await worker.commit([heapProcess(heapPages(400))]);
+  await worker.uploads.finish(app);
+  const parent = await newest(t, worker);
+  await rm(join(b.path, 'a', 'cache'), {recursive: true});
+  const missing = parentTable(parent).clone();
+  missing.delete(heap.page, 20);
+  await worker.commit([heapProcess(heapPages(20, 900))], {parent, missing: new Map([[1, missing]])});
+  await worker.uploads.finish(app);
+  const other = await b.worker('b');
+  t.true(samePages(await restoredFully(other, await newest(t, other)), new Map([...heapPages(400), ...heapPages(20, 900)])));
+});
