@@ -3,7 +3,7 @@
  * and only where it saves an eighth; what looks like noise is not even tried, since an app stands still meanwhile.
  */
 import {promisify} from 'node:util';
-import {constants, zstdCompress, zstdDecompress, zstdDecompressSync} from 'node:zlib';
+import {constants, type ZstdOptions, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync} from 'node:zlib';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import type {ObjectCipher} from './sealing.ts';
@@ -34,18 +34,27 @@ const worthwhile = 7 / 8;
 /** Bits per byte in a sample from which on a piece counts as noise; random bytes have 7.8 and more in samples of this size and of half of it. */
 const noiseBits = 7.6;
 const sampleBytes = 2048;
+/** What is repeated is even too; this much shows it. */
+const trialBytes = 4096;
 /** Smaller pieces are decoded at once: handing them to another thread takes longer. */
 const smallBytes = 16 * 1024;
 
 /** @returns `plain` itself when it is stored raw */
 export async function compressPiece(plain: Uint8Array): Promise<{readonly codec: number; readonly data: Uint8Array}> {
   if (plain.length === 0 || isNoise(plain)) return {codec: rawCodec, data: plain};
-  const data = await compress(plain, {chunkSize: plain.length + 1024, params: {[constants.ZSTD_c_compressionLevel]: level}});
+  const data = await compress(plain, options(plain));
   return data.length <= plain.length * worthwhile ? {codec: zstdCodec, data} : {codec: rawCodec, data: plain};
 }
 
-/** Whether the bytes are spread so evenly that compressing would be in vain. */
+/** Whether compressing would most likely be in vain: the bytes are spread evenly, and a part in the middle cannot be compressed either. */
 function isNoise(data: Uint8Array): boolean {
+  if (!isEven(data)) return false;
+  const start = Math.floor((data.length - trialBytes) / 2);
+  const trial = data.length <= trialBytes ? data : data.subarray(start, start + trialBytes);
+  return zstdCompressSync(trial, options(trial)).length > trial.length * worthwhile;
+}
+
+function isEven(data: Uint8Array): boolean {
   // An odd distance, since memory is full of structures of even sizes.
   const step = Math.floor(data.length / sampleBytes) | 1;
   const counts = new Uint16Array(256);
@@ -57,6 +66,10 @@ function isNoise(data: Uint8Array): boolean {
   let sum = 0;
   for (const count of counts) if (count > 0) sum += count * Math.log2(count);
   return taken > sampleBytes / 2 && Math.log2(taken) - sum / taken > noiseBits;
+}
+
+function options(plain: Uint8Array): ZstdOptions {
+  return {chunkSize: plain.length + 1024, params: {[constants.ZSTD_c_compressionLevel]: level}};
 }
 
 /** May return a part of `stored`. @throws DamagedCheckpointError */

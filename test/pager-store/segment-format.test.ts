@@ -136,6 +136,16 @@ test('a flipped bit in a compressed block is found by every reader', async (t) =
   }
 });
 
+test('noise is stored as it is, and what repeats itself is compressed, however even its bytes are', async (t) => {
+  await using b = await bench();
+  const repeated = Array.from({length: 640}, (_, at): [number, Uint8Array] => [heap.page + at, Buffer.alloc(pageSizeBytes, pageOf(at).subarray(0, 16))]);
+  const compressed = await b.commit([heapProcess(new Map(repeated))]);
+  t.true(compressed.bytesWritten < 100_000, `${compressed.bytesWritten} bytes`);
+  await b.commit([heapProcess(heapPages(640))]);
+  const {segments} = (await b.store.load(app, generation(2))).manifest;
+  t.is(segments[0]?.sizeBytes, 4096 + 640 * pageSizeBytes + 20 * 8 + 640 * 4 + 96);
+});
+
 test('pages that an app has moved are referred to, its own only', async (t) => {
   await using b = await bench();
   const noise = heapPages(100);
