@@ -91,7 +91,7 @@ function readSample(reader: VarintReader): Sample {
 function readLevel(reader: VarintReader): Level {
   const key = reader.readBytes(reader.read()).toString('latin1');
   const [wakes, lastWake] = [reader.read(), reader.read()];
-  const level = {...emptyLevel(key, reader.read() * unit), wakes, lastWake};
+  const level: Level = {...emptyLevel(key), wakes, lastWake, returnRate: reader.read() * unit};
   Object.assign(level.means, {installed: reader.read() * unit, unused: reader.read() * unit, faults: reader.read() * unit});
   const pages: Likelihoods = level.pages;
   for (let left = reader.read(); left > 0; left -= 1) {

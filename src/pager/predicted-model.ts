@@ -65,12 +65,12 @@ const sampleDecay = 0.9;
 const sampleBefore = 8;
 
 export function emptyModel(): Model {
-  const levels = new Map([[wholeApp, emptyLevel(wholeApp, returnRateFirst)]]);
+  const levels = new Map([[wholeApp, emptyLevel(wholeApp)]]);
   return {wakes: 0, levels, blocks: {taken: 0, unused: 0}, pages: {taken: 0, unused: 0}, last: new Map()};
 }
 
-export function emptyLevel(key: string, returnRate: number): Level {
-  return {key, pages: new Map(), wakes: 0, lastWake: 0, returnRate, means: {installed: 0, unused: 0, faults: 0}};
+export function emptyLevel(key: string): Level {
+  return {key, pages: new Map(), wakes: 0, lastWake: 0, returnRate: returnRateFirst, means: {installed: 0, unused: 0, faults: 0}};
 }
 
 export function shareOf({taken, unused}: Sample): number {
@@ -134,14 +134,12 @@ export interface Evidence {
 export function teach(model: Model, keys: readonly string[], evidence: Evidence): void {
   const expected = expectedPages(model, keys);
   model.wakes += 1;
-  let returnRate = model.levels.get(wholeApp)?.returnRate ?? returnRateFirst;
   for (const key of [wholeApp, ...[...keys].reverse()]) {
-    const level = model.levels.get(key) ?? emptyLevel(key, returnRate);
+    const level = model.levels.get(key) ?? emptyLevel(key);
     model.levels.set(key, level);
     teachLevel(level, expected, evidence);
     level.wakes += 1;
     level.lastWake = model.wakes;
-    ({returnRate} = level);
   }
 }
 
@@ -185,7 +183,7 @@ function teachBlock(bytes: Uint8Array, {evidence, inherited, returnRate, returne
     else if ((evidence.present & bit) === 0) now = 0;
     else if (observed) now = afterMiss(before);
     else if (before !== 0 && (evidence.along & bit) !== 0) now = afterNeighbour(before);
-    else if (before === 0) now = (inherited?.[slot] ?? 0) & ~1;
+    else if (before === 0) now = afterMiss(inherited?.[slot] ?? 0);
     if (observed && isNewcomer(before)) {
       returned.taken += 1;
       if (!touched) returned.unused += 1;

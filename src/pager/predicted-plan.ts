@@ -52,7 +52,7 @@ export const planRules: PlanRules = {
   always: 0.3,
   maxUnused: 0.2,
   blockShare: [1 / 32, 1 / 8],
-  pageShare: [1 / 128, 1 / 16],
+  pageShare: [1 / 128, 1 / 32],
   doubtfulBlocks: 1 / 4,
   doubtfulPages: 1 / 8,
 };
