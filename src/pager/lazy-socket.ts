@@ -21,6 +21,7 @@ const {EAGAIN, EINTR, ECONNABORTED} = osConstants.errno;
 const unixFamily = 1;
 const finished = 0x52535446;
 const messagePeek = 2;
+const messageDontWait = 0x40;
 
 export type LazyMessage =
   | {readonly kind: 'process'; readonly vpid: number /** The receiver owns it. */; readonly fd: number}
@@ -107,6 +108,7 @@ export class LazySocket implements Disposable {
 
   #next(connection: number, handle: (message: LazyMessage) => void): 'empty' | 'taken' | 'finished' | 'aborted' {
     if (this.#expected !== undefined) return this.#takeDescriptor(connection, this.#expected, handle);
+    if (this.#pidBytes === 0 && saysFinished(connection)) return 'finished';
     const part = tryReceiveDescriptors(connection, this.#pid.subarray(this.#pidBytes), 1);
     for (const stray of part.descriptors) close(stray);
     if (part.received <= 0) return ended(part.received);
@@ -139,6 +141,17 @@ export class LazySocket implements Disposable {
     this.#listener = undefined;
     this.#connection = undefined;
   }
+}
+
+/**
+ * Whether all that is left in a connection is the word that every process was handed over. The word is never taken out: a pager that is killed
+ * before it has written that down finds it again in the socket that was kept.
+ */
+export function saysFinished(connection: number): boolean {
+  const word = Buffer.alloc(4);
+  const {received, descriptors} = tryReceiveDescriptors(connection, word, 1, messagePeek | messageDontWait);
+  for (const fd of descriptors) close(fd);
+  return received === word.length && word.readUInt32LE() === finished;
 }
 
 function ended(received: number): 'empty' | 'aborted' {

@@ -82,6 +82,18 @@ export class ParkingLot implements Disposable {
     return [...found.values()].sort((a, b) => a.space - b.space);
   }
 
+  /** Whether something holds of one of the sockets that are kept open. */
+  someKeptOpen(holds: (socket: number) => boolean): boolean {
+    let found = false;
+    for (const end of this.#ends) {
+      for (const {space, fd} of this.#peek(end)) {
+        found ||= space === keptOpen.space && holds(fd);
+        close(fd);
+      }
+    }
+    return found;
+  }
+
   /** Forgets all but `alive`. At every moment each of them lies in one queue at least, so being killed in the middle loses none. */
   compact(alive: readonly Parked[]): void {
     const from = this.#ends[this.#sender === 0 ? 1 : 0];

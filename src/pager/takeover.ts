@@ -8,6 +8,7 @@ import {AddressSpace} from './address-space.ts';
 import {type JournalRecord, readJournal} from './event-journal.ts';
 import type {LeftMessages} from './event-window.ts';
 import type {InstancePlan} from './fault-messages.ts';
+import {saysFinished} from './lazy-socket.ts';
 import {inOrder, PagedInstance, spaceEvent, type Worker} from './paged-instance.ts';
 
 function failed(plan: InstancePlan, found: string, cause?: unknown): CodedError {
@@ -81,9 +82,13 @@ function finishBatch(
  */
 export function takeOver(plan: InstancePlan, left: LeftMessages | undefined, worker: Worker): PagedInstance {
   const records = journalOf(plan);
-  if (!records.some(({event}) => event.kind === 'restored')) throw failed(plan, 'its restore had not finished');
   using scope = new DisposableStack();
   const instance = scope.use(new PagedInstance(plan, worker));
+  if (!records.some(({event}) => event.kind === 'restored')) {
+    // What CRIU says last comes after everything that we need: it is a restore that finished when nobody listened.
+    if (!instance.lot.someKeptOpen(saysFinished)) throw failed(plan, 'its restore had not finished');
+    instance.record({space: 0, batch: 0, index: 0}, {kind: 'restored'});
+  }
   const spaces = replay(plan, instance, records);
   const parked = instance.lot.list();
   const unknown = new Set(parked.map(({space}) => space).filter((space) => !spaces.has(space)));
