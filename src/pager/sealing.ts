@@ -27,6 +27,8 @@ export interface ObjectCipher {
   readonly seal: Seal;
   /** @param position of what is returned, in the object; each is used once */
   encrypt(position: number, plain: Uint8Array): Buffer;
+  /** The same in two parts, for who copies them anyway. */
+  encryptParts(position: number, plain: Uint8Array): readonly [sealed: Buffer, tag: Buffer];
   /** @returns undefined when this is not what was sealed at this position of this object */
   decrypt(position: number, stored: Uint8Array): Buffer | undefined;
 }
@@ -42,12 +44,16 @@ export function keyId(key: Uint8Array): string {
 
 export function objectCipher(seal: Seal): ObjectCipher {
   const key = Buffer.from(hkdfSync('sha256', seal.dataKey, seal.salt, `picogate object ${seal.object}`, sealKeyBytes));
+  const encryptParts: ObjectCipher['encryptParts'] = (position, plain) => {
+    const cipher = createCipheriv(algorithm, key, nonceOf(position), {authTagLength: sealTagBytes});
+    const sealed = cipher.update(plain);
+    cipher.final(); // nothing is left in this mode
+    return [sealed, cipher.getAuthTag()];
+  };
   return {
     seal,
-    encrypt(position, plain) {
-      const cipher = createCipheriv(algorithm, key, nonceOf(position), {authTagLength: sealTagBytes});
-      return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
-    },
+    encryptParts,
+    encrypt: (position, plain) => Buffer.concat(encryptParts(position, plain)),
     decrypt(position, stored) {
       const end = stored.length - sealTagBytes;
       if (end < 0) return undefined;

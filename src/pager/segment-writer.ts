@@ -1,7 +1,7 @@
 /** Makes the bytes of a new segment from pages as they come, in one pass and without holding more than a few megabytes of them. */
 import {crc32} from 'node:zlib';
 import {blockPages, pageSizeBytes} from './page-table.ts';
-import type {ObjectCipher} from './sealing.ts';
+import {type ObjectCipher, sealTagBytes} from './sealing.ts';
 import {renderEnd, renderHeader, type SegmentBlock, type SegmentIdentity, segmentHeaderBytes} from './segment.ts';
 import {compressPiece} from './stored-piece.ts';
 
@@ -31,10 +31,11 @@ export async function* segmentBody(
   for await (const {batch, encoded} of ahead(encodedBatches(batches))) {
     const parts: Uint8Array[] = [];
     for (const {count, codec, data} of encoded) {
-      const part = cipher === undefined ? data : cipher.encrypt(position, data);
-      blocks.push({count, codec, storedBytes: part.length});
-      parts.push(part);
-      position += part.length;
+      const storedBytes = data.length + (cipher === undefined ? 0 : sealTagBytes);
+      if (cipher === undefined) parts.push(data);
+      else parts.push(...cipher.encryptParts(position, data));
+      blocks.push({count, codec, storedBytes});
+      position += storedBytes;
     }
     for (const checksum of batch.checksums) checksums.push(checksum);
     const isPlain = cipher === undefined && encoded.every(({isRaw}) => isRaw);
