@@ -61,12 +61,23 @@ export function detachFuse(mountPoint: string): void {
 
 /** What is mounted at exactly this path, topmost last: `type source`. */
 async function mountsAt(path: string): Promise<string[]> {
+  return (await mountTable()).filter((entry) => entry.path === path).map(({what}) => what);
+}
+
+/** Where below a directory FUSE file systems of ours are mounted, whoever serves them. */
+export async function fuseMountsBelow(directory: string): Promise<string[]> {
+  const root = await realpath(directory);
+  return (await mountTable()).filter(({path, what}) => what === `fuse ${sourceName}` && path.startsWith(`${root}/`)).map(({path}) => path);
+}
+
+async function mountTable(): Promise<{readonly path: string; readonly what: string}[]> {
   const table = await readFile('/proc/self/mountinfo', 'utf8');
-  const found: string[] = [];
-  for (const line of table.split('\n')) {
+  return table.split('\n').map((line) => {
     const [mountFields = '', typeFields = ''] = line.split(' - ');
-    const at = mountFields.split(' ')[4]?.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    if (at === path) found.push(typeFields.split(' ').slice(0, 2).join(' '));
-  }
-  return found;
+    const path = mountFields.split(' ')[4] ?? '';
+    return {
+      path: path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+      what: typeFields.split(' ').slice(0, 2).join(' '),
+    };
+  });
 }

@@ -78,8 +78,12 @@ export async function encodeImage(tree: ImageTree, layout: ImageLayout): Promise
 
 /** @throws CodedError ERR_IMAGE_DAMAGED naming the object and the offset; ObjectStoreError ERR_NO_OBJECT */
 export async function loadImage(objects: ObjectStore, digest: string): Promise<Image> {
+  return parseImage(digest, await objects.get(imageKeys.image(digest)));
+}
+
+/** @throws CodedError ERR_IMAGE_DAMAGED naming the object and the offset */
+export async function parseImage(digest: string, data: Buffer): Promise<Image> {
   const key = imageKeys.image(digest);
-  const data = await objects.get(key);
   if (data.length < headerBytes || data.toString('latin1', 0, 8) !== magic) throw damagedImage(key, 0, 'it has no header');
   const layoutAt = headerBytes + data.readUInt32LE(8);
   const end = layoutAt + data.readUInt32LE(12);
