@@ -4,7 +4,7 @@ import {type AppName, type Generation, generation as toGeneration} from '../core
 import type {Log} from '../core/log.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {type AppKeys, openAppKeys} from './app-keys.ts';
-import {type Checkpoint, loadCheckpoint, readManifest} from './checkpoint.ts';
+import {type Checkpoint, type GenerationMeta, loadCheckpoint, loadMeta, readManifest} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {type CommitRequest, type CommitResult, commit} from './commit.ts';
 import {DamagedCheckpointError} from './damage.ts';
@@ -18,6 +18,8 @@ export interface CheckpointStore {
   generations(app: AppName): Promise<readonly Generation[]>;
   /** @throws DamagedCheckpointError; CodedError ERR_NO_CHECKPOINT, ERR_WRONG_KEY, ERR_UNKNOWN_FORMAT; ObjectStoreError */
   load(app: AppName, generation: Generation): Promise<Checkpoint>;
+  /** What `load()` says without reading more than the manifest. @throws as `load()` */
+  meta(app: AppName, generation: Generation): Promise<GenerationMeta>;
   /**
    * The newest generation that can be loaded; null without any. One that is damaged is logged and passed over: compare with
    * `generations()` to know. Any other error is thrown, since it proves nothing about the checkpoint.
@@ -49,6 +51,7 @@ export function openCheckpointStore({objects, log, keyring = null}: CheckpointSt
     async load(app, generation) {
       return load({objects, keys}, app, generation);
     },
+    meta: async (app, generation) => loadMeta({objects, keys}, app, generation),
     async latestComplete(app) {
       for (const generation of (await generations(objects, app)).toReversed()) {
         try {

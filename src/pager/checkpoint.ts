@@ -46,13 +46,8 @@ export async function readManifest(objects: ObjectStore, app: AppName, generatio
  * @throws as `readManifest()`; CodedError ERR_WRONG_KEY when it is sealed and cannot be opened
  */
 export async function loadCheckpoint({objects, keys}: {objects: ObjectStore; keys: AppKeys}, app: AppName, generation: number): Promise<Checkpoint> {
-  const manifest = await readManifest(objects, app, generation);
-  const object = keysOf(app).manifest(generation);
-  const {sealed, bundle} = manifest;
-  const dataKey = sealed === null ? undefined : await keys.forReading(app, {object, keyId: sealed.keyId});
-  const cipherOf = (name: string): ObjectCipher | undefined =>
-    sealed === null || dataKey === undefined ? undefined : objectCipher({dataKey, salt: Buffer.from(sealed.salt, 'hex'), object: name});
-  const meta = openMeta(manifest, object, cipherOf(object));
+  const {manifest, meta, dataKey, cipherOf} = await openManifest({objects, keys}, app, generation);
+  const {bundle} = manifest;
   const bundleObject = {key: bundle.key, generation: manifest.generation, frames: bundle.frames, cipher: cipherOf(bundle.key)};
   await checkSizes(objects, manifest);
   const tables = await readTables(objects, manifest, bundleObject);
@@ -70,6 +65,31 @@ export async function loadCheckpoint({objects, keys}: {objects: ObjectStore; key
     localSegments: async () => localSegments(objects, manifest, dataKey),
     images: async (mode) => restoreImages({objects, manifest, tables, bundle: bundleObject, dataKey}, mode),
   };
+}
+
+export type GenerationMeta = Pick<Checkpoint, 'meta' | 'token'>;
+
+/** What `loadCheckpoint()` says of a generation without reading more than its manifest. @throws as that */
+export async function loadMeta(from: {objects: ObjectStore; keys: AppKeys}, app: AppName, generation: number): Promise<GenerationMeta> {
+  const {manifest, meta} = await openManifest(from, app, generation);
+  return {meta, token: manifest.token};
+}
+
+interface OpenManifest {
+  readonly manifest: Manifest;
+  readonly meta: unknown;
+  readonly dataKey: Uint8Array | undefined;
+  readonly cipherOf: (object: string) => ObjectCipher | undefined;
+}
+
+async function openManifest({objects, keys}: {objects: ObjectStore; keys: AppKeys}, app: AppName, generation: number): Promise<OpenManifest> {
+  const manifest = await readManifest(objects, app, generation);
+  const object = keysOf(app).manifest(generation);
+  const {sealed} = manifest;
+  const dataKey = sealed === null ? undefined : await keys.forReading(app, {object, keyId: sealed.keyId});
+  const cipherOf = (name: string): ObjectCipher | undefined =>
+    sealed === null || dataKey === undefined ? undefined : objectCipher({dataKey, salt: Buffer.from(sealed.salt, 'hex'), object: name});
+  return {manifest, meta: openMeta(manifest, object, cipherOf(object)), dataKey, cipherOf};
 }
 
 async function checkSizes(objects: ObjectStore, manifest: Manifest): Promise<void> {

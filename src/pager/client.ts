@@ -16,17 +16,24 @@ import type {
   PagerService,
   PagerSettings,
   PagingStats,
+  Placement,
   PreparedRestore,
   RemoteError,
+  RemoteSettings,
   RestoreRequest,
+  TierEvent,
 } from './protocol.ts';
 
 export interface PagerOptions {
   readonly storeDir: string;
   readonly runtimeDir: string;
+  /** Default null: what is committed stays in `storeDir`. */
+  readonly remote?: RemoteSettings | null;
   readonly log: Log;
   /** The instance must be killed, and its last checkpoint stands: some page of it can never be had again. */
   readonly onInstanceLost: (instance: InstanceId, reason: string) => void;
+  readonly onPlacement?: (app: string, placement: Placement) => void;
+  readonly onTierEvent?: (app: string, event: TierEvent, message: string) => void;
   /** Another pager process has taken over. */
   readonly onRestarted?: () => void;
 }
@@ -56,6 +63,12 @@ export interface Pager extends AsyncDisposable {
   meta(app: string, generation: Generation): Promise<{readonly meta: unknown; readonly token: FencingToken}>;
   prune(app: string, keep: number): Promise<void>;
   sweep(app: string): Promise<void>;
+  /** Where the newest generation is; null without a remote store. */
+  placement(app: string): Promise<Placement | null>;
+  /** Resolves when everything of the app is in the remote store. @throws CodedError ERR_NOT_STORED (retryable) */
+  finishUpload(app: string): Promise<void>;
+  /** Leaves the app in the remote store only. @throws CodedError ERR_STILL_USED, ERR_NOT_STORED (retryable) */
+  dropLocal(app: string): Promise<void>;
 }
 
 /** A small heap: pages never enter it. */
@@ -85,7 +98,7 @@ class PagerProcess {
   static async start(options: PagerOptions): Promise<PagerProcess> {
     // Compiled code lies beside compiled code.
     const script = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url));
-    const settings: PagerSettings = {storeDir: resolve(options.storeDir), runtimeDir: resolve(options.runtimeDir)};
+    const settings: PagerSettings = {storeDir: resolve(options.storeDir), runtimeDir: resolve(options.runtimeDir), remote: options.remote ?? null};
     const daemon = await startDaemon([process.execPath, ...nodeOptions, script, JSON.stringify(settings)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       stopTimeoutMs,
@@ -167,6 +180,12 @@ class PagerProcess {
       case 'lost':
         this.#options.onInstanceLost(message.instance, message.reason);
         return;
+      case 'placement':
+        this.#options.onPlacement?.(message.app, message.placement);
+        return;
+      case 'tier':
+        this.#options.onTierEvent?.(message.app, message.event, message.message);
+        return;
       case 'log':
         this.#options.log[message.level]({...message.fields, part: 'pager'}, message.message);
         return;
@@ -207,6 +226,9 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     meta: async (app, generation) => call('meta', {app, generation}),
     prune: async (app, keep) => call('prune', {app, keep}),
     sweep: async (app) => call('sweep', {app}),
+    placement: async (app) => call('placement', {app}),
+    finishUpload: async (app) => call('finishUpload', {app}),
+    dropLocal: async (app) => call('dropLocal', {app}),
     [Symbol.asyncDispose]: async () => supervisor.stop(),
   };
 }

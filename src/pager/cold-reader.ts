@@ -8,6 +8,7 @@ import type {AppName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {CachedStore} from '../store/cached-store.ts';
 import type {ByteRange} from '../store/object-store.ts';
+import type {Checkpoint} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {type ColdContents, type ColdLayout, type ColdPart, coldContentsEnd, coldSegmentKey, parseCold} from './cold-object.ts';
 import {type PageRun, PageTable} from './page-table.ts';
@@ -61,7 +62,7 @@ async function fetchObject(objects: CachedStore, object: {key: string; sizeBytes
   const start = new Start(ranges.map(({arrival}) => arrival));
   const contentsEnd = coldContentsEnd(await start.upTo(1));
   const layout = contentsEnd === undefined ? undefined : parseCold(await start.upTo(contentsEnd));
-  if (layout === undefined || layout.contents.app !== wake.app || layout.contents.generation !== wake.generation) {
+  if (layout?.contents.app !== wake.app || layout.contents.generation !== wake.generation) {
     throw new RangeError('it is not one, or of another generation');
   }
   const segment = await openSegment(objects, object, layout, wake);
@@ -142,6 +143,12 @@ class Start {
     }
     return this.#data;
   }
+}
+
+/** Where pages of a checkpoint are in a cold object, if that belongs to it: another worker may have written the same generation. */
+export function coldTables({app, generation, token}: Checkpoint, cold: ColdFetch | undefined): ReadonlyMap<number, PageTable> | undefined {
+  if (cold?.contents.app !== app || cold.contents.generation !== generation || cold.contents.token !== token) return undefined;
+  return cold.segment?.tables;
 }
 
 /** The same plan, reading what the cold segment has from there. */

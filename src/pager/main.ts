@@ -54,6 +54,8 @@ async function main(): Promise<void> {
   const service = await openPagerService(settings, {
     log: forwardedLog(),
     onLost: (instance, reason) => send({kind: 'lost', instance, reason}),
+    onPlacement: (app, placement) => send({kind: 'placement', app, placement}),
+    onTierEvent: (app, event, message) => send({kind: 'tier', app, event, message}),
     onBroken: (reason) => {
       send({kind: 'log', level: 'error', fields: {reason}, message: 'the fault worker ended'});
       process.exit(1);

@@ -8,6 +8,7 @@ import {openDirectoryStore} from '../store/directory-store.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
+import {type ColdFetch, coldTables, withColdSegment} from './cold-reader.ts';
 import {FaultClient, type FaultClientOptions, type WantedPart} from './fault-client.ts';
 import type {FaultReport} from './fault-messages.ts';
 import {type Fuse, openFuse} from './fuse.ts';
@@ -18,9 +19,10 @@ import {isNeeded, type Keeper, keeperRuns, startKeeper, stopKeeper} from './park
 import {reportOf} from './predicted-report.ts';
 import {openPredictedSets, type PredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
-import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, PreparedRestore, RestoreRequest} from './protocol.ts';
+import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
 import {openRuntimeFiles, type RuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
+import {Tiering} from './tiering.ts';
 
 const releaseTimeoutMs = 3000;
 const releasePollMs = 5;
@@ -29,12 +31,16 @@ const keeperCheckMs = 5000;
 export interface PagerEvents {
   readonly log: Log;
   readonly onLost: (instance: InstanceId, reason: string) => void;
+  readonly onPlacement?: (app: string, placement: Placement) => void;
+  readonly onTierEvent?: (app: string, event: TierEvent, message: string) => void;
   /** The fault worker has ended: only a new process helps. */
   readonly onBroken: (reason: string) => void;
 }
 
 interface Parts {
   readonly objects: ObjectStore;
+  /** Null without a remote store. */
+  readonly tiering: Tiering | null;
   readonly store: CheckpointStore;
   readonly predicted: PredictedSets;
   readonly files: RuntimeFiles;
@@ -49,24 +55,29 @@ export async function openPagerService(settings: PagerSettings, events: PagerEve
   const {log} = events;
   await using scope = new AsyncDisposableStack();
   const files = openRuntimeFiles(settings.runtimeDir);
-  const objects = await openDirectoryStore(settings.storeDir);
+  const served = new ServedInstances();
+  const tiering = await openTiering(settings, events, served);
+  if (tiering !== null) scope.use(tiering);
+  const objects = tiering?.objects ?? (await openDirectoryStore(settings.storeDir));
   const store = openCheckpointStore({objects, log});
   const recovered = await recoverInstances(files, store, settings.runtimeDir);
+  for (const instance of recovered.served) served.add(instance);
   const onReport: FaultClientOptions['onReport'] = (report) => tell(report, events);
-  const faults = scope.use(new FaultClient({windowPath: files.windowPath, takeovers: recovered.plans, onReport, onWanted, onEnd: events.onBroken}));
+  const faults = scope.use(
+    new FaultClient({windowPath: files.windowPath, takeovers: recovered.plans, onReport, onWanted: wantedFrom(tiering, served), onEnd: events.onBroken}),
+  );
   const [fuse] = await Promise.all([
     openFuse({mountPoint: files.fuseMount, log, onError: (error) => log.error({error: error.message}, 'images')}),
     faults.ready,
   ]);
   scope.use(fuse);
   const keepers = scope.use(new KeeperPool(settings.runtimeDir));
-  const served = new ServedInstances();
-  for (const instance of recovered.served) served.add(instance);
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
-  const parts: Parts = {objects, store, predicted, files, fuse, faults, keepers, served};
+  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, served};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
+  tiering?.begin();
   const owned = scope.move();
   return {...methods(parts, log), stop: async () => owned.disposeAsync(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
@@ -98,11 +109,29 @@ function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost}: Pag
   }
 }
 
-/** Every segment is a complete local file so far. */
-function onWanted({instance, segment}: WantedPart): Promise<void> {
-  return Promise.reject(
-    new CodedError('ERR_NO_CACHE', `Cannot fetch a part of segment ${segment} for "${instance}": there is no other store`, {source: 'bug'}),
+async function openTiering({remote, storeDir}: PagerSettings, events: PagerEvents, served: ServedInstances): Promise<Tiering | null> {
+  if (remote === undefined || remote === null) return null;
+  const {log, onPlacement, onTierEvent} = events;
+  return Tiering.open(
+    {
+      remote,
+      pendingDir: storeDir,
+      keyring: null,
+      log,
+      served: () => served.all(),
+      onPlacement: (app, placement) => onPlacement?.(app, placement),
+      onEvent: (app, event, message) => onTierEvent?.(app, event, message),
+    },
+    (objects) => openPredictedSets({objects, log}),
   );
+}
+
+function wantedFrom(tiering: Tiering | null, served: ServedInstances): FaultClientOptions['onWanted'] {
+  return async ({instance, segment, position, length}: WantedPart) => {
+    if (tiering !== null) return tiering.fetch(served.get(instance).checkpoint.app, segment, {position, length});
+    // Every segment is a complete local file then.
+    throw new CodedError('ERR_NO_CACHE', `Cannot fetch a part of segment ${segment} for "${instance}": there is no other store`, {source: 'bug'});
+  };
 }
 
 function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
@@ -121,7 +150,9 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     generations: async ({app}) => store.generations(appName(app)),
     latest: async ({app}) => (await store.latestComplete(appName(app)))?.generation ?? null,
     async meta({app, generation}) {
-      const {meta, token} = await store.load(appName(app), generation);
+      // Of what is kept elsewhere only so much is fetched as is asked for.
+      const isCold = parts.tiering !== null && !(await parts.tiering.isLocal(appName(app), generation));
+      const {meta, token} = await (isCold ? store.meta(appName(app), generation) : store.load(appName(app), generation));
       return {meta, token};
     },
     async prune({app, keep}) {
@@ -134,18 +165,42 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     },
     async sweep({app}) {
       await store.sweep(appName(app));
+      parts.tiering?.upload(appName(app));
+      parts.tiering?.tell(appName(app));
     },
+    placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
+    finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
+    dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
   };
+}
+
+/** @throws CodedError ERR_NO_REMOTE_STORE */
+function required({tiering}: Parts): Tiering {
+  if (tiering !== null) return tiering;
+  throw new CodedError('ERR_NO_REMOTE_STORE', 'Cannot keep an app in the store only: the store is a directory of this host', {source: 'client'});
 }
 
 async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
   await using scope = new AsyncDisposableStack();
-  const loaded = scope.use(await loadRestore(parts, request));
+  const cold = await fetchForWake(parts, request);
+  const loaded = scope.use(await loadRestore(parts, request, cold));
   const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
   scope.move();
   const {checkpoint, directory, imagesDir, memoryBytes, forecast} = loaded;
-  parts.served.add({instance: request.instance, checkpoint, directory, keeper, forecast, prefetch: null});
+  const served: Served = {instance: request.instance, checkpoint, directory, keeper, forecast, prefetch: null, cold: coldTables(checkpoint, cold)};
+  parts.served.add(served);
+  if (request.ahead !== true && request.backgroundFetch !== false) {
+    void parts.tiering?.fetchInBackground(checkpoint, () => parts.served.find(request.instance) === served);
+  }
   return {imagesDir, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], memoryBytes};
+}
+
+async function fetchForWake({tiering}: Parts, {app, generation, mode, ahead}: RestoreRequest): Promise<ColdFetch | undefined> {
+  if (tiering === null) return undefined;
+  if (ahead !== true) return tiering.fetchForWake(appName(app), generation, mode);
+  if (await tiering.isLocal(appName(app), generation)) return undefined;
+  const found = 'it is kept in the store only';
+  throw new CodedError('ERR_COLD', `Cannot prepare generation ${generation} of app "${app}" ahead: ${found}`, {source: 'host'});
 }
 
 async function expect({faults, served}: Parts, request: {readonly instance: InstanceId; readonly trigger: Trigger}): Promise<{predictedPages: number}> {
@@ -158,7 +213,7 @@ async function expect({faults, served}: Parts, request: {readonly instance: Inst
   }
   if (forecast === null) return {predictedPages: 0};
   const plan = forecast.prediction.plan({mode: forecast.mode, processes: checkpoint.tables, trigger});
-  await faults.ask({kind: 'expect', instance, expectation: expectationOf(plan)});
+  await faults.ask({kind: 'expect', instance, expectation: expectationOf(known.cold === undefined ? plan : withColdSegment(plan, known.cold))});
   known.prefetch = plan;
   return {predictedPages: plan.installPages};
 }
@@ -261,7 +316,7 @@ async function untilGone(instance: InstanceId, isGone: () => boolean | Promise<b
 }
 
 /** @throws CodedError ERR_STILL_USED while one of its processes lives: it must not lose its keeper. May be repeated then. */
-async function forget(parts: Parts, {instance, keeper, directory}: Served): Promise<void> {
+async function forget(parts: Parts, {instance, checkpoint, keeper, directory}: Served): Promise<void> {
   const {faults, files, fuse, served} = parts;
   if (keeper !== null) await untilGone(instance, async () => (await faults.ask({kind: 'release', instance})).gone && !isNeeded(keeper));
   faultPoint('pager:release:before-forget');
@@ -269,6 +324,10 @@ async function forget(parts: Parts, {instance, keeper, directory}: Served): Prom
   if (directory !== null) await fuse.remove(directory);
   if (keeper !== null) stopKeeper(keeper);
   files.remove(instance);
+  const {app, generation} = checkpoint;
+  if (served.all().some((other) => other.checkpoint.app === app)) return;
+  await parts.tiering?.forgetCold(app, generation);
+  parts.tiering?.upload(app);
 }
 
 /** Somebody killed a keeper while we live: another one takes its place before we can be missed too. */

@@ -5,6 +5,7 @@ import {CodedError} from '../core/errors.ts';
 import {appName} from '../core/ids.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import type {CheckpointStore} from './checkpoint-store.ts';
+import {type ColdFetch, coldTables} from './cold-reader.ts';
 import type {Expectation, ProcessTable} from './fault-messages.ts';
 import type {Fuse} from './fuse.ts';
 import type {FuseFiles} from './fuse-files.ts';
@@ -38,7 +39,7 @@ export interface LoadedFrom {
 }
 
 /** @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_READ_LATER */
-export async function loadRestore({store, fuse, predicted}: LoadedFrom, request: RestoreRequest): Promise<LoadedRestore> {
+export async function loadRestore({store, fuse, predicted}: LoadedFrom, request: RestoreRequest, cold?: ColdFetch): Promise<LoadedRestore> {
   const {instance, mode, prefetch, ahead = false} = request;
   const app = appName(request.app);
   const checkpoint = await store.load(app, request.generation);
@@ -56,7 +57,7 @@ export async function loadRestore({store, fuse, predicted}: LoadedFrom, request:
     directory: instance,
     imagesDir,
     memoryBytes: memoryBytes ?? 0,
-    segments,
+    segments: [...segments, ...coldSegments(checkpoint, segments, cold)],
     tables: mode === 'lazy' ? lazyTables(checkpoint) : [],
     forecast,
     [Symbol.asyncDispose]: () => fuse.remove(instance),
@@ -67,6 +68,12 @@ export async function loadRestore({store, fuse, predicted}: LoadedFrom, request:
   await readAhead(imagesDir, files);
   scope.move();
   return loaded;
+}
+
+/** Its key is that of the others. */
+function coldSegments(checkpoint: Checkpoint, segments: readonly LocalSegment[], cold: ColdFetch | undefined): readonly LocalSegment[] {
+  if (cold?.segment === undefined || coldTables(checkpoint, cold) === undefined) return [];
+  return [{...cold.segment.local, dataKey: segments[0]?.dataKey}];
 }
 
 async function readForecast(predicted: PredictedSets, {app, tables}: Checkpoint, mode: RestoreRequest['prefetch']): Promise<Forecast | null> {

@@ -14,6 +14,8 @@ export interface RestoreRequest {
   readonly workDir: string;
   /** The app is not needed yet: it may be hours until CRIU goes on. Default false. */
   readonly ahead?: boolean;
+  /** What is not on this host is brought here while the instance runs. Default true. */
+  readonly backgroundFetch?: boolean;
 }
 
 export interface PreparedRestore {
@@ -64,8 +66,30 @@ export interface PagerService {
   meta(request: {readonly app: string; readonly generation: Generation}): Promise<{readonly meta: unknown; readonly token: FencingToken}>;
   prune(request: {readonly app: string; readonly keep: number}): Promise<void>;
   sweep(request: {readonly app: string}): Promise<void>;
+  /** Where the newest generation of an app is; null without a remote store. */
+  placement(request: {readonly app: string}): Promise<Placement | null>;
+  /** Resolves when everything of the app is in the remote store. */
+  finishUpload(request: {readonly app: string}): Promise<void>;
+  /** Leaves the app in the remote store only. */
+  dropLocal(request: {readonly app: string}): Promise<void>;
   stop(request: null): Promise<void>;
 }
+
+export interface Placement {
+  readonly generation: number | null;
+  /** A wake finds something of everything on this host. */
+  readonly local: boolean;
+  /** It is complete in the remote store. */
+  readonly stored: boolean;
+  readonly pendingObjects: number;
+  readonly pendingBytes: number;
+  /** Key of the object that is being uploaded. */
+  readonly current: string | null;
+  readonly lastError: string | null;
+}
+
+/** The generation is complete in the remote store; that cannot be reached; a worker with a newer token has written the generation. */
+export type TierEvent = 'stored' | 'store-unreachable' | 'overruled';
 
 export type PagerMethod = keyof PagerService;
 
@@ -89,10 +113,25 @@ export type PagerMessage =
   | {readonly kind: 'result'; readonly id: number; readonly value: unknown}
   | {readonly kind: 'error'; readonly id: number; readonly error: RemoteError}
   | {readonly kind: 'lost'; readonly instance: InstanceId; readonly reason: string}
+  | {readonly kind: 'placement'; readonly app: string; readonly placement: Placement}
+  | {readonly kind: 'tier'; readonly app: string; readonly event: TierEvent; readonly message: string}
   | {readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly fields: Readonly<Record<string, unknown>>; readonly message: string};
 
 /** What the gateway gives the pager on its command line, as JSON. */
 export interface PagerSettings {
+  /** Where commits go. With a remote store, what lies there has yet to be uploaded. */
   readonly storeDir: string;
+  readonly remote?: RemoteSettings | null;
   readonly runtimeDir: string;
+}
+
+/** A bucket of S3, and the local copies of what is in it. */
+export interface RemoteSettings {
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly endpoint: string | null;
+  readonly region: string | null;
+  readonly pathStyle: boolean;
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
 }

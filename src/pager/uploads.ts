@@ -80,8 +80,9 @@ export class Uploads implements AsyncDisposable {
     work.lastError = null;
     this.kick(app);
     while ((await this.progress(app)).pendingObjects > 0) {
-      if (work.lastError !== null && work.current === null) {
-        throw new CodedError('ERR_NOT_STORED', `Cannot store app "${app}": ${work.lastError}`, {source: 'host', retryable: true});
+      const {lastError, current} = await this.progress(app);
+      if (lastError !== null && current === null) {
+        throw new CodedError('ERR_NOT_STORED', `Cannot store app "${app}": ${lastError}`, {source: 'host', retryable: true});
       }
       if (work.running === undefined) this.kick(app);
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -91,7 +92,11 @@ export class Uploads implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     for (const work of this.#works.values()) work.hurry();
-    await Promise.all([...this.#works.values()].map(({running}) => running));
+    await Promise.all([...this.#works.values()].map(async ({running}) => running));
+  }
+
+  #isStopped(): boolean {
+    return this.#stop.signal.aborted;
   }
 
   #work(app: AppName): Work {
@@ -112,7 +117,7 @@ export class Uploads implements AsyncDisposable {
         work.lastError = null;
         continue;
       } catch (error) {
-        if (this.#stop.signal.aborted) return;
+        if (this.#isStopped()) return;
         work.again = true;
         const isNews = work.lastError === null;
         work.lastError = errorMessage(error);

@@ -186,6 +186,11 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     await this.#cache.remove(key);
   }
 
+  /** Evicts until the limit is kept. Happens by itself whenever something is added. */
+  async makeRoom(): Promise<void> {
+    await this.#cache.makeRoom();
+  }
+
   /** What has yet to be brought to the remote store. */
   async pendingObjects(prefix: string): Promise<readonly ListedObject[]> {
     return this.#pending.list(prefix);
@@ -354,9 +359,9 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   }
 }
 
-/** Written here first, uploaded later. */
+/** Written here first, uploaded later. But of the keys that two workers make for an app at once, one must win before anything is sealed with it. */
 function isWrittenBack(key: string): boolean {
-  return key.startsWith('apps/');
+  return key.startsWith('apps/') && !key.endsWith('/key');
 }
 
 async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array, undefined> {

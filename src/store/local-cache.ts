@@ -45,7 +45,6 @@ export class LocalCache implements AsyncDisposable {
     await rm(join(options.directory, partialName), {recursive: true, force: true});
     await mkdir(options.directory, {recursive: true, mode: 0o700});
     await cache.#scan();
-    void cache.makeRoom();
     return cache;
   }
 

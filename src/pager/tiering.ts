@@ -1,0 +1,226 @@
+/**
+ * The remote store behind the local one, as the pager uses it: what is committed is uploaded, what a wake needs is fetched, and what an awake app
+ * may still touch is brought here in the background.
+ */
+import {setTimeout as sleep} from 'node:timers/promises';
+import {CodedError, errorMessage} from '../core/errors.ts';
+import type {AppName} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import {type CachedStore, openCachedStore} from '../store/cached-store.ts';
+import type {ByteRange} from '../store/object-store.ts';
+import type {Checkpoint} from './checkpoint.ts';
+import {keysOf, numberInKey} from './checkpoint-keys.ts';
+import {coldSegmentNumber} from './cold-object.ts';
+import {type ColdFetch, fetchCold} from './cold-reader.ts';
+import {coldObject} from './cold-writer.ts';
+import type {Keyring} from './keyring.ts';
+import {parseManifest} from './manifest.ts';
+import type {PageRun} from './page-table.ts';
+import type {PredictedSets} from './predicted-set.ts';
+import type {Placement, RemoteSettings, TierEvent} from './protocol.ts';
+import {Uploads} from './uploads.ts';
+
+/** What a gateway that was killed may have to say about its last generation, it says before. */
+const firstUploadMs = 30_000;
+/** So much of one app at a time, and a pause after it: whoever waits for a page goes first. */
+const backgroundBytes = 1024 * 1024;
+const backgroundPauseMs = 100;
+const backgroundRetryMs = 5000;
+
+export interface TieringOptions {
+  readonly remote: RemoteSettings;
+  readonly pendingDir: string;
+  readonly keyring: Keyring | null;
+  readonly log: Log;
+  /** Checkpoints that instances run from, or are prepared from. */
+  readonly served: () => readonly {readonly checkpoint: Checkpoint}[];
+  readonly onPlacement: (app: AppName, placement: Placement) => void;
+  readonly onEvent: (app: AppName, event: TierEvent, message: string) => void;
+}
+
+export class Tiering implements AsyncDisposable {
+  readonly objects: CachedStore;
+  readonly #options: TieringOptions;
+  readonly #uploads: Uploads;
+  readonly #stop = new AbortController();
+  /** Copies of parts of cold objects that nobody lists. */
+  readonly #coldKeys = new Map<string, string>();
+
+  /** Opens the directories; the remote store is not asked anything yet. @throws CodedError for settings that cannot be used */
+  static async open(options: TieringOptions, predicted: (objects: CachedStore) => PredictedSets): Promise<Tiering> {
+    const {openS3Store} = await import('../store/s3-store.ts');
+    const {cacheDir, cacheBytes, ...s3} = options.remote;
+    const remote = await openS3Store({...s3, log: options.log});
+    try {
+      const {pendingDir, log, served} = options;
+      const objects = await openCachedStore({remote, pendingDir, cacheDir, cacheBytes, log, inUse: () => keysInUse(served())});
+      return new Tiering(options, objects, {remote, predicted: predicted(objects)});
+    } catch (error) {
+      await remote[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  readonly #remote: AsyncDisposable;
+
+  private constructor(options: TieringOptions, objects: CachedStore, parts: {readonly remote: AsyncDisposable; readonly predicted: PredictedSets}) {
+    this.#options = options;
+    this.objects = objects;
+    this.#remote = parts.remote;
+    const {keyring, log, onEvent} = options;
+    const expected = async (checkpoint: Checkpoint): Promise<ReadonlyMap<number, readonly PageRun[]>> => expectedPages(parts.predicted, checkpoint);
+    this.#uploads = new Uploads({
+      objects,
+      log,
+      cold: async (app, generation) => coldObject({objects, keyring, expected}, app, generation),
+      onChange: (app) => this.tell(app),
+      onEvent,
+    });
+  }
+
+  /** To be called when all instances of a pager before this one are known. */
+  begin(): void {
+    void this.objects.makeRoom();
+    setTimeout(() => void this.#uploads.kickAll(), firstUploadMs).unref();
+  }
+
+  /** What is committed of an app is certain to stay. */
+  upload(app: AppName): void {
+    this.#uploads.kick(app);
+  }
+
+  /** Says in the background where the newest generation of an app is. */
+  tell(app: AppName): void {
+    this.placement(app).then(
+      (placement) => this.#options.onPlacement(app, placement),
+      (error: unknown) => this.#options.log.debug({app, error: errorMessage(error)}, 'where the app is kept is not known'),
+    );
+  }
+
+  async placement(app: AppName): Promise<Placement> {
+    const progress = await this.#uploads.progress(app);
+    const generation = await this.#newest(app);
+    if (generation === null) return {generation, local: false, stored: false, ...progress};
+    const stored = await this.objects.isStored(keysOf(app).manifest(generation)).catch(() => false);
+    return {generation, local: await this.isLocal(app, generation), stored, ...progress};
+  }
+
+  /** Whether a restore finds something of everything here. */
+  async isLocal(app: AppName, generation: number): Promise<boolean> {
+    const keys = keysOf(app);
+    const object = keys.manifest(generation);
+    if ((await this.objects.localBytes(object)) === 0) return false;
+    const {bundle, segments} = parseManifest(await this.objects.get(object), {object, app, generation});
+    for (const key of [bundle.key, ...segments.map(({segment}) => keys.segment(segment))]) if ((await this.objects.localBytes(key)) === 0) return false;
+    return true;
+  }
+
+  /** Brings what a wake reads first, all at once, when something of it is not here; everything for one that is not lazy. */
+  async fetchForWake(app: AppName, generation: number, mode: 'lazy' | 'eager'): Promise<ColdFetch | undefined> {
+    if (mode === 'eager') await this.#fetchAll(app, generation);
+    if (await this.isLocal(app, generation)) return undefined;
+    const fetched = await fetchCold(this.objects, app, generation, this.#options.log);
+    const local = fetched?.segment?.local;
+    if (local !== undefined) this.#coldKeys.set(`${app}/${local.segment}`, local.object);
+    return fetched;
+  }
+
+  /** The copy of a segment gets a range. */
+  async fetch(app: AppName, segment: number, range: ByteRange): Promise<void> {
+    await this.objects.ensureLocal(this.#coldKeys.get(`${app}/${segment}`) ?? keysOf(app).segment(segment), range);
+  }
+
+  /** Brings the rest of what an instance may touch, slowly, as long as `goesOn`. Never throws. */
+  async fetchInBackground({app, manifest}: Checkpoint, goesOn: () => boolean): Promise<void> {
+    for (const {segment, sizeBytes} of manifest.segments) {
+      for (let position = 0; position < sizeBytes; ) {
+        if (!goesOn() || this.#stop.signal.aborted) return;
+        const key = keysOf(app).segment(segment);
+        try {
+          const before = await this.objects.localBytes(key);
+          if (before >= sizeBytes) break;
+          await this.objects.ensureLocal(key, {position, length: Math.min(backgroundBytes, sizeBytes - position)});
+          position += backgroundBytes;
+          if ((await this.objects.localBytes(key)) > before) await this.#pause(backgroundPauseMs);
+        } catch (error) {
+          this.#options.log.debug({app, segment, error: errorMessage(error)}, 'a part cannot be fetched beforehand now');
+          await this.#pause(backgroundRetryMs);
+        }
+      }
+    }
+  }
+
+  /** Resolves when everything of the app is in the remote store. @throws CodedError ERR_NOT_STORED */
+  async finishUpload(app: AppName): Promise<void> {
+    await this.#uploads.finish(app);
+  }
+
+  /** @throws CodedError ERR_STILL_USED while an instance reads from it, ERR_NOT_STORED when something is not uploaded */
+  async dropLocal(app: AppName): Promise<void> {
+    const refuse = (code: string, found: string): CodedError =>
+      new CodedError(code, `Cannot drop the local copy of app "${app}": ${found}`, {source: 'host', retryable: true});
+    if (this.#options.served().some(({checkpoint}) => checkpoint.app === app)) throw refuse('ERR_STILL_USED', 'it is in use');
+    const {pendingObjects, stored} = await this.placement(app);
+    if (pendingObjects > 0 || !stored) throw refuse('ERR_NOT_STORED', `${pendingObjects} objects are not in the store yet`);
+    await this.objects.dropLocal(`apps/${app}/`);
+    this.tell(app);
+  }
+
+  /** An instance of a generation is gone, and with it who read the copy of its cold segment. */
+  async forgetCold(app: AppName, generation: number): Promise<void> {
+    const name = `${app}/${coldSegmentNumber(generation)}`;
+    const key = this.#coldKeys.get(name);
+    this.#coldKeys.delete(name);
+    if (key !== undefined) await this.objects.removeLocal(key);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#uploads[Symbol.asyncDispose]();
+    await this.objects[Symbol.asyncDispose]();
+    await this.#remote[Symbol.asyncDispose]();
+  }
+
+  async #fetchAll(app: AppName, generation: number): Promise<void> {
+    const keys = keysOf(app);
+    const object = keys.manifest(generation);
+    const {bundle, segments} = parseManifest(await this.objects.get(object), {object, app, generation});
+    await Promise.all([bundle.key, ...segments.map(({segment}) => keys.segment(segment))].map(async (key) => this.objects.ensureLocal(key)));
+  }
+
+  async #newest(app: AppName): Promise<number | null> {
+    const listed = await this.objects.list(keysOf(app).manifests);
+    return listed.reduce<number | null>((highest, {key}) => Math.max(highest ?? 0, numberInKey(key) ?? 0), null);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, {signal: this.#stop.signal, ref: false}).catch(() => undefined); // Only cut short by the stop.
+  }
+}
+
+/** Of a wake that nothing is known of: what the last run had, and what is likely in general. */
+async function expectedPages(predicted: PredictedSets, {app, tables: processes}: Checkpoint): Promise<ReadonlyMap<number, readonly PageRun[]>> {
+  const prediction = await predicted.load(app);
+  const plans = (['last', 'predict'] as const).map((mode) => prediction.plan({mode, processes, trigger: {kind: 'operator'}}));
+  const all = new Map<number, PageRun[]>();
+  for (const {install, withheld} of plans) {
+    for (const [vpid, runs] of [...install, ...withheld]) all.set(vpid, [...(all.get(vpid) ?? []), ...runs]);
+  }
+  return all;
+}
+
+function keysInUse(served: readonly {readonly checkpoint: Checkpoint}[]): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const {checkpoint} of served) {
+    const {app, generation, token, manifest} = checkpoint;
+    const keys = keysOf(app);
+    found
+      .add(keys.manifest(generation))
+      .add(keys.key)
+      .add(keys.predicted)
+      .add(manifest.bundle.key)
+      .add(`${keys.cold(generation, token)}.segment`);
+    for (const {segment} of manifest.segments) found.add(keys.segment(segment));
+  }
+  return found;
+}
