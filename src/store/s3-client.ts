@@ -8,6 +8,7 @@ import type * as Sdk from '@aws-sdk/client-s3';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import type {ByteRange} from './object-store.ts';
 import type {S3Limits, S3StoreOptions} from './s3-options.ts';
+import {notS3} from './s3-problem.ts';
 
 /** Who wrote an object: found out by the writer that does not know whether its PUT arrived. */
 const writerField = 'picogate-put';
@@ -25,7 +26,7 @@ export interface Answer {
 
 export interface UploadedPart {
   readonly number: number;
-  readonly etag: string | undefined;
+  readonly etag: string;
   readonly crc32: string | undefined;
 }
 
@@ -73,37 +74,38 @@ export async function openS3Client(options: S3StoreOptions, limits: S3Limits): P
       return readAnswer(await client.send(new sdk.GetObjectCommand({...bucket, Key: key, ...wanted}), {abortSignal}));
     },
     async head(key, abortSignal) {
-      const {ContentLength = 0, Metadata = {}} = await client.send(new sdk.HeadObjectCommand({...bucket, Key: key}), {abortSignal});
+      const {ContentLength = 0, Metadata = {}, ETag} = await client.send(new sdk.HeadObjectCommand({...bucket, Key: key}), {abortSignal});
+      requireOf('HEAD', ETag);
       return {sizeBytes: ContentLength, writer: Metadata[writerField]};
     },
     async put({key, writer, ifAbsent, body}, abortSignal) {
       const request = {...bucket, Key: key, Body: body, ContentLength: body.length, Metadata: {[writerField]: writer}, ...absent(ifAbsent)};
-      await client.send(new sdk.PutObjectCommand(request), {abortSignal});
+      requireOf('PUT', (await client.send(new sdk.PutObjectCommand(request), {abortSignal})).ETag);
     },
     async delete(key, abortSignal) {
       await client.send(new sdk.DeleteObjectCommand({...bucket, Key: key}), {abortSignal});
     },
     async list({prefix, after, limit}, abortSignal) {
       const request = {...bucket, Prefix: prefix, ContinuationToken: after, MaxKeys: limit};
-      const {Contents = [], NextContinuationToken, IsTruncated} = await client.send(new sdk.ListObjectsV2Command(request), {abortSignal});
+      const {Contents = [], NextContinuationToken, IsTruncated, Name} = await client.send(new sdk.ListObjectsV2Command(request), {abortSignal});
+      requireOf('LIST', Name);
       const objects = Contents.map(({Key = '', Size = 0}) => ({key: Key, sizeBytes: Size}));
       return {objects, next: IsTruncated === true ? NextContinuationToken : undefined};
     },
     async createUpload({key, writer}, abortSignal) {
       const request = {...bucket, Key: key, Metadata: {[writerField]: writer}};
       const {UploadId} = await client.send(new sdk.CreateMultipartUploadCommand(request), {abortSignal});
-      if (UploadId === undefined) throw new CodedError('ERR_S3_ANSWER', 'the answer to CreateMultipartUpload names no upload', {source: 'host'});
-      return UploadId;
+      return requireOf('CreateMultipartUpload', UploadId);
     },
     async uploadPart({key, upload, number, body}, abortSignal) {
       const request = {...bucket, Key: key, UploadId: upload, PartNumber: number, Body: body, ContentLength: body.length};
       const {ETag, ChecksumCRC32} = await client.send(new sdk.UploadPartCommand(request), {abortSignal});
-      return {number, etag: ETag, crc32: ChecksumCRC32};
+      return {number, etag: requireOf('UploadPart', ETag), crc32: ChecksumCRC32};
     },
     async completeUpload({key, upload, parts, ifAbsent}, abortSignal) {
       const Parts = parts.map(({number, etag, crc32}) => ({PartNumber: number, ETag: etag, ...(crc32 === undefined ? {} : {ChecksumCRC32: crc32})}));
       const request = {...bucket, Key: key, UploadId: upload, MultipartUpload: {Parts}, ...absent(ifAbsent)};
-      await client.send(new sdk.CompleteMultipartUploadCommand(request), {abortSignal});
+      requireOf('CompleteMultipartUpload', (await client.send(new sdk.CompleteMultipartUploadCommand(request), {abortSignal})).ETag);
     },
     async abortUpload({key, upload}, abortSignal) {
       await client.send(new sdk.AbortMultipartUploadCommand({...bucket, Key: key, UploadId: upload}), {abortSignal});
@@ -143,12 +145,23 @@ function settings({endpoint, pathStyle, log}: S3StoreOptions, limits: S3Limits, 
   };
 }
 
-function readAnswer({Body, ContentLength, ContentRange}: Sdk.GetObjectCommandOutput): Answer {
-  if (!(Body instanceof Readable)) throw new CodedError('ERR_S3_ANSWER', 'the answer to GetObject has no body', {source: 'host'});
+function readAnswer({Body, ContentLength, ContentRange, ETag}: Sdk.GetObjectCommandOutput): Answer {
   const position = /^bytes (\d+)-/.exec(ContentRange ?? '')?.[1];
-  if (ContentLength === undefined) {
-    Body.destroy();
-    throw new CodedError('ERR_S3_ANSWER', 'the answer to GetObject does not state its length', {source: 'host'});
-  }
-  return {sizeBytes: ContentLength, position: position === undefined ? undefined : Number(position), body: Body};
+  if (Body instanceof Readable && ContentLength !== undefined && ETag !== undefined)
+    return {sizeBytes: ContentLength, position: position === undefined ? undefined : Number(position), body: Body};
+  if (Body instanceof Readable) Body.destroy();
+  throw noAnswerOfS3('GET');
+}
+
+/**
+ * What S3 says in each such answer. Something else at that address may answer anything with 200: an object that it does not have must not
+ * count as stored, nor its empty page as an empty list.
+ */
+function requireOf(request: string, said: string | undefined): string {
+  if (said === undefined) throw noAnswerOfS3(request);
+  return said;
+}
+
+function noAnswerOfS3(request: string): CodedError {
+  return new CodedError(notS3, `what answers is no server of S3, as its answer to ${request} shows; see 'endpoint' in the configuration`, {source: 'host'});
 }

@@ -5,6 +5,8 @@ import {type ObjectStoreCode, ObjectStoreError} from './object-store.ts';
 export type ProblemKind =
   /** Answers that callers expect. */
   | 'no-object'
+  /** 404 without a word: no such object, no such bucket, or no S3 at all. */
+  | 'not-found'
   | 'exists'
   | 'bad-range'
   | 'no-upload'
@@ -25,7 +27,7 @@ export interface Problem {
 
 const expected: Readonly<Record<string, ProblemKind>> = {
   NoSuchKey: 'no-object',
-  NotFound: 'no-object',
+  NotFound: 'not-found',
   NoSuchUpload: 'no-upload',
   PreconditionFailed: 'exists',
   InvalidRange: 'bad-range',
@@ -49,6 +51,9 @@ const advice: Readonly<Record<string, string>> = {
   CredentialsProviderError: 'no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or write them to ~/.aws/credentials',
 };
 
+/** The code of an error for an answer that no server of S3 gives. */
+export const notS3 = 'ERR_NOT_S3';
+
 /** Errors of a request that arrived damaged or not at all; the same request may arrive the next time. */
 const passing: ReadonlySet<string> = new Set([
   'RequestTimeout',
@@ -68,8 +73,8 @@ export function problemOf(error: unknown): Problem {
   const name = error instanceof Error ? error.name : '';
   const status = statusOf(error);
   const said = describe(error, name, status);
-  const known =
-    expected[name] ?? (status === 404 && name !== 'NoSuchBucket' ? 'no-object' : status === 412 ? 'exists' : status === 416 ? 'bad-range' : undefined);
+  const known = expected[name] ?? (status === 412 ? 'exists' : status === 416 ? 'bad-range' : undefined);
+  if (known === 'not-found') return {kind: known, found: `${advice['NoSuchBucket'] ?? ''}, or this is no server of S3 (${said})`};
   if (known !== undefined) return {kind: known, found: said};
   if (full.has(name) || status === 507) return {kind: 'full', found: `the store is full (${said})`};
   const hint = advice[name] ?? (status === 403 ? advice['Forbidden'] : status === 301 ? advice['PermanentRedirect'] : undefined);
@@ -103,14 +108,13 @@ const codes: Readonly<Partial<Record<ProblemKind, ObjectStoreCode>>> = {
 
 /**
  * The error for a caller of the store.
- * @param place the bucket and where it is, for messages
+ * @param what.doing what cannot be done: `read object "k" in bucket "b"`
  */
-export function storeError(what: {verb: string; key: string; place: string}, error: unknown): ObjectStoreError {
-  const {verb, key, place} = what;
+export function storeError({doing, key}: {doing: string; key: string}, error: unknown): ObjectStoreError {
   const problem = problemOf(error);
   const code = codes[problem.kind] ?? 'ERR_STORE_FAILED';
   const found = code === 'ERR_NO_OBJECT' ? 'it does not exist' : code === 'ERR_OBJECT_EXISTS' ? 'it exists already' : problem.found;
-  return new ObjectStoreError(code, `Cannot ${verb} object "${key}" in ${place}: ${found}`, {key, cause: error, retryable: isPassing(problem)});
+  return new ObjectStoreError(code, `Cannot ${doing}: ${found}`, {key, cause: error, retryable: isPassing(problem)});
 }
 
 function statusOf(error: unknown): number | undefined {
@@ -121,9 +125,10 @@ function statusOf(error: unknown): number | undefined {
 }
 
 function describe(error: unknown, name: string, status: number | undefined): string {
-  const message = errorMessage(error);
-  if (status === undefined)
-    return errorCode(error) === undefined || message.includes(errorCode(error) ?? '') ? message : `${errorCode(error) ?? ''}: ${message}`;
+  // More lines are hints for programmers.
+  const [message = ''] = errorMessage(error).split('\n');
+  const code = errorCode(error) ?? '';
+  if (status === undefined) return code === '' || code === notS3 || message.includes(code) ? message : `${code}: ${message}`;
   const told = message === '' || message === 'UnknownError' || message === name ? name : `${name}: ${message}`;
   return `${status} ${told}`;
 }

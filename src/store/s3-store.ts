@@ -44,7 +44,7 @@ class BucketStore implements S3Store {
   }
 
   async check(): Promise<void> {
-    await this.#run('list', this.#options.prefix, undefined, () =>
+    await this.#run({doing: `use ${this.#place}`, key: ''}, undefined, () =>
       this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(''), after: undefined, limit: 1}, signal), {}),
     );
   }
@@ -65,9 +65,9 @@ class BucketStore implements S3Store {
         this.#stats.bytesWritten += sizeBytes;
       },
       onLeft: (error: unknown): void =>
-        this.#options.log.warn({key, reason: storeError({verb: 'take back', key, place: this.#place}, error).message}, 'parts of an upload stay behind'),
+        this.#options.log.warn({key, reason: storeError(this.#what('take back', key), error).message}, 'parts of an upload stay behind'),
     };
-    return this.#run('write', key, signal, () => uploadObject(upload));
+    return this.#run(this.#what('write', key), signal, () => uploadObject(upload));
   }
 
   async get(key: string, range?: ByteRange): Promise<Buffer> {
@@ -76,26 +76,17 @@ class BucketStore implements S3Store {
       await this.size(key);
       return Buffer.alloc(0);
     }
-    return this.#run('read', key, undefined, () => this.#reader.read({key, keyInBucket: this.#inBucket(key), range}));
+    return this.#run(this.#what('read', key), undefined, () => this.#confirmed(key, () => this.#reader.read({key, keyInBucket: this.#inBucket(key), range})));
   }
 
   async size(key: string): Promise<number> {
     checkKey(key);
-    return this.#run('read', key, undefined, async () => {
-      try {
-        const {sizeBytes} = await this.#request(({signal}) => this.#client.head(this.#inBucket(key), signal), {});
-        return sizeBytes;
-      } catch (error) {
-        // The answer to HEAD does not say whether the object is missing or the bucket.
-        if (problemOf(error).kind === 'no-object')
-          await this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(key), after: undefined, limit: 1}, signal), {});
-        throw error;
-      }
-    });
+    const head = async (): Promise<number> => (await this.#request(({signal}) => this.#client.head(this.#inBucket(key), signal), {})).sizeBytes;
+    return this.#run(this.#what('read', key), undefined, () => this.#confirmed(key, head));
   }
 
   async list(prefix: string): Promise<readonly ListedObject[]> {
-    return this.#run('list', prefix, undefined, async () => {
+    return this.#run({doing: `list objects "${prefix}..." in ${this.#place}`, key: prefix}, undefined, async () => {
       const found: ListedObject[] = [];
       const cut = this.#inBucket('').length;
       let after: string | undefined;
@@ -111,7 +102,13 @@ class BucketStore implements S3Store {
 
   async delete(key: string): Promise<void> {
     checkKey(key);
-    await this.#run('delete', key, undefined, () => this.#request(({signal}) => this.#client.delete(this.#inBucket(key), signal), {}));
+    await this.#run(this.#what('delete', key), undefined, async () => {
+      try {
+        await this.#request(({signal}) => this.#client.delete(this.#inBucket(key), signal), {});
+      } catch (error) {
+        if (problemOf(error).kind !== 'no-object') throw error;
+      }
+    });
   }
 
   async localFile(key: string): Promise<undefined> {
@@ -129,15 +126,36 @@ class BucketStore implements S3Store {
     return this.#options.prefix === '' ? key : `${this.#options.prefix}/${key}`;
   }
 
+  #what(verb: string, key: string): {readonly doing: string; readonly key: string} {
+    return {doing: `${verb} object "${key}" in ${this.#place}`, key};
+  }
+
+  /**
+   * Nobody may take a checkpoint for lost because of a 404 of something between here and S3, or of a bucket that is gone: a 404 that does not
+   * name the object counts only when LIST does not have it either.
+   */
+  async #confirmed<T>(key: string, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation();
+    } catch (error) {
+      if (problemOf(error).kind !== 'not-found') throw error;
+      const inBucket = this.#inBucket(key);
+      const {objects} = await this.#request(({signal}) => this.#client.list({prefix: inBucket, after: undefined, limit: 1}, signal), {});
+      if (objects.some((object) => object.key === inBucket)) throw error;
+      const {doing} = this.#what('read', key);
+      throw new ObjectStoreError('ERR_NO_OBJECT', `Cannot ${doing}: it does not exist`, {key, cause: error});
+    }
+  }
+
   /** Turns what S3 says into the store's errors; an abort stays what it is. */
-  async #run<T>(verb: string, key: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
+  async #run<T>(what: {doing: string; key: string}, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
     try {
       return await operation();
     } catch (error) {
       signal?.throwIfAborted();
       this.#closed.signal.throwIfAborted();
       if (error instanceof BodyError) throw error.cause;
-      const failure = error instanceof ObjectStoreError ? error : storeError({verb, key, place: this.#place}, error);
+      const failure = error instanceof ObjectStoreError ? error : storeError(what, error);
       if (failure.code === 'ERR_STORE_FAILED' || failure.code === 'ERR_STORE_FULL') this.#stats.failures++;
       throw failure;
     }

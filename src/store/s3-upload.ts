@@ -97,7 +97,7 @@ async function isWrittenBy({client, key, request, signal}: Upload, writer: strin
   try {
     return (await request((abort) => client.head(key, abort), {signal})).writer === writer;
   } catch (error) {
-    if (problemOf(error).kind === 'no-object') return false;
+    if (problemOf(error).kind === 'not-found') return false;
     throw error;
   }
 }

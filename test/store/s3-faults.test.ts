@@ -9,6 +9,7 @@ import {type Fault, type FaultProxy, faultProxy, firstOnes, type SeenRequest} fr
 import {hasS3Server, type S3Server, s3Credentials, startS3Server} from '../helpers/s3-server.ts';
 import {s3Test} from '../helpers/s3-test.ts';
 import {until} from '../helpers/until.ts';
+import {webServer} from '../helpers/web-server.ts';
 
 Object.assign(process.env, s3Credentials);
 const mebibyte = 1024 ** 2;
@@ -16,7 +17,7 @@ const denied: Fault = {kind: 'answer', status: 403, code: 'AccessDenied'};
 const failing: Fault = {kind: 'answer', status: 500, code: 'InternalError'};
 const busy: Fault = {kind: 'answer', status: 503, code: 'SlowDown'};
 const conflict: Fault = {kind: 'answer', status: 409, code: 'ConditionalRequestConflict'};
-const quick: Partial<S3Limits> = {silenceTimeoutMs: 300, longestPauseMs: 5, attempts: 3, hedgeAfterAtLeastMs: 60_000};
+const quick: Partial<S3Limits> = {silenceTimeoutMs: 10_000, longestPauseMs: 5, attempts: 3, hedgeAfterAtLeastMs: 60_000};
 
 const shared: {server?: S3Server} = {};
 let buckets = 0;
@@ -73,7 +74,7 @@ async function uploads({server, bucket}: Lab): Promise<number> {
 
 for (const [name, fault] of Object.entries({failing, busy, reset: {kind: 'reset'}, silence: {kind: 'silence'}} satisfies Record<string, Fault>)) {
   s3Test(`s3: every kind of request survives one answer of kind ${name}`, async (t) => {
-    await using used = await lab();
+    await using used = await lab(name === 'silence' ? {silenceTimeoutMs: 1000} : {});
     const {proxy, store} = used;
     const once = (): void => {
       proxy.decide = firstOnes(() => true, fault);
@@ -90,13 +91,16 @@ for (const [name, fault] of Object.entries({failing, busy, reset: {kind: 'reset'
     t.deepEqual(await store.list(''), [{key: 'k', sizeBytes: 3}]);
     once();
     await store.delete('k');
-    t.is(store.stats().retries, 6);
-    t.is(store.stats().failures, 0);
-    t.is(store.stats().requests, 12);
+    const {retries, failures, requests} = store.stats();
+    t.is(failures, 0);
+    t.is(requests, 6 + retries);
+    // On a busy machine the server may be silent for longer too.
+    if (name === 'silence') t.true(retries >= 6);
+    else t.is(retries, 6);
   });
 
   s3Test(`s3: nothing but answers of kind ${name} is a failure that may pass`, async (t) => {
-    await using used = await lab({silenceTimeoutMs: 50});
+    await using used = await lab(name === 'silence' ? {silenceTimeoutMs: 50} : {});
     const {proxy, store, bucket} = used;
     proxy.decide = everything(fault);
     for (const operation of [() => store.get('k'), () => store.put('k', Buffer.from('x')), () => store.list(''), () => store.check(), () => store.size('k')]) {
@@ -105,8 +109,7 @@ for (const [name, fault] of Object.entries({failing, busy, reset: {kind: 'reset'
       t.true(error.retryable, error.message);
       t.true(error.message.includes(`bucket "${bucket}" at ${proxy.endpoint}`), error.message);
     }
-    t.is(proxy.seen.length, 15);
-    t.is(store.stats().failures, 5);
+    t.like(store.stats(), {requests: 15, retries: 10, failures: 5});
   });
 }
 
@@ -152,14 +155,14 @@ s3Test('s3: a server that is not there is unreachable, not denied', async (t) =>
 
 for (const kind of ['cut', 'stall'] as const) {
   s3Test(`s3: an answer with a ${kind} in its body is asked for again and comes back exact`, async (t) => {
-    await using used = await lab();
+    await using used = await lab(kind === 'stall' ? {silenceTimeoutMs: 1000, attempts: 5} : {attempts: 5});
     const data = Buffer.from(Array.from({length: 3 * mebibyte}, (_, at) => at % 251));
     await used.store.put('k', data);
     used.proxy.decide = firstOnes(isGet, {kind, afterBytes: mebibyte});
     t.true((await used.store.get('k', {position: 7, length: 2 * mebibyte})).equals(data.subarray(7, 7 + 2 * mebibyte)));
     used.proxy.decide = firstOnes(isGet, {kind, afterBytes: 1}, {kind, afterBytes: 2 * mebibyte});
     t.true((await used.store.get('k')).equals(data));
-    t.is(used.store.stats().retries, 3);
+    t.true(used.store.stats().retries >= 3);
   });
 }
 
@@ -186,7 +189,7 @@ s3Test('s3: a conditional put that meets another one waits for its end', async (
 const parts = 5 * mebibyte;
 
 s3Test('s3: an upload in parts survives failures and a lost last answer', async (t) => {
-  await using used = await lab({partBytes: parts, silenceTimeoutMs: 5000});
+  await using used = await lab({partBytes: parts});
   const {proxy, store} = used;
   const data = Buffer.alloc(3 * parts + 1, 'abcdefg');
   const lost: Fault = {kind: 'lost answer'};
@@ -266,3 +269,26 @@ s3Test('s3: closing the store ends what is under way', async (t) => {
   t.is((await failure(used.store.size('k'))).code, 'ERR_STORE_CLOSED');
   t.false(new ObjectStoreError('ERR_NO_OBJECT', '', {key: 'k'}).retryable);
 });
+
+const pages = {
+  'an error page': {status: 502, body: '<html><body>Bad<br>Gateway</body></html>'},
+  'a page of something else': {status: 200, body: '<html><body>Welcome<br></body></html>'},
+  nothing: {status: 200, body: ''},
+  'a page that says that there is none': {status: 404, body: 'no such page'},
+  'an empty page that says that there is none': {status: 404, body: ''},
+} as const;
+
+for (const [name, page] of Object.entries(pages)) {
+  test(`s3: ${name} is never taken for an answer of S3`, async (t) => {
+    await using server = await webServer(page);
+    const options = {bucket: 'bucket', prefix: '', endpoint: server.endpoint, region: null, pathStyle: true, log: createLog('silent')};
+    await using store = await openS3Store({...options, limits: {...quick, partBytes: parts}});
+    const body = Buffer.alloc(2 * parts);
+    const all = [() => store.get('k'), () => store.get('k', {position: 0, length: 5}), () => store.size('k'), () => store.list('')];
+    for (const operation of [...all, () => store.check(), () => store.put('k', Buffer.from('x')), () => store.put('k', body)]) {
+      const {code, message} = await failure(operation());
+      t.is(code, 'ERR_STORE_FAILED', message);
+      t.false(message.includes('\n'));
+    }
+  });
+}

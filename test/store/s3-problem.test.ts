@@ -12,7 +12,8 @@ function failure(code: string): Error {
 
 const answers: readonly (readonly [number, string, ProblemKind])[] = [
   [404, 'NoSuchKey', 'no-object'],
-  [404, 'NotFound', 'no-object'],
+  [404, 'NotFound', 'not-found'],
+  [404, 'Unknown', 'refused'],
   [404, 'NoSuchUpload', 'no-upload'],
   [404, 'NoSuchBucket', 'refused'],
   [412, 'PreconditionFailed', 'exists'],
@@ -53,7 +54,7 @@ test('problemOf() tells a network that may come back from a certificate that wil
 });
 
 test('storeError() has the code, the place and what was found', (t) => {
-  const what = {verb: 'write', key: 'a/b', place: 'bucket "c"'};
+  const what = {doing: 'write object "a/b" in bucket "c"', key: 'a/b'};
   const full = storeError(what, answer(507, 'XMinioStorageFull'));
   t.like(full, {
     code: 'ERR_STORE_FULL',

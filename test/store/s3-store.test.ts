@@ -41,7 +41,7 @@ async function newBucket(): Promise<string> {
 
 async function openBucket(bucket: string, settings: {limits?: Partial<S3Limits>; prefix?: string; endpoint?: string} = {}): Promise<S3Store> {
   const {prefix = 'some/prefix', endpoint = (await server()).endpoint, limits = {}} = settings;
-  return openS3Store({bucket, prefix, endpoint, region: null, pathStyle: true, log, limits});
+  return openS3Store({bucket, prefix, endpoint, region: null, pathStyle: true, log, limits: {hedgeAfterAtLeastMs: 60_000, ...limits}});
 }
 
 objectStoreConformance(s3Test, 's3', async () => {
