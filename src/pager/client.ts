@@ -6,6 +6,7 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
+import type {MountedImage} from './fuse-images.ts';
 import type {PredictedReport} from './predicted-report.ts';
 import type {
   CommitOptions,
@@ -23,8 +24,11 @@ import type {
   RestoreRequest,
   TierEvent,
 } from './protocol.ts';
+import type {MountImageRequest} from './rootfs-images.ts';
 
 export interface PagerOptions {
+  /** Where contents of images are kept, and how much of them; without, no app can have an image as its root. */
+  readonly images?: PagerSettings['images'];
   readonly storeDir: string;
   readonly runtimeDir: string;
   /** Default null: what is committed stays in `storeDir`. */
@@ -50,6 +54,8 @@ export interface Pager extends AsyncDisposable {
   expect(instance: InstanceId, trigger: Trigger): Promise<{readonly predictedPages: number}>;
   /** Makes a generation out of a dump whose tasks are still frozen. When it throws, nothing has changed and they may go on. */
   commit(request: CommitOptions): Promise<Committed>;
+  /** Mounts an image as the root of an app, read-only, until the app gets another one. */
+  mountImage(request: MountImageRequest): Promise<MountedImage>;
   discard(app: string, generation: Generation): Promise<void>;
   stats(instance: InstanceId): Promise<PagingStats>;
   /** To be called when no process of the instance is left. @throws CodedError ERR_STILL_USED (retryable) while one lives */
@@ -98,7 +104,12 @@ class PagerProcess {
   static async start(options: PagerOptions): Promise<PagerProcess> {
     // Compiled code lies beside compiled code.
     const script = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url));
-    const settings: PagerSettings = {storeDir: resolve(options.storeDir), runtimeDir: resolve(options.runtimeDir), remote: options.remote ?? null};
+    const settings: PagerSettings = {
+      storeDir: resolve(options.storeDir),
+      runtimeDir: resolve(options.runtimeDir),
+      remote: options.remote ?? null,
+      ...(options.images === undefined ? {} : {images: options.images}),
+    };
     const daemon = await startDaemon([process.execPath, ...nodeOptions, script, JSON.stringify(settings)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       stopTimeoutMs,
@@ -217,6 +228,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     prepareRestore: async (request) => call('prepareRestore', request),
     expect: async (instance, trigger) => call('expect', {instance, trigger}),
     commit: async (request) => call('commit', request),
+    mountImage: async (request) => call('mountImage', request),
     discard: async (app, generation) => call('discard', {app, generation}),
     stats: async (instance) => call('stats', {instance}),
     release: async (instance) => call('release', {instance}),

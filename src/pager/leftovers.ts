@@ -2,7 +2,8 @@
 import {rm} from 'node:fs/promises';
 import {CodedError} from '../core/errors.ts';
 import {errnoName, SystemCallError} from '../core/libc.ts';
-import {detachFuse} from './fuse-mount.ts';
+import {stopDeviceKeepers} from './fuse-image-keeper.ts';
+import {detachFuse, fuseMountsBelow} from './fuse-mount.ts';
 import {findKeepers, isNeeded, stopKeeper} from './parking.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
 
@@ -26,6 +27,9 @@ export async function removePagerLeftovers(runtimeDir: string, {timeoutMs = 5000
     stopKeeper(keeper);
   }
   const {root, fuseMount} = openRuntimeFiles(runtimeDir);
+  // Roots of apps: their overlays are gone by now. First the mounts, then the keeper, or whoever still looks there would wait for ever.
+  for (const mountPoint of await fuseMountsBelow(root)) detachIfThere(mountPoint);
+  stopDeviceKeepers(runtimeDir);
   detachIfThere(fuseMount);
   await rm(root, {recursive: true, force: true});
 }

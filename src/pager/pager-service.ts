@@ -20,6 +20,7 @@ import {reportOf} from './predicted-report.ts';
 import {openPredictedSets, type PredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
 import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
+import {openRootfsImages, type RootfsImages} from './rootfs-images.ts';
 import {openRuntimeFiles, type RuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
 import {Tiering} from './tiering.ts';
@@ -47,6 +48,7 @@ interface Parts {
   readonly fuse: Fuse;
   readonly faults: FaultClient;
   readonly keepers: KeeperPool;
+  readonly images: RootfsImages;
   readonly served: ServedInstances;
 }
 
@@ -72,9 +74,11 @@ export async function openPagerService(settings: PagerSettings, events: PagerEve
   ]);
   scope.use(fuse);
   const keepers = scope.use(new KeeperPool(settings.runtimeDir));
+  const {runtimeDir, images: imageSettings} = settings;
+  const images = scope.use(await openRootfsImages({runtimeDir, root: files.root, settings: imageSettings, objects, log, onBroken: events.onBroken}));
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
-  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, served};
+  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   tiering?.begin();
@@ -140,6 +144,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     prepareRestore: async (request) => prepareRestore(parts, request),
     expect: async (request) => expect(parts, request),
     commit: async (request) => commit(parts, request),
+    mountImage: async (request) => parts.images.mount(request),
     async discard({app, generation}) {
       await objects.delete(keysOf(appName(app)).manifest(generation));
       await store.sweep(appName(app));

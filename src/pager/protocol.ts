@@ -2,7 +2,9 @@
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {InstanceStats, ProcessIds} from './fault-messages.ts';
+import type {MountedImage} from './fuse-images.ts';
 import type {PredictedReport} from './predicted-report.ts';
+import type {MountImageRequest} from './rootfs-images.ts';
 
 export interface RestoreRequest {
   readonly instance: InstanceId;
@@ -54,6 +56,8 @@ export interface PagerService {
   /** A prepared restore goes on now. @returns pages that are going to be installed before they are touched */
   expect(request: {readonly instance: InstanceId; readonly trigger: Trigger}): Promise<{readonly predictedPages: number}>;
   commit(request: CommitOptions): Promise<Committed>;
+  /** Mounts an image as the root of an app, read-only, until the app gets another one. */
+  mountImage(request: MountImageRequest): Promise<MountedImage>;
   /** Removes a generation that was written but never pointed at. */
   discard(request: {readonly app: string; readonly generation: Generation}): Promise<void>;
   stats(request: {readonly instance: InstanceId}): Promise<PagingStats>;
@@ -119,6 +123,8 @@ export type PagerMessage =
 
 /** What the gateway gives the pager on its command line, as JSON. */
 export interface PagerSettings {
+  /** Where contents of images are kept, and how much of them. */
+  readonly images?: {readonly cacheDir: string; readonly cacheBytes: number};
   /** Where commits go. With a remote store, what lies there has yet to be uploaded. */
   readonly storeDir: string;
   readonly remote?: RemoteSettings | null;

@@ -138,7 +138,7 @@ export class ImageCache implements AsyncDisposable {
         if (errorCode(error) !== 'ENOSPC' && errorCode(error) !== 'EDQUOT') throw error;
         // The disk is fuller than our limit says: everything that may go makes room for what a reader waits for.
         await this.#trim(plan.key, 0);
-        return await this.#write(plan, piece, data);
+        return this.#write(plan, piece, data);
       }
     });
   }

@@ -1,0 +1,55 @@
+/** Images as the roots of apps, in the pager: opened when the first app needs one, or when a killed pager has left mounts to be taken over. */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {CodedError} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import type {ObjectStore} from '../store/object-store.ts';
+import {ImageMounts, type MountedImage} from './fuse-images.ts';
+
+export interface RootfsImagesOptions {
+  readonly runtimeDir: string;
+  /** Of the pager. */
+  readonly root: string;
+  /** Undefined: no app has an image. */
+  readonly settings: {readonly cacheDir: string; readonly cacheBytes: number} | undefined;
+  readonly objects: ObjectStore;
+  readonly log: Log;
+  readonly onBroken: (reason: string) => void;
+}
+
+export interface MountImageRequest {
+  readonly app: string;
+  readonly name: string;
+  /** Of the generation that is to be restored; null: what the name means now. */
+  readonly digest: string | null;
+}
+
+export interface RootfsImages extends AsyncDisposable {
+  mount(request: MountImageRequest): Promise<MountedImage>;
+}
+
+/** Resolves when the mounts of a killed pager are served again. */
+export async function openRootfsImages(options: RootfsImagesOptions): Promise<RootfsImages> {
+  const {settings, runtimeDir, objects, log} = options;
+  const directory = join(options.root, 'rootfs');
+  let opened: Promise<ImageMounts> | undefined;
+  const open = (): Promise<ImageMounts> => {
+    if (settings === undefined)
+      throw new CodedError('ERR_NO_IMAGES', 'Cannot mount an image: the pager was started without a cache for images', {source: 'bug'});
+    opened ??= ImageMounts.open({...settings, runtimeDir, directory, objects, log, onBroken: options.onBroken});
+    return opened;
+  };
+  if (settings !== undefined && existsSync(directory)) await open();
+  return {
+    async mount({app, name, digest}) {
+      const mounts = await open().catch((error: unknown) => {
+        opened = undefined;
+        throw error;
+      });
+      return mounts.mount(app, digest === null ? {name} : {digest});
+    },
+    async [Symbol.asyncDispose]() {
+      await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    },
+  };
+}
