@@ -14,7 +14,7 @@ const roles = {
   pager: /pager\/main\./,
   gateway: /cli\/main\./,
   redis: /redis-server|valkey-server/,
-  criu: /\bswrk\b/,
+  criu: /\bswrk\b|\bcriu: /,
 } as const;
 
 function roleOf(commandLine: string): string {

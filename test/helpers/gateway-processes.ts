@@ -47,7 +47,7 @@ export async function criuPids(identity: string, app: string): Promise<number[]>
   for (const hierarchy of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', '/sys/fs/cgroup/pids']) {
     const members = await readFile(join(hierarchy, 'picogate', identity, app, 'cgroup.procs'), 'latin1').catch(() => '');
     for (const pid of members.split('\n').filter((line) => line !== '')) {
-      if ((await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes('swrk')) pids.add(Number(pid));
+      if ((await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes('criu')) pids.add(Number(pid));
     }
   }
   return [...pids];

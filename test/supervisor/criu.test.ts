@@ -229,6 +229,30 @@ rootTest('restore() from damaged images tells why and leaves no process', async 
   t.deepEqual(app.container.pids(), []);
 });
 
+rootTest('the clock of an app stands still while it sleeps, also when its restore was begun long before', async (t) => {
+  await using lab = await containerLab();
+  const program = lineServer.replace(
+    "if word == 'count':",
+    "if word == 'clock':\n                import time; answer = str(time.monotonic())\n            elif word == 'count':",
+  );
+  const app = await startServer(lab, {exec: ['/usr/bin/python3', '-u', '-c', program]});
+  using client = await lineClient(7000, {host: lab.address});
+  const before = Number(await client.request('clock'));
+  await lab.hold();
+  await checkpoint(lab, app, 'images', commit);
+  await putAway(app);
+  const imagesDir = join(lab.directory, 'images');
+  await using begun = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target: app.container.restoreTarget(), lazy: false});
+  const asleepFrom = performance.now();
+  await until(() => performance.now() - asleepFrom > 1500);
+  await app.container.mountRoot(app.layers, 'layer2');
+  const {pid} = await begun.finish(new AbortController().signal);
+  app.container.adopt(pid);
+  await lab.release();
+  const passed = Number(await client.request('clock')) - before;
+  t.true(passed > 0 && passed * 1000 < performance.now() - asleepFrom, `${passed} s passed for it`);
+});
+
 rootTest('several processes, a volume and a shared memory segment come back', async (t) => {
   await using lab = await containerLab();
   const volume = await lab.newDirectory('volume');
