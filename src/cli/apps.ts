@@ -1,13 +1,25 @@
 import type {AppRecord} from '../store/app-record.ts';
 import type {Json} from '../store/json.ts';
+import {openPlacements, residencyOf, type StoredPlacement} from '../store/placements.ts';
 import {openState} from '../store/state.ts';
 import {ago, bytes, milliseconds, table} from './format.ts';
 import {connectToGateway, printJson} from './remote.ts';
 
 /** The public form of a record: what `apps --json` promises, and more. */
-export function publicRecord(record: AppRecord): Readonly<Record<string, Json>> {
+export function publicRecord(record: AppRecord, placement: StoredPlacement | undefined): Readonly<Record<string, Json>> {
   const {details: _details, index: _index, lastWake, lastHibernate, lastError, ...rest} = record;
-  return {...rest, lastWake: lastWake && {...lastWake}, lastHibernate: lastHibernate && {...lastHibernate}, lastError: lastError && {...lastError}};
+  return {
+    ...rest,
+    ...residencyOf(record, placement),
+    lastWake: lastWake && {...lastWake},
+    lastHibernate: lastHibernate && {...lastHibernate},
+    lastError: lastError && {...lastError},
+  };
+}
+
+function residencyText(record: AppRecord, placement: StoredPlacement | undefined): string {
+  const {residency, stored} = residencyOf(record, placement);
+  return residency === 'warm' && stored ? 'warm+stored' : residency;
 }
 
 /** Lists the apps of the configuration from their records. @returns the exit status */
@@ -16,10 +28,11 @@ export async function apps(files: readonly string[] | undefined, {json}: {json: 
   await using owned = connection;
   const all = await openState(owned).listApps();
   const known = config.apps.map((app) => all.get(app.name)).filter((record) => record !== undefined);
+  const placements = await openPlacements(owned).read();
   const records = known.filter((record): record is AppRecord => !(record instanceof Error));
   for (const damaged of known.filter((record) => record instanceof Error)) process.stderr.write(`picogate: ${damaged.message}\n`);
   if (json) {
-    printJson(records.map(publicRecord));
+    printJson(records.map((record) => publicRecord(record, placements.get(record.name))));
   } else {
     const now = Date.now();
     process.stdout.write(
@@ -28,7 +41,7 @@ export async function apps(files: readonly string[] | undefined, {json}: {json: 
         records.map((record) => [
           record.name,
           record.state,
-          record.residency,
+          residencyText(record, placements.get(record.name)),
           record.generation === null ? '-' : String(record.generation),
           ago(record.since, now),
           record.lastWake === null ? '-' : milliseconds(record.lastWake.ms),

@@ -23,14 +23,27 @@ function requestedLines(args: Json): number {
   return typeof lines === 'number' ? Math.min(Math.max(1, lines), maxLogLines) : maxLogLines;
 }
 
-export function controlHandlers(supervisor: Supervisor, pager: Pick<Pager, 'predicted'>): Readonly<Record<string, ControlHandler>> {
+function wantsCold(args: Json): boolean {
+  return typeof args === 'object' && args !== null && 'cold' in args && args.cold === true;
+}
+
+/** Null without a remote store. */
+async function storeOf(pager: Pick<Pager, 'placement'>, name: string): Promise<Json> {
+  const placement = await pager.placement(name);
+  return placement === null ? null : {...placement};
+}
+
+export function controlHandlers(supervisor: Supervisor, pager: Pick<Pager, 'predicted' | 'placement'>): Readonly<Record<string, ControlHandler>> {
   return {
     async wake(args) {
       await requestedApp(supervisor, args).wake({kind: 'operator'});
       return 'running';
     },
-    hibernate: (args) => requestedApp(supervisor, args).hibernate({force: false}),
-    show: async (args) => ({...(await requestedApp(supervisor, args).live())}),
+    async hibernate(args) {
+      const app = requestedApp(supervisor, args);
+      return wantsCold(args) ? app.makeCold() : app.hibernate({force: false});
+    },
+    show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
     async predicted(args) {
       requestedApp(supervisor, args); // It must be one of ours.
       return pager.predicted(requestedName(args));

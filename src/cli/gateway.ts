@@ -10,7 +10,7 @@ import {criuCommand} from '../core/tools.ts';
 import {openEdge} from '../edge/edge.ts';
 import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
 import {openNat} from '../nat/nat.ts';
-import {startPager} from '../pager/client.ts';
+import {type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
 import {connectRedis} from '../store/connection.ts';
 import {serveControl} from '../store/control.ts';
@@ -25,6 +25,7 @@ import {openSupervisor, type Supervisor} from '../supervisor/supervisor.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess} from './edge-access.ts';
 import {natEntries} from './nat-entries.ts';
+import {placementReports} from './placement-reports.ts';
 import {withPrivateRange} from './private-range.ts';
 
 export interface Gateway extends AsyncDisposable {
@@ -42,12 +43,15 @@ export async function removeLeftovers(config: Config): Promise<void> {
 }
 
 /** @throws CodedError ERR_NOT_SUPPORTED */
-function localStore({apps, global: {store}}: Config): string {
+function storeOf({apps, global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'remote'> {
   const refuse = (what: string): CodedError => new CodedError('ERR_NOT_SUPPORTED', `Cannot start: ${what} is not supported yet`, {source: 'host'});
   const image = apps.find(({root}) => root.kind === 'image');
   if (image !== undefined) throw refuse(`'image' (app '${image.name}')`);
-  if (store.kind === 's3') throw refuse("a store on S3 ('store s3://...')");
-  return store.path;
+  if (store.kind === 'directory') return {storeDir: store.path, remote: null};
+  const {bucket, prefix, endpoint, region, pathStyle} = store;
+  const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
+  // Where a store in a directory is by default: what such a gateway had is uploaded by one with a store on S3.
+  return {storeDir: join(stateDir, 'store'), remote};
 }
 
 /**
@@ -61,8 +65,8 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   if (process.getuid?.() !== 0)
     throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
   const criuArgv = criuCommand(global.criu ?? undefined);
-  const storeDir = localStore(config);
-  for (const directory of [stateDir, runtimeDir, storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
+  const store = storeOf(config);
+  for (const directory of [stateDir, runtimeDir, store.storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
   scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
   await removeLeftovers(config);
 
@@ -75,9 +79,10 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   const opened = Promise.withResolvers<Supervisor>();
   const pager = scope.use(
     await startPager({
-      storeDir,
+      ...store,
       runtimeDir,
       log,
+      ...placementReports(connection, events, log),
       onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
       onRestarted: () => void opened.promise.then((apps) => apps.pagerRestarted()),
     }),

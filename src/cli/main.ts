@@ -50,12 +50,13 @@ function build(): Command {
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./show.ts')).show(options.file, name, options)));
   for (const verb of ['wake', 'hibernate'] as const) {
-    command(verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
+    const verbCommand = command(verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
       .argument('<name>')
       .option('--json', 'print JSON', false)
-      .action(async (name: string, options: FileOption & {json: boolean}) =>
-        done(await (await import('./wake-hibernate.ts')).wakeOrHibernate(options.file, verb, name, options)),
+      .action(async (name: string, {file, json, cold = false}: FileOption & {json: boolean; cold?: boolean}) =>
+        done(await (await import('./wake-hibernate.ts')).wakeOrHibernate(file, verb, name, {json, cold})),
       );
+    if (verb === 'hibernate') verbCommand.option('--cold', 'wait until it is in the remote store, and drop the local copy', false);
   }
   addReports(command, done);
   command('doctor', 'check what this machine offers, and what a missing thing costs')

@@ -2,6 +2,7 @@ import {CodedError} from '../core/errors.ts';
 import {appName} from '../core/ids.ts';
 import {callControl} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
+import {openPlacements} from '../store/placements.ts';
 import {openState} from '../store/state.ts';
 import {publicRecord} from './apps.ts';
 import {table} from './format.ts';
@@ -21,8 +22,9 @@ export async function show(files: readonly string[] | undefined, name: string, {
   await using owned = connection;
   const record = await openState(owned).readApp(appName(name));
   if (record === null) throw new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}"`, {source: 'client'});
+  const placement = (await openPlacements(owned).read()).get(name);
   const live = await callControl(owned, 'show', {name}, {timeoutMs: 10_000});
-  const all: Readonly<Record<string, Json>> = {...publicRecord(record), ...fieldsOf(live)};
+  const all: Readonly<Record<string, Json>> = {...publicRecord(record, placement), ...fieldsOf(live)};
   if (json) printJson(all);
   else
     process.stdout.write(

@@ -1,22 +1,22 @@
 import {milliseconds} from './format.ts';
 import {command, printJson} from './remote.ts';
 
-const timeoutMs = 120_000;
+const timeoutMs = {usual: 120_000, withUpload: 3_600_000} as const;
 
 /** Wakes an app or puts it to sleep and waits for that. @returns the exit status: 1 when a hibernation was cancelled because the app was needed */
 export async function wakeOrHibernate(
   files: readonly string[] | undefined,
   verb: 'wake' | 'hibernate',
   name: string,
-  {json}: {json: boolean},
+  {json, cold}: {json: boolean; cold: boolean},
 ): Promise<number> {
   const startedMs = performance.now();
-  const result = await command(files, verb, {name}, timeoutMs);
+  const result = await command(files, verb, {name, cold}, cold ? timeoutMs.withUpload : timeoutMs.usual);
   const ms = performance.now() - startedMs;
   if (json) printJson(result);
   else
     process.stdout.write(
-      `${name}: ${result === 'cancelled' ? 'goes on running, because it was needed,' : verb === 'wake' ? 'running' : 'hibernated'} after ${milliseconds(ms)}\n`,
+      `${name}: ${result === 'cancelled' ? 'goes on running, because it was needed,' : verb === 'wake' ? 'running' : cold ? 'hibernated, and in the store only,' : 'hibernated'} after ${milliseconds(ms)}\n`,
     );
   return result === 'cancelled' ? 1 : 0;
 }

@@ -9,6 +9,8 @@ export interface Keys {
   token(name: AppName): string;
   /** Hash of all apps: name to network index. */
   readonly apps: string;
+  /** Hash: name to where the app's newest checkpoint is kept. */
+  readonly placements: string;
   readonly events: string;
   readonly controlQueue: string;
   controlRequest(id: string): string;
@@ -27,6 +29,7 @@ export function storeKeys(prefix = 'picogate'): Keys {
     lease: (name) => `${prefix}:{${name}}:lease`,
     token: (name) => `${prefix}:{${name}}:token`,
     apps: `${prefix}:apps`,
+    placements: `${prefix}:placements`,
     events: `${prefix}:events`,
     controlQueue: `${prefix}:{control}:queue`,
     controlRequest: (id) => `${prefix}:{control}:request:${id}`,

@@ -159,6 +159,22 @@ export class App {
     return this.#hibernating;
   }
 
+  /**
+   * Puts the app to sleep if it runs, waits until it is in the remote store, and drops what this host has of it. 'cancelled' when it was needed.
+   * @throws CodedError as `hibernate()`, or when it cannot be stored; it sleeps then as usual
+   */
+  async makeCold(): Promise<'hibernated' | 'cancelled'> {
+    const {config, pager} = this.#options;
+    await this.#reviving?.catch(ignored);
+    if (this.#state !== 'hibernated' && (await this.hibernate()) === 'cancelled') return 'cancelled';
+    await pager.finishUpload(config.name);
+    // The upload takes its time, and the app may have been woken.
+    if (this.#state !== 'hibernated' || this.#reviving !== undefined) return 'cancelled';
+    await this.#standby.drop();
+    await pager.dropLocal(config.name);
+    return 'hibernated';
+  }
+
   /** Makes the next wake of a hibernated app quicker. Also to be called when all that was prepared is gone. */
   prepareWake(): void {
     if (this.#rest.kind === 'checkpoint' && this.#state === 'hibernated' && !this.#stopping) this.#standby.prepare(this.#rest.generation);

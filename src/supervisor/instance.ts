@@ -58,6 +58,7 @@ export interface Pager {
     prefetch: 'off' | 'last' | 'predict';
     workDir: string;
     ahead: boolean;
+    backgroundFetch: boolean;
   }): Promise<{readonly imagesDir: string; readonly memoryBytes: number}>;
   /** A prepared restore goes on. @throws CodedError when it is not prepared any more */
   expect(instance: InstanceId, trigger: Trigger): Promise<unknown>;
@@ -76,6 +77,10 @@ export interface Pager {
   stats(instance: InstanceId): Promise<Paging>;
   release(instance: InstanceId): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
+  /** Resolves when everything of the app is in the remote store. @throws CodedError, also when there is none */
+  finishUpload(app: string): Promise<void>;
+  /** Leaves the app in the remote store only. @throws CodedError while something reads from it here */
+  dropLocal(app: string): Promise<void>;
 }
 
 /** What the next wake starts from. */

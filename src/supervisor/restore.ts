@@ -34,8 +34,8 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   await mkdir(workDir, {recursive: true, mode: 0o700});
   // Why a restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
   scope.defer(() => pager.release(id).catch(ignored));
-  const {paging: mode, prefetch} = config;
-  const images = await pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, workDir, ahead});
+  const {paging: mode, prefetch, backgroundFetch} = config;
+  const images = await pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, workDir, ahead, backgroundFetch});
   const target = container.restoreTarget();
   const begun = scope.use(await criu.beginRestore({imagesDir: images.imagesDir, workDir, target, lazy: mode === 'lazy'}));
   const owned = scope.move();
