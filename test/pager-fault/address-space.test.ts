@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import {AddressSpace, type SpaceEvent} from '../../src/pager/address-space.ts';
 import {decodeRecords, encodeRecord, type JournalRecord} from '../../src/pager/event-journal.ts';
 import {decodeMessage, encodeMessage, type FaultMessage, messageBytes} from '../../src/pager/userfaultfd.ts';
+import {deeds, SimulatedProcess, storedRuns} from './simulated-process.ts';
 
 const pages = 40;
 const page = fc.integer({min: 0, max: pages - 1});
@@ -85,6 +86,23 @@ test('apply() tells the journal enough: replayed without the installs, what is s
       }
       return matches(replayed, modelOf(lived));
     }),
+  );
+  t.pass();
+});
+
+test('whatever processes do to their memory, what a fault, a prefetch or the next generation gives them is what was there', (t) => {
+  fc.assert(
+    fc.property(storedRuns, deeds, (runs, done) => {
+      const processes = [SimulatedProcess.restored(runs)];
+      for (const [which, deed] of done) {
+        const process = processes[which % processes.length];
+        if (process === undefined) return false;
+        if (deed.kind === 'fork') processes.push(process.fork());
+        else if (!process.do(deed)) return false;
+      }
+      return processes.every((process) => process.isRight());
+    }),
+    {numRuns: 500},
   );
   t.pass();
 });
