@@ -1,5 +1,5 @@
 /** What one run has shown: which of the expected pages were touched, which were not, and of which nothing is known because they were installed. */
-import {PageSet} from './page-set.ts';
+import {type PageRange, PageSet} from './page-set.ts';
 import {blockPages} from './page-table.ts';
 import {addSamples, type BlockEvidence, type Evidence, type Model, teach, wholeApp} from './predicted-model.ts';
 import {type PrefetchPlan, presentMask} from './predicted-plan.ts';
@@ -8,13 +8,15 @@ export interface LearnedRun {
   readonly plan: PrefetchPlan;
   /** Pages that faulted in the first moments of the run, in order of first touch, per process; also of processes that were forked meanwhile. */
   readonly touched: ReadonlyMap<number, readonly number[]>;
+  /** Pages that came along with the fault of another one (successors): nothing is known of them. */
+  readonly brought?: ReadonlyMap<number, Iterable<PageRange>>;
 }
 
 /** How much one wake makes up of the averages that people see. */
 const meanWeight = 0.3;
 
-export function learnRun(model: Model, {plan, touched}: LearnedRun): void {
-  const run = new Run(plan, touched);
+export function learnRun(model: Model, {plan, touched, brought}: LearnedRun): void {
+  const run = new Run(plan, touched, brought ?? new Map());
   teach(model, plan.keys, run);
   if (plan.mode === 'predict') {
     addSamples(model.blocks, run.withheldBlocks);
@@ -45,7 +47,7 @@ class Run implements Evidence {
   /** Pages that came along with the first touch of a withheld block: not touched themselves, as far as is known. */
   readonly #along = new Map<number, PageSet>();
 
-  constructor(plan: PrefetchPlan, touched: LearnedRun['touched']) {
+  constructor(plan: PrefetchPlan, touched: LearnedRun['touched'], brought: NonNullable<LearnedRun['brought']>) {
     this.#plan = plan;
     this.pids = new Set(plan.processes.keys());
     for (const [pid, runs] of plan.install) {
@@ -54,9 +56,14 @@ class Run implements Evidence {
     }
     const withheld = new Map([...plan.withheld].map(([pid, runs]) => [pid, PageSet.from(runs)]));
     for (const pid of new Set([...touched.keys(), ...withheld.keys()])) this.#sort(pid, touched.get(pid) ?? [], withheld.get(pid) ?? new PageSet());
+    for (const [pid, ranges] of brought) {
+      const along = this.#along.get(pid) ?? new PageSet();
+      this.#along.set(pid, along);
+      for (const range of ranges) along.add(range);
+    }
     for (const [pid, pages] of plan.single) {
       const seen = this.#touched.get(pid);
-      for (const {page} of pages.filter(({certain}) => certain)) {
+      for (const {page} of pages.filter((page) => page.certain && this.#along.get(pid)?.has(page.page) !== true)) {
         this.certainPages.taken += 1;
         if (seen?.has(page) !== true) this.certainPages.unused += 1;
       }
