@@ -91,9 +91,23 @@ function allMessages(error: unknown): string {
   return error instanceof SuppressedError ? `${allMessages(error.suppressed)}\nbench: then: ${allMessages(error.error)}` : errorMessage(error);
 }
 
+/** npm passes a Ctrl-C on that the terminal has sent to all of us: within this time two signals are one. */
+const sameSignalMs = 1000;
+
+/** The first signal ends the run, and everything that it has made is removed; another one later ends the program at once. */
+function stopOnSignal(stopping: AbortController): void {
+  let firstMs: number | null = null;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      if (firstMs !== null && performance.now() - firstMs > sameSignalMs) process.exit(exitStatus.failed);
+      firstMs ??= performance.now();
+      stopping.abort(new Error(`stopped by ${signal}`));
+    });
+}
+
 async function main(wanted: Wanted): Promise<void> {
   const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(new Error(`stopped by ${signal}`)));
+  stopOnSignal(stopping);
   const machine = await describeMachine();
   await using results = await openResults(
     machine,

@@ -5,7 +5,7 @@
 import {errorMessage} from '../../src/core/errors.ts';
 import {rootfsWith} from '../../test/helpers/rootfs.ts';
 import type {Report, Sample, Suite, SuiteContext} from '../suite.ts';
-import type {Table} from '../table.ts';
+import {nothing, type Table} from '../table.ts';
 import {chainPart} from './chain.ts';
 import {line as slowLine} from './cold-store.ts';
 import {hibernationsPart} from './hibernations.ts';
@@ -63,10 +63,15 @@ async function run(context: SuiteContext): Promise<Report> {
     notes.push(await writeFigure(context.outputPath, {title: 'From connection to answer of a sleeping server', footnote, panels}));
   }
   return {
-    tables: [...reports.flatMap(({tables}) => tables), ...failureTable(samples)],
+    tables: [...reports.flatMap(({tables}) => tables.filter(hasFigures)), ...failureTable(samples)],
     goals: reports.flatMap(({goals}) => goals),
     notes,
   };
+}
+
+/** A part that could not be had has none; the reason is in the table of failures. */
+function hasFigures({rows}: Table): boolean {
+  return rows.some((row) => row.slice(1).some((cell) => cell !== nothing && cell !== '0'));
 }
 
 /** What failed and why, each case once. */
