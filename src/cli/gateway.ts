@@ -42,11 +42,7 @@ export async function removeLeftovers(config: Config): Promise<void> {
   await removeNatLeftovers(identity);
 }
 
-/** @throws CodedError ERR_NOT_SUPPORTED */
-function storeOf({apps, global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'remote'> {
-  const refuse = (what: string): CodedError => new CodedError('ERR_NOT_SUPPORTED', `Cannot start: ${what} is not supported yet`, {source: 'host'});
-  const image = apps.find(({root}) => root.kind === 'image');
-  if (image !== undefined) throw refuse(`'image' (app '${image.name}')`);
+function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'remote'> {
   if (store.kind === 'directory') return {storeDir: store.path, remote: null};
   const {bucket, prefix, endpoint, region, pathStyle} = store;
   const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
@@ -81,6 +77,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
     await startPager({
       ...store,
       runtimeDir,
+      images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
       log,
       ...placementReports(connection, events, log),
       onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
@@ -92,7 +89,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       openNat({identity, range, log, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
     ),
   );
-  const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, log}));
+  const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
   const supervisor = scope.use(
     await openSupervisor({
       apps: config.apps,

@@ -40,7 +40,19 @@ export interface ContainerOptions {
   readonly runcRoot: string;
   /** `<stateDir>/apps/<name>` */
   readonly appDir: string;
+  readonly mountImage: MountImage;
   readonly log: Log;
+}
+
+/**
+ * Mounts an image of the store, read-only; it stays until the app asks for another one.
+ * @param request.digest which one exactly; null: what the name means now
+ */
+export type MountImage = (request: {readonly app: string; readonly name: string; readonly digest: string | null}) => Promise<MountedImage>;
+
+export interface MountedImage {
+  readonly path: string;
+  readonly digest: string;
 }
 
 /** `how` follows the app's name: `ended with status 1`. */
@@ -61,6 +73,8 @@ export class Container implements AsyncDisposable {
   readonly #deviceDir: string;
   readonly #exitCallbacks = new Set<ExitCallback>();
   #mounted = false;
+  /** The root, when it is an image. */
+  #image: MountedImage | undefined;
   #initPid: number | undefined;
   #stopWatching: (() => void) | undefined;
 
@@ -103,7 +117,7 @@ export class Container implements AsyncDisposable {
    */
   async start(layers: readonly string[], newLayer: string): Promise<{pid: number}> {
     const {app, cgroup} = this.#options;
-    this.#mount(layers, newLayer);
+    await this.#mount(layers, newLayer);
     try {
       cgroup.limit(app);
       const hostname = app.name.replace(/[^A-Za-z0-9-]/g, '-');
@@ -168,17 +182,31 @@ export class Container implements AsyncDisposable {
     }
   }
 
-  /** Mounts the root for CRIU to restore into. The caller unmounts it when the restore fails. */
-  async mountRoot(layers: readonly string[], newLayer: string): Promise<RestoreTarget> {
-    this.#mount(layers, newLayer);
+  /** Mounts the root for CRIU to restore into. The caller unmounts it when the restore fails. @param image digest of the image that the app had as root */
+  async mountRoot(layers: readonly string[], newLayer: string, image?: string): Promise<RestoreTarget> {
+    await this.#mount(layers, newLayer, image);
     return this.restoreTarget();
   }
 
-  #mount(layers: readonly string[], newLayer: string): void {
+  async #mount(layers: readonly string[], newLayer: string, image?: string): Promise<void> {
     if (this.#mounted) throw new CodedError('ERR_ASSERTION', `The root of app "${this.#options.app.name}" is mounted already`, {source: 'bug'});
     mkdirSync(this.layersDir, {recursive: true, mode: 0o700});
-    mountOverlay({rootfs: rootDirectory(this.#options.app), layersDir: this.layersDir, layers, newLayer}, this.#rootDir);
+    const rootfs = await this.#rootDirectory(image);
+    mountOverlay({rootfs, layersDir: this.layersDir, layers, newLayer}, this.#rootDir);
     this.#mounted = true;
+  }
+
+  /** Of the image that is the root, or was when it was mounted last. */
+  get imageDigest(): string | undefined {
+    return this.#image?.digest;
+  }
+
+  async #rootDirectory(image: string | undefined): Promise<string> {
+    const {app, mountImage} = this.#options;
+    if (app.root.kind === 'directory') return app.root.path;
+    // A program that is started gets the newest; one that was asleep gets what it had. That stays mounted, so nobody is asked on the way of a wake.
+    if (image === undefined || this.#image?.digest !== image) this.#image = await mountImage({app: app.name, name: app.root.name, digest: image ?? null});
+    return this.#image.path;
   }
 
   /** What CRIU must know of this container, for a checkpoint as for a restore. */
@@ -323,9 +351,4 @@ function innerPid(pid: number): number | undefined {
 function hardLimitOfOpenFiles(): number {
   const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
   return hard === undefined || hard === 'unlimited' ? openFilesMax : Number(hard);
-}
-
-function rootDirectory({name, root}: AppConfig): string {
-  if (root.kind === 'directory') return root.path;
-  throw new CodedError('ERR_NOT_SUPPORTED', `Cannot use image "${root.name}" of app "${name}": images are not supported yet`, {source: 'host'});
 }

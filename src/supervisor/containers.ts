@@ -9,13 +9,14 @@ import {mount, mountFlag, prctl} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import {Cgroup} from './cgroup.ts';
 import {type CgroupMounts, findCgroupMounts} from './cgroup-mounts.ts';
-import {Container, type Containers} from './container.ts';
+import {Container, type Containers, type MountImage} from './container.ts';
 import {unmountBelow} from './mounts.ts';
 
 export interface ContainersOptions {
   readonly identity: GatewayIdentity;
   readonly stateDir: string;
   readonly runtimeDir: string;
+  readonly mountImage: MountImage;
   readonly log: Log;
 }
 
@@ -46,6 +47,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
         directory: join(directory, app.name),
         runcRoot: join(directory, '+runc'),
         appDir: join(stateDir, 'apps', app.name),
+        mountImage: options.mountImage,
         log,
       }),
     async [Symbol.asyncDispose]() {

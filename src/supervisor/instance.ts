@@ -35,6 +35,8 @@ export interface Network {
 export interface GenerationMeta {
   readonly layers: readonly string[];
   readonly flows: readonly Flow[];
+  /** Digest of the image that is its root; the app must find the same one when it wakes. */
+  readonly image?: string;
 }
 
 export type Paging = {
@@ -186,7 +188,8 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           const layers = await container.usedLayers(instance.layers);
           // Files first: a generation that is on disk must find on disk what its memory believes to be there.
           await container.syncLayers();
-          const meta: GenerationMeta = {layers, flows};
+          const {imageDigest} = container;
+          const meta: GenerationMeta = {layers, flows, ...(imageDigest === undefined ? {} : {image: imageDigest})};
           const base = instance.base === null ? null : instance.id;
           const commit = {instance: base, app: config.name, token: instance.token, dumpDir, meta, processes};
           const {generation, bytesWritten} = await pager.commit(commit);

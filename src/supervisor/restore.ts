@@ -53,7 +53,7 @@ export async function finishRestore(tools: InstanceTools, prepared: PreparedRest
   const {container} = tools;
   const {id, name} = prepared;
   try {
-    await container.mountRoot(rest.meta.layers, name);
+    await container.mountRoot(rest.meta.layers, name, rest.meta.image);
     const pid = await run(tools, prepared, trigger);
     container.adopt(pid);
     return {id, token, pid, layers: [...rest.meta.layers, name], base: rest.generation};

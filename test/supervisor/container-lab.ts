@@ -13,6 +13,9 @@ import {rootfsWith} from '../helpers/rootfs.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 /** A namespace with an address that is reached from outside, containers, and CRIU. */
+/** Apps of the lab have directories as roots. */
+export const noImages = (): Promise<never> => Promise.reject(new Error('there are no images here'));
+
 export interface ContainerLab extends AsyncDisposable {
   readonly directory: string;
   readonly identity: GatewayIdentity;
@@ -41,7 +44,7 @@ export async function containerLab(): Promise<ContainerLab> {
   await mkdir(runtimeDir, {recursive: true});
   const network = scope.use(await testNetwork());
   const log = createLog(process.env['PICOGATE_LOG'] ?? 'silent');
-  const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, log}));
+  const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: noImages, log}));
   scope.defer(() => removeContainerLeftovers({identity, runtimeDir}));
   const criu = scope.use(openCriu({argv: criuCommand(), runtimeDir: containers.directory, log}));
   const owned = scope.move();

@@ -8,7 +8,7 @@ import {mountsBelow} from '../../src/supervisor/mounts.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
-import {containerLab, lineServer} from './container-lab.ts';
+import {containerLab, lineServer, noImages} from './container-lab.ts';
 
 const python = (...program: readonly string[]): readonly string[] => ['/usr/bin/python3', '-u', '-c', ...program];
 const sleeper = 'import time; time.sleep(3600)';
@@ -147,7 +147,13 @@ rootTest('removeContainerLeftovers() ends what a killed gateway left', async (t)
   t.deepEqual(mountsBelow(lab.runtimeDir), []);
   for (const name of readdirSync('/sys/fs/cgroup')) t.false(existsSync(join('/sys/fs/cgroup', name, 'picogate', lab.identity)), name);
   // The next gateway starts in the same place.
-  await using again = await openContainers({identity: lab.identity, stateDir: join(lab.directory, 'state'), runtimeDir: lab.runtimeDir, log: lab.log});
+  await using again = await openContainers({
+    identity: lab.identity,
+    stateDir: join(lab.directory, 'state'),
+    runtimeDir: lab.runtimeDir,
+    mountImage: noImages,
+    log: lab.log,
+  });
   t.truthy(again.directory);
 });
 
