@@ -5,7 +5,7 @@
  * installed (with its right contents): it appears in the page map of one of the processes.
  */
 import {closeSync, openSync, readSync} from 'node:fs';
-import {CodedError} from '../core/errors.ts';
+import {CodedError, errorCode} from '../core/errors.ts';
 import type {AbsentPagesError} from './absent-pages.ts';
 import type {Fetches} from './fault-fetches.ts';
 import type {ProcessIds, ProcessTable} from './fault-messages.ts';
@@ -28,11 +28,16 @@ export interface ProbeTools {
 
 function isResident(pid: number, page: number): boolean {
   const entry = Buffer.alloc(8);
-  const fd = openSync(`/proc/${pid}/pagemap`, 'r');
+  let fd: number | undefined;
   try {
+    fd = openSync(`/proc/${pid}/pagemap`, 'r');
     return readSync(fd, entry, 0, 8, page * 8) === 8 && (entry.readUInt8(7) & residentBits) !== 0;
+  } catch (error) {
+    // A zombie has no memory.
+    if (errorCode(error) === 'ESRCH' || errorCode(error) === 'ENOENT') return false;
+    throw error;
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
