@@ -59,6 +59,7 @@ function build(): Command {
     if (verb === 'hibernate') verbCommand.option('--cold', 'wait until it is in the remote store, and drop the local copy', false);
   }
   addReports(command, done);
+  imageCommands(program.command('image').description('images of root file systems in the store'), fileOption, done);
   command('doctor', 'check what this machine offers, and what a missing thing costs')
     .option('--json', 'print JSON', false)
     .action(async (options: {json: boolean}) => done(await (await import('./doctor.ts')).doctor(options)));
@@ -93,6 +94,23 @@ function addReports(command: (name: string, description: string) => Command, don
     .action(async (options: FileOption & {follow: boolean; lines: number; json: boolean}) =>
       done(await (await import('./events.ts')).events(options.file, options)),
     );
+}
+
+function imageCommands(parent: Command, fileOption: () => Option, done: (status: number) => void): void {
+  const command = (name: string, description: string): Command =>
+    parent.command(name).description(description).addOption(fileOption()).option('--json', 'print JSON', false);
+  command('import', 'make an image of a directory or a tar archive')
+    .argument('<name>')
+    .argument('<source>')
+    .action(async (name: string, source: string, options: FileOption & {json: boolean}) =>
+      done(await (await import('./image.ts')).imageImport(options.file, name, source, options)),
+    );
+  command('list', 'list the images').action(async (options: FileOption & {json: boolean}) =>
+    done(await (await import('./image.ts')).imageList(options.file, options)),
+  );
+  command('remove', 'remove an image, and what no other image and no checkpoint needs')
+    .argument('<name>')
+    .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./image.ts')).imageRemove(options.file, name, options)));
 }
 
 /** `picogate -c -f FILE` is how HAProxy is told to check; and `events -f` follows, as `tail -f` does. */

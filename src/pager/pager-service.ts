@@ -75,7 +75,9 @@ export async function openPagerService(settings: PagerSettings, events: PagerEve
   scope.use(fuse);
   const keepers = scope.use(new KeeperPool(settings.runtimeDir));
   const {runtimeDir, images: imageSettings} = settings;
-  const images = scope.use(await openRootfsImages({runtimeDir, root: files.root, settings: imageSettings, objects, log, onBroken: events.onBroken}));
+  const images = scope.use(
+    await openRootfsImages({runtimeDir, root: files.root, settings: imageSettings, objects: tiering?.remote ?? objects, log, onBroken: events.onBroken}),
+  );
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
   const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served};

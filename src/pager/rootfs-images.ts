@@ -36,7 +36,9 @@ export async function openRootfsImages(options: RootfsImagesOptions): Promise<Ro
   const open = (): Promise<ImageMounts> => {
     if (settings === undefined)
       throw new CodedError('ERR_NO_IMAGES', 'Cannot mount an image: the pager was started without a cache for images', {source: 'bug'});
-    opened ??= ImageMounts.open({...settings, runtimeDir, directory, objects, log, onBroken: options.onBroken});
+    // CRIU looks up the mount of every mapped file. When the kernel reads the real file below us and overlayfs is above, a mapping shows a mount
+    // that nobody can see, and the app could not be put to sleep. So contents that are local go through us once, into the page cache.
+    opened ??= ImageMounts.open({...settings, passthrough: false, runtimeDir, directory, objects, log, onBroken: options.onBroken});
     return opened;
   };
   if (settings !== undefined && existsSync(directory)) await open();

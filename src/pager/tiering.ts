@@ -7,7 +7,7 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import type {AppName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {type CachedStore, openCachedStore} from '../store/cached-store.ts';
-import type {ByteRange} from '../store/object-store.ts';
+import type {ByteRange, ObjectStore} from '../store/object-store.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {coldSegmentNumber} from './cold-object.ts';
@@ -61,12 +61,17 @@ export class Tiering implements AsyncDisposable {
     }
   }
 
-  readonly #remote: AsyncDisposable;
+  /** For what has local copies of its own. */
+  readonly remote: ObjectStore & AsyncDisposable;
 
-  private constructor(options: TieringOptions, objects: CachedStore, parts: {readonly remote: AsyncDisposable; readonly predicted: PredictedSets}) {
+  private constructor(
+    options: TieringOptions,
+    objects: CachedStore,
+    parts: {readonly remote: ObjectStore & AsyncDisposable; readonly predicted: PredictedSets},
+  ) {
     this.#options = options;
     this.objects = objects;
-    this.#remote = parts.remote;
+    this.remote = parts.remote;
     const {keyring, log, onEvent} = options;
     const expected = async (checkpoint: Checkpoint): Promise<ReadonlyMap<number, readonly PageRun[]>> => expectedPages(parts.predicted, checkpoint);
     this.#uploads = new Uploads({
@@ -178,7 +183,7 @@ export class Tiering implements AsyncDisposable {
     this.#stop.abort();
     await this.#uploads[Symbol.asyncDispose]();
     await this.objects[Symbol.asyncDispose]();
-    await this.#remote[Symbol.asyncDispose]();
+    await this.remote[Symbol.asyncDispose]();
   }
 
   async #fetchAll(app: AppName, generation: number): Promise<void> {

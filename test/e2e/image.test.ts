@@ -1,0 +1,78 @@
+/** Apps whose root is an image of the store. */
+import {readdir, readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
+import {serialRootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
+import {until} from '../helpers/until.ts';
+
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
+
+async function get(port: number, path: string): Promise<{status: number; body: string}> {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, {signal: AbortSignal.timeout(30_000), headers: {connection: 'close'}});
+  return {status: response.status, body: await response.text()};
+}
+
+const hello = {status: 200, body: 'hello from nginx\n'};
+
+function nginx(port: number): string {
+  return `app web
+    image debian-nginx
+    exec /usr/sbin/nginx -c /srv/nginx.conf
+    volume ${fixtures}:/srv:ro
+    expose tcp 80
+    hibernate-after never
+listen l
+    bind 127.0.0.1:${port}
+    server s app:web:80`;
+}
+
+async function pagerOf(gateway: TestGateway): Promise<number> {
+  for (const entry of await readdir('/proc')) {
+    if (!/^[0-9]+$/.test(entry)) continue;
+    const command = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '');
+    if (command.includes('pager/main') && command.includes(gateway.stateDir)) return Number(entry);
+  }
+  throw new Error('no pager');
+}
+
+serialRootTest('nginx starts from an image, sleeps and wakes, also after its pager was killed', async (t) => {
+  t.timeout(120_000);
+  const port = await freePort();
+  const gateway = await testGateway(t, nginx(port));
+  await gateway.cli('image', 'import', 'debian-nginx', await rootfsWith('nginx-light'));
+  await gateway.start();
+  t.deepEqual(await get(port, '/hello'), hello);
+  await gateway.cli('hibernate', 'web');
+  t.deepEqual(await get(port, '/hello'), hello);
+  const killed = await pagerOf(gateway);
+  process.kill(killed, 'SIGKILL');
+  t.deepEqual(await get(port, '/hello'), hello);
+  await until(async () => (await pagerOf(gateway).catch(() => killed)) !== killed, {timeoutMs: 20_000});
+  await gateway.cli('hibernate', 'web');
+  t.deepEqual(await get(port, '/hello'), hello);
+  const {generation} = await gateway.app('web');
+  t.is(generation, 2);
+});
+
+serialRootTest('an app that sleeps keeps the image it had, and a new start has the new one', async (t) => {
+  t.timeout(120_000);
+  const port = await freePort();
+  const gateway = await testGateway(t, nginx(port));
+  const rootfs = await rootfsWith('nginx-light');
+  await gateway.cli('image', 'import', 'debian-nginx', rootfs);
+  await gateway.start();
+  t.deepEqual(await get(port, '/hello'), hello);
+  await gateway.cli('hibernate', 'web');
+  const digest = async (): Promise<string> => (JSON.parse(await gateway.cli('image', 'list', '--json')) as {digest: string}[])[0]?.digest ?? '';
+  const before = await digest();
+  await gateway.cli('image', 'import', 'debian-nginx', await rootfsWith('dnsmasq-base'));
+  t.not(await digest(), before);
+  t.deepEqual(await get(port, '/hello'), hello);
+  await gateway.cli('hibernate', 'web');
+  // The name is gone, the checkpoint is not: so its image stays.
+  await gateway.cli('image', 'remove', 'debian-nginx');
+  t.true((await readdir(join(gateway.stateDir, 'store', 'images', 'sha256'))).includes(before));
+  t.deepEqual(await get(port, '/hello'), hello);
+});
