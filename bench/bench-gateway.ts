@@ -7,12 +7,14 @@ import {fileURLToPath} from 'node:url';
 import {run, startDaemon} from '../src/core/command.ts';
 import {appName} from '../src/core/ids.ts';
 import {createLog} from '../src/core/log.ts';
-import type {AppRecord} from '../src/store/app-record.ts';
+import type {AppRecord, Residency} from '../src/store/app-record.ts';
 import {connectRedis} from '../src/store/connection.ts';
 import {callControl} from '../src/store/control.ts';
 import type {Json} from '../src/store/json.ts';
+import {openPlacements, residencyOf} from '../src/store/placements.ts';
 import {embeddedRedisPath} from '../src/store/redis-server.ts';
 import {openState} from '../src/store/state.ts';
+import {until} from '../test/helpers/until.ts';
 import {type ProcessMemory, treeMemory, treeTimeMs} from './process-tree.ts';
 
 const programPath = fileURLToPath(new URL('../bin/picogate', import.meta.url));
@@ -22,6 +24,8 @@ const controlTimeoutMs = 180_000;
 const stopTimeoutMs = 60_000;
 const hibernateTimeoutMs = 60_000;
 const hibernateRetryMs = 1000;
+/** It is said soon after it is so. */
+const coldTimeoutMs = 5000;
 
 /** The gateway is quiet when it has worked less than this in a window. What Redis and timers need is far less. */
 const quiet = {windowMs: 50, workMs: 2, timeoutMs: 20_000} as const;
@@ -90,6 +94,8 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
     if (found === null) throw new Error(`no app ${name}`);
     return found;
   };
+  const placements = openPlacements(connection);
+  const residency = async (name: string): Promise<Residency> => residencyOf(await record(name), (await placements.read()).get(name)).residency;
   const owned = scope.move();
   return {
     record,
@@ -98,7 +104,10 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
       const deadlineMs = performance.now() + hibernateTimeoutMs;
       for (;;) {
         const result = await control('hibernate', {name, ...(cold && {cold})});
-        if (result === 'hibernated') return record(name);
+        if (result === 'hibernated') {
+          if (cold) await until(async () => (await residency(name)) === 'cold', {timeoutMs: coldTimeoutMs, what: `${name} to be cold`});
+          return record(name);
+        }
         // An app that still closes its last connection, or that a busy machine has not let run yet, is not put to sleep. Its address has no
         // route during an attempt, so the end of a connection needs the time between two.
         if (performance.now() > deadlineMs) throw new Error(`${name} was not hibernated within ${hibernateTimeoutMs} ms: ${JSON.stringify(result)}`);
