@@ -6,6 +6,7 @@ import {fileURLToPath} from 'node:url';
 import {crc32} from 'node:zlib';
 import type {Daemon} from '../../src/core/command.ts';
 import {startDaemon} from '../../src/core/command.ts';
+import {errorCode} from '../../src/core/errors.ts';
 import {appName, fencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
 import {type Pager, startPager} from '../../src/pager/client.ts';
@@ -140,7 +141,13 @@ export async function faultLab(): Promise<FaultLab> {
       await pager.prepareRestore({instance, app, generation, mode: 'lazy', prefetch, workDir});
       if (!expectLate) await pager.expect(instance, {kind: 'operator'});
       const faulting = apps.use(await FaultingApp.start(workDir, count));
-      await until(async () => (await pager.stats(instance)).restored, {what: 'the end of the restore'});
+      // A pager that a test has killed meanwhile cannot say it; its successor can.
+      const isRestored = async (): Promise<boolean> =>
+        pager.stats(instance).then(
+          ({restored}) => restored,
+          (error: unknown) => errorCode(error) !== 'ERR_PAGER_DIED' && Promise.reject(error as Error),
+        );
+      await until(isRestored, {what: 'the end of the restore'});
       if (expectLate) await pager.expect(instance, {kind: 'operator'});
       return {instance, app: faulting};
     },
