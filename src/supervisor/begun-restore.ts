@@ -19,6 +19,8 @@ export class BegunRestore implements AsyncDisposable {
   readonly #goOn = Promise.withResolvers<boolean>();
   readonly #end = new AbortController();
   #response: Promise<CriuResponse> | undefined;
+  #pid: number | undefined;
+  readonly #resumed = Promise.withResolvers<undefined>();
 
   /** Owns the session from now on. `begin()` comes next. */
   constructor(request: RestoreRequest, session: CriuSession) {
@@ -37,7 +39,7 @@ export class BegunRestore implements AsyncDisposable {
       const files = externalFilesIn(await readFile(join(imagesDir, 'files.img')));
       this.#response = this.#session.exchange({
         request: {type: rpc.restore, options: restoreOptions(this.#request, work.descriptor, files)},
-        onNotification: (script) => this.#answer(script, waits.resolve),
+        onNotification: (script, pid) => this.#answer(script, pid, waits.resolve),
         signal: this.#end.signal,
       });
       response = await this.#within(Promise.race([waits.promise, this.#response]));
@@ -48,7 +50,10 @@ export class BegunRestore implements AsyncDisposable {
     throw await this.#failure(response, failure);
   }
 
-  async #answer(script: string, waits: (value: undefined) => void): Promise<boolean> {
+  async #answer(script: string, pid: number | undefined, waits: (value: undefined) => void): Promise<boolean> {
+    this.#pid = pid ?? this.#pid;
+    // The tasks run, and nothing can fail any more.
+    if (script === 'post-resume') this.#resumed.resolve(undefined);
     if (script !== 'pre-restore') return true;
     waits(undefined);
     return this.#goOn.promise;
@@ -77,16 +82,28 @@ export class BegunRestore implements AsyncDisposable {
     let response: CriuResponse | undefined;
     let failure: unknown;
     try {
-      response = await this.#within(this.#response ?? Promise.resolve(undefined));
+      response = await this.#within(Promise.race([this.#resumed.promise, this.#response]));
     } catch (error) {
       failure = error;
     } finally {
       signal.removeEventListener('abort', end);
     }
-    if (response?.success === true && response.pid !== undefined) return {pid: response.pid};
+    const pid = this.#pid ?? response?.pid;
+    if (failure === undefined && pid !== undefined && response?.success !== false) {
+      void this.#leave();
+      return {pid};
+    }
     await target.killAll();
     signal.throwIfAborted();
     throw await this.#failure(response, failure);
+  }
+
+  /** The app runs: nobody waits for the end of CRIU. */
+  async #leave(): Promise<void> {
+    await this.#response?.catch(() => {
+      // What it did is done.
+    });
+    await this.#session[Symbol.asyncDispose]();
   }
 
   async #within<T>(work: Promise<T>): Promise<T> {

@@ -36,7 +36,7 @@ const schema = protobuf.Root.fromJSON({
     }),
     Request: message({type: field('int32', 1, 'required'), options: field('Options', 2), notifySuccess: field('bool', 3)}),
     RestoreResult: message({pid: field('int32', 1, 'required')}),
-    Notification: message({script: field('string', 1)}),
+    Notification: message({script: field('string', 1), pid: field('int32', 2)}),
     Response: message({
       type: field('int32', 1, 'required'),
       success: field('bool', 2, 'required'),
@@ -90,6 +90,7 @@ export interface CriuRequest {
 export interface CriuResponse {
   readonly type: number;
   readonly success: boolean;
+  /** Of the app's first process: when it is restored, and in notifications before that. */
   readonly pid: number | undefined;
   /** The name of a notification: `post-dump` and others. */
   readonly script: string | undefined;
@@ -108,7 +109,7 @@ export function decodeResponse(data: Uint8Array): CriuResponse {
     return {
       type: typeof type === 'number' ? type : -1,
       success: success === true,
-      pid: numberIn(restore, 'pid'),
+      pid: numberIn(restore, 'pid') ?? numberIn(notify, 'pid'),
       script: stringIn(notify, 'script'),
       errorMessage: typeof errorMessage === 'string' ? errorMessage : undefined,
     };

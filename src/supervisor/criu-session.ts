@@ -35,7 +35,7 @@ export interface SessionOptions {
 export interface Exchange {
   readonly request: CriuRequest;
   /** Answers a notification: false fails what CRIU does. */
-  readonly onNotification: (script: string) => Promise<boolean>;
+  readonly onNotification: (script: string, pid: number | undefined) => Promise<boolean>;
   /** Then CRIU is killed, after a call of `beforeKill`. Default: never. */
   readonly timeoutMs?: number;
   readonly beforeKill?: () => void;
@@ -113,7 +113,7 @@ export class CriuSession implements AsyncDisposable {
           this.#answered = true;
           return response;
         }
-        this.#send({type: rpc.notify, notifySuccess: await onNotification(response.script ?? '')});
+        this.#send({type: rpc.notify, notifySuccess: await onNotification(response.script ?? '', response.pid)});
       }
     } finally {
       clearTimeout(timer);
