@@ -5,6 +5,7 @@ import type {ControlHandler} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import {makeCold} from './make-cold.ts';
 
 const maxLogLines = 10_000;
 
@@ -33,7 +34,10 @@ async function storeOf(pager: Pick<Pager, 'placement'>, name: string): Promise<J
   return placement === null ? null : {...placement};
 }
 
-export function controlHandlers(supervisor: Supervisor, pager: Pick<Pager, 'predicted' | 'placement'>): Readonly<Record<string, ControlHandler>> {
+export function controlHandlers(
+  supervisor: Supervisor,
+  pager: Pick<Pager, 'predicted' | 'placement' | 'finishUpload' | 'dropLocal'>,
+): Readonly<Record<string, ControlHandler>> {
   return {
     async wake(args) {
       await requestedApp(supervisor, args).wake({kind: 'operator'});
@@ -41,7 +45,7 @@ export function controlHandlers(supervisor: Supervisor, pager: Pick<Pager, 'pred
     },
     async hibernate(args) {
       const app = requestedApp(supervisor, args);
-      return wantsCold(args) ? app.makeCold() : app.hibernate({force: false});
+      return wantsCold(args) ? makeCold({app, name: requestedName(args)}, pager) : app.hibernate({force: false});
     },
     show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
     async predicted(args) {

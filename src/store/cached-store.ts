@@ -325,8 +325,13 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   }
 
   async #localSize(key: string): Promise<number | undefined> {
-    if (await this.isPending(key)) return this.#pending.size(key);
-    return this.#cache.completeBytes(key);
+    try {
+      return await this.#pending.size(key);
+    } catch (error) {
+      // Not there, or moved into the cache at this moment: in this order it is met in one of the two.
+      if (errorCode(error) !== 'ERR_NO_OBJECT') throw error;
+      return this.#cache.completeBytes(key);
+    }
   }
 
   async #store(key: string, from: {file: FileHandle; sizeBytes: number}, options: PutOptions): Promise<void> {

@@ -64,7 +64,6 @@ function parsePlacement(value: Json | undefined): StoredPlacement | undefined {
 /** Where an app is, of which a remote store is known or not. */
 export function residencyOf(record: AppRecord, placement: StoredPlacement | undefined): {readonly residency: Residency; readonly stored: boolean} {
   // What was said of an older generation says nothing of this one.
-  if (placement === undefined || placement.generation !== record.generation) return {residency: record.residency, stored: false};
-  const {local, stored} = placement;
+  const {local, stored} = placement?.generation === record.generation ? placement : {local: true, stored: false};
   return {residency: record.residency === 'warm' && !local ? 'cold' : record.residency, stored};
 }

@@ -57,7 +57,7 @@ export class App {
   readonly #idle: IdleWatch;
   readonly #recorder: Recorder;
   readonly #housekeeping: Housekeeping;
-  readonly #standby: Standby;
+  readonly standby: Standby;
   #stopping = false;
   /** The time to stop is over. */
   #abandoned = false;
@@ -84,7 +84,7 @@ export class App {
         if (this.#rest === before) this.#rest = after;
       },
     });
-    this.#standby = new Standby({...options, log: this.#log});
+    this.standby = new Standby({...options, log: this.#log});
     options.container.onExit((status) => void this.#died(status));
   }
 
@@ -159,25 +159,9 @@ export class App {
     return this.#hibernating;
   }
 
-  /**
-   * Puts the app to sleep if it runs, waits until it is in the remote store, and drops what this host has of it. 'cancelled' when it was needed.
-   * @throws CodedError as `hibernate()`, or when it cannot be stored; it sleeps then as usual
-   */
-  async makeCold(): Promise<'hibernated' | 'cancelled'> {
-    const {config, pager} = this.#options;
-    await this.#reviving?.catch(ignored);
-    if (this.#state !== 'hibernated' && (await this.hibernate()) === 'cancelled') return 'cancelled';
-    await pager.finishUpload(config.name);
-    // The upload takes its time, and the app may have been woken.
-    if (this.#state !== 'hibernated' || this.#reviving !== undefined) return 'cancelled';
-    await this.#standby.drop();
-    await pager.dropLocal(config.name);
-    return 'hibernated';
-  }
-
   /** Makes the next wake of a hibernated app quicker. Also to be called when all that was prepared is gone. */
   prepareWake(): void {
-    if (this.#rest.kind === 'checkpoint' && this.#state === 'hibernated' && !this.#stopping) this.#standby.prepare(this.#rest.generation);
+    if (this.#rest.kind === 'checkpoint' && this.#state === 'hibernated' && !this.#stopping) this.standby.prepare(this.#rest.generation);
   }
 
   /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
@@ -244,7 +228,7 @@ export class App {
     if (this.#hibernating !== undefined) await this.#options.container.kill().catch(ignored);
     await this.#hibernating?.catch(ignored);
     if (this.#instance !== undefined) await this.#ended(this.#instance, this.#stopEvent());
-    await this.#standby.drop();
+    await this.standby.drop();
   }
 
   /** What was to be hibernated and could not be goes back to its last generation, with the files of that time. */
@@ -278,7 +262,7 @@ export class App {
     this.#move('wake');
     try {
       if (rest.kind === 'files') return await this.#start(rest, token);
-      const standby = await this.#standby.take(rest.generation);
+      const standby = await this.standby.take(rest.generation);
       const prepare = (): Promise<PreparedRestore> => prepareRestore(this.#options, rest.generation, {ahead: false});
       try {
         return await this.#restore(standby ?? (await prepare()), {rest, token, trigger});

@@ -79,10 +79,6 @@ export interface Pager {
   stats(instance: InstanceId): Promise<Paging>;
   release(instance: InstanceId): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
-  /** Resolves when everything of the app is in the remote store. @throws CodedError, also when there is none */
-  finishUpload(app: string): Promise<void>;
-  /** Leaves the app in the remote store only. @throws CodedError while something reads from it here */
-  dropLocal(app: string): Promise<void>;
 }
 
 /** What the next wake starts from. */

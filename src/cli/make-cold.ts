@@ -1,0 +1,20 @@
+import type {Pager} from '../pager/client.ts';
+import type {App} from '../supervisor/app.ts';
+
+/**
+ * Puts an app to sleep if it runs, waits until it is in the remote store, and drops what this host has of it. 'cancelled' when it was needed.
+ * @throws CodedError why it cannot sleep or be stored; it stays as it is then
+ */
+export async function makeCold(
+  {app, name}: {readonly app: App; readonly name: string},
+  pager: Pick<Pager, 'finishUpload' | 'dropLocal'>,
+): Promise<'hibernated' | 'cancelled'> {
+  const sleeps = (): boolean => app.status().state === 'hibernated';
+  if (!sleeps() && (await app.hibernate()) === 'cancelled') return 'cancelled';
+  await pager.finishUpload(name);
+  // The upload takes its time, and the app may have been woken.
+  if (!sleeps()) return 'cancelled';
+  await app.standby.drop();
+  await pager.dropLocal(name);
+  return 'hibernated';
+}
