@@ -246,7 +246,9 @@ export class ImageMounts implements AsyncDisposable {
   async #fetch({mount: space, nodeId, key, piece}: Extract<ImageReport, {kind: 'wanted'}>): Promise<void> {
     const mount = this.#mounts.get(space);
     try {
-      await mount?.fetcher.fetch(nodeId - 1, piece);
+      const wanted = mount?.fetcher.fetch(nodeId - 1, piece);
+      void mount?.fetcher.fetchRest(nodeId - 1);
+      await wanted;
     } catch (error) {
       if (!(error instanceof Error && error.name === 'AbortError'))
         this.#options.log.error({image: mount?.image.digest, error: errorMessage(error)}, 'a file of an image cannot be read');

@@ -15,6 +15,8 @@ const decompress = promisify(zstdDecompress);
 
 /** What one request brings at first, and at most when a file is read on and on. */
 const windowBytes = {first: 512 * 1024, limit: 4 * 1024 * 1024} as const;
+/** Files up to this size are brought as a whole when a piece of them is wanted. */
+const restBytesMax = 8 * 1024 * 1024;
 const retryMs = {first: 50, limit: 5000} as const;
 
 export interface FetchEvents {
@@ -39,6 +41,8 @@ export class ImageFetcher {
   readonly #owners = new Map<number, {readonly node: number; readonly piece: number}>();
   /** The chunks of each pack in the order in which they lie there. */
   readonly #order = new Map<number, readonly number[]>();
+  /** Files that are brought as a whole. */
+  readonly #resting = new Set<string>();
   readonly #plans = new Map<number, ContentPlan>();
   /** Chunks that are on their way. */
   readonly #fetching = new Map<number, Promise<void>>();
@@ -81,6 +85,23 @@ export class ImageFetcher {
       await this.#fetchChunk(chunk, {plan, piece});
     }
     this.#events.onStored(plan.key, this.#cache.isComplete(plan.key) ? plan.digests.map((_digest, index) => index) : [piece], this.#cache.isComplete(plan.key));
+  }
+
+  /** Brings the rest of a file of which a piece is wanted, all parts at once: programs and libraries are read here and there, one page after the other. */
+  async fetchRest(node: number): Promise<void> {
+    const plan = this.#plan(node);
+    if (plan.sizeBytes > restBytesMax || this.#resting.has(plan.key)) return;
+    this.#resting.add(plan.key);
+    try {
+      for (const piece of plan.digests.keys()) {
+        if (this.#cache.has(plan.key, piece)) continue;
+        void this.fetch(node, piece).catch(() => undefined); // Reported when somebody wants it.
+        // The next one starts behind what this request brings.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } finally {
+      this.#resting.delete(plan.key);
+    }
   }
 
   /** Brings everything that is not local yet, one request after the other. */

@@ -69,7 +69,10 @@ test('a removal leaves alone what an import under way may refer to, and what a k
   const options = {objects, source, temporaryDir: directory};
   await importImage({...options, name: 'a'});
   let removed: Promise<unknown> | undefined;
-  const imported = await importImage({...options, name: 'b', onProgress: () => void (removed ??= removeImage('a', {objects, ...none}))});
+  const onProgress = (): void => {
+    removed ??= removeImage('a', {objects, ...none});
+  };
+  const imported = await importImage({...options, name: 'b', onProgress});
   t.like(await removed, {packs: 0, deferred: true});
   const image = await loadImage(objects, imported.digest);
   for (const key of image.layout.packs) t.true((await objects.size(key)) > 0);
