@@ -1,7 +1,7 @@
 /**
  * The format of a segment: an immutable object of pages of one app.
  *
- *   header   one page: magic, version, segment, app; for people and tools
+ *   header   64 bytes: magic, version, segment, CRC-32 of the app's name; for people and tools
  *   blocks   up to 32 pages each, all from one aligned 32-page block of one process, one after the other, each compressed or not, and sealed
  *            when the app has a key
  *   index    per block: count, codec and stored length; then a CRC-32 per page of what it holds. Sealed like a block
@@ -17,7 +17,7 @@ import {pageSizeBytes} from './page-table.ts';
 import {checkKey, keyId, type ObjectCipher, objectCipher, sealSaltBytes} from './sealing.ts';
 import {decodePieceSync, rawCodec, type StoredPiece} from './stored-piece.ts';
 
-export const segmentHeaderBytes = 4096;
+export const segmentHeaderBytes = 64;
 export const segmentFooterBytes = 96;
 
 const headerMagic = 'PICOSEG2';
@@ -66,7 +66,7 @@ export function renderHeader({app, segment}: SegmentIdentity): Buffer {
   header.write(headerMagic, 0, 'latin1');
   header.writeUInt32LE(formatVersion, 8);
   header.writeUInt32LE(segment, 12);
-  header.writeUInt32LE(header.write(app, 20, 'utf8'), 16);
+  header.writeUInt32LE(crc32(app), 16);
   return header;
 }
 

@@ -6,6 +6,7 @@ import {fencingToken, generation} from '../../src/core/ids.ts';
 import type {CommitResult} from '../../src/pager/commit.ts';
 import {DamagedCheckpointError} from '../../src/pager/damage.ts';
 import {pageSizeBytes} from '../../src/pager/page-table.ts';
+import {segmentHeaderBytes} from '../../src/pager/segment.ts';
 import {SegmentReader} from '../../src/pager/segment-reader.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -40,21 +41,21 @@ test('a flipped bit in a page is found by reader and restore, which name object,
   await using b = await bench();
   await b.commit([heapProcess(new Map([...heapPages(100), [library.page, pageOf(9)] as const]))]);
   const checkpoint = await b.store.load(app, generation(1));
-  await flipByte(join(b.root, segmentKey), 4096 + 40 * pageSizeBytes + 123);
+  await flipByte(join(b.root, segmentKey), segmentHeaderBytes + 40 * pageSizeBytes + 123);
   using reader = new SegmentReader({segments: await checkpoint.localSegments()});
   const into = Buffer.alloc(32 * pageSizeBytes);
   reader.readPagesSync(1, 0, 32, into, 0);
   const error = t.throws(() => reader.readPagesSync(1, 32, 32, into, 0), {instanceOf: DamagedCheckpointError});
-  t.is(error.offset, 4096 + 40 * pageSizeBytes);
+  t.is(error.offset, segmentHeaderBytes + 40 * pageSizeBytes);
   t.is(error.object, segmentKey);
   t.regex(
     error.message,
-    /^Cannot read object "apps\/shop\/segments\/00000001" of generation 1: at byte 167936, page 40 has checksum [0-9a-f]+ instead of [0-9a-f]+$/,
+    /^Cannot read object "apps\/shop\/segments\/00000001" of generation 1: at byte 163904, page 40 has checksum [0-9a-f]+ instead of [0-9a-f]+$/,
   );
   await t.throwsAsync(checkpoint.images('eager'), {instanceOf: DamagedCheckpointError});
   // The page is lazy: whoever touches it will hear of it, the restore needs it not.
   await t.notThrowsAsync(checkpoint.images('lazy'));
-  await flipByte(join(b.root, segmentKey), 4096 + 1);
+  await flipByte(join(b.root, segmentKey), segmentHeaderBytes + 1);
   await t.throwsAsync(checkpoint.images('lazy'), {instanceOf: DamagedCheckpointError}, 'page 0 of the segment is that of the library');
 });
 
@@ -63,7 +64,7 @@ test('a damaged page of the parent is written anew, not referred to', async (t) 
   const pages = heapPages(64);
   await b.commit([heapProcess(pages)]);
   const parent = await b.store.load(app, generation(1));
-  await flipByte(join(b.root, segmentKey), 4096 + 5 * pageSizeBytes);
+  await flipByte(join(b.root, segmentKey), segmentHeaderBytes + 5 * pageSizeBytes);
   const second = await b.commit([heapProcess(pages)], {parent});
   t.true(second.newPages >= 1);
   t.true(samePages(await restored(await b.store.load(app, second.generation)), pages));

@@ -11,6 +11,7 @@ import {DamagedCheckpointError} from '../../src/pager/damage.ts';
 import {openKeyring, parseMasterKey} from '../../src/pager/keyring.ts';
 import {pageSizeBytes} from '../../src/pager/page-table.ts';
 import {keyId} from '../../src/pager/sealing.ts';
+import {segmentHeaderBytes} from '../../src/pager/segment.ts';
 import {SegmentReader} from '../../src/pager/segment-reader.ts';
 import {app, bench, easyPage, flipByte, heap, heapPages, heapProcess, library, objectKeys, restored, samePages, segmentKey} from './checkpoint-bench.ts';
 import {fileBytes} from './fuse-files-on-disk.ts';
@@ -126,17 +127,20 @@ test('sealed blocks that change places are not opened', async (t) => {
   const blockBytes = 32 * pageSizeBytes + 16;
   const into = Buffer.alloc(pageSizeBytes);
   const swapped = Buffer.from(original);
-  original.copy(swapped, 4096, 4096 + blockBytes, 4096 + 2 * blockBytes);
-  original.copy(swapped, 4096 + blockBytes, 4096, 4096 + blockBytes);
+  original.copy(swapped, segmentHeaderBytes, segmentHeaderBytes + blockBytes, segmentHeaderBytes + 2 * blockBytes);
+  original.copy(swapped, segmentHeaderBytes + blockBytes, segmentHeaderBytes, segmentHeaderBytes + blockBytes);
   await writeFile(path, swapped);
   {
     using reader = new SegmentReader({segments});
     const error = t.throws(() => reader.readPagesSync(1, 40, 1, into, 0), {instanceOf: DamagedCheckpointError});
-    t.is(error.offset, 4096 + blockBytes);
+    t.is(error.offset, segmentHeaderBytes + blockBytes);
     t.regex(error.message, /^Cannot read object "apps\/shop\/segments\/00000001" of generation 1: at byte \d+, the seal of 131088 bytes is broken$/);
   }
   // The same block of another segment with the same content.
-  await writeFile(path, Buffer.concat([original.subarray(0, 4096), (await readFile(join(b.root, 'apps/shop/segments/00000002'))).subarray(4096)]));
+  await writeFile(
+    path,
+    Buffer.concat([original.subarray(0, segmentHeaderBytes), (await readFile(join(b.root, 'apps/shop/segments/00000002'))).subarray(segmentHeaderBytes)]),
+  );
   using reader = new SegmentReader({segments});
   t.throws(() => reader.readPagesSync(1, 0, 1, into, 0), {instanceOf: DamagedCheckpointError});
   await copyFile(join(b.root, 'apps/shop/images/00000002-1'), join(b.root, 'apps/shop/images/00000001-1'));
@@ -150,7 +154,7 @@ test('a flipped bit anywhere in a sealed segment is found', async (t) => {
   await b.commit([heapProcess(pages)]);
   const checkpoint = await b.store.load(app, generation(1));
   const [segment] = checkpoint.manifest.segments;
-  for (let at = 4096; at < (segment?.sizeBytes ?? 0); at += 9973) {
+  for (let at = segmentHeaderBytes; at < (segment?.sizeBytes ?? 0); at += 9973) {
     const path = join(b.root, segmentKey);
     await flipByte(path, at);
     await t.throwsAsync(checkpoint.images('eager'), {instanceOf: CodedError, message: /^Cannot read object "apps\/shop\/segments\/00000001"/}, `byte ${at}`);

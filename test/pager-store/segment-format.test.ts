@@ -12,6 +12,7 @@ import {DamagedCheckpointError} from '../../src/pager/damage.ts';
 import {openFuse} from '../../src/pager/fuse.ts';
 import {openKeyring} from '../../src/pager/keyring.ts';
 import {type PageRun, pageSizeBytes} from '../../src/pager/page-table.ts';
+import {segmentHeaderBytes} from '../../src/pager/segment.ts';
 import {SegmentReader} from '../../src/pager/segment-reader.ts';
 import {SegmentSource} from '../../src/pager/segment-source.ts';
 import {rootTest} from '../helpers/root-test.ts';
@@ -101,18 +102,18 @@ test('a segment that is cut off anywhere, or whose blocks changed places, is ref
       for (const {segment, index, count} of runsOf(checkpoint)) reader.readPagesSync(segment, index, count, Buffer.alloc(count * pageSizeBytes), 0);
     };
     t.notThrows(readAll);
-    for (const length of [0, 50, 95, 96, 4095, 4096, 100_000, original.length - 96, original.length - 64, original.length - 1]) {
+    for (const length of [0, 50, 95, 96, 159, 160, 4096, 100_000, original.length - 96, original.length - 64, original.length - 1]) {
       await writeFile(path, original.subarray(0, length));
       const error = t.throws(readAll, {instanceOf: DamagedCheckpointError}, `${length} bytes`);
       t.regex(error.message, /^Cannot read object "apps\/shop\/segments\/00000001" of generation 1: at byte \d+, /);
     }
-    const half = 4096 + 32 * pageSizeBytes;
+    const half = segmentHeaderBytes + 32 * pageSizeBytes;
     await writeFile(
       path,
       Buffer.concat([
-        original.subarray(0, 4096),
+        original.subarray(0, segmentHeaderBytes),
         original.subarray(half, half + 32 * pageSizeBytes),
-        original.subarray(4096, half),
+        original.subarray(segmentHeaderBytes, half),
         original.subarray(half + 32 * pageSizeBytes),
       ]),
     );
@@ -127,7 +128,7 @@ test('a flipped bit in a compressed block is found by every reader', async (t) =
   t.true(bytesWritten < 30_000, `${bytesWritten} bytes`);
   const checkpoint = await b.store.load(app, generation(1));
   const segments = await checkpoint.localSegments();
-  for (let at = 4096; at < (checkpoint.manifest.segments[0]?.sizeBytes ?? 0); at += 97) {
+  for (let at = segmentHeaderBytes; at < (checkpoint.manifest.segments[0]?.sizeBytes ?? 0); at += 97) {
     await flipByte(join(b.root, segmentKey), at);
     using reader = new SegmentReader({segments});
     t.throws(() => reader.readPagesSync(1, 0, 200, Buffer.alloc(200 * pageSizeBytes), 0), {instanceOf: DamagedCheckpointError}, `byte ${at}`);
@@ -143,7 +144,7 @@ test('noise is stored as it is, and what repeats itself is compressed, however e
   t.true(compressed.bytesWritten < 100_000, `${compressed.bytesWritten} bytes`);
   await b.commit([heapProcess(heapPages(640))]);
   const {segments} = (await b.store.load(app, generation(2))).manifest;
-  t.is(segments[0]?.sizeBytes, 4096 + 640 * pageSizeBytes + 20 * 8 + 640 * 4 + 96);
+  t.is(segments[0]?.sizeBytes, segmentHeaderBytes + 640 * pageSizeBytes + 20 * 8 + 640 * 4 + 96);
 });
 
 test('pages that an app has moved are referred to, its own only', async (t) => {
