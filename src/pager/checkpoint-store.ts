@@ -7,6 +7,7 @@ import {type AppKeys, openAppKeys} from './app-keys.ts';
 import {type Checkpoint, type GenerationMeta, loadCheckpoint, loadMeta, readManifest} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {type CommitRequest, type CommitResult, commit} from './commit.ts';
+import {type CompactionRequest, type CompactionResult, compact, compactionDue} from './compaction.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import type {Keyring} from './keyring.ts';
 import type {Manifest} from './manifest.ts';
@@ -14,6 +15,19 @@ import type {Manifest} from './manifest.ts';
 export interface CheckpointStore {
   /** Resolves when the generation is durable. @throws see `commit()` in commit.ts */
   commit(request: CommitRequest): Promise<CommitResult>;
+  /** Whether `compact()` would write anything. @throws as `load()` */
+  compactionDue(app: AppName, generation: Generation): Promise<boolean>;
+  /**
+   * Writes the newest generation again, with its live pages in fewer segments. A commit of the same app gives it up.
+   * @returns null when there is nothing to gain or it was given up; nothing of it is left then. @throws see `compact()` in compaction.ts
+   */
+  compact(request: Omit<CompactionRequest, 'signal'>): Promise<CompactionResult | null>;
+  /** Gives up the compaction of an app that is under way, if there is one. */
+  stopCompacting(app: AppName): void;
+  /** Removes the copies that compactions made of a generation, if that can be loaded. Only while nothing points at them. */
+  discardCopies(app: AppName, generation: Generation): Promise<readonly Generation[]>;
+  /** Has what sealing needs at hand before a commit is in a hurry. @throws CodedError ERR_WRONG_KEY; ObjectStoreError */
+  prepareKey(app: AppName): Promise<void>;
   /** Numbers of the complete generations, the oldest first. */
   generations(app: AppName): Promise<readonly Generation[]>;
   /** @throws DamagedCheckpointError; CodedError ERR_NO_CHECKPOINT, ERR_WRONG_KEY, ERR_UNKNOWN_FORMAT; ObjectStoreError */
@@ -45,8 +59,32 @@ export interface CheckpointStoreOptions {
 export function openCheckpointStore({objects, log, keyring = null}: CheckpointStoreOptions): CheckpointStore {
   const keys = openAppKeys(objects, keyring);
   const inTurn = perApp();
+  const compacting = new Map<AppName, AbortController>();
   return {
-    commit: async (request) => inTurn(request.app, async () => commit({objects, log, keys}, request)),
+    async commit(request) {
+      compacting.get(request.app)?.abort();
+      return inTurn(request.app, async () => commit({objects, log, keys}, request));
+    },
+    compactionDue: async (app, generation) => compactionDue({objects, log, keys}, app, generation),
+    async compact(request) {
+      const {app} = request;
+      const given = new AbortController();
+      compacting.get(app)?.abort();
+      compacting.set(app, given);
+      try {
+        return await inTurn(app, async () => compact({objects, log, keys}, {...request, signal: given.signal}));
+      } catch (error) {
+        if (given.signal.aborted) return null;
+        throw error;
+      } finally {
+        if (compacting.get(app) === given) compacting.delete(app);
+      }
+    },
+    stopCompacting: (app) => compacting.get(app)?.abort(),
+    discardCopies: async (app, generation) => inTurn(app, async () => discardCopies({objects, log, keys}, app, generation)),
+    async prepareKey(app) {
+      await keys.forWriting(app);
+    },
     generations: async (app) => generations(objects, app),
     async load(app, generation) {
       return load({objects, keys}, app, generation);
@@ -98,6 +136,20 @@ async function load(from: {objects: ObjectStore; keys: AppKeys}, app: AppName, g
     if (errorCode(cause) !== 'ERR_NO_OBJECT' || (await generations(from.objects, app)).includes(generation)) throw cause;
     throw new CodedError('ERR_NO_CHECKPOINT', `Cannot load generation ${generation} of app "${app}": it does not exist`, {source: 'host', cause});
   }
+}
+
+async function discardCopies(context: Context & {readonly keys: AppKeys}, app: AppName, generation: Generation): Promise<readonly Generation[]> {
+  const {objects} = context;
+  const copies: Generation[] = [];
+  for (const other of await generations(objects, app)) {
+    if (other > generation && (await manifestOrDamage(objects, app, other))?.copyOf === generation) copies.push(other);
+  }
+  if (copies.length === 0) return copies;
+  // If the original is damaged, a copy is all that is left of it.
+  await load(context, app, generation);
+  for (const copy of copies) await objects.delete(keysOf(app).manifest(copy));
+  await removeUnreferred(context, app);
+  return copies;
 }
 
 interface Context {

@@ -6,7 +6,7 @@ import type {AppKeys} from './app-keys.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import type {FuseFiles} from './fuse-files.ts';
-import {type BundleObject, readPart} from './image-bundle.ts';
+import {type BundleObject, type BundleSource, bundledSources, readPart} from './image-bundle.ts';
 import {type Manifest, openMeta, parseManifest} from './manifest.ts';
 import type {PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
@@ -29,6 +29,8 @@ export interface Checkpoint {
   /** What committing this generation added to the store, without its manifest. */
   readonly bytesWritten: number;
   readonly manifest: Manifest;
+  /** CRIU's images as they were, to be put into another bundle. */
+  files(): readonly BundleSource[];
   /** For a SegmentReader; plain data. Segments that the store has no local file of are left out. */
   localSegments(): Promise<readonly LocalSegment[]>;
   /** See `restoreImages()`. In mode `eager`, this checks every byte of the generation. */
@@ -62,6 +64,7 @@ export async function loadCheckpoint({objects, keys}: {objects: ObjectStore; key
     pageCount: manifest.processes.reduce((sum, {pageCount}) => sum + pageCount, 0),
     bytesWritten: manifest.bytesWritten,
     manifest,
+    files: () => bundledSources(objects, bundleObject, manifest.images),
     localSegments: async () => localSegments(objects, manifest, dataKey),
     images: async (mode) => restoreImages({objects, manifest, tables, bundle: bundleObject, dataKey}, mode),
   };

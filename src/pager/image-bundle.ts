@@ -48,9 +48,21 @@ export interface BundleLayout {
   readonly files: BundleFile[];
 }
 
+/** A file that goes into a bundle. */
+export interface BundleSource {
+  readonly name: string;
+  readonly sizeBytes: number;
+  open(): Promise<OpenBundleSource>;
+}
+
+export interface OpenBundleSource extends AsyncDisposable {
+  /** Reads at most `into.length` bytes from `position` on. @returns how many, 0 at the end */
+  read(into: Buffer, position: number): Promise<number>;
+}
+
 export interface BundleContent {
   readonly tables: readonly Buffer[];
-  readonly files: readonly DumpFile[];
+  readonly files: readonly BundleSource[];
   /** Seals it; undefined when the app has no key. */
   readonly cipher: ObjectCipher | undefined;
 }
@@ -81,10 +93,11 @@ export async function* bundleBody({tables, files, cipher}: BundleContent, layout
     }
   }
   if (filled > 0) yield await frame();
-  for (const {name, path, sizeBytes} of files) {
-    await using file = await open(path, 'r');
+  for (const source of files) {
+    const {name, sizeBytes} = source;
+    await using file = await source.open();
     for (let done = 0; done < sizeBytes; ) {
-      const {bytesRead} = await file.read(buffer, filled, Math.min(frameBytes - filled, sizeBytes - done), done);
+      const bytesRead = await file.read(buffer.subarray(filled, Math.min(frameBytes, filled + sizeBytes - done)), done);
       if (bytesRead === 0) throw badDump(name, `it ends at byte ${done} of ${sizeBytes}`);
       done += bytesRead;
       filled += bytesRead;
@@ -95,6 +108,45 @@ export async function* bundleBody({tables, files, cipher}: BundleContent, layout
   }
   if (filled > 0) yield await frame();
   return undefined;
+}
+
+/** A file of a dump. */
+export function fileSource({name, path, sizeBytes}: DumpFile): BundleSource {
+  return {
+    name,
+    sizeBytes,
+    async open() {
+      const file = await open(path, 'r');
+      return {
+        read: async (into, position) => (await file.read(into, 0, into.length, position)).bytesRead,
+        [Symbol.asyncDispose]: async () => file.close(),
+      };
+    },
+  };
+}
+
+/** Files of a bundle that is stored already; they are checked while they are read. */
+export function bundledSources(objects: ObjectStore, object: BundleObject, files: readonly BundleFile[]): readonly BundleSource[] {
+  // Small files share a frame, and are read one after the other.
+  let last: {readonly frame: BundleFrame; readonly content: Uint8Array} | undefined;
+  const read = async ({position, length}: BundlePart, into: Buffer): Promise<number> => {
+    const [first] = framesOf(object, {position, length});
+    if (first === undefined) return 0;
+    const {frame, skipBytes} = first;
+    if (last?.frame !== frame) last = {frame, content: await readFrame(objects, object, frame)};
+    const part = last.content.subarray(skipBytes, skipBytes + Math.min(first.length, into.length));
+    into.set(part);
+    return part.length;
+  };
+  return files.map(({name, position, length}) => ({
+    name,
+    sizeBytes: length,
+    open: async () =>
+      Promise.resolve({
+        read: async (into: Buffer, done: number) => read({position: position + done, length: length - done}, into),
+        [Symbol.asyncDispose]: async () => Promise.resolve(),
+      }),
+  }));
 }
 
 /** A frame, and the part of its content that belongs to what was asked for. */

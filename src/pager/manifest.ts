@@ -32,6 +32,8 @@ export interface Manifest {
   readonly token: FencingToken;
   /** The generation that the instance was woken from; null after a cold start. */
   readonly parent: Generation | null;
+  /** The generation that this one is a copy of, with the same pages in other segments; null for one that was made from a dump. */
+  readonly copyOf: Generation | null;
   /** ISO 8601, UTC. */
   readonly createdAt: string;
   readonly bundle: {readonly key: string; readonly sizeBytes: number; readonly frames: readonly BundleFrame[]};
@@ -161,6 +163,7 @@ function manifestOf(value: unknown): Manifest {
     generation: toGeneration(number(fields, 'generation')),
     token: fencingToken(number(fields, 'token')),
     parent: fields['parent'] === null ? null : toGeneration(number(fields, 'parent')),
+    copyOf: fields['copyOf'] === null ? null : toGeneration(number(fields, 'copyOf')),
     createdAt: text(fields, 'createdAt'),
     bundle: {key: text(bundle, 'key'), sizeBytes: number(bundle, 'sizeBytes'), frames: list(bundle, 'frames', frame)},
     sealed: sealing(fields['sealed']),

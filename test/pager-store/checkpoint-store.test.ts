@@ -29,7 +29,7 @@ test('commit() then load() gives back every page, the images and the meta', asyn
   const files = await checkpoint.images('lazy');
   t.deepEqual([...files.keys()].sort(), ['core-1.img', 'empty.img', 'inventory.img', 'mm-1.img', 'pagemap-1.img', 'pages-1.img', 'pstree.img']);
   t.deepEqual(fileBytes(files, 'core-1.img'), pageOf(5));
-  t.is((fileBytes(files, 'empty.img')).length, 0);
+  t.is(fileBytes(files, 'empty.img').length, 0);
 });
 
 test('commit() calls the sum of what it stored bytesWritten', async (t) => {
@@ -133,7 +133,7 @@ test('a process without pages, and shared memory as plain images, survive', asyn
   const files = await checkpoint.images('eager');
   t.deepEqual(fileBytes(files, 'pages-9.img'), pageOf(2));
   t.deepEqual(fileBytes(files, 'pagemap-shmem-5.img'), pageOf(1));
-  t.is((fileBytes(files, 'pages-1.img')).length, 0);
+  t.is(fileBytes(files, 'pages-1.img').length, 0);
 });
 
 test('thirty random generations read back as a model has them', async (t) => {

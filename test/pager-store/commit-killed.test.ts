@@ -36,7 +36,7 @@ test('kill -9 at any moment of commits and prunes loses no complete generation a
     for (const generation of await store.generations(app)) {
       const checkpoint = await store.load(app, generation);
       t.true(samePages(await restored(checkpoint), heapPages(500, Number(checkpoint.meta))), `generation ${generation}`);
-      t.is((fileBytes(await checkpoint.images('lazy'), 'core-1.img')).toString(), String(checkpoint.meta));
+      t.is(fileBytes(await checkpoint.images('lazy'), 'core-1.img').toString(), String(checkpoint.meta));
     }
     const count = (await store.generations(app)).length;
     t.is((await objectKeys(objects)).filter((key) => key.includes('/images/')).length, count);
