@@ -24,6 +24,7 @@ import {openCriu} from '../supervisor/criu.ts';
 import {openSupervisor, type Supervisor} from '../supervisor/supervisor.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess} from './edge-access.ts';
+import {readEncryptionKeys} from './encryption-keys.ts';
 import {natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {withPrivateRange} from './private-range.ts';
@@ -61,6 +62,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   if (process.getuid?.() !== 0)
     throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
   const criuArgv = criuCommand(global.criu ?? undefined);
+  const encryptionKeys = await readEncryptionKeys(global.encryptionKeys);
   const store = storeOf(config);
   for (const directory of [stateDir, runtimeDir, store.storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
   scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
@@ -76,6 +78,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   const pager = scope.use(
     await startPager({
       ...store,
+      encryptionKeys,
       runtimeDir,
       images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
       log,

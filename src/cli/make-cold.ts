@@ -11,6 +11,8 @@ export async function makeCold(
 ): Promise<'hibernated' | 'cancelled'> {
   const sleeps = (): boolean => app.status().state === 'hibernated';
   if (!sleeps() && (await app.hibernate()) === 'cancelled') return 'cancelled';
+  // What is compacted meanwhile would not be in the upload.
+  using _held = await app.housekeeping.hold();
   await pager.finishUpload(name);
   // The upload takes its time, and the app may have been woken.
   if (!sleeps()) return 'cancelled';

@@ -11,9 +11,12 @@ import type {PredictedReport} from './predicted-report.ts';
 import type {
   CommitOptions,
   Committed,
+  Compacted,
+  CompactOptions,
   PagerMessage,
   PagerMethod,
   PagerRequest,
+  PagerSecrets,
   PagerService,
   PagerSettings,
   PagingStats,
@@ -33,6 +36,8 @@ export interface PagerOptions {
   readonly runtimeDir: string;
   /** Default null: what is committed stays in `storeDir`. */
   readonly remote?: RemoteSettings | null;
+  /** The first seals what is stored from now on, all open what was sealed. Default none: nothing is sealed. */
+  readonly encryptionKeys?: readonly Uint8Array[];
   readonly log: Log;
   /** The instance must be killed, and its last checkpoint stands: some page of it can never be had again. */
   readonly onInstanceLost: (instance: InstanceId, reason: string) => void;
@@ -67,6 +72,19 @@ export interface Pager extends AsyncDisposable {
   /** The newest generation that can be loaded. */
   latest(app: string): Promise<Generation | null>;
   meta(app: string, generation: Generation): Promise<{readonly meta: unknown; readonly token: FencingToken}>;
+  /** Whether `compact()` would write anything. */
+  compactionDue(app: string, generation: Generation): Promise<boolean>;
+  /**
+   * Writes the newest generation again as the next one, with its pages in fewer segments; the original stays.
+   * @returns null when there is nothing to gain, or it was given up
+   */
+  compact(request: CompactOptions): Promise<Compacted | null>;
+  /** Gives up what `compact()` does for an app; a commit does so, too. */
+  stopCompacting(app: string): Promise<void>;
+  /** Removes copies that `compact()` made of a generation. Only while nothing points at them. */
+  discardCopies(app: string, generation: Generation): Promise<void>;
+  /** The newest generation is certain to stay: it is uploaded, if there is where to. */
+  keep(app: string): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
   sweep(app: string): Promise<void>;
   /** Where the newest generation is; null without a remote store. */
@@ -115,6 +133,8 @@ class PagerProcess {
       stopTimeoutMs,
     });
     const pager = new PagerProcess(daemon, options);
+    const secrets: PagerSecrets = {encryptionKeys: (options.encryptionKeys ?? []).map((key) => Buffer.from(key).toString('hex'))};
+    daemon.child.send(secrets, () => undefined); // One that ends at once has not read it, and says why.
     try {
       await pager.#started();
       return pager;
@@ -236,6 +256,11 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     generations: async (app) => call('generations', {app}),
     latest: async (app) => call('latest', {app}),
     meta: async (app, generation) => call('meta', {app, generation}),
+    compactionDue: async (app, generation) => call('compactionDue', {app, generation}),
+    compact: async (request) => call('compact', request),
+    stopCompacting: async (app) => call('stopCompacting', {app}),
+    discardCopies: async (app, generation) => call('discardCopies', {app, generation}),
+    keep: async (app) => call('keep', {app}),
     prune: async (app, keep) => call('prune', {app, keep}),
     sweep: async (app) => call('sweep', {app}),
     placement: async (app) => call('placement', {app}),

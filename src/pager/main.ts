@@ -2,11 +2,12 @@
  * The pager process: serves the gateway that started it, over the channel between parent and child. It keeps nothing that it could not lose:
  * when it is killed, faults wait, and the next one goes on.
  */
+import {once} from 'node:events';
 import {pino} from 'pino';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {openPagerService} from './pager-service.ts';
-import type {PagerMessage, PagerMethod, PagerRequest, PagerService, PagerSettings, RemoteError} from './protocol.ts';
+import type {PagerMessage, PagerMethod, PagerRequest, PagerSecrets, PagerService, PagerSettings, RemoteError} from './protocol.ts';
 
 function send(message: PagerMessage): void {
   // Without a parent nobody is to be told anything; `disconnect` ends us.
@@ -51,16 +52,20 @@ async function answer(service: PagerService, request: PagerRequest): Promise<voi
 
 async function main(): Promise<void> {
   const settings = JSON.parse(process.argv[2] ?? '') as PagerSettings;
-  const service = await openPagerService(settings, {
-    log: forwardedLog(),
-    onLost: (instance, reason) => send({kind: 'lost', instance, reason}),
-    onPlacement: (app, placement) => send({kind: 'placement', app, placement}),
-    onTierEvent: (app, event, message) => send({kind: 'tier', app, event, message}),
-    onBroken: (reason) => {
-      send({kind: 'log', level: 'error', fields: {reason}, message: 'the fault worker ended'});
-      process.exit(1);
+  const [{encryptionKeys}] = (await once(process, 'message')) as [PagerSecrets];
+  const service = await openPagerService(
+    {...settings, encryptionKeys},
+    {
+      log: forwardedLog(),
+      onLost: (instance, reason) => send({kind: 'lost', instance, reason}),
+      onPlacement: (app, placement) => send({kind: 'placement', app, placement}),
+      onTierEvent: (app, event, message) => send({kind: 'tier', app, event, message}),
+      onBroken: (reason) => {
+        send({kind: 'log', level: 'error', fields: {reason}, message: 'the fault worker ended'});
+        process.exit(1);
+      },
     },
-  });
+  );
   process.on('message', (request: PagerRequest) => void answer(service, request));
   send({kind: 'ready'});
 }

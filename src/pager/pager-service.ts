@@ -1,5 +1,5 @@
 /** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
 import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
@@ -9,17 +9,30 @@ import type {ObjectStore} from '../store/object-store.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
 import {type ColdFetch, coldTables, withColdSegment} from './cold-reader.ts';
+import {expectedPages} from './expected-pages.ts';
 import {FaultClient, type FaultClientOptions, type WantedPart} from './fault-client.ts';
 import type {FaultReport} from './fault-messages.ts';
 import {type Fuse, openFuse} from './fuse.ts';
 import {KeeperPool} from './keeper-pool.ts';
+import {type Keyring, openKeyring} from './keyring.ts';
 import type {PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
 import {isNeeded, type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
 import {reportOf} from './predicted-report.ts';
 import {openPredictedSets, type PredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
-import type {CommitOptions, Committed, PagerService, PagerSettings, PagingStats, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
+import type {
+  CommitOptions,
+  Committed,
+  PagerSecrets,
+  PagerService,
+  PagerSettings,
+  PagingStats,
+  Placement,
+  PreparedRestore,
+  RestoreRequest,
+  TierEvent,
+} from './protocol.ts';
 import {openRootfsImages, type RootfsImages} from './rootfs-images.ts';
 import {openRuntimeFiles, type RuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
@@ -53,15 +66,16 @@ interface Parts {
 }
 
 /** Opens the store, mounts FUSE, and takes over what a killed pager served before it resolves. */
-export async function openPagerService(settings: PagerSettings, events: PagerEvents): Promise<PagerService & AsyncDisposable> {
+export async function openPagerService(settings: PagerSettings & PagerSecrets, events: PagerEvents): Promise<PagerService & AsyncDisposable> {
   const {log} = events;
   await using scope = new AsyncDisposableStack();
   const files = openRuntimeFiles(settings.runtimeDir);
   const served = new ServedInstances();
-  const tiering = await openTiering(settings, events, served);
+  const keyring = keyringOf(settings);
+  const tiering = await openTiering(settings, keyring, events, served);
   if (tiering !== null) scope.use(tiering);
   const objects = tiering?.objects ?? (await openDirectoryStore(settings.storeDir));
-  const store = openCheckpointStore({objects, log});
+  const store = openCheckpointStore({objects, log, keyring});
   const recovered = await recoverInstances(files, store, settings.runtimeDir);
   for (const instance of recovered.served) served.add(instance);
   const onReport: FaultClientOptions['onReport'] = (report) => tell(report, events);
@@ -115,14 +129,18 @@ function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost}: Pag
   }
 }
 
-async function openTiering({remote, storeDir}: PagerSettings, events: PagerEvents, served: ServedInstances): Promise<Tiering | null> {
+function keyringOf({encryptionKeys}: PagerSecrets): Keyring | null {
+  return encryptionKeys.length === 0 ? null : openKeyring({keys: encryptionKeys.map((key) => Buffer.from(key, 'hex'))});
+}
+
+async function openTiering({remote, storeDir}: PagerSettings, keyring: Keyring | null, events: PagerEvents, served: ServedInstances): Promise<Tiering | null> {
   if (remote === undefined || remote === null) return null;
   const {log, onPlacement, onTierEvent} = events;
   return Tiering.open(
     {
       remote,
       pendingDir: storeDir,
-      keyring: null,
+      keyring,
       log,
       served: () => served.all(),
       onPlacement: (app, placement) => onPlacement?.(app, placement),
@@ -162,6 +180,18 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       const {meta, token} = await (isCold ? store.meta(appName(app), generation) : store.load(appName(app), generation));
       return {meta, token};
     },
+    async compactionDue({app, generation}) {
+      // What is kept elsewhere would have to be fetched to be written.
+      if (parts.tiering !== null && !(await parts.tiering.isLocal(appName(app), generation))) return false;
+      return store.compactionDue(appName(app), generation);
+    },
+    compact: async ({app, generation, token}) =>
+      store.compact({app: appName(app), generation, token, expected: async (checkpoint) => expectedPages(parts.predicted, checkpoint)}),
+    stopCompacting: async ({app}) => Promise.resolve(store.stopCompacting(appName(app))),
+    async discardCopies({app, generation}) {
+      await store.discardCopies(appName(app), generation);
+    },
+    keep: async ({app}) => Promise.resolve(parts.tiering?.upload(appName(app))),
     async prune({app, keep}) {
       const inUse = served.all().filter(({checkpoint}) => checkpoint.app === app);
       await store.prune(
@@ -171,6 +201,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       );
     },
     async sweep({app}) {
+      await prepareKey(store, app, log);
       await store.sweep(appName(app));
       parts.tiering?.upload(appName(app));
       parts.tiering?.tell(appName(app));
@@ -179,6 +210,16 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
   };
+}
+
+/** So that no app stands still for it later, and a key that cannot be used is found before anything is done. @throws CodedError ERR_WRONG_KEY */
+async function prepareKey(store: CheckpointStore, app: string, log: Log): Promise<void> {
+  try {
+    await store.prepareKey(appName(app));
+  } catch (error) {
+    if (errorCode(error) === 'ERR_WRONG_KEY') throw error;
+    log.warn({app, error: errorMessage(error)}, 'the key of the app cannot be had now; its next checkpoint tries again');
+  }
 }
 
 /** @throws CodedError ERR_NO_REMOTE_STORE */

@@ -45,6 +45,17 @@ export interface Committed {
   readonly pageCount: number;
 }
 
+export interface CompactOptions {
+  readonly app: string;
+  readonly generation: Generation;
+  readonly token: FencingToken;
+}
+
+export interface Compacted {
+  readonly generation: Generation;
+  readonly bytesWritten: number;
+}
+
 export interface PagingStats extends InstanceStats {
   /** Pages that were to be installed before they are touched. */
   readonly predictedPages: number;
@@ -68,6 +79,16 @@ export interface PagerService {
   generations(request: {readonly app: string}): Promise<readonly Generation[]>;
   latest(request: {readonly app: string}): Promise<Generation | null>;
   meta(request: {readonly app: string; readonly generation: Generation}): Promise<{readonly meta: unknown; readonly token: FencingToken}>;
+  /** Whether `compact()` would write anything. */
+  compactionDue(request: {readonly app: string; readonly generation: Generation}): Promise<boolean>;
+  /** Writes the newest generation again as the next one, with its pages in fewer segments; null when there is nothing to gain or it was given up. */
+  compact(request: CompactOptions): Promise<Compacted | null>;
+  /** Gives up what `compact()` does for an app. */
+  stopCompacting(request: {readonly app: string}): Promise<void>;
+  /** Removes copies that `compact()` made of a generation, and at which nothing points. */
+  discardCopies(request: {readonly app: string; readonly generation: Generation}): Promise<void>;
+  /** The newest generation is certain to stay: it is uploaded. */
+  keep(request: {readonly app: string}): Promise<void>;
   prune(request: {readonly app: string; readonly keep: number}): Promise<void>;
   sweep(request: {readonly app: string}): Promise<void>;
   /** Where the newest generation of an app is; null without a remote store. */
@@ -121,7 +142,13 @@ export type PagerMessage =
   | {readonly kind: 'tier'; readonly app: string; readonly event: TierEvent; readonly message: string}
   | {readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly fields: Readonly<Record<string, unknown>>; readonly message: string};
 
-/** What the gateway gives the pager on its command line, as JSON. */
+/** The first message to the pager: what nobody else may see. */
+export interface PagerSecrets {
+  /** In hexadecimal digits. The first seals, all open; none: nothing is sealed. */
+  readonly encryptionKeys: readonly string[];
+}
+
+/** What the gateway gives the pager on its command line, as JSON, where every user of the host can read it. */
 export interface PagerSettings {
   /** Where contents of images are kept, and how much of them. */
   readonly images?: {readonly cacheDir: string; readonly cacheBytes: number};

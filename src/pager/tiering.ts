@@ -13,6 +13,7 @@ import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {coldSegmentNumber} from './cold-object.ts';
 import {type ColdFetch, fetchCold} from './cold-reader.ts';
 import {coldObject} from './cold-writer.ts';
+import {expectedPages} from './expected-pages.ts';
 import type {Keyring} from './keyring.ts';
 import {parseManifest} from './manifest.ts';
 import type {PageRun} from './page-table.ts';
@@ -201,17 +202,6 @@ export class Tiering implements AsyncDisposable {
   async #pause(ms: number): Promise<void> {
     await sleep(ms, undefined, {signal: this.#stop.signal, ref: false}).catch(() => undefined); // Only cut short by the stop.
   }
-}
-
-/** Of a wake that nothing is known of: what the last run had, and what is likely in general. */
-async function expectedPages(predicted: PredictedSets, {app, tables: processes}: Checkpoint): Promise<ReadonlyMap<number, readonly PageRun[]>> {
-  const prediction = await predicted.load(app);
-  const plans = (['last', 'predict'] as const).map((mode) => prediction.plan({mode, processes, trigger: {kind: 'operator'}}));
-  const all = new Map<number, PageRun[]>();
-  for (const {install, withheld} of plans) {
-    for (const [vpid, runs] of [...install, ...withheld]) all.set(vpid, [...(all.get(vpid) ?? []), ...runs]);
-  }
-  return all;
 }
 
 function keysInUse(served: readonly {readonly checkpoint: Checkpoint}[]): ReadonlySet<string> {

@@ -17,7 +17,7 @@ import {withDeadline} from './deadline.ts';
 import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {checkpointInstance, type Instance, pagingOf, putAway, type Rest, restLayers, startInstance} from './instance.ts';
+import {checkpointInstance, endInstance, type Instance, pagingOf, type Rest, restLayers, startInstance} from './instance.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {becomesQuiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
@@ -56,7 +56,7 @@ export class App {
   readonly #history: History;
   readonly #idle: IdleWatch;
   readonly #recorder: Recorder;
-  readonly #housekeeping: Housekeeping;
+  readonly housekeeping: Housekeeping;
   readonly standby: Standby;
   #stopping = false;
   /** The time to stop is over. */
@@ -76,13 +76,20 @@ export class App {
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
     this.#recorder = new Recorder({records: options.records, clock: options.clock, log: this.#log, status: () => this.status()});
-    this.#housekeeping = new Housekeeping({
+    this.housekeeping = new Housekeeping({
       ...options,
       log: this.#log,
       rest: () => this.#rest,
       replace: (before, after) => {
         if (this.#rest === before) this.#rest = after;
       },
+      pointer: () => this.#pointer,
+      isAsleep: () => this.#state === 'hibernated' && this.#reviving === undefined && !this.#stopping,
+      moved: (copy) => {
+        this.#pointer = copy;
+        this.prepareWake();
+      },
+      record: (token) => this.#recorder.record(token),
     });
     this.standby = new Standby({...options, log: this.#log});
     options.container.onExit((status) => void this.#died(status));
@@ -214,6 +221,7 @@ export class App {
     this.#stopping = true;
     this.#recorder.stop();
     this.#idle.stop();
+    const compacted = this.housekeeping.hold();
     const late = new Promise<void>((resolve) => void clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), resolve));
     await Promise.race([this.#reviving?.catch(ignored), late]);
     if (config.onStop === 'hibernate') {
@@ -228,7 +236,7 @@ export class App {
     if (this.#hibernating !== undefined) await this.#options.container.kill().catch(ignored);
     await this.#hibernating?.catch(ignored);
     if (this.#instance !== undefined) await this.#ended(this.#instance, this.#stopEvent());
-    await this.standby.drop();
+    await Promise.all([this.standby.drop(), Promise.race([compacted, late])]);
   }
 
   /** What was to be hibernated and could not be goes back to its last generation, with the files of that time. */
@@ -244,6 +252,7 @@ export class App {
 
   async #revive(trigger: Trigger): Promise<void> {
     const {clock, network} = this.#options;
+    this.housekeeping.interrupt();
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
     const instance = await this.#bringToLife(trigger);
@@ -285,7 +294,7 @@ export class App {
     this.#beginning = {id: prepared.id, layers: [...how.rest.meta.layers, prepared.name]};
     const instance = await finishRestore(this.#options, prepared, how);
     if (this.#lost?.instance !== instance.id) return instance;
-    await this.#putAway(instance);
+    await endInstance(this.#options, instance);
     throw lostError(this.#options.config.name, this.#lost.reason);
   }
 
@@ -328,7 +337,7 @@ export class App {
         point: (generation) => records.point(instance.token, generation, this.#pointer),
       });
       if (result === undefined) return this.#goOn();
-      await this.#putAway(instance);
+      await endInstance(this.#options, instance);
       this.#backOff.succeeded();
       this.#history.slept({at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten});
       this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
@@ -377,24 +386,15 @@ export class App {
     // Killed while its route is there: whoever waits for an answer learns that its connection has ended. (#putAway tells of a failure.)
     await this.#options.container.kill().catch(ignored);
     this.#options.network.sleep([]);
-    await this.#putAway(instance);
+    await endInstance(this.#options, instance);
     this.#move(event);
     await this.#recorder.record(instance.token);
     this.settle();
   }
 
-  async #putAway(instance: Instance): Promise<void> {
-    try {
-      await putAway(this.#options);
-      await this.#options.pager.release(instance.id);
-    } catch (error) {
-      this.#log.error({error: errorMessage(error)}, 'the instance could not be put away');
-    }
-  }
-
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */
   settle(): void {
     this.prepareWake();
-    if (!this.#stopping) this.#housekeeping.tidy();
+    if (!this.#stopping) this.housekeeping.tidy();
   }
 }

@@ -78,6 +78,19 @@ export interface Pager {
   discard(app: string, generation: Generation): Promise<void>;
   stats(instance: InstanceId): Promise<Paging>;
   release(instance: InstanceId): Promise<void>;
+  /** Whether `compact()` would write anything. */
+  compactionDue(app: string, generation: Generation): Promise<boolean>;
+  /** Writes the newest generation again as the next one, taking less space; null when there is nothing to gain, or it was given up. */
+  compact(options: {
+    app: string;
+    generation: Generation;
+    token: FencingToken;
+  }): Promise<{readonly generation: Generation; readonly bytesWritten: number} | null>;
+  stopCompacting(app: string): Promise<void>;
+  /** Removes what `compact()` made of a generation, where nothing points at it. @throws CodedError when all that can be read is a copy */
+  discardCopies(app: string, generation: Generation): Promise<void>;
+  /** The newest generation is certain to stay. */
+  keep(app: string): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
 }
 
@@ -255,4 +268,14 @@ export async function putAway({container, workDir}: Pick<InstanceTools, 'contain
   await container.kill();
   await container.unmountRoot();
   await rm(workDir, {recursive: true, force: true});
+}
+
+/** The end of an instance that ran. Never throws: what it leaves is removed with the next leftovers. */
+export async function endInstance(tools: InstanceTools & {readonly log: Log}, {id}: Instance): Promise<void> {
+  try {
+    await putAway(tools);
+    await tools.pager.release(id);
+  } catch (error) {
+    tools.log.error({app: tools.config.name, error: errorMessage(error)}, 'the instance could not be put away');
+  }
 }

@@ -94,6 +94,22 @@ async function adopt(options: SupervisorOptions, record: AppRecord, generation: 
   return adopted;
 }
 
+/**
+ * A copy of the generation at which Redis points was being made when the gateway was killed. The app may have run since, and ended by itself: what
+ * it left must not be put aside for a copy of what was before.
+ */
+async function generationsThatCount({pager, log}: SupervisorOptions, app: AppName, pointer: Generation | null): Promise<readonly Generation[]> {
+  const generations = await pager.generations(app);
+  if (pointer === null || pointer === generations.at(-1) || !generations.includes(pointer)) return generations;
+  try {
+    await pager.discardCopies(app, pointer);
+  } catch (error) {
+    if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT') throw error;
+    log.error({app, generation: pointer, error: errorMessage(error)}, 'the generation at which Redis points is damaged, and has a copy');
+  }
+  return pager.generations(app);
+}
+
 /** What the next wake starts from, after whatever the last gateway did. */
 async function recover(options: SupervisorOptions, app: AppConfig): Promise<{record: AppRecord; rest: Rest}> {
   const {pager, store, clock, log} = options;
@@ -104,7 +120,7 @@ async function recover(options: SupervisorOptions, app: AppConfig): Promise<{rec
   );
   let record = await store.ensureApp(app.name, fresh);
   await pager.sweep(app.name);
-  const generations = await pager.generations(app.name);
+  const generations = await generationsThatCount(options, app.name, record.generation);
   const newest = generations.at(-1);
   if (newest !== undefined && newest > (record.generation ?? 0)) record = await adopt(options, record, newest);
   const details = parseDetails(record.details);
