@@ -8,6 +8,7 @@ import {libc, SystemCallError} from './libc.ts';
 
 const fn = {
   getxattr: libc.func('long lgetxattr(const char *path, const char *name, _Out_ void *value, size_t size)'),
+  lseek: libc.func('int64_t lseek(int fd, int64_t offset, int whence)'),
   listxattr: libc.func('long llistxattr(const char *path, _Out_ void *list, size_t size)'),
   setxattr: libc.func('int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)'),
   syncfs: libc.func('int syncfs(int fd)'),
@@ -59,6 +60,18 @@ export function setTimes(path: Buffer, times: {readonly accessedNs: bigint; read
     data.writeBigInt64LE(nanoseconds, index * 16 + 8);
   }
   if (fn.utimensat(currentDirectory, terminated(path), data, noFollow) < 0) throw failed('set the times of', path);
+}
+
+const seekData = 3;
+const seekHole = 4;
+
+/** The next part of an open file, from `position` on, that is not a hole; undefined when there is none. @throws SystemCallError */
+export function nextData(fd: number, position: number): {readonly start: number; readonly end: number} | undefined {
+  const start = Number(fn.lseek(fd, position, seekData));
+  if (start < 0 && koffi.errno() === constants.errno.ENXIO) return undefined;
+  const end = start < 0 ? -1 : Number(fn.lseek(fd, start, seekHole));
+  if (end < 0) throw new SystemCallError('find the data of', koffi.errno(), `descriptor ${fd}`);
+  return {start, end};
 }
 
 /** Writes the whole file system of an open file to its disk, on another thread. @throws SystemCallError */
