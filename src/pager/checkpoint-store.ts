@@ -24,7 +24,7 @@ export interface CheckpointStore {
   compact(request: Omit<CompactionRequest, 'signal'>): Promise<CompactionResult | null>;
   /** Gives up the compaction of an app that is under way, if there is one. */
   stopCompacting(app: AppName): void;
-  /** Removes the copies that compactions made of a generation, if that can be loaded. Only while nothing points at them. */
+  /** Removes the copies that compactions made of a generation, if that can be loaded, and parts of one. Only while nothing points at them. */
   discardCopies(app: AppName, generation: Generation): Promise<readonly Generation[]>;
   /** Has what sealing needs at hand before a commit is in a hurry. @throws CodedError ERR_WRONG_KEY; ObjectStoreError */
   prepareKey(app: AppName): Promise<void>;
@@ -144,9 +144,8 @@ async function discardCopies(context: Context & {readonly keys: AppKeys}, app: A
   for (const other of await generations(objects, app)) {
     if (other > generation && (await manifestOrDamage(objects, app, other))?.copyOf === generation) copies.push(other);
   }
-  if (copies.length === 0) return copies;
   // If the original is damaged, a copy is all that is left of it.
-  await load(context, app, generation);
+  if (copies.length > 0) await load(context, app, generation);
   for (const copy of copies) await objects.delete(keysOf(app).manifest(copy));
   await removeUnreferred(context, app);
   return copies;
