@@ -43,12 +43,13 @@ export async function removeLeftovers(config: Config): Promise<void> {
   await removeNatLeftovers(identity);
 }
 
-function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'remote'> {
-  if (store.kind === 'directory') return {storeDir: store.path, remote: null};
+function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'appsDir' | 'remote'> {
+  const appsDir = join(stateDir, 'apps');
+  if (store.kind === 'directory') return {storeDir: store.path, appsDir, remote: null};
   const {bucket, prefix, endpoint, region, pathStyle} = store;
   const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
   // Where a store in a directory is by default: what such a gateway had is uploaded by one with a store on S3.
-  return {storeDir: join(stateDir, 'store'), remote};
+  return {storeDir: join(stateDir, 'store'), appsDir, remote};
 }
 
 /**

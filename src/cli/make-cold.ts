@@ -17,6 +17,7 @@ export async function makeCold(
   // The upload takes its time, and the app may have been woken.
   if (!sleeps()) return 'cancelled';
   await app.standby.drop();
+  if (!(await app.housekeeping.dropFiles())) return 'cancelled';
   await pager.dropLocal(name);
   return 'hibernated';
 }

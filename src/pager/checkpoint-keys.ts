@@ -13,6 +13,9 @@ export const keysOf = (app: AppName) =>
     colds: `apps/${app}/cold/`,
     /** What a wake reads first, in one object. */
     cold: (generation: number, token: number) => `apps/${app}/cold/${padded(generation)}-${token}`,
+    layers: `apps/${app}/layers/`,
+    /** What one instance wrote to its files. The `+` of merged layers cannot be in a key. */
+    layer: (layer: string) => `apps/${app}/layers/${layer.replaceAll('+', ':')}`,
     /** What another worker's newer token has overruled; nothing reads it. */
     aside: `apps/${app}/aside/`,
     /** The app's data key, wrapped. */

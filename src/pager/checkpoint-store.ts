@@ -192,7 +192,8 @@ async function manifestOrDamage(objects: ObjectStore, app: AppName, generation: 
 
 async function removeUnreferred({objects, log}: Context, app: AppName): Promise<readonly string[]> {
   const keys = keysOf(app);
-  // Listed before the manifests are read: what a commit adds in between is not in the list.
+  // Listed before the manifests are read: what a commit adds in between is not in the list. An upload writes layers after images.
+  const layers = await objects.list(keys.layers);
   const stored = [...(await objects.list(keys.segments)), ...(await objects.list(keys.images))];
   const needed = new Set<string>();
   const highest = {segment: 0, generation: 0};
@@ -204,11 +205,15 @@ async function removeUnreferred({objects, log}: Context, app: AppName): Promise<
     }
     needed.add(manifest.bundle.key);
     for (const {segment} of manifest.segments) needed.add(keys.segment(segment));
+    for (const layer of manifest.layers) needed.add(keys.layer(layer));
     if ((await objects.isStored?.(keys.manifest(generation))) !== true) continue;
     highest.generation = Math.max(highest.generation, generation);
     for (const {segment} of manifest.segments) highest.segment = Math.max(highest.segment, segment);
   }
   const removed: string[] = [];
+  // Whose a layer is cannot be told from its name: none goes while there are images of a generation that another worker may be about to complete.
+  const mayBeUploading = stored.some(({key}) => key.startsWith(keys.images) && !needed.has(key) && (numberInKey(key) ?? 0) >= highest.generation);
+  if (!mayBeUploading) removed.push(...layers.map(({key}) => key).filter((key) => !needed.has(key)));
   for (const {key} of stored) {
     if (needed.has(key)) continue;
     // Another worker may be uploading a generation: what is newer than all that is complete waits until that is known.

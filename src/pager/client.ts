@@ -34,6 +34,8 @@ export interface PagerOptions {
   readonly images?: PagerSettings['images'];
   readonly storeDir: string;
   readonly runtimeDir: string;
+  /** Where the files of apps are; with `remote`, they are stored there too. */
+  readonly appsDir?: string;
   /** Default null: what is committed stays in `storeDir`. */
   readonly remote?: RemoteSettings | null;
   /** The first seals what is stored from now on, all open what was sealed. Default none: nothing is sealed. */
@@ -93,6 +95,8 @@ export interface Pager extends AsyncDisposable {
   finishUpload(app: string): Promise<void>;
   /** Leaves the app in the remote store only. @throws CodedError ERR_STILL_USED, ERR_NOT_STORED (retryable) */
   dropLocal(app: string): Promise<void>;
+  /** Brings layers of an app's files here. @throws CodedError ERR_NO_REMOTE_STORE, ERR_DAMAGED_CHECKPOINT; as the store */
+  fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }
 
 /** A small heap: pages never enter it. */
@@ -126,6 +130,7 @@ class PagerProcess {
       storeDir: resolve(options.storeDir),
       runtimeDir: resolve(options.runtimeDir),
       remote: options.remote ?? null,
+      ...(options.appsDir === undefined ? {} : {appsDir: resolve(options.appsDir)}),
       ...(options.images === undefined ? {} : {images: options.images}),
     };
     const daemon = await startDaemon([process.execPath, ...nodeOptions, script, JSON.stringify(settings)], {
@@ -266,6 +271,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     placement: async (app) => call('placement', {app}),
     finishUpload: async (app) => call('finishUpload', {app}),
     dropLocal: async (app) => call('dropLocal', {app}),
+    fetchLayers: async (app, layers) => call('fetchLayers', {app, layers}),
     [Symbol.asyncDispose]: async () => supervisor.stop(),
   };
 }

@@ -20,6 +20,8 @@ export interface CommitRequest {
   readonly parent: Checkpoint | null;
   /** Per process, the pages that were never faulted in: not in the dump, they stay where they are. */
   readonly missing: ReadonlyMap<number, PageTable>;
+  /** Of its files, the oldest first; default none. */
+  readonly layers?: readonly string[] | undefined;
   /** Kept in the manifest; must survive JSON. */
   readonly meta: unknown;
   readonly signal?: AbortSignal | undefined;
@@ -35,9 +37,9 @@ export interface CommitResult extends Readonly<Counts> {
 /** @throws CodedError ERR_STORE_FULL, ERR_STALE_TOKEN, ERR_BAD_DUMP, ERR_WRONG_KEY; DamagedCheckpointError; ObjectStoreError */
 export async function commit(context: GenerationContext, request: CommitRequest): Promise<CommitResult> {
   const dump = await readDump(request.dumpDir);
-  const {app, token, meta, signal} = request;
+  const {app, token, layers = [], meta, signal} = request;
   const parent = request.parent?.generation ?? null;
-  const generation = {kind: 'commit', app, token, parent, copyOf: null, meta, signal} as const;
+  const generation = {kind: 'commit', app, token, parent, copyOf: null, layers, meta, signal} as const;
   const {content, ...written} = await writeGeneration(context, generation, async (writer) => writePages(context, request, {dump, writer}));
   return {...written, ...content.counts};
 }

@@ -43,6 +43,8 @@ export interface Manifest {
   readonly images: readonly BundleFile[];
   /** Every segment that a page table refers to. */
   readonly segments: readonly ManifestSegment[];
+  /** The layers of its files, the oldest first. They are objects in a remote store only: a directory store is beside the layers themselves. */
+  readonly layers: readonly string[];
   /** What this generation added to the store, without the manifest. */
   readonly bytesWritten: number;
   /** The supervisor's own: file system layers, connections, listeners, timing. As `sealMeta()` made it. */
@@ -133,6 +135,12 @@ function list<T>(fields: Fields, name: string, parse: (entry: Fields) => T): rea
   throw new TypeError(`"${name}" is not a list`);
 }
 
+function texts(fields: Fields, name: string): readonly string[] {
+  const value: unknown = fields[name];
+  if (Array.isArray(value) && value.every((entry) => typeof entry === 'string')) return value;
+  throw new TypeError(`"${name}" is not a list of texts`);
+}
+
 function part(fields: Fields): BundlePart {
   return {position: number(fields, 'position'), length: number(fields, 'length')};
 }
@@ -175,6 +183,7 @@ function manifestOf(value: unknown): Manifest {
     })),
     images: list(fields, 'images', (entry) => ({name: text(entry, 'name'), ...part(entry)})),
     segments: list(fields, 'segments', (entry) => ({segment: number(entry, 'segment'), sizeBytes: number(entry, 'sizeBytes')})),
+    layers: texts(fields, 'layers'),
     bytesWritten: number(fields, 'bytesWritten'),
     meta: fields['meta'],
   };

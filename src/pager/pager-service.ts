@@ -1,45 +1,32 @@
 /** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import {faultPoint} from '../core/fault-point.ts';
 import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
-import type {ObjectStore} from '../store/object-store.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
 import {type ColdFetch, coldTables, withColdSegment} from './cold-reader.ts';
 import {expectedPages} from './expected-pages.ts';
 import {FaultClient, type FaultClientOptions, type WantedPart} from './fault-client.ts';
 import type {FaultReport} from './fault-messages.ts';
-import {type Fuse, openFuse} from './fuse.ts';
+import {openFuse} from './fuse.ts';
 import {KeeperPool} from './keeper-pool.ts';
 import {type Keyring, openKeyring} from './keyring.ts';
 import type {PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
-import {isNeeded, type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
+import type {Parts} from './pager-parts.ts';
+import {type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
 import {reportOf} from './predicted-report.ts';
-import {openPredictedSets, type PredictedSets} from './predicted-set.ts';
+import {openPredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
-import type {
-  CommitOptions,
-  Committed,
-  PagerSecrets,
-  PagerService,
-  PagerSettings,
-  PagingStats,
-  Placement,
-  PreparedRestore,
-  RestoreRequest,
-  TierEvent,
-} from './protocol.ts';
-import {openRootfsImages, type RootfsImages} from './rootfs-images.ts';
-import {openRuntimeFiles, type RuntimeFiles} from './runtime-files.ts';
+import type {CommitOptions, Committed, PagerSecrets, PagerService, PagerSettings, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
+import {release, statsOf} from './release-instance.ts';
+import {openRootfsImages} from './rootfs-images.ts';
+import {openRuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
 import {Tiering} from './tiering.ts';
 
-const releaseTimeoutMs = 3000;
-const releasePollMs = 5;
 const keeperCheckMs = 5000;
 
 export interface PagerEvents {
@@ -49,20 +36,6 @@ export interface PagerEvents {
   readonly onTierEvent?: (app: string, event: TierEvent, message: string) => void;
   /** The fault worker has ended: only a new process helps. */
   readonly onBroken: (reason: string) => void;
-}
-
-interface Parts {
-  readonly objects: ObjectStore;
-  /** Null without a remote store. */
-  readonly tiering: Tiering | null;
-  readonly store: CheckpointStore;
-  readonly predicted: PredictedSets;
-  readonly files: RuntimeFiles;
-  readonly fuse: Fuse;
-  readonly faults: FaultClient;
-  readonly keepers: KeeperPool;
-  readonly images: RootfsImages;
-  readonly served: ServedInstances;
 }
 
 /** Opens the store, mounts FUSE, and takes over what a killed pager served before it resolves. */
@@ -94,7 +67,7 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   );
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
-  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served};
+  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served, unsettled: new Map()};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   tiering?.begin();
@@ -133,13 +106,19 @@ function keyringOf({encryptionKeys}: PagerSecrets): Keyring | null {
   return encryptionKeys.length === 0 ? null : openKeyring({keys: encryptionKeys.map((key) => Buffer.from(key, 'hex'))});
 }
 
-async function openTiering({remote, storeDir}: PagerSettings, keyring: Keyring | null, events: PagerEvents, served: ServedInstances): Promise<Tiering | null> {
+async function openTiering(
+  {remote, storeDir, appsDir}: PagerSettings,
+  keyring: Keyring | null,
+  events: PagerEvents,
+  served: ServedInstances,
+): Promise<Tiering | null> {
   if (remote === undefined || remote === null) return null;
   const {log, onPlacement, onTierEvent} = events;
   return Tiering.open(
     {
       remote,
       pendingDir: storeDir,
+      appsDir,
       keyring,
       log,
       served: () => served.all(),
@@ -168,6 +147,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     async discard({app, generation}) {
       await objects.delete(keysOf(appName(app)).manifest(generation));
       await store.sweep(appName(app));
+      parts.tiering?.settle(appName(app));
     },
     stats: async ({instance}) => statsOf(parts, served.get(instance)),
     release: async ({instance}) => release(parts, instance, log),
@@ -209,6 +189,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
+    fetchLayers: async ({app, layers}) => required(parts).fetchLayers(appName(app), layers),
   };
 }
 
@@ -231,7 +212,11 @@ function required({tiering}: Parts): Tiering {
 async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
   await using scope = new AsyncDisposableStack();
   const cold = await fetchForWake(parts, request);
+  const files = parts.tiering?.fetchFiles(appName(request.app), request.generation);
+  // Awaited below, whatever fails in between.
+  files?.catch(() => undefined);
   const loaded = scope.use(await loadRestore(parts, request, cold));
+  await files;
   const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
   scope.move();
   const {checkpoint, directory, imagesDir, memoryBytes, forecast} = loaded;
@@ -291,6 +276,19 @@ async function prepareFaults({faults, files, keepers}: Parts, {segments, tables}
 }
 
 async function commit(parts: Parts, request: CommitOptions): Promise<Committed> {
+  const app = appName(request.app);
+  // Until the instance is released, or the generation is discarded.
+  parts.tiering?.unsettle(app);
+  parts.unsettled.set(app, request.instance);
+  try {
+    return await commitOnly(parts, request);
+  } catch (error) {
+    parts.tiering?.settle(app);
+    throw error;
+  }
+}
+
+async function commitOnly(parts: Parts, request: CommitOptions): Promise<Committed> {
   const {faults, served, store} = parts;
   const parent = request.instance === null ? null : served.get(request.instance);
   const missing = new Map<number, PageTable>();
@@ -298,84 +296,9 @@ async function commit(parts: Parts, request: CommitOptions): Promise<Committed> 
     const {tables} = await faults.ask({kind: 'missing', instance: parent.instance, processes: request.processes});
     for (const {vpid, table} of tables) missing.set(vpid, decodePageTable(Buffer.from(table)));
   }
-  const {app, token, dumpDir, meta} = request;
-  const result = await store.commit({app: appName(app), token, dumpDir, parent: parent?.checkpoint ?? null, missing, meta});
+  const {app, token, dumpDir, layers, meta} = request;
+  const result = await store.commit({app: appName(app), token, dumpDir, parent: parent?.checkpoint ?? null, missing, layers, meta});
   return {generation: result.generation, bytesWritten: result.bytesWritten, pageCount: result.pageCount};
-}
-
-async function statsOf({faults}: Parts, served: Served): Promise<PagingStats> {
-  const {instance, keeper, prefetch} = served;
-  const predictedPages = prefetch?.installPages ?? 0;
-  if (keeper !== null) return {...(await faults.ask({kind: 'stats', instance})).stats, predictedPages};
-  return {
-    restored: true,
-    faults: 0,
-    zeroFaults: 0,
-    prefetched: 0,
-    missing: 0,
-    waiting: 0,
-    medianFaultMicros: null,
-    touched: [],
-    complete: true,
-    predictedPages,
-  };
-}
-
-async function release(parts: Parts, instance: InstanceId, log: Log): Promise<void> {
-  const served = parts.served.find(instance);
-  if (served === undefined) return releaseLost(parts, instance);
-  if (served.keeper !== null) await learn(parts, served, log);
-  await forget(parts, served);
-}
-
-async function learn(parts: Parts, served: Served, log: Log): Promise<void> {
-  const {checkpoint, instance, prefetch} = served;
-  // Another pager saw the first part of its run: half of the truth would throw pages out of the set.
-  if (prefetch === null) return;
-  try {
-    const {touched} = await statsOf(parts, served);
-    await parts.predicted.learn(checkpoint.app, {plan: prefetch, touched: new Map(touched.map(({vpid, pages}) => [vpid, pages]))});
-  } catch (error) {
-    log.warn({instance, error: errorMessage(error)}, 'what the instance touched is not learned');
-  }
-}
-
-/** An instance that could not be taken over: all that is left of it is a record and a keeper. */
-async function releaseLost({files}: Parts, instance: InstanceId): Promise<void> {
-  const record = files.list().find((found) => found.instance === instance);
-  if (record === undefined) return;
-  const {keeper} = record;
-  if (keeper !== null) {
-    await untilGone(instance, () => !isNeeded(keeper));
-    stopKeeper(keeper);
-  }
-  files.remove(instance);
-}
-
-/** @throws CodedError ERR_STILL_USED */
-async function untilGone(instance: InstanceId, isGone: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + releaseTimeoutMs;
-  while (!(await isGone())) {
-    if (performance.now() > deadline) {
-      throw new CodedError('ERR_STILL_USED', `Cannot release instance "${instance}": a process of it still lives`, {source: 'host', retryable: true});
-    }
-    await new Promise((resolve) => setTimeout(resolve, releasePollMs));
-  }
-}
-
-/** @throws CodedError ERR_STILL_USED while one of its processes lives: it must not lose its keeper. May be repeated then. */
-async function forget(parts: Parts, {instance, checkpoint, keeper, directory}: Served): Promise<void> {
-  const {faults, files, fuse, served} = parts;
-  if (keeper !== null) await untilGone(instance, async () => (await faults.ask({kind: 'release', instance})).gone && !isNeeded(keeper));
-  faultPoint('pager:release:before-forget');
-  served.remove(instance);
-  if (directory !== null) await fuse.remove(directory);
-  if (keeper !== null) stopKeeper(keeper);
-  files.remove(instance);
-  const {app, generation} = checkpoint;
-  if (served.all().some((other) => other.checkpoint.app === app)) return;
-  await parts.tiering?.forgetCold(app, generation);
-  parts.tiering?.upload(app);
 }
 
 /** Somebody killed a keeper while we live: another one takes its place before we can be missed too. */

@@ -35,6 +35,8 @@ export interface CommitOptions {
   readonly app: string;
   readonly token: FencingToken;
   readonly dumpDir: string;
+  /** Of its files, the oldest first; default none. Nothing is written to them any more. */
+  readonly layers?: readonly string[];
   readonly meta: unknown;
   readonly processes: readonly ProcessIds[];
 }
@@ -97,6 +99,8 @@ export interface PagerService {
   finishUpload(request: {readonly app: string}): Promise<void>;
   /** Leaves the app in the remote store only. */
   dropLocal(request: {readonly app: string}): Promise<void>;
+  /** Brings layers of an app's files here from the remote store. @throws CodedError ERR_NO_REMOTE_STORE, ERR_DAMAGED_CHECKPOINT */
+  fetchLayers(request: {readonly app: string; readonly layers: readonly string[]}): Promise<void>;
   stop(request: null): Promise<void>;
 }
 
@@ -155,6 +159,8 @@ export interface PagerSettings {
   /** Where commits go. With a remote store, what lies there has yet to be uploaded. */
   readonly storeDir: string;
   readonly remote?: RemoteSettings | null;
+  /** Where the files of apps are: `<appsDir>/<app>/layers/<layer>/upper`. Needed with a remote store; without, they stay out of it. */
+  readonly appsDir?: string;
   readonly runtimeDir: string;
 }
 

@@ -8,6 +8,7 @@ import type {AppName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {type CachedStore, openCachedStore} from '../store/cached-store.ts';
 import type {ByteRange, ObjectStore} from '../store/object-store.ts';
+import {openAppKeys} from './app-keys.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {coldSegmentNumber} from './cold-object.ts';
@@ -15,7 +16,8 @@ import {type ColdFetch, fetchCold} from './cold-reader.ts';
 import {coldObject} from './cold-writer.ts';
 import {expectedPages} from './expected-pages.ts';
 import type {Keyring} from './keyring.ts';
-import {parseManifest} from './manifest.ts';
+import {LayerStore} from './layer-store.ts';
+import {type Manifest, parseManifest} from './manifest.ts';
 import type {PageRun} from './page-table.ts';
 import type {PredictedSets} from './predicted-set.ts';
 import type {Placement, RemoteSettings, TierEvent} from './protocol.ts';
@@ -31,6 +33,8 @@ const backgroundRetryMs = 5000;
 export interface TieringOptions {
   readonly remote: RemoteSettings;
   readonly pendingDir: string;
+  /** See `PagerSettings`. */
+  readonly appsDir: string | undefined;
   readonly keyring: Keyring | null;
   readonly log: Log;
   /** Checkpoints that instances run from, or are prepared from. */
@@ -44,6 +48,7 @@ export class Tiering implements AsyncDisposable {
   readonly #options: TieringOptions;
   readonly #uploads: Uploads;
   readonly #stop = new AbortController();
+  readonly #layers: LayerStore | null;
   /** Copies of parts of cold objects that nobody lists. */
   readonly #coldKeys = new Map<string, string>();
 
@@ -73,12 +78,15 @@ export class Tiering implements AsyncDisposable {
     this.#options = options;
     this.objects = objects;
     this.remote = parts.remote;
-    const {keyring, log, onEvent} = options;
+    const {appsDir, keyring, log, onEvent} = options;
+    const layers = appsDir === undefined ? null : new LayerStore({objects, keys: openAppKeys(objects, keyring), appsDir, log});
+    this.#layers = layers;
     const expected = async (checkpoint: Checkpoint): Promise<ReadonlyMap<number, readonly PageRun[]>> => expectedPages(parts.predicted, checkpoint);
     this.#uploads = new Uploads({
       objects,
       log,
       cold: async (app, generation) => coldObject({objects, keyring, expected}, app, generation),
+      layer: layers === null ? null : async (app, layer, signal) => layers.upload(app, layer, signal),
       onChange: (app) => this.tell(app),
       onEvent,
     });
@@ -93,6 +101,16 @@ export class Tiering implements AsyncDisposable {
   /** What is committed of an app is certain to stay. */
   upload(app: AppName): void {
     this.#uploads.kick(app);
+  }
+
+  /** The newest generation may still be taken back, and the app go on to change its files: nothing of it is uploaded until `settle()`. */
+  unsettle(app: AppName): void {
+    this.#uploads.hold(app);
+  }
+
+  /** The newest generation was taken back or is certain to stay, and no process of the app is left that could change its files. */
+  settle(app: AppName): void {
+    this.#uploads.release(app);
   }
 
   /** Says in the background where the newest generation of an app is. */
@@ -111,12 +129,17 @@ export class Tiering implements AsyncDisposable {
     return {generation, local: await this.isLocal(app, generation), stored, ...progress};
   }
 
-  /** Whether a restore finds something of everything here. */
+  /** Whether a restore finds something of everything here, and all files. */
   async isLocal(app: AppName, generation: number): Promise<boolean> {
+    if (!(await this.#isMemoryLocal(app, generation))) return false;
+    const {layers} = await this.#manifest(app, generation);
+    return this.#layers === null || this.#layers.areLocal(app, layers);
+  }
+
+  async #isMemoryLocal(app: AppName, generation: number): Promise<boolean> {
     const keys = keysOf(app);
-    const object = keys.manifest(generation);
-    if ((await this.objects.localBytes(object)) === 0) return false;
-    const {bundle, segments} = parseManifest(await this.objects.get(object), {object, app, generation});
+    if ((await this.objects.localBytes(keys.manifest(generation))) === 0) return false;
+    const {bundle, segments} = await this.#manifest(app, generation);
     for (const key of [bundle.key, ...segments.map(({segment}) => keys.segment(segment))]) if ((await this.objects.localBytes(key)) === 0) return false;
     return true;
   }
@@ -124,11 +147,21 @@ export class Tiering implements AsyncDisposable {
   /** Brings what a wake reads first, all at once, when something of it is not here; everything for one that is not lazy. */
   async fetchForWake(app: AppName, generation: number, mode: 'lazy' | 'eager'): Promise<ColdFetch | undefined> {
     if (mode === 'eager') await this.#fetchAll(app, generation);
-    if (await this.isLocal(app, generation)) return undefined;
+    if (await this.#isMemoryLocal(app, generation)) return undefined;
     const fetched = await fetchCold(this.objects, app, generation, this.#options.log);
     const local = fetched?.segment?.local;
     if (local !== undefined) this.#coldKeys.set(`${app}/${local.segment}`, local.object);
     return fetched;
+  }
+
+  /** Brings all files of a generation here. @throws as `LayerStore.fetch()` */
+  async fetchFiles(app: AppName, generation: number): Promise<void> {
+    await this.#layers?.fetch(app, (await this.#manifest(app, generation)).layers);
+  }
+
+  /** @throws as `LayerStore.fetch()` */
+  async fetchLayers(app: AppName, layers: readonly string[]): Promise<void> {
+    await this.#layers?.fetch(app, layers);
   }
 
   /** The copy of a segment gets a range. */
@@ -156,8 +189,9 @@ export class Tiering implements AsyncDisposable {
     }
   }
 
-  /** Resolves when everything of the app is in the remote store. @throws CodedError ERR_NOT_STORED */
+  /** For an app that sleeps. Resolves when everything of it is in the remote store. @throws CodedError ERR_NOT_STORED */
   async finishUpload(app: AppName): Promise<void> {
+    this.settle(app);
     await this.#uploads.finish(app);
   }
 
@@ -189,9 +223,13 @@ export class Tiering implements AsyncDisposable {
 
   async #fetchAll(app: AppName, generation: number): Promise<void> {
     const keys = keysOf(app);
-    const object = keys.manifest(generation);
-    const {bundle, segments} = parseManifest(await this.objects.get(object), {object, app, generation});
+    const {bundle, segments} = await this.#manifest(app, generation);
     await Promise.all([bundle.key, ...segments.map(({segment}) => keys.segment(segment))].map(async (key) => this.objects.ensureLocal(key)));
+  }
+
+  async #manifest(app: AppName, generation: number): Promise<Manifest> {
+    const object = keysOf(app).manifest(generation);
+    return parseManifest(await this.objects.get(object), {object, app, generation});
   }
 
   async #newest(app: AppName): Promise<number | null> {

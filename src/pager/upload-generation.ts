@@ -1,6 +1,6 @@
 /**
- * Brings one generation to the remote store: whatever it depends on, its bundle (whose name tells the token), its segments, the cold object, and
- * last the manifest, which must be new. Harmless to repeat from the beginning.
+ * Brings one generation to the remote store: whatever it depends on, its bundle (whose name tells the token), its segments, the layers of its
+ * files, the cold object, and last the manifest, which must be new. Harmless to repeat from the beginning.
  *
  * Another worker may have written the same generation. The newer fencing token wins: the older one's generation is set aside, never removed.
  */
@@ -21,6 +21,8 @@ export interface UploadContext {
   readonly signal: AbortSignal;
   /** Null: without a cold object. */
   readonly cold: ((app: AppName, generation: number) => Promise<ColdObject>) | null;
+  /** Stores a layer of the app's files, unless it is stored. Null: files stay where they are. */
+  readonly layer: ((app: AppName, layer: string, signal: AbortSignal) => Promise<void>) | null;
   readonly onObject: (key: string) => void;
 }
 
@@ -57,7 +59,8 @@ export async function uploadGeneration(context: UploadContext, app: AppName, gen
   try {
     await upload(manifest.bundle.key);
     await inParallel(manifest.segments, async ({segment}) => uploadSegment(context, manifest, keys.segment(segment), upload));
-    await requireAll(objects, manifest);
+    await uploadLayers(context, manifest);
+    await requireAll(context, manifest);
     await uploadCold(context, manifest);
     await upload(key);
   } catch (error) {
@@ -65,6 +68,14 @@ export async function uploadGeneration(context: UploadContext, app: AppName, gen
     await resolveConflict(context, manifest, error);
   }
   await removeOldColds(context, manifest);
+}
+
+async function uploadLayers({layer, signal, onObject}: UploadContext, {app, layers}: Manifest): Promise<void> {
+  if (layer === null) return;
+  for (const name of layers) {
+    onObject(keysOf(app).layer(name));
+    await layer(app, name, signal);
+  }
 }
 
 async function uploadSegment({objects}: UploadContext, manifest: Manifest, key: string, upload: (key: string) => Promise<void>): Promise<void> {
@@ -90,15 +101,21 @@ async function newestRival(objects: CachedStore, {app, generation, token}: Manif
 }
 
 /** A manifest must not say that something is stored which is not. */
-async function requireAll(objects: CachedStore, {app, bundle, segments}: Manifest): Promise<void> {
+async function requireAll({objects, layer}: UploadContext, {app, bundle, segments, layers}: Manifest): Promise<void> {
   const keys = keysOf(app);
   const needed = [bundle, ...segments.map(({segment, sizeBytes}) => ({key: keys.segment(segment), sizeBytes}))];
+  // How long these are was not known when the manifest was written.
+  for (const name of layer === null ? [] : layers) if (!(await objects.isStored(keys.layer(name)))) throw incomplete(objects, app, keys.layer(name));
   for (const {key, sizeBytes} of needed) {
     const storedBytes = (await objects.isStored(key)) ? await objects.size(key) : undefined;
     if (storedBytes === sizeBytes) continue;
-    objects.refresh(`apps/${app}/`);
-    throw new CodedError('ERR_NOT_STORED', `Cannot complete generation in the store: object "${key}" is not there in full`, {source: 'host', retryable: true});
+    throw incomplete(objects, app, key);
   }
+}
+
+function incomplete(objects: CachedStore, app: AppName, key: string): CodedError {
+  objects.refresh(`apps/${app}/`);
+  return new CodedError('ERR_NOT_STORED', `Cannot complete generation in the store: object "${key}" is not there in full`, {source: 'host', retryable: true});
 }
 
 /** Dispensable: a wake without it takes a few round trips more. */

@@ -24,6 +24,8 @@ export interface UploadsOptions {
   readonly objects: CachedStore;
   readonly log: Log;
   readonly cold: ((app: AppName, generation: number) => Promise<ColdObject>) | null;
+  /** See `UploadContext`. */
+  readonly layer?: UploadContext['layer'];
   /** Something has changed for an app. */
   readonly onChange: (app: AppName) => void;
   readonly onEvent: (app: AppName, event: 'stored' | 'store-unreachable' | 'overruled', message: string) => void;
@@ -44,6 +46,8 @@ interface Work {
 export class Uploads implements AsyncDisposable {
   readonly #options: UploadsOptions;
   readonly #works = new Map<AppName, Work>();
+  /** Apps whose newest generation may be taken back, and whose files then change. */
+  readonly #held = new Set<AppName>();
   readonly #stop = new AbortController();
 
   constructor(options: UploadsOptions) {
@@ -65,6 +69,16 @@ export class Uploads implements AsyncDisposable {
     work.running ??= this.#run(app, work).finally(() => {
       work.running = undefined;
     });
+  }
+
+  /** From now on no upload of a generation of the app begins. */
+  hold(app: AppName): void {
+    this.#held.add(app);
+  }
+
+  /** Undoes `hold()`. */
+  release(app: AppName): void {
+    if (this.#held.delete(app)) this.kick(app);
   }
 
   async progress(app: AppName): Promise<UploadProgress> {
@@ -138,16 +152,16 @@ export class Uploads implements AsyncDisposable {
   }
 
   async #uploadAll(app: AppName, work: Work): Promise<void> {
-    const {objects, log, cold, onChange, onEvent} = this.#options;
+    const {objects, log, cold, layer = null, onChange, onEvent} = this.#options;
     const onObject = (key: string): void => {
       work.current = key;
       onChange(app);
     };
-    const context: UploadContext = {objects, log, cold, signal: this.#stop.signal, onObject};
+    const context: UploadContext = {objects, log, cold, layer, signal: this.#stop.signal, onObject};
     await uploadOthers(context, app);
     for (;;) {
       const [generation] = await pendingGenerations(objects, app);
-      if (generation === undefined) return;
+      if (generation === undefined || this.#held.has(app)) return;
       try {
         await uploadGeneration(context, app, generation);
         onEvent(app, 'stored', `generation ${generation}`);

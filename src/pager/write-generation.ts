@@ -33,6 +33,8 @@ export interface GenerationRequest {
   readonly parent: Generation | null;
   /** See the manifest. It must be the newest generation then. */
   readonly copyOf: Generation | null;
+  /** See the manifest. */
+  readonly layers: readonly string[];
   /** Kept in the manifest; must survive JSON. */
   readonly meta: unknown;
   readonly signal: AbortSignal | undefined;
@@ -158,7 +160,7 @@ async function* resumed(first: PageBatch, rest: AsyncIterable<PageBatch>): Async
 /** @returns the manifest that completes the generation */
 async function putBundle(
   {objects}: GenerationContext,
-  {app, token, parent, copyOf, meta}: GenerationRequest,
+  {app, token, parent, copyOf, layers, meta}: GenerationRequest,
   made: {generation: Generation; dataKey: Uint8Array | undefined; content: GenerationContent; written: WrittenObjects},
 ): Promise<Manifest> {
   const {generation, dataKey, written} = made;
@@ -181,6 +183,7 @@ async function putBundle(
     processes: manifestProcesses(processes, layout),
     images: layout.files,
     segments: await referredSegments(objects, app, processes),
+    layers,
     bytesWritten: written.bytes,
     meta: sealMeta(meta, cipherOf(keysOf(app).manifest(generation))),
   };

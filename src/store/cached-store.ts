@@ -243,9 +243,14 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     return this.#remote.get(key, range);
   }
 
-  /** Writes to the remote store directly, over what is there. */
-  async putRemote(key: string, body: ObjectBody): Promise<void> {
-    await this.#index.stored(key, await this.#remote.put(key, body));
+  /** Writes to the remote store directly; by default over what is there. */
+  async putRemote(key: string, body: ObjectBody, options: PutOptions = {}): Promise<void> {
+    await this.#index.stored(key, await this.#remote.put(key, body, options));
+  }
+
+  /** The disk is full, and copies take room on it. @returns whether some of them went */
+  async freeAtOnce(): Promise<boolean> {
+    return this.#cache.freeAtOnce(roomBytes);
   }
 
   /** Gives a pending object another name, under which it is not uploaded. */

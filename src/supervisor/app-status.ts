@@ -67,4 +67,8 @@ export interface AppOptions extends InstanceTools {
   readonly keepGenerations: number;
   /** Called when an instance has been put away: layers may be merged and old ones removed. */
   readonly tidy: (rest: Rest) => Promise<Rest>;
+  /** What the next wake starts from as the store has it: with the layers that are stored. */
+  readonly stored: (rest: Rest) => Promise<Rest>;
+  /** Removes all layers from this worker. */
+  readonly dropLayers: () => Promise<void>;
 }

@@ -252,7 +252,7 @@ export class App {
 
   async #revive(trigger: Trigger): Promise<void> {
     const {clock, network} = this.#options;
-    this.housekeeping.interrupt();
+    await this.housekeeping.interrupt();
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
     const instance = await this.#bringToLife(trigger);

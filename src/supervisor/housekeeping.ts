@@ -6,6 +6,10 @@ export interface HousekeepingOptions extends CompactionOptions {
   readonly keepGenerations: number;
   /** Shortens the chain of layers and removes those that are not needed. */
   readonly tidy: (rest: Rest) => Promise<Rest>;
+  /** What the next wake starts from as the store has it: with the layers that are stored. */
+  readonly stored: (rest: Rest) => Promise<Rest>;
+  /** Removes all layers from this worker. */
+  readonly dropLayers: () => Promise<void>;
 }
 
 /**
@@ -16,6 +20,7 @@ export class Housekeeping {
   readonly #options: HousekeepingOptions;
   readonly #compaction: Compaction;
   #passes: Promise<void> = Promise.resolve();
+  #dropping: Promise<void> | undefined;
 
   constructor(options: HousekeepingOptions) {
     this.#options = options;
@@ -26,14 +31,40 @@ export class Housekeeping {
     this.#passes = this.#passes.then(() => this.#pass());
   }
 
-  /** The app is wanted. */
-  interrupt(): void {
+  /** The app is wanted. Resolves when its files are not being removed (any more). */
+  async interrupt(): Promise<void> {
     this.#compaction.interrupt();
+    await this.#dropping;
+  }
+
+  /**
+   * Removes the files of a sleeping app from this worker; all of them must be in the remote store.
+   * @returns false when it does not sleep (any more). @throws CodedError when what is stored is not known; nothing is removed then
+   */
+  dropFiles(): Promise<boolean> {
+    const dropped = this.#passes.then(() => this.#dropFiles());
+    this.#passes = dropped.then(ignored, ignored);
+    return dropped;
   }
 
   /** No generation is written from when this resolves until the result is disposed. */
   hold(): Promise<Disposable> {
     return this.#compaction.hold();
+  }
+
+  async #dropFiles(): Promise<boolean> {
+    const {isAsleep, rest, replace, stored, dropLayers} = this.#options;
+    const before = rest();
+    if (before.kind !== 'checkpoint' || !isAsleep()) return false;
+    // Layers may have been merged since, and what came of it is nowhere else.
+    const after = await stored(before);
+    if (rest() !== before || !isAsleep()) return false;
+    replace(before, after);
+    this.#dropping = dropLayers().finally(() => {
+      this.#dropping = undefined;
+    });
+    await this.#dropping;
+    return true;
   }
 
   async #pass(): Promise<void> {
@@ -49,4 +80,8 @@ export class Housekeeping {
     }
     await this.#compaction.run();
   }
+}
+
+function ignored(): void {
+  // Whoever asked is told.
 }

@@ -69,6 +69,7 @@ export interface Pager {
     app: string;
     token: FencingToken;
     dumpDir: string;
+    layers: readonly string[];
     meta: GenerationMeta;
     processes: readonly ProcessIds[];
   }): Promise<{readonly generation: Generation; readonly bytesWritten: number}>;
@@ -92,6 +93,8 @@ export interface Pager {
   /** The newest generation is certain to stay. */
   keep(app: string): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
+  /** Brings layers here that are in the remote store only. @throws CodedError */
+  fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }
 
 /** What the next wake starts from. */
@@ -137,6 +140,7 @@ export interface Start {
 /** Starts the app from its files and waits until it listens. @throws CodedError; nothing of it runs then */
 export async function startInstance(tools: InstanceTools, {rest, name, token}: Start): Promise<Instance> {
   const {config, container} = tools;
+  await bringLayers(tools, rest.layers);
   const {pid} = await container.start(rest.layers, name);
   const died = new AbortController();
   const stopListening = container.onExit((how) => died.abort(how));
@@ -151,6 +155,12 @@ export async function startInstance(tools: InstanceTools, {rest, name, token}: S
     stopListening();
   }
   return {id: instanceId(config.name, name), token, pid, layers: [...rest.layers, name], base: null};
+}
+
+/** Has the layers that are not on this worker fetched. @throws CodedError */
+export async function bringLayers({config, container, pager}: InstanceTools, layers: readonly string[]): Promise<void> {
+  const missing = container.missingLayers(layers);
+  if (missing.length > 0) await pager.fetchLayers(config.name, missing);
 }
 
 export interface CheckpointRequest {
@@ -200,7 +210,7 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           const {imageDigest} = container;
           const meta: GenerationMeta = {layers, flows, ...(imageDigest === undefined ? {} : {image: imageDigest})};
           const base = instance.base === null ? null : instance.id;
-          const commit = {instance: base, app: config.name, token: instance.token, dumpDir, meta, processes};
+          const commit = {instance: base, app: config.name, token: instance.token, dumpDir, layers, meta, processes};
           const {generation, bytesWritten} = await pager.commit(commit);
           // What the pager knows of the missing pages of a process ends with it.
           if (!processes.every(({pid}) => isAlive(pid))) throw endedDuringCheckpoint(config.name);

@@ -39,7 +39,9 @@ export interface ChainOptions {
 export async function tidyLayers(options: ChainOptions): Promise<Rest> {
   const {layersDir, rest} = options;
   const layers = [...restLayers(rest)];
-  const sizes = await Promise.all(layers.map((layer) => layerSize(join(layersDir, layer, 'upper'))));
+  const here = await layersIn(layersDir);
+  // Of an app that is in the remote store only, nothing is merged.
+  const sizes = layers.every((layer) => here.includes(layer)) ? await Promise.all(layers.map((layer) => layerSize(join(layersDir, layer, 'upper')))) : [];
   for (let plan = planMerge(sizes); plan !== undefined; plan = planMerge(sizes)) {
     const [older, newer] = [layers[plan.older], layers[plan.newer]];
     if (older === undefined || newer === undefined) break;
@@ -55,6 +57,11 @@ export async function tidyLayers(options: ChainOptions): Promise<Rest> {
     if (!needed.has(layer) && !options.inUse().includes(layer) && !layer.startsWith(lostPrefix)) await removeLayer(layersDir, layer);
   }
   return rest.kind === 'checkpoint' ? {...rest, meta: {...rest.meta, layers}} : {...rest, layers};
+}
+
+/** Removes all layers of a sleeping app that are stored elsewhere; what was put aside stays. A crash in between leaves nothing that looks like a layer. */
+export async function dropLayers(layersDir: string): Promise<void> {
+  for (const layer of await layersIn(layersDir)) if (!layer.startsWith(lostPrefix)) await removeLayer(layersDir, layer);
 }
 
 /**

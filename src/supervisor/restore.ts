@@ -7,7 +7,7 @@ import {join} from 'node:path';
 import {type FencingToken, type Generation, type InstanceId, type InstanceName, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {BegunRestore} from './begun-restore.ts';
-import {type Instance, type InstanceTools, putAway, type Rest} from './instance.ts';
+import {bringLayers, type Instance, type InstanceTools, putAway, type Rest} from './instance.ts';
 
 export interface PreparedRestore extends AsyncDisposable {
   readonly id: InstanceId;
@@ -53,6 +53,7 @@ export async function finishRestore(tools: InstanceTools, prepared: PreparedRest
   const {container} = tools;
   const {id, name} = prepared;
   try {
+    await bringLayers(tools, rest.meta.layers);
     await container.mountRoot(rest.meta.layers, name, rest.meta.image);
     const pid = await run(tools, prepared, trigger);
     container.adopt(pid);

@@ -17,7 +17,7 @@ import {App} from './app.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import {type GenerationMeta, type Network, type Pager, type Rest, restLayers} from './instance.ts';
-import {setLostLayersAside, tidyLayers} from './layer-chain.ts';
+import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {appRecords, parseDetails, recordFields} from './records.ts';
 import {StandbyLimit} from './standby-limit.ts';
 
@@ -207,6 +207,8 @@ async function openApp(options: SupervisorOptions, config: AppConfig, standbys: 
     lastHibernate: record.lastHibernate,
     keepGenerations: options.keepGenerations,
     tidy,
+    stored: async (current) => (current.kind === 'files' ? current : {...current, meta: (await readMeta(options, config.name, current.generation)).meta}),
+    dropLayers: () => dropLayers(layersDir),
   });
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   await app.correctRecord(record.state);

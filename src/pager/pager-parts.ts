@@ -1,0 +1,28 @@
+/** What the pager's methods work with. */
+import type {AppName, InstanceId} from '../core/ids.ts';
+import type {ObjectStore} from '../store/object-store.ts';
+import type {CheckpointStore} from './checkpoint-store.ts';
+import type {FaultClient} from './fault-client.ts';
+import type {Fuse} from './fuse.ts';
+import type {KeeperPool} from './keeper-pool.ts';
+import type {PredictedSets} from './predicted-set.ts';
+import type {RootfsImages} from './rootfs-images.ts';
+import type {RuntimeFiles} from './runtime-files.ts';
+import type {ServedInstances} from './served-instances.ts';
+import type {Tiering} from './tiering.ts';
+
+export interface Parts {
+  readonly objects: ObjectStore;
+  /** Null without a remote store. */
+  readonly tiering: Tiering | null;
+  readonly store: CheckpointStore;
+  readonly predicted: PredictedSets;
+  readonly files: RuntimeFiles;
+  readonly fuse: Fuse;
+  readonly faults: FaultClient;
+  readonly keepers: KeeperPool;
+  readonly images: RootfsImages;
+  readonly served: ServedInstances;
+  /** Of apps whose newest generation is not certain to stay: the instance it was made of, null for one that was started. */
+  readonly unsettled: Map<AppName, InstanceId | null>;
+}
