@@ -12,7 +12,9 @@ import {PageTable} from './page-table.ts';
 
 export type SpaceEvent =
   | {readonly kind: 'drop'; readonly page: number; readonly count: number}
-  | {readonly kind: 'move'; readonly from: number; readonly to: number; readonly count: number};
+  | {readonly kind: 'move'; readonly from: number; readonly to: number; readonly count: number}
+  /** What was thought to be gone is there; or it is not known to be in the process. */
+  | {readonly kind: 'put'; readonly run: PageRun};
 
 export class AddressSpace {
   readonly #missing: PageTable;
@@ -66,6 +68,10 @@ export class AddressSpace {
         this.#stored.move(event.from, event.to, event.count);
         return true;
       }
+      case 'put':
+        this.#missing.add(event.run);
+        this.#stored.add(event.run);
+        return true;
       default:
         return event satisfies never;
     }

@@ -25,7 +25,7 @@ export interface JournalRecord {
 }
 
 const recordBytes = 40;
-const kindNumber = {drop: 1, move: 2, fork: 3, restored: 4, process: 5} as const;
+const kindNumber = {drop: 1, move: 2, fork: 3, restored: 4, process: 5, put: 6} as const;
 
 export function encodeRecord(record: JournalRecord): Buffer {
   const data = Buffer.alloc(recordBytes);
@@ -43,6 +43,12 @@ export function encodeRecord(record: JournalRecord): Buffer {
       data.writeDoubleLE(event.from, 16);
       data.writeDoubleLE(event.to, 24);
       data.writeDoubleLE(event.count, 32);
+      return data;
+    case 'put':
+      data.writeDoubleLE(event.run.page, 16);
+      data.writeDoubleLE(event.run.index, 24);
+      data.writeUInt32LE(event.run.count, 32);
+      data.writeUInt32LE(event.run.segment, 36);
       return data;
     case 'fork':
       data.writeDoubleLE(event.child, 16);
@@ -66,6 +72,10 @@ function decodeEvent(data: Buffer, at: number): JournalEvent {
       return {kind: 'drop', page: first, count};
     case kindNumber.move:
       return {kind: 'move', from: first, to: data.readDoubleLE(at + 24), count};
+    case kindNumber.put: {
+      const [index, pages, segment] = [data.readDoubleLE(at + 24), data.readUInt32LE(at + 32), data.readUInt32LE(at + 36)];
+      return {kind: 'put', run: {page: first, count: pages, segment, index, lazy: true}};
+    }
     case kindNumber.fork:
       return {kind: 'fork', child: first};
     case kindNumber.process:

@@ -19,6 +19,9 @@ import {takeOver} from './takeover.ts';
 const prefetchTurnMs = 3;
 const sweepMs = 5000;
 const pollBytes = 8;
+/** How often a process is asked at once whether it has done with its mappings: its threads go on only now, and it takes some microseconds. */
+const settleAttempts = 16;
+const settleMs = 1;
 
 type Watched =
   | {readonly kind: 'bell'; readonly fd: number}
@@ -34,6 +37,8 @@ export class FaultLoop {
     (report) => this.#report(report),
     (instance, process) => this.#forget(instance, process),
   );
+  /** Processes whose last events may have been told in another order than they happened. */
+  readonly #unsettled = new Set<PagedProcess>();
   #watched: Watched[] = [];
   #pollBuffer = Buffer.alloc(0);
   #changed = true;
@@ -82,13 +87,15 @@ export class FaultLoop {
     if (this.#changed) this.#watchAll();
     const ready = tryPoll(this.#pollBuffer, this.#watched.length, this.#timeoutMs(performance.now()));
     if (ready > 0) this.#handleReady();
+    for (const process of [...this.#unsettled]) this.#settle(process, 1);
     this.#server.retry();
     this.#prefetch();
     if (performance.now() >= this.#nextSweep) this.#sweep();
   }
 
   #timeoutMs(now: number): number {
-    const next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY, this.#server.nextRetry());
+    const settled = this.#unsettled.size === 0 ? Number.POSITIVE_INFINITY : now + settleMs;
+    const next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY, this.#server.nextRetry(), settled);
     return Math.max(0, Math.ceil(next - now));
   }
 
@@ -141,6 +148,8 @@ export class FaultLoop {
 
   /** Events first: a page that was removed must not be served from before. */
   #readProcess(instance: PagedInstance, process: PagedProcess): void {
+    // What was read before is settled by what the kernel says now, not after more was read.
+    process.settle();
     const batch = this.#window.read(process.fd, process.number);
     if (batch === undefined) {
       if (!process.alive()) this.#forget(instance, process);
@@ -150,7 +159,14 @@ export class FaultLoop {
     if (instance.applyEvents(process, batch.batch, batch.messages)) this.#changed = true;
     this.#window.done();
     faultPoint('pager:events:recorded');
+    this.#settle(process, settleAttempts);
     for (const message of batch.messages) if (message.kind === 'fault') this.#server.serve(instance, process, message.page);
+  }
+
+  #settle(process: PagedProcess, attempts: number): void {
+    for (let attempt = 0; attempt < attempts && process.open && !process.events.settled; attempt++) process.settle();
+    if (process.open && !process.events.settled) this.#unsettled.add(process);
+    else this.#unsettled.delete(process);
   }
 
   #prefetch(): void {

@@ -12,7 +12,8 @@ import type {ProcessIds, ProcessTable} from './fault-messages.ts';
 import type {Mapping} from './mapping.ts';
 import {encodePageTable} from './page-table-codec.ts';
 import type {PagedInstance} from './paged-instance.ts';
-import type {Outcome, PagedProcess} from './paged-process.ts';
+import {kernelView, type Outcome, type PagedProcess} from './paged-process.ts';
+import {unregisteredEvents} from './unsettled-events.ts';
 
 /** Present or swapped, in the highest byte of an entry of /proc/PID/pagemap. */
 const residentBits = 0xc0;
@@ -76,6 +77,15 @@ function owners(instance: PagedInstance, process: PagedProcess, candidates: read
   throw notHere;
 }
 
+/** What was mapped since at the address of a page is not that page, and to be dumped or zero. */
+function forgetUnregistered(instance: PagedInstance, process: PagedProcess, tools: ProbeTools): void {
+  for (let attempt = 0; attempt < attempts && !process.settle(); attempt++) tools.pump(process);
+  for (const event of unregisteredEvents(process.memory, kernelView(process.fd))) {
+    process.memory.apply(event);
+    instance.record({space: process.number, batch: 0, index: 0}, event);
+  }
+}
+
 /**
  * @returns a table for each process of which something is stored; pages that were dumped are to replace what it says
  * @throws CodedError ERR_UNKNOWN_PROCESS when pages are missing in a process that is not among `processes`; or what reading a page throws.
@@ -86,6 +96,7 @@ export function missingTables(instance: PagedInstance, processes: readonly Proce
   const tables: ProcessTable[] = [];
   for (const process of instance.processes) {
     tools.pump(process);
+    forgetUnregistered(instance, process, tools);
     if (process.memory.stored.size === 0) continue;
     // Before a page is installed to find the owner: CRIU has not seen that one.
     const table = encodePageTable(process.memory.stored);

@@ -10,7 +10,7 @@ import {FirstTouches, TouchWindow} from './first-touches.ts';
 import {LazySocket} from './lazy-socket.ts';
 import type {PageRun, PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
-import {PagedProcess} from './paged-process.ts';
+import {kernelView, PagedProcess, type PagedSpace} from './paged-process.ts';
 import {ParkingLot} from './parking.ts';
 import {Prefetch} from './prefetch.ts';
 import {SegmentReader} from './segment-reader.ts';
@@ -36,15 +36,7 @@ export function decodeTables(tables: readonly ProcessTable[]): Map<number, PageT
   return new Map(tables.map(({vpid, table}) => [vpid, decodePageTable(Buffer.from(table.buffer, table.byteOffset, table.byteLength))]));
 }
 
-/** The events of a batch in the order in which they are to be applied. */
-export function inOrder(messages: readonly FaultMessage[]): readonly {readonly index: number; readonly message: FaultMessage}[] {
-  const numbered = messages.map((message, index) => ({index, message}));
-  // Threads that wait at the same time are reported newest first. An unmapping is then older than a move to where it was.
-  const early = numbered.filter(({message}) => message.kind === 'unmap');
-  return early.length === 0 ? numbered : [...early, ...numbered.filter(({message}) => message.kind !== 'unmap')];
-}
-
-export function spaceEvent(message: FaultMessage): SpaceEvent | undefined {
+export function spaceEvent(message: FaultMessage): Exclude<SpaceEvent, {kind: 'put'}> | undefined {
   switch (message.kind) {
     case 'remove':
     case 'unmap':
@@ -153,7 +145,9 @@ export class PagedInstance implements Disposable {
 
   #start(vpid: number, fd: number): void {
     faultPoint('pager:restore:process-received');
-    const process = this.#add({number: this.#numbers.next(), vpid, fd, memory: AddressSpace.from(this.storedPages(vpid))});
+    const number = this.#numbers.next();
+    this.#park({number, vpid, fd});
+    const process = this.#adopt({number, vpid, fd, memory: AddressSpace.from(this.storedPages(vpid))});
     this.record({space: process.number, batch: 0, index: 0}, {kind: 'process', vpid});
     faultPoint('pager:restore:process-parked');
     this.prefetch?.started(process);
@@ -165,22 +159,20 @@ export class PagedInstance implements Disposable {
   }
 
   /** A descriptor is parked before anything else is done with it. */
-  #add(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
-    const process = this.#adopt(space);
+  #park({number, vpid, fd}: Omit<PagedSpace, 'memory'>): void {
     try {
-      this.#lot.park({space: space.number, vpid: space.vpid}, space.fd);
+      this.#lot.park({space: number, vpid}, fd);
       this.#parked++;
     } catch (error) {
       this.lose(String(error));
     }
-    return process;
   }
 
-  #adopt(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
+  #adopt(space: PagedSpace): PagedProcess {
     const touches = new FirstTouches(this.#touchWindow);
     // What the child of a fork touches is its own; only restored processes can be predicted.
     if (space.vpid !== 0) this.#touches.push({vpid: space.vpid, touches});
-    const process = new PagedProcess({...space, touches});
+    const process = new PagedProcess({...space, touches, record: (event) => this.record({space: space.number, batch: 0, index: 0}, event)});
     process.withheld = this.#withheld.get(space.vpid);
     this.#processes.set(space.number, process);
     return process;
@@ -189,16 +181,25 @@ export class PagedInstance implements Disposable {
   /** Applies the events of a batch, each in the journal before the next. @returns whether there is a new process */
   applyEvents(process: PagedProcess, batch: number, messages: readonly FaultMessage[]): boolean {
     let forked = false;
-    for (const {index, message} of inOrder(messages)) {
+    for (const [index, message] of messages.entries()) {
       const at = {space: process.number, batch, index};
       const event = spaceEvent(message);
-      if (event !== undefined && process.memory.apply(event)) this.record(at, event);
+      if (event !== undefined) process.events.apply(event, {batch, isUnmap: message.kind === 'unmap'}, (done) => this.record(at, done));
       if (message.kind !== 'fork') continue;
-      const child = this.#add({number: this.#numbers.next(), vpid: 0, fd: message.fd, memory: process.memory.fork()});
-      this.record(at, {kind: 'fork', child: child.number});
+      this.#fork(process, message.fd, at);
       forked = true;
     }
     return forked;
+  }
+
+  #fork(parent: PagedProcess, fd: number, at: {space: number; batch: number; index: number}): void {
+    const number = this.#numbers.next();
+    this.#park({number, vpid: 0, fd});
+    const changes: SpaceEvent[] = [];
+    const memory = parent.events.fork(kernelView(fd), at.batch, (event) => changes.push(event));
+    this.#adopt({number, vpid: 0, fd, memory});
+    this.record(at, {kind: 'fork', child: number});
+    for (const change of changes) this.record({space: number, batch: 0, index: 0}, change);
   }
 
   /** Writes to the journal. `batch` and `index` tell which message it was, 0 for none. */
@@ -209,7 +210,7 @@ export class PagedInstance implements Disposable {
   }
 
   /** Puts back a process that another pager had. */
-  restoreProcess(space: {number: number; vpid: number; fd: number; memory: AddressSpace}): PagedProcess {
+  restoreProcess(space: PagedSpace): PagedProcess {
     this.#complete = false;
     this.#restored = true;
     this.#parked++;

@@ -3,11 +3,12 @@ import {constants} from 'node:os';
 import {CodedError} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
 import {close} from '../core/libc.ts';
-import type {AddressSpace} from './address-space.ts';
+import type {AddressSpace, SpaceEvent} from './address-space.ts';
 import type {FirstTouches} from './first-touches.ts';
 import type {Mapping} from './mapping.ts';
 import {blockPages, type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
-import {copyPages, isAlive, wakeAll, wakePages, zeroPages} from './userfaultfd.ts';
+import {type KernelView, UnsettledEvents} from './unsettled-events.ts';
+import {copyPages, isAlive, isQuiet, registrationOf, wakeAll, wakePages, zeroPages} from './userfaultfd.ts';
 
 const {EAGAIN, EEXIST, EINVAL, ENOENT, ENOSPC, ESRCH} = constants.errno;
 
@@ -40,6 +41,18 @@ function refusal(errno: number): Outcome {
   }
 }
 
+/** The address space behind a descriptor, as the kernel sees it. */
+export function kernelView(fd: number): KernelView {
+  return {registration: (page, count) => registrationOf(fd, page, count), isQuiet: () => isQuiet(fd)};
+}
+
+export interface PagedSpace {
+  readonly number: number;
+  readonly vpid: number;
+  readonly fd: number;
+  readonly memory: AddressSpace;
+}
+
 export class PagedProcess implements Disposable {
   readonly number: number;
   /** Its pid in the container when CRIU restored it; 0 for the child of a fork. */
@@ -47,17 +60,30 @@ export class PagedProcess implements Disposable {
   readonly fd: number;
   readonly memory: AddressSpace;
   readonly touches: FirstTouches;
+  /** What it did to its mappings is told to this, not to `memory`. */
+  readonly events: UnsettledEvents;
+  readonly #record: (event: SpaceEvent) => void;
   /** Pages that are expected to be touched but were not installed, to see whether they are. */
   withheld: PageTable | undefined;
   #open = true;
 
-  /** Owns the descriptor from now on. */
-  constructor(process: {number: number; vpid: number; fd: number; memory: AddressSpace; touches: FirstTouches}) {
+  /**
+   * Owns the descriptor from now on.
+   * @param record writes what was decided about events that had been in doubt to the journal
+   */
+  constructor(process: PagedSpace & {readonly touches: FirstTouches; readonly record: (event: SpaceEvent) => void}) {
     this.number = process.number;
     this.vpid = process.vpid;
     this.fd = process.fd;
     this.memory = process.memory;
     this.touches = process.touches;
+    this.#record = process.record;
+    this.events = new UnsettledEvents(process.memory, kernelView(process.fd));
+  }
+
+  /** Decides what is in doubt, if it can be now. @returns whether pages can be given to the process */
+  settle(): boolean {
+    return this.events.settled || this.events.settle(this.#record);
   }
 
   /**
@@ -66,6 +92,7 @@ export class PagedProcess implements Disposable {
    * @throws what `reader` throws; the fault then stays pending
    */
   serve(page: number, reader: PageReader, buffer: Mapping): Outcome {
+    if (!this.settle()) return 'again';
     const at = this.memory.missing.get(page);
     if (at === undefined) return this.#zero(page);
     reader.readPagesSync(at.segment, at.index, 1, buffer.bytes, 0);
@@ -110,6 +137,7 @@ export class PagedProcess implements Disposable {
    */
   install(run: PageRun, source: number, skipAbsent: boolean): {installed: number; outcome: Outcome} {
     let installed = 0;
+    if (!this.settle()) return {installed, outcome: 'again'};
     for (const part of [...this.memory.missing.runsIn(run.page, run.count)]) {
       // Something else is stored there since the run was planned (mremap); it is left to its fault.
       if (part.segment !== run.segment || part.index - run.index !== part.page - run.page) continue;

@@ -4,12 +4,17 @@
  * is lost, because its checkpoint is worth more than its present.
  */
 import {CodedError, errorMessage} from '../core/errors.ts';
-import {AddressSpace} from './address-space.ts';
+import {AddressSpace, type SpaceEvent} from './address-space.ts';
 import {type JournalRecord, readJournal} from './event-journal.ts';
 import type {LeftMessages} from './event-window.ts';
 import type {InstancePlan} from './fault-messages.ts';
 import {saysFinished} from './lazy-socket.ts';
-import {inOrder, PagedInstance, spaceEvent, type Worker} from './paged-instance.ts';
+import {PagedInstance, spaceEvent, type Worker} from './paged-instance.ts';
+import {kernelView} from './paged-process.ts';
+import {UnsettledEvents} from './unsettled-events.ts';
+
+/** The last events of a journal of which some may not have been settled. */
+const unsettledMax = 64;
 
 function failed(plan: InstancePlan, found: string, cause?: unknown): CodedError {
   return new CodedError('ERR_TAKEOVER', `Cannot take over the memory of instance "${plan.instance}": ${found}`, {source: 'host', cause});
@@ -41,6 +46,7 @@ function replay(plan: InstancePlan, instance: PagedInstance, records: readonly J
         break;
       case 'drop':
       case 'move':
+      case 'put':
         known(space).apply(event);
         break;
       case 'restored':
@@ -52,28 +58,47 @@ function replay(plan: InstancePlan, instance: PagedInstance, records: readonly J
   return spaces;
 }
 
+interface Recovering {
+  readonly instance: PagedInstance;
+  readonly records: readonly JournalRecord[];
+  readonly spaces: Map<number, AddressSpace>;
+  readonly left: LeftMessages;
+  /** Descriptors by address space. */
+  readonly parked: ReadonlyMap<number, number>;
+  /** Spaces that are parked, but not in the journal. */
+  readonly unknown: Set<number>;
+}
+
 /** Applies what the killed pager had read and not yet written down. */
-function finishBatch(
-  plan: InstancePlan,
-  state: {instance: PagedInstance; records: readonly JournalRecord[]; spaces: Map<number, AddressSpace>; left: LeftMessages; unknown: Set<number>},
-): void {
-  const {instance, spaces, left, unknown} = state;
+function finishBatch(plan: InstancePlan, {instance, records, spaces, left, parked, unknown}: Recovering): void {
   const space = spaces.get(left.space);
-  if (space === undefined) return;
-  const handled = new Set(state.records.filter((record) => record.space === left.space && record.batch === left.batch).map((record) => record.index));
-  for (const {index, message} of inOrder(left.messages)) {
+  const fd = parked.get(left.space);
+  if (space === undefined || fd === undefined) return;
+  const own = records.filter((record) => record.space === left.space);
+  const handled = new Set(own.filter((record) => record.batch === left.batch).map((record) => record.index));
+  const events = new UnsettledEvents(space, kernelView(fd));
+  events.remember(own.slice(-unsettledMax).flatMap(({event}) => (event.kind === 'move' ? [event] : [])));
+  for (const [index, message] of left.messages.entries()) {
     if (handled.has(index)) continue;
     const at = {space: left.space, batch: left.batch, index};
     const event = spaceEvent(message);
-    if (event !== undefined && space.apply(event)) instance.record(at, event);
+    if (event !== undefined) events.apply(event, {batch: left.batch, isUnmap: message.kind === 'unmap'}, (done) => instance.record(at, done));
     if (message.kind !== 'fork') continue;
     // Parked, but not in the journal yet: it can only be this child.
     const [child] = unknown;
-    if (child === undefined) throw failed(plan, 'a process was forked at the moment when its pager was killed');
+    const childFd = child === undefined ? undefined : parked.get(child);
+    if (child === undefined || childFd === undefined) throw failed(plan, 'a process was forked at the moment when its pager was killed');
     unknown.delete(child);
-    spaces.set(child, space.fork());
+    const changes: SpaceEvent[] = [];
+    spaces.set(
+      child,
+      events.fork(kernelView(childFd), left.batch, (change) => changes.push(change)),
+    );
     instance.record(at, {kind: 'fork', child});
+    for (const change of changes) instance.record({space: child, batch: 0, index: 0}, change);
   }
+  // What is still in doubt is kept: nothing can be installed where nothing is registered.
+  events.settle((event) => instance.record({space: left.space, batch: 0, index: 0}, event));
 }
 
 /**
@@ -93,7 +118,7 @@ export function takeOver(plan: InstancePlan, left: LeftMessages | undefined, wor
   const parked = instance.lot.list();
   const unknown = new Set(parked.map(({space}) => space).filter((space) => !spaces.has(space)));
   for (const space of [...spaces.keys(), ...unknown]) worker.numbers.use(space);
-  if (left !== undefined) finishBatch(plan, {instance, records, spaces, left, unknown});
+  if (left !== undefined) finishBatch(plan, {instance, records, spaces, left, unknown, parked: new Map(parked.map(({space, fd}) => [space, fd]))});
   for (const {space, vpid, fd} of parked) {
     const memory = spaces.get(space);
     if (memory === undefined) throw failed(plan, `nothing is known of address space ${space}`);

@@ -161,4 +161,31 @@ export function isAlive(fd: number): boolean {
   return tryIoctl(fd, request.writeProtect, argumentAddress) !== -esrch;
 }
 
-const esrch = 3;
+/**
+ * Whether a range lies in one mapping that is registered with a userfaultfd. `changing`: the process has changed its mappings and its event was
+ * not taken note of yet; asking later tells. When it is not `changing`, all that the process has done to its mappings was read before.
+ */
+export type Registration = 'registered' | 'unregistered' | 'changing';
+
+/**
+ * Asks without changing anything: a copy that is to be write-protected is refused where only missing pages are registered (EINVAL), but not
+ * before the kernel has looked for the mapping (ENOENT). What else it may answer leaves things as they are: `registered`.
+ */
+export function registrationOf(fd: number, page: number, count: number): Registration {
+  writeU64(argument, 0, page * pageSizeBytes);
+  writeU64(argument, 8, page * pageSizeBytes);
+  writeU64(argument, 16, count * pageSizeBytes);
+  writeU64(argument, 24, copyWriteProtected);
+  writeU64(argument, 32, 0);
+  const result = tryIoctl(fd, request.copy, argumentAddress);
+  if (result === -eagain) return 'changing';
+  return result === -enoent || result === -esrch ? 'unregistered' : 'registered';
+}
+
+/** Whether all that a process has done to its mappings has been read. */
+export function isQuiet(fd: number): boolean {
+  return registrationOf(fd, lowestPage, 1) !== 'changing';
+}
+
+const copyWriteProtected = 2;
+const [enoent, esrch, eagain] = [2, 3, 11];

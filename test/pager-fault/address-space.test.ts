@@ -10,7 +10,7 @@ const page = fc.integer({min: 0, max: pages - 1});
 const count = fc.integer({min: 1, max: 12});
 const run = fc.record({page, count, segment: fc.integer({min: 1, max: 3}), index: fc.integer({min: 0, max: 50}), lazy: fc.constant(true)});
 
-type Step = SpaceEvent | {readonly kind: 'install'; readonly page: number; readonly count: number} | {readonly kind: 'fork'};
+type Step = Exclude<SpaceEvent, {kind: 'put'}> | {readonly kind: 'install'; readonly page: number; readonly count: number} | {readonly kind: 'fork'};
 const drop = fc.record({kind: fc.constant('drop' as const), page, count});
 // mremap(2) refuses ranges that overlap.
 const move = fc.record({kind: fc.constant('move' as const), from: page, to: page, count}).filter(({from, to, count: n}) => Math.abs(from - to) >= n);

@@ -41,6 +41,7 @@ criuTest('threads that drop, move, resize, unmap and fork under load find every 
     const until = performance.now() + 500;
     while (performance.now() < until) t.regex(await sleeper.ask('check'), /^good/);
     if (round === 3) await killPager(lab);
+    t.deepEqual(lab.lost, []);
     t.regex(await sleeper.ask('check'), /^good/);
     slept = await sleeper.sleep(t, lab, {token: round, instance});
   }
