@@ -4,6 +4,7 @@ import type {AppName, FencingToken, Generation} from '../core/ids.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import type {AppKeys} from './app-keys.ts';
 import {keysOf} from './checkpoint-keys.ts';
+import type {ColdImages} from './cold-images.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import type {FuseFiles} from './fuse-files.ts';
 import {type BundleObject, type BundleSource, bundledSources, readPart} from './image-bundle.ts';
@@ -33,8 +34,8 @@ export interface Checkpoint {
   files(): readonly BundleSource[];
   /** For a SegmentReader; plain data. Segments that the store has no local file of are left out. */
   localSegments(): Promise<readonly LocalSegment[]>;
-  /** See `restoreImages()`. In mode `eager`, this checks every byte of the generation. */
-  images(mode: RestoreMode): Promise<FuseFiles>;
+  /** See `restoreImages()`. In mode `eager`, this checks every byte of the generation. @param cold where CRIU's pages are too */
+  images(mode: RestoreMode, cold?: ColdImages): Promise<FuseFiles>;
 }
 
 /** @throws DamagedCheckpointError, ObjectStoreError (ERR_NO_OBJECT when there is no such generation) */
@@ -66,7 +67,7 @@ export async function loadCheckpoint({objects, keys}: {objects: ObjectStore; key
     manifest,
     files: () => bundledSources(objects, bundleObject, manifest.images),
     localSegments: async () => localSegments(objects, manifest, dataKey),
-    images: async (mode) => restoreImages({objects, manifest, tables, bundle: bundleObject, dataKey}, mode),
+    images: async (mode, cold) => restoreImages({objects, manifest, tables, bundle: bundleObject, dataKey, cold}, mode),
   };
 }
 
@@ -132,12 +133,12 @@ async function readTables(objects: ObjectStore, manifest: Manifest, bundle: Bund
 }
 
 async function localSegments(objects: ObjectStore, manifest: Manifest, dataKey: Uint8Array | undefined): Promise<readonly LocalSegment[]> {
-  const found: LocalSegment[] = [];
-  for (const {segment} of manifest.segments) {
-    const object = keysOf(manifest.app).segment(segment);
+  const {app, generation} = manifest;
+  const found = manifest.segments.map(async ({segment}): Promise<LocalSegment[]> => {
+    const object = keysOf(app).segment(segment);
     const copy = objects.openLocal === undefined ? {path: await objects.localFile(object), presence: undefined} : await objects.openLocal(object);
     const {path, presence} = copy;
-    if (path !== undefined) found.push({app: manifest.app, segment, object, generation: manifest.generation, path, presence, dataKey});
-  }
-  return found;
+    return path === undefined ? [] : [{app, segment, object, generation, path, presence, dataKey}];
+  });
+  return (await Promise.all(found)).flat();
 }

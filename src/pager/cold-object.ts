@@ -1,11 +1,12 @@
 /**
- * One object with all that a wake of a generation reads first, for a host that has nothing of it: copies of parts of other objects, and the
- * pages that are expected to be touched, as a segment. It is fetched in ranges, all at once, without knowing anything before.
+ * One object with all that a wake of a generation reads first, for a host that has nothing of it: copies of parts of other objects, the pages
+ * that CRIU reads, and the pages that are expected to be touched, both as segments. It is fetched in ranges, all at once, without knowing
+ * anything before; CRIU can begin when all but the last segment is there.
  *
  *   head      32 bytes: magic, version, length and CRC-32 of the contents
- *   contents  JSON: which part of which object lies where, with a checksum; the pages in the segment, as page tables
- *   parts     one after the other
- *   segment   from a multiple of 128 KiB on, in the format of all segments, to the end
+ *   contents  JSON: which part of which object lies where, with a checksum; the pages in the segments, as page tables
+ *   parts     one after the other; the segment of CRIU's pages is the last of them
+ *   segment   of expected pages: from a multiple of 128 KiB on, in the format of all segments, to the end
  *
  * Only a hint: everything in it is in other objects too, and is checked as if it came from those.
  */
@@ -13,12 +14,12 @@ import {crc32} from 'node:zlib';
 import {chunkBytes} from '../store/partial-file.ts';
 
 const magic = 'PICOCOLD';
-const formatVersion = 1;
+const formatVersion = 2;
 const headBytes = 32;
 /** Far above what occurs; what claims to be longer is not ours. */
 const contentsBytesMax = 16 * 1024 * 1024;
 
-/** A copy of a part of another object. */
+/** A copy of a part of another object, or the segment of CRIU's pages. */
 export interface ColdPart {
   readonly key: string;
   /** Of the whole object. */
@@ -30,17 +31,24 @@ export interface ColdPart {
 
 export interface ColdTable {
   readonly vpid: number;
-  /** A page table, encoded, in base64; its places are in the segment here. */
+  /** A page table, encoded, in base64; its places are in a segment here. */
   readonly table: string;
+}
+
+/** A segment here, and what is in it. */
+export interface ColdPages {
+  readonly segment: number;
+  readonly tables: readonly ColdTable[];
 }
 
 export interface ColdContents {
   readonly app: string;
   readonly generation: number;
   readonly token: number;
-  /** Number of the segment here; undefined when no page is expected. */
-  readonly segment: number | undefined;
-  readonly tables: readonly ColdTable[];
+  /** Pages that CRIU reads; undefined when there are none, or more than are kept in memory. */
+  readonly images: ColdPages | undefined;
+  /** Undefined when no page is expected. */
+  readonly expected: ColdPages | undefined;
   readonly parts: readonly ColdPart[];
 }
 
@@ -49,6 +57,7 @@ export interface ColdLayout {
   readonly contents: ColdContents;
   /** Of the first part. */
   readonly partsAt: number;
+  readonly partsEnd: number;
   readonly segmentAt: number;
 }
 
@@ -57,9 +66,18 @@ export function coldSegmentNumber(generation: number): number {
   return 0x40000000 + generation;
 }
 
-/** The name of the segment in a cold object, as if it were one of its own. */
+export function coldImagesNumber(generation: number): number {
+  return 0x60000000 + generation;
+}
+
+/** The name of the segment of expected pages, as if it were an object of its own. */
 export function coldSegmentKey(coldKey: string): string {
   return `${coldKey}.segment`;
+}
+
+/** The same of the segment of CRIU's pages. */
+export function coldImagesKey(coldKey: string): string {
+  return `${coldKey}.images`;
 }
 
 /** All of the object before its segment, with the padding. @param data of each part, in their order */
@@ -90,7 +108,7 @@ export function parseCold(start: Buffer): ColdLayout | undefined {
   // The checksum says that we wrote it.
   const contents = JSON.parse(json.toString('utf8')) as ColdContents;
   const partsBytes = contents.parts.reduce((sum, {length}) => sum + length, 0);
-  return {contents, partsAt: end, segmentAt: alignedUp(end + partsBytes)};
+  return {contents, partsAt: end, partsEnd: end + partsBytes, segmentAt: alignedUp(end + partsBytes)};
 }
 
 function alignedUp(position: number): number {

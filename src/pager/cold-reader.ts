@@ -1,165 +1,247 @@
 /**
- * Fetches the cold object of a generation: all ranges at once. What it has of other objects is put into their local copies, so that the wake
- * finds them there; its segment becomes a local copy that fills while CRIU is at work. Whatever fails here, the ordinary objects remain.
+ * Fetches the cold object of a generation: all ranges at once. The wake reads what it has of other objects from memory, and CRIU's pages too;
+ * the segment of expected pages becomes a local copy that fills while CRIU is at work. Whatever fails here, the ordinary objects remain.
  */
 import {crc32} from 'node:zlib';
 import {errorMessage} from '../core/errors.ts';
-import type {AppName} from '../core/ids.ts';
+import {type AppName, appName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {CachedStore} from '../store/cached-store.ts';
+import type {HeldCopy} from '../store/held-copies.ts';
 import type {ByteRange} from '../store/object-store.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
-import {type ColdContents, type ColdLayout, type ColdPart, coldContentsEnd, coldSegmentKey, parseCold} from './cold-object.ts';
-import {type PageRun, PageTable} from './page-table.ts';
-import {decodePageTable} from './page-table-codec.ts';
-import type {PrefetchPlan} from './predicted-plan.ts';
+import type {ColdImages} from './cold-images.ts';
+import {
+  type ColdContents,
+  type ColdLayout,
+  type ColdTable,
+  coldContentsEnd,
+  coldImagesKey,
+  coldImagesNumber,
+  coldSegmentKey,
+  coldSegmentNumber,
+  parseCold,
+} from './cold-object.ts';
+import type {PageCopies} from './page-copies.ts';
+import {PageTable} from './page-table.ts';
+import {decodePageTable, encodePageTable} from './page-table-codec.ts';
 import type {LocalSegment} from './segment-reader.ts';
 
+/** The beginning, without which nothing can begin, comes in smaller pieces: a stream has a speed limit. */
+const startBytes = 1024 * 1024;
+const startRangeBytes = 256 * 1024;
 const rangeBytes = 1024 * 1024;
 
-export interface ColdSegment {
-  readonly local: LocalSegment;
-  /** Where the expected pages are in it, by process. */
-  readonly tables: ReadonlyMap<number, PageTable>;
-}
-
-export interface ColdFetch {
+/** Until it is disposed, the store answers from memory what the object has copies of. */
+export interface ColdFetch extends Disposable {
   readonly contents: ColdContents;
-  /** Undefined when no page was expected. */
-  readonly segment: (Omit<ColdSegment, 'local'> & {readonly local: Omit<LocalSegment, 'dataKey'>}) | undefined;
+  readonly copies: ReadonlyMap<string, HeldCopy>;
+  /** Undefined when there are none, or too many. */
+  readonly images: ColdImages | undefined;
+  /** Undefined when no page was expected, or none is wanted. */
+  readonly expected: ColdExpected | undefined;
 }
 
-/** @returns when all but the segment is there; undefined when there is no cold object, or it is of no use */
-export async function fetchCold(objects: CachedStore, app: AppName, generation: number, log: Log): Promise<ColdFetch | undefined> {
+export interface ColdExpected {
+  readonly local: Omit<LocalSegment, 'dataKey'>;
+  readonly tables: ReadonlyMap<number, PageTable>;
+  /** One byte, 1 as long as it is worth reading there; shared with the fault worker. */
+  readonly usable: SharedArrayBuffer;
+}
+
+export interface ColdRequest {
+  readonly app: AppName;
+  readonly generation: number;
+  /** Whether expected pages are wanted too. */
+  readonly expected: boolean;
+}
+
+/** @returns when all but the expected pages is there; undefined when there is no cold object, or it is of no use */
+export async function fetchCold(objects: CachedStore, request: ColdRequest, log: Log): Promise<ColdFetch | undefined> {
+  const {app, generation} = request;
   try {
     const newest = await newestCold(objects, app, generation);
-    return newest === undefined ? undefined : await fetchObject(objects, newest, {app, generation, log});
+    return newest === undefined ? undefined : await fetchObject(objects, newest, request, log);
   } catch (error) {
     log.warn({app, generation, error: errorMessage(error)}, 'the cold object cannot be used; the wake reads the others');
     return undefined;
   }
 }
 
+interface StoredCold {
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
 /** Of the newest owner, whose manifest is the one that counts. */
-async function newestCold(objects: CachedStore, app: AppName, generation: number): Promise<{key: string; sizeBytes: number} | undefined> {
+async function newestCold(objects: CachedStore, app: AppName, generation: number): Promise<StoredCold | undefined> {
   const token = ({key}: {key: string}): number => Number(key.slice(key.lastIndexOf('-') + 1));
   const listed = await objects.list(keysOf(app).colds);
   return listed.filter(({key}) => numberInKey(key) === generation).sort((a, b) => token(b) - token(a))[0];
 }
 
-interface Wake {
-  readonly app: AppName;
-  readonly generation: number;
-  readonly log: Log;
-}
-
-async function fetchObject(objects: CachedStore, object: {key: string; sizeBytes: number}, wake: Wake): Promise<ColdFetch | undefined> {
-  const {key, sizeBytes} = object;
-  const ranges = rangesOf(sizeBytes).map((range) => ({range, arrival: objects.getRemote(key, range)}));
-  // Each is awaited where it is needed; none may be left alone meanwhile.
-  for (const {arrival} of ranges) arrival.catch(() => undefined);
-  const start = new Start(ranges.map(({arrival}) => arrival));
-  const contentsEnd = coldContentsEnd(await start.upTo(1));
-  const layout = contentsEnd === undefined ? undefined : parseCold(await start.upTo(contentsEnd));
-  if (layout?.contents.app !== wake.app || layout.contents.generation !== wake.generation) {
+async function fetchObject(objects: CachedStore, object: StoredCold, request: ColdRequest, log: Log): Promise<ColdFetch> {
+  const arrivals = new Arrivals(objects, object);
+  // All at once, unless only the beginning is wanted, whose length is not known yet.
+  arrivals.ask(request.expected ? object.sizeBytes : startRangeBytes);
+  const contentsEnd = coldContentsEnd(await arrivals.upTo(1));
+  if (contentsEnd !== undefined) arrivals.ask(contentsEnd);
+  const layout = contentsEnd === undefined ? undefined : parseCold(await arrivals.upTo(contentsEnd));
+  if (layout?.contents.app !== request.app || layout.contents.generation !== request.generation) {
     throw new RangeError('it is not one, or of another generation');
   }
-  const segment = await openSegment(objects, object, layout, wake);
-  for (const {range, arrival} of ranges) {
-    if (segment === undefined || range.position + range.length <= layout.segmentAt) continue;
-    const position = Math.max(0, range.position - layout.segmentAt);
-    const skipped = Math.max(0, layout.segmentAt - range.position);
-    const part = {position, length: range.length - skipped};
-    objects
-      .take(
-        segment.local.object,
-        sizeBytes - layout.segmentAt,
-        part,
-        arrival.then((data) => data.subarray(skipped)),
-      )
-      .catch((error: unknown) => {
-        // Its pages are asked for again when they are needed.
-        wake.log.warn({app: wake.app, object: key, error: errorMessage(error)}, 'a part of the expected pages did not arrive');
-      });
-  }
-  await takeParts(objects, layout, await start.upTo(Math.min(layout.segmentAt, sizeBytes)));
-  return {contents: layout.contents, segment};
+  arrivals.ask(layout.partsEnd);
+  const expected = request.expected ? await openExpected(objects, object, layout) : undefined;
+  if (expected !== undefined) takeExpected(objects, {expected, object, segmentAt: layout.segmentAt, arrivals}, log);
+  const {contents, partsAt, partsEnd} = layout;
+  const copies = copiesOf(contents, (await arrivals.upTo(partsEnd)).subarray(partsAt, partsEnd));
+  return {contents, copies, images: imagesOf(contents, object), expected, [Symbol.dispose]: objects.hold([...copies.values()])[Symbol.dispose]};
 }
 
-async function openSegment(
-  objects: CachedStore,
-  {key, sizeBytes}: {key: string; sizeBytes: number},
-  layout: ColdLayout,
-  wake: Wake,
-): Promise<ColdFetch['segment']> {
-  const {segment, tables} = layout.contents;
-  if (segment === undefined || sizeBytes <= layout.segmentAt) return undefined;
-  const local = coldSegmentKey(key);
-  const {path, presence} = await objects.openPart(local, {key, position: layout.segmentAt, length: sizeBytes - layout.segmentAt});
-  return {
-    local: {app: wake.app, segment, object: local, generation: wake.generation, path, presence},
-    tables: new Map(tables.map(({vpid, table}) => [vpid, decodePageTable(Buffer.from(table, 'base64'))])),
-  };
-}
-
-async function takeParts(objects: CachedStore, {contents, partsAt}: ColdLayout, data: Buffer): Promise<void> {
-  let at = partsAt;
-  const taken: Promise<void>[] = [];
-  for (const part of contents.parts) {
+function copiesOf({parts}: ColdContents, data: Buffer): ReadonlyMap<string, HeldCopy> {
+  const found = new Map<string, HeldCopy>();
+  let at = 0;
+  for (const {checksum, ...part} of parts) {
     const bytes = data.subarray(at, at + part.length);
     at += part.length;
     // What is wrong here would look like damage of the object that it is a copy of.
-    if (crc32(bytes) === part.checksum) taken.push(takePart(objects, part, bytes));
+    if (crc32(bytes) === checksum) found.set(part.key, {...part, data: bytes});
   }
-  await Promise.all(taken);
+  return found;
 }
 
-async function takePart(objects: CachedStore, {key, sizeBytes, position, length}: ColdPart, bytes: Buffer): Promise<void> {
-  await objects.take(key, sizeBytes, {position, length}, Promise.resolve(bytes));
+function imagesOf({generation, images}: ColdContents, {key}: StoredCold): ColdImages | undefined {
+  return images === undefined ? undefined : {segment: coldImagesNumber(generation), object: coldImagesKey(key), tables: decoded(images.tables)};
 }
 
-function rangesOf(sizeBytes: number): readonly ByteRange[] {
-  const count = Math.ceil(sizeBytes / rangeBytes);
-  return Array.from({length: count}, (_, at) => ({position: at * rangeBytes, length: Math.min(rangeBytes, sizeBytes - at * rangeBytes)}));
+/** Makes local copies of the immutable objects that came as a whole, for all that comes after the wake. */
+export async function keepCold(objects: CachedStore, {contents, copies}: ColdFetch): Promise<void> {
+  const keys = keysOf(appName(contents.app));
+  const kept = [keys.manifest(contents.generation), keys.key, keys.image(contents.generation, contents.token)];
+  await Promise.all(
+    kept.map(async (key) => {
+      const copy = copies.get(key);
+      if (copy !== undefined && copy.length === copy.sizeBytes) await objects.take(key, copy.sizeBytes, copy, Promise.resolve(copy.data));
+    }),
+  );
 }
 
-/** The beginning of the object, as far as it is needed. */
-class Start {
-  readonly #arrivals: readonly Promise<Buffer>[];
+/** The index and footer of a segment, in memory of their own: they are sent to another thread. */
+export function endOf({copies}: ColdFetch, object: string): Uint8Array | undefined {
+  const copy = copies.get(object);
+  if (copy === undefined || copy.position + copy.length < copy.sizeBytes) return undefined;
+  return new Uint8Array(copy.data);
+}
+
+async function openExpected(objects: CachedStore, {key, sizeBytes}: StoredCold, layout: ColdLayout): Promise<ColdExpected | undefined> {
+  const {app, generation, expected} = layout.contents;
+  if (expected === undefined || sizeBytes <= layout.segmentAt) return undefined;
+  const object = coldSegmentKey(key);
+  const {path, presence} = await objects.openPart(object, {key, position: layout.segmentAt, length: sizeBytes - layout.segmentAt});
+  const usable = new SharedArrayBuffer(1);
+  new Uint8Array(usable).fill(1);
+  return {local: {app, segment: coldSegmentNumber(generation), object, generation, path, presence}, tables: decoded(expected.tables), usable};
+}
+
+function decoded(tables: readonly ColdTable[]): ReadonlyMap<number, PageTable> {
+  return new Map(tables.map(({vpid, table}) => [vpid, decodePageTable(Buffer.from(table, 'base64'))]));
+}
+
+interface Taking {
+  readonly expected: ColdExpected;
+  readonly object: StoredCold;
+  readonly segmentAt: number;
+  readonly arrivals: Arrivals;
+}
+
+/** What arrives goes into the local copy, chunk by chunk. */
+function takeExpected(objects: CachedStore, {expected, object, segmentAt, arrivals}: Taking, log: Log): void {
+  const {local} = expected;
+  for (const {range, data} of arrivals.all) {
+    if (range.position + range.length <= segmentAt) continue;
+    const skipped = Math.max(0, segmentAt - range.position);
+    const part = {position: range.position + skipped - segmentAt, length: range.length - skipped};
+    objects
+      .take(
+        local.object,
+        object.sizeBytes - segmentAt,
+        part,
+        data.then((bytes) => bytes.subarray(skipped)),
+      )
+      .catch((error: unknown) => {
+        // Its pages are asked for again when they are needed.
+        log.warn({app: local.app, object: object.key, error: errorMessage(error)}, 'a part of the expected pages did not arrive');
+      });
+  }
+}
+
+/** The ranges of the object that were asked for, in order. */
+class Arrivals {
+  readonly #objects: CachedStore;
+  readonly #object: StoredCold;
+  readonly #all: {readonly range: ByteRange; readonly data: Promise<Buffer>}[] = [];
+  #askedBytes = 0;
   #data: Buffer = Buffer.alloc(0);
   #taken = 0;
 
-  constructor(arrivals: readonly Promise<Buffer>[]) {
-    this.#arrivals = arrivals;
+  constructor(objects: CachedStore, object: StoredCold) {
+    this.#objects = objects;
+    this.#object = object;
   }
 
-  async upTo(end: number): Promise<Buffer> {
-    while (this.#data.length < end) {
-      const next = this.#arrivals[this.#taken++];
-      if (next === undefined) throw new RangeError(`it ends at byte ${this.#data.length}, ${end} are needed`);
-      const data = await next;
-      this.#data = this.#data.length === 0 ? data : Buffer.concat([this.#data, data]);
+  get all(): readonly {readonly range: ByteRange; readonly data: Promise<Buffer>}[] {
+    return this.#all;
+  }
+
+  /** As far as it was not asked for yet. */
+  ask(end: number): void {
+    const {key, sizeBytes} = this.#object;
+    while (this.#askedBytes < Math.min(end, sizeBytes)) {
+      const position = this.#askedBytes;
+      const length = Math.min(position < startBytes ? startRangeBytes : rangeBytes, sizeBytes - position);
+      const data = this.#objects.getRemote(key, {position, length});
+      // Each is awaited where it is needed; none may be left alone meanwhile.
+      data.catch(() => undefined);
+      this.#all.push({range: {position, length}, data});
+      this.#askedBytes += length;
     }
+  }
+
+  /** The beginning of the object, as far as it is needed and was asked for. */
+  async upTo(end: number): Promise<Buffer> {
+    const pieces = [this.#data];
+    let length = this.#data.length;
+    while (length < end) {
+      const next = this.#all[this.#taken++];
+      if (next === undefined) throw new RangeError(`it ends at byte ${length}, ${end} are needed`);
+      const data = await next.data;
+      pieces.push(data);
+      length += data.length;
+    }
+    if (pieces.length > 1) this.#data = Buffer.concat(pieces);
     return this.#data;
   }
 }
 
-/** Where pages of a checkpoint are in a cold object, if that belongs to it: another worker may have written the same generation. */
-export function coldTables({app, generation, token}: Checkpoint, cold: ColdFetch | undefined): ReadonlyMap<number, PageTable> | undefined {
-  if (cold?.contents.app !== app || cold.contents.generation !== generation || cold.contents.token !== token) return undefined;
-  return cold.segment?.tables;
+/** Whether a cold object belongs to a checkpoint: another worker may have written the same generation. */
+export function belongsTo({contents}: ColdFetch, {app, generation, token}: Checkpoint): boolean {
+  return contents.app === app && contents.generation === generation && contents.token === token;
 }
 
-/** The same plan, reading what the cold segment has from there. */
-export function withColdSegment(plan: PrefetchPlan, tables: ReadonlyMap<number, PageTable>): PrefetchPlan {
-  const install = new Map([...plan.install].map(([vpid, runs]) => [vpid, redirected(runs, tables.get(vpid))] as const));
-  return {...plan, install};
-}
-
-function redirected(runs: readonly PageRun[], table: PageTable | undefined): readonly PageRun[] {
-  if (table === undefined) return runs;
-  const merged = PageTable.from(runs);
-  for (const {page, count, lazy} of runs) for (const run of table.runsIn(page, count)) merged.add({...run, lazy});
-  return [...merged.runs()];
+/** Where pages of the ordinary segments are in the cold one too. */
+export function coldCopies({tables}: Checkpoint, {tables: cold, usable}: ColdExpected): PageCopies {
+  const found = new Map<number, PageTable>();
+  for (const [vpid, copied] of cold) {
+    const table = tables.get(vpid);
+    if (table === undefined) continue;
+    for (const run of copied.runs()) {
+      for (const {page, count, segment, index} of table.runsIn(run.page, run.count)) {
+        const known = found.get(segment) ?? new PageTable();
+        found.set(segment, known);
+        known.add({page: index, count, segment: run.segment, index: run.index + page - run.page, lazy: true});
+      }
+    }
+  }
+  return {usable, tables: [...found].map(([segment, table]) => ({segment, table: encodePageTable(table)}))};
 }

@@ -1,16 +1,27 @@
-/** Makes the cold object of a generation: by doing what a wake does and noting what it reads, and by collecting the pages it will install. */
+/** Makes the cold object of a generation: what its wake will read, what CRIU will read, and the pages that it will install. */
 import {crc32} from 'node:zlib';
+import {errorCode} from '../core/errors.ts';
 import type {AppName} from '../core/ids.ts';
 import type {ByteRange, ObjectStore} from '../store/object-store.ts';
-import {chunkBytes} from '../store/partial-file.ts';
 import {type AppKeys, openAppKeys} from './app-keys.ts';
 import {type Checkpoint, loadCheckpoint} from './checkpoint.ts';
 import {keysOf} from './checkpoint-keys.ts';
-import {type ColdContents, type ColdPart, coldSegmentKey, coldSegmentNumber, renderCold} from './cold-object.ts';
+import {
+  type ColdContents,
+  type ColdPages,
+  type ColdPart,
+  coldImagesKey,
+  coldImagesNumber,
+  coldSegmentKey,
+  coldSegmentNumber,
+  renderCold,
+} from './cold-object.ts';
 import type {Keyring} from './keyring.ts';
 import {blockPages, type PageRun, PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
-import {newSalt, objectCipher} from './sealing.ts';
+import {servedFromMemoryBytes} from './restore-images.ts';
+import {newSalt, type ObjectCipher, objectCipher} from './sealing.ts';
+import {parseFooter, segmentFooterBytes} from './segment.ts';
 import {SegmentSource} from './segment-source.ts';
 import {type PageBatch, pageChecksum, segmentBody} from './segment-writer.ts';
 
@@ -18,6 +29,8 @@ import {type PageBatch, pageChecksum, segmentBody} from './segment-writer.ts';
 const batchPages = 256;
 /** More than this is no prediction, and the ordinary objects serve as well. */
 const maxPages = 32_768;
+/** Of the indexes of all segments together; a fault that needs another one fetches it. */
+const maxIndexBytes = 1024 * 1024;
 
 export interface ColdWriterOptions {
   readonly objects: ObjectStore;
@@ -31,87 +44,93 @@ export interface ColdObject {
   readonly body: AsyncGenerator<Uint8Array, undefined>;
 }
 
-/** Reads from the store what a wake would, so all of it must be there. The body reads the pages. */
+/** Reads from the store what a wake would, so all of it must be there. The body reads the expected pages. */
 export async function coldObject(options: ColdWriterOptions, app: AppName, generation: number): Promise<ColdObject> {
-  const notes = new Map<string, ByteRange[]>();
-  const objects = noting(options.objects, notes);
+  const {objects} = options;
   const keys = openAppKeys(objects, options.keyring);
   const checkpoint = await loadCheckpoint({objects, keys}, app, generation);
-  await checkpoint.images('lazy');
-  notes.set(keysOf(app).predicted, [whole]);
-  const parts = await readParts(options.objects, notes);
-  const segment = coldSegmentNumber(generation);
-  const pages = placed(await options.expected(checkpoint), segment);
-  const tables = [...pages.tables].map(([vpid, table]) => ({vpid, table: encodePageTable(table).toString('base64')}));
+  const key = keysOf(app).cold(generation, checkpoint.token);
+  const cold: Cold = {objects, app, checkpoint, key, dataKey: checkpoint.manifest.sealed === null ? undefined : await keys.forWriting(app)};
+  const images = placed(imagePages(checkpoint), coldImagesNumber(generation));
+  const expected = placed(await options.expected(checkpoint), coldSegmentNumber(generation));
+  const parts = [...(await copies(cold)), ...(await imagesPart(cold, images))];
   const contents: ColdContents = {
     app,
     generation,
     token: checkpoint.token,
-    segment: pages.count === 0 ? undefined : segment,
-    tables,
+    images: contentsOf(images),
+    expected: contentsOf(expected),
     parts: parts.map(({part}) => part),
   };
-  const key = keysOf(app).cold(generation, checkpoint.token);
   const start = renderCold(
     contents,
     parts.map(({data}) => data),
   );
-  return {key, body: body(options, {app, checkpoint, keys, key, segment, start, pages})};
+  return {key, body: body(cold, start, expected)};
 }
 
-const whole: ByteRange = {position: 0, length: Number.POSITIVE_INFINITY};
-
-/** A store that notes what is read of which object. */
-function noting(objects: ObjectStore, notes: Map<string, ByteRange[]>): ObjectStore {
-  return {
-    ...readOnly(objects),
-    async get(key, range) {
-      notes.set(key, [...(notes.get(key) ?? []), range ?? whole]);
-      return objects.get(key, range);
-    },
-    size: async (key) => objects.size(key),
-    list: async (prefix) => objects.list(prefix),
-    // Nothing is local on the host that this is made for.
-    localFile: async () => Promise.resolve(undefined),
-  };
+interface Cold {
+  readonly objects: ObjectStore;
+  readonly app: AppName;
+  readonly checkpoint: Checkpoint;
+  readonly key: string;
+  readonly dataKey: Awaited<ReturnType<AppKeys['forWriting']>>;
 }
 
-function readOnly(objects: ObjectStore): Pick<ObjectStore, 'put' | 'delete'> {
-  return {put: async (key, data, options) => objects.put(key, data, options), delete: async (key) => objects.delete(key)};
+interface CopiedPart {
+  readonly part: ColdPart;
+  readonly data: Buffer;
 }
 
-/** In whole chunks, as local copies are kept. An object that is not there is not needed. */
-async function readParts(objects: ObjectStore, notes: ReadonlyMap<string, readonly ByteRange[]>): Promise<readonly {part: ColdPart; data: Buffer}[]> {
-  const found: {part: ColdPart; data: Buffer}[] = [];
-  for (const [key, ranges] of notes) {
-    const sizeBytes = await objects.size(key).catch(() => undefined);
-    if (sizeBytes === undefined) continue;
-    for (const {position, length} of inChunks(ranges, sizeBytes)) {
-      const data = await objects.get(key, {position, length});
-      found.push({part: {key, sizeBytes, position, length, checksum: crc32(data)}, data});
+/** Of the objects that a wake reads, and of the ends of the segments: with its index, one page of a segment is one request away. */
+async function copies(cold: Cold): Promise<readonly CopiedPart[]> {
+  const {objects, app, checkpoint} = cold;
+  const {manifest} = checkpoint;
+  const keys = keysOf(app);
+  const found: CopiedPart[] = [];
+  for (const key of [keys.manifest(manifest.generation), keys.key, keys.predicted, manifest.bundle.key]) {
+    try {
+      const data = await objects.get(key);
+      found.push(copied(key, data.length, {position: 0, length: data.length}, data));
+    } catch (error) {
+      // Not every app has a key and a predicted set.
+      if (errorCode(error) !== 'ERR_NO_OBJECT') throw error;
     }
   }
-  return found;
-}
-
-function inChunks(ranges: readonly ByteRange[], sizeBytes: number): readonly ByteRange[] {
-  const chunks = new Set<number>();
-  for (const {position, length} of ranges) {
-    const end = Math.min(sizeBytes, position + length);
-    for (let chunk = Math.floor(position / chunkBytes); chunk * chunkBytes < end; chunk++) chunks.add(chunk);
-  }
-  const found: {position: number; length: number}[] = [];
-  for (const chunk of [...chunks].sort((a, b) => a - b)) {
-    const position = chunk * chunkBytes;
-    const length = Math.min(chunkBytes, sizeBytes - position);
-    const last = found.at(-1);
-    if (last !== undefined && last.position + last.length === position) last.length += length;
-    else found.push({position, length});
+  let indexBytes = 0;
+  for (const {segment, sizeBytes} of manifest.segments) {
+    const object = keys.segment(segment);
+    const footerAt = {position: sizeBytes - segmentFooterBytes, length: segmentFooterBytes};
+    const {indexPosition} = parseFooter({app, segment, object}, sizeBytes, await objects.get(object, footerAt));
+    const end = {position: indexPosition, length: sizeBytes - indexPosition};
+    indexBytes += end.length;
+    if (indexBytes > maxIndexBytes) break;
+    found.push(copied(object, sizeBytes, end, await objects.get(object, end)));
   }
   return found;
 }
 
-interface ColdPages {
+function copied(key: string, sizeBytes: number, {position, length}: ByteRange, data: Buffer): CopiedPart {
+  return {part: {key, sizeBytes, position, length, checksum: crc32(data)}, data};
+}
+
+/** What CRIU reads itself, as far as a wake keeps it in memory. */
+function imagePages(checkpoint: Checkpoint): ReadonlyMap<number, readonly PageRun[]> {
+  if (servedFromMemoryBytes(checkpoint, 'lazy') === undefined) return new Map();
+  return new Map([...checkpoint.tables].map(([pid, table]) => [pid, [...table.runs()].filter(({lazy}) => !lazy)] as const));
+}
+
+async function imagesPart(cold: Cold, pages: PlacedPages): Promise<readonly CopiedPart[]> {
+  if (pages.count === 0) return [];
+  const key = coldImagesKey(cold.key);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of segmentOf(cold, key, pages)) pieces.push(piece);
+  const data = Buffer.concat(pieces);
+  return [copied(key, data.length, {position: 0, length: data.length}, data)];
+}
+
+interface PlacedPages {
+  readonly segment: number;
   readonly count: number;
   /** Where each page is now, in the order in which they are written. */
   readonly runs: readonly (PageRun & {readonly pid: number})[];
@@ -119,14 +138,19 @@ interface ColdPages {
   readonly tables: ReadonlyMap<number, PageTable>;
 }
 
-function placed(expected: ReadonlyMap<number, readonly PageRun[]>, segment: number): ColdPages {
+function contentsOf({segment, count, tables}: PlacedPages): ColdPages | undefined {
+  if (count === 0) return undefined;
+  return {segment, tables: [...tables].map(([vpid, table]) => ({vpid, table: encodePageTable(table).toString('base64')}))};
+}
+
+function placed(wanted: ReadonlyMap<number, readonly PageRun[]>, segment: number): PlacedPages {
   const tables = new Map<number, PageTable>();
   const runs: (PageRun & {pid: number})[] = [];
   let count = 0;
-  for (const [pid, wanted] of expected) {
+  for (const [pid, pages] of wanted) {
     const table = new PageTable();
     // In order of address and without doubles.
-    for (const run of PageTable.from(wanted).runs()) {
+    for (const run of PageTable.from(pages).runs()) {
       if (count + run.count > maxPages) break;
       runs.push({...run, pid});
       table.add({page: run.page, count: run.count, segment, index: count, lazy: run.lazy});
@@ -134,31 +158,23 @@ function placed(expected: ReadonlyMap<number, readonly PageRun[]>, segment: numb
     }
     tables.set(pid, table);
   }
-  return {count, runs, tables};
+  return {segment, count, runs, tables};
 }
 
-interface ColdBody {
-  readonly app: AppName;
-  readonly checkpoint: Checkpoint;
-  readonly keys: AppKeys;
-  readonly key: string;
-  readonly segment: number;
-  readonly start: Buffer;
-  readonly pages: ColdPages;
-}
-
-async function* body({objects}: ColdWriterOptions, cold: ColdBody): AsyncGenerator<Uint8Array, undefined> {
-  const {app, checkpoint, keys, key, segment, start, pages} = cold;
+async function* body(cold: Cold, start: Buffer, expected: PlacedPages): AsyncGenerator<Uint8Array, undefined> {
   yield start;
-  if (pages.count === 0) return undefined;
-  const dataKey = checkpoint.manifest.sealed === null ? undefined : await keys.forWriting(app);
-  await using source = new SegmentSource({objects, app, generation: checkpoint.generation, dataKey});
-  const cipher = dataKey === undefined ? undefined : objectCipher({dataKey, salt: newSalt(), object: coldSegmentKey(key)});
-  yield* segmentBody({app, segment}, batches(source, pages), cipher);
+  if (expected.count > 0) yield* segmentOf(cold, coldSegmentKey(cold.key), expected);
   return undefined;
 }
 
-async function* batches(source: SegmentSource, {runs}: ColdPages): AsyncGenerator<PageBatch, undefined> {
+async function* segmentOf({objects, app, checkpoint, dataKey}: Cold, object: string, pages: PlacedPages): AsyncGenerator<Uint8Array, undefined> {
+  await using source = new SegmentSource({objects, app, generation: checkpoint.generation, dataKey});
+  const cipher: ObjectCipher | undefined = dataKey === undefined ? undefined : objectCipher({dataKey, salt: newSalt(), object});
+  yield* segmentBody({app, segment: pages.segment}, batches(source, pages), cipher);
+  return undefined;
+}
+
+async function* batches(source: SegmentSource, {runs}: PlacedPages): AsyncGenerator<PageBatch, undefined> {
   let pid = -1;
   let pages: number[] = [];
   let data: Buffer[] = [];

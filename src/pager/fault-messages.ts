@@ -2,6 +2,7 @@
 import type {MessagePort} from 'node:worker_threads';
 import type {InstanceId} from '../core/ids.ts';
 import type {WantedRange} from './fault-fetches.ts';
+import type {PageCopies} from './page-copies.ts';
 import type {LocalSegment} from './segment-reader.ts';
 
 export interface ProcessTable {
@@ -15,6 +16,8 @@ export interface ProcessTable {
 export interface InstancePlan {
   readonly instance: InstanceId;
   readonly segments: readonly LocalSegment[];
+  /** What of them can be read elsewhere. */
+  readonly copies?: PageCopies | undefined;
   /** Lazy pages of each process, as of the generation that is restored. */
   readonly tables: readonly ProcessTable[];
   /** Ends of the keeper's socket pair; the worker owns them from now on. */

@@ -86,7 +86,7 @@ export class PagedInstance implements Disposable {
     this.#report = worker.report;
     this.#numbers = worker.numbers;
     this.#fetches = worker.fetches;
-    this.reader = new SegmentReader({segments: plan.segments});
+    this.reader = new SegmentReader({segments: plan.segments, copies: plan.copies});
     this.#tables = decodeTables(plan.tables);
     this.#lot = new ParkingLot(plan.parking);
     this.#journal = new EventJournal(plan.journalPath);

@@ -4,9 +4,10 @@ import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
+import type {Checkpoint} from './checkpoint.ts';
 import {keysOf} from './checkpoint-keys.ts';
 import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
-import {type ColdFetch, coldTables, withColdSegment} from './cold-reader.ts';
+import type {ColdFetch} from './cold-reader.ts';
 import {expectedPages} from './expected-pages.ts';
 import {FaultClient, type FaultClientOptions, type WantedPart} from './fault-client.ts';
 import type {FaultReport} from './fault-messages.ts';
@@ -211,26 +212,28 @@ function required({tiering}: Parts): Tiering {
 
 async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
   await using scope = new AsyncDisposableStack();
-  const cold = await fetchForWake(parts, request);
+  using cold = await fetchForWake(parts, request);
   const files = parts.tiering?.fetchFiles(appName(request.app), request.generation);
   // Awaited below, whatever fails in between.
   files?.catch(() => undefined);
-  const loaded = scope.use(await loadRestore(parts, request, cold));
+  const fetchAll = async (checkpoint: Checkpoint): Promise<void> => parts.tiering?.fetchAll(checkpoint.manifest);
+  const loaded = scope.use(await loadRestore(parts, request, cold === undefined ? undefined : {cold, fetchAll}));
   await files;
   const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
   scope.move();
   const {checkpoint, directory, imagesDir, memoryBytes, forecast} = loaded;
-  const served: Served = {instance: request.instance, checkpoint, directory, keeper, forecast, prefetch: null, cold: coldTables(checkpoint, cold)};
+  const served: Served = {instance: request.instance, checkpoint, directory, keeper, forecast, prefetch: null};
   parts.served.add(served);
-  if (request.ahead !== true && request.backgroundFetch !== false) {
-    void parts.tiering?.fetchInBackground(checkpoint, () => parts.served.find(request.instance) === served);
+  if (request.ahead !== true) {
+    const goesOn = (): boolean => parts.served.find(request.instance) === served;
+    void parts.tiering?.afterWake({checkpoint, cold, all: request.backgroundFetch !== false}, goesOn);
   }
   return {imagesDir, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], memoryBytes};
 }
 
-async function fetchForWake({tiering}: Parts, {app, generation, mode, ahead}: RestoreRequest): Promise<ColdFetch | undefined> {
+async function fetchForWake({tiering}: Parts, {app, generation, mode, prefetch, ahead}: RestoreRequest): Promise<ColdFetch | undefined> {
   if (tiering === null) return undefined;
-  if (ahead !== true) return tiering.fetchForWake(appName(app), generation, mode);
+  if (ahead !== true) return tiering.fetchForWake({app: appName(app), generation, expected: prefetch !== 'off'}, mode);
   if (await tiering.isLocal(appName(app), generation)) return undefined;
   const found = 'it is kept in the store only';
   throw new CodedError('ERR_COLD', `Cannot prepare generation ${generation} of app "${app}" ahead: ${found}`, {source: 'host'});
@@ -246,7 +249,7 @@ async function expect({faults, served}: Parts, request: {readonly instance: Inst
   }
   if (forecast === null) return {predictedPages: 0};
   const plan = forecast.prediction.plan({mode: forecast.mode, processes: checkpoint.tables, trigger});
-  await faults.ask({kind: 'expect', instance, expectation: expectationOf(known.cold === undefined ? plan : withColdSegment(plan, known.cold))});
+  await faults.ask({kind: 'expect', instance, expectation: expectationOf(plan)});
   known.prefetch = plan;
   return {predictedPages: plan.installPages};
 }
@@ -257,14 +260,14 @@ function rememberEager({files}: Parts, {instance, app, generation}: RestoreReque
   return null;
 }
 
-async function prepareFaults({faults, files, keepers}: Parts, {segments, tables}: LoadedRestore, request: RestoreRequest): Promise<Keeper> {
+async function prepareFaults({faults, files, keepers}: Parts, {segments, copies, tables}: LoadedRestore, request: RestoreRequest): Promise<Keeper> {
   const {instance, app, generation, workDir} = request;
   const {keeper, ends} = await keepers.take();
   try {
     files.write({instance, app, generation, keeper});
     await faults.ask({
       kind: 'prepare',
-      plan: {instance, segments, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
+      plan: {instance, segments, copies, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
     });
     return keeper;
   } catch (error) {

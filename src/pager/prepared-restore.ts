@@ -5,10 +5,11 @@ import {CodedError} from '../core/errors.ts';
 import {appName} from '../core/ids.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import type {CheckpointStore} from './checkpoint-store.ts';
-import {type ColdFetch, coldTables} from './cold-reader.ts';
+import {belongsTo, type ColdFetch, coldCopies, endOf} from './cold-reader.ts';
 import type {Expectation, ProcessTable} from './fault-messages.ts';
 import type {Fuse} from './fuse.ts';
 import type {FuseFiles} from './fuse-files.ts';
+import type {PageCopies} from './page-copies.ts';
 import {type PageRun, PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
 import type {PrefetchPlan} from './predicted-plan.ts';
@@ -27,6 +28,7 @@ export interface LoadedRestore extends AsyncDisposable {
   readonly imagesDir: string;
   readonly memoryBytes: number;
   readonly segments: readonly LocalSegment[];
+  readonly copies: PageCopies | undefined;
   readonly tables: readonly ProcessTable[];
   /** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
   readonly forecast: Forecast | null;
@@ -38,16 +40,25 @@ export interface LoadedFrom {
   readonly predicted: PredictedSets;
 }
 
+/** What was fetched for a wake that finds nothing here. */
+export interface FetchedCold {
+  readonly cold: ColdFetch;
+  /** Makes complete local copies, for what is read from files. */
+  readonly fetchAll: (checkpoint: Checkpoint) => Promise<void>;
+}
+
 /** @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_READ_LATER */
-export async function loadRestore({store, fuse, predicted}: LoadedFrom, request: RestoreRequest, cold?: ColdFetch): Promise<LoadedRestore> {
+export async function loadRestore({store, fuse, predicted}: LoadedFrom, request: RestoreRequest, fetched?: FetchedCold): Promise<LoadedRestore> {
   const {instance, mode, prefetch, ahead = false} = request;
   const app = appName(request.app);
   const checkpoint = await store.load(app, request.generation);
+  const cold = fetched !== undefined && belongsTo(fetched.cold, checkpoint) ? fetched.cold : undefined;
   const memoryBytes = servedFromMemoryBytes(checkpoint, mode);
   // What is checked now but read by CRIU from its file much later may be damaged by then.
   if (ahead && memoryBytes === undefined) throw readLater(request);
+  if (memoryBytes === undefined) await fetched?.fetchAll(checkpoint);
   const [files, segments, forecast] = await Promise.all([
-    checkpoint.images(mode),
+    checkpoint.images(mode, cold?.images),
     checkpoint.localSegments(),
     mode === 'eager' ? null : readForecast(predicted, checkpoint, prefetch),
   ]);
@@ -57,7 +68,7 @@ export async function loadRestore({store, fuse, predicted}: LoadedFrom, request:
     directory: instance,
     imagesDir,
     memoryBytes: memoryBytes ?? 0,
-    segments: [...segments, ...coldSegments(checkpoint, segments, cold)],
+    ...withCold(checkpoint, segments, cold),
     tables: mode === 'lazy' ? lazyTables(checkpoint) : [],
     forecast,
     [Symbol.asyncDispose]: () => fuse.remove(instance),
@@ -70,10 +81,13 @@ export async function loadRestore({store, fuse, predicted}: LoadedFrom, request:
   return loaded;
 }
 
-/** Its key is that of the others. */
-function coldSegments(checkpoint: Checkpoint, segments: readonly LocalSegment[], cold: ColdFetch | undefined): readonly LocalSegment[] {
-  if (cold?.segment === undefined || coldTables(checkpoint, cold) === undefined) return [];
-  return [{...cold.segment.local, dataKey: segments[0]?.dataKey}];
+/** The segments with what the cold object knows of them, and its own, whose data key is that of the others. */
+function withCold(checkpoint: Checkpoint, segments: readonly LocalSegment[], cold: ColdFetch | undefined): Pick<LoadedRestore, 'segments' | 'copies'> {
+  if (cold === undefined) return {segments, copies: undefined};
+  const {expected} = cold;
+  const known = segments.map((segment) => ({...segment, end: endOf(cold, segment.object)}));
+  if (expected === undefined) return {segments: known, copies: undefined};
+  return {segments: [...known, {...expected.local, dataKey: segments[0]?.dataKey}], copies: coldCopies(checkpoint, expected)};
 }
 
 async function readForecast(predicted: PredictedSets, {app, tables}: Checkpoint, mode: RestoreRequest['prefetch']): Promise<Forecast | null> {

@@ -5,6 +5,7 @@
  */
 import {CodedError} from '../core/errors.ts';
 import type {ObjectStore} from '../store/object-store.ts';
+import type {ColdImages} from './cold-images.ts';
 import {type PagemapEntry, pagemapFlag, renderPagemap} from './criu-image.ts';
 import type {EncodedFile, Extent, FuseFiles} from './fuse-files.ts';
 import {type BundleObject, framesOf, readFrame, readPart} from './image-bundle.ts';
@@ -32,6 +33,8 @@ export interface RestoreContext {
   readonly bundle: BundleObject;
   /** Of the app, when something is sealed. */
   readonly dataKey: Uint8Array | undefined;
+  /** Where the pages that CRIU reads are too. */
+  readonly cold?: ColdImages | undefined;
 }
 
 /**
@@ -39,16 +42,19 @@ export interface RestoreContext {
  * @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_NOT_LOCAL when a needed object has no local file
  */
 export async function restoreImages(context: RestoreContext, mode: RestoreMode): Promise<FuseFiles> {
-  const {objects, manifest, tables, dataKey} = context;
-  await using source = new SegmentSource({objects, app: manifest.app, generation: manifest.generation, dataKey});
+  const {objects, manifest, tables, dataKey, cold} = context;
+  const objectOf = (segment: number): string | undefined => (segment === cold?.segment ? cold.object : undefined);
+  await using source = new SegmentSource({objects, app: manifest.app, generation: manifest.generation, dataKey, objectOf});
   const files = new Map<string, readonly Extent[]>(await bundledImages(context));
   const keepsPages = pageBytesReadByCriu(tables, mode) <= keptPageBytes;
   for (const process of manifest.processes) {
     const runs = [...(tables.get(process.pid)?.runs() ?? [])];
     const read = runs.filter((run) => isReadByCriu(run, mode));
-    const kept = keepsPages ? await readRuns(source, read) : new Map<PageRun, Buffer>();
+    const kept = keepsPages ? await readRuns(source, read, cold?.tables.get(process.pid)) : new Map<PageRun, Buffer>();
     if (!keepsPages) await verifyRuns(source, read);
-    for (const [name, extents] of processImages({process, runs, mode, kept, segments: await source.openAll(runs)})) files.set(name, extents);
+    // CRIU reads no other then, and to open a segment that is not here takes a request.
+    const segments = keepsPages && cold !== undefined ? new Map<number, OpenSegment>() : await source.openAll(runs);
+    for (const [name, extents] of processImages({process, runs, mode, kept, segments})) files.set(name, extents);
   }
   return files;
 }
@@ -70,8 +76,16 @@ export function servedFromMemoryBytes({manifest, tables}: Pick<RestoreContext, '
   return imageBytes <= keptImageBytes && pageBytes <= keptPageBytes ? imageBytes + pageBytes : undefined;
 }
 
-async function readRuns(source: SegmentSource, runs: readonly PageRun[]): Promise<ReadonlyMap<PageRun, Buffer>> {
-  return new Map(await Promise.all(runs.map(async (run) => [run, await source.read(run.segment, run.index, run.count)] as const)));
+async function readRuns(source: SegmentSource, runs: readonly PageRun[], cold: PageTable | undefined): Promise<ReadonlyMap<PageRun, Buffer>> {
+  return new Map(await Promise.all(runs.map(async (run) => [run, await readRun(source, run, cold)] as const)));
+}
+
+async function readRun(source: SegmentSource, run: PageRun, cold: PageTable | undefined): Promise<Buffer> {
+  const copies = [...(cold?.runsIn(run.page, run.count) ?? [])];
+  const isWhole = copies.reduce((sum, {count}) => sum + count, 0) === run.count;
+  const parts = await Promise.all((isWhole ? copies : [run]).map(async ({segment, index, count}) => source.read(segment, index, count)));
+  const [only] = parts;
+  return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
 }
 
 async function bundledImages({objects, manifest, bundle}: RestoreContext): Promise<readonly (readonly [string, readonly Extent[]])[]> {

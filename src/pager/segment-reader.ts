@@ -7,6 +7,7 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import {AbsentPagesError, type ByteRange, type Presence, requirePresent} from './absent-pages.ts';
 import {BlockCache} from './block-cache.ts';
 import {DamagedCheckpointError} from './damage.ts';
+import {CopiedPages, type PageCopies, type PagePart} from './page-copies.ts';
 import {pageSizeBytes} from './page-table.ts';
 import {parseFooter, parseIndex, type SegmentBlock, type SegmentIndex, type SegmentPlace, segmentFooterBytes} from './segment.ts';
 import {type SegmentPiece, segmentPieces, storedBytes, verifyPages} from './segment-pieces.ts';
@@ -17,12 +18,16 @@ export interface LocalSegment extends SegmentPlace {
   readonly path: string;
   /** What of it is there; undefined when all is. */
   readonly presence?: Presence | undefined;
+  /** Its index and footer, if they are known already. */
+  readonly end?: Uint8Array | undefined;
   /** To open it when it is sealed. Secret. */
   readonly dataKey?: Uint8Array | undefined;
 }
 
 export interface SegmentReaderOptions {
   readonly segments: readonly LocalSegment[];
+  /** Read in place of pages of the segments. */
+  readonly copies?: PageCopies | undefined;
   /** Default 32. */
   readonly maxOpenFiles?: number;
   /** Default: one of 8 MiB that all readers of the thread share. */
@@ -45,10 +50,12 @@ export class SegmentReader implements Disposable {
   readonly #descriptors = new Map<number, number>();
   readonly #maxOpenFiles: number;
   readonly #cache: BlockCache;
+  readonly #copies: CopiedPages;
 
   constructor(options: SegmentReaderOptions) {
     this.#maxOpenFiles = Math.max(1, options.maxOpenFiles ?? 32);
     this.#cache = options.cache ?? sharedCache;
+    this.#copies = new CopiedPages(options.copies);
     for (const segment of options.segments) this.#segments.set(segment.segment, segment);
   }
 
@@ -59,6 +66,19 @@ export class SegmentReader implements Disposable {
    * @throws CodedError ERR_PAGE_UNREADABLE (retryable) when the file cannot be read; that proves nothing about the checkpoint
    */
   readPagesSync(segment: number, index: number, count: number, into: Uint8Array, offset: number): void {
+    for (const part of [...this.#copies.partsOf(segment, index, count)]) {
+      const at = offset + part.skip * pageSizeBytes;
+      try {
+        this.#read(part, into, at);
+      } catch (error) {
+        if (!part.isCopy || !(error instanceof DamagedCheckpointError)) throw error;
+        this.#copies.giveUp();
+        this.#read({segment, index: index + part.skip, count: part.count}, into, at);
+      }
+    }
+  }
+
+  #read({segment, index, count}: Pick<PagePart, 'segment' | 'index' | 'count'>, into: Uint8Array, offset: number): void {
     const place = this.#place(segment);
     try {
       const fd = this.#open(place);
@@ -78,6 +98,14 @@ export class SegmentReader implements Disposable {
 
   /** What has to be fetched before these pages can be read, as far as it is known; undefined when all is there. @throws as `readPagesSync()` */
   absent(segment: number, index: number, count: number): AbsentPagesError | undefined {
+    for (const part of this.#copies.partsOf(segment, index, count)) {
+      const absent = this.#absent(part);
+      if (absent !== undefined) return absent;
+    }
+    return undefined;
+  }
+
+  #absent({segment, index, count}: PagePart): AbsentPagesError | undefined {
     const place = this.#place(segment);
     if (place.presence === undefined) return undefined;
     try {
@@ -142,15 +170,8 @@ export class SegmentReader implements Disposable {
     const known = this.#indexes.get(place.segment);
     if (known !== undefined) return known;
     const objectBytes = fstatSync(fd).size;
-    const footerData = Buffer.alloc(segmentFooterBytes);
-    if (objectBytes >= segmentFooterBytes) {
-      requireLocal(place, [{position: objectBytes - segmentFooterBytes, length: segmentFooterBytes}]);
-      readFully(place, fd, {into: footerData, offset: 0, length: segmentFooterBytes, position: objectBytes - segmentFooterBytes});
-    }
-    const footer = parseFooter(place, objectBytes, footerData);
-    requireLocal(place, [{position: footer.indexPosition, length: footer.indexBytes}]);
-    const data = Buffer.alloc(footer.indexBytes);
-    readFully(place, fd, {into: data, offset: 0, length: data.length, position: footer.indexPosition});
+    const footer = parseFooter(place, objectBytes, endOf(place, fd, {position: Math.max(0, objectBytes - segmentFooterBytes), objectBytes}));
+    const data = endOf(place, fd, {position: footer.indexPosition, objectBytes}).subarray(0, footer.indexBytes);
     const opened = {index: parseIndex(place, footer, data, place.dataKey), owner: this.#cache.newOwner()};
     this.#indexes.set(place.segment, opened);
     return opened;
@@ -164,6 +185,17 @@ function readFully(place: LocalSegment, fd: number, request: {into: Uint8Array; 
     if (bytes === 0) throw new DamagedCheckpointError({...place, offset: position + filled, found: 'the object ends'});
     filled += bytes;
   }
+}
+
+/** The object from a position on. */
+function endOf(place: LocalSegment, fd: number, {position, objectBytes}: {position: number; objectBytes: number}): Buffer {
+  const length = objectBytes - position;
+  const {end} = place;
+  if (end !== undefined && end.length >= length) return Buffer.from(end.buffer, end.byteOffset + end.length - length, length);
+  requireLocal(place, [{position, length}]);
+  const data = Buffer.alloc(length);
+  readFully(place, fd, {into: data, offset: 0, length, position});
+  return data;
 }
 
 /** The error carries what it is about, and may be logged: the key stays out of it. */

@@ -17,6 +17,8 @@ export interface SegmentSourceOptions {
   readonly generation?: number | undefined;
   /** Of the app, to open what is sealed. */
   readonly dataKey?: Uint8Array | undefined;
+  /** Key of a segment, where it is not the usual one. */
+  readonly objectOf?: (segment: number) => string | undefined;
 }
 
 export interface OpenSegment {
@@ -89,8 +91,8 @@ export class SegmentSource implements AsyncDisposable {
   }
 
   async #open(segment: number): Promise<OpenSegment> {
-    const {objects, app, generation, dataKey} = this.#options;
-    const object = keysOf(app).segment(segment);
+    const {objects, app, generation, dataKey, objectOf} = this.#options;
+    const object = objectOf?.(segment) ?? keysOf(app).segment(segment);
     const place = {app, segment, object, generation};
     const objectBytes = await objects.size(object);
     const tail = Math.min(objectBytes, segmentFooterBytes);

@@ -30,8 +30,6 @@ export interface Served {
   readonly forecast: Forecast | null;
   /** What was to be installed; null before `expect()`, without prefetch, and for an instance that another pager served before. */
   prefetch: PrefetchPlan | null;
-  /** What of its pages, by process, can be read from its cold segment. */
-  readonly cold?: ReadonlyMap<number, PageTable> | undefined;
 }
 
 /** Its lazy pages, by process: those of which the fault worker is in charge. */

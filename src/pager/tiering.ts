@@ -12,7 +12,7 @@ import {openAppKeys} from './app-keys.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {coldSegmentNumber} from './cold-object.ts';
-import {type ColdFetch, fetchCold} from './cold-reader.ts';
+import {type ColdExpected, type ColdFetch, type ColdRequest, fetchCold, keepCold} from './cold-reader.ts';
 import {coldObject} from './cold-writer.ts';
 import {expectedPages} from './expected-pages.ts';
 import type {Keyring} from './keyring.ts';
@@ -29,6 +29,10 @@ const firstUploadMs = 30_000;
 const backgroundBytes = 1024 * 1024;
 const backgroundPauseMs = 100;
 const backgroundRetryMs = 5000;
+/** Until then the wake has all of the line, the processors and the disk. */
+const afterWakeMs = 1000;
+/** The indexes of all but very large segments are in this end of them. */
+const indexBytes = 256 * 1024;
 
 export interface TieringOptions {
   readonly remote: RemoteSettings;
@@ -50,7 +54,7 @@ export class Tiering implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #layers: LayerStore | null;
   /** Copies of parts of cold objects that nobody lists. */
-  readonly #coldKeys = new Map<string, string>();
+  readonly #coldCopies = new Map<string, ColdExpected>();
 
   /** Opens the directories; the remote store is not asked anything yet. @throws CodedError for settings that cannot be used */
   static async open(options: TieringOptions, predicted: (objects: CachedStore) => PredictedSets): Promise<Tiering> {
@@ -145,13 +149,20 @@ export class Tiering implements AsyncDisposable {
   }
 
   /** Brings what a wake reads first, all at once, when something of it is not here; everything for one that is not lazy. */
-  async fetchForWake(app: AppName, generation: number, mode: 'lazy' | 'eager'): Promise<ColdFetch | undefined> {
-    if (mode === 'eager') await this.#fetchAll(app, generation);
+  async fetchForWake(request: ColdRequest, mode: 'lazy' | 'eager'): Promise<ColdFetch | undefined> {
+    const {app, generation} = request;
+    if (mode === 'eager') await this.fetchAll(await this.#manifest(app, generation));
     if (await this.#isMemoryLocal(app, generation)) return undefined;
-    const fetched = await fetchCold(this.objects, app, generation, this.#options.log);
-    const local = fetched?.segment?.local;
-    if (local !== undefined) this.#coldKeys.set(`${app}/${local.segment}`, local.object);
+    const fetched = await fetchCold(this.objects, request, this.#options.log);
+    const expected = fetched?.expected;
+    if (expected !== undefined) this.#coldCopies.set(`${app}/${expected.local.segment}`, expected);
     return fetched;
+  }
+
+  /** Makes the local copies of a generation's memory complete. */
+  async fetchAll({app, bundle, segments}: Pick<Manifest, 'app' | 'bundle' | 'segments'>): Promise<void> {
+    const keys = keysOf(app);
+    await Promise.all([bundle.key, ...segments.map(({segment}) => keys.segment(segment))].map(async (key) => this.objects.ensureLocal(key)));
   }
 
   /** Brings all files of a generation here. @throws as `LayerStore.fetch()` */
@@ -166,11 +177,38 @@ export class Tiering implements AsyncDisposable {
 
   /** The copy of a segment gets a range. */
   async fetch(app: AppName, segment: number, range: ByteRange): Promise<void> {
-    await this.objects.ensureLocal(this.#coldKeys.get(`${app}/${segment}`) ?? keysOf(app).segment(segment), range);
+    const cold = this.#coldCopies.get(`${app}/${segment}`);
+    try {
+      await this.objects.ensureLocal(cold?.local.object ?? keysOf(app).segment(segment), range);
+    } catch (error) {
+      // Its pages are in the ordinary segments too.
+      if (cold !== undefined) new Uint8Array(cold.usable).fill(0);
+      throw error;
+    }
   }
 
-  /** Brings the rest of what an instance may touch, slowly, as long as `goesOn`. Never throws. */
-  async fetchInBackground({app, manifest}: Checkpoint, goesOn: () => boolean): Promise<void> {
+  /**
+   * What is left to do when an app has woken: local copies of what it woke from, the indexes of its segments, which its next checkpoint needs, and
+   * slowly, with `all`, the rest of what it may touch, as long as `goesOn`. Never throws.
+   */
+  async afterWake({checkpoint, cold, all}: {checkpoint: Checkpoint; cold: ColdFetch | undefined; all: boolean}, goesOn: () => boolean): Promise<void> {
+    const {app, manifest} = checkpoint;
+    await this.#pause(afterWakeMs);
+    if (!goesOn()) return;
+    try {
+      if (cold !== undefined) await keepCold(this.objects, cold);
+      for (const {segment, sizeBytes} of manifest.segments) {
+        if (!goesOn() || this.#stop.signal.aborted) return;
+        const length = Math.min(sizeBytes, indexBytes);
+        if (cold !== undefined) await this.objects.ensureLocal(keysOf(app).segment(segment), {position: sizeBytes - length, length});
+      }
+    } catch (error) {
+      this.#options.log.debug({app, error: errorMessage(error)}, 'local copies cannot be made now');
+    }
+    if (all) await this.#fetchInBackground(checkpoint, goesOn);
+  }
+
+  async #fetchInBackground({app, manifest}: Checkpoint, goesOn: () => boolean): Promise<void> {
     for (const {segment, sizeBytes} of manifest.segments) {
       for (let position = 0; position < sizeBytes; ) {
         if (!goesOn() || this.#stop.signal.aborted) return;
@@ -209,9 +247,9 @@ export class Tiering implements AsyncDisposable {
   /** An instance of a generation is gone, and with it who read the copy of its cold segment. */
   async forgetCold(app: AppName, generation: number): Promise<void> {
     const name = `${app}/${coldSegmentNumber(generation)}`;
-    const key = this.#coldKeys.get(name);
-    this.#coldKeys.delete(name);
-    if (key !== undefined) await this.objects.removeLocal(key);
+    const cold = this.#coldCopies.get(name);
+    this.#coldCopies.delete(name);
+    if (cold !== undefined) await this.objects.removeLocal(cold.local.object);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -219,12 +257,6 @@ export class Tiering implements AsyncDisposable {
     await this.#uploads[Symbol.asyncDispose]();
     await this.objects[Symbol.asyncDispose]();
     await this.remote[Symbol.asyncDispose]();
-  }
-
-  async #fetchAll(app: AppName, generation: number): Promise<void> {
-    const keys = keysOf(app);
-    const {bundle, segments} = await this.#manifest(app, generation);
-    await Promise.all([bundle.key, ...segments.map(({segment}) => keys.segment(segment))].map(async (key) => this.objects.ensureLocal(key)));
   }
 
   async #manifest(app: AppName, generation: number): Promise<Manifest> {

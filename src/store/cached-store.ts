@@ -9,7 +9,9 @@ import {type FileHandle, mkdir, open, rename, stat} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import {CodedError, errorCode} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
+import {full, truncated} from './cached-errors.ts';
 import {openDirectoryStore} from './directory-store.ts';
+import {HeldCopies, type HeldCopy} from './held-copies.ts';
 import {KeyLocks} from './key-locks.ts';
 import {copyOf, LocalCache, type Opened} from './local-cache.ts';
 import {
@@ -60,6 +62,7 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   readonly #pending: ObjectStore;
   readonly #cache: LocalCache;
   readonly #index: RemoteIndex;
+  readonly #held = new HeldCopies();
   readonly #locks = new KeyLocks();
   /** Uploads under way; what they have written by the time they are stopped is not known. */
   readonly #uploading = new Map<string, AbortController>();
@@ -98,8 +101,8 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
         if (errorCode(error) !== 'ERR_NO_OBJECT') throw error;
       }
     }
-    const cached = await this.#cache.read(key, range);
-    if (cached !== undefined) return cached;
+    const here = this.#held.read(key, range) ?? (await this.#cache.read(key, range));
+    if (here !== undefined) return here;
     const known = await this.#index.knownSize(key);
     if (known === undefined ? range === undefined : known <= wholeBytesMax) return part(key, await this.#fetchWhole(key), range);
     const sizeBytes = known ?? (await this.#remote.size(key));
@@ -111,7 +114,7 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   }
 
   async size(key: string): Promise<number> {
-    const local = (await this.#localSize(key)) ?? (await this.#index.knownSize(key));
+    const local = this.#held.sizeOf(key) ?? (await this.#localSize(key)) ?? (await this.#index.knownSize(key));
     return local ?? this.#remote.size(key);
   }
 
@@ -174,6 +177,11 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     }
     await opened.file.expect({position, length}, arrival);
     await this.#cache.grown(key);
+  }
+
+  /** `get()` and `size()` answer from these as long as they are held: nothing needs to be on the disk before it is used. */
+  hold(copies: readonly HeldCopy[]): Disposable {
+    return this.#held.hold(copies);
   }
 
   /** A local copy, under a key of its own, of a part of a remote object. `take()` and `ensureLocal()` fill it. */
@@ -388,13 +396,4 @@ function part(key: string, data: Buffer, range: ByteRange | undefined): Buffer {
   if (range === undefined) return data;
   if (range.position + range.length > data.length) throw truncated(key, data.length, range);
   return data.subarray(range.position, range.position + range.length);
-}
-
-function truncated(key: string, sizeBytes: number, {position, length}: ByteRange): ObjectStoreError {
-  const found = `it ends at byte ${sizeBytes}, ${position + length} are needed`;
-  return new ObjectStoreError('ERR_OBJECT_TRUNCATED', `Cannot read object "${key}": ${found}`, {key});
-}
-
-function full(key: string, cause: unknown): ObjectStoreError {
-  return new ObjectStoreError('ERR_STORE_FULL', `Cannot keep object "${key}" in the cache: the disk is full`, {key, cause});
 }

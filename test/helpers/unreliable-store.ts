@@ -11,6 +11,8 @@ export interface UnreliableStore extends ObjectStore {
   fails: (method: string, key: string) => boolean;
   /** Method and key of every request. */
   readonly requests: string[];
+  /** Sum of all answers. */
+  bytesRead: number;
 }
 
 export function unreliableStore(store: ObjectStore): UnreliableStore {
@@ -22,6 +24,7 @@ export function unreliableStore(store: ObjectStore): UnreliableStore {
     fail();
     if (outer.delayMs > 0) await sleep(outer.delayMs);
     const result = await work();
+    if (method === 'get') outer.bytesRead += bytesOf(result);
     if (outer.bytesPerSecond > 0) await sleep((bytesOf(result) / outer.bytesPerSecond) * 1000);
     fail();
     return result;
@@ -31,6 +34,7 @@ export function unreliableStore(store: ObjectStore): UnreliableStore {
     bytesPerSecond: 0,
     fails: () => false,
     requests: [],
+    bytesRead: 0,
     put: async (key, body, options) => request('put', key, () => store.put(key, body, options), Number),
     get: async (key, range) =>
       request(

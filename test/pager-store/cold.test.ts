@@ -3,10 +3,11 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {pino} from 'pino';
 import {fencingToken, generation} from '../../src/core/ids.ts';
+import {AbsentPagesError} from '../../src/pager/absent-pages.ts';
 import type {Checkpoint} from '../../src/pager/checkpoint.ts';
 import {keysOf} from '../../src/pager/checkpoint-keys.ts';
 import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
-import {fetchCold} from '../../src/pager/cold-reader.ts';
+import {coldCopies, endOf, fetchCold} from '../../src/pager/cold-reader.ts';
 import {coldObject} from '../../src/pager/cold-writer.ts';
 import {type PageRun, type PageTable, pageSizeBytes} from '../../src/pager/page-table.ts';
 import {SegmentReader} from '../../src/pager/segment-reader.ts';
@@ -161,17 +162,21 @@ test('a wake with nothing local takes one round of parallel requests', async (t)
   await second.objects.list(keysOf(app).manifests);
   b.remote.delayMs = 20;
   b.remote.requests.length = 0;
+  b.remote.bytesRead = 0;
   const started = performance.now();
-  const cold = (await fetchCold(second.objects, app, 2, log)) ?? t.fail('no cold object');
+  using cold = (await fetchCold(second.objects, {app, generation: 2, expected: true}, log)) ?? t.fail('no cold object');
   const checkpoint = await second.store.load(app, generation(2));
-  const files = await checkpoint.images('lazy');
+  const files = await checkpoint.images('lazy', cold.images);
   const headMs = performance.now() - started;
-  const segment = cold.segment ?? t.fail('no segment');
+  const segment = cold.expected ?? t.fail('no segment');
   await second.objects.ensureLocal(segment.local.object);
   const allMs = performance.now() - started;
   t.log(`images after ${headMs.toFixed(1)} ms, the predicted set after ${allMs.toFixed(1)} ms, ${b.remote.requests.length} requests, 20 ms each`);
   t.true(files.has('core-1.img'));
-  t.true(b.remote.requests.every((request) => request.startsWith('get apps/shop/cold/')));
+  const key = keysOf(app).cold(2, 1);
+  t.true(b.remote.requests.every((request) => request === `get ${key}`));
+  t.is(b.remote.bytesRead, await b.behind.size(key));
+  t.true(b.remote.bytesRead < (await expectedBytes(checkpoint)) + 512 * 1024, 'no page twice');
   // Every expected page can be read there, and is the right one.
   using reader = new SegmentReader({segments: [segment.local]});
   const pages = new Map([...heapPages(3000), ...heapPages(300, 77)]);
@@ -187,6 +192,68 @@ test('a wake with nothing local takes one round of parallel requests', async (t)
     }
   }
   t.true(count > 1000);
+});
+
+async function expectedBytes(checkpoint: Checkpoint): Promise<number> {
+  return [...(await expected(checkpoint)).values()].flat().reduce((sum, {count}) => sum + count * pageSizeBytes, 0);
+}
+
+test('a wake that expects no page fetches the beginning of the cold object only', async (t) => {
+  await using b = await bench();
+  const first = await b.worker('a');
+  await first.commit([heapProcess(heapPages(3000))]);
+  await first.uploads.finish(app);
+  const second = await b.worker('b');
+  using cold = (await fetchCold(second.objects, {app, generation: 1, expected: false}, log)) ?? t.fail('no cold object');
+  t.is(cold.expected, undefined);
+  const checkpoint = await second.store.load(app, generation(1));
+  t.true((await checkpoint.images('lazy', cold.images)).has('core-1.img'));
+  t.true(b.remote.bytesRead <= 512 * 1024, `${b.remote.bytesRead} bytes`);
+  t.true((await b.behind.size(keysOf(app).cold(1, 1))) > 5 * 1024 * 1024);
+});
+
+test('pages are read from the cold segment in place of the ordinary ones, until one of it is damaged', async (t) => {
+  await using b = await bench();
+  const first = await b.worker('a');
+  const pages = heapPages(3000);
+  await first.commit([heapProcess(pages)]);
+  await first.uploads.finish(app);
+  const key = keysOf(app).cold(1, 1);
+  for (const isDamaged of [false, true]) {
+    const data = await b.behind.get(key);
+    // In the middle of the expected pages.
+    if (isDamaged) data.writeUInt8(data.readUInt8(data.length - 1024 * 1024) ^ 1, data.length - 1024 * 1024);
+    await b.behind.delete(key);
+    await b.behind.put(key, data);
+    const worker = await b.worker(`w${isDamaged}`);
+    using cold = (await fetchCold(worker.objects, {app, generation: 1, expected: true}, log)) ?? t.fail('no cold object');
+    const found = cold.expected ?? t.fail('no segment');
+    const checkpoint = await worker.store.load(app, generation(1));
+    await worker.objects.ensureLocal(found.local.object);
+    const local = (await checkpoint.localSegments()).map((segment) => ({...segment, end: endOf(cold, segment.object)}));
+    using reader = new SegmentReader({segments: [...local, found.local], copies: coldCopies(checkpoint, found)});
+    const page = Buffer.alloc(pageSizeBytes);
+    const table = checkpoint.tables.get(1) ?? t.fail();
+    let absent = 0;
+    for (const [number, content] of pages) {
+      const at = table.get(number) ?? t.fail();
+      if (reader.absent(at.segment, at.index, 1) !== undefined) {
+        absent++;
+        await worker.objects.ensureLocal(keysOf(app).segment(at.segment), {position: at.index * pageSizeBytes, length: 2 * pageSizeBytes});
+      }
+      try {
+        reader.readPagesSync(at.segment, at.index, 1, page, 0);
+      } catch (error) {
+        // The damaged page itself: its chunk of the ordinary segment is not here yet.
+        t.true(isDamaged && error instanceof AbsentPagesError);
+        await worker.objects.ensureLocal(keysOf(app).segment(at.segment));
+        reader.readPagesSync(at.segment, at.index, 1, page, 0);
+      }
+      if (!page.equals(content)) t.fail(`page ${number}`);
+    }
+    t.true(absent > 0);
+    t.is(new Uint8Array(found.usable)[0], isDamaged ? 0 : 1);
+  }
 });
 
 test('without its cold object, or with a damaged one, a generation is read from the others', async (t) => {
@@ -206,7 +273,7 @@ test('without its cold object, or with a damaged one, a generation is read from 
     await b.behind.delete(key);
     if (damaged !== undefined) await b.behind.put(key, damaged);
     const worker = await b.worker(`w${at}`);
-    await fetchCold(worker.objects, app, 1, log);
+    await fetchCold(worker.objects, {app, generation: 1, expected: true}, log);
     t.true(samePages(await restoredFully(worker, await newest(t, worker)), heapPages(300)), `damage ${at}`);
   }
 });

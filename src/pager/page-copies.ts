@@ -1,0 +1,51 @@
+/** Pages of segments that can be read from another segment too, which is local sooner. What memory is said to hold does not change by that. */
+import type {PageTable} from './page-table.ts';
+import {decodePageTable} from './page-table-codec.ts';
+
+/** Plain data. */
+export interface PageCopies {
+  /** One byte: 0 when the copies are not worth asking for any more. Shared between threads. */
+  readonly usable: SharedArrayBuffer;
+  /** Of each segment that has copies: page tables whose page numbers are indexes in the segment. */
+  readonly tables: readonly {readonly segment: number; readonly table: Uint8Array}[];
+}
+
+/** Pages that lie one after the other, in the segment where they are read. */
+export interface PagePart {
+  readonly segment: number;
+  readonly index: number;
+  readonly count: number;
+  /** How many pages of what was asked for come before it. */
+  readonly skip: number;
+  readonly isCopy: boolean;
+}
+
+export class CopiedPages {
+  readonly #usable: Uint8Array;
+  readonly #tables: ReadonlyMap<number, PageTable>;
+
+  constructor(copies: PageCopies | undefined) {
+    this.#usable = copies === undefined ? new Uint8Array(0) : new Uint8Array(copies.usable);
+    this.#tables = new Map(copies?.tables.map(({segment, table}) => [segment, decodePageTable(Buffer.from(table.buffer, table.byteOffset, table.byteLength))]));
+  }
+
+  /** The copies turned out to be wrong: the originals are read from now on. */
+  giveUp(): void {
+    this.#usable.fill(0);
+  }
+
+  /** Where to read pages of a segment. */
+  *partsOf(segment: number, index: number, count: number): Generator<PagePart, undefined> {
+    const table = this.#usable.length > 0 && Atomics.load(this.#usable, 0) === 1 ? this.#tables.get(segment) : undefined;
+    let next = index;
+    if (table !== undefined) {
+      for (const run of [...table.runsIn(index, count)]) {
+        if (run.page > next) yield {segment, index: next, count: run.page - next, skip: next - index, isCopy: false};
+        yield {segment: run.segment, index: run.index, count: run.count, skip: run.page - index, isCopy: true};
+        next = run.page + run.count;
+      }
+    }
+    if (next < index + count) yield {segment, index: next, count: index + count - next, skip: next - index, isCopy: false};
+    return undefined;
+  }
+}
