@@ -27,7 +27,7 @@ import {edgeAccess} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
-import {withPrivateRange} from './private-range.ts';
+import {rangesInStore, withPrivateRange} from './private-range.ts';
 
 export interface Gateway extends AsyncDisposable {
   readonly supervisor: Supervisor;
@@ -52,6 +52,11 @@ function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOpt
   return {storeDir: join(stateDir, 'store'), appsDir, remote};
 }
 
+function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
+}
+
 /**
  * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
  * @throws CodedError naming what could not be opened; everything else is closed again then
@@ -60,8 +65,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   await using scope = new AsyncDisposableStack();
   const {global} = config;
   const {stateDir, runtimeDir} = global;
-  if (process.getuid?.() !== 0)
-    throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
+  requireRoot();
   const criuArgv = criuCommand(global.criu ?? undefined);
   const encryptionKeys = await readEncryptionKeys(global.encryptionKeys);
   const store = storeOf(config);
@@ -89,7 +93,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
     }),
   );
   const nat = scope.use(
-    await withPrivateRange(global.privateRange, stateDir, (range) =>
+    await withPrivateRange({configured: global.privateRange, stateDir, wanted: () => rangesInStore(config, pager)}, (range) =>
       openNat({identity, range, log, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
     ),
   );
@@ -107,6 +111,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       pager,
       containers,
       criu: scope.use(openCriu({argv: criuArgv, runtimeDir: containers.directory, log})),
+      indexOf: (address) => nat.indexOf(address),
       addNetwork: (app, index) => nat.addApp({name: app.name, index, expose: app.expose}),
       clock: systemClock,
       log,

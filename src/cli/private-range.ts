@@ -5,10 +5,11 @@
  */
 import {mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import type {GlobalConfig} from '../config/value.ts';
+import type {Config, GlobalConfig} from '../config/value.ts';
 import {CodedError, errorCode} from '../core/errors.ts';
-import {firstFreeRange} from '../nat/free-range.ts';
-import type {Range} from '../nat/ipv4.ts';
+import {firstFreeRange, overlappingNetwork} from '../nat/free-range.ts';
+import {type Range, rangeText} from '../nat/ipv4.ts';
+import type {Pager} from '../pager/client.ts';
 
 const recordsDir = '/var/lib/picogate-ranges';
 /** Another gateway that starts at the same moment may take the range that we have just seen free. */
@@ -18,10 +19,14 @@ function rangeFile(stateDir: string): string {
   return join(stateDir, 'private-range');
 }
 
+function parseRange(text: string): Range | undefined {
+  const [, address, prefixLength] = /^([\d.]+)\/(\d+)\s*$/.exec(text) ?? [];
+  return address === undefined ? undefined : {address, prefixLength: Number(prefixLength)};
+}
+
 async function savedRange(stateDir: string): Promise<Range | undefined> {
   try {
-    const [, address, prefixLength] = /^([\d.]+)\/(\d+)\s*$/.exec(await readFile(rangeFile(stateDir), 'utf8')) ?? [];
-    return address === undefined ? undefined : {address, prefixLength: Number(prefixLength)};
+    return parseRange(await readFile(rangeFile(stateDir), 'utf8'));
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
@@ -63,16 +68,68 @@ async function openSaved<T>(range: Range, open: (range: Range) => Promise<T>): P
   }
 }
 
+/** A range that checkpoints of an app in the store have. */
+interface WantedRange {
+  readonly app: string;
+  readonly range: Range;
+}
+
+/** Ranges of the checkpoints that other workers have left in a remote store. @throws CodedError when it cannot be reached */
+export async function rangesInStore({apps, global}: Config, pager: Pick<Pager, 'generations' | 'meta'>): Promise<readonly WantedRange[]> {
+  const found: WantedRange[] = [];
+  if (global.store.kind === 'directory') return found;
+  for (const {name} of apps) {
+    const newest = (await pager.generations(name)).at(-1);
+    // Without one that can be read, the app says so when it is to be woken.
+    const meta = newest === undefined ? undefined : await pager.meta(name, newest).catch(onlyDamage);
+    const range = parseRange(networkOf(meta?.meta));
+    if (range !== undefined) found.push({app: name, range});
+  }
+  return found;
+}
+
+function onlyDamage(error: unknown): undefined {
+  if (errorCode(error) === 'ERR_DAMAGED_CHECKPOINT') return undefined;
+  throw error;
+}
+
+function networkOf(meta: unknown): string {
+  if (typeof meta !== 'object' || meta === null || !('network' in meta)) return '';
+  const {network} = meta;
+  return typeof network === 'object' && network !== null && 'range' in network && typeof network.range === 'string' ? network.range : '';
+}
+
+/** That of most checkpoints: each of them can be woken only with its own. @throws CodedError ERR_RANGE_IN_USE when it is not free on this host */
+async function wantedRange(wanted: readonly WantedRange[], stateDir: string): Promise<Range | undefined> {
+  const count = (range: Range): number => wanted.filter((other) => rangeText(other.range) === rangeText(range)).length;
+  const [first] = [...wanted].sort((a, b) => count(b.range) - count(a.range));
+  if (first === undefined) return undefined;
+  const found = await overlappingNetwork(first.range, await recordedRanges(stateDir));
+  if (found === undefined) return first.range;
+  const text = rangeText(first.range);
+  const remedy = 'free it, or set "private-range" to another one: apps with checkpoints in the store cannot be woken then';
+  const message = `Cannot use private range ${text}, which the checkpoint of app "${first.app}" has: ${found} is in use on this host; ${remedy}`;
+  throw new CodedError('ERR_RANGE_IN_USE', message, {source: 'host'});
+}
+
+export interface RangeChoice {
+  readonly configured: GlobalConfig['privateRange'];
+  readonly stateDir: string;
+  /** Asked when nothing is configured or chosen yet. */
+  readonly wanted: () => Promise<readonly WantedRange[]>;
+}
+
 /**
- * Opens the network with the configured range, or the one this gateway had before, or the first free one, which it keeps then.
+ * Opens the network with the configured range, or the one this gateway had before, or that of checkpoints in the store, or the first free one.
  * @param open fails when the range is in use
  */
-export async function withPrivateRange<T>(configured: GlobalConfig['privateRange'], stateDir: string, open: (range: Range) => Promise<T>): Promise<T> {
+export async function withPrivateRange<T>({configured, stateDir, wanted}: RangeChoice, open: (range: Range) => Promise<T>): Promise<T> {
   if (configured !== 'auto') return open(configured);
   const saved = await savedRange(stateDir);
   if (saved !== undefined) return openSaved(saved, open);
+  const fromStore = await wanted();
   for (let attempt = 1; ; attempt += 1) {
-    const range = await firstFreeRange(await recordedRanges(stateDir));
+    const range = (await wantedRange(fromStore, stateDir)) ?? (await firstFreeRange(await recordedRanges(stateDir)));
     try {
       await record(range, stateDir);
       return await open(range);

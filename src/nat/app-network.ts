@@ -7,7 +7,7 @@ import type {Flow} from './flow.ts';
 import {countSlot, countSlots, type Exposed, type HoldCounts} from './hold-queue.ts';
 import type {HoldThread} from './hold-thread.ts';
 import {applyIp, applyNft, disableIpv6, removeLinks, setSysctl} from './host-network.ts';
-import {appAddress, gatewayAddress, ipv4ToNumber, type Range} from './ipv4.ts';
+import {appAddress, gatewayAddress, ipv4ToNumber, type Range, rangeText} from './ipv4.ts';
 import {appCommands, hostCommands, namespacePath} from './links.ts';
 import {namespaceName, vethName} from './names.ts';
 import type {HostRoute} from './netlink.ts';
@@ -35,6 +35,8 @@ export interface AppSpec {
 /** Disposing removes the namespace, even while processes are in it: they keep it, without an interface. */
 export interface AppNetwork extends AsyncDisposable {
   readonly address: string;
+  /** The gateway's, `10.77.0.0/16`. */
+  readonly range: string;
   readonly netnsPath: string;
   /**
    * From now on packets for the app are held. Synchronous, some tens of microseconds. @param flows its established
@@ -83,6 +85,10 @@ export class VethNetwork implements AppNetwork {
     this.#route = options.route;
     this.#counts = new Int32Array(options.counts);
     this.#remove = options.remove;
+  }
+
+  get range(): string {
+    return rangeText(this.#shared.range);
   }
 
   sleep(flows: 'unknown' | readonly Flow[]): void {

@@ -1,6 +1,6 @@
 import {run} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
-import {ipv4ToNumber, ipv4ToText, type Range} from './ipv4.ts';
+import {ipv4ToNumber, ipv4ToText, type Range, rangeBounds} from './ipv4.ts';
 
 interface Network {
   readonly first: number;
@@ -22,6 +22,10 @@ function parseNetwork(text: string): Network | undefined {
   return {first, last: first + size - 1};
 }
 
+function isFree(first: number, last: number, networks: readonly Network[]): boolean {
+  return networks.every((network) => network.last < first || network.first > last);
+}
+
 /**
  * The first private /16 that no route and no address of this host overlaps. Pure.
  * @param used networks as `ip` prints them, `10.0.0.0/8` or `10.0.0.1`; others (`default`) are ignored
@@ -31,7 +35,7 @@ export function chooseRange(used: readonly string[]): Range | undefined {
   const networks = used.map(parseNetwork).filter((network) => network !== undefined);
   for (const first of candidates()) {
     const last = first + 0xffff;
-    if (networks.every((network) => network.last < first || network.first > last)) return {address: ipv4ToText(first), prefixLength: 16};
+    if (isFree(first, last, networks)) return {address: ipv4ToText(first), prefixLength: 16};
   }
   return undefined;
 }
@@ -42,18 +46,30 @@ export function chooseRange(used: readonly string[]): Range | undefined {
  * @throws CodedError ERR_NO_FREE_RANGE, CommandError
  */
 export async function firstFreeRange(taken: readonly string[] = []): Promise<Range> {
+  const range = chooseRange([...(await usedNetworks()), ...taken]);
+  if (range !== undefined) return range;
+  throw new CodedError('ERR_NO_FREE_RANGE', 'Cannot find a free private range: routes cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"', {
+    source: 'host',
+  });
+}
+
+/** A network of this host, or of `taken`, that overlaps the range; undefined when it is free. @throws CommandError */
+export async function overlappingNetwork(range: Range, taken: readonly string[] = []): Promise<string | undefined> {
+  const {first, last} = rangeBounds(range);
+  return [...(await usedNetworks()), ...taken].find((text) => {
+    const network = parseNetwork(text);
+    return network !== undefined && !isFree(first, last, [network]);
+  });
+}
+
+async function usedNetworks(): Promise<string[]> {
   const options = {timeoutMs: 10_000};
   const [routes, addresses] = await Promise.all([
     run(['ip', '-4', '-o', 'route', 'show', 'table', 'all'], options),
     run(['ip', '-4', '-o', 'addr', 'show'], options),
   ]);
   // The first word that looks like a network is a route's destination (a type such as `local` may precede it), or an address.
-  const used = [...routes.stdout.split('\n'), ...addresses.stdout.split('\n')]
+  return [...routes.stdout.split('\n'), ...addresses.stdout.split('\n')]
     .map((line) => /(?:^| )(\d+\.\d+\.\d+\.\d+(?:\/\d+)?)(?= |$)/.exec(line.startsWith('default') ? '' : line)?.[1])
     .filter((network) => network !== undefined);
-  const range = chooseRange([...used, ...taken]);
-  if (range !== undefined) return range;
-  throw new CodedError('ERR_NO_FREE_RANGE', 'Cannot find a free private range: routes cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"', {
-    source: 'host',
-  });
 }

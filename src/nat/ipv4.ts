@@ -29,6 +29,11 @@ export function rangeBounds(range: Range): {readonly first: number; readonly las
   return {first, last: first + size - 1};
 }
 
+/** `10.77.0.0/16` */
+export function rangeText({address, prefixLength}: Range): string {
+  return `${address}/${prefixLength}`;
+}
+
 /** The gateway's own address in its range, `.0.1`. */
 export function gatewayAddress(range: Range): string {
   return ipv4ToText(rangeBounds(range).first + 1);
@@ -42,6 +47,13 @@ export function appAddress(range: Range, index: number): string {
     throw new CodedError('ERR_RANGE_FULL', `Cannot give app number ${index} an address: ${range.address}/${range.prefixLength} is full`, {source: 'client'});
   }
   return ipv4ToText(address);
+}
+
+/** The index of the app with this address; undefined when no app can have it. */
+export function appIndex(range: Range, address: string): number | undefined {
+  const {first, last} = rangeBounds(range);
+  const number = ipv4ToNumber(address);
+  return number >= first + 2 && number < last ? number - first - 2 : undefined;
 }
 
 /** True for an address that a single host may have, so that an answer to it makes sense. */

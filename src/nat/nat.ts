@@ -12,7 +12,7 @@ import {type AppNetwork, type AppSpec, addAppNetwork, type NatShared, type VethN
 import type {HoldLimits} from './hold-queue.ts';
 import {startHoldThread} from './hold-thread.ts';
 import {applyIp, applyNft, disableIpv6, enableForwarding, removeLeftovers, setSysctl} from './host-network.ts';
-import {gatewayAddress, ipv4ToNumber, type Range, rangeBounds} from './ipv4.ts';
+import {appIndex, gatewayAddress, ipv4ToNumber, type Range, rangeBounds} from './ipv4.ts';
 import {tunCommands} from './links.ts';
 import {tableName, tunName} from './names.ts';
 import {openRouteSwitch, openSetReader} from './netlink-socket.ts';
@@ -33,6 +33,8 @@ export interface NatOptions {
 /** Disposing removes everything, also what `addApp` made. */
 export interface Nat extends AsyncDisposable {
   readonly gatewayAddress: string;
+  /** The index that gives an app this address; undefined for one that no app can have here. */
+  indexOf(address: string): number | undefined;
   /** @throws CodedError ERR_DUPLICATE_APP, ERR_RANGE_FULL, ERR_SYSCTL_FAILED; CommandError */
   addApp(app: AppSpec): Promise<AppNetwork>;
   /** Replaces all mode nat frontends, in one step or not at all. @throws CodedError ERR_BIND_FAILED, ERR_BAD_ADDRESS, ERR_BAD_TARGET; CommandError */
@@ -81,6 +83,10 @@ class KernelNat implements Nat {
     this.#shared = shared;
     this.#apps = apps;
     this.#scope = scope;
+  }
+
+  indexOf(address: string): number | undefined {
+    return appIndex(this.#shared.range, address);
   }
 
   async addApp(spec: AppSpec): Promise<AppNetwork> {

@@ -28,8 +28,8 @@ export interface Commit {
 
 /** Every method throws CodedError ERR_REDIS_UNAVAILABLE, ERR_REDIS_COMMAND, or ERR_BAD_STATE for what cannot be read. */
 export interface State {
-  /** The app's record; made from `fields`, with a network index of its own, when there is none. */
-  ensureApp(name: AppName, fields: AppFields): Promise<AppRecord>;
+  /** The app's record; made from `fields`, with a network index of its own (`wantedIndex` if that is free), when there is none. */
+  ensureApp(name: AppName, fields: AppFields, wantedIndex?: number): Promise<AppRecord>;
   readApp(name: AppName): Promise<AppRecord | null>;
   /** All known apps, by name; an app whose record is damaged is an `Error` in its place. */
   listApps(): Promise<ReadonlyMap<AppName, AppRecord | Error>>;
@@ -82,10 +82,10 @@ export function openState(connection: Connection, options: {readonly prefix?: st
 
   return {
     readApp,
-    async ensureApp(name, fields) {
+    async ensureApp(name, fields, wantedIndex) {
       const found = await readApp(name);
       if (found !== null) return found;
-      const record: AppRecord = {...fields, name, generation: null, index: await assignIndex(name, null)};
+      const record: AppRecord = {...fields, name, generation: null, index: await assignIndex(name, wantedIndex ?? null)};
       await runScript(connection, scripts.create, [keys.app(name)], encodeRecord(record));
       return (await readApp(name)) ?? record;
     },

@@ -17,3 +17,15 @@ export function notRunningError(app: string, state: State): CodedError {
 export function lostError(app: string, reason: string): CodedError {
   return new CodedError('ERR_INSTANCE_LOST', `Cannot serve the memory of app "${app}" any more: ${reason}`, {source: 'host', retryable: true});
 }
+
+interface Place {
+  readonly address: string;
+  readonly range: string;
+}
+
+/** The checkpoint comes from another worker. */
+export function wrongAddressError(app: string, saved: Place, here: Place): CodedError {
+  const remedy = saved.range === here.range ? 'another app has that one' : `"private-range ${saved.range}" lets it have its own`;
+  const found = `its checkpoint has the address ${saved.address}, and here it has ${here.address}; ${remedy}`;
+  return new CodedError('ERR_WRONG_ADDRESS', `Cannot wake app "${app}": ${found}`, {source: 'host'});
+}

@@ -22,6 +22,8 @@ const discardRetryMs = 250;
 /** What the network does for one app; the route switch is what makes a sleep invisible. */
 export interface Network {
   readonly address: string;
+  /** The network in which that address is, `10.77.0.0/16`. */
+  readonly range: string;
   readonly netnsPath: string;
   sleep(flows: 'unknown' | readonly Flow[]): void;
   setFlows(flows: readonly Flow[]): void;
@@ -37,6 +39,8 @@ export interface GenerationMeta {
   readonly flows: readonly Flow[];
   /** Digest of the image that is its root; the app must find the same one when it wakes. */
   readonly image?: string;
+  /** The sockets in it are bound to this address; the gateway has another one in the range. */
+  readonly network?: {readonly address: string; readonly range: string};
 }
 
 export type Paging = {
@@ -208,7 +212,8 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           // Files first: a generation that is on disk must find on disk what its memory believes to be there.
           await container.syncLayers();
           const {imageDigest} = container;
-          const meta: GenerationMeta = {layers, flows, ...(imageDigest === undefined ? {} : {image: imageDigest})};
+          const {address, range} = tools.network;
+          const meta: GenerationMeta = {layers, flows, network: {address, range}, ...(imageDigest === undefined ? {} : {image: imageDigest})};
           const base = instance.base === null ? null : instance.id;
           const commit = {instance: base, app: config.name, token: instance.token, dumpDir, layers, meta, processes};
           const {generation, bytesWritten} = await pager.commit(commit);

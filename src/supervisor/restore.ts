@@ -6,8 +6,9 @@ import {mkdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {type FencingToken, type Generation, type InstanceId, type InstanceName, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
+import {wrongAddressError} from './app-errors.ts';
 import type {BegunRestore} from './begun-restore.ts';
-import {bringLayers, type Instance, type InstanceTools, putAway, type Rest} from './instance.ts';
+import {bringLayers, type GenerationMeta, type Instance, type InstanceTools, type Network, putAway, type Rest} from './instance.ts';
 
 export interface PreparedRestore extends AsyncDisposable {
   readonly id: InstanceId;
@@ -50,9 +51,10 @@ export interface Restore {
 
 /** The app runs when this resolves, and its route is still away. @throws CodedError; nothing of it runs then, and what was prepared is undone */
 export async function finishRestore(tools: InstanceTools, prepared: PreparedRestore, {rest, token, trigger}: Restore): Promise<Instance> {
-  const {container} = tools;
+  const {config, container, network} = tools;
   const {id, name} = prepared;
   try {
+    checkAddress(config.name, network, rest.meta);
     await bringLayers(tools, rest.meta.layers);
     await container.mountRoot(rest.meta.layers, name, rest.meta.image);
     const pid = await run(tools, prepared, trigger);
@@ -63,6 +65,11 @@ export async function finishRestore(tools: InstanceTools, prepared: PreparedRest
     await prepared[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A connection of another address would be dead, and a socket bound to one cannot be restored. @throws CodedError ERR_WRONG_ADDRESS */
+function checkAddress(app: string, here: Network, {network: saved}: GenerationMeta): void {
+  if (saved !== undefined && saved.address !== here.address) throw wrongAddressError(app, saved, here);
 }
 
 /** The pager is told beside CRIU, and is done long before it. A restore that the pager does not know any more must not be finished. */

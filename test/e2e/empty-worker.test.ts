@@ -1,0 +1,81 @@
+/** Apps whose worker is gone: another one finds their memory and their files in the store. */
+import {readdir, rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import test, {type ExecutionContext} from 'ava';
+import {durableApp, listen, verified} from '../helpers/durable-app.ts';
+import {freePort, type TestGateway} from '../helpers/gateway.ts';
+import {lineClient} from '../helpers/line-client.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
+import {appsServer, layersOf, s3Gateway, storedRow, untilStored} from '../helpers/s3-gateway.ts';
+import {hasS3Server} from '../helpers/s3-server.ts';
+
+const s3Test = hasS3Server ? rootTest : test.skip;
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
+
+async function filesApp(name: string): Promise<string> {
+  return `app ${name}
+    rootfs ${await rootfsWith('python3')}
+    exec /usr/bin/python3 /srv/files-server.py 80
+    volume ${fixtures}:/srv:ro
+    expose tcp 80
+    hibernate-after never
+`;
+}
+
+/** Its disks are gone, and with them Redis. The configuration and the log are those of the test. */
+async function lose(gateway: TestGateway): Promise<void> {
+  await gateway.stop();
+  for (const name of await readdir(gateway.stateDir)) {
+    if (!name.endsWith('.cfg') && !name.endsWith('.log')) await rm(join(gateway.stateDir, name), {recursive: true});
+  }
+}
+
+async function ask(port: number, ...requests: readonly string[]): Promise<string[]> {
+  using client = await lineClient(port);
+  const answers: string[] = [];
+  for (const request of requests) answers.push(await client.request(request));
+  return answers;
+}
+
+s3Test('an empty worker wakes apps with their memory and their files, and both agree', async (t: ExecutionContext) => {
+  const server = await appsServer(t);
+  const [port, filesPort] = [await freePort(), await freePort()];
+  const sections = `${await filesApp('files')}${listen('files', filesPort)}${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}`;
+  const first = await s3Gateway(t, server.endpoint, sections);
+  await first.start();
+  t.deepEqual(await ask(filesPort, 'change', 'verify'), ['1', 'ok 1']);
+  await ask(port, 'count');
+  for (const name of ['a', 'files']) await first.cli('hibernate', name);
+  // A second layer over the first one.
+  t.deepEqual(await ask(filesPort, 'change', 'verify'), ['2', 'ok 2']);
+  t.deepEqual(await ask(port, 'count', 'agree'), ['2', '2 2']);
+  await first.stop();
+  // On the way out they were put to sleep; what was not uploaded by then is uploaded by the same worker.
+  await first.start();
+  for (const name of ['a', 'files']) await untilStored(first, name);
+  t.deepEqual((await readdir(layersOf(first, 'files'))).length, 2);
+  await lose(first);
+
+  // The other way round, so that numbers given in order would be wrong.
+  const second = await s3Gateway(
+    t,
+    server.endpoint,
+    `${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}${await filesApp('files')}${listen('files', filesPort)}`,
+  );
+  await second.start();
+  for (const name of ['a', 'files']) t.like(await storedRow(second, name), {state: 'hibernated', residency: 'cold', generation: 2, stored: true});
+  await t.throwsAsync(readdir(layersOf(second, 'files')), {code: 'ENOENT'});
+  const started = performance.now();
+  t.deepEqual(await ask(filesPort, 'verify'), ['ok 2']);
+  t.log(`first answer after ${Math.round(performance.now() - started)} ms`);
+  t.deepEqual(await ask(port, 'agree', 'verify', 'count', 'agree'), ['2 2', verified, '3', '3 3']);
+  t.deepEqual(await ask(filesPort, 'change', 'verify'), ['3', 'ok 3']);
+
+  // Cold again: only the newest layer was new, and all of them go.
+  for (const name of ['a', 'files']) await second.cli('hibernate', name, '--cold');
+  t.deepEqual(await readdir(layersOf(second, 'files')), []);
+  t.deepEqual(await ask(filesPort, 'verify'), ['ok 3']);
+  t.deepEqual(await ask(port, 'agree', 'verify'), ['3 3', verified]);
+});
