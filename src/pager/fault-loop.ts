@@ -89,13 +89,14 @@ export class FaultLoop {
     if (ready > 0) this.#handleReady();
     for (const process of [...this.#unsettled]) this.#settle(process, 1);
     this.#server.retry();
+    this.#server.bring();
     this.#prefetch();
     if (performance.now() >= this.#nextSweep) this.#sweep();
   }
 
   #timeoutMs(now: number): number {
     const settled = this.#unsettled.size === 0 ? Number.POSITIVE_INFINITY : now + settleMs;
-    const next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY, this.#server.nextRetry(), settled);
+    const next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY, this.#server.isBehind ? now : this.#server.nextRetry(), settled);
     return Math.max(0, Math.ceil(next - now));
   }
 

@@ -3,6 +3,7 @@ import type {MessagePort} from 'node:worker_threads';
 import type {InstanceId} from '../core/ids.ts';
 import type {WantedRange} from './fault-fetches.ts';
 import type {PageCopies} from './page-copies.ts';
+import type {PageRange} from './page-set.ts';
 import type {LocalSegment} from './segment-reader.ts';
 
 export interface ProcessTable {
@@ -82,6 +83,8 @@ export interface InstanceStats {
   readonly zeroFaults: number;
   /** Pages installed before they were touched. */
   readonly prefetched: number;
+  /** Pages installed along with the faults of others. */
+  readonly brought: number;
   /** Pages still missing, of all processes. */
   readonly missing: number;
   /** Faults that wait for the store. */
@@ -89,6 +92,8 @@ export interface InstanceStats {
   readonly medianFaultMicros: number | null;
   /** Faulted pages of each process that was restored, in order of first touch. */
   readonly touched: readonly {readonly vpid: number; readonly pages: readonly number[]}[];
+  /** Pages of them that came along with the faults of others. */
+  readonly alongside: readonly {readonly vpid: number; readonly ranges: readonly PageRange[]}[];
   /** False when another pager served the instance before, so that `touched` lacks what it saw. */
   readonly complete: boolean;
 }

@@ -29,6 +29,8 @@ export class FaultServer implements Disposable {
   readonly #report: Report;
   readonly #gone: (instance: PagedInstance, process: PagedProcess) => void;
   readonly #waiting = new WaitingFaults();
+  /** Processes to which something is to be brought along with what they touched. */
+  readonly #behind = new Map<PagedProcess, PagedInstance>();
 
   /** @param gone is called when a fault shows that its process has ended */
   constructor(report: Report, gone: (instance: PagedInstance, process: PagedProcess) => void) {
@@ -44,6 +46,7 @@ export class FaultServer implements Disposable {
       switch (process.serve(page, instance.reader, this.buffer)) {
         case 'stored':
           instance.faults++;
+          if (process.isBehind) this.#behind.set(process, instance);
           instance.times.add((performance.now() - started) * 1000);
           return;
         case 'zero':
@@ -76,6 +79,22 @@ export class FaultServer implements Disposable {
     for (const {instance, process, page, attempt, reason} of this.#waiting.due(performance.now())) {
       this.serve(instance, process, page, attempt);
       if (reason !== 'event' && this.#waiting.isOver(instance)) this.#report({kind: 'resumed', instance: instance.id});
+    }
+  }
+
+  get isBehind(): boolean {
+    return this.#behind.size > 0;
+  }
+
+  /** Brings a block to each process that is behind. */
+  bring(): void {
+    for (const [process, instance] of [...this.#behind]) {
+      try {
+        if (process.open) process.bring(instance.reader, this.buffer);
+      } catch (error) {
+        if (error instanceof AbsentPagesError) this.fetches.want(instance.id, [error], {urgent: false});
+      }
+      if (!process.open || !process.isBehind) this.#behind.delete(process);
     }
   }
 

@@ -2,6 +2,8 @@
  * The pages that a process touched in the first moments of a run, in order of their first touch, up to a bound. What is touched later belongs to
  * other requests: an app that is awake for a day would otherwise be expected to touch all of its memory at its next wake.
  */
+import {type PageRange, PageSet} from './page-set.ts';
+
 const limit = 1 << 18;
 const windowMs = 10_000;
 
@@ -19,6 +21,7 @@ export class FirstTouches {
   readonly #window: TouchWindow;
   readonly #order: number[] = [];
   readonly #seen = new Set<number>();
+  readonly #brought = new PageSet();
 
   constructor(window: TouchWindow = new TouchWindow()) {
     this.#window = window;
@@ -28,6 +31,15 @@ export class FirstTouches {
     if (this.#seen.has(page) || this.#order.length >= limit || !this.#window.isOpen()) return;
     this.#seen.add(page);
     this.#order.push(page);
+  }
+
+  /** Pages that came along with the touch of another one: nothing shows whether they are touched. */
+  bring(range: PageRange): void {
+    if (this.#window.isOpen()) this.#brought.add(range);
+  }
+
+  get brought(): readonly PageRange[] {
+    return [...this.#brought.ranges()];
   }
 
   get pages(): readonly number[] {

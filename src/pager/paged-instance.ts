@@ -75,6 +75,8 @@ export class PagedInstance implements Disposable {
   #lost = false;
   #restored = false;
   #prefetched = 0;
+  /** Of processes that are gone. */
+  #brought = 0;
   socket: LazySocket | undefined;
   prefetch: Prefetch | undefined;
   faults = 0;
@@ -226,7 +228,7 @@ export class PagedInstance implements Disposable {
 
   forget(process: PagedProcess): void {
     this.prefetch?.forget(process);
-    this.#processes.delete(process.number);
+    if (this.#processes.delete(process.number)) this.#brought += process.brought;
     process[Symbol.dispose]();
   }
 
@@ -279,10 +281,12 @@ export class PagedInstance implements Disposable {
       faults: this.faults,
       zeroFaults: this.zeroFaults,
       prefetched: this.prefetch?.installed ?? this.#prefetched,
+      brought: this.#brought + this.processes.reduce((sum, process) => sum + process.brought, 0),
       missing: this.processes.reduce((sum, process) => sum + process.memory.missing.size, 0),
       waiting: this.waiting,
       medianFaultMicros: this.times.medianMicros(),
       touched: this.#touches.map(({vpid, touches}) => ({vpid, pages: touches.pages})),
+      alongside: this.#touches.map(({vpid, touches}) => ({vpid, ranges: touches.brought})),
       complete: this.#complete,
     };
   }

@@ -6,7 +6,9 @@ import {close} from '../core/libc.ts';
 import type {AddressSpace, SpaceEvent} from './address-space.ts';
 import type {FirstTouches} from './first-touches.ts';
 import type {Mapping} from './mapping.ts';
+import type {PageRange} from './page-set.ts';
 import {blockPages, type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
+import {ReadAhead} from './read-ahead.ts';
 import {type KernelView, UnsettledEvents} from './unsettled-events.ts';
 import {copyPages, isAlive, isQuiet, registrationOf, wakeAll, wakePages, zeroPages} from './userfaultfd.ts';
 
@@ -17,6 +19,9 @@ export interface PageReader {
   /** @throws CodedError ERR_DAMAGED_CHECKPOINT when it is not what was written; anything else may pass */
   readPagesSync(segment: number, index: number, count: number, into: Uint8Array, offset: number): void;
 }
+
+/** Older ones are of no use any more. */
+const maxToBring = 8;
 
 /**
  * How an answer to a fault went. `again`: an event must be read first. `absent`: nothing registered is there (any more), the thread was
@@ -65,6 +70,11 @@ export class PagedProcess implements Disposable {
   readonly #record: (event: SpaceEvent) => void;
   /** Pages that are expected to be touched but were not installed, to see whether they are. */
   withheld: PageTable | undefined;
+  readonly #readAhead = new ReadAhead();
+  /** What is to be brought along with the pages that were touched last. */
+  #toBring: PageRange[] = [];
+  /** Pages that were brought along. */
+  brought = 0;
   #open = true;
 
   /**
@@ -102,6 +112,7 @@ export class PagedProcess implements Disposable {
     if (outcome === 'stored' || outcome === 'present') this.memory.installed(page, 1);
     if (outcome === 'stored') {
       this.touches.add(page);
+      this.#expect(this.#readAhead.after(page));
       this.#serveWithheld(page - (page % blockPages), reader, buffer);
     }
     if (outcome === 'present' || outcome === 'absent') wakePages(this.fd, page, 1);
@@ -114,6 +125,32 @@ export class PagedProcess implements Disposable {
       reader.readPagesSync(run.segment, run.index, run.count, buffer.bytes, 0);
       this.install(run, buffer.address, true);
       for (let page = run.page; page < run.page + run.count; page++) this.touches.add(page);
+    }
+  }
+
+  #expect(range: PageRange | undefined): void {
+    if (range === undefined) return;
+    this.#toBring.push(range);
+    if (this.#toBring.length > maxToBring) this.#toBring.shift();
+  }
+
+  /** Something is to be brought along with what was touched. */
+  get isBehind(): boolean {
+    return this.#toBring.length > 0;
+  }
+
+  /**
+   * Brings what goes on a sequence of touches, as far as it is stored and missing. One turn: a block at most.
+   * @param reader what it throws ends the turn: if the page is wanted, its fault meets the same error
+   */
+  bring(reader: PageReader, buffer: Mapping): void {
+    const range = this.#toBring.shift();
+    if (range === undefined) return;
+    for (const run of [...this.memory.missing.runsIn(range.page, range.count)]) {
+      reader.readPagesSync(run.segment, run.index, run.count, buffer.bytes, 0);
+      const {installed} = this.install(run, buffer.address, true);
+      this.brought += installed;
+      if (installed > 0) this.touches.bring(run);
     }
   }
 

@@ -59,7 +59,10 @@ class Run implements Evidence {
     for (const [pid, ranges] of brought) {
       const along = this.#along.get(pid) ?? new PageSet();
       this.#along.set(pid, along);
-      for (const range of ranges) along.add(range);
+      for (const range of ranges) {
+        along.add(range);
+        this.#mention(pid, range.page, range.count);
+      }
     }
     for (const [pid, pages] of plan.single) {
       const seen = this.#touched.get(pid);

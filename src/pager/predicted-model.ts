@@ -60,6 +60,8 @@ export interface ModelBounds {
 }
 
 const returnRateFirst = 0.9;
+/** How likely a page that only came along is to be touched, compared with one that was touched once. Withholding shows which of them are. */
+const alongRate = 0.6;
 const sampleDecay = 0.9;
 /** Samples that a share starts with, so that the first ones do not decide alone. */
 const sampleBefore = 8;
@@ -116,7 +118,7 @@ export interface BlockEvidence {
   /** Is stored, so that it could have faulted. */
   readonly present: number;
   readonly touched: number;
-  /** Came along with the first touch of its block, which was withheld as a whole. */
+  /** Came along with the touch of another one. */
   readonly along: number;
   /** Would have faulted if it had been touched. */
   readonly observed: number;
@@ -183,6 +185,7 @@ function teachBlock(bytes: Uint8Array, {evidence, inherited, returnRate, returne
     else if ((evidence.present & bit) === 0) now = 0;
     else if (observed) now = afterMiss(before);
     else if (before !== 0 && (evidence.along & bit) !== 0) now = afterNeighbour(before);
+    else if (before === 0 && (inherited?.[slot] ?? 0) === 0 && (evidence.along & bit) !== 0) now = newcomer(returnRate * alongRate);
     else if (before === 0) now = afterMiss(inherited?.[slot] ?? 0);
     if (observed && isNewcomer(before)) {
       returned.taken += 1;

@@ -24,6 +24,8 @@ export async function statsOf({faults}: Parts, served: Served): Promise<PagingSt
     waiting: 0,
     medianFaultMicros: null,
     touched: [],
+    brought: 0,
+    alongside: [],
     complete: true,
     predictedPages,
   };
@@ -52,8 +54,12 @@ async function learn(parts: Parts, served: Served, log: Log): Promise<void> {
   // Another pager saw the first part of its run: half of the truth would throw pages out of the set.
   if (prefetch === null) return;
   try {
-    const {touched} = await statsOf(parts, served);
-    await parts.predicted.learn(checkpoint.app, {plan: prefetch, touched: new Map(touched.map(({vpid, pages}) => [vpid, pages]))});
+    const {touched, alongside} = await statsOf(parts, served);
+    await parts.predicted.learn(checkpoint.app, {
+      plan: prefetch,
+      touched: new Map(touched.map(({vpid, pages}) => [vpid, pages])),
+      brought: new Map(alongside.map(({vpid, ranges}) => [vpid, ranges])),
+    });
   } catch (error) {
     log.warn({instance, error: errorMessage(error)}, 'what the instance touched is not learned');
   }

@@ -78,7 +78,8 @@ listen other
   t.true(full('tcp/80').difference(full('tcp/81')).size >= 12, 'what only port 80 touches');
   t.true(full('tcp/81').difference(full('tcp/80')).size >= 12, 'what only port 81 touches');
   t.log(`faults of each wake: ${faults.join(' ')}`);
-  t.true((faults[0] ?? 0) > 500, 'nothing was predicted at first');
+  // What is read in a row is brought along.
+  t.true((faults[0] ?? 0) > 30, 'nothing was predicted at first');
   t.regex(await gateway.cli('predicted', 'two'), /any +12 [\s\S]*tcp\/80 +6 [\s\S]*process 1, /);
   t.regex(await gateway.cli('predicted', 'two', '--trigger', 'tcp/81'), /process 1, /);
   await t.throwsAsync(gateway.cli('predicted', 'three'), {message: /three/});

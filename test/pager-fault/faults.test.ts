@@ -10,7 +10,8 @@ rootTest('a fault brings the stored page, and zeros where nothing is stored', as
   const {instance, app} = await lab.wake({generation: await lab.generation(64), count: 128});
   t.deepEqual(await app.ask(['read', first, 128]), [...crcs(first, 64), ...zeros(64)]);
   const stats = await lab.pager.stats(instance);
-  t.like(stats, {faults: 64, missing: 0, waiting: 0, complete: true});
+  t.like(stats, {missing: 0, waiting: 0, complete: true});
+  t.is(stats.faults + stats.brought, 64);
   t.true(stats.zeroFaults >= 2 && stats.zeroFaults <= 64);
   t.deepEqual(stats.touched[0]?.pages.slice(0, 3), [first, first + 1, first + 2]);
   await app[Symbol.asyncDispose]();
@@ -69,9 +70,12 @@ rootTest('the predicted set is installed before it is touched', async (t) => {
   await one.app[Symbol.asyncDispose]();
   await lab.pager.release(one.instance);
   const two = await lab.wake({generation, count: 2048, prefetch: 'last'});
-  await until(async () => (await lab.pager.stats(two.instance)).prefetched === 1500, {what: 'the predicted set'});
+  await until(async () => (await lab.pager.stats(two.instance)).prefetched >= 1500, {what: 'the predicted set'});
   t.deepEqual(await two.app.ask(['read', first, 2048]), crcs(first, 2048));
-  t.like(await lab.pager.stats(two.instance), {predictedPages: 1500, faults: 548, missing: 0});
+  const stats = await lab.pager.stats(two.instance);
+  // And what was brought ahead of the last touch.
+  t.true(stats.predictedPages >= 1500 && stats.predictedPages <= 1532, `${stats.predictedPages} pages`);
+  t.is(stats.predictedPages + stats.faults + stats.brought, 2048);
 });
 
 rootTest('expect() installs the predicted set also when the restore was quicker', async (t) => {
@@ -82,9 +86,11 @@ rootTest('expect() installs the predicted set also when the restore was quicker'
   await one.app[Symbol.asyncDispose]();
   await lab.pager.release(one.instance);
   const two = await lab.wake({generation, count: 256, prefetch: 'last', expectLate: true});
-  await until(async () => (await lab.pager.stats(two.instance)).prefetched === 200, {what: 'the predicted set'});
+  await until(async () => (await lab.pager.stats(two.instance)).prefetched >= 200, {what: 'the predicted set'});
   t.deepEqual(await two.app.ask(['read', first, 256]), crcs(first, 256));
-  t.like(await lab.pager.stats(two.instance), {predictedPages: 200, faults: 56, missing: 0});
+  const {predictedPages, faults, brought, missing} = await lab.pager.stats(two.instance);
+  t.is(predictedPages + faults + brought, 256);
+  t.is(missing, 0);
 });
 
 rootTest('a second generation refers to pages that were never touched, also those of a forked child', async (t) => {
@@ -114,5 +120,5 @@ rootTest('a second generation refers to pages that were never touched, also thos
   const all = crcs(first, 64);
   t.deepEqual(await again.app.ask(['read', first, 64]), [...all.slice(0, 8), ...zeros(8), ...all.slice(16)]);
   const stats = await lab.pager.stats(again.instance);
-  t.is(stats.faults, 56);
+  t.is(stats.faults + stats.brought, 56);
 });

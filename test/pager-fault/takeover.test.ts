@@ -102,7 +102,7 @@ rootTest('when everything is killed, a fault stays unanswered until its process 
   process.kill(gateway.pid, 'SIGKILL');
   const [, pagerPid] = /pager (\d+)/.exec(said) ?? [];
   await until(async () => (await state(Number(pagerPid))) === undefined, {what: 'the pager to die with its gateway'});
-  app.send(['read', first + 4, 1]);
+  app.send(['read', first + 60, 1]);
   const early = await Promise.race([app.answer(), new Promise((resolve) => setTimeout(resolve, 500, 'still waiting'))]);
   t.is(early, 'still waiting');
   await t.throwsAsync(removePagerLeftovers(runtimeDir, {timeoutMs: 100}), {code: 'ERR_STILL_USED'});
