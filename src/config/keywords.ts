@@ -94,7 +94,9 @@ export const keywords = {
     repeated: 'allowed',
     shape: keySource,
     absent: 'no encryption',
-    description: 'Where the key is that encrypts what is stored. Of several the first encrypts, the others only decrypt what was written with them.',
+    description:
+      'Where the key is that encrypts what is stored. Of several the first encrypts, the others only decrypt what was written with them. ' +
+      'Only its owner may read a file (mode 600); a variable is removed from the environment. Example: [encrypted.cfg](../config/encrypted.cfg).',
   }),
   'private-range': keyword({
     ...oursInGlobal,
