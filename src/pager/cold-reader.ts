@@ -96,10 +96,12 @@ async function fetchObject(objects: CachedStore, object: StoredCold, request: Co
   if (expected !== undefined) takeExpected(objects, {expected, object, segmentAt: layout.segmentAt, arrivals}, log);
   const {contents, partsAt, partsEnd} = layout;
   const copies = copiesOf(contents, (await arrivals.upTo(partsEnd)).subarray(partsAt, partsEnd));
+  // The only one that changes: what was learned since is better.
+  if (await objects.isPending(keysOf(request.app).predicted)) copies.delete(keysOf(request.app).predicted);
   return {contents, copies, images: imagesOf(contents, object), expected, [Symbol.dispose]: objects.hold([...copies.values()])[Symbol.dispose]};
 }
 
-function copiesOf({parts}: ColdContents, data: Buffer): ReadonlyMap<string, HeldCopy> {
+function copiesOf({parts}: ColdContents, data: Buffer): Map<string, HeldCopy> {
   const found = new Map<string, HeldCopy>();
   let at = 0;
   for (const {checksum, ...part} of parts) {

@@ -29,6 +29,8 @@ import {type PageBatch, pageChecksum, segmentBody} from './segment-writer.ts';
 const batchPages = 256;
 /** More than this is no prediction, and the ordinary objects serve as well. */
 const maxPages = 32_768;
+/** Of small layers of files together: one request less each. */
+const maxLayerBytes = 256 * 1024;
 /** Of the indexes of all segments together; a fault that needs another one fetches it. */
 const maxIndexBytes = 1024 * 1024;
 
@@ -96,6 +98,14 @@ async function copies(cold: Cold): Promise<readonly CopiedPart[]> {
       // Not every app has a key and a predicted set.
       if (errorCode(error) !== 'ERR_NO_OBJECT') throw error;
     }
+  }
+  let layerBytes = 0;
+  for (const layer of manifest.layers) {
+    const object = keys.layer(layer);
+    const sizeBytes = await objects.size(object).catch(() => undefined); // Files that are not kept in the store.
+    layerBytes += sizeBytes ?? 0;
+    if (sizeBytes === undefined || layerBytes > maxLayerBytes) continue;
+    found.push(copied(object, sizeBytes, {position: 0, length: sizeBytes}, await objects.get(object)));
   }
   let indexBytes = 0;
   for (const {segment, sizeBytes} of manifest.segments) {

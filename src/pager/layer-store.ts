@@ -145,7 +145,7 @@ async function* inRanges(objects: CachedStore, key: string, sizeBytes: number): 
   const ask = (): void => {
     if (asked >= sizeBytes) return;
     const length = Math.min(rangeBytes, sizeBytes - asked);
-    const arrival = objects.getRemote(key, {position: asked, length});
+    const arrival = objects.getHeld(key, {position: asked, length});
     // Whoever reads on hears of it; nobody may read on.
     arrival.catch(() => undefined);
     arrivals.push(arrival);

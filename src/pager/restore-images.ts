@@ -77,15 +77,26 @@ export function servedFromMemoryBytes({manifest, tables}: Pick<RestoreContext, '
 }
 
 async function readRuns(source: SegmentSource, runs: readonly PageRun[], cold: PageTable | undefined): Promise<ReadonlyMap<PageRun, Buffer>> {
-  return new Map(await Promise.all(runs.map(async (run) => [run, await readRun(source, run, cold)] as const)));
+  const copied = cold === undefined || runs.length === 0 ? undefined : await readCopies(source, runs, cold);
+  return copied ?? new Map(await Promise.all(runs.map(async (run) => [run, await source.read(run.segment, run.index, run.count)] as const)));
 }
 
-async function readRun(source: SegmentSource, run: PageRun, cold: PageTable | undefined): Promise<Buffer> {
-  const copies = [...(cold?.runsIn(run.page, run.count) ?? [])];
-  const isWhole = copies.reduce((sum, {count}) => sum + count, 0) === run.count;
-  const parts = await Promise.all((isWhole ? copies : [run]).map(async ({segment, index, count}) => source.read(segment, index, count)));
-  const [only] = parts;
-  return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
+/** The copies of a process lie together: they are read at once. @returns undefined when there are not copies of all */
+async function readCopies(source: SegmentSource, runs: readonly PageRun[], cold: PageTable): Promise<ReadonlyMap<PageRun, Buffer> | undefined> {
+  const places = runs.map((run) => [...cold.runsIn(run.page, run.count)]);
+  const [first] = places.flat();
+  const isComplete = runs.every(({count}, at) => places[at]?.reduce((sum, part) => sum + part.count, 0) === count);
+  if (first === undefined || !isComplete) return undefined;
+  const start = places.flat().reduce((lowest, {index}) => Math.min(lowest, index), first.index);
+  const end = places.flat().reduce((highest, {index, count}) => Math.max(highest, index + count), start);
+  const pages = await source.read(first.segment, start, end - start);
+  return new Map(
+    runs.map((run, at) => {
+      const parts = (places[at] ?? []).map(({index, count}) => pages.subarray((index - start) * pageSizeBytes, (index - start + count) * pageSizeBytes));
+      const [only] = parts;
+      return [run, parts.length === 1 && only !== undefined ? only : Buffer.concat(parts)] as const;
+    }),
+  );
 }
 
 async function bundledImages({objects, manifest, bundle}: RestoreContext): Promise<readonly (readonly [string, readonly Extent[]])[]> {

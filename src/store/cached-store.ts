@@ -93,6 +93,8 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
 
   async get(key: string, range?: ByteRange): Promise<Buffer> {
     checkKey(key);
+    const held = this.#held.read(key, range);
+    if (held !== undefined) return held;
     if ((await this.#pending.localFile(key)) !== undefined) {
       try {
         return await this.#pending.get(key, range);
@@ -101,8 +103,8 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
         if (errorCode(error) !== 'ERR_NO_OBJECT') throw error;
       }
     }
-    const here = this.#held.read(key, range) ?? (await this.#cache.read(key, range));
-    if (here !== undefined) return here;
+    const cached = await this.#cache.read(key, range);
+    if (cached !== undefined) return cached;
     const known = await this.#index.knownSize(key);
     if (known === undefined ? range === undefined : known <= wholeBytesMax) return part(key, await this.#fetchWhole(key), range);
     const sizeBytes = known ?? (await this.#remote.size(key));
@@ -244,6 +246,11 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   /** The next question about objects that start so is put to the remote store: another worker may have been there. */
   refresh(prefix: string): void {
     this.#index.refresh(prefix);
+  }
+
+  /** Of an object of which nothing lies here, unless it is held. */
+  async getHeld(key: string, range: ByteRange): Promise<Buffer> {
+    return this.#held.read(key, range) ?? this.#remote.get(key, range);
   }
 
   /** An object as the remote store has it, whatever lies here. */
