@@ -25,8 +25,11 @@ export interface CheckpointDriver extends AsyncDisposable {
    * @throws CodedError ERR_CHECKPOINT, or what `decide` threw; the tasks go on
    */
   checkpoint(request: CheckpointRequest): Promise<CheckpointOutcome>;
-  /** Resolves when CRIU waits for `finish()`, in the app's namespace and control groups; 1 MB. @throws CodedError ERR_RESTORE */
-  beginRestore(request: RestoreRequest): Promise<BegunRestore>;
+  /**
+   * Resolves when CRIU waits for `finish()`, in the app's namespace and control groups; 1 MB. CRIU is started while its images are still made.
+   * @throws CodedError ERR_RESTORE; what `imagesDir` rejects with
+   */
+  beginRestore(request: Omit<RestoreRequest, 'imagesDir'> & {readonly imagesDir: string | Promise<string>}): Promise<BegunRestore>;
 }
 
 export interface CriuDriverOptions {
@@ -106,9 +109,13 @@ class Driver implements CheckpointDriver {
     throw criuError('ERR_CHECKPOINT', `Cannot checkpoint app "${target.name}"`, said, response, failure);
   }
 
-  async beginRestore(request: RestoreRequest): Promise<BegunRestore> {
+  async beginRestore(request: Parameters<CheckpointDriver['beginRestore']>[0]): Promise<BegunRestore> {
     await using scope = new AsyncDisposableStack();
-    const restore = scope.use(new BegunRestore(request, await this.#start(request.target)));
+    const [session, imagesDir] = await Promise.allSettled([this.#start(request.target), request.imagesDir]);
+    if (session.status === 'rejected') throw session.reason;
+    scope.use(session.value);
+    if (imagesDir.status === 'rejected') throw imagesDir.reason;
+    const restore = scope.use(new BegunRestore({...request, imagesDir: imagesDir.value}, session.value));
     await restore.begin();
     scope.move();
     return restore;

@@ -36,9 +36,11 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   // Why a restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
   scope.defer(() => pager.release(id).catch(ignored));
   const {paging: mode, prefetch, backgroundFetch} = config;
-  const images = await pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, workDir, ahead, backgroundFetch});
-  const target = container.restoreTarget();
-  const begun = scope.use(await criu.beginRestore({imagesDir: images.imagesDir, workDir, target, lazy: mode === 'lazy'}));
+  const preparing = pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, workDir, ahead, backgroundFetch});
+  // What is prepared ahead need not be possible, and is in no hurry: CRIU is not started in vain.
+  const imagesDir = ahead ? (await preparing).imagesDir : preparing.then((images) => images.imagesDir);
+  const begun = scope.use(await criu.beginRestore({imagesDir, workDir, target: container.restoreTarget(), lazy: mode === 'lazy'}));
+  const images = await preparing;
   const owned = scope.move();
   return {id, name, generation, memoryBytes: images.memoryBytes, criu: begun, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
