@@ -2,7 +2,7 @@
 import {CodedError, errorCode} from '../core/errors.ts';
 import {type AppName, type Generation, generation as toGeneration} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {ObjectStore} from '../store/object-store.ts';
+import type {ListedObject, ObjectStore} from '../store/object-store.ts';
 import {type AppKeys, openAppKeys} from './app-keys.ts';
 import {type Checkpoint, type GenerationMeta, loadCheckpoint, loadMeta, readManifest} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
@@ -28,7 +28,7 @@ export interface CheckpointStore {
   discardCopies(app: AppName, generation: Generation): Promise<readonly Generation[]>;
   /** Has what sealing needs at hand before a commit is in a hurry. @throws CodedError ERR_WRONG_KEY; ObjectStoreError */
   prepareKey(app: AppName): Promise<void>;
-  /** Numbers of the complete generations, the oldest first. */
+  /** Numbers of the complete generations, the oldest first; while a remote store cannot be reached, those of which this host knows. */
   generations(app: AppName): Promise<readonly Generation[]>;
   /** @throws DamagedCheckpointError; CodedError ERR_NO_CHECKPOINT, ERR_WRONG_KEY, ERR_UNKNOWN_FORMAT; ObjectStoreError */
   load(app: AppName, generation: Generation): Promise<Checkpoint>;
@@ -85,7 +85,7 @@ export function openCheckpointStore({objects, log, keyring = null}: CheckpointSt
     async prepareKey(app) {
       await keys.forWriting(app);
     },
-    generations: async (app) => generations(objects, app),
+    generations: async (app) => knownGenerations(objects, app),
     async load(app, generation) {
       return load({objects, keys}, app, generation);
     },
@@ -121,9 +121,17 @@ function perApp(): <T>(app: AppName, work: () => Promise<T>) => Promise<T> {
   };
 }
 
+/** While a remote store cannot be reached, those of which this host knows: none that it wrote and has not uploaded is missing. */
+async function knownGenerations(objects: ObjectStore, app: AppName): Promise<readonly Generation[]> {
+  return numbersOf((await objects.listKnown?.(keysOf(app).manifests))?.objects ?? (await objects.list(keysOf(app).manifests)));
+}
+
 async function generations(objects: ObjectStore, app: AppName): Promise<readonly Generation[]> {
-  const listed = await objects.list(keysOf(app).manifests);
-  return listed
+  return numbersOf(await objects.list(keysOf(app).manifests));
+}
+
+function numbersOf(manifests: readonly ListedObject[]): readonly Generation[] {
+  return manifests
     .flatMap(({key}) => numberInKey(key) ?? [])
     .map(toGeneration)
     .sort((a, b) => a - b);

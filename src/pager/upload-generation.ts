@@ -8,6 +8,7 @@ import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {CachedStore} from '../store/cached-store.ts';
+import type {ListedObject} from '../store/object-store.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import type {ColdObject} from './cold-writer.ts';
 import {type Manifest, parseManifest} from './manifest.ts';
@@ -32,12 +33,24 @@ export async function pendingGenerations(objects: CachedStore, app: AppName): Pr
   return listed.flatMap(({key}) => numberInKey(key) ?? []).sort((a, b) => a - b);
 }
 
+/** What has yet to be uploaded. Without a manifest, parts of a generation are those of a commit under way, or of one that died. */
+export async function pendingUploads(objects: CachedStore, app: AppName): Promise<readonly ListedObject[]> {
+  const pending = await objects.pendingObjects(`apps/${app}/`);
+  const keys = keysOf(app);
+  const left = pending.some(({key}) => key.startsWith(keys.manifests)) ? [keys.aside] : ofGenerations(app);
+  return pending.filter(({key}) => !left.some((prefix) => key.startsWith(prefix)));
+}
+
+function ofGenerations(app: AppName): readonly string[] {
+  const {segments, images, manifests, colds, aside} = keysOf(app);
+  return [segments, images, manifests, colds, aside];
+}
+
 /** What generations do not consist of but need: keys, predictions, layers. @throws as `CachedStore.upload()` */
 export async function uploadOthers({objects, signal, onObject}: UploadContext, app: AppName): Promise<void> {
   const keys = keysOf(app);
-  const ofGenerations = [keys.segments, keys.images, keys.manifests, keys.colds, keys.aside];
   for (const {key} of await objects.pendingObjects(`apps/${app}/`)) {
-    if (ofGenerations.some((prefix) => key.startsWith(prefix))) continue;
+    if (ofGenerations(app).some((prefix) => key.startsWith(prefix))) continue;
     onObject(key);
     await objects.upload(key, {ifAbsent: key === keys.key, signal});
   }

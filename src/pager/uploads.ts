@@ -7,7 +7,7 @@ import {type AppName, appName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {CachedStore} from '../store/cached-store.ts';
 import type {ColdObject} from './cold-writer.ts';
-import {pendingGenerations, type UploadContext, uploadGeneration, uploadOthers} from './upload-generation.ts';
+import {pendingGenerations, pendingUploads, type UploadContext, uploadGeneration, uploadOthers} from './upload-generation.ts';
 
 const backOffMs = {first: 500, limit: 60_000} as const;
 
@@ -82,7 +82,7 @@ export class Uploads implements AsyncDisposable {
   }
 
   async progress(app: AppName): Promise<UploadProgress> {
-    const pending = (await this.#options.objects.pendingObjects(`apps/${app}/`)).filter(({key}) => !key.startsWith(`apps/${app}/aside/`));
+    const pending = await pendingUploads(this.#options.objects, app);
     const {current, lastError} = this.#work(app);
     return {pendingObjects: pending.length, pendingBytes: pending.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0), current, lastError};
   }

@@ -7,7 +7,7 @@ import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
 import {type AppName, type FencingToken, type Generation, generation as toGeneration} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {ObjectBody, ObjectStore} from '../store/object-store.ts';
+import type {KnownObjects, ObjectBody, ObjectStore} from '../store/object-store.ts';
 import type {AppKeys} from './app-keys.ts';
 import {readManifest} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
@@ -62,6 +62,8 @@ export interface WrittenGeneration<T> {
 }
 
 const attempts = 3;
+/** More than an app can have that are newer than all of which this host knows, and are still needed. */
+const unseenSegments = 1000;
 
 /**
  * @param make writes the pages and says what the generation consists of; it is called again when another worker has taken a number
@@ -194,7 +196,7 @@ async function putBundle(
  * @throws CodedError ERR_STALE_TOKEN when a newer owner than `token` has committed one
  */
 async function checkToken(objects: ObjectStore, app: AppName, token: FencingToken): Promise<number> {
-  const numbers = (await objects.list(keysOf(app).manifests)).map(({key}) => numberInKey(key) ?? 0).sort((a, b) => b - a);
+  const numbers = (await listed(objects, keysOf(app).manifests)).objects.map(({key}) => numberInKey(key) ?? 0).sort((a, b) => b - a);
   for (const number of numbers) {
     try {
       const manifest = await readManifest(objects, app, number);
@@ -213,10 +215,16 @@ function notNewest(app: AppName, generation: Generation, newest: number): CodedE
   return new CodedError('ERR_NOT_NEWEST', `Cannot compact generation ${generation} of app "${app}": the newest is ${newest}`, {source: 'host'});
 }
 
+/** A store that cannot be reached is asked for what is known of it: an app that is frozen cannot wait, and an upload finds out who came first. */
+async function listed(objects: ObjectStore, prefix: string): Promise<KnownObjects> {
+  return (await objects.listKnown?.(prefix)) ?? {objects: await objects.list(prefix), isComplete: true};
+}
+
 /** Numbers grow for ever: a table somewhere may still name an old one. @param referred by the generation that the new one is made from */
 export async function nextSegment(objects: ObjectStore, app: AppName, referred: readonly {readonly segment: number}[]): Promise<number> {
-  const stored = (await objects.list(keysOf(app).segments)).map(({key}) => numberInKey(key) ?? 0);
-  return [...stored, ...referred.map(({segment}) => segment)].reduce((highest, segment) => Math.max(highest, segment), 0) + 1;
+  const {objects: stored, isComplete} = await listed(objects, keysOf(app).segments);
+  const numbers = [...stored.map(({key}) => numberInKey(key) ?? 0), ...referred.map(({segment}) => segment)];
+  return numbers.reduce((highest, segment) => Math.max(highest, segment), 0) + (isComplete ? 1 : unseenSegments);
 }
 
 function manifestProcesses(processes: GenerationContent['processes'], layout: BundleLayout): Manifest['processes'] {

@@ -9,3 +9,10 @@ export function truncated(key: string, sizeBytes: number, {position, length}: By
 export function full(key: string, cause: unknown): ObjectStoreError {
   return new ObjectStoreError('ERR_STORE_FULL', `Cannot keep object "${key}" in the cache: the disk is full`, {key, cause});
 }
+
+/** A range of an object that is in memory. @throws ObjectStoreError ERR_OBJECT_TRUNCATED */
+export function part(key: string, data: Buffer, range: ByteRange | undefined): Buffer {
+  if (range === undefined) return data;
+  if (range.position + range.length > data.length) throw truncated(key, data.length, range);
+  return data.subarray(range.position, range.position + range.length);
+}

@@ -7,9 +7,9 @@
  */
 import {type FileHandle, mkdir, open, rename, stat} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
-import {CodedError, errorCode} from '../core/errors.ts';
+import {errorCode} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import {full, truncated} from './cached-errors.ts';
+import {full, part, truncated} from './cached-errors.ts';
 import {openDirectoryStore} from './directory-store.ts';
 import {HeldCopies, type HeldCopy} from './held-copies.ts';
 import {KeyLocks} from './key-locks.ts';
@@ -17,6 +17,8 @@ import {copyOf, LocalCache, type Opened} from './local-cache.ts';
 import {
   type ByteRange,
   checkKey,
+  isUnreachable,
+  type KnownObjects,
   type ListedObject,
   type LocalCopy,
   type ObjectBody,
@@ -24,7 +26,8 @@ import {
   ObjectStoreError,
   type PutOptions,
 } from './object-store.ts';
-import {RemoteIndex} from './remote-index.ts';
+import {merged, RemoteIndex} from './remote-index.ts';
+import {uploadFile} from './upload-file.ts';
 
 /** Objects up to this size are fetched as a whole when the first byte of them is needed. */
 const wholeBytesMax = 256 * 1024;
@@ -32,9 +35,6 @@ const wholeBytesMax = 256 * 1024;
 const windowBytes = 16 * 1024 * 1024;
 /** Freed at a time when the disk is full. */
 const roomBytes = 64 * 1024 * 1024;
-const uploadPieceBytes = 1024 * 1024;
-/** Of two objects of one name and size, so much of the end tells whether they are the same: segments end with their checksums. */
-const comparedBytes = 256 * 1024;
 
 export interface CachedStoreOptions {
   readonly remote: ObjectStore;
@@ -67,6 +67,8 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   /** Uploads under way; what they have written by the time they are stopped is not known. */
   readonly #uploading = new Map<string, AbortController>();
   readonly #maybeStored = new Set<string>();
+  /** Pending objects that no process before this one can have begun to upload. */
+  readonly #written = new Set<string>();
 
   /** See `openCachedStore()`. */
   constructor(options: CachedStoreOptions, pending: ObjectStore, cache: LocalCache) {
@@ -80,11 +82,13 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<number> {
     checkKey(key);
     if (!isWrittenBack(key)) return this.#putThrough(key, body, options);
-    if (options.ifAbsent === true && (await this.#index.size(key)) !== undefined) {
+    // What another worker has written meanwhile is met by the upload, at the latest.
+    if (options.ifAbsent === true && (await this.#index.sizeIfReachable(key)) !== undefined) {
       throw new ObjectStoreError('ERR_OBJECT_EXISTS', `Cannot write object "${key}": it exists already`, {key});
     }
     return this.#locks.run(key, async () => {
       const sizeBytes = await this.#pending.put(key, body, options);
+      this.#written.add(key);
       // Of an older version.
       await this.#cache.remove(key);
       return sizeBytes;
@@ -122,8 +126,22 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
 
   async list(prefix: string): Promise<readonly ListedObject[]> {
     const [pending, remote] = await Promise.all([this.#pending.list(prefix), this.#index.list(prefix)]);
-    const found = new Map([...remote, ...pending].map((object) => [object.key, object]));
-    return [...found.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+    return merged(remote, pending);
+  }
+
+  async listKnown(prefix: string): Promise<KnownObjects> {
+    try {
+      return {objects: await this.list(prefix), isComplete: true};
+    } catch (error) {
+      if (!isUnreachable(error)) throw error;
+      const cached = [...this.#cache.list(prefix)].map(([key, sizeBytes]) => ({key, sizeBytes}));
+      return {objects: merged(cached, await this.#pending.list(prefix)), isComplete: false};
+    }
+  }
+
+  /** The remote store has not answered: it is not asked for a while where that can wait. */
+  unreachable(error: unknown): void {
+    this.#index.failed(error);
   }
 
   /** In the remote store first: what is gone here but not there would come back. */
@@ -131,7 +149,9 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     checkKey(key);
     this.#uploading.get(key)?.abort();
     await this.#locks.run(key, async () => {
-      if (this.#maybeStored.has(key) || (await this.#index.size(key)) !== undefined) {
+      // What was never on its way can be taken back also while the remote store cannot be reached.
+      const isOwn = this.#written.delete(key);
+      if (this.#maybeStored.has(key) || (await (isOwn ? this.#index.sizeIfReachable(key) : this.#index.size(key))) !== undefined) {
         await this.#remote.delete(key);
         await this.#index.removed(key);
         this.#maybeStored.delete(key);
@@ -230,6 +250,7 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
       const own = new AbortController();
       const signal = options.signal === undefined ? own.signal : AbortSignal.any([own.signal, options.signal]);
       this.#uploading.set(key, own);
+      this.#written.delete(key);
       try {
         await using file = await open(path, 'r');
         const {size, ino} = await file.stat();
@@ -344,6 +365,19 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     return data;
   }
 
+  async #store(key: string, from: {readonly file: FileHandle; readonly sizeBytes: number}, options: PutOptions): Promise<void> {
+    try {
+      await uploadFile(this.#remote, key, from, options);
+      await this.#index.stored(key, from.sizeBytes);
+    } catch (error) {
+      if (errorCode(error) === 'ERR_UPLOAD_CONFLICT') {
+        this.#maybeStored.delete(key);
+        this.#index.refresh(key);
+      }
+      throw error;
+    }
+  }
+
   async #localSize(key: string): Promise<number | undefined> {
     try {
       return await this.#pending.size(key);
@@ -353,54 +387,9 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
       return this.#cache.completeBytes(key);
     }
   }
-
-  async #store(key: string, from: {file: FileHandle; sizeBytes: number}, options: PutOptions): Promise<void> {
-    const {file, sizeBytes} = from;
-    try {
-      await this.#remote.put(key, pieces(file), options);
-    } catch (error) {
-      if (errorCode(error) !== 'ERR_OBJECT_EXISTS') throw error;
-      if (!(await this.#isSame(key, file, sizeBytes))) {
-        this.#maybeStored.delete(key);
-        this.#index.refresh(key);
-        const message = `Cannot upload object "${key}": another worker has stored a different one of this name`;
-        throw new CodedError('ERR_UPLOAD_CONFLICT', message, {source: 'host', cause: error});
-      }
-    }
-    const storedBytes = await this.#remote.size(key);
-    if (storedBytes !== sizeBytes) {
-      throw new ObjectStoreError('ERR_STORE_FAILED', `Cannot upload object "${key}": ${storedBytes} of ${sizeBytes} bytes are in the store`, {key});
-    }
-    await this.#index.stored(key, sizeBytes);
-  }
-
-  /** An upload whose answer was lost finds its own object. */
-  async #isSame(key: string, file: FileHandle, sizeBytes: number): Promise<boolean> {
-    if ((await this.#remote.size(key)) !== sizeBytes) return false;
-    const length = Math.min(sizeBytes, comparedBytes);
-    const own = Buffer.alloc(length);
-    await file.read(own, 0, length, sizeBytes - length);
-    return own.equals(await this.#remote.get(key, {position: sizeBytes - length, length}));
-  }
 }
 
 /** Written here first, uploaded later. But of the keys that two workers make for an app at once, one must win before anything is sealed with it. */
 function isWrittenBack(key: string): boolean {
   return key.startsWith('apps/') && !key.endsWith('/key');
-}
-
-async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array, undefined> {
-  for (let position = 0; ; ) {
-    const buffer = Buffer.allocUnsafeSlow(uploadPieceBytes);
-    const {bytesRead} = await file.read(buffer, 0, buffer.length, position);
-    if (bytesRead === 0) return undefined;
-    position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
-  }
-}
-
-function part(key: string, data: Buffer, range: ByteRange | undefined): Buffer {
-  if (range === undefined) return data;
-  if (range.position + range.length > data.length) throw truncated(key, data.length, range);
-  return data.subarray(range.position, range.position + range.length);
 }

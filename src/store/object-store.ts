@@ -23,6 +23,12 @@ export interface ListedObject {
   readonly sizeBytes: number;
 }
 
+export interface KnownObjects {
+  readonly objects: readonly ListedObject[];
+  /** False when there may be more. */
+  readonly isComplete: boolean;
+}
+
 /** A local copy to read from; plain data. Its path is good until it is evicted or removed. */
 export interface LocalCopy {
   readonly path: string;
@@ -49,6 +55,8 @@ export interface ObjectStore {
   localFile(key: string): Promise<string | undefined>;
   /** Stores that keep copies of remote objects: the local copy of one, complete or not, made if need be. @throws ObjectStoreError ERR_NO_OBJECT */
   openLocal?(key: string): Promise<LocalCopy>;
+  /** The same stores: as `list()`, or, while the remote store cannot be reached, what is known of it on this host. */
+  listKnown?(prefix: string): Promise<KnownObjects>;
   /** The same stores: whether the remote store has it. */
   isStored?(key: string): Promise<boolean>;
 }
@@ -72,6 +80,11 @@ export class ObjectStoreError extends CodedError<ObjectStoreCode> {
     super(code, message, {source: sources[code], cause: detail.cause, ...(detail.retryable === true ? {retryable: true} : {})});
     this.key = detail.key;
   }
+}
+
+/** Whether an error of a store says nothing but that it cannot be reached at the moment. */
+export function isUnreachable(error: unknown): error is ObjectStoreError {
+  return error instanceof ObjectStoreError && error.code === 'ERR_STORE_FAILED' && error.retryable;
 }
 
 const keyPattern = /^(?!\.)((?!\.{1,2}(\/|$))[A-Za-z0-9_.:-]+(\/(?!$)|$))+$/;
