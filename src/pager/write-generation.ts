@@ -129,9 +129,9 @@ class WrittenObjects {
     this.#signal = signal;
   }
 
-  /** @returns its size. @throws ObjectStoreError ERR_OBJECT_EXISTS and others */
-  async put(key: string, body: ObjectBody): Promise<number> {
-    const sizeBytes = await this.#objects.put(key, body, {ifAbsent: true, signal: this.#signal});
+  /** @returns its size. @throws ObjectStoreError ERR_OBJECT_EXISTS, unless that may be replaced, and others */
+  async put(key: string, body: ObjectBody, {ifAbsent = true}: {readonly ifAbsent?: boolean} = {}): Promise<number> {
+    const sizeBytes = await this.#objects.put(key, body, {ifAbsent, signal: this.#signal});
     this.keys.push(key);
     this.bytes += sizeBytes;
     return sizeBytes;
@@ -172,7 +172,8 @@ async function putBundle(
   const cipherOf = (object: string): ObjectCipher | undefined => (dataKey === undefined ? undefined : objectCipher({dataKey, salt, object}));
   const layout: BundleLayout = {frames: [], tables: [], files: []};
   const tables = processes.map(({table}) => encodePageTable(table));
-  const sizeBytes = await written.put(key, bundleBody({tables, files, cipher: cipherOf(key)}, layout));
+  // What may be there under our own token is left of an attempt that was killed: no manifest names it.
+  const sizeBytes = await written.put(key, bundleBody({tables, files, cipher: cipherOf(key)}, layout), {ifAbsent: false});
   return {
     app,
     generation,

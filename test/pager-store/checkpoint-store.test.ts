@@ -4,6 +4,7 @@ import test from 'ava';
 import {CodedError} from '../../src/core/errors.ts';
 import {appName, fencingToken, type Generation, generation} from '../../src/core/ids.ts';
 import type {Checkpoint} from '../../src/pager/checkpoint.ts';
+import {keysOf} from '../../src/pager/checkpoint-keys.ts';
 import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
 import type {CommitResult} from '../../src/pager/commit.ts';
 import {pagemapFlag, parsePagemap} from '../../src/pager/criu-image.ts';
@@ -255,6 +256,16 @@ test('sweep() removes what a commit that died left', async (t) => {
   t.deepEqual(await b.store.sweep(app), ['apps/shop/segments/00000002', 'apps/shop/images/00000002-1']);
   t.is((await b.store.latestComplete(app))?.generation, generation(1));
   t.true((await objectKeys(b.objects)).includes('apps/other/segments/00000002'));
+});
+
+test('commit() writes over the bundle that an attempt of the same owner left when it was killed', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(50))]);
+  await b.objects.put(keysOf(app).segment(2), Buffer.from('a segment'));
+  await b.objects.put(keysOf(app).image(2, 2), Buffer.from('a bundle'));
+  const pages = heapPages(50, 100);
+  t.is((await b.commit([heapProcess(pages)], {token: 2})).generation, generation(2));
+  t.true(samePages(await restored(await b.store.load(app, generation(2))), pages));
 });
 
 test('generations of different apps do not meet', async (t) => {
