@@ -89,7 +89,7 @@ export interface AppConfig {
   readonly prefetch: 'off' | 'last' | 'predict';
   /** The rest of the memory is installed too, after the wake. */
   readonly backgroundFetch: boolean;
-  /** With a page that was touched come those that followed it in earlier runs. */
+  /** With pages that are touched in a row come the next ones. */
   readonly successors: boolean;
   readonly wakeTimeoutMs: number;
   /** How much of the app's output is kept. */

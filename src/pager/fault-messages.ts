@@ -24,6 +24,8 @@ export interface InstancePlan {
   /** Ends of the keeper's socket pair; the worker owns them from now on. */
   readonly parking: readonly [number, number];
   readonly journalPath: string;
+  /** Pages that are likely to follow come along with one that is touched. Default true. */
+  readonly successors?: boolean | undefined;
 }
 
 export interface PreparedInstance extends InstancePlan {

@@ -13,6 +13,7 @@ import {decodePageTable} from './page-table-codec.ts';
 import {kernelView, PagedProcess, type PagedSpace} from './paged-process.ts';
 import {ParkingLot} from './parking.ts';
 import {Prefetch} from './prefetch.ts';
+import {ReadAhead} from './read-ahead.ts';
 import {SegmentReader} from './segment-reader.ts';
 import type {FaultMessage} from './userfaultfd.ts';
 
@@ -62,6 +63,7 @@ export class PagedInstance implements Disposable {
   readonly #report: Report;
   readonly #numbers: SpaceNumbers;
   readonly #fetches: Fetches;
+  readonly #successors: boolean;
   readonly #tables: ReadonlyMap<number, PageTable>;
   readonly #processes = new Map<number, PagedProcess>();
   readonly #journal: EventJournal;
@@ -89,6 +91,7 @@ export class PagedInstance implements Disposable {
     this.#numbers = worker.numbers;
     this.#fetches = worker.fetches;
     this.reader = new SegmentReader({segments: plan.segments, copies: plan.copies});
+    this.#successors = plan.successors ?? true;
     this.#tables = decodeTables(plan.tables);
     this.#lot = new ParkingLot(plan.parking);
     this.#journal = new EventJournal(plan.journalPath);
@@ -174,7 +177,12 @@ export class PagedInstance implements Disposable {
     const touches = new FirstTouches(this.#touchWindow);
     // What the child of a fork touches is its own; only restored processes can be predicted.
     if (space.vpid !== 0) this.#touches.push({vpid: space.vpid, touches});
-    const process = new PagedProcess({...space, touches, record: (event) => this.record({space: space.number, batch: 0, index: 0}, event)});
+    const process = new PagedProcess({
+      ...space,
+      touches,
+      readAhead: this.#successors ? new ReadAhead() : undefined,
+      record: (event) => this.record({space: space.number, batch: 0, index: 0}, event),
+    });
     process.withheld = this.#withheld.get(space.vpid);
     this.#processes.set(space.number, process);
     return process;

@@ -8,7 +8,7 @@ import type {FirstTouches} from './first-touches.ts';
 import type {Mapping} from './mapping.ts';
 import type {PageRange} from './page-set.ts';
 import {blockPages, type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
-import {ReadAhead} from './read-ahead.ts';
+import type {ReadAhead} from './read-ahead.ts';
 import {type KernelView, UnsettledEvents} from './unsettled-events.ts';
 import {copyPages, isAlive, isQuiet, registrationOf, wakeAll, wakePages, zeroPages} from './userfaultfd.ts';
 
@@ -58,6 +58,14 @@ export interface PagedSpace {
   readonly memory: AddressSpace;
 }
 
+interface PagedProcessParts {
+  readonly touches: FirstTouches;
+  /** Undefined when nothing is to be brought along with touches. */
+  readonly readAhead: ReadAhead | undefined;
+  /** Writes what was decided about events that had been in doubt to the journal. */
+  readonly record: (event: SpaceEvent) => void;
+}
+
 export class PagedProcess implements Disposable {
   readonly number: number;
   /** Its pid in the container when CRIU restored it; 0 for the child of a fork. */
@@ -70,24 +78,22 @@ export class PagedProcess implements Disposable {
   readonly #record: (event: SpaceEvent) => void;
   /** Pages that are expected to be touched but were not installed, to see whether they are. */
   withheld: PageTable | undefined;
-  readonly #readAhead = new ReadAhead();
+  readonly #readAhead: ReadAhead | undefined;
   /** What is to be brought along with the pages that were touched last. */
   #toBring: PageRange[] = [];
   /** Pages that were brought along. */
   brought = 0;
   #open = true;
 
-  /**
-   * Owns the descriptor from now on.
-   * @param record writes what was decided about events that had been in doubt to the journal
-   */
-  constructor(process: PagedSpace & {readonly touches: FirstTouches; readonly record: (event: SpaceEvent) => void}) {
+  /** Owns the descriptor from now on. */
+  constructor(process: PagedSpace & PagedProcessParts) {
     this.number = process.number;
     this.vpid = process.vpid;
     this.fd = process.fd;
     this.memory = process.memory;
     this.touches = process.touches;
     this.#record = process.record;
+    this.#readAhead = process.readAhead;
     this.events = new UnsettledEvents(process.memory, kernelView(process.fd));
   }
 
@@ -112,7 +118,7 @@ export class PagedProcess implements Disposable {
     if (outcome === 'stored' || outcome === 'present') this.memory.installed(page, 1);
     if (outcome === 'stored') {
       this.touches.add(page);
-      this.#expect(this.#readAhead.after(page));
+      this.#expect(this.#readAhead?.after(page));
       this.#serveWithheld(page - (page % blockPages), reader, buffer);
     }
     if (outcome === 'present' || outcome === 'absent') wakePages(this.fd, page, 1);

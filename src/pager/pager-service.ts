@@ -267,7 +267,7 @@ async function prepareFaults({faults, files, keepers}: Parts, {segments, copies,
     files.write({instance, app, generation, keeper});
     await faults.ask({
       kind: 'prepare',
-      plan: {instance, segments, copies, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir},
+      plan: {instance, segments, copies, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir, successors: request.successors},
     });
     return keeper;
   } catch (error) {

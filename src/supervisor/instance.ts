@@ -62,6 +62,7 @@ export interface Pager {
     generation: Generation;
     mode: 'lazy' | 'eager';
     prefetch: 'off' | 'last' | 'predict';
+    successors: boolean;
     workDir: string;
     ahead: boolean;
     backgroundFetch: boolean;
