@@ -80,11 +80,16 @@ export class LocalCache implements AsyncDisposable {
 
   /** Opens a complete copy that lies elsewhere; it is not counted, and does not give way. */
   async findAt(key: string, path: string): Promise<Opened> {
-    const known = this.#opened.get(key);
-    if (known !== undefined) return known;
+    for (let known = this.#opened.get(key); known !== undefined; known = this.#opened.get(key)) {
+      const opened = await known.catch(ignoreMissing);
+      // Who looks into the cache at this moment, where it is not yet, says nothing about `path`.
+      if (opened !== undefined) return opened;
+    }
     const opening = openComplete(path);
     this.#opened.set(key, opening);
-    opening.catch(() => this.#opened.delete(key));
+    opening.catch(() => {
+      if (this.#opened.get(key) === opening) this.#opened.delete(key);
+    });
     return opening;
   }
 
@@ -107,7 +112,7 @@ export class LocalCache implements AsyncDisposable {
     const known = this.#opened.get(key);
     if (known !== undefined) {
       this.#touch(key);
-      return known;
+      return known.catch(ignoreMissing);
     }
     const path = this.#path(key);
     const opening = openComplete(path);
@@ -117,19 +122,21 @@ export class LocalCache implements AsyncDisposable {
       this.#note(key, opened.sizeBytes);
       return opened;
     } catch (error) {
-      if (this.#opened.get(key) === opening) this.#opened.delete(key);
-      this.#entries.delete(key);
-      if (errorCode(error) === 'ENOENT') return undefined;
-      throw error;
+      if (this.#opened.get(key) === opening) {
+        this.#opened.delete(key);
+        this.#entries.delete(key);
+      }
+      return ignoreMissing(error);
     }
   }
 
   /** The copy of `key`, made if there is none; empty then. */
   async findOrCreate(key: string, sizeBytes: number, fetch: (range: ByteRange) => Promise<Buffer>): Promise<Opened> {
-    const found = await this.find(key);
-    if (found !== undefined) return found;
-    const waiting = this.#opened.get(key);
-    if (waiting !== undefined) return waiting;
+    // Whoever looked at the same time may be the one who makes it, or may still be about to find that there is none.
+    for (let found = await this.find(key); ; found = await this.find(key)) {
+      if (found !== undefined) return found;
+      if (!this.#opened.has(key)) break;
+    }
     const path = join(this.#options.directory, partialName, String(this.#count++));
     const creating = this.#retry(() => PartialFile.create({path, sizeBytes, fetch})).then((file): Opened => ({kind: 'partial', file}));
     this.#opened.set(key, creating);

@@ -271,3 +271,20 @@ test('under load with a cache too small for it every read is right and the limit
   });
   t.true((await stat(join(s.path, 'cache'))).isDirectory());
 });
+
+test('openLocal() and ensureLocal() of one object at once share its first copy', async (t) => {
+  await using s = await setup();
+  const data = bytes(3 * chunk);
+  await s.behind.put('apps/a/x', data);
+  const range = {position: 0, length: 10};
+  const [first, second] = await Promise.all([
+    s.store.openLocal('apps/a/x'),
+    s.store.openLocal('apps/a/x'),
+    s.store.localFile('apps/a/x'),
+    s.store.ensureLocal('apps/a/x', range),
+    s.store.ensureLocal('apps/a/x', range),
+  ]);
+  t.is(first.path, second.path);
+  same(t, (await readFile(second.path)).subarray(0, chunk), data.subarray(0, chunk));
+  t.is(gets(s.remote), 1);
+});
