@@ -2,19 +2,20 @@
 import {closeSync, openSync, readSync} from 'node:fs';
 import {join} from 'node:path';
 import {CodedError, errorCode} from '../core/errors.ts';
-import {partName} from './rootfs-image-cache-names.ts';
 
 const maxOpenFiles = 128;
 
 interface Content {
   /** Pieces that are there. */
   present: Set<number> | 'all';
+  /** The file that they are in; null when the content is complete. */
+  part: string | null;
   descriptor: number | undefined;
 }
 
 export class LocalContents implements Disposable {
   readonly #directory: string;
-  /** By key, least recently used first. Those of which only a part is there are always here. */
+  /** By key, least recently used first. Those of which only a part is there are always here, until they are gone. */
   readonly #contents = new Map<string, Content>();
 
   constructor(directory: string) {
@@ -22,22 +23,25 @@ export class LocalContents implements Disposable {
   }
 
   isComplete(key: string): boolean {
-    return this.#find(key)?.present === 'all';
+    return this.#opened(key)?.present === 'all';
   }
 
   has(key: string, piece: number): boolean {
-    const content = this.#find(key);
+    const content = this.#opened(key);
     return content !== undefined && (content.present === 'all' || content.present.has(piece));
   }
 
-  stored(key: string, pieces: readonly number[], complete: boolean): void {
+  /** @param part the file that the pieces are in; null when the content is complete, undefined when it is gone again */
+  stored(key: string, pieces: readonly number[], part: string | null | undefined): void {
+    if (part === undefined) return;
     const known = this.#contents.get(key);
-    if (complete) {
+    if (part === null) {
       // Nobody has asked for it: it is found when somebody does.
-      if (known !== undefined) known.present = 'all';
+      if (known !== undefined) Object.assign(known, {present: 'all', part});
       return;
     }
-    const content = known ?? {present: new Set<number>(), descriptor: undefined};
+    if (known !== undefined && known.part !== null && known.part !== part) this.dropped(key);
+    const content: Content = this.#contents.get(key) ?? {present: new Set<number>(), part, descriptor: undefined};
     this.#contents.set(key, content);
     if (content.present !== 'all') for (const piece of pieces) content.present.add(piece);
   }
@@ -49,11 +53,9 @@ export class LocalContents implements Disposable {
 
   /** An open descriptor, valid until the next call of any method. @throws CodedError ERR_BACKING_FILE */
   descriptor(key: string): number {
-    const content = this.#find(key);
-    if (content === undefined) throw new CodedError('ERR_BACKING_FILE', `Cannot open content ${key} in the cache: it is not there`, {source: 'host'});
-    content.descriptor ??= this.#open(key);
-    this.#trim(key);
-    return content.descriptor;
+    const descriptor = this.#opened(key)?.descriptor;
+    if (descriptor === undefined) throw new CodedError('ERR_BACKING_FILE', `Cannot open content ${key} in the cache: it is not there`, {source: 'host'});
+    return descriptor;
   }
 
   /** Fills `out`, all pieces of which must be there. @throws CodedError ERR_BACKING_FILE */
@@ -66,31 +68,23 @@ export class LocalContents implements Disposable {
     }
   }
 
-  #find(key: string): Content | undefined {
+  /** What is known of a content, and open: what the cache has removed since it was told is not there. */
+  #opened(key: string): Content | undefined {
     const known = this.#contents.get(key);
-    if (known !== undefined) {
-      this.#contents.delete(key);
-      this.#contents.set(key, known);
-      return known;
-    }
-    try {
-      const content: Content = {present: 'all', descriptor: openSync(join(this.#directory, key), 'r')};
-      this.#contents.set(key, content);
-      this.#trim(key);
-      return content;
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }
+    this.#contents.delete(key);
+    const content = known?.descriptor === undefined ? this.#open(key, known) : known;
+    if (content === undefined) return undefined;
+    this.#contents.set(key, content);
+    this.#trim(key);
+    return content;
   }
 
-  #open(key: string): number {
-    try {
-      return openSync(join(this.#directory, key), 'r');
-    } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw error;
-      return openSync(join(this.#directory, partName(key)), 'r');
-    }
+  #open(key: string, known: Content | undefined): Content | undefined {
+    const descriptor = typeof known?.part === 'string' ? tryOpen(join(this.#directory, known.part)) : undefined;
+    if (known !== undefined && descriptor !== undefined) return {...known, descriptor};
+    // Complete, maybe since a moment ago.
+    const complete = tryOpen(join(this.#directory, key));
+    return complete === undefined ? undefined : {present: 'all', part: null, descriptor: complete};
   }
 
   /** Closes what was not used for long; what is complete is forgotten with it, since it may be removed from the cache. */
@@ -116,5 +110,14 @@ export class LocalContents implements Disposable {
   [Symbol.dispose](): void {
     for (const key of this.#contents.keys()) this.#close(key);
     this.#contents.clear();
+  }
+}
+
+function tryOpen(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }

@@ -24,8 +24,8 @@ export interface ServePlan {
 /** A `piece` is the index of a chunk in a file. */
 export type ImageCommand =
   | {readonly kind: 'serve'; readonly plan: ServePlan}
-  /** These pieces of a content are in the cache now. */
-  | {readonly kind: 'stored'; readonly key: string; readonly pieces: readonly number[]; readonly complete: boolean}
+  /** These pieces of a content are in the cache now, in the file `part`; null when the content is complete. */
+  | {readonly kind: 'stored'; readonly key: string; readonly pieces: readonly number[]; readonly part: string | null | undefined}
   /** A piece that will not come, because it is damaged: its readers get an error. */
   | {readonly kind: 'failed'; readonly key: string; readonly piece: number}
   /** The cache has removed a content of which it had a part. */

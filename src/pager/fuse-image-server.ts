@@ -125,7 +125,11 @@ export class ImageServer implements Disposable {
   /** More of a content has come. */
   arrived(key: string): void {
     for (const [unique, waiting] of [...this.#waiting]) {
-      if (waiting.wait.key !== key || waiting.wait.pieces.some((piece) => !this.#contents.has(key, piece))) continue;
+      if (waiting.wait.key !== key) continue;
+      const missing = waiting.wait.pieces.filter((piece) => !this.#contents.has(key, piece));
+      // One that came may be gone again.
+      for (const piece of missing) this.#report({kind: 'wanted', mount: this.mount, nodeId: waiting.request.nodeId, key, piece});
+      if (missing.length > 0) continue;
       this.#waiting.delete(unique);
       this.#attempt(waiting.request, waiting.pid);
     }

@@ -99,7 +99,7 @@ class ImageThread implements Disposable {
         return;
       case 'stored':
         for (const piece of command.pieces) this.#wanted.delete(`${command.key}:${piece}`);
-        this.#contents.stored(command.key, command.pieces, command.complete);
+        this.#contents.stored(command.key, command.pieces, command.part);
         for (const server of this.#servers.values()) server.arrived(command.key);
         return;
       case 'failed':

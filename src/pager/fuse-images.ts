@@ -165,7 +165,7 @@ export class ImageMounts implements AsyncDisposable {
     const fetcher = new ImageFetcher(image, {
       objects,
       cache: this.#cache,
-      onStored: (key, pieces, complete) => this.#thread.tell({kind: 'stored', key, pieces, complete}),
+      onStored: (key, pieces) => this.#thread.tell({kind: 'stored', key, pieces, part: this.#cache.partOf(key)}),
       onRetry: (reason) => log.warn({image: image.digest, reason}, 'an image cannot be read; who waits for it goes on waiting'),
     });
     const mount: Mount = {record, image, device, fetcher, ready: Promise.withResolvers(), ended: Promise.withResolvers()};

@@ -3,7 +3,7 @@
  * kernel reads it without us. Bounded in size, the longest unused goes first. Safe to delete at any time but while a pager uses it.
  *
  *     files/<key>        complete, checked when it was written
- *     files/<key>.part   pieces of it, as long as the process lives that fetches them
+ *     files/<key>.<n>.part  pieces of it, as long as the process lives that fetches them
  *     unverified/<key>   from before a restart of the machine: it may not have reached the disk, so it is checked before it counts
  *     boot               the boot of the machine in which `files` was written
  */
@@ -25,7 +25,7 @@ export interface ContentPlan {
 interface Entry {
   readonly sizeBytes: number;
   /** Null when it is complete. */
-  part: {readonly file: FileHandle; readonly present: Set<number>} | null;
+  part: {readonly file: FileHandle; readonly name: string; readonly present: Set<number>} | null;
 }
 
 export interface CacheOptions {
@@ -43,6 +43,7 @@ export class ImageCache implements AsyncDisposable {
   /** Least recently used first. */
   readonly #entries = new Map<string, Entry>();
   #sizeBytes = 0;
+  #nextPart = 1;
   /** Changes are made one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -94,6 +95,12 @@ export class ImageCache implements AsyncDisposable {
 
   isComplete(key: string): boolean {
     return this.#entries.get(key)?.part === null;
+  }
+
+  /** The file that the pieces are in; null when the content is complete, undefined when nothing of it is there. */
+  partOf(key: string): string | null | undefined {
+    const entry = this.#entries.get(key);
+    return entry?.part === null ? null : entry?.part.name;
   }
 
   /** It was opened. */
@@ -153,7 +160,7 @@ export class ImageCache implements AsyncDisposable {
     }
     part.present.add(piece);
     if (part.present.size < plan.digests.length) return false;
-    await rename(join(this.filesDir, partName(key)), join(this.filesDir, key));
+    await rename(join(this.filesDir, part.name), join(this.filesDir, key));
     entry.part = null;
     await part.file.close();
     await this.#trim(key);
@@ -161,8 +168,9 @@ export class ImageCache implements AsyncDisposable {
   }
 
   async #begin({key, sizeBytes}: ContentPlan): Promise<Entry> {
-    const file = await open(join(this.filesDir, partName(key)), 'w+', 0o600);
-    const entry: Entry = {sizeBytes, part: {file, present: new Set()}};
+    const name = partName(key, this.#nextPart++);
+    const file = await open(join(this.filesDir, name), 'wx+', 0o600);
+    const entry: Entry = {sizeBytes, part: {file, name, present: new Set()}};
     this.#add(key, entry);
     return entry;
   }
@@ -181,7 +189,7 @@ export class ImageCache implements AsyncDisposable {
       if (entry.part === null) await rm(join(this.filesDir, key), {force: true});
       else {
         await entry.part.file.close();
-        await rm(join(this.filesDir, partName(key)), {force: true});
+        await rm(join(this.filesDir, entry.part.name), {force: true});
         this.#options.onDropped(key);
       }
     }

@@ -20,8 +20,8 @@ const restBytesMax = 8 * 1024 * 1024;
 const retryMs = {first: 50, limit: 5000} as const;
 
 export interface FetchEvents {
-  /** Pieces have come into the cache. */
-  readonly onStored: (key: string, pieces: readonly number[], complete: boolean) => void;
+  /** Pieces are in the cache at this moment. */
+  readonly onStored: (key: string, pieces: readonly number[]) => void;
   /** The store cannot be read; it is tried again. */
   readonly onRetry: (reason: string) => void;
 }
@@ -78,13 +78,14 @@ export class ImageFetcher {
    */
   async fetch(node: number, piece: number): Promise<void> {
     const plan = this.#plan(node);
-    if (!this.#cache.has(plan.key, piece) && !(await this.#cache.adopt(plan))) {
+    while (!this.#cache.has(plan.key, piece)) {
+      if (await this.#cache.adopt(plan)) continue;
       const file = this.#image.tree.nodes[node];
       const chunk = file?.kind === 'file' ? file.chunks[piece] : undefined;
       if (chunk === undefined) throw new CodedError('ERR_ASSERTION', `Node ${node} of an image has no piece ${piece}`, {source: 'bug'});
       await this.#fetchChunk(chunk, {plan, piece});
     }
-    this.#events.onStored(plan.key, this.#cache.isComplete(plan.key) ? plan.digests.map((_digest, index) => index) : [piece], this.#cache.isComplete(plan.key));
+    this.#events.onStored(plan.key, this.#cache.isComplete(plan.key) ? plan.digests.map((_digest, index) => index) : [piece]);
   }
 
   /** Brings the rest of a file of which a piece is wanted, all parts at once: programs and libraries are read here and there, one page after the other. */
@@ -213,8 +214,8 @@ export class ImageFetcher {
     if (owner === undefined) return;
     const plan = this.#plan(owner.node);
     if (plan.key === use?.plan.key && owner.piece === use.piece) return;
-    const complete = await this.#cache.store(plan, owner.piece, data);
-    this.#events.onStored(plan.key, [owner.piece], complete);
+    await this.#cache.store(plan, owner.piece, data);
+    if (this.#cache.has(plan.key, owner.piece)) this.#events.onStored(plan.key, [owner.piece]);
   }
 
   #isLocal(chunk: number): boolean {
