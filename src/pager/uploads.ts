@@ -68,6 +68,8 @@ export class Uploads implements AsyncDisposable {
     work.hurry();
     work.running ??= this.#run(app, work).finally(() => {
       work.running = undefined;
+      // Asked after its last look, and before this.
+      if (work.again) this.kick(app);
     });
   }
 

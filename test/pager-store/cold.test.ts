@@ -152,6 +152,19 @@ test('an unreachable store delays uploads and loses nothing; commits go on', asy
   );
 });
 
+test('what is asked for at the moment at which an upload ends is not forgotten', async (t) => {
+  await using b = await bench();
+  const {commit, objects} = await b.worker('a');
+  await commit([heapProcess(heapPages(10))]);
+  // The upload under way leaves the generation alone, and ends before anybody looks again.
+  const onChange = (): void => queueMicrotask(() => uploads.release(app));
+  await using uploads: Uploads = new Uploads({objects, log, cold: null, onChange, onEvent: () => undefined});
+  uploads.hold(app);
+  uploads.kick(app);
+  await until(async () => (await uploads.progress(app)).pendingObjects === 0);
+  t.true((await remoteKeys(b)).includes('manifests/00000001.json'));
+});
+
 test('a wake with nothing local takes one round of parallel requests', async (t) => {
   await using b = await bench();
   const first = await b.worker('a');
@@ -254,6 +267,29 @@ test('pages are read from the cold segment in place of the ordinary ones, until 
     t.true(absent > 0);
     t.is(new Uint8Array(found.usable)[0], isDamaged ? 0 : 1);
   }
+});
+
+test('a cold segment whose local copy is gone is given up for the ordinary ones', async (t) => {
+  await using b = await bench();
+  const first = await b.worker('a');
+  const pages = heapPages(200);
+  await first.commit([heapProcess(pages)]);
+  await first.uploads.finish(app);
+  const worker = await b.worker('b');
+  using cold = (await fetchCold(worker.objects, {app, generation: 1, expected: true}, log)) ?? t.fail('no cold object');
+  const found = cold.expected ?? t.fail('no segment');
+  const checkpoint = await worker.store.load(app, generation(1));
+  const [key] = checkpoint.manifest.segments.map(({segment}) => keysOf(app).segment(segment));
+  await worker.objects.ensureLocal(key ?? t.fail());
+  const gone = {...found.local, path: join(b.path, 'gone'), presence: undefined};
+  using reader = new SegmentReader({segments: [...(await checkpoint.localSegments()), gone], copies: coldCopies(checkpoint, found)});
+  const page = Buffer.alloc(pageSizeBytes);
+  for (const [number, content] of pages) {
+    const at = checkpoint.tables.get(1)?.get(number) ?? t.fail();
+    reader.readPagesSync(at.segment, at.index, 1, page, 0);
+    if (!page.equals(content)) t.fail(`page ${number}`);
+  }
+  t.is(new Uint8Array(found.usable)[0], 0);
 });
 
 test('without its cold object, or with a damaged one, a generation is read from the others', async (t) => {
