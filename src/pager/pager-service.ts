@@ -212,6 +212,8 @@ function required({tiering}: Parts): Tiering {
 
 async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
   await using scope = new AsyncDisposableStack();
+  // Until it is served, nobody else knows what of it is open.
+  using _preparing = parts.tiering?.prepare(appName(request.app));
   using cold = await fetchForWake(parts, request);
   const files = parts.tiering?.fetchFiles(appName(request.app), request.generation);
   // Awaited below, whatever fails in between.

@@ -71,7 +71,7 @@ export class SegmentReader implements Disposable {
       try {
         this.#read(part, into, at);
       } catch (error) {
-        if (!part.isCopy || !(error instanceof DamagedCheckpointError)) throw error;
+        if (!part.isCopy || error instanceof AbsentPagesError) throw error;
         this.#copies.giveUp();
         this.#read({segment, index: index + part.skip, count: part.count}, into, at);
       }
@@ -99,13 +99,24 @@ export class SegmentReader implements Disposable {
   /** What has to be fetched before these pages can be read, as far as it is known; undefined when all is there. @throws as `readPagesSync()` */
   absent(segment: number, index: number, count: number): AbsentPagesError | undefined {
     for (const part of this.#copies.partsOf(segment, index, count)) {
-      const absent = this.#absent(part);
+      const absent = this.#absentOf(part, segment, index);
       if (absent !== undefined) return absent;
     }
     return undefined;
   }
 
-  #absent({segment, index, count}: PagePart): AbsentPagesError | undefined {
+  /** Of a part of pages that begin at `index`. */
+  #absentOf(part: PagePart, segment: number, index: number): AbsentPagesError | undefined {
+    try {
+      return this.#absent(part);
+    } catch (error) {
+      if (!part.isCopy) throw error;
+      this.#copies.giveUp();
+      return this.#absent({segment, index: index + part.skip, count: part.count});
+    }
+  }
+
+  #absent({segment, index, count}: Pick<PagePart, 'segment' | 'index' | 'count'>): AbsentPagesError | undefined {
     const place = this.#place(segment);
     if (place.presence === undefined) return undefined;
     try {

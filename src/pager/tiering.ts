@@ -9,6 +9,7 @@ import type {Log} from '../core/log.ts';
 import {type CachedStore, openCachedStore} from '../store/cached-store.ts';
 import type {ByteRange, ObjectStore} from '../store/object-store.ts';
 import {openAppKeys} from './app-keys.ts';
+import {AppsInUse} from './apps-in-use.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {coldSegmentNumber} from './cold-object.ts';
@@ -51,6 +52,7 @@ export class Tiering implements AsyncDisposable {
   readonly objects: CachedStore;
   readonly #options: TieringOptions;
   readonly #uploads: Uploads;
+  readonly #inUse: AppsInUse;
   readonly #stop = new AbortController();
   readonly #layers: LayerStore | null;
   /** Copies of parts of cold objects that nobody lists. */
@@ -63,8 +65,9 @@ export class Tiering implements AsyncDisposable {
     const remote = await openS3Store({...s3, log: options.log});
     try {
       const {pendingDir, log, served} = options;
-      const objects = await openCachedStore({remote, pendingDir, cacheDir, cacheBytes, log, inUse: () => keysInUse(served())});
-      return new Tiering(options, objects, {remote, predicted: predicted(objects)});
+      const inUse = new AppsInUse(served);
+      const objects = await openCachedStore({remote, pendingDir, cacheDir, cacheBytes, log, inUse: () => inUse.keys()});
+      return new Tiering(options, objects, {remote, inUse, predicted: predicted(objects)});
     } catch (error) {
       await remote[Symbol.asyncDispose]();
       throw error;
@@ -77,11 +80,12 @@ export class Tiering implements AsyncDisposable {
   private constructor(
     options: TieringOptions,
     objects: CachedStore,
-    parts: {readonly remote: ObjectStore & AsyncDisposable; readonly predicted: PredictedSets},
+    parts: {readonly remote: ObjectStore & AsyncDisposable; readonly inUse: AppsInUse; readonly predicted: PredictedSets},
   ) {
     this.#options = options;
     this.objects = objects;
     this.remote = parts.remote;
+    this.#inUse = parts.inUse;
     const {appsDir, keyring, log, onEvent} = options;
     const layers = appsDir === undefined ? null : new LayerStore({objects, keys: openAppKeys(objects, keyring), appsDir, log});
     this.#layers = layers;
@@ -146,6 +150,11 @@ export class Tiering implements AsyncDisposable {
     const {bundle, segments} = await this.#manifest(app, generation);
     for (const key of [bundle.key, ...segments.map(({segment}) => keys.segment(segment))]) if ((await this.objects.localBytes(key)) === 0) return false;
     return true;
+  }
+
+  /** No local copy of the app gives way until this is disposed: a restore of it is being prepared. */
+  prepare(app: AppName): Disposable {
+    return this.#inUse.prepare(app);
   }
 
   /** Brings what a wake reads first, all at once, when something of it is not here; everything for one that is not lazy. */
@@ -237,10 +246,14 @@ export class Tiering implements AsyncDisposable {
   async dropLocal(app: AppName): Promise<void> {
     const refuse = (code: string, found: string): CodedError =>
       new CodedError(code, `Cannot drop the local copy of app "${app}": ${found}`, {source: 'host', retryable: true});
-    if (this.#options.served().some(({checkpoint}) => checkpoint.app === app)) throw refuse('ERR_STILL_USED', 'it is in use');
+    const refuseUsed = (): void => {
+      if (this.#inUse.has(app)) throw refuse('ERR_STILL_USED', 'it is in use');
+    };
+    refuseUsed();
     const {pendingObjects, stored} = await this.placement(app);
     if (pendingObjects > 0 || !stored) throw refuse('ERR_NOT_STORED', `${pendingObjects} objects are not in the store yet`);
-    await this.objects.dropLocal(`apps/${app}/`);
+    await this.objects.dropLocal(`apps/${app}/`, () => !this.#inUse.has(app));
+    refuseUsed();
     this.tell(app);
   }
 
@@ -272,20 +285,4 @@ export class Tiering implements AsyncDisposable {
   async #pause(ms: number): Promise<void> {
     await sleep(ms, undefined, {signal: this.#stop.signal, ref: false}).catch(() => undefined); // Only cut short by the stop.
   }
-}
-
-function keysInUse(served: readonly {readonly checkpoint: Checkpoint}[]): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (const {checkpoint} of served) {
-    const {app, generation, token, manifest} = checkpoint;
-    const keys = keysOf(app);
-    found
-      .add(keys.manifest(generation))
-      .add(keys.key)
-      .add(keys.predicted)
-      .add(manifest.bundle.key)
-      .add(`${keys.cold(generation, token)}.segment`);
-    for (const {segment} of manifest.segments) found.add(keys.segment(segment));
-  }
-  return found;
 }

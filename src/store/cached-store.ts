@@ -13,7 +13,7 @@ import {full, part, truncated} from './cached-errors.ts';
 import {openDirectoryStore} from './directory-store.ts';
 import {HeldCopies, type HeldCopy} from './held-copies.ts';
 import {KeyLocks} from './key-locks.ts';
-import {copyOf, LocalCache, type Opened} from './local-cache.ts';
+import {copyOf, type KeysInUse, LocalCache, type Opened} from './local-cache.ts';
 import {
   type ByteRange,
   checkKey,
@@ -44,13 +44,13 @@ export interface CachedStoreOptions {
   readonly cacheBytes: number;
   readonly log: Log;
   /** Keys that an instance reads from: not evicted. */
-  readonly inUse?: () => ReadonlySet<string>;
+  readonly inUse?: () => KeysInUse;
 }
 
 /** Opens the directories; the remote store is not asked anything. */
 export async function openCachedStore(options: CachedStoreOptions): Promise<CachedStore> {
   const {pendingDir, cacheDir, cacheBytes, log} = options;
-  const cache = await LocalCache.open({directory: cacheDir, limitBytes: cacheBytes, log, inUse: options.inUse ?? (() => new Set())});
+  const cache = await LocalCache.open({directory: cacheDir, limitBytes: cacheBytes, log, inUse: options.inUse ?? (() => new Set<string>())});
   // A disk that is full of copies is not full.
   const pending = await openDirectoryStore(pendingDir, {makeRoom: () => cache.freeAtOnce(roomBytes)});
   return new CachedStore(options, pending, cache);
@@ -303,10 +303,11 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     });
   }
 
-  /** Removes the local copies of stored objects. What is pending stays. @returns how many bytes were there */
-  async dropLocal(prefix: string): Promise<number> {
+  /** Removes the local copies of stored objects, as long as `goesOn`. What is pending stays. @returns how many bytes were removed */
+  async dropLocal(prefix: string, goesOn: () => boolean = () => true): Promise<number> {
     let dropped = 0;
     for (const [key, bytes] of this.#cache.list(prefix)) {
+      if (!goesOn()) break;
       await this.#cache.remove(key);
       dropped += bytes;
     }

@@ -20,6 +20,10 @@ export type Opened =
   | {readonly kind: 'complete'; readonly file: FileHandle; readonly sizeBytes: number}
   | {readonly kind: 'partial'; readonly file: PartialFile};
 
+export interface KeysInUse {
+  has(key: string): boolean;
+}
+
 interface Entry {
   bytes: number;
   usedMs: number;
@@ -30,7 +34,7 @@ export interface LocalCacheOptions {
   readonly limitBytes: number;
   readonly log: Log;
   /** Keys that an instance reads from; they stay. */
-  readonly inUse: () => ReadonlySet<string>;
+  readonly inUse: () => KeysInUse;
 }
 
 export class LocalCache implements AsyncDisposable {
@@ -234,6 +238,8 @@ export class LocalCache implements AsyncDisposable {
     let removed = 0;
     for (const [key, {bytes}] of candidates) {
       if (used <= targetBytes) break;
+      // Asked again each time: a wake can have begun while the last one was removed.
+      if (this.#options.inUse().has(key)) continue;
       await this.remove(key);
       used -= bytes;
       removed += bytes;

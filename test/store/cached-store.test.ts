@@ -288,3 +288,15 @@ test('openLocal() and ensureLocal() of one object at once share its first copy',
   same(t, (await readFile(second.path)).subarray(0, chunk), data.subarray(0, chunk));
   t.is(gets(s.remote), 1);
 });
+
+test('dropLocal() asks before each copy whether it may go on', async (t) => {
+  await using s = await setup();
+  for (const key of ['apps/a/x', 'apps/a/y', 'apps/a/z']) {
+    await s.behind.put(key, bytes(100));
+    await s.store.get(key);
+  }
+  let left = 2;
+  t.is(await s.store.dropLocal('apps/a/', () => left-- > 0), 200);
+  t.is(await s.store.localBytes('apps/a/z'), 100);
+  t.is(await s.store.dropLocal('apps/a/'), 100);
+});
