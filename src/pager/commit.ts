@@ -18,6 +18,8 @@ export interface CommitRequest {
   readonly dumpDir: string;
   /** The generation that the instance was woken from; null after a cold start. */
   readonly parent: Checkpoint | null;
+  /** The new generation gets a higher number than this one, whether it exists or not; default null. */
+  readonly above?: Generation | null | undefined;
   /** Per process, the pages that were never faulted in: not in the dump, they stay where they are. */
   readonly missing: ReadonlyMap<number, PageTable>;
   /** Of its files, the oldest first; default none. */
@@ -37,9 +39,9 @@ export interface CommitResult extends Readonly<Counts> {
 /** @throws CodedError ERR_STORE_FULL, ERR_STALE_TOKEN, ERR_BAD_DUMP, ERR_WRONG_KEY; DamagedCheckpointError; ObjectStoreError */
 export async function commit(context: GenerationContext, request: CommitRequest): Promise<CommitResult> {
   const dump = await readDump(request.dumpDir);
-  const {app, token, layers = [], meta, signal} = request;
+  const {app, token, layers = [], meta, above = null, signal} = request;
   const parent = request.parent?.generation ?? null;
-  const generation = {kind: 'commit', app, token, parent, copyOf: null, layers, meta, signal} as const;
+  const generation = {kind: 'commit', app, token, parent, above, copyOf: null, layers, meta, signal} as const;
   const {content, ...written} = await writeGeneration(context, generation, async (writer) => writePages(context, request, {dump, writer}));
   return {...written, ...content.counts};
 }

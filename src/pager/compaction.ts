@@ -53,7 +53,7 @@ export async function compact(context: GenerationContext, request: CompactionReq
   const expected = (await request.expected?.(checkpoint)) ?? new Map<number, readonly PageRun[]>();
   signal?.throwIfAborted();
   const {meta, manifest} = checkpoint;
-  const copy = {kind: 'compaction', app, token, parent: generation, copyOf: generation, layers: manifest.layers, meta, signal} as const;
+  const copy = {kind: 'compaction', app, token, parent: generation, above: null, copyOf: generation, layers: manifest.layers, meta, signal} as const;
   try {
     const written = await writeGeneration(context, copy, async (writer) => rewrite({context, checkpoint, source, chosen, expected, signal}, writer));
     return {generation: written.generation, bytesWritten: written.bytesWritten};

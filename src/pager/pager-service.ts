@@ -301,8 +301,8 @@ async function commitOnly(parts: Parts, request: CommitOptions): Promise<Committ
     const {tables} = await faults.ask({kind: 'missing', instance: parent.instance, processes: request.processes});
     for (const {vpid, table} of tables) missing.set(vpid, decodePageTable(Buffer.from(table)));
   }
-  const {app, token, dumpDir, layers, meta} = request;
-  const result = await store.commit({app: appName(app), token, dumpDir, parent: parent?.checkpoint ?? null, missing, layers, meta});
+  const {app, token, dumpDir, above, layers, meta} = request;
+  const result = await store.commit({app: appName(app), token, dumpDir, parent: parent?.checkpoint ?? null, above, missing, layers, meta});
   return {generation: result.generation, bytesWritten: result.bytesWritten, pageCount: result.pageCount};
 }
 

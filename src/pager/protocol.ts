@@ -37,6 +37,8 @@ export interface CommitOptions {
   readonly app: string;
   readonly token: FencingToken;
   readonly dumpDir: string;
+  /** The new generation gets a higher number than this one, whether it exists or not; default null. */
+  readonly above?: Generation | null;
   /** Of its files, the oldest first; default none. Nothing is written to them any more. */
   readonly layers?: readonly string[];
   readonly meta: unknown;

@@ -31,6 +31,8 @@ export interface GenerationRequest {
   readonly app: AppName;
   readonly token: FencingToken;
   readonly parent: Generation | null;
+  /** Somebody may believe in generations up to this one: the new one gets a higher number. */
+  readonly above: Generation | null;
   /** See the manifest. It must be the newest generation then. */
   readonly copyOf: Generation | null;
   /** See the manifest. */
@@ -96,7 +98,7 @@ async function writeOnce<T extends GenerationContent>(
   const dataKey = await context.keys.forWriting(app);
   const newest = await checkToken(objects, app, token);
   if (request.copyOf !== null && request.copyOf !== newest) throw notNewest(app, request.copyOf, newest);
-  const generation = toGeneration(newest + 1);
+  const generation = toGeneration(Math.max(newest, request.parent ?? 0, request.above ?? 0) + 1);
   const written = new WrittenObjects(objects, signal);
   try {
     faultPoint(`pager:${kind}:before-segment`);

@@ -74,6 +74,8 @@ export interface Pager {
     app: string;
     token: FencingToken;
     dumpDir: string;
+    /** The new generation gets a higher number than this one, whether it exists or not. */
+    above: Generation | null;
     layers: readonly string[];
     meta: GenerationMeta;
     processes: readonly ProcessIds[];
@@ -216,7 +218,7 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           const {address, range} = tools.network;
           const meta: GenerationMeta = {layers, flows, network: {address, range}, ...(imageDigest === undefined ? {} : {image: imageDigest})};
           const base = instance.base === null ? null : instance.id;
-          const commit = {instance: base, app: config.name, token: instance.token, dumpDir, layers, meta, processes};
+          const commit = {instance: base, app: config.name, token: instance.token, dumpDir, above: request.pointer, layers, meta, processes};
           const {generation, bytesWritten} = await pager.commit(commit);
           // What the pager knows of the missing pages of a process ends with it.
           if (!processes.every(({pid}) => isAlive(pid))) throw endedDuringCheckpoint(config.name);
@@ -251,7 +253,8 @@ async function whileStopped<T>(container: Container, takeBack: () => Promise<voi
 
 /**
  * Removes generations that Redis does not point at: a complete one would count as the newest after a crash, and the app is
- * about to go on. Also when the pager died after it had written one; its successor is asked then.
+ * about to go on. Also when the pager died after it had written one; its successor is asked then. That Redis may point at one
+ * that does not exist does no harm: the number of what was written is higher.
  */
 async function discardNewer(pager: Pager, app: string, pointer: Generation | null): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {

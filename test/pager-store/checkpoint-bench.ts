@@ -1,7 +1,7 @@
 /** A checkpoint store in a directory of its own, fed with made-up dumps of one process with a heap and a library. */
 import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {appName, fencingToken} from '../../src/core/ids.ts';
+import {appName, fencingToken, type Generation} from '../../src/core/ids.ts';
 import type {Checkpoint} from '../../src/pager/checkpoint.ts';
 import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
 import type {CommitResult} from '../../src/pager/commit.ts';
@@ -30,6 +30,7 @@ export interface Bench extends AsyncDisposable {
 
 export interface CommitMore {
   readonly parent?: Checkpoint | null;
+  readonly above?: Generation | null;
   readonly missing?: ReadonlyMap<number, PageTable>;
   readonly token?: number;
   readonly meta?: unknown;
@@ -55,6 +56,7 @@ export async function bench(root?: string, keyring: Keyring | null = null): Prom
         token: fencingToken(more.token ?? 1),
         dumpDir,
         parent: more.parent ?? null,
+        above: more.above,
         missing: more.missing ?? new Map(),
         meta: more.meta ?? null,
         signal: more.signal,

@@ -268,6 +268,14 @@ test('commit() writes over the bundle that an attempt of the same owner left whe
   t.true(samePages(await restored(await b.store.load(app, generation(2))), pages));
 });
 
+test('commit() gives a number above the one that is asked for, also when that one was taken back', async (t) => {
+  await using b = await bench();
+  await b.commit([heapProcess(heapPages(10))]);
+  const parent = (await b.store.latestComplete(app)) ?? t.fail();
+  t.is((await b.commit([heapProcess(heapPages(10))], {parent, above: generation(4)})).generation, generation(5));
+  t.is((await b.commit([heapProcess(heapPages(10))], {parent, above: generation(1)})).generation, generation(6));
+});
+
 test('generations of different apps do not meet', async (t) => {
   await using b = await bench();
   await b.commit([heapProcess(heapPages(5))]);
