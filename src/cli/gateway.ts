@@ -10,7 +10,7 @@ import {criuCommand} from '../core/tools.ts';
 import {openEdge} from '../edge/edge.ts';
 import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
 import {openNat} from '../nat/nat.ts';
-import {type PagerOptions, startPager} from '../pager/client.ts';
+import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
 import {connectRedis} from '../store/connection.ts';
 import {serveControl} from '../store/control.ts';
@@ -52,6 +52,18 @@ function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOpt
   return {storeDir: join(stateDir, 'store'), appsDir, remote};
 }
 
+/** @throws CodedError when the store cannot be used as it is configured; one that only cannot be reached is no reason not to start */
+async function openPager(options: PagerOptions): Promise<Pager> {
+  const pager = await startPager(options);
+  try {
+    await pager.checkStore();
+    return pager;
+  } catch (error) {
+    await pager[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 function requireRoot(): void {
   if (process.getuid?.() === 0) return;
   throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
@@ -81,7 +93,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
   const opened = Promise.withResolvers<Supervisor>();
   const pager = scope.use(
-    await startPager({
+    await openPager({
       ...store,
       encryptionKeys,
       runtimeDir,

@@ -89,6 +89,8 @@ export interface Pager extends AsyncDisposable {
   keep(app: string): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
   sweep(app: string): Promise<void>;
+  /** @returns false when the remote store cannot be reached now. @throws CodedError when it cannot be used as it is configured */
+  checkStore(): Promise<boolean>;
   /** Where the newest generation is; null without a remote store. */
   placement(app: string): Promise<Placement | null>;
   /** Resolves when everything of the app is in the remote store. @throws CodedError ERR_NOT_STORED (retryable) */
@@ -268,6 +270,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     keep: async (app) => call('keep', {app}),
     prune: async (app, keep) => call('prune', {app, keep}),
     sweep: async (app) => call('sweep', {app}),
+    checkStore: async () => call('checkStore', null),
     placement: async (app) => call('placement', {app}),
     finishUpload: async (app) => call('finishUpload', {app}),
     dropLocal: async (app) => call('dropLocal', {app}),

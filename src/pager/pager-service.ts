@@ -187,6 +187,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       parts.tiering?.upload(appName(app));
       parts.tiering?.tell(appName(app));
     },
+    checkStore: async () => (await parts.tiering?.check()) ?? true,
     placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),

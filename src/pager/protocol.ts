@@ -97,6 +97,11 @@ export interface PagerService {
   keep(request: {readonly app: string}): Promise<void>;
   prune(request: {readonly app: string; readonly keep: number}): Promise<void>;
   sweep(request: {readonly app: string}): Promise<void>;
+  /**
+   * Asks the remote store, if there is one, whether it can be used.
+   * @returns false when it cannot be reached at the moment. @throws ObjectStoreError when it cannot be used as it is configured
+   */
+  checkStore(request: null): Promise<boolean>;
   /** Where the newest generation of an app is; null without a remote store. */
   placement(request: {readonly app: string}): Promise<Placement | null>;
   /** Resolves when everything of the app is in the remote store. */

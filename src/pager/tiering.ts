@@ -7,7 +7,8 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import type {AppName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {type CachedStore, openCachedStore} from '../store/cached-store.ts';
-import type {ByteRange, ObjectStore} from '../store/object-store.ts';
+import {type ByteRange, isUnreachable} from '../store/object-store.ts';
+import type {S3Store} from '../store/s3-options.ts';
 import {openAppKeys} from './app-keys.ts';
 import {AppsInUse} from './apps-in-use.ts';
 import type {Checkpoint} from './checkpoint.ts';
@@ -75,12 +76,12 @@ export class Tiering implements AsyncDisposable {
   }
 
   /** For what has local copies of its own. */
-  readonly remote: ObjectStore & AsyncDisposable;
+  readonly remote: S3Store;
 
   private constructor(
     options: TieringOptions,
     objects: CachedStore,
-    parts: {readonly remote: ObjectStore & AsyncDisposable; readonly inUse: AppsInUse; readonly predicted: PredictedSets},
+    parts: {readonly remote: S3Store; readonly inUse: AppsInUse; readonly predicted: PredictedSets},
   ) {
     this.#options = options;
     this.objects = objects;
@@ -104,6 +105,19 @@ export class Tiering implements AsyncDisposable {
   begin(): void {
     void this.objects.makeRoom();
     setTimeout(() => void this.#uploads.kickAll(), firstUploadMs).unref();
+  }
+
+  /** @returns false when the remote store cannot be reached now. @throws ObjectStoreError when it cannot be used as it is configured */
+  async check(): Promise<boolean> {
+    try {
+      await this.remote.check();
+      return true;
+    } catch (error) {
+      if (!isUnreachable(error)) throw error;
+      this.objects.unreachable(error);
+      this.#options.log.warn({error: error.message}, 'the store cannot be reached; what is on this host has to be enough');
+      return false;
+    }
   }
 
   /** What is committed of an app is certain to stay. */

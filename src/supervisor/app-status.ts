@@ -3,6 +3,7 @@ import type {Clock} from '../core/clock.ts';
 import type {FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {InstanceTools, Paging, Rest} from './instance.ts';
+import type {LateRestOptions} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
 import type {StandbyLimit} from './standby-limit.ts';
 
@@ -54,6 +55,8 @@ export interface Records {
   event(kind: string, fields: Readonly<Record<string, string | number>>): void;
 }
 
+export type StatusOptions = Pick<AppOptions, 'container' | 'network' | 'pager' | 'log'>;
+
 export interface AppOptions extends InstanceTools {
   readonly standbys: StandbyLimit;
   readonly records: Records;
@@ -71,4 +74,6 @@ export interface AppOptions extends InstanceTools {
   readonly stored: (rest: Rest) => Promise<Rest>;
   /** Removes all layers from this worker. */
   readonly dropLayers: () => Promise<void>;
+  /** What the next wake starts from, when that is not known yet (`rest` and `pointer` do not count then); null when it is. */
+  readonly find: LateRestOptions['find'];
 }

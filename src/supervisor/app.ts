@@ -18,9 +18,12 @@ import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
 import {IdleWatch} from './idle-watch.ts';
 import {checkpointInstance, endInstance, type Instance, pagingOf, type Rest, restLayers, startInstance} from './instance.ts';
+import {LateRest, type Origin} from './late-rest.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
+import {liveStatus} from './live-status.ts';
 import {becomesQuiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
+import {lossEvent, stateAtRest} from './rest-state.ts';
 import {finishRestore, type PreparedRestore, prepareRestore, type Restore} from './restore.ts';
 import {Standby} from './standby.ts';
 import {untilHibernated} from './until-hibernated.ts';
@@ -58,6 +61,7 @@ export class App {
   readonly #recorder: Recorder;
   readonly housekeeping: Housekeeping;
   readonly standby: Standby;
+  readonly #late: LateRest;
   #stopping = false;
   /** The time to stop is over. */
   #abandoned = false;
@@ -67,7 +71,7 @@ export class App {
     this.#log = options.log.child({app: options.config.name});
     this.#rest = options.rest;
     this.#pointer = options.pointer;
-    this.#state = options.rest.kind === 'checkpoint' ? 'hibernated' : 'stopped';
+    this.#state = stateAtRest(options.rest);
     this.#history = new History({...options, log: this.#log});
     this.#idle = new IdleWatch({
       ...options,
@@ -92,6 +96,7 @@ export class App {
       record: (token) => this.#recorder.record(token),
     });
     this.standby = new Standby({...options, log: this.#log});
+    this.#late = new LateRest({find: options.find, found: (origin) => this.#found(origin), failed: (error) => this.#history.failed(error), log: this.#log});
     options.container.onExit((status) => void this.#died(status));
   }
 
@@ -178,17 +183,8 @@ export class App {
 
   /** What only this worker knows, at this moment. */
   async live(): Promise<LiveStatus> {
-    const {container, network} = this.#options;
-    const instance = this.#instance;
     const verdict = this.#state === 'running' ? await this.#idle.judge() : undefined;
-    return {
-      address: network.address,
-      pids: instance === undefined ? [] : container.pids(),
-      busySessions: this.#busySessions.count,
-      awakeBecause: verdict === undefined || verdict.kind === 'sleep' ? null : verdict.reason,
-      paging: instance === undefined || instance.base === null ? null : await pagingOf(this.#options, instance),
-      layers: this.layers(),
-    };
+    return liveStatus(this.#options, {instance: this.#instance, verdict, busySessions: this.#busySessions.count, layers: this.layers()});
   }
 
   /** The end of what the app has written to its standard output and standard error. */
@@ -203,11 +199,13 @@ export class App {
     // A restore, or a checkpoint that is not committed yet, fails for it.
     if (this.#instance === undefined || this.#hibernating !== undefined) return this.#options.container.kill();
     this.#history.failed(lostError(this.#options.config.name, reason));
-    await this.#ended(this.#instance, this.#lostEvent());
+    await this.#ended(this.#instance, lossEvent(this.#rest));
   }
 
-  #lostEvent(): 'lost' | 'lostUnsaved' {
-    return this.#rest.kind === 'checkpoint' ? 'lost' : 'lostUnsaved';
+  #found({rest, pointer}: Origin): void {
+    [this.#rest, this.#pointer, this.#state] = [rest, pointer, stateAtRest(rest)];
+    if (rest.kind === 'checkpoint') this.#options.network.setFlows(rest.meta.flows);
+    this.settle();
   }
 
   /** Corrects a record that says what a gateway that was killed did last. */
@@ -220,6 +218,7 @@ export class App {
     const {clock, config} = this.#options;
     this.#stopping = true;
     this.#recorder.stop();
+    this.#late.stop();
     this.#idle.stop();
     const compacted = this.housekeeping.hold();
     const late = new Promise<void>((resolve) => void clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), resolve));
@@ -266,6 +265,7 @@ export class App {
 
   /** A restore that failed for a reason that may pass, such as having been prepared long ago, is tried once more. */
   async #bringToLife(trigger: Trigger): Promise<Instance> {
+    await this.#late.find();
     const rest = this.#rest;
     const token = await this.#options.records.acquire();
     this.#move('wake');
@@ -349,7 +349,7 @@ export class App {
       this.#backOff.failed();
       this.#history.failed(error);
       if (this.#options.container.alive()) this.#goOn();
-      else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? this.#lostEvent() : 'died');
+      else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? lossEvent(this.#rest) : 'died');
       throw error;
     }
     this.#history.announceSleep(this.#rest.generation);

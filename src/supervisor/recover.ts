@@ -107,24 +107,58 @@ async function newestAddress(options: RecoverOptions, app: AppName): Promise<Gen
   }
 }
 
+export interface Recovered {
+  readonly record: AppRecord;
+  readonly rest: Rest;
+  /** The store cannot be reached: what is known here has to be enough, and if it is not, `rest` is nothing to start from. */
+  readonly outage: {readonly isUnknown: boolean; readonly message: string} | null;
+}
+
 /** What the next wake starts from, after whatever the last gateway did. */
-export async function recover(options: RecoverOptions, app: AppConfig): Promise<{record: AppRecord; rest: Rest}> {
-  const {pager, store, clock, log} = options;
-  let record = await store.ensureApp(app.name, freshFields(clock));
-  await pager.sweep(app.name);
-  const generations = await generationsThatCount(options, app.name, record.generation);
+export async function recover(options: RecoverOptions, {name}: AppConfig): Promise<Recovered> {
+  const {pager, store, clock} = options;
+  const isNew = (await store.readApp(name)) === null;
+  let record = await store.ensureApp(name, freshFields(clock));
+  const unreachable = await outageOf(pager.sweep(name));
+  const generations = unreachable === undefined ? await generationsThatCount(options, name, record.generation) : await pager.generations(name);
+  const outage = (isUnknown: boolean, message = unreachable): Recovered['outage'] =>
+    message === undefined ? null : {isUnknown, message: `Cannot find out what app "${name}" starts from: ${message}`};
   const newest = generations.at(-1);
   if (newest !== undefined && newest > (record.generation ?? 0)) record = await adopt(options, record, newest);
   const details = parseDetails(record.details);
-  if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) return {record, rest: {kind: 'files', layers: details.layers}};
-  const generation = storedGeneration(options, app.name, record.generation, generations);
+  if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) {
+    // Nobody here knows of it; others may.
+    return {record, rest: {kind: 'files', layers: details.layers}, outage: outage(isNew)};
+  }
+  const generation = storedGeneration(options, name, record.generation, generations);
+  let rest: Rest = {kind: 'checkpoint', generation, meta: {layers: [], flows: []}};
+  const unread = await outageOf(
+    restOf(options, name, generation).then((found) => {
+      rest = found;
+    }),
+  );
+  return {record, rest, outage: outage(unread !== undefined, unread ?? unreachable)};
+}
+
+/** @throws CodedError ERR_STORE_FAILED while the store cannot be reached */
+async function restOf(options: RecoverOptions, app: AppName, generation: Generation): Promise<Rest> {
   try {
-    const {meta} = await readMeta(options, app.name, generation);
-    return {record, rest: {kind: 'checkpoint', generation, meta}};
+    return {kind: 'checkpoint', generation, meta: (await readMeta(options, app, generation)).meta};
   } catch (error) {
     if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT' && errorCode(error) !== 'ERR_NO_CHECKPOINT') throw error;
-    log.error({app: app.name, generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
-    return {record, rest: {kind: 'checkpoint', generation, meta: {layers: [], flows: []}}};
+    options.log.error({app, generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
+    return {kind: 'checkpoint', generation, meta: {layers: [], flows: []}};
+  }
+}
+
+/** Why the store cannot be reached; undefined when it could. */
+async function outageOf(request: Promise<void>): Promise<string | undefined> {
+  try {
+    await request;
+    return undefined;
+  } catch (error) {
+    if (error instanceof CodedError && error.code === 'ERR_STORE_FAILED' && error.retryable) return error.message;
+    throw error;
   }
 }
 

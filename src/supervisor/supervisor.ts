@@ -16,9 +16,10 @@ import {App} from './app.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import {type GenerationMeta, type Network, type Rest, restLayers} from './instance.ts';
+import type {Origin} from './late-rest.ts';
 import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {appRecords, recordFields} from './records.ts';
-import {assignAddresses, type GenerationStore, readMeta, recover} from './recover.ts';
+import {assignAddresses, type GenerationStore, type Recovered, readMeta, recover} from './recover.ts';
 import {StandbyLimit} from './standby-limit.ts';
 
 /** A waiting CRIU and its keeper are processes; its images stay in memory. */
@@ -73,7 +74,7 @@ async function setLayersAside(
 }
 
 async function openApp(options: SupervisorOptions, config: AppConfig, standbys: StandbyLimit): Promise<App> {
-  const {record, rest} = await recover(options, config);
+  const {record, rest, outage} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
   const workDir = join(options.runtimeDir, 'work', config.name);
   const dumpDir = join(options.stateDir, 'dumps', config.name);
@@ -87,7 +88,8 @@ async function openApp(options: SupervisorOptions, config: AppConfig, standbys: 
     return Promise.all(generations.map(async (generation) => (await readMeta(options, config.name, generation)).meta));
   };
   const tidy = async (current: Rest): Promise<Rest> => tidyLayers({layersDir, rest: current, kept: await keptMetas(), inUse: () => app.layers()});
-  await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas});
+  // What is not known of the store now may say whose a layer is.
+  if (outage === null) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas});
   const app: App = new App({
     config,
     network,
@@ -118,11 +120,22 @@ async function openApp(options: SupervisorOptions, config: AppConfig, standbys: 
     tidy,
     stored: async (current) => (current.kind === 'files' ? current : {...current, meta: (await readMeta(options, config.name, current.generation)).meta}),
     dropLayers: () => dropLayers(layersDir),
+    find: outage?.isUnknown === true ? async () => originOf(await recover(options, config)) : null,
   });
+  if (outage?.isUnknown === true) {
+    options.log.warn({app: config.name, error: outage.message}, 'nothing is known of the app while the store cannot be reached; it is tried again');
+    return app;
+  }
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   await app.correctRecord(record.state);
   app.settle();
   return app;
+}
+
+/** @throws CodedError while it is still not known */
+function originOf({record, rest, outage}: Recovered): Origin {
+  if (outage?.isUnknown === true) throw new CodedError('ERR_STORE_UNREACHABLE', outage.message, {source: 'host', retryable: true});
+  return {rest, pointer: record.generation};
 }
 
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */

@@ -1,0 +1,82 @@
+/** Gateways whose store on S3 cannot be reached for a while, or cannot be used. */
+import {rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {durableApp, listen, verified} from '../helpers/durable-app.ts';
+import {type FaultProxy, faultProxy} from '../helpers/fault-proxy.ts';
+import {freePort, type TestGateway} from '../helpers/gateway.ts';
+import {lineClient} from '../helpers/line-client.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {appsServer, s3Gateway, storedRow, untilStored} from '../helpers/s3-gateway.ts';
+import {hasS3Server} from '../helpers/s3-server.ts';
+import {until} from '../helpers/until.ts';
+
+const s3Test = hasS3Server ? rootTest : test.skip;
+
+interface Lab {
+  readonly gateway: TestGateway;
+  readonly port: number;
+  readonly proxy: FaultProxy;
+  /** From now on every request is reset, or none. */
+  setReachable(reachable: boolean): void;
+}
+
+async function lab(t: ExecutionContext, options: readonly string[] = [], names: readonly string[] = ['a']): Promise<Lab & {readonly ports: readonly number[]}> {
+  const server = await appsServer(t);
+  const proxy = await faultProxy(server.port);
+  t.teardown(() => proxy[Symbol.asyncDispose]());
+  const ports: number[] = [];
+  let sections = '';
+  for (const name of names) {
+    const port = await freePort();
+    ports.push(port);
+    sections += `${await durableApp(name, ['hibernate-after never', ...options])}${listen(name, port)}`;
+  }
+  const gateway = await s3Gateway(t, proxy.endpoint, sections);
+  const setReachable = (reachable: boolean): void => {
+    proxy.decide = () => (reachable ? null : {kind: 'reset'});
+  };
+  return {gateway, port: ports[0] ?? 0, ports, proxy, setReachable};
+}
+
+async function ask(port: number, ...requests: readonly string[]): Promise<string[]> {
+  using client = await lineClient(port);
+  const answers: string[] = [];
+  for (const request of requests) answers.push(await client.request(request));
+  return answers;
+}
+
+s3Test('a gateway starts while the store cannot be reached: warm apps wake and sleep, cold ones say why not and wake when it is back', async (t) => {
+  const {gateway, ports, setReachable} = await lab(t, [], ['a', 'b']);
+  const [a = 0, b = 0] = ports;
+  await gateway.start();
+  for (const port of ports) await ask(port, 'count');
+  await gateway.cli('hibernate', 'a');
+  await gateway.cli('hibernate', 'b', '--cold');
+  await untilStored(gateway);
+  await gateway.stop();
+  // Of what is in the store only nothing is known here but what Redis says.
+  await rm(join(gateway.stateDir, 'cache/apps/b'), {recursive: true, force: true});
+  setReachable(false);
+  await gateway.start();
+  t.like(await gateway.app('a'), {state: 'hibernated', generation: 1});
+  t.like(await gateway.app('b'), {state: 'hibernated', generation: 1});
+  t.deepEqual(await ask(a, 'agree', 'count', 'verify'), ['1 1', '2', verified]);
+  await gateway.cli('hibernate', 'a');
+  t.like(await storedRow(gateway), {state: 'hibernated', generation: 2, stored: false});
+  t.deepEqual(await ask(a, 'agree'), ['2 2']);
+  await t.throwsAsync(gateway.cli('wake', 'b'), {message: /Cannot (find out|read|list).*bucket "apps"/});
+  t.like(await gateway.app('b'), {state: 'hibernated', generation: 1});
+  setReachable(true);
+  await until(async () => (await ask(b, 'agree').catch(() => []))[0] === '1 1', {timeoutMs: 20_000, what: 'app b'});
+  await gateway.cli('hibernate', 'a');
+  await untilStored(gateway);
+});
+
+s3Test('a bucket that is not there, or that refuses us, is named at the start', async (t) => {
+  const {gateway, proxy} = await lab(t);
+  proxy.decide = () => ({kind: 'answer', status: 404, code: 'NoSuchBucket'});
+  await t.throwsAsync(gateway.start(), {message: /Cannot use bucket \\?"apps\\?"/});
+  proxy.decide = () => ({kind: 'answer', status: 403, code: 'AccessDenied'});
+  await t.throwsAsync(gateway.start(), {message: /Cannot use bucket \\?"apps\\?"/});
+});
