@@ -67,11 +67,18 @@ export async function imageList(files: readonly string[] | undefined, {json}: {j
   return 0;
 }
 
+/** Also of what waits here to be uploaded: read first, so that what is uploaded meanwhile is in one of both. */
+async function neededDigests({global: {store, stateDir}}: Config, objects: ObjectStore): Promise<ReadonlySet<string>> {
+  const pending = store.kind === 'directory' ? [] : await imagesOfCheckpoints(await openDirectoryStore(join(stateDir, 'store')));
+  return new Set([...pending, ...(await imagesOfCheckpoints(objects))]);
+}
+
 /** @returns the exit status */
 export async function imageRemove(files: readonly string[] | undefined, name: string, {json}: {json: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
-  const objects = await openStore(await loadValid(files, {quiet: true}), scope);
-  const removed = await removeImage(name, {objects, neededDigests: async () => imagesOfCheckpoints(objects)});
+  const config = await loadValid(files, {quiet: true});
+  const objects = await openStore(config, scope);
+  const removed = await removeImage(name, {objects, neededDigests: async () => neededDigests(config, objects)});
   if (json) printJson(removed);
   else {
     const later = removed.deferred ? '; an import is under way, so that the rest goes with the next removal' : '';

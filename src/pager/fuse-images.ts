@@ -30,6 +30,8 @@ export interface ImageMountsOptions {
   readonly cacheDir: string;
   readonly cacheBytes: number;
   readonly objects: ObjectStore;
+  /** Images that checkpoints need which only this host has yet: they stay in use when they are not mounted. Default none. */
+  readonly needed?: (() => Promise<ReadonlySet<string>>) | undefined;
   readonly log: Log;
   /** The serving thread has ended: only a new process helps. */
   readonly onBroken: (reason: string) => void;
@@ -108,11 +110,21 @@ export class ImageMounts implements AsyncDisposable {
   /** What the store says of this host's mounts that are no more. */
   async #forgetUses(): Promise<void> {
     const {objects} = this.#options;
-    const digests = new Set([...this.#mounts.values()].map(({record}) => record.digest));
+    const needed = await this.#needed();
+    const digests = new Set([...needed, ...[...this.#mounts.values()].map(({record}) => record.digest)]);
     for (const {key} of await objects.list(imagePrefix.uses)) {
       const [digest = '', user] = key.slice(imagePrefix.uses.length).split('/');
       if (user === this.#user && !digests.has(digest)) await objects.delete(key);
     }
+  }
+
+  async #needed(): Promise<ReadonlySet<string>> {
+    return (await this.#options.needed?.()) ?? new Set();
+  }
+
+  /** This host has not mounted it any more. If a checkpoint needs it that nobody else can see, that is told later. */
+  async #forgetUse(digest: string): Promise<void> {
+    if (!(await this.#needed()).has(digest)) await this.#options.objects.delete(imageKeys.use(digest, this.#user));
   }
 
   /**
@@ -194,7 +206,7 @@ export class ImageMounts implements AsyncDisposable {
     const mount = this.#mounts.get(space);
     if (mount === undefined || mount.record.apps.length > 0) return;
     detachFuse(this.#files.mountPoint(space));
-    await this.#options.objects.delete(imageKeys.use(mount.record.digest, this.#user));
+    await this.#forgetUse(mount.record.digest);
   }
 
   /** How often the kernel has asked for what. */
@@ -297,7 +309,7 @@ export class ImageMounts implements AsyncDisposable {
       detachFuse(this.#files.mountPoint(record.space));
     }
     await this.#thread[Symbol.asyncDispose]();
-    const uses = [...this.#mounts.values()].map(async ({record}) => this.#options.objects.delete(imageKeys.use(record.digest, this.#user)));
+    const uses = [...this.#mounts.values()].map(async ({record}) => this.#forgetUse(record.digest));
     for (const {device} of this.#mounts.values()) close(device);
     this.#mounts.clear();
     this.#keeper?.stop();

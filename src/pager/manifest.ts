@@ -45,10 +45,17 @@ export interface Manifest {
   readonly segments: readonly ManifestSegment[];
   /** The layers of its files, the oldest first. They are objects in a remote store only: a directory store is beside the layers themselves. */
   readonly layers: readonly string[];
+  /** Digest of the image that is the root of the app; null when it has none. Never sealed: whoever removes images has no key. */
+  readonly rootImage: string | null;
   /** What this generation added to the store, without the manifest. */
   readonly bytesWritten: number;
   /** The supervisor's own: file system layers, connections, listeners, timing. As `sealMeta()` made it. */
   readonly meta: unknown;
+}
+
+/** The digest that the supervisor has put into what it wants kept. */
+export function rootImageIn(meta: unknown): string | null {
+  return isRecord(meta) && typeof meta['image'] === 'string' ? meta['image'] : null;
 }
 
 /** @param cipher of the manifest's key; undefined when the app has none */
@@ -184,6 +191,7 @@ function manifestOf(value: unknown): Manifest {
     images: list(fields, 'images', (entry) => ({name: text(entry, 'name'), ...part(entry)})),
     segments: list(fields, 'segments', (entry) => ({segment: number(entry, 'segment'), sizeBytes: number(entry, 'sizeBytes')})),
     layers: texts(fields, 'layers'),
+    rootImage: fields['rootImage'] === null ? null : text(fields, 'rootImage'),
     bytesWritten: number(fields, 'bytesWritten'),
     meta: fields['meta'],
   };

@@ -14,7 +14,7 @@ export async function listImages(objects: ObjectStore): Promise<readonly NamedIm
 
 export interface RemoveOptions {
   readonly objects: ObjectStore;
-  /** Digests that checkpoints refer to. Read after the names have been changed. */
+  /** Digests that checkpoints refer to. Read before and after the name has been removed. */
   readonly neededDigests: () => Promise<ReadonlySet<string>>;
 }
 
@@ -34,6 +34,8 @@ export async function removeImage(name: string, options: RemoveOptions): Promise
     if (errorCode(cause) !== 'ERR_NO_OBJECT') throw cause;
     throw new CodedError('ERR_NO_IMAGE', `Cannot remove image "${name}": there is none of this name`, {source: 'client', cause});
   }
+  // When it cannot be known what is needed, nothing has happened yet.
+  await options.neededDigests();
   await objects.delete(imageKeys.name(name));
   return sweepImages(options);
 }

@@ -1,19 +1,30 @@
 /** Which images the stored checkpoints of apps need: an app must wake on the root that it fell asleep with. */
-import {appName, generation} from '../core/ids.ts';
-import {createLog} from '../core/log.ts';
-import type {ObjectStore} from '../store/object-store.ts';
-import {openCheckpointStore} from './checkpoint-store.ts';
+import {errorCode} from '../core/errors.ts';
+import {appName} from '../core/ids.ts';
+import type {ListedObject, ObjectStore} from '../store/object-store.ts';
+import {readManifest} from './checkpoint.ts';
+import {numberInKey} from './checkpoint-keys.ts';
+
+const manifestKey = /^apps\/([^/]+)\/manifests\//;
 
 /** @throws CodedError when a generation cannot be read: what it needs is not known, so nothing may go */
 export async function imagesOfCheckpoints(objects: ObjectStore): Promise<ReadonlySet<string>> {
-  const store = openCheckpointStore({objects, log: createLog('silent')});
-  const apps = new Set((await objects.list('apps/')).map(({key}) => key.split('/')[1] ?? ''));
+  return imagesIn(objects, await objects.list('apps/'));
+}
+
+/** The same of those manifests that are among these objects. */
+export async function imagesIn(objects: ObjectStore, listed: readonly ListedObject[]): Promise<ReadonlySet<string>> {
   const digests = new Set<string>();
-  for (const name of apps) {
-    const app = appName(name);
-    for (const number of await store.generations(app)) {
-      const {meta} = await store.meta(app, generation(number));
-      if (typeof meta === 'object' && meta !== null && 'image' in meta && typeof meta.image === 'string') digests.add(meta.image);
+  for (const {key} of listed) {
+    const name = manifestKey.exec(key)?.[1];
+    const generation = numberInKey(key);
+    if (name === undefined || generation === undefined) continue;
+    try {
+      const {rootImage} = await readManifest(objects, appName(name), generation);
+      if (rootImage !== null) digests.add(rootImage);
+    } catch (error) {
+      // One that was pruned meanwhile needs nothing.
+      if (errorCode(error) !== 'ERR_NO_OBJECT') throw error;
     }
   }
   return digests;

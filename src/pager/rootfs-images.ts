@@ -13,6 +13,8 @@ export interface RootfsImagesOptions {
   /** Undefined: no app has an image. */
   readonly settings: {readonly cacheDir: string; readonly cacheBytes: number} | undefined;
   readonly objects: ObjectStore;
+  /** See the same of ImageMounts. */
+  readonly needed?: (() => Promise<ReadonlySet<string>>) | undefined;
   readonly log: Log;
   readonly onBroken: (reason: string) => void;
 }
@@ -30,7 +32,7 @@ export interface RootfsImages extends AsyncDisposable {
 
 /** Resolves when the mounts of a killed pager are served again. */
 export async function openRootfsImages(options: RootfsImagesOptions): Promise<RootfsImages> {
-  const {settings, runtimeDir, objects, log} = options;
+  const {settings, runtimeDir, objects, needed, log} = options;
   const directory = join(options.root, 'rootfs');
   let opened: Promise<ImageMounts> | undefined;
   const open = (): Promise<ImageMounts> => {
@@ -38,7 +40,7 @@ export async function openRootfsImages(options: RootfsImagesOptions): Promise<Ro
       throw new CodedError('ERR_NO_IMAGES', 'Cannot mount an image: the pager was started without a cache for images', {source: 'bug'});
     // CRIU looks up the mount of every mapped file. When the kernel reads the real file below us and overlayfs is above, a mapping shows a mount
     // that nobody can see, and the app could not be put to sleep. So contents that are local go through us once, into the page cache.
-    opened ??= ImageMounts.open({...settings, passthrough: false, runtimeDir, directory, objects, log, onBroken: options.onBroken});
+    opened ??= ImageMounts.open({...settings, passthrough: false, runtimeDir, directory, objects, needed, log, onBroken: options.onBroken});
     return opened;
   };
   if (settings !== undefined && existsSync(directory)) await open();

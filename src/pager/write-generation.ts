@@ -13,7 +13,7 @@ import {readManifest} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {type BundleLayout, type BundleSource, bundleBody} from './image-bundle.ts';
-import {type Manifest, renderManifest, sealMeta} from './manifest.ts';
+import {type Manifest, renderManifest, rootImageIn, sealMeta} from './manifest.ts';
 import type {PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
 import {keyId, newSalt, type ObjectCipher, objectCipher} from './sealing.ts';
@@ -189,6 +189,7 @@ async function putBundle(
     images: layout.files,
     segments: await referredSegments(objects, app, processes),
     layers,
+    rootImage: rootImageIn(meta),
     bytesWritten: written.bytes,
     meta: sealMeta(meta, cipherOf(keysOf(app).manifest(generation))),
   };

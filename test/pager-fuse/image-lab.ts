@@ -16,7 +16,12 @@ export interface ImageLab {
   /** Where the mounts are. */
   readonly mountsDir: string;
   importFrom(name: string, source: string): Promise<Imported>;
-  open(options?: {readonly passthrough?: boolean; readonly cacheBytes?: number; readonly objects?: ObjectStore}): Promise<ImageMounts>;
+  open(options?: {
+    readonly passthrough?: boolean;
+    readonly cacheBytes?: number;
+    readonly objects?: ObjectStore;
+    readonly needed?: () => Promise<ReadonlySet<string>>;
+  }): Promise<ImageMounts>;
 }
 
 export function mountsOptions(directory: string) {

@@ -227,3 +227,22 @@ rootTest('an image is unmounted when the last app has another one', async (t) =>
   await until(async () => !(await readFile('/proc/mounts', 'utf8')).includes(`${path} `));
   t.is((await lab.objects.list(`images/uses/${first.digest}`)).length, 0);
 });
+
+rootTest('an image stays in use on a host where a checkpoint needs it that is not uploaded yet', async (t) => {
+  const lab = await imageLab(t);
+  const root = join(lab.directory, 'one');
+  await mkdir(root);
+  await writeFile(join(root, 'a'), 'first');
+  const {digest} = await lab.importFrom('x', root);
+  const uses = async (): Promise<number> => (await lab.objects.list(`images/uses/${digest}`)).length;
+  const needed = new Set([digest]);
+  const before = await lab.open({needed: async () => needed});
+  await before.mount('app', {name: 'x'});
+  await before[Symbol.asyncDispose]();
+  t.is(await uses(), 1);
+  await (await lab.open({needed: async () => needed}))[Symbol.asyncDispose]();
+  t.is(await uses(), 1);
+  needed.clear();
+  await (await lab.open({needed: async () => needed}))[Symbol.asyncDispose]();
+  t.is(await uses(), 0);
+});

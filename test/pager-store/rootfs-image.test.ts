@@ -64,6 +64,14 @@ test('removeImage() removes what nothing needs: not another name, a checkpoint, 
   await t.throwsAsync(removeImage('b', {objects, ...none}), {code: 'ERR_NO_IMAGE'});
 });
 
+test('removeImage() leaves the name when it cannot be known what is needed', async (t) => {
+  const {directory, source, objects} = await lab(t);
+  await importImage({objects, source, temporaryDir: directory, name: 'a'});
+  const neededDigests = async (): Promise<never> => Promise.reject(new Error('unknown'));
+  await t.throwsAsync(removeImage('a', {objects, neededDigests}), {message: 'unknown'});
+  t.is((await listImages(objects)).length, 1);
+});
+
 test('a removal leaves alone what an import under way may refer to, and what a killed one has left it removes', async (t) => {
   const {directory, source, objects} = await lab(t);
   const options = {objects, source, temporaryDir: directory};

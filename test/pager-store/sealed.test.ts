@@ -10,6 +10,7 @@ import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
 import {DamagedCheckpointError} from '../../src/pager/damage.ts';
 import {openKeyring, parseMasterKey} from '../../src/pager/keyring.ts';
 import {pageSizeBytes} from '../../src/pager/page-table.ts';
+import {imagesOfCheckpoints} from '../../src/pager/rootfs-image-uses.ts';
 import {keyId} from '../../src/pager/sealing.ts';
 import {segmentHeaderBytes} from '../../src/pager/segment.ts';
 import {SegmentReader} from '../../src/pager/segment-reader.ts';
@@ -55,6 +56,14 @@ test('a sealed generation comes back, and nothing of it can be read in the store
   t.false(stored.includes(Buffer.from(heapPages(1).get(heap.page) ?? []).subarray(0, 16)));
   const second = await b.commit([heapProcess(pages)], {parent: checkpoint});
   t.is(second.newPages, 0);
+});
+
+test('which images sealed generations need is known without their key', async (t) => {
+  await using b = await bench(undefined, keyring);
+  await b.commit([heapProcess(heapPages(3))], {meta: {image: 'the digest of one'}});
+  await b.commit([heapProcess(heapPages(3))], {meta: {}});
+  await b.commit([heapProcess(heapPages(3))], {meta: {image: 'the digest of another'}});
+  t.deepEqual([...(await imagesOfCheckpoints(b.objects))], ['the digest of one', 'the digest of another']);
 });
 
 test('what was written before there was a key stays readable, and what comes after is sealed', async (t) => {
