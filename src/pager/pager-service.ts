@@ -23,6 +23,7 @@ import {openPredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
 import type {CommitOptions, Committed, PagerSecrets, PagerService, PagerSettings, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
 import {release, statsOf} from './release-instance.ts';
+import {imagesIn} from './rootfs-image-uses.ts';
 import {openRootfsImages} from './rootfs-images.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
@@ -64,7 +65,15 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   const keepers = scope.use(new KeeperPool(settings.runtimeDir));
   const {runtimeDir, images: imageSettings} = settings;
   const images = scope.use(
-    await openRootfsImages({runtimeDir, root: files.root, settings: imageSettings, objects: tiering?.remote ?? objects, log, onBroken: events.onBroken}),
+    await openRootfsImages({
+      runtimeDir,
+      root: files.root,
+      settings: imageSettings,
+      objects: tiering?.remote ?? objects,
+      needed: tiering === null ? undefined : async () => imagesIn(tiering.objects, await tiering.objects.pendingObjects('apps/')),
+      log,
+      onBroken: events.onBroken,
+    }),
   );
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
