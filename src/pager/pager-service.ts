@@ -21,7 +21,7 @@ import {type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
 import {reportOf} from './predicted-report.ts';
 import {openPredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
-import type {CommitOptions, Committed, PagerSecrets, PagerService, PagerSettings, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
+import type {CommitOptions, Committed, Compacted, CompactOptions, PagerSecrets, PagerService, PagerSettings, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
 import {release, statsOf} from './release-instance.ts';
 import {imagesIn} from './rootfs-image-uses.ts';
 import {openRootfsImages} from './rootfs-images.ts';
@@ -175,13 +175,17 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       if (parts.tiering !== null && !(await parts.tiering.isLocal(appName(app), generation))) return false;
       return store.compactionDue(appName(app), generation);
     },
-    compact: async ({app, generation, token}) =>
-      store.compact({app: appName(app), generation, token, expected: async (checkpoint) => expectedPages(parts.predicted, checkpoint)}),
+    compact: async (request) => compact(parts, request),
     stopCompacting: async ({app}) => Promise.resolve(store.stopCompacting(appName(app))),
     async discardCopies({app, generation}) {
       await store.discardCopies(appName(app), generation);
+      parts.tiering?.settleCopies(appName(app));
     },
-    keep: async ({app}) => Promise.resolve(parts.tiering?.upload(appName(app))),
+    async keep({app}) {
+      parts.tiering?.settleCopies(appName(app));
+      parts.tiering?.upload(appName(app));
+      return Promise.resolve();
+    },
     async prune({app, keep}) {
       const inUse = served.all().filter(({checkpoint}) => checkpoint.app === app);
       await store.prune(
@@ -193,7 +197,6 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     async sweep({app}) {
       await prepareKey(store, app, log);
       await store.sweep(appName(app));
-      parts.tiering?.upload(appName(app));
       parts.tiering?.tell(appName(app));
     },
     checkStore: async () => (await parts.tiering?.check()) ?? true,
@@ -314,6 +317,20 @@ async function commitOnly(parts: Parts, request: CommitOptions): Promise<Committ
   const {app, token, dumpDir, above, layers, meta} = request;
   const result = await store.commit({app: appName(app), token, dumpDir, parent: parent?.checkpoint ?? null, above, missing, layers, meta});
   return {generation: result.generation, bytesWritten: result.bytesWritten, pageCount: result.pageCount};
+}
+
+/** What it writes is not uploaded until it is known to stay or gone. */
+async function compact({predicted, store, tiering}: Parts, request: CompactOptions): Promise<Compacted | null> {
+  const {generation, token} = request;
+  const app = appName(request.app);
+  tiering?.unsettleCopies(app, generation);
+  let made: Compacted | null = null;
+  try {
+    made = await store.compact({app, generation, token, expected: async (checkpoint) => expectedPages(predicted, checkpoint)});
+    return made;
+  } finally {
+    if (made === null) tiering?.settleCopies(app);
+  }
 }
 
 /** Somebody killed a keeper while we live: another one takes its place before we can be missed too. */

@@ -43,6 +43,8 @@ export async function release(parts: Parts, instance: InstanceId, log: Log): Pro
   if (parts.unsettled.get(app) !== (served?.instance ?? null)) return;
   parts.unsettled.delete(app);
   parts.tiering?.settle(app);
+  // The newest generation is no copy.
+  parts.tiering?.settleCopies(app);
 }
 
 function appOf(instance: InstanceId): AppName {

@@ -127,12 +127,22 @@ export class Tiering implements AsyncDisposable {
 
   /** The newest generation may still be taken back, and the app go on to change its files: nothing of it is uploaded until `settle()`. */
   unsettle(app: AppName): void {
-    this.#uploads.hold(app);
+    this.#uploads.hold(app, 'uncertain');
   }
 
   /** The newest generation was taken back or is certain to stay, and no process of the app is left that could change its files. */
   settle(app: AppName): void {
-    this.#uploads.release(app);
+    this.#uploads.release(app, 'uncertain');
+  }
+
+  /** What is newer than a generation may be a copy of it at which nothing points: it is not uploaded until `settleCopies()`. */
+  unsettleCopies(app: AppName, generation: number): void {
+    this.#uploads.hold(app, 'copy', generation);
+  }
+
+  /** Copies were removed, or one of them is certain to stay. */
+  settleCopies(app: AppName): void {
+    this.#uploads.release(app, 'copy');
   }
 
   /** Says in the background where the newest generation of an app is. */
@@ -252,7 +262,6 @@ export class Tiering implements AsyncDisposable {
 
   /** For an app that sleeps. Resolves when everything of it is in the remote store. @throws CodedError ERR_NOT_STORED */
   async finishUpload(app: AppName): Promise<void> {
-    this.settle(app);
     await this.#uploads.finish(app);
   }
 

@@ -43,11 +43,14 @@ interface Work {
   hurry: () => void;
 }
 
+/** The app may go on from before its newest generation, and change its files; or that one is a copy at which nothing points yet. */
+export type HoldReason = 'uncertain' | 'copy';
+
 export class Uploads implements AsyncDisposable {
   readonly #options: UploadsOptions;
   readonly #works = new Map<AppName, Work>();
-  /** Apps whose newest generation may be taken back, and whose files then change. */
-  readonly #held = new Set<AppName>();
+  /** Why generations of an app are held back: for each reason the newest one that is not. */
+  readonly #held = new Map<AppName, Map<HoldReason, number>>();
   readonly #stop = new AbortController();
 
   constructor(options: UploadsOptions) {
@@ -73,14 +76,15 @@ export class Uploads implements AsyncDisposable {
     });
   }
 
-  /** From now on no upload of a generation of the app begins. */
-  hold(app: AppName): void {
-    this.#held.add(app);
+  /** From now on no upload of a generation of the app that is newer than `after` begins. */
+  hold(app: AppName, reason: HoldReason, after = 0): void {
+    const reasons = this.#held.get(app) ?? new Map<HoldReason, number>();
+    this.#held.set(app, reasons.set(reason, after));
   }
 
-  /** Undoes `hold()`. */
-  release(app: AppName): void {
-    if (this.#held.delete(app)) this.kick(app);
+  /** Undoes `hold()` for this reason. */
+  release(app: AppName, reason: HoldReason): void {
+    if (this.#held.get(app)?.delete(reason) === true) this.kick(app);
   }
 
   async progress(app: AppName): Promise<UploadProgress> {
@@ -96,10 +100,10 @@ export class Uploads implements AsyncDisposable {
     work.lastError = null;
     this.kick(app);
     while ((await this.progress(app)).pendingObjects > 0) {
+      // Whoever holds it back may wait for the one who asks.
+      if ((this.#held.get(app)?.size ?? 0) > 0) throw notStored(app, 'its newest generation is not certain to stay yet');
       const {lastError, current} = await this.progress(app);
-      if (lastError !== null && current === null) {
-        throw new CodedError('ERR_NOT_STORED', `Cannot store app "${app}": ${lastError}`, {source: 'host', retryable: true});
-      }
+      if (lastError !== null && current === null) throw notStored(app, lastError);
       if (work.running === undefined) this.kick(app);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -163,7 +167,7 @@ export class Uploads implements AsyncDisposable {
     await uploadOthers(context, app);
     for (;;) {
       const [generation] = await pendingGenerations(objects, app);
-      if (generation === undefined || this.#held.has(app)) return;
+      if (generation === undefined || generation > Math.min(...(this.#held.get(app)?.values() ?? []))) return;
       try {
         await uploadGeneration(context, app, generation);
         onEvent(app, 'stored', `generation ${generation}`);
@@ -186,4 +190,8 @@ export class Uploads implements AsyncDisposable {
     });
     work.hurry = () => undefined;
   }
+}
+
+function notStored(app: AppName, found: string): CodedError {
+  return new CodedError('ERR_NOT_STORED', `Cannot store app "${app}": ${found}`, {source: 'host', retryable: true});
 }

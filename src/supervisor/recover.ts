@@ -125,6 +125,7 @@ export async function recover(options: RecoverOptions, {name}: AppConfig): Promi
     message === undefined ? null : {isUnknown, message: `Cannot find out what app "${name}" starts from: ${message}`};
   const newest = generations.at(-1);
   if (newest !== undefined && newest > (record.generation ?? 0)) record = await adopt(options, record, newest);
+  await pager.keep(name);
   const details = parseDetails(record.details);
   if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) {
     // Nobody here knows of it; others may.

@@ -157,12 +157,32 @@ test('what is asked for at the moment at which an upload ends is not forgotten',
   const {commit, objects} = await b.worker('a');
   await commit([heapProcess(heapPages(10))]);
   // The upload under way leaves the generation alone, and ends before anybody looks again.
-  const onChange = (): void => queueMicrotask(() => uploads.release(app));
+  const onChange = (): void => queueMicrotask(() => uploads.release(app, 'uncertain'));
   await using uploads: Uploads = new Uploads({objects, log, cold: null, onChange, onEvent: () => undefined});
-  uploads.hold(app);
+  uploads.hold(app, 'uncertain');
   uploads.kick(app);
   await until(async () => (await uploads.progress(app)).pendingObjects === 0);
   t.true((await remoteKeys(b)).includes('manifests/00000001.json'));
+});
+
+test('what is held back is not uploaded before every reason is gone, and who waits for it is told', async (t) => {
+  await using b = await bench();
+  const worker = await b.worker('a');
+  await worker.commit([heapProcess(heapPages(10))]);
+  // A copy of the first, as far as uploads are concerned.
+  worker.uploads.hold(app, 'copy', 1);
+  await worker.commit([heapProcess(heapPages(10))]);
+  await t.throwsAsync(worker.uploads.finish(app), {code: 'ERR_NOT_STORED'});
+  const stored = async (): Promise<number> => (await openCheckpointStore({objects: b.behind}).generations(app)).at(-1) ?? 0;
+  await until(async () => (await stored()) === 1, {what: 'the upload of the original'});
+  worker.uploads.hold(app, 'uncertain');
+  worker.uploads.release(app, 'copy');
+  worker.uploads.kick(app);
+  await t.throwsAsync(worker.uploads.finish(app), {code: 'ERR_NOT_STORED'});
+  t.is(await stored(), 1);
+  worker.uploads.release(app, 'uncertain');
+  await worker.uploads.finish(app);
+  t.is(await stored(), 2);
 });
 
 test('a wake with nothing local takes one round of parallel requests', async (t) => {
