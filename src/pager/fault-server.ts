@@ -17,6 +17,9 @@ const eagerAttempts = 64;
 const memoryDelayMs = 5;
 const storeDelayMs = {first: 10, limit: 1000} as const;
 
+type Tries = Pick<WaitingFault, 'attempt' | 'since'>;
+type TriedFault = Fault & Tries;
+
 /** With jitter: many that failed together are not to come back together. */
 function backOffMs(attempt: number): number {
   return Math.min(storeDelayMs.limit, storeDelayMs.first * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2);
@@ -39,9 +42,15 @@ export class FaultServer implements Disposable {
     this.fetches = new Fetches((wanted) => report({kind: 'wanted', ...wanted}));
   }
 
-  serve(instance: PagedInstance, process: PagedProcess, page: number, attempt = 0): void {
+  serve(instance: PagedInstance, process: PagedProcess, page: number): void {
+    this.#serve(instance, process, page, undefined);
+  }
+
+  /** @param before when it has been tried before */
+  #serve(instance: PagedInstance, process: PagedProcess, page: number, before: Tries | undefined): void {
     if (!process.open) return;
     const started = performance.now();
+    const tried = (): TriedFault => ({instance, process, page, attempt: (before?.attempt ?? 0) + 1, since: before?.since ?? started});
     try {
       switch (process.serve(page, instance.reader, this.buffer)) {
         case 'stored':
@@ -56,10 +65,10 @@ export class FaultServer implements Disposable {
         case 'absent':
           return;
         case 'again':
-          this.#wait({instance, process, page, attempt}, 'event', attempt < eagerAttempts ? 0 : started + 1);
+          this.#wait(tried(), 'event', (before?.attempt ?? 0) < eagerAttempts ? 0 : started + 1);
           return;
         case 'failed':
-          this.#wait({instance, process, page, attempt}, 'event', started + memoryDelayMs);
+          this.#wait(tried(), 'event', started + memoryDelayMs);
           return;
         case 'gone':
           this.#gone(instance, process);
@@ -68,18 +77,21 @@ export class FaultServer implements Disposable {
           return;
       }
     } catch (error) {
-      if (error instanceof AbsentPagesError) this.#fetch({instance, process, page, attempt}, error);
-      else this.#unreadable({instance, process, page, attempt}, error);
+      if (error instanceof AbsentPagesError) this.#fetch(tried(), error);
+      else this.#unreadable(tried(), error);
     }
   }
 
   /** Tries again what is due. */
   retry(): void {
     if (this.#waiting.size === 0) return;
-    for (const {instance, process, page, attempt, reason} of this.#waiting.due(performance.now())) {
-      this.serve(instance, process, page, attempt);
-      if (reason !== 'event' && this.#waiting.isOver(instance)) this.#report({kind: 'resumed', instance: instance.id});
+    const now = performance.now();
+    for (const fault of this.#waiting.due(now)) {
+      const {instance, process, page, reason} = fault;
+      this.#serve(instance, process, page, fault);
+      if (reason !== 'event' && this.#waiting.isOver(instance)) this.#resumed(instance);
     }
+    for (const instance of this.#waiting.overdue(now)) this.#trouble(instance, 'the store has not answered for a second');
   }
 
   get isBehind(): boolean {
@@ -98,7 +110,7 @@ export class FaultServer implements Disposable {
     }
   }
 
-  /** When the next try is due. */
+  /** When the next try is due, or somebody is to be told that it takes long. */
   nextRetry(): number {
     return this.#waiting.size === 0 ? Number.POSITIVE_INFINITY : this.#waiting.next();
   }
@@ -111,38 +123,42 @@ export class FaultServer implements Disposable {
     const now = performance.now();
     for (const fault of this.#waiting.fetchedFrom(ended.file.path)) {
       if (fault.absent === undefined || this.fetches.state(fault.absent) === 'under-way') continue;
-      fault.at = ended.arrived ? 0 : now + backOffMs(fault.attempt);
+      fault.at = ended.arrived ? 0 : now + backOffMs(fault.attempt - 1);
       if (!ended.arrived) this.#trouble(fault.instance, failure ?? 'what was fetched is not in the local cache');
     }
   }
 
   /** Forgets the faults of processes that have ended. */
   forgetClosed(): void {
-    this.#waiting.forgetClosed();
+    for (const instance of this.#waiting.forgetClosed()) this.#resumed(instance);
   }
 
-  #wait(fault: Fault & {readonly attempt: number}, reason: WaitingFault['reason'], at: number, absent?: AbsentPagesError): void {
-    this.#waiting.add({...fault, attempt: fault.attempt + 1, reason, at, absent});
+  #wait(fault: TriedFault, reason: WaitingFault['reason'], at: number, absent?: AbsentPagesError): void {
+    this.#waiting.add({...fault, reason, at, absent});
   }
 
-  #fetch(fault: Fault & {readonly attempt: number}, absent: AbsentPagesError): void {
+  #fetch(fault: TriedFault, absent: AbsentPagesError): void {
     faultPoint('pager:fetch:wanted');
     this.#wait(fault, 'fetch', Number.POSITIVE_INFINITY, absent);
     this.fetches.want(fault.instance.id, [absent], {urgent: true});
   }
 
   /** The thread goes on waiting: for the store to come back, or to be killed. */
-  #unreadable(fault: Fault & {readonly attempt: number}, error: unknown): void {
+  #unreadable(fault: TriedFault, error: unknown): void {
     if (isHopeless(error)) {
       fault.instance.lose(errorMessage(error));
       return;
     }
-    this.#wait(fault, 'store', performance.now() + backOffMs(fault.attempt));
+    this.#wait(fault, 'store', performance.now() + backOffMs(fault.attempt - 1));
     this.#trouble(fault.instance, errorMessage(error));
   }
 
   #trouble(instance: PagedInstance, reason: string): void {
     if (this.#waiting.trouble(instance)) this.#report({kind: 'waiting', instance: instance.id, reason});
+  }
+
+  #resumed({id}: PagedInstance): void {
+    this.#report({kind: 'resumed', instance: id});
   }
 
   [Symbol.dispose](): void {

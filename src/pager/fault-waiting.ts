@@ -19,11 +19,16 @@ export interface WaitingFault extends Fault {
   readonly reason: Reason;
   /** Tries so far. */
   readonly attempt: number;
+  /** When it was first tried. */
+  readonly since: number;
   /** When it is tried again, unless it is told to before. */
   at: number;
   /** What is being fetched for it. */
   readonly absent: AbsentPagesError | undefined;
 }
+
+/** A thread that waits longer for the store is worth a word, though nothing has failed yet. */
+const tellAfterMs = 1000;
 
 export class WaitingFaults {
   readonly #byProcess = new Map<PagedProcess, Map<number, WaitingFault>>();
@@ -40,15 +45,16 @@ export class WaitingFaults {
     this.#byProcess.set(fault.process, pages);
     const before = pages.get(fault.page);
     if (before === undefined) this.#size++;
-    pages.set(fault.page, fault);
+    // Whoever faults again waits since the first time.
+    pages.set(fault.page, before === undefined ? fault : {...fault, since: Math.min(fault.since, before.since)});
     count(before, -1);
     count(fault, 1);
   }
 
-  /** The earliest time at which one is to be tried again. */
+  /** The earliest time at which one is to be tried again, or told of. */
   next(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const pages of this.#byProcess.values()) for (const {at} of pages.values()) next = Math.min(next, at);
+    for (const fault of this.#all()) next = Math.min(next, fault.at, this.#isUntold(fault) ? fault.since + tellAfterMs : next);
     return next;
   }
 
@@ -56,14 +62,30 @@ export class WaitingFaults {
   due(now: number): WaitingFault[] {
     if (this.#size === 0) return [];
     const due: WaitingFault[] = [];
-    for (const pages of this.#byProcess.values()) for (const fault of pages.values()) if (fault.at <= now) due.push(fault);
+    for (const fault of this.#all()) if (fault.at <= now) due.push(fault);
     for (const fault of due) this.#take(fault);
     return due;
   }
 
   /** Those that wait for a file of the cache. */
   *fetchedFrom(path: string): Generator<WaitingFault, undefined> {
-    for (const pages of this.#byProcess.values()) for (const fault of pages.values()) if (fault.absent?.file.path === path) yield fault;
+    for (const fault of this.#all()) if (fault.absent?.file.path === path) yield fault;
+    return undefined;
+  }
+
+  /** Instances that wait for long, and nobody was told of it. */
+  overdue(now: number): ReadonlySet<PagedInstance> {
+    const found = new Set<PagedInstance>();
+    for (const fault of this.#all()) if (this.#isUntold(fault) && fault.since + tellAfterMs <= now) found.add(fault.instance);
+    return found;
+  }
+
+  #isUntold({instance, reason}: WaitingFault): boolean {
+    return reason !== 'event' && !this.#troubled.has(instance);
+  }
+
+  *#all(): Generator<WaitingFault, undefined> {
+    for (const pages of this.#byProcess.values()) yield* pages.values();
     return undefined;
   }
 
@@ -79,10 +101,10 @@ export class WaitingFaults {
     return instance.waiting === 0 && this.#troubled.delete(instance);
   }
 
-  /** Forgets those of processes that have ended: nobody waits any more. */
-  forgetClosed(): void {
+  /** Forgets those of processes that have ended: nobody waits any more. @returns instances that had been told of, and go on */
+  forgetClosed(): readonly PagedInstance[] {
     for (const [process, pages] of [...this.#byProcess]) if (!process.open) for (const fault of [...pages.values()]) this.#take(fault);
-    for (const instance of [...this.#troubled]) if (instance.processes.length === 0) this.#troubled.delete(instance);
+    return [...this.#troubled].filter((instance) => this.isOver(instance) && instance.processes.length > 0);
   }
 
   #take(fault: WaitingFault): void {

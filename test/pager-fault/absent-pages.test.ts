@@ -44,9 +44,43 @@ rootTest('threads and apps that fault on one chunk share its fetch; other thread
   t.deepEqual(await two.app.ask(['laterResults']), [[first + 1, first + 4].map(crcOf)]);
   t.is((await lab.stats(one.instance)).waiting, 0);
   t.deepEqual(
-    lab.reports.filter(({kind}) => kind !== 'restored'),
+    // On a slow machine this takes so long that it is told.
+    lab.reports.filter(({kind}) => !['restored', 'waiting', 'resumed'].includes(kind)),
     [],
   );
+});
+
+rootTest('a fetch that does not end is told of after a while, once, and its end too', async (t) => {
+  const fetched = Promise.withResolvers<void>();
+  await using lab = await coldLab(1024, async (part, {arrive}) => {
+    await fetched.promise;
+    arrive(part);
+  });
+  lab.arriveIndex();
+  const [one, two] = [await lab.wake(), await lab.wake()];
+  await one.app.ask(['readLater', [first + 1, first + 500], 2]);
+  const told = (): readonly string[] => lab.reports.flatMap((report) => (report.instance === one.instance && report.kind !== 'restored' ? [report.kind] : []));
+  await until(() => told().length > 0, {what: 'the report'});
+  // A thread more is nothing new.
+  await one.app.ask(['readLater', [first + 800], 1]);
+  await until(async () => (await lab.stats(one.instance)).waiting === 3, {what: 'all to wait'});
+  t.deepEqual(told(), ['waiting']);
+  fetched.resolve();
+  t.deepEqual(await one.app.ask(['laterResults']), [[first + 1, first + 500].map(crcOf), [crcOf(first + 800)]]);
+  await until(() => told().length > 1, {what: 'the end of the waiting'});
+  t.deepEqual(told(), ['waiting', 'resumed']);
+  t.false(lab.reports.some((report) => report.instance === two.instance && report.kind === 'waiting'));
+});
+
+rootTest('a process that is killed while it waits for a fetch waits no more', async (t) => {
+  await using lab = await coldLab(256, async () => Promise.withResolvers<void>().promise);
+  lab.arriveIndex();
+  const {instance, app} = await lab.wake();
+  await app.ask(['readLater', [first + 1], 1]);
+  await until(() => lab.reports.some(({kind}) => kind === 'waiting'), {what: 'the report'});
+  await app[Symbol.asyncDispose]();
+  await until(async () => (await lab.stats(instance)).waiting === 0, {what: 'the end of the waiting', timeoutMs: 15_000});
+  t.is((await lab.stats(instance)).faults, 0);
 });
 
 rootTest('what is fetched with a page is not forced into the memory of the app', async (t) => {
