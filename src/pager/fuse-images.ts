@@ -51,6 +51,8 @@ interface Mount {
   readonly fetcher: ImageFetcher;
   readonly ready: PromiseWithResolvers<void>;
   readonly ended: PromiseWithResolvers<void>;
+  /** Its last app has gone: it is detached, and nobody gets it any more. */
+  readonly leaving: boolean;
 }
 
 export class ImageMounts implements AsyncDisposable {
@@ -62,6 +64,8 @@ export class ImageMounts implements AsyncDisposable {
   /** By space. */
   readonly #mounts = new Map<number, Mount>();
   readonly #mounting = new Map<string, Promise<Mount>>();
+  /** Marks of use that are being removed, by digest. */
+  readonly #forgetting = new Map<string, Promise<void>>();
   readonly #counting = new Map<number, PromiseWithResolvers<RequestCounts>>();
   #keeper: DeviceKeeper | undefined;
   #nextSpace = 1;
@@ -109,12 +113,9 @@ export class ImageMounts implements AsyncDisposable {
 
   /** What the store says of this host's mounts that are no more. */
   async #forgetUses(): Promise<void> {
-    const {objects} = this.#options;
-    const needed = await this.#needed();
-    const digests = new Set([...needed, ...[...this.#mounts.values()].map(({record}) => record.digest)]);
-    for (const {key} of await objects.list(imagePrefix.uses)) {
+    for (const {key} of await this.#options.objects.list(imagePrefix.uses)) {
       const [digest = '', user] = key.slice(imagePrefix.uses.length).split('/');
-      if (user === this.#user && !digests.has(digest)) await objects.delete(key);
+      if (user === this.#user) await this.#forgetUse(digest);
     }
   }
 
@@ -124,7 +125,18 @@ export class ImageMounts implements AsyncDisposable {
 
   /** This host has not mounted it any more. If a checkpoint needs it that nobody else can see, that is told later. */
   async #forgetUse(digest: string): Promise<void> {
-    if (!(await this.#needed()).has(digest)) await this.#options.objects.delete(imageKeys.use(digest, this.#user));
+    const forget = async (): Promise<void> => {
+      const needed = await this.#needed();
+      const isMounted = this.#mounted(digest) !== undefined || this.#mounting.has(digest);
+      if (!needed.has(digest) && !isMounted) await this.#options.objects.delete(imageKeys.use(digest, this.#user));
+    };
+    const forgetting = forget();
+    this.#forgetting.set(digest, forgetting);
+    try {
+      await forgetting;
+    } finally {
+      if (this.#forgetting.get(digest) === forgetting) this.#forgetting.delete(digest);
+    }
   }
 
   /**
@@ -134,13 +146,15 @@ export class ImageMounts implements AsyncDisposable {
    */
   async mount(app: string, image: {readonly name: string} | {readonly digest: string}): Promise<MountedImage> {
     const digest = 'digest' in image ? image.digest : (await getName(this.#options.objects, image.name)).digest;
-    const known = [...this.#mounts.values()].find(({record}) => record.digest === digest);
+    const known = this.#mounted(digest);
+    // At once: an app that leaves meanwhile must not be the last one.
+    if (known !== undefined) this.#join(known.record.space, app);
     const mounting = known === undefined ? (this.#mounting.get(digest) ?? this.#mountNew(digest)) : Promise.resolve(known);
     this.#mounting.set(digest, mounting);
     try {
       const {record, ready} = await mounting;
+      this.#join(record.space, app);
       await this.#thread.waitFor(ready.promise);
-      this.#setApps(record.space, (apps) => [...new Set([...apps, app])]);
       for (const other of [...this.#mounts.values()]) {
         if (other.record.digest !== digest && other.record.apps.includes(app)) await this.#leave(other.record.space, app);
       }
@@ -150,8 +164,17 @@ export class ImageMounts implements AsyncDisposable {
     }
   }
 
+  #mounted(digest: string): Mount | undefined {
+    return [...this.#mounts.values()].find(({record, leaving}) => record.digest === digest && !leaving);
+  }
+
+  #join(space: number, app: string): void {
+    this.#setApps(space, (apps) => [...new Set([...apps, app])]);
+  }
+
   async #mountNew(digest: string): Promise<Mount> {
     const {objects, directory} = this.#options;
+    await this.#forgetting.get(digest)?.catch(() => undefined); // Reported where it was begun.
     await objects.put(imageKeys.use(digest, this.#user), Buffer.from(JSON.stringify({host: hostname(), at: Date.now()})));
     const data = await objects.get(imageKeys.image(digest));
     const image = await parseImage(digest, data);
@@ -180,7 +203,7 @@ export class ImageMounts implements AsyncDisposable {
       onStored: (key, pieces) => this.#thread.tell({kind: 'stored', key, pieces, part: this.#cache.partOf(key)}),
       onRetry: (reason) => log.warn({image: image.digest, reason}, 'an image cannot be read; who waits for it goes on waiting'),
     });
-    const mount: Mount = {record, image, device, fetcher, ready: Promise.withResolvers(), ended: Promise.withResolvers()};
+    const mount: Mount = {record, image, device, fetcher, ready: Promise.withResolvers(), ended: Promise.withResolvers(), leaving: false};
     mount.ready.promise.catch(() => undefined); // Who mounts it is told; after a take-over nobody waits.
     this.#mounts.set(record.space, mount);
     const opensPath = this.#files.opensPath(record.space);
@@ -205,13 +228,14 @@ export class ImageMounts implements AsyncDisposable {
     this.#setApps(space, (apps) => apps.filter((other) => other !== app));
     const mount = this.#mounts.get(space);
     if (mount === undefined || mount.record.apps.length > 0) return;
+    this.#mounts.set(space, {...mount, leaving: true});
     detachFuse(this.#files.mountPoint(space));
     await this.#forgetUse(mount.record.digest);
   }
 
   /** How often the kernel has asked for what. */
   async counts(digest: string): Promise<RequestCounts> {
-    const mount = [...this.#mounts.values()].find(({record}) => record.digest === digest);
+    const mount = this.#mounted(digest);
     assert(mount !== undefined, `Image ${digest} is not mounted`);
     const id = this.#nextId++;
     const counted = Promise.withResolvers<RequestCounts>();

@@ -64,6 +64,8 @@ export interface Containers extends AsyncDisposable {
   readonly directory: string;
   /** Readies an app for start() and mountRoot(). The caller disposes it, before these containers. */
   prepare(app: AppConfig, netnsPath: string): Promise<Container>;
+  /** Images may have been unmounted. */
+  forgetImages(): void;
 }
 
 export class Container implements AsyncDisposable {
@@ -75,6 +77,7 @@ export class Container implements AsyncDisposable {
   #mounted = false;
   /** The root, when it is an image. */
   #image: MountedImage | undefined;
+  #imageStays = false;
   #initPid: number | undefined;
   #stopWatching: (() => void) | undefined;
 
@@ -196,6 +199,11 @@ export class Container implements AsyncDisposable {
     this.#mounted = true;
   }
 
+  /** The image may have been unmounted: it is asked for again when the root is mounted next. */
+  forgetImage(): void {
+    this.#imageStays = false;
+  }
+
   /** Of the image that is the root, or was when it was mounted last. */
   get imageDigest(): string | undefined {
     return this.#image?.digest;
@@ -205,7 +213,16 @@ export class Container implements AsyncDisposable {
     const {app, mountImage} = this.#options;
     if (app.root.kind === 'directory') return app.root.path;
     // A program that is started gets the newest; one that was asleep gets what it had. That stays mounted, so nobody is asked on the way of a wake.
-    if (image === undefined || this.#image?.digest !== image) this.#image = await mountImage({app: app.name, name: app.root.name, digest: image ?? null});
+    if (image === undefined || this.#image?.digest !== image || !this.#imageStays) {
+      // Before the answer: what is unmounted while we wait is to be asked for again.
+      this.#imageStays = true;
+      try {
+        this.#image = await mountImage({app: app.name, name: app.root.name, digest: image ?? null});
+      } catch (error) {
+        this.#imageStays = false;
+        throw error;
+      }
+    }
     return this.#image.path;
   }
 

@@ -37,10 +37,11 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
   // Roots that are mounted below must not appear in other mount namespaces, where they would stay busy.
   mount({source: 'none', target: directory, type: '', flags: mountFlag.private});
   prctl(setChildSubreaper, 1);
+  const prepared = new Set<Container>();
   return {
     directory,
-    prepare: (app, netnsPath) =>
-      Container.prepare({
+    async prepare(app, netnsPath) {
+      const container = await Container.prepare({
         app,
         netnsPath,
         cgroup: new Cgroup(mounts, `${cgroupPath(identity)}/${app.name}`),
@@ -49,7 +50,13 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
         appDir: join(stateDir, 'apps', app.name),
         mountImage: options.mountImage,
         log,
-      }),
+      });
+      prepared.add(container);
+      return container;
+    },
+    forgetImages() {
+      for (const container of prepared) container.forgetImage();
+    },
     async [Symbol.asyncDispose]() {
       unmountBelow(directory);
       await rm(directory, {recursive: true, force: true});

@@ -51,7 +51,7 @@ export interface Supervisor extends AsyncDisposable {
   packetWanted(name: AppName, trigger: Trigger): void;
   /** The pager gave up an instance. */
   instanceLost(instance: InstanceId, reason: string): void;
-  /** Another pager serves: it knows nothing of restores that were only prepared. */
+  /** Another pager serves: it knows nothing of restores that were only prepared, and could not take over every mount. */
   pagerRestarted(): void;
   /** Wakes the apps with `start eager`; failures are logged. */
   startEager(): void;
@@ -159,6 +159,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       if (app !== undefined) void app.lost(reason);
     },
     pagerRestarted() {
+      options.containers.forgetImages();
       for (const app of apps.values()) app.prepareWake();
     },
     startEager() {

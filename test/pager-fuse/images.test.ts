@@ -246,3 +246,24 @@ rootTest('an image stays in use on a host where a checkpoint needs it that is no
   await (await lab.open({needed: async () => needed}))[Symbol.asyncDispose]();
   t.is(await uses(), 0);
 });
+
+rootTest('an app that comes while the last one leaves gets a mount that stays', async (t) => {
+  const lab = await imageLab(t);
+  const root = join(lab.directory, 'one');
+  await mkdir(root);
+  await writeFile(join(root, 'a'), 'first');
+  const {digest} = await lab.importFrom('x', root);
+  await writeFile(join(root, 'a'), 'second');
+  await lab.importFrom('y', root);
+  const mounts = await lab.open();
+  for (let round = 0; round < 10; round += 1) {
+    await mounts.mount('leaving', {digest});
+    await mounts.mount('coming', {name: 'y'});
+    const left = mounts.mount('leaving', {name: 'y'});
+    for (let turn = 0; turn < round; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    const {path} = await mounts.mount('coming', {digest});
+    await left;
+    t.is((await run(['cat', join(path, 'a')], {timeoutMs: 10_000})).stdout, 'first');
+    t.is((await lab.objects.list(`images/uses/${digest}`)).length, 1);
+  }
+});

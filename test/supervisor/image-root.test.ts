@@ -1,0 +1,32 @@
+import {mkdir, readdir, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {openContainers} from '../../src/supervisor/containers.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {appConfig, containerLab} from './container-lab.ts';
+
+rootTest('an image that may have been unmounted is asked for again at the next wake, and before that only once', async (t) => {
+  await using lab = await containerLab();
+  const asked: (string | null)[] = [];
+  const mountImage = async ({digest}: {digest: string | null}) => {
+    asked.push(digest);
+    const path = join(lab.directory, `image-${asked.length}`);
+    await mkdir(path);
+    await writeFile(join(path, `file-${asked.length}`), '');
+    return {path, digest: 'the digest'};
+  };
+  const runtimeDir = await lab.newDirectory('other-run');
+  await using containers = await openContainers({identity: lab.identity, stateDir: join(lab.directory, 'other'), runtimeDir, mountImage, log: lab.log});
+  await using container = await containers.prepare(appConfig({root: {kind: 'image', name: 'x'}}), lab.netnsPath);
+  const rootFiles = async (): Promise<string[]> => {
+    const {rootDir} = await container.mountRoot([], 'one', 'the digest');
+    const files = await readdir(rootDir);
+    await container.unmountRoot();
+    return files.filter((name) => name.startsWith('file-'));
+  };
+  t.deepEqual(await rootFiles(), ['file-1']);
+  t.deepEqual(await rootFiles(), ['file-1']);
+  containers.forgetImages();
+  t.is(container.imageDigest, 'the digest');
+  t.deepEqual(await rootFiles(), ['file-2']);
+  t.deepEqual(asked, ['the digest', 'the digest']);
+});
