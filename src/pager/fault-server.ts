@@ -7,10 +7,12 @@ import {faultPoint} from '../core/fault-point.ts';
 import {AbsentPagesError} from './absent-pages.ts';
 import {Fetches} from './fault-fetches.ts';
 import {type Fault, type WaitingFault, WaitingFaults} from './fault-waiting.ts';
+import {wantedAhead} from './fetch-ahead.ts';
 import {mapAnonymous} from './mapping.ts';
 import {blockPages, pageSizeBytes} from './page-table.ts';
 import type {PagedInstance, Report} from './paged-instance.ts';
 import {isHopeless, type PagedProcess} from './paged-process.ts';
+import type {Stretch} from './read-ahead.ts';
 
 /** Tries without a pause while the kernel says that an event must be read first. */
 const eagerAttempts = 64;
@@ -34,6 +36,10 @@ export class FaultServer implements Disposable {
   readonly #waiting = new WaitingFaults();
   /** Processes to which something is to be brought along with what they touched. */
   readonly #behind = new Map<PagedProcess, PagedInstance>();
+  /** Those to which it cannot be brought before it is fetched. */
+  readonly #held = new Map<PagedProcess, PagedInstance>();
+  /** Instances whose segments were not complete in the local cache. */
+  readonly #partial = new WeakSet<PagedInstance>();
 
   /** @param gone is called when a fault shows that its process has ended */
   constructor(report: Report, gone: (instance: PagedInstance, process: PagedProcess) => void) {
@@ -101,12 +107,33 @@ export class FaultServer implements Disposable {
   /** Brings a block to each process that is behind. */
   bring(): void {
     for (const [process, instance] of [...this.#behind]) {
-      try {
-        if (process.open) process.bring(instance.reader, this.buffer);
-      } catch (error) {
-        if (error instanceof AbsentPagesError) this.fetches.want(instance.id, [error], {urgent: false});
-      }
+      const stretch = process.open ? process.nextToBring() : undefined;
+      if (stretch !== undefined) this.#bring(instance, process, stretch);
       if (!process.open || !process.isBehind) this.#behind.delete(process);
+    }
+  }
+
+  #bring(instance: PagedInstance, process: PagedProcess, stretch: Stretch): void {
+    let absent: AbsentPagesError | undefined;
+    try {
+      process.bring(stretch, instance.reader, this.buffer);
+    } catch (error) {
+      if (error instanceof AbsentPagesError) absent = error;
+    }
+    if (absent !== undefined) this.#partial.add(instance);
+    if (!this.#partial.has(instance)) return;
+    this.#fetchAhead(instance, process, stretch);
+    if (absent === undefined || this.fetches.state(absent) !== 'under-way') return;
+    process.hold(stretch);
+    this.#held.set(process, instance);
+  }
+
+  #fetchAhead({id, reader}: PagedInstance, {memory}: PagedProcess, stretch: Stretch): void {
+    try {
+      const way = {missing: memory.missing, absent: reader.absent.bind(reader), state: this.fetches.state.bind(this.fetches)};
+      this.fetches.want(id, wantedAhead(stretch, way), {urgent: false});
+    } catch {
+      // Whoever needs one of these pages meets the same error.
     }
   }
 
@@ -120,6 +147,7 @@ export class FaultServer implements Disposable {
     const ended = this.fetches.ended(id, failure === undefined);
     if (ended === undefined) return;
     faultPoint('pager:fetch:arrived');
+    this.#takeUp();
     const now = performance.now();
     for (const fault of this.#waiting.fetchedFrom(ended.file.path)) {
       if (fault.absent === undefined || this.fetches.state(fault.absent) === 'under-way') continue;
@@ -128,8 +156,17 @@ export class FaultServer implements Disposable {
     }
   }
 
+  #takeUp(): void {
+    for (const [process, instance] of this.#held) {
+      process.takeUp();
+      if (process.isBehind) this.#behind.set(process, instance);
+    }
+    this.#held.clear();
+  }
+
   /** Forgets the faults of processes that have ended. */
   forgetClosed(): void {
+    for (const process of this.#held.keys()) if (!process.open) this.#held.delete(process);
     for (const instance of this.#waiting.forgetClosed()) this.#resumed(instance);
   }
 

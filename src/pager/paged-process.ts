@@ -6,9 +6,8 @@ import {close} from '../core/libc.ts';
 import type {AddressSpace, SpaceEvent} from './address-space.ts';
 import type {FirstTouches} from './first-touches.ts';
 import type {Mapping} from './mapping.ts';
-import type {PageRange} from './page-set.ts';
 import {blockPages, type PageRun, type PageTable, pageSizeBytes} from './page-table.ts';
-import type {ReadAhead} from './read-ahead.ts';
+import type {ReadAhead, Stretch} from './read-ahead.ts';
 import {type KernelView, UnsettledEvents} from './unsettled-events.ts';
 import {copyPages, isAlive, isQuiet, registrationOf, wakeAll, wakePages, zeroPages} from './userfaultfd.ts';
 
@@ -80,7 +79,9 @@ export class PagedProcess implements Disposable {
   withheld: PageTable | undefined;
   readonly #readAhead: ReadAhead | undefined;
   /** What is to be brought along with the pages that were touched last. */
-  #toBring: PageRange[] = [];
+  #toBring: Stretch[] = [];
+  /** What of it is being fetched. */
+  #held: Stretch[] = [];
   /** Pages that were brought along. */
   brought = 0;
   #open = true;
@@ -134,9 +135,9 @@ export class PagedProcess implements Disposable {
     }
   }
 
-  #expect(range: PageRange | undefined): void {
-    if (range === undefined) return;
-    this.#toBring.push(range);
+  #expect(stretch: Stretch | undefined): void {
+    if (stretch === undefined) return;
+    this.#toBring.push(stretch);
     if (this.#toBring.length > maxToBring) this.#toBring.shift();
   }
 
@@ -145,14 +146,28 @@ export class PagedProcess implements Disposable {
     return this.#toBring.length > 0;
   }
 
+  /** What `bring()` is to be called with next. */
+  nextToBring(): Stretch | undefined {
+    return this.#toBring.shift();
+  }
+
+  /** Keeps a stretch until what it lacks has been fetched. */
+  hold(stretch: Stretch): void {
+    this.#held.push(stretch);
+    if (this.#held.length > maxToBring) this.#held.shift();
+  }
+
+  /** Something has been fetched: what was held is tried again. */
+  takeUp(): void {
+    for (const stretch of this.#held.splice(0)) this.#expect(stretch);
+  }
+
   /**
-   * Brings what goes on a sequence of touches, as far as it is stored and missing. One turn: a block at most.
-   * @param reader what it throws ends the turn: if the page is wanted, its fault meets the same error
+   * Brings what goes on a sequence of touches, as far as it is stored and missing.
+   * @param reader what it throws ends it: if the page is wanted, its fault meets the same error
    */
-  bring(reader: PageReader, buffer: Mapping): void {
-    const range = this.#toBring.shift();
-    if (range === undefined) return;
-    for (const run of [...this.memory.missing.runsIn(range.page, range.count)]) {
+  bring({page, count}: Stretch, reader: PageReader, buffer: Mapping): void {
+    for (const run of [...this.memory.missing.runsIn(page, count)]) {
       reader.readPagesSync(run.segment, run.index, run.count, buffer.bytes, 0);
       const {installed} = this.install(run, buffer.address, true);
       this.brought += installed;

@@ -22,6 +22,11 @@ interface Stream {
   window: number;
 }
 
+/** Pages on the way of a stream. */
+export interface Stretch extends PageRange {
+  readonly direction: 1 | -1;
+}
+
 export class ReadAhead {
   /** The one that went on last comes last. */
   #streams: Stream[] = [];
@@ -30,7 +35,7 @@ export class ReadAhead {
   #inVain = 0;
 
   /** @returns the pages to bring after a fault on `page` */
-  after(page: number): PageRange | undefined {
+  after(page: number): Stretch | undefined {
     const stream = this.#streams.find(({direction, next}) => (page - next) * direction >= 0 && (page - next) * direction < maxGap);
     if (stream === undefined) {
       this.#begin(page);
@@ -44,7 +49,7 @@ export class ReadAhead {
     stream.next = page + stream.direction * (stream.window + 1);
     if (stream.window === 0) return undefined;
     const first = stream.direction === 1 ? page + 1 : Math.max(0, page - stream.window);
-    return {page: first, count: stream.window};
+    return {page: first, count: stream.window, direction: stream.direction};
   }
 
   #begin(page: number): void {

@@ -149,3 +149,36 @@ rootTest('the predicted set is asked for at once, and installed as it arrives; a
   t.is(prefetched, 1535);
   t.is(faults + brought, 513);
 });
+
+for (const direction of ['upwards', 'downwards'] as const) {
+  rootTest(`pages that are read ${direction} are fetched ahead in large parts, and come along when they arrive`, async (t) => {
+    const count = 2048;
+    await using lab = await coldLab(count, async (part, {arrive}) => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      arrive(part);
+    });
+    lab.arriveIndex();
+    const {instance, app} = await lab.wake();
+    const pages = Array.from({length: 1024}, (_, n) => first + (direction === 'upwards' ? n : count - 1 - n));
+    await app.ask(['readLater', pages, 1]);
+    t.deepEqual(await app.ask(['laterResults']), [pages.map(crcOf)]);
+    const {faults, brought} = await lab.stats(instance);
+    const urgent = lab.wanted.filter((part) => part.urgent);
+    const ahead = lab.wanted.filter((part) => !part.urgent);
+    t.log(`${urgent.length} urgent, ${ahead.length} ahead, ${faults} faults, ${brought} brought`);
+    t.true(urgent.length <= 20, 'a chunk after the other was waited for');
+    t.true(ahead.length <= 12 && ahead.some(({length}) => length >= 4 * chunkBytes));
+    t.true(brought > 512);
+  });
+}
+
+rootTest('pages that are read in no order have nothing fetched ahead', async (t) => {
+  const count = 2048;
+  await using lab = await coldLab(count, async (part, {arrive}) => arrive(part));
+  lab.arriveIndex();
+  const {app} = await lab.wake();
+  const pages = Array.from({length: 40}, (_, n) => first + ((n * 769) % count));
+  await app.ask(['readLater', pages, 1]);
+  t.deepEqual(await app.ask(['laterResults']), [pages.map(crcOf)]);
+  t.false(lab.wanted.some(({urgent}) => !urgent));
+});
