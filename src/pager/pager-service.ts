@@ -22,7 +22,7 @@ import {reportOf} from './predicted-report.ts';
 import {openPredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
 import type {CommitOptions, Committed, Compacted, CompactOptions, PagerSecrets, PagerService, PagerSettings, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
-import {release, statsOf} from './release-instance.ts';
+import {appOf, release, statsOf} from './release-instance.ts';
 import {imagesIn} from './rootfs-image-uses.ts';
 import {openRootfsImages} from './rootfs-images.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
@@ -85,7 +85,7 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   return {...methods(parts, log), stop: async () => owned.disposeAsync(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
-function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost}: PagerEvents): void {
+function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost, onTierEvent}: PagerEvents): void {
   const {instance} = report;
   switch (report.kind) {
     case 'lost':
@@ -100,9 +100,11 @@ function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost}: Pag
       return;
     case 'waiting':
       log.warn({instance, reason: report.reason}, 'a page cannot be read; its fault waits and is tried again');
+      onTierEvent?.(appOf(instance), 'page-waits', report.reason);
       return;
     case 'resumed':
       log.info({instance}, 'no fault waits for the store any more');
+      onTierEvent?.(appOf(instance), 'page-waits-no-more', instance);
       return;
     case 'unjournalled':
       log.error({instance}, 'the journal cannot be written; the instance would not survive a restart of the pager');

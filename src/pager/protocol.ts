@@ -126,8 +126,11 @@ export interface Placement {
   readonly lastError: string | null;
 }
 
-/** The generation is complete in the remote store; that cannot be reached; a worker with a newer token has written the generation. */
-export type TierEvent = 'stored' | 'store-unreachable' | 'overruled';
+/**
+ * The generation is complete in the remote store; that cannot be reached; a worker with a newer token has written the generation. Of an app that
+ * is awake: a thread waits for a page that cannot be read; none does any more.
+ */
+export type TierEvent = 'stored' | 'store-unreachable' | 'overruled' | 'page-waits' | 'page-waits-no-more';
 
 export type PagerMethod = keyof PagerService;
 

@@ -47,7 +47,7 @@ export async function release(parts: Parts, instance: InstanceId, log: Log): Pro
   parts.tiering?.settleCopies(app);
 }
 
-function appOf(instance: InstanceId): AppName {
+export function appOf(instance: InstanceId): AppName {
   return appName(instance.slice(0, instance.lastIndexOf('.')));
 }
 

@@ -40,10 +40,10 @@ async function ask(port: number, ...requests: readonly string[]): Promise<string
 }
 
 s3Test('an empty worker wakes apps with their memory and their files, and both agree', async (t: ExecutionContext) => {
-  const server = await appsServer(t);
+  const store = {endpoint: (await appsServer()).endpoint, prefix: 'empty'};
   const [port, filesPort] = [await freePort(), await freePort()];
   const sections = `${await filesApp('files')}${listen('files', filesPort)}${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}`;
-  const first = await s3Gateway(t, server.endpoint, sections);
+  const first = await s3Gateway(t, store, sections);
   await first.start();
   t.deepEqual(await ask(filesPort, 'change', 'verify'), ['1', 'ok 1']);
   await ask(port, 'count');
@@ -61,7 +61,7 @@ s3Test('an empty worker wakes apps with their memory and their files, and both a
   // The other way round, so that numbers given in order would be wrong.
   const second = await s3Gateway(
     t,
-    server.endpoint,
+    store,
     `${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}${await filesApp('files')}${listen('files', filesPort)}`,
   );
   await second.start();

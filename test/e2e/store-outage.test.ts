@@ -1,5 +1,5 @@
 /** Gateways whose store on S3 cannot be reached for a while, or cannot be used. */
-import {rm} from 'node:fs/promises';
+import {readFile, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {durableApp, listen, verified} from '../helpers/durable-app.ts';
@@ -9,6 +9,7 @@ import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {appsServer, s3Gateway, storedRow, untilStored} from '../helpers/s3-gateway.ts';
 import {hasS3Server} from '../helpers/s3-server.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
 
 const s3Test = hasS3Server ? rootTest : test.skip;
@@ -18,25 +19,26 @@ interface Lab {
   readonly port: number;
   readonly proxy: FaultProxy;
   /** From now on every request is reset, or none. */
-  setReachable(reachable: boolean): void;
+  readonly setReachable: (reachable: boolean) => void;
 }
 
 async function lab(t: ExecutionContext, options: readonly string[] = [], names: readonly string[] = ['a']): Promise<Lab & {readonly ports: readonly number[]}> {
-  const server = await appsServer(t);
+  const server = await appsServer();
   const proxy = await faultProxy(server.port);
   t.teardown(() => proxy[Symbol.asyncDispose]());
   const ports: number[] = [];
   let sections = '';
   for (const name of names) {
-    const port = await freePort();
-    ports.push(port);
-    sections += `${await durableApp(name, ['hibernate-after never', ...options])}${listen(name, port)}`;
+    const next = await freePort();
+    ports.push(next);
+    sections += `${await durableApp(name, ['hibernate-after never', ...options])}${listen(name, next)}`;
   }
-  const gateway = await s3Gateway(t, proxy.endpoint, sections);
+  const [port = 0] = ports;
+  const gateway = await s3Gateway(t, {endpoint: proxy.endpoint, prefix: `outage-${port}`}, sections);
   const setReachable = (reachable: boolean): void => {
     proxy.decide = () => (reachable ? null : {kind: 'reset'});
   };
-  return {gateway, port: ports[0] ?? 0, ports, proxy, setReachable};
+  return {gateway, port, ports, proxy, setReachable};
 }
 
 async function ask(port: number, ...requests: readonly string[]): Promise<string[]> {
@@ -79,4 +81,45 @@ s3Test('a bucket that is not there, or that refuses us, is named at the start', 
   await t.throwsAsync(gateway.start(), {message: /Cannot use bucket \\?"apps\\?"/});
   proxy.decide = () => ({kind: 'answer', status: 403, code: 'AccessDenied'});
   await t.throwsAsync(gateway.start(), {message: /Cannot use bucket \\?"apps\\?"/});
+});
+
+s3Test('an app that is awake with pages in the store only: threads that need one wait until the store is back, the others go on', async (t) => {
+  const seen = await temporaryDirectory();
+  t.teardown(() => seen[Symbol.asyncDispose]());
+  const {gateway, port, setReachable} = await lab(t, ['prefetch off', 'background-fetch off', `volume ${seen.path}:/seen`]);
+  const pages = async (): Promise<string[]> => (await readFile(join(seen.path, 'pages'), 'utf8').catch(() => '')).trim().split('\n');
+  const shown = async (): Promise<{paging: {waiting: number; missing: number} | null}> =>
+    JSON.parse(await gateway.cli('show', 'a', '--json')) as {paging: {waiting: number; missing: number} | null};
+  await gateway.start();
+  await ask(port, 'count');
+  await gateway.cli('hibernate', 'a', '--cold');
+  t.deepEqual(await ask(port, 'agree'), ['1 1']);
+  setReachable(false);
+  t.deepEqual(await ask(port, 'watch'), ['ok']);
+  await until(async () => ((await shown()).paging?.waiting ?? 0) > 0, {what: 'a thread that waits'});
+  await until(async () => (await gateway.cli('events')).includes('page-waits '), {what: 'the event'});
+  t.deepEqual(await ask(port, 'agree', 'count', 'agree'), ['1 1', '2', '2 2']);
+  t.true(((await shown()).paging?.missing ?? 0) > 1000, 'without a background fetch the pages stay where they are');
+  setReachable(true);
+  await until(async () => (await pages()).length === 2048, {timeoutMs: 20_000, what: 'all pages'});
+  t.deepEqual(
+    (await pages()).filter((line) => !line.endsWith(' ok')),
+    [],
+  );
+  t.regex(await gateway.cli('events'), /page-waits-no-more/);
+  t.deepEqual(await ask(port, 'verify'), [verified]);
+});
+
+s3Test('paging eager: a cold app wakes with all of its memory here, and refuses while the store cannot be reached', async (t) => {
+  const {gateway, port, setReachable} = await lab(t, ['paging eager']);
+  await gateway.start();
+  await ask(port, 'count');
+  await gateway.cli('hibernate', 'a', '--cold');
+  setReachable(false);
+  await t.throwsAsync(gateway.cli('wake', 'a'), {message: /bucket \\?"apps/});
+  t.like(await storedRow(gateway), {state: 'hibernated', residency: 'cold', generation: 1});
+  setReachable(true);
+  t.deepEqual(await ask(port, 'agree'), ['1 1']);
+  setReachable(false);
+  t.deepEqual(await ask(port, 'verify', 'count'), [verified, '2']);
 });

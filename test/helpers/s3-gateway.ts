@@ -1,6 +1,6 @@
 /** Gateways whose store is a bucket of a server of S3. */
 import {join} from 'node:path';
-import type {ExecutionContext} from 'ava';
+import test, {type ExecutionContext} from 'ava';
 import {type AppRow, type TestGateway, testGateway} from './gateway.ts';
 import {type S3Server, startS3Server} from './s3-server.ts';
 import {until} from './until.ts';
@@ -10,19 +10,26 @@ export interface StoredRow extends AppRow {
   readonly stored: boolean;
 }
 
-/** A server with bucket `apps`; gateways that are started from here on find their credentials. */
-export async function appsServer(t: ExecutionContext): Promise<S3Server> {
+let running: Promise<S3Server> | undefined;
+
+test.after.always('the S3 server is stopped', async () => (await running)?.[Symbol.asyncDispose]());
+
+/** A server with bucket `apps`, one for all tests of a file; gateways that are started from here on find their credentials. */
+export function appsServer(): Promise<S3Server> {
+  running ??= start();
+  return running;
+}
+
+async function start(): Promise<S3Server> {
   const server = await startS3Server();
-  t.teardown(() => server[Symbol.asyncDispose]());
   Object.assign(process.env, server.env);
   await server.createBucket('apps');
   return server;
 }
 
-/** @param globals further lines of the section */
-export async function s3Gateway(t: ExecutionContext, endpoint: string, sections: string, globals: readonly string[] = []): Promise<TestGateway> {
-  const lines = [`store s3://apps/test endpoint ${endpoint} path-style`, ...globals];
-  return testGateway(t, sections, {globals: lines.map((line) => `    ${line}`).join('\n')});
+/** @param prefix of what it stores in the bucket: gateways with the same one find each other's apps */
+export async function s3Gateway(t: ExecutionContext, {endpoint, prefix}: {endpoint: string; prefix: string}, sections: string): Promise<TestGateway> {
+  return testGateway(t, sections, {globals: `    store s3://apps/${prefix} endpoint ${endpoint} path-style`});
 }
 
 export async function storedRow(gateway: TestGateway, name = 'a'): Promise<StoredRow> {
