@@ -12,9 +12,13 @@
  */
 import {crc32} from 'node:zlib';
 import {chunkBytes} from '../store/partial-file.ts';
+import type {OpenTables} from './cold-images.ts';
+import type {PageTable} from './page-table.ts';
+import {decodePageTable, encodePageTable} from './page-table-codec.ts';
+import {newSalt, objectCipher} from './sealing.ts';
 
 const magic = 'PICOCOLD';
-const formatVersion = 2;
+const formatVersion = 3;
 const headBytes = 32;
 /** Far above what occurs; what claims to be longer is not ours. */
 const contentsBytesMax = 16 * 1024 * 1024;
@@ -31,13 +35,15 @@ export interface ColdPart {
 
 export interface ColdTable {
   readonly vpid: number;
-  /** A page table, encoded, in base64; its places are in a segment here. */
+  /** A page table, encoded and sealed, in base64; its places are in a segment here. */
   readonly table: string;
 }
 
 /** A segment here, and what is in it. */
 export interface ColdPages {
   readonly segment: number;
+  /** How the tables are sealed, each at its index; undefined when the app has no key. In hexadecimal digits. */
+  readonly salt?: string;
   readonly tables: readonly ColdTable[];
 }
 
@@ -78,6 +84,37 @@ export function coldSegmentKey(coldKey: string): string {
 /** The same of the segment of CRIU's pages. */
 export function coldImagesKey(coldKey: string): string {
   return `${coldKey}.images`;
+}
+
+/** @param object the segment. @param dataKey undefined: in the clear */
+export function sealTables(segment: number, object: string, tables: ReadonlyMap<number, PageTable>, dataKey: Uint8Array | undefined): ColdPages {
+  const salt = newSalt();
+  const cipher = dataKey === undefined ? undefined : objectCipher({dataKey, salt, object: tablesName(object)});
+  const encoded = [...tables].map(([vpid, table], index) => {
+    const plain = encodePageTable(table);
+    return {vpid, table: (cipher?.encrypt(index, plain) ?? plain).toString('base64')};
+  });
+  return {segment, ...(cipher === undefined ? {} : {salt: salt.toString('hex')}), tables: encoded};
+}
+
+/** Undoes `sealTables()`. */
+export function openTables({salt, tables}: ColdPages, object: string): OpenTables {
+  return (dataKey) => {
+    if (salt !== undefined && dataKey === undefined) return new Map();
+    const cipher =
+      salt === undefined || dataKey === undefined ? undefined : objectCipher({dataKey, salt: Buffer.from(salt, 'hex'), object: tablesName(object)});
+    const found = new Map<number, PageTable>();
+    for (const [index, {vpid, table}] of tables.entries()) {
+      const stored = Buffer.from(table, 'base64');
+      const plain = cipher === undefined ? stored : cipher.decrypt(index, stored);
+      if (plain !== undefined) found.set(vpid, decodePageTable(plain));
+    }
+    return found;
+  };
+}
+
+function tablesName(object: string): string {
+  return `${object}.tables`;
 }
 
 /** All of the object before its segment, with the padding. @param data of each part, in their order */

@@ -11,21 +11,21 @@ import type {HeldCopy} from '../store/held-copies.ts';
 import type {ByteRange} from '../store/object-store.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
-import type {ColdImages} from './cold-images.ts';
+import type {ColdImages, OpenTables} from './cold-images.ts';
 import {
   type ColdContents,
   type ColdLayout,
-  type ColdTable,
   coldContentsEnd,
   coldImagesKey,
   coldImagesNumber,
   coldSegmentKey,
   coldSegmentNumber,
+  openTables,
   parseCold,
 } from './cold-object.ts';
 import type {PageCopies} from './page-copies.ts';
 import {PageTable} from './page-table.ts';
-import {decodePageTable, encodePageTable} from './page-table-codec.ts';
+import {encodePageTable} from './page-table-codec.ts';
 import type {LocalSegment} from './segment-reader.ts';
 
 /** The beginning, without which nothing can begin, comes in smaller pieces: a stream has a speed limit. */
@@ -45,7 +45,7 @@ export interface ColdFetch extends Disposable {
 
 export interface ColdExpected {
   readonly local: Omit<LocalSegment, 'dataKey'>;
-  readonly tables: ReadonlyMap<number, PageTable>;
+  readonly tables: OpenTables;
   /** One byte, 1 as long as it is worth reading there; shared with the fault worker. */
   readonly usable: SharedArrayBuffer;
 }
@@ -114,7 +114,7 @@ function copiesOf({parts}: ColdContents, data: Buffer): Map<string, HeldCopy> {
 }
 
 function imagesOf({generation, images}: ColdContents, {key}: StoredCold): ColdImages | undefined {
-  return images === undefined ? undefined : {segment: coldImagesNumber(generation), object: coldImagesKey(key), tables: decoded(images.tables)};
+  return images === undefined ? undefined : {segment: coldImagesNumber(generation), object: coldImagesKey(key), tables: openTables(images, coldImagesKey(key))};
 }
 
 /** Makes local copies of the immutable objects that came as a whole, for all that comes after the wake. */
@@ -143,11 +143,7 @@ async function openExpected(objects: CachedStore, {key, sizeBytes}: StoredCold, 
   const {path, presence} = await objects.openPart(object, {key, position: layout.segmentAt, length: sizeBytes - layout.segmentAt});
   const usable = new SharedArrayBuffer(1);
   new Uint8Array(usable).fill(1);
-  return {local: {app, segment: coldSegmentNumber(generation), object, generation, path, presence}, tables: decoded(expected.tables), usable};
-}
-
-function decoded(tables: readonly ColdTable[]): ReadonlyMap<number, PageTable> {
-  return new Map(tables.map(({vpid, table}) => [vpid, decodePageTable(Buffer.from(table, 'base64'))]));
+  return {local: {app, segment: coldSegmentNumber(generation), object, generation, path, presence}, tables: openTables(expected, object), usable};
 }
 
 interface Taking {
@@ -232,9 +228,9 @@ export function belongsTo({contents}: ColdFetch, {app, generation, token}: Check
 }
 
 /** Where pages of the ordinary segments are in the cold one too. */
-export function coldCopies({tables}: Checkpoint, {tables: cold, usable}: ColdExpected): PageCopies {
+export function coldCopies({tables}: Checkpoint, {tables: cold, usable}: ColdExpected, dataKey: Uint8Array | undefined): PageCopies {
   const found = new Map<number, PageTable>();
-  for (const [vpid, copied] of cold) {
+  for (const [vpid, copied] of cold(dataKey)) {
     const table = tables.get(vpid);
     if (table === undefined) continue;
     for (const run of copied.runs()) {

@@ -15,10 +15,10 @@ import {
   coldSegmentKey,
   coldSegmentNumber,
   renderCold,
+  sealTables,
 } from './cold-object.ts';
 import type {Keyring} from './keyring.ts';
 import {blockPages, type PageRun, PageTable} from './page-table.ts';
-import {encodePageTable} from './page-table-codec.ts';
 import {servedFromMemoryBytes} from './restore-images.ts';
 import {newSalt, type ObjectCipher, objectCipher} from './sealing.ts';
 import {parseFooter, segmentFooterBytes} from './segment.ts';
@@ -60,8 +60,8 @@ export async function coldObject(options: ColdWriterOptions, app: AppName, gener
     app,
     generation,
     token: checkpoint.token,
-    images: contentsOf(images),
-    expected: contentsOf(expected),
+    images: contentsOf(cold, coldImagesKey(key), images),
+    expected: contentsOf(cold, coldSegmentKey(key), expected),
     parts: parts.map(({part}) => part),
   };
   const start = renderCold(
@@ -148,9 +148,8 @@ interface PlacedPages {
   readonly tables: ReadonlyMap<number, PageTable>;
 }
 
-function contentsOf({segment, count, tables}: PlacedPages): ColdPages | undefined {
-  if (count === 0) return undefined;
-  return {segment, tables: [...tables].map(([vpid, table]) => ({vpid, table: encodePageTable(table).toString('base64')}))};
+function contentsOf({dataKey}: Cold, object: string, {segment, count, tables}: PlacedPages): ColdPages | undefined {
+  return count === 0 ? undefined : sealTables(segment, object, tables, dataKey);
 }
 
 function placed(wanted: ReadonlyMap<number, readonly PageRun[]>, segment: number): PlacedPages {

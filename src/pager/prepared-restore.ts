@@ -87,7 +87,8 @@ function withCold(checkpoint: Checkpoint, segments: readonly LocalSegment[], col
   const {expected} = cold;
   const known = segments.map((segment) => ({...segment, end: endOf(cold, segment.object)}));
   if (expected === undefined) return {segments: known, copies: undefined};
-  return {segments: [...known, {...expected.local, dataKey: segments[0]?.dataKey}], copies: coldCopies(checkpoint, expected)};
+  const dataKey = segments[0]?.dataKey;
+  return {segments: [...known, {...expected.local, dataKey}], copies: coldCopies(checkpoint, expected, dataKey)};
 }
 
 async function readForecast(predicted: PredictedSets, {app, tables}: Checkpoint, mode: RestoreRequest['prefetch']): Promise<Forecast | null> {

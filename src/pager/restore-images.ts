@@ -43,6 +43,7 @@ export interface RestoreContext {
  */
 export async function restoreImages(context: RestoreContext, mode: RestoreMode): Promise<FuseFiles> {
   const {objects, manifest, tables, dataKey, cold} = context;
+  const coldTables = cold?.tables(dataKey);
   const objectOf = (segment: number): string | undefined => (segment === cold?.segment ? cold.object : undefined);
   await using source = new SegmentSource({objects, app: manifest.app, generation: manifest.generation, dataKey, objectOf});
   const files = new Map<string, readonly Extent[]>(await bundledImages(context));
@@ -50,7 +51,7 @@ export async function restoreImages(context: RestoreContext, mode: RestoreMode):
   for (const process of manifest.processes) {
     const runs = [...(tables.get(process.pid)?.runs() ?? [])];
     const read = runs.filter((run) => isReadByCriu(run, mode));
-    const kept = keepsPages ? await readRuns(source, read, cold?.tables.get(process.pid)) : new Map<PageRun, Buffer>();
+    const kept = keepsPages ? await readRuns(source, read, coldTables?.get(process.pid)) : new Map<PageRun, Buffer>();
     if (!keepsPages) await verifyRuns(source, read);
     // CRIU reads no other then, and to open a segment that is not here takes a request.
     const segments = keepsPages && cold !== undefined ? new Map<number, OpenSegment>() : await source.openAll(runs);

@@ -216,7 +216,7 @@ test('a wake with nothing local takes one round of parallel requests', async (t)
   const data = Buffer.alloc(pageSizeBytes);
   let count = 0;
   for (const [pid, runs] of await expected(checkpoint)) {
-    const table = segment.tables.get(pid) ?? t.fail();
+    const table = segment.tables(undefined).get(pid) ?? t.fail();
     for (const {page} of runs) {
       const place = table.get(page) ?? t.fail();
       reader.readPagesSync(place.segment, place.index, 1, data, 0);
@@ -264,7 +264,7 @@ test('pages are read from the cold segment in place of the ordinary ones, until 
     const checkpoint = await worker.store.load(app, generation(1));
     await worker.objects.ensureLocal(found.local.object);
     const local = (await checkpoint.localSegments()).map((segment) => ({...segment, end: endOf(cold, segment.object)}));
-    using reader = new SegmentReader({segments: [...local, found.local], copies: coldCopies(checkpoint, found)});
+    using reader = new SegmentReader({segments: [...local, found.local], copies: coldCopies(checkpoint, found, undefined)});
     const page = Buffer.alloc(pageSizeBytes);
     const table = checkpoint.tables.get(1) ?? t.fail();
     let absent = 0;
@@ -302,7 +302,7 @@ test('a cold segment whose local copy is gone is given up for the ordinary ones'
   const [key] = checkpoint.manifest.segments.map(({segment}) => keysOf(app).segment(segment));
   await worker.objects.ensureLocal(key ?? t.fail());
   const gone = {...found.local, path: join(b.path, 'gone'), presence: undefined};
-  using reader = new SegmentReader({segments: [...(await checkpoint.localSegments()), gone], copies: coldCopies(checkpoint, found)});
+  using reader = new SegmentReader({segments: [...(await checkpoint.localSegments()), gone], copies: coldCopies(checkpoint, found, undefined)});
   const page = Buffer.alloc(pageSizeBytes);
   for (const [number, content] of pages) {
     const at = checkpoint.tables.get(1)?.get(number) ?? t.fail();

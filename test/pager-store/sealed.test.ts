@@ -6,10 +6,14 @@ import test from 'ava';
 import {CodedError} from '../../src/core/errors.ts';
 import {generation} from '../../src/core/ids.ts';
 import {openAppKeys} from '../../src/pager/app-keys.ts';
+import type {Checkpoint} from '../../src/pager/checkpoint.ts';
 import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
+import {coldImagesKey, coldSegmentKey, openTables, parseCold} from '../../src/pager/cold-object.ts';
+import {coldObject} from '../../src/pager/cold-writer.ts';
 import {DamagedCheckpointError} from '../../src/pager/damage.ts';
 import {openKeyring, parseMasterKey} from '../../src/pager/keyring.ts';
 import {pageSizeBytes} from '../../src/pager/page-table.ts';
+import {decodePageTable} from '../../src/pager/page-table-codec.ts';
 import {imagesOfCheckpoints} from '../../src/pager/rootfs-image-uses.ts';
 import {keyId} from '../../src/pager/sealing.ts';
 import {segmentHeaderBytes} from '../../src/pager/segment.ts';
@@ -56,6 +60,22 @@ test('a sealed generation comes back, and nothing of it can be read in the store
   t.false(stored.includes(Buffer.from(heapPages(1).get(heap.page) ?? []).subarray(0, 16)));
   const second = await b.commit([heapProcess(pages)], {parent: checkpoint});
   t.is(second.newPages, 0);
+});
+
+test('a cold object tells nobody without the key where pages are', async (t) => {
+  await using b = await bench(undefined, keyring);
+  await b.commit([heapProcess(heapPages(50))]);
+  const expected = async ({tables}: Checkpoint) => new Map([...tables].map(([pid, table]) => [pid, [...table.runs()]] as const));
+  const {key, body} = await coldObject({objects: b.objects, keyring, expected}, app, 1);
+  const layout = parseCold(Buffer.concat(await Array.fromAsync(body)));
+  const pages = layout?.contents.expected ?? t.fail('no expected pages');
+  const dataKey = await openAppKeys(b.objects, keyring).forWriting(app);
+  const opened = openTables(pages, coldSegmentKey(key));
+  t.is(opened(dataKey).get(1)?.size, 50);
+  t.is(opened(undefined).size, 0);
+  t.is(openTables(pages, coldImagesKey(key))(dataKey).size, 0);
+  const [table] = pages.tables;
+  t.throws(() => decodePageTable(Buffer.from(table?.table ?? '', 'base64')));
 });
 
 test('which images sealed generations need is known without their key', async (t) => {
