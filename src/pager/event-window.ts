@@ -6,7 +6,8 @@
  * expects zeros. The kernel writes messages straight into this mapping, which outlives us, together with whose they are. What is left in it
  * is applied by the pager that takes over, but for the messages that the journal has already (`batch` and index tell).
  */
-import {closeSync, existsSync, ftruncateSync, openSync, readFileSync} from 'node:fs';
+import {closeSync, copyFileSync, existsSync, ftruncateSync, openSync, readdirSync, readFileSync, renameSync, rmSync} from 'node:fs';
+import {basename, dirname} from 'node:path';
 import {tryRead} from '../core/libc.ts';
 import {mapFile} from './mapping.ts';
 import {decodeMessage, type FaultMessage, messageBytes} from './userfaultfd.ts';
@@ -92,4 +93,30 @@ export function leftMessages(path: string): LeftMessages | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const space = view.getUint32(0, true);
   return space === 0 ? undefined : {space, batch: view.getUint32(4, true), messages: decodeAll(view, capacity)};
+}
+
+function keptPath(path: string, space: number): string {
+  return `${path}-${space}`;
+}
+
+/** Keeps what is in the window for a pager that takes its address space over later. To be called before `openEventWindow`. */
+export function keepLeftMessages(path: string, space: number): void {
+  copyFileSync(path, `${path}.new`);
+  renameSync(`${path}.new`, keptPath(path, space));
+}
+
+/** Numbers of the address spaces of which messages are kept. */
+export function keptSpaces(path: string): readonly number[] {
+  const prefix = `${basename(path)}-`;
+  const names = readdirSync(dirname(path)).filter((name) => name.startsWith(prefix));
+  return names.map((name) => Number(name.slice(prefix.length)));
+}
+
+export function keptMessages(path: string, spaces: readonly number[]): readonly LeftMessages[] {
+  return spaces.flatMap((space) => leftMessages(keptPath(path, space)) ?? []);
+}
+
+/** They are in a journal now, or of no use to anybody. */
+export function dropKept(path: string, spaces: readonly number[]): void {
+  for (const space of spaces) rmSync(keptPath(path, space), {force: true});
 }

@@ -17,6 +17,8 @@ export interface WantedPart extends ByteRange {
 export interface FaultClientOptions {
   readonly windowPath: string;
   readonly takeovers: readonly InstancePlan[];
+  /** See `FaultWorkerData`; default none. */
+  readonly laterSpaces?: readonly number[];
   readonly onReport: (report: Exclude<FaultReport, {kind: 'wanted'}>) => void;
   /**
    * Brings a part of a segment into its local file, and marks it there, before it resolves. Called for many parts at once, the most wanted first,
@@ -36,6 +38,7 @@ type AnswerTo<Kind extends FaultCommand['kind']> = Extract<FaultAnswer, {kind: A
 
 interface AnswerKinds {
   readonly prepare: 'prepared';
+  readonly takeover: 'taken-over';
   readonly expect: 'expecting';
   readonly missing: 'missing';
   readonly stats: 'stats';
@@ -63,7 +66,8 @@ export class FaultClient implements AsyncDisposable {
     this.#bell = eventfd(eventfdFlags);
     const {port1, port2} = new MessageChannel();
     this.#port = port1;
-    const data: FaultWorkerData = {port: port2, bell: this.#bell, windowPath: options.windowPath, takeovers: options.takeovers};
+    const {windowPath, takeovers, laterSpaces = []} = options;
+    const data: FaultWorkerData = {port: port2, bell: this.#bell, windowPath, takeovers, laterSpaces};
     // Compiled code lies beside compiled code.
     const script = import.meta.url.endsWith('.ts') ? './fault-worker.ts' : './fault-worker.js';
     this.#worker = new Worker(new URL(script, import.meta.url), {name: 'faults', workerData: data, transferList: [port2], resourceLimits});

@@ -8,7 +8,7 @@ import {errorCode, errorMessage} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
 import type {InstanceId} from '../core/ids.ts';
 import {pollEvent, tryPoll, tryRead} from '../core/libc.ts';
-import {type EventWindow, leftMessages, openEventWindow} from './event-window.ts';
+import {dropKept, type EventWindow, keepLeftMessages, keptMessages, keptSpaces, leftMessages, openEventWindow} from './event-window.ts';
 import type {FaultAnswer, FaultCommand, FaultReply, FaultReport, FaultRequest, FaultWorkerData} from './fault-messages.ts';
 import {FaultServer} from './fault-server.ts';
 import {missingTables} from './missing-tables.ts';
@@ -50,15 +50,24 @@ export class FaultLoop {
   /** Takes over what a killed pager left, then says `ready`. */
   constructor(data: FaultWorkerData) {
     this.#data = data;
-    const left = leftMessages(data.windowPath);
+    const {windowPath, laterSpaces} = data;
+    const left = leftMessages(windowPath);
+    const kept = keptSpaces(windowPath);
+    const lefts = [...keptMessages(windowPath, kept), ...(left === undefined ? [] : [left])];
+    for (const space of laterSpaces) this.#numbers.use(space);
     for (const plan of data.takeovers) {
       try {
-        this.#instances.set(plan.instance, takeOver(plan, left, this.#shared()));
+        this.#instances.set(plan.instance, takeOver(plan, lefts, this.#shared()));
       } catch (error) {
         this.#report({kind: 'lost', instance: plan.instance, reason: errorMessage(error)});
       }
     }
-    // Cleared only now: everything that was left in it is in the journals.
+    if (left !== undefined && laterSpaces.includes(left.space)) keepLeftMessages(windowPath, left.space);
+    dropKept(
+      windowPath,
+      kept.filter((space) => !laterSpaces.includes(space)),
+    );
+    // Cleared only now: everything that was left in it is in the journals, or kept.
     this.#window = openEventWindow(data.windowPath);
     this.#reply({kind: 'ready'});
   }
@@ -219,6 +228,8 @@ export class FaultLoop {
     switch (command.kind) {
       case 'prepare':
         return this.#prepare(command);
+      case 'takeover':
+        return this.#takeOver(command);
       case 'expect':
         this.#known(command.instance).expect(command.expectation);
         this.#nextPrefetch = 0;
@@ -261,6 +272,13 @@ export class FaultLoop {
     scope.move();
     this.#instances.set(plan.instance, instance);
     return {kind: 'prepared'};
+  }
+
+  #takeOver({plan, spaces}: Extract<FaultCommand, {kind: 'takeover'}>): FaultAnswer {
+    const {windowPath} = this.#data;
+    this.#instances.set(plan.instance, takeOver(plan, keptMessages(windowPath, spaces), this.#shared()));
+    dropKept(windowPath, spaces);
+    return {kind: 'taken-over'};
   }
 
   #release(id: InstanceId): boolean {

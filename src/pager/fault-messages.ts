@@ -48,6 +48,8 @@ export interface FaultWorkerData {
   readonly windowPath: string;
   /** Instances that a killed pager served. */
   readonly takeovers: readonly InstancePlan[];
+  /** Address spaces of instances that are taken over later: their numbers stay theirs, and what was left of them in the window is kept. */
+  readonly laterSpaces: readonly number[];
 }
 
 export interface ProcessIds {
@@ -57,6 +59,8 @@ export interface ProcessIds {
 
 export type FaultCommand =
   | {readonly kind: 'prepare'; readonly plan: PreparedInstance}
+  /** It was served by a killed pager, and could not be taken over before. */
+  | {readonly kind: 'takeover'; readonly plan: InstancePlan; readonly spaces: readonly number[]}
   /** Its restore goes on now. */
   | {readonly kind: 'expect'; readonly instance: InstanceId; readonly expectation: Expectation}
   /** For a commit: the processes stand still. */
@@ -102,6 +106,7 @@ export interface InstanceStats {
 
 export type FaultAnswer =
   | {readonly kind: 'prepared'}
+  | {readonly kind: 'taken-over'}
   | {readonly kind: 'expecting'}
   | {readonly kind: 'missing'; readonly tables: readonly ProcessTable[]}
   | {readonly kind: 'stats'; readonly stats: InstanceStats}

@@ -14,6 +14,7 @@ import type {FaultReport} from './fault-messages.ts';
 import {openFuse} from './fuse.ts';
 import {KeeperPool} from './keeper-pool.ts';
 import {type Keyring, openKeyring} from './keyring.ts';
+import {takeOverLater} from './late-takeovers.ts';
 import type {PageTable} from './page-table.ts';
 import {decodePageTable} from './page-table-codec.ts';
 import type {Parts} from './pager-parts.ts';
@@ -21,7 +22,19 @@ import {type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
 import {reportOf} from './predicted-report.ts';
 import {openPredictedSets} from './predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
-import type {CommitOptions, Committed, Compacted, CompactOptions, PagerSecrets, PagerService, PagerSettings, Placement, PreparedRestore, RestoreRequest, TierEvent} from './protocol.ts';
+import type {
+  CommitOptions,
+  Committed,
+  Compacted,
+  CompactOptions,
+  PagerSecrets,
+  PagerService,
+  PagerSettings,
+  Placement,
+  PreparedRestore,
+  RestoreRequest,
+  TierEvent,
+} from './protocol.ts';
 import {appOf, release, statsOf} from './release-instance.ts';
 import {imagesIn} from './rootfs-image-uses.ts';
 import {openRootfsImages} from './rootfs-images.ts';
@@ -53,9 +66,17 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   const store = openCheckpointStore({objects, log, keyring});
   const recovered = await recoverInstances(files, store, settings.runtimeDir);
   for (const instance of recovered.served) served.add(instance);
+  for (const {record} of recovered.later) served.wait(record);
   const onReport: FaultClientOptions['onReport'] = (report) => tell(report, events);
   const faults = scope.use(
-    new FaultClient({windowPath: files.windowPath, takeovers: recovered.plans, onReport, onWanted: wantedFrom(tiering, served), onEnd: events.onBroken}),
+    new FaultClient({
+      windowPath: files.windowPath,
+      takeovers: recovered.plans,
+      laterSpaces: recovered.later.flatMap(({spaces}) => spaces),
+      onReport,
+      onWanted: wantedFrom(tiering, served),
+      onEnd: events.onBroken,
+    }),
   );
   const [fuse] = await Promise.all([
     openFuse({mountPoint: files.fuseMount, log, onError: (error) => log.error({error: error.message}, 'images')}),
@@ -80,6 +101,9 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served, unsettled: new Map()};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
+  const stop = new AbortController();
+  scope.defer(() => stop.abort());
+  for (const late of recovered.later) void takeOverLater(parts, late, {log, onLost: events.onLost, signal: stop.signal});
   tiering?.begin();
   const owned = scope.move();
   return {...methods(parts, log), stop: async () => owned.disposeAsync(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
@@ -189,12 +213,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       return Promise.resolve();
     },
     async prune({app, keep}) {
-      const inUse = served.all().filter(({checkpoint}) => checkpoint.app === app);
-      await store.prune(
-        appName(app),
-        keep,
-        inUse.map(({checkpoint}) => checkpoint.generation),
-      );
+      await store.prune(appName(app), keep, served.generationsOf(appName(app)));
     },
     async sweep({app}) {
       await prepareKey(store, app, log);

@@ -105,7 +105,7 @@ function finishBatch(plan: InstancePlan, {instance, records, spaces, left, parke
  * Builds the instance again and lets its waiting threads fault anew. On failure nothing of it stays open here, and its faults stay unanswered.
  * @throws CodedError ERR_TAKEOVER
  */
-export function takeOver(plan: InstancePlan, left: LeftMessages | undefined, worker: Worker): PagedInstance {
+export function takeOver(plan: InstancePlan, lefts: readonly LeftMessages[], worker: Worker): PagedInstance {
   const records = journalOf(plan);
   using scope = new DisposableStack();
   const instance = scope.use(new PagedInstance(plan, worker));
@@ -118,7 +118,8 @@ export function takeOver(plan: InstancePlan, left: LeftMessages | undefined, wor
   const parked = instance.lot.list();
   const unknown = new Set(parked.map(({space}) => space).filter((space) => !spaces.has(space)));
   for (const space of [...spaces.keys(), ...unknown]) worker.numbers.use(space);
-  if (left !== undefined) finishBatch(plan, {instance, records, spaces, left, unknown, parked: new Map(parked.map(({space, fd}) => [space, fd]))});
+  const descriptors = new Map(parked.map(({space, fd}) => [space, fd]));
+  for (const left of lefts) finishBatch(plan, {instance, records, spaces, left, unknown, parked: descriptors});
   for (const {space, vpid, fd} of parked) {
     const memory = spaces.get(space);
     if (memory === undefined) throw failed(plan, `nothing is known of address space ${space}`);
