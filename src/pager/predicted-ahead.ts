@@ -1,5 +1,6 @@
 /** Plans that are made while an app sleeps, one for each kind of trigger that is known, so that its wake only takes one of them. */
 import {setImmediate as nextTurn} from 'node:timers/promises';
+import {encodedPlan} from './expectation.ts';
 import {type Model, wholeApp} from './predicted-model.ts';
 import {type PlanRequest, type PlanRules, type PrefetchPlan, planFor} from './predicted-plan.ts';
 
@@ -28,7 +29,7 @@ export class PlansAhead {
     for (const {key} of [...model.levels.values()].sort((a, b) => b.lastWake - a.lastWake)) {
       if (pages > plannedPagesMax) return;
       const plan = planFor(model, {...wake, keys: chainOf(model, key)}, this.#tools);
-      plans.set(key, plan);
+      plans.set(key, {...plan, expectation: encodedPlan(plan)});
       pages += plan.installPages + plan.withheldPages;
       await nextTurn(); // One plan may take some milliseconds, and others wait for this thread too.
     }

@@ -5,6 +5,7 @@
  * not touched. Likely pages come first. What is not unlikely is always installed; from there on the list ends where more than a given share of it is
  * expected to be unused: so a set that is certain carries some doubtful pages, and a doubtful one stays small.
  */
+import type {Expectation} from './fault-messages.ts';
 import {certain, likelihoodOf, type PageLikelihoods} from './page-likelihoods.ts';
 import {bitCount, type PageRange, type PageSet, rangesOf} from './page-set.ts';
 import {blockPages, type PageRun, type PageTable} from './page-table.ts';
@@ -29,6 +30,8 @@ export interface PrefetchPlan {
   readonly withheldPages: number;
   /** Share of what is installed that is expected not to be touched. */
   readonly expectedUnused: number;
+  /** What the fault worker is to be told of it, when that was made ahead. */
+  readonly expectation?: Expectation | undefined;
 }
 
 export interface PlanRules {

@@ -6,12 +6,11 @@ import {appName} from '../core/ids.ts';
 import type {Checkpoint} from './checkpoint.ts';
 import type {CheckpointStore} from './checkpoint-store.ts';
 import {belongsTo, type ColdFetch, coldCopies, endOf} from './cold-reader.ts';
+import {encodedPlan} from './expectation.ts';
 import type {Expectation, ProcessTable} from './fault-messages.ts';
 import type {Fuse} from './fuse.ts';
 import type {FuseFiles} from './fuse-files.ts';
 import type {PageCopies} from './page-copies.ts';
-import {type PageRun, PageTable} from './page-table.ts';
-import {encodePageTable} from './page-table-codec.ts';
 import type {PrefetchPlan} from './predicted-plan.ts';
 import type {PredictedSets} from './predicted-set.ts';
 import type {RestoreRequest} from './protocol.ts';
@@ -106,13 +105,9 @@ function readLater({app, generation}: RestoreRequest): CodedError {
   return new CodedError('ERR_READ_LATER', `Cannot prepare generation ${generation} of app "${app}" ahead: ${found}`, {source: 'host'});
 }
 
-/** What the fault worker is to be told of a plan. */
-export function expectationOf({install, withheld}: PrefetchPlan): Expectation {
-  return {predicted: encoded(install), withheld: encoded(withheld)};
-}
-
-function encoded(runs: ReadonlyMap<number, readonly PageRun[]>): ProcessTable[] {
-  return [...runs].map(([vpid, wanted]) => ({vpid, table: encodePageTable(PageTable.from(wanted))}));
+/** What the fault worker is to be told of a plan: quick for one that was made ahead. */
+export function expectationOf(plan: PrefetchPlan): Expectation {
+  return plan.expectation ?? encodedPlan(plan);
 }
 
 /** Brings what is served from memory into the page cache: each page that CRIU asks for then is a request less to our thread. */

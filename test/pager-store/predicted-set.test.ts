@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import {appName} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
 import type {Trigger} from '../../src/core/trigger.ts';
+import {encodedPlan} from '../../src/pager/expectation.ts';
 import {TouchWindow} from '../../src/pager/first-touches.ts';
 import {PageSet} from '../../src/pager/page-set.ts';
 import {type PageRun, PageTable} from '../../src/pager/page-table.ts';
@@ -295,8 +296,10 @@ test('plans that were made ahead are those of the triggers that come, also after
   await prediction.prepare({mode: 'predict', processes});
   for (let round = 0; round < 2; round += 1) {
     for (const trigger of [...wakes, get('/wiki/Other?x=1'), get('/new'), {...web, port: 82}, {kind: 'operator'} as const]) {
-      const prepared = prediction.plan({mode: 'predict', processes, trigger});
-      t.deepEqual(prepared, unprepared.plan({mode: 'predict', processes: new Map(processes), trigger}));
+      const {expectation, ...prepared} = prediction.plan({mode: 'predict', processes, trigger});
+      const plan = unprepared.plan({mode: 'predict', processes: new Map(processes), trigger});
+      t.deepEqual(prepared, plan);
+      t.deepEqual(expectation, encodedPlan(plan), 'nothing is left to be encoded at the wake');
     }
     await o.wake('off', [1, 2, 60], other);
   }
