@@ -23,6 +23,7 @@ import {
   openTables,
   parseCold,
 } from './cold-object.ts';
+import {parseManifest} from './manifest.ts';
 import type {PageCopies} from './page-copies.ts';
 import {PageTable} from './page-table.ts';
 import {encodePageTable} from './page-table-codec.ts';
@@ -83,6 +84,9 @@ async function newestCold(objects: CachedStore, app: AppName, generation: number
 
 async function fetchObject(objects: CachedStore, object: StoredCold, request: ColdRequest, log: Log): Promise<ColdFetch> {
   const arrivals = new Arrivals(objects, object);
+  const manifest = realManifest(objects, request);
+  // Awaited below, after what comes first.
+  manifest.catch(() => undefined);
   // All at once, unless only the beginning is wanted, whose length is not known yet.
   arrivals.ask(request.expected ? object.sizeBytes : startRangeBytes);
   const contentsEnd = coldContentsEnd(await arrivals.upTo(1));
@@ -91,14 +95,26 @@ async function fetchObject(objects: CachedStore, object: StoredCold, request: Co
   if (layout?.contents.app !== request.app || layout.contents.generation !== request.generation) {
     throw new RangeError('it is not one, or of another generation');
   }
+  // Its copy of the manifest would be taken for the manifest, and an owner that was overruled for the one that counts.
+  const {token, copy} = await manifest;
+  if (token !== layout.contents.token) throw new RangeError(`it is of token ${layout.contents.token}, the generation of token ${token}`);
   arrivals.ask(layout.partsEnd);
   const expected = request.expected ? await openExpected(objects, object, layout) : undefined;
   if (expected !== undefined) takeExpected(objects, {expected, object, segmentAt: layout.segmentAt, arrivals}, log);
   const {contents, partsAt, partsEnd} = layout;
   const copies = copiesOf(contents, (await arrivals.upTo(partsEnd)).subarray(partsAt, partsEnd));
+  copies.set(copy.key, copy);
   // The only one that changes: what was learned since is better.
   if (await objects.isPending(keysOf(request.app).predicted)) copies.delete(keysOf(request.app).predicted);
   return {contents, copies, images: imagesOf(contents, object), expected, [Symbol.dispose]: objects.hold([...copies.values()])[Symbol.dispose]};
+}
+
+/** As the store has it; not written to the disk, which somebody waits for. */
+async function realManifest(objects: CachedStore, {app, generation}: ColdRequest): Promise<{readonly token: number; readonly copy: HeldCopy}> {
+  const key = keysOf(app).manifest(generation);
+  const data = (await objects.localBytes(key)) > 0 ? await objects.get(key) : await objects.getRemote(key);
+  const {token} = parseManifest(data, {object: key, app, generation});
+  return {token, copy: {key, position: 0, length: data.length, sizeBytes: data.length, data}};
 }
 
 function copiesOf({parts}: ColdContents, data: Buffer): Map<string, HeldCopy> {

@@ -169,6 +169,8 @@ async function resolveConflict(context: UploadContext, manifest: Manifest, confl
   const key = keysOf(app).manifest(generation);
   await objects.putRemote(`${keysOf(app).aside}${generation}-${rival.token}.json`, await objects.getRemote(key));
   await objects.upload(key, {ifAbsent: false, signal: context.signal});
+  // Nobody uses it without its manifest.
+  await objects.delete(keysOf(app).cold(generation, rival.token)).catch(() => undefined);
 }
 
 async function rivalManifest(objects: CachedStore, {app, generation}: Manifest): Promise<Manifest | undefined> {
