@@ -102,7 +102,7 @@ export const keywords = {
     ...oursInGlobal,
     shape: privateRange,
     absent: 'auto',
-    description: 'The addresses of the apps, /16 to /24. `auto`: the first free /16 from 10.77.0.0 on.',
+    description: 'The addresses of the apps, /16 to /24. `auto`: those that the checkpoints in a store on S3 have, else the first free /16 from 10.77.0.0 on.',
   }),
   criu: keyword({...oursInGlobal, shape: hostPath(), absent: 'as set up, else from PATH', description: 'The program criu.'}),
   'keep-generations': keyword({

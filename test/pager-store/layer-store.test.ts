@@ -29,17 +29,17 @@ interface Worker {
   readonly uploads: Uploads;
   readonly layersDir: string;
   /** Makes a layer with one file. */
-  write(layer: string, content: string): Promise<void>;
-  commit(layers: readonly string[], token?: number): Promise<void>;
+  readonly write: (layer: string, content: string) => Promise<void>;
+  readonly commit: (layers: readonly string[], token?: number) => Promise<void>;
 }
 
 interface Lab {
   readonly path: string;
   readonly remote: UnreliableStore;
   readonly scope: AsyncDisposableStack;
-  worker(name: string): Promise<Worker>;
+  readonly worker: (name: string) => Promise<Worker>;
   /** Keys of an app, in the store. */
-  stored(prefix: string): Promise<string[]>;
+  readonly stored: (prefix: string) => Promise<string[]>;
 }
 
 async function lab(t: ExecutionContext): Promise<Lab> {
