@@ -108,7 +108,8 @@ export class ImageMounts implements AsyncDisposable {
     for (const path of mounted) detachFuse(path);
     for (const [space, device] of taken?.devices ?? []) if (!this.#mounts.has(space)) this.#letGo(space, device);
     stopDeviceKeepers(this.#options.runtimeDir, taken?.keeper.record);
-    await this.#forgetUses().catch((error: unknown) => this.#options.log.warn({error: errorMessage(error)}, 'which images are in use is not up to date'));
+    // No fault waits for it: the store may not answer.
+    this.#forgetUses().catch((error: unknown) => this.#options.log.warn({error: errorMessage(error)}, 'which images are in use is not up to date'));
   }
 
   /** What the store says of this host's mounts that are no more. */
