@@ -1,5 +1,5 @@
 /** Apps whose worker is gone: another one finds their memory and their files in the store. */
-import {readdir, rm} from 'node:fs/promises';
+import {readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
@@ -78,4 +78,30 @@ s3Test('an empty worker wakes apps with their memory and their files, and both a
   t.deepEqual(await readdir(layersOf(second, 'files')), []);
   t.deepEqual(await ask(filesPort, 'verify'), ['ok 3']);
   t.deepEqual(await ask(port, 'agree', 'verify'), ['3 3', verified]);
+});
+
+s3Test('a worker on which the private range of the checkpoints is in use says so, and what to configure', async (t: ExecutionContext) => {
+  const store = {endpoint: (await appsServer()).endpoint, prefix: 'range'};
+  const port = await freePort();
+  const sections = `${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}`;
+  const first = await s3Gateway(t, store, sections);
+  await first.start();
+  await ask(port, 'count');
+  await first.cli('hibernate', 'a');
+  await untilStored(first);
+  await first.stop();
+  // The first one only rests: the range is its own.
+  const range = (await readFile(join(first.stateDir, 'private-range'), 'utf8')).trim();
+  const second = await s3Gateway(t, store, sections);
+  await t.throwsAsync(second.start(), {message: new RegExp(`Cannot use private range ${range}, which the checkpoint of app .*"a.*private-range`)});
+  const config = await readFile(second.configFile, 'utf8');
+  await writeFile(second.configFile, config.replace('global\n', 'global\n    private-range 10.254.253.0/24\n'));
+  await second.start();
+  await t.throwsAsync(second.cli('wake', 'a'), {message: new RegExp(`its checkpoint has the address .*"private-range ${range}"`)});
+  t.like(await storedRow(second), {state: 'hibernated', generation: 1, stored: true});
+  await second.stop();
+  await lose(first);
+  await writeFile(second.configFile, config.replace('global\n', `global\n    private-range ${range}\n`));
+  await second.start();
+  t.deepEqual(await ask(port, 'agree', 'verify'), ['1 1', verified]);
 });
