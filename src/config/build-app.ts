@@ -52,7 +52,7 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     paging: own(section, 'paging')?.value ?? 'lazy',
     prefetch: own(section, 'prefetch')?.value ?? 'predict',
     backgroundFetch: own(section, 'background-fetch')?.value ?? true,
-    successors: own(section, 'successors')?.value ?? true,
+    readAhead: own(section, 'read-ahead')?.value ?? true,
     wakeTimeoutMs: effective(section, 'timeout wake')?.value ?? defaultWakeTimeoutMs,
     logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
   };

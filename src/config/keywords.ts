@@ -227,7 +227,7 @@ export const keywords = {
     absent: 'on',
     description: 'After a wake the rest of the memory is brought here too, without hurry.',
   }),
-  successors: keyword({...oursInApp, shape: onOrOff(), absent: 'on', description: 'With pages that are touched in a row come the next ones.'}),
+  'read-ahead': keyword({...oursInApp, shape: onOrOff(), absent: 'on', description: 'With pages that are touched in a row come the next ones.'}),
   'log-size': keyword({...oursInApp, shape: size({min: 4096, minText: '4k'}), absent: '1m', description: 'How much of the output of the app is kept.'}),
 } as const;
 

@@ -90,7 +90,7 @@ export interface AppConfig {
   /** The rest of the memory is installed too, after the wake. */
   readonly backgroundFetch: boolean;
   /** With pages that are touched in a row come the next ones. */
-  readonly successors: boolean;
+  readonly readAhead: boolean;
   readonly wakeTimeoutMs: number;
   /** How much of the app's output is kept. */
   readonly logBytes: number;

@@ -25,7 +25,7 @@ export interface InstancePlan {
   readonly parking: readonly [number, number];
   readonly journalPath: string;
   /** Pages that are likely to follow come along with one that is touched. Default true. */
-  readonly successors?: boolean | undefined;
+  readonly readAhead?: boolean | undefined;
 }
 
 export interface PreparedInstance extends InstancePlan {

@@ -63,7 +63,7 @@ export class PagedInstance implements Disposable {
   readonly #report: Report;
   readonly #numbers: SpaceNumbers;
   readonly #fetches: Fetches;
-  readonly #successors: boolean;
+  readonly #readsAhead: boolean;
   readonly #tables: ReadonlyMap<number, PageTable>;
   readonly #processes = new Map<number, PagedProcess>();
   readonly #journal: EventJournal;
@@ -91,7 +91,7 @@ export class PagedInstance implements Disposable {
     this.#numbers = worker.numbers;
     this.#fetches = worker.fetches;
     this.reader = new SegmentReader({segments: plan.segments, copies: plan.copies});
-    this.#successors = plan.successors ?? true;
+    this.#readsAhead = plan.readAhead ?? true;
     this.#tables = decodeTables(plan.tables);
     this.#lot = new ParkingLot(plan.parking);
     this.#journal = new EventJournal(plan.journalPath);
@@ -180,7 +180,7 @@ export class PagedInstance implements Disposable {
     const process = new PagedProcess({
       ...space,
       touches,
-      readAhead: this.#successors ? new ReadAhead() : undefined,
+      readAhead: this.#readsAhead ? new ReadAhead() : undefined,
       record: (event) => this.record({space: space.number, batch: 0, index: 0}, event),
     });
     process.withheld = this.#withheld.get(space.vpid);

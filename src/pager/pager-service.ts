@@ -303,7 +303,7 @@ async function prepareFaults({faults, files, keepers}: Parts, {segments, copies,
     files.write({instance, app, generation, keeper});
     await faults.ask({
       kind: 'prepare',
-      plan: {instance, segments, copies, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir, successors: request.successors},
+      plan: {instance, segments, copies, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir, readAhead: request.readAhead},
     });
     return keeper;
   } catch (error) {

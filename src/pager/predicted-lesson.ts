@@ -8,7 +8,7 @@ export interface LearnedRun {
   readonly plan: PrefetchPlan;
   /** Pages that faulted in the first moments of the run, in order of first touch, per process; also of processes that were forked meanwhile. */
   readonly touched: ReadonlyMap<number, readonly number[]>;
-  /** Pages that came along with the fault of another one (successors): nothing is known of them. */
+  /** Pages that came along with the fault of another one (read-ahead): nothing is known of them. */
   readonly brought?: ReadonlyMap<number, Iterable<PageRange>>;
 }
 

@@ -13,7 +13,7 @@ export interface RestoreRequest {
   readonly mode: 'lazy' | 'eager';
   readonly prefetch: 'off' | 'last' | 'predict';
   /** Pages that are likely to follow come along with one that is touched. Default true. */
-  readonly successors?: boolean;
+  readonly readAhead?: boolean;
   /** CRIU's work directory; `lazy-pages.socket` is made there. */
   readonly workDir: string;
   /** The app is not needed yet: it may be hours until CRIU goes on. Default false. */

@@ -62,7 +62,7 @@ export interface Pager {
     generation: Generation;
     mode: 'lazy' | 'eager';
     prefetch: 'off' | 'last' | 'predict';
-    successors: boolean;
+    readAhead: boolean;
     workDir: string;
     ahead: boolean;
     backgroundFetch: boolean;

@@ -35,8 +35,8 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   await mkdir(workDir, {recursive: true, mode: 0o700});
   // Why a restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
   scope.defer(() => pager.release(id).catch(ignored));
-  const {paging: mode, prefetch, successors, backgroundFetch} = config;
-  const preparing = pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, successors, workDir, ahead, backgroundFetch});
+  const {paging: mode, prefetch, readAhead, backgroundFetch} = config;
+  const preparing = pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, readAhead, workDir, ahead, backgroundFetch});
   // What is prepared ahead need not be possible, and is in no hurry: CRIU is not started in vain.
   const imagesDir = ahead ? (await preparing).imagesDir : preparing.then((images) => images.imagesDir);
   const begun = scope.use(await criu.beginRestore({imagesDir, workDir, target: container.restoreTarget(), lazy: mode === 'lazy'}));

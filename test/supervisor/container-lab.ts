@@ -85,7 +85,7 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
     paging: 'lazy',
     prefetch: 'off',
     backgroundFetch: true,
-    successors: true,
+    readAhead: true,
     wakeTimeoutMs: 10_000,
     logBytes: 1024 * 1024,
     ...settings,
