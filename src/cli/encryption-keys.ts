@@ -2,7 +2,7 @@
 import {type FileHandle, open} from 'node:fs/promises';
 import type {KeySource} from '../config/value.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import {parseMasterKey} from '../pager/keyring.ts';
+import {parseMasterKey} from '../pager/checkpoints/keyring.ts';
 
 /** Nobody but the owner may do anything with the file. */
 const forbiddenMode = 0o077;

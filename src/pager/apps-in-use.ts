@@ -1,7 +1,7 @@
 /** Which local copies must stay: somebody reads from them through descriptors of theirs, or is about to. */
 import type {AppName} from '../core/ids.ts';
-import type {Checkpoint} from './checkpoint.ts';
-import {keysOf} from './checkpoint-keys.ts';
+import type {Checkpoint} from './checkpoints/checkpoint.ts';
+import {keysOf} from './checkpoints/checkpoint-keys.ts';
 
 type Served = readonly {readonly checkpoint: Checkpoint}[];
 

@@ -6,8 +6,9 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
-import type {MountedImage} from './fuse-images.ts';
-import type {PredictedReport} from './predicted-report.ts';
+import type {MountedImage} from './images/fuse-images.ts';
+import type {MountImageRequest} from './images/rootfs-images.ts';
+import type {PredictedReport} from './prediction/predicted-report.ts';
 import type {
   CommitOptions,
   Committed,
@@ -27,7 +28,6 @@ import type {
   RestoreRequest,
   TierEvent,
 } from './protocol.ts';
-import type {MountImageRequest} from './rootfs-images.ts';
 
 export interface PagerOptions {
   /** Where contents of images are kept, and how much of them; without, no app can have an image as its root. */

@@ -2,9 +2,9 @@
 import {rm} from 'node:fs/promises';
 import {CodedError} from '../core/errors.ts';
 import {errnoName, SystemCallError} from '../core/libc.ts';
-import {stopDeviceKeepers} from './fuse-image-keeper.ts';
-import {detachFuse, fuseMountsBelow} from './fuse-mount.ts';
-import {findKeepers, isNeeded, stopKeeper} from './parking.ts';
+import {findKeepers, isNeeded, stopKeeper} from './faults/parking.ts';
+import {detachFuse, fuseMountsBelow} from './fuse/fuse-mount.ts';
+import {stopDeviceKeepers} from './images/fuse-image-keeper.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
 
 const pollMs = 20;

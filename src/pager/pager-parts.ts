@@ -1,15 +1,15 @@
 /** What the pager's methods work with. */
 import type {AppName, InstanceId} from '../core/ids.ts';
 import type {ObjectStore} from '../store/object-store.ts';
-import type {CheckpointStore} from './checkpoint-store.ts';
-import type {FaultClient} from './fault-client.ts';
-import type {Fuse} from './fuse.ts';
-import type {KeeperPool} from './keeper-pool.ts';
-import type {PredictedSets} from './predicted-set.ts';
-import type {RootfsImages} from './rootfs-images.ts';
+import type {CheckpointStore} from './checkpoints/checkpoint-store.ts';
+import type {FaultClient} from './faults/fault-client.ts';
+import type {KeeperPool} from './faults/keeper-pool.ts';
+import type {Fuse} from './fuse/fuse.ts';
+import type {RootfsImages} from './images/rootfs-images.ts';
+import type {PredictedSets} from './prediction/predicted-set.ts';
+import type {Tiering} from './remote/tiering.ts';
 import type {RuntimeFiles} from './runtime-files.ts';
 import type {ServedInstances} from './served-instances.ts';
-import type {Tiering} from './tiering.ts';
 
 export interface Parts {
   readonly objects: ObjectStore;

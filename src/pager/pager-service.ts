@@ -4,23 +4,24 @@ import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
-import type {Checkpoint} from './checkpoint.ts';
-import {keysOf} from './checkpoint-keys.ts';
-import {type CheckpointStore, openCheckpointStore} from './checkpoint-store.ts';
-import type {ColdFetch} from './cold-reader.ts';
-import {expectedPages} from './expected-pages.ts';
-import {FaultClient, type FaultClientOptions, type WantedPart} from './fault-client.ts';
-import type {FaultReport} from './fault-messages.ts';
-import {openFuse} from './fuse.ts';
-import {KeeperPool} from './keeper-pool.ts';
-import {type Keyring, openKeyring} from './keyring.ts';
-import {takeOverLater} from './late-takeovers.ts';
-import type {PageTable} from './page-table.ts';
-import {decodePageTable} from './page-table-codec.ts';
+import type {Checkpoint} from './checkpoints/checkpoint.ts';
+import {keysOf} from './checkpoints/checkpoint-keys.ts';
+import {type CheckpointStore, openCheckpointStore} from './checkpoints/checkpoint-store.ts';
+import {type Keyring, openKeyring} from './checkpoints/keyring.ts';
+import type {PageTable} from './checkpoints/page-table.ts';
+import {decodePageTable} from './checkpoints/page-table-codec.ts';
+import {FaultClient, type FaultClientOptions, type WantedPart} from './faults/fault-client.ts';
+import type {FaultReport} from './faults/fault-messages.ts';
+import {KeeperPool} from './faults/keeper-pool.ts';
+import {takeOverLater} from './faults/late-takeovers.ts';
+import {type Keeper, keeperRuns, startKeeper, stopKeeper} from './faults/parking.ts';
+import {openFuse} from './fuse/fuse.ts';
+import {imagesIn} from './images/rootfs-image-uses.ts';
+import {openRootfsImages} from './images/rootfs-images.ts';
 import type {Parts} from './pager-parts.ts';
-import {type Keeper, keeperRuns, startKeeper, stopKeeper} from './parking.ts';
-import {reportOf} from './predicted-report.ts';
-import {openPredictedSets} from './predicted-set.ts';
+import {expectedPages} from './prediction/expected-pages.ts';
+import {reportOf} from './prediction/predicted-report.ts';
+import {openPredictedSets} from './prediction/predicted-set.ts';
 import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
 import type {
   CommitOptions,
@@ -36,11 +37,10 @@ import type {
   TierEvent,
 } from './protocol.ts';
 import {appOf, release, statsOf} from './release-instance.ts';
-import {imagesIn} from './rootfs-image-uses.ts';
-import {openRootfsImages} from './rootfs-images.ts';
+import type {ColdFetch} from './remote/cold-reader.ts';
+import {Tiering} from './remote/tiering.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
-import {Tiering} from './tiering.ts';
 
 const keeperCheckMs = 5000;
 

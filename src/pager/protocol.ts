@@ -1,10 +1,10 @@
 /** What the gateway process and the pager process say to each other, over Node's channel between parent and child. JSON. */
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
-import type {InstanceStats, ProcessIds} from './fault-messages.ts';
-import type {MountedImage} from './fuse-images.ts';
-import type {PredictedReport} from './predicted-report.ts';
-import type {MountImageRequest} from './rootfs-images.ts';
+import type {InstanceStats, ProcessIds} from './faults/fault-messages.ts';
+import type {MountedImage} from './images/fuse-images.ts';
+import type {MountImageRequest} from './images/rootfs-images.ts';
+import type {PredictedReport} from './prediction/predicted-report.ts';
 
 export interface RestoreRequest {
   readonly instance: InstanceId;

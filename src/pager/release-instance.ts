@@ -3,8 +3,8 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
 import {type AppName, appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import {isNeeded, stopKeeper} from './faults/parking.ts';
 import type {Parts} from './pager-parts.ts';
-import {isNeeded, stopKeeper} from './parking.ts';
 import type {PagingStats} from './protocol.ts';
 import type {Served} from './served-instances.ts';
 

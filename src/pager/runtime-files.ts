@@ -6,7 +6,7 @@ import {mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync}
 import {join} from 'node:path';
 import {CodedError} from '../core/errors.ts';
 import type {Generation, InstanceId} from '../core/ids.ts';
-import type {Keeper} from './parking.ts';
+import type {Keeper} from './faults/parking.ts';
 
 export interface InstanceRecord {
   readonly instance: InstanceId;

@@ -3,18 +3,18 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import {type AppName, appName, type Generation, type InstanceId} from '../core/ids.ts';
 import {close} from '../core/libc.ts';
-import type {Checkpoint} from './checkpoint.ts';
-import type {CheckpointStore} from './checkpoint-store.ts';
-import {readJournal} from './event-journal.ts';
-import type {InstancePlan, ProcessTable} from './fault-messages.ts';
-import {type PageRun, PageTable} from './page-table.ts';
-import {encodePageTable} from './page-table-codec.ts';
-import {descriptorsOf, findKeepers, isNeeded, type Keeper, ParkingLot, stopKeeper} from './parking.ts';
-import type {PrefetchPlan} from './predicted-plan.ts';
-import type {Prediction} from './predicted-set.ts';
+import type {Checkpoint} from './checkpoints/checkpoint.ts';
+import type {CheckpointStore} from './checkpoints/checkpoint-store.ts';
+import {type PageRun, PageTable} from './checkpoints/page-table.ts';
+import {encodePageTable} from './checkpoints/page-table-codec.ts';
+import type {LocalSegment} from './checkpoints/segment-reader.ts';
+import {readJournal} from './faults/event-journal.ts';
+import type {InstancePlan, ProcessTable} from './faults/fault-messages.ts';
+import {descriptorsOf, findKeepers, isNeeded, type Keeper, ParkingLot, stopKeeper} from './faults/parking.ts';
+import type {PrefetchPlan} from './prediction/predicted-plan.ts';
+import type {Prediction} from './prediction/predicted-set.ts';
 import type {RestoreRequest} from './protocol.ts';
 import type {InstanceRecord, RuntimeFiles} from './runtime-files.ts';
-import type {LocalSegment} from './segment-reader.ts';
 
 /** All that a plan of the prefetch needs, in memory. */
 export interface Forecast {

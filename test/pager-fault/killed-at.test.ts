@@ -2,7 +2,7 @@
 import {mkdir} from 'node:fs/promises';
 import {join} from 'node:path';
 import {instanceId, newInstanceName} from '../../src/core/ids.ts';
-import {findKeepers} from '../../src/pager/parking.ts';
+import {findKeepers} from '../../src/pager/faults/parking.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
-import type {PageRange} from '../../src/pager/page-set.ts';
-import {ReadAhead} from '../../src/pager/read-ahead.ts';
+import {ReadAhead} from '../../src/pager/faults/read-ahead.ts';
+import type {PageRange} from '../../src/pager/prediction/page-set.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {crcOf, faultLab, first} from './fault-lab.ts';
 

@@ -1,7 +1,7 @@
 /** What the kernel does to the memory of a process, page by page, and the events that it tells of it: the model for AddressSpace. */
 import fc from 'fast-check';
-import {AddressSpace, type SpaceEvent} from '../../src/pager/address-space.ts';
-import type {PageRun} from '../../src/pager/page-table.ts';
+import type {PageRun} from '../../src/pager/checkpoints/page-table.ts';
+import {AddressSpace, type SpaceEvent} from '../../src/pager/faults/address-space.ts';
 
 const pages = 48;
 const maxCount = 14;

@@ -1,5 +1,5 @@
 import test from 'ava';
-import * as protocol from '../../src/pager/fuse-protocol.ts';
+import * as protocol from '../../src/pager/fuse/fuse-protocol.ts';
 
 function message(opcode: number, nodeId: number, body: Buffer): Buffer {
   const header = Buffer.alloc(40);

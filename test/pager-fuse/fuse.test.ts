@@ -6,8 +6,8 @@ import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
 import {run, startDaemon} from '../../src/core/command.ts';
 import {createLog} from '../../src/core/log.ts';
-import {type Fuse, openFuse} from '../../src/pager/fuse.ts';
-import type {Extent} from '../../src/pager/fuse-files.ts';
+import {type Fuse, openFuse} from '../../src/pager/fuse/fuse.ts';
+import type {Extent} from '../../src/pager/fuse/fuse-files.ts';
 import {until} from '../helpers/until.ts';
 
 const rootTest = process.getuid?.() === 0 ? test.serial : test.skip;

@@ -2,8 +2,8 @@ import {mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {LocalContents} from '../../src/pager/fuse-image-content.ts';
-import {type ContentPlan, ImageCache} from '../../src/pager/rootfs-image-cache.ts';
+import {LocalContents} from '../../src/pager/images/fuse-image-content.ts';
+import {type ContentPlan, ImageCache} from '../../src/pager/images/rootfs-image-cache.ts';
 
 const pieceBytes = 65_536;
 

@@ -5,8 +5,8 @@ import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {run} from '../../src/core/command.ts';
 import {createLog} from '../../src/core/log.ts';
-import {ImageMounts} from '../../src/pager/fuse-images.ts';
-import {type Imported, importImage} from '../../src/pager/rootfs-image-import.ts';
+import {ImageMounts} from '../../src/pager/images/fuse-images.ts';
+import {type Imported, importImage} from '../../src/pager/images/rootfs-image-import.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import type {ObjectStore} from '../../src/store/object-store.ts';
 

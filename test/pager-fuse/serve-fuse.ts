@@ -1,6 +1,6 @@
 // Serves one file at the given mount point until it is killed, or ends as told: argv is MOUNT_POINT stay|exit|throw|drain.
 import {createLog} from '../../src/core/log.ts';
-import {openFuse} from '../../src/pager/fuse.ts';
+import {openFuse} from '../../src/pager/fuse/fuse.ts';
 
 const [mountPoint = '', end = 'stay'] = process.argv.slice(2);
 const fuse = await openFuse({mountPoint, log: createLog('silent'), onError: () => process.exit(9)});

@@ -1,7 +1,7 @@
 // Mounts the image of a digest and serves it until it is killed: argv is DIRECTORY DELAY_MS DIGEST (empty: only what is taken over).
 import {join} from 'node:path';
 import {createLog} from '../../src/core/log.ts';
-import {ImageMounts} from '../../src/pager/fuse-images.ts';
+import {ImageMounts} from '../../src/pager/images/fuse-images.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import {mountsOptions, slowStore} from './image-lab.ts';
 

@@ -2,12 +2,12 @@
 import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {appName, fencingToken, type Generation} from '../../src/core/ids.ts';
-import type {Checkpoint} from '../../src/pager/checkpoint.ts';
-import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
-import type {CommitResult} from '../../src/pager/commit.ts';
-import {parsePagemap} from '../../src/pager/criu-image.ts';
-import type {Keyring} from '../../src/pager/keyring.ts';
-import {PageTable, pageSizeBytes} from '../../src/pager/page-table.ts';
+import type {Checkpoint} from '../../src/pager/checkpoints/checkpoint.ts';
+import {type CheckpointStore, openCheckpointStore} from '../../src/pager/checkpoints/checkpoint-store.ts';
+import type {CommitResult} from '../../src/pager/checkpoints/commit.ts';
+import {parsePagemap} from '../../src/pager/checkpoints/criu-image.ts';
+import type {Keyring} from '../../src/pager/checkpoints/keyring.ts';
+import {PageTable, pageSizeBytes} from '../../src/pager/checkpoints/page-table.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import type {ObjectStore} from '../../src/store/object-store.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';

@@ -1,6 +1,6 @@
 /** Commits generation after generation until killed: `commit-forever.ts STORE DUMP-DIRECTORY`. The meta of a generation tells its content. */
 import {fencingToken} from '../../src/core/ids.ts';
-import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
+import {openCheckpointStore} from '../../src/pager/checkpoints/checkpoint-store.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import {app, heapPages, heapProcess} from './checkpoint-bench.ts';
 import {writeDump} from './synthetic-dump.ts';

@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import {startDaemon} from '../../src/core/command.ts';
 import type {Generation} from '../../src/core/ids.ts';
-import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
+import {openCheckpointStore} from '../../src/pager/checkpoints/checkpoint-store.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';

@@ -1,6 +1,6 @@
 /** Compacts a generation: `compact-once.ts STORE GENERATION`. */
 import {fencingToken, generation} from '../../src/core/ids.ts';
-import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
+import {openCheckpointStore} from '../../src/pager/checkpoints/checkpoint-store.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import {app} from './checkpoint-bench.ts';
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {liveShareMin, type SegmentUse, segmentsMax, segmentsToRewrite} from '../../src/pager/compaction-plan.ts';
+import {liveShareMin, type SegmentUse, segmentsMax, segmentsToRewrite} from '../../src/pager/checkpoints/compaction-plan.ts';
 
 test('few segments with little dead weight are left alone', (t) => {
   t.is(segmentsToRewrite([use(1, 18_000, 17_000), use(2, 300, 300), use(3, 40, 30)]).size, 0);

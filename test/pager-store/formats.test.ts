@@ -2,10 +2,10 @@
 import test from 'ava';
 import fc from 'fast-check';
 import {CodedError} from '../../src/core/errors.ts';
-import {parseMappings, parsePagemap, renderPagemap} from '../../src/pager/criu-image.ts';
-import {PageTable} from '../../src/pager/page-table.ts';
-import {decodePageTable, encodePageTable} from '../../src/pager/page-table-codec.ts';
-import {VarintReader, VarintWriter} from '../../src/pager/varint.ts';
+import {parseMappings, parsePagemap, renderPagemap} from '../../src/pager/checkpoints/criu-image.ts';
+import {PageTable} from '../../src/pager/checkpoints/page-table.ts';
+import {decodePageTable, encodePageTable} from '../../src/pager/checkpoints/page-table-codec.ts';
+import {VarintReader, VarintWriter} from '../../src/pager/checkpoints/varint.ts';
 
 test('numbers of any size come back', (t) => {
   fc.assert(

@@ -1,9 +1,9 @@
 /** Reads what FUSE would serve, without FUSE. */
 import {mkdir, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {ExtentReader} from '../../src/pager/fuse-extents.ts';
-import type {FuseFiles} from '../../src/pager/fuse-files.ts';
-import {FuseTree} from '../../src/pager/fuse-tree.ts';
+import {ExtentReader} from '../../src/pager/fuse/fuse-extents.ts';
+import type {FuseFiles} from '../../src/pager/fuse/fuse-files.ts';
+import {FuseTree} from '../../src/pager/fuse/fuse-tree.ts';
 
 export function fileBytes(files: FuseFiles, name: string): Buffer {
   const tree = new FuseTree();

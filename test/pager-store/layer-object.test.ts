@@ -6,10 +6,10 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {attributeNames, getAttribute, setAttribute, setTimes} from '../../src/core/file-metadata.ts';
 import {mkfifo, mknod} from '../../src/core/libc.ts';
-import {DamagedCheckpointError} from '../../src/pager/damage.ts';
-import {LayerReader, layerBody} from '../../src/pager/layer-object.ts';
-import {scanLayer} from '../../src/pager/layer-scan.ts';
-import {unpackLayer} from '../../src/pager/layer-unpack.ts';
+import {DamagedCheckpointError} from '../../src/pager/checkpoints/damage.ts';
+import {LayerReader, layerBody} from '../../src/pager/checkpoints/layer-object.ts';
+import {scanLayer} from '../../src/pager/checkpoints/layer-scan.ts';
+import {unpackLayer} from '../../src/pager/checkpoints/layer-unpack.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const rootTest = process.getuid?.() === 0 ? test : test.skip;

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {type PageRun, PageTable} from '../../src/pager/page-table.ts';
+import {type PageRun, PageTable} from '../../src/pager/checkpoints/page-table.ts';
 
 type Place = {segment: number; index: number; lazy: boolean};
 

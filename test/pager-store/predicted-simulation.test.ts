@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {emptyModel} from '../../src/pager/predicted-model.ts';
+import {emptyModel} from '../../src/pager/prediction/predicted-model.ts';
 import {common, figuresOf, range, scenarios, seeded, settled, simulateWake} from './predicted-simulation.ts';
 
 const seeds = [1, 2, 3];

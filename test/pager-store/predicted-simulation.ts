@@ -2,10 +2,10 @@
  * Many wakes of an imagined app, to see what the prediction makes of them. As a program, prints the figures of docs/performance.md:
  * `node test/pager-store/predicted-simulation.ts`.
  */
-import {blockPages, PageTable} from '../../src/pager/page-table.ts';
-import {learnRun} from '../../src/pager/predicted-lesson.ts';
-import {emptyModel, keepBounds, type Model} from '../../src/pager/predicted-model.ts';
-import {type PlanRules, type PrefetchMode, type PrefetchPlan, planFor, planRules} from '../../src/pager/predicted-plan.ts';
+import {blockPages, PageTable} from '../../src/pager/checkpoints/page-table.ts';
+import {learnRun} from '../../src/pager/prediction/predicted-lesson.ts';
+import {emptyModel, keepBounds, type Model} from '../../src/pager/prediction/predicted-model.ts';
+import {type PlanRules, type PrefetchMode, type PrefetchPlan, planFor, planRules} from '../../src/pager/prediction/predicted-plan.ts';
 
 const base = 0x7f0000000;
 export const tablePages = 1 << 16;

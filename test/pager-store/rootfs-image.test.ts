@@ -2,9 +2,9 @@ import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {importImage} from '../../src/pager/rootfs-image-import.ts';
-import {loadImage} from '../../src/pager/rootfs-image-object.ts';
-import {listImages, removeImage, sweepImages} from '../../src/pager/rootfs-image-remove.ts';
+import {importImage} from '../../src/pager/images/rootfs-image-import.ts';
+import {loadImage} from '../../src/pager/images/rootfs-image-object.ts';
+import {listImages, removeImage, sweepImages} from '../../src/pager/images/rootfs-image-remove.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import type {ObjectStore} from '../../src/store/object-store.ts';
 

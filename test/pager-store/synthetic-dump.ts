@@ -1,9 +1,9 @@
 /** Writes a directory like one of `criu dump`, of made-up processes. */
 import {mkdir, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {pagemapFlag, renderPagemap} from '../../src/pager/criu-image.ts';
-import {pageSizeBytes} from '../../src/pager/page-table.ts';
-import {VarintWriter} from '../../src/pager/varint.ts';
+import {pagemapFlag, renderPagemap} from '../../src/pager/checkpoints/criu-image.ts';
+import {pageSizeBytes} from '../../src/pager/checkpoints/page-table.ts';
+import {VarintWriter} from '../../src/pager/checkpoints/varint.ts';
 
 export interface SyntheticMapping {
   readonly page: number;

@@ -1,8 +1,8 @@
 import test from 'ava';
 import {fencingToken, generation} from '../../src/core/ids.ts';
-import {keysOf} from '../../src/pager/checkpoint-keys.ts';
-import {openCheckpointStore} from '../../src/pager/checkpoint-store.ts';
-import {Uploads} from '../../src/pager/uploads.ts';
+import {keysOf} from '../../src/pager/checkpoints/checkpoint-keys.ts';
+import {openCheckpointStore} from '../../src/pager/checkpoints/checkpoint-store.ts';
+import {Uploads} from '../../src/pager/remote/uploads.ts';
 import {until} from '../helpers/until.ts';
 import {app, heapPages, heapProcess, samePages} from './checkpoint-bench.ts';
 import {bench, log, newest, remoteKeys, restoredFully} from './uploading-workers.ts';

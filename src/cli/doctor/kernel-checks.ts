@@ -5,7 +5,7 @@ import {run} from '../../core/command.ts';
 import {gatewayIdentity} from '../../core/ids.ts';
 import {close, errnoName, open as openDescriptor, tryIoctl, trySyscall} from '../../core/libc.ts';
 import {tableText} from '../../nat/nft-rules.ts';
-import {neededFeatures} from '../../pager/userfaultfd.ts';
+import {neededFeatures} from '../../pager/faults/userfaultfd.ts';
 import type {Check} from './finding.ts';
 import {defaultStateDirectory, nearestDirectory} from './state-directory.ts';
 

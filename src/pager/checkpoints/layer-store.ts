@@ -1,0 +1,161 @@
+/**
+ * The layers of apps' files in the remote store. Each is stored once, under a name that tells its content: that of the instance that wrote it,
+ * or of the oldest and the newest of those it was merged from.
+ */
+import {access, mkdir, open, rename, rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import {CodedError, errorCode} from '../../core/errors.ts';
+import {syncFileSystem} from '../../core/file-metadata.ts';
+import type {AppName} from '../../core/ids.ts';
+import type {Log} from '../../core/log.ts';
+import type {CachedStore} from '../../store/cached-store.ts';
+import type {AppKeys} from './app-keys.ts';
+import {keysOf} from './checkpoint-keys.ts';
+import {LayerReader, layerBody} from './layer-object.ts';
+import {scanLayer} from './layer-scan.ts';
+import {unpackLayer} from './layer-unpack.ts';
+
+/** Of an app, fetched at a time. */
+const concurrency = 2;
+/** Of an object, asked for at a time, and how much in each request. */
+const aheadRequests = 4;
+const rangeBytes = 2 * 1024 * 1024;
+const layerPattern = /^[0-9A-Za-z][0-9A-Za-z_+-]*$/;
+
+export interface LayerStoreOptions {
+  readonly objects: CachedStore;
+  readonly keys: AppKeys;
+  /** `<appsDir>/<app>/layers/<layer>/upper` */
+  readonly appsDir: string;
+  readonly log: Log;
+}
+
+export class LayerStore {
+  readonly #options: LayerStoreOptions;
+  readonly #fetching = new Map<string, Promise<void>>();
+
+  constructor(options: LayerStoreOptions) {
+    this.#options = options;
+  }
+
+  /** Whether all of these are on this host. */
+  async areLocal(app: AppName, layers: readonly string[]): Promise<boolean> {
+    return (await this.#missing(app, layers)).length === 0;
+  }
+
+  /** Stores a frozen layer, unless it is stored. @throws ObjectStoreError; errors of the file system */
+  async upload(app: AppName, layer: string, signal: AbortSignal): Promise<void> {
+    const {objects, keys} = this.#options;
+    const key = layerKey(app, layer);
+    if (await objects.isStored(key)) return;
+    const records = scanLayer(join(this.#directory(app), layer, 'upper'), signal);
+    try {
+      await objects.putRemote(key, layerBody({app, layer, key}, records, await keys.forWriting(app)), {ifAbsent: true, signal});
+    } catch (error) {
+      if (errorCode(error) !== 'ERR_OBJECT_EXISTS') throw error;
+      // By another worker, or by this one without having heard of it: the name says that it is the same.
+      objects.refresh(key);
+    }
+  }
+
+  /**
+   * Brings those of the layers here that are missing. Each appears whole and on disk, or not at all.
+   * @throws DamagedCheckpointError; CodedError ERR_WRONG_KEY, ERR_STORE_FULL; ObjectStoreError
+   */
+  async fetch(app: AppName, layers: readonly string[]): Promise<void> {
+    const rest = (await this.#missing(app, layers)).values();
+    const worker = async (): Promise<void> => {
+      for (const layer of rest) await this.#fetchOnce(app, layer);
+    };
+    const results = await Promise.allSettled(Array.from({length: concurrency}, worker));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async #fetchOnce(app: AppName, layer: string): Promise<void> {
+    const name = `${app}/${layer}`;
+    const running = this.#fetching.get(name) ?? this.#fetchWithRoom(app, layer).finally(() => this.#fetching.delete(name));
+    this.#fetching.set(name, running);
+    return running;
+  }
+
+  async #fetchWithRoom(app: AppName, layer: string): Promise<void> {
+    try {
+      await this.#fetch(app, layer);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOSPC') throw error;
+      const freed = await this.#options.objects.freeAtOnce();
+      if (!freed) throw full(app, layer, error);
+      await this.#fetch(app, layer).catch((cause: unknown) => {
+        throw errorCode(cause) === 'ENOSPC' ? full(app, layer, cause) : cause;
+      });
+    }
+  }
+
+  async #fetch(app: AppName, layer: string): Promise<void> {
+    const {objects, keys, log} = this.#options;
+    const key = layerKey(app, layer);
+    const startedMs = performance.now();
+    const sizeBytes = await objects.size(key);
+    const directory = this.#directory(app);
+    const unfinished = join(directory, `.unfinished-fetched-${layer}`);
+    await rm(unfinished, {recursive: true, force: true});
+    try {
+      await mkdir(join(unfinished, 'work'), {recursive: true, mode: 0o700});
+      const dataKey = async (wanted: {object: string; keyId: string}): Promise<Uint8Array> => keys.forReading(app, wanted);
+      await using reader = new LayerReader({name: {app, layer, key}, pieces: inRanges(objects, key, sizeBytes), dataKey});
+      await unpackLayer(reader, join(unfinished, 'upper'));
+      await reader.end();
+      await using parent = await open(directory);
+      await syncFileSystem(parent.fd);
+      await rename(unfinished, join(directory, layer));
+      await parent.sync();
+    } catch (error) {
+      await rm(unfinished, {recursive: true, force: true});
+      throw error;
+    }
+    log.debug({app, layer, sizeBytes, ms: Math.round(performance.now() - startedMs)}, 'a layer of files was fetched');
+  }
+
+  async #missing(app: AppName, layers: readonly string[]): Promise<readonly string[]> {
+    const missing: string[] = [];
+    for (const layer of layers) {
+      await access(join(this.#directory(app), layer, 'upper')).catch(() => missing.push(layer));
+    }
+    return missing;
+  }
+
+  #directory(app: AppName): string {
+    return join(this.#options.appsDir, app, 'layers');
+  }
+}
+
+function layerKey(app: AppName, layer: string): string {
+  if (!layerPattern.test(layer)) throw new CodedError('ERR_LAYER', `Cannot use "${layer}" as the name of a layer of app "${app}"`, {source: 'bug'});
+  return keysOf(app).layer(layer);
+}
+
+function full(app: AppName, layer: string, cause: unknown): CodedError {
+  return new CodedError('ERR_STORE_FULL', `Cannot fetch layer "${layer}" of app "${app}": the disk is full`, {source: 'host', retryable: true, cause});
+}
+
+/** An object from its beginning to its end; some ranges are on their way while the first one is looked at. */
+async function* inRanges(objects: CachedStore, key: string, sizeBytes: number): AsyncGenerator<Buffer, undefined> {
+  const arrivals: Promise<Buffer>[] = [];
+  let asked = 0;
+  const ask = (): void => {
+    if (asked >= sizeBytes) return;
+    const length = Math.min(rangeBytes, sizeBytes - asked);
+    const arrival = objects.getHeld(key, {position: asked, length});
+    // Whoever reads on hears of it; nobody may read on.
+    arrival.catch(() => undefined);
+    arrivals.push(arrival);
+    asked += length;
+  };
+  for (let count = 0; count < aheadRequests; count++) ask();
+  for (let arrival = arrivals.shift(); arrival !== undefined; arrival = arrivals.shift()) {
+    const data = await arrival;
+    ask();
+    yield data;
+  }
+  return undefined;
+}

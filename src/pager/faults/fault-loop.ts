@@ -1,0 +1,294 @@
+/**
+ * The loop of the fault worker: one thread for all apps, blocked in poll(2) on their userfaultfds, on the sockets of restores under way, and
+ * on a bell that is rung when the main thread has sent a command. In each turn: events and faults first, then faults that had to wait, then
+ * a few milliseconds of prefetching.
+ */
+import {receiveMessageOnPort} from 'node:worker_threads';
+import {errorCode, errorMessage} from '../../core/errors.ts';
+import {faultPoint} from '../../core/fault-point.ts';
+import type {InstanceId} from '../../core/ids.ts';
+import {pollEvent, tryPoll, tryRead} from '../../core/libc.ts';
+import {dropKept, type EventWindow, keepLeftMessages, keptMessages, keptSpaces, leftMessages, openEventWindow} from './event-window.ts';
+import type {FaultAnswer, FaultCommand, FaultReply, FaultReport, FaultRequest, FaultWorkerData} from './fault-messages.ts';
+import {FaultServer} from './fault-server.ts';
+import {missingTables} from './missing-tables.ts';
+import {PagedInstance, SpaceNumbers, type Worker} from './paged-instance.ts';
+import type {PagedProcess} from './paged-process.ts';
+import {takeOver} from './takeover.ts';
+
+const prefetchTurnMs = 3;
+const sweepMs = 5000;
+const pollBytes = 8;
+/** How often a process is asked at once whether it has done with its mappings: its threads go on only now, and it takes some microseconds. */
+const settleAttempts = 16;
+const settleMs = 1;
+
+type Watched =
+  | {readonly kind: 'bell'; readonly fd: number}
+  | {readonly kind: 'socket'; readonly fd: number; readonly instance: PagedInstance}
+  | {readonly kind: 'process'; readonly fd: number; readonly instance: PagedInstance; readonly process: PagedProcess};
+
+export class FaultLoop {
+  readonly #data: FaultWorkerData;
+  readonly #instances = new Map<InstanceId, PagedInstance>();
+  readonly #numbers = new SpaceNumbers();
+  readonly #window: EventWindow;
+  readonly #server = new FaultServer(
+    (report) => this.#report(report),
+    (instance, process) => this.#forget(instance, process),
+  );
+  /** Processes whose last events may have been told in another order than they happened. */
+  readonly #unsettled = new Set<PagedProcess>();
+  #watched: Watched[] = [];
+  #pollBuffer = Buffer.alloc(0);
+  #changed = true;
+  #nextSweep = performance.now() + sweepMs;
+  /** When prefetching wants its next turn; undefined when it has nothing to do. */
+  #nextPrefetch: number | undefined;
+  #stopped = false;
+
+  /** Takes over what a killed pager left, then says `ready`. */
+  constructor(data: FaultWorkerData) {
+    this.#data = data;
+    const {windowPath, laterSpaces} = data;
+    const left = leftMessages(windowPath);
+    const kept = keptSpaces(windowPath);
+    const lefts = [...keptMessages(windowPath, kept), ...(left === undefined ? [] : [left])];
+    for (const space of laterSpaces) this.#numbers.use(space);
+    for (const plan of data.takeovers) {
+      try {
+        this.#instances.set(plan.instance, takeOver(plan, lefts, this.#shared()));
+      } catch (error) {
+        this.#report({kind: 'lost', instance: plan.instance, reason: errorMessage(error)});
+      }
+    }
+    if (left !== undefined && laterSpaces.includes(left.space)) keepLeftMessages(windowPath, left.space);
+    dropKept(
+      windowPath,
+      kept.filter((space) => !laterSpaces.includes(space)),
+    );
+    // Cleared only now: everything that was left in it is in the journals, or kept.
+    this.#window = openEventWindow(data.windowPath);
+    this.#reply({kind: 'ready'});
+  }
+
+  /** Returns after the command `stop`. */
+  run(): void {
+    while (!this.#stopped) this.#turn();
+    for (const instance of this.#instances.values()) instance[Symbol.dispose]();
+    this.#window[Symbol.dispose]();
+    this.#server[Symbol.dispose]();
+  }
+
+  #reply(reply: FaultReply): void {
+    this.#data.port.postMessage(reply);
+  }
+
+  #report(report: FaultReport): void {
+    this.#reply({kind: 'report', report});
+  }
+
+  #shared(): Worker {
+    return {report: (report) => this.#report(report), numbers: this.#numbers, fetches: this.#server.fetches};
+  }
+
+  #turn(): void {
+    if (this.#changed) this.#watchAll();
+    const ready = tryPoll(this.#pollBuffer, this.#watched.length, this.#timeoutMs(performance.now()));
+    if (ready > 0) this.#handleReady();
+    for (const process of [...this.#unsettled]) this.#settle(process, 1);
+    this.#server.retry();
+    this.#server.bring();
+    this.#prefetch();
+    if (performance.now() >= this.#nextSweep) this.#sweep();
+  }
+
+  #timeoutMs(now: number): number {
+    const settled = this.#unsettled.size === 0 ? Number.POSITIVE_INFINITY : now + settleMs;
+    const next = Math.min(this.#nextSweep, this.#nextPrefetch ?? Number.POSITIVE_INFINITY, this.#server.isBehind ? now : this.#server.nextRetry(), settled);
+    return Math.max(0, Math.ceil(next - now));
+  }
+
+  #watchAll(): void {
+    const watched: Watched[] = [{kind: 'bell', fd: this.#data.bell}];
+    for (const instance of this.#instances.values()) {
+      const socket = instance.socket?.fd;
+      if (socket !== undefined) watched.push({kind: 'socket', fd: socket, instance});
+      for (const process of instance.processes) watched.push({kind: 'process', fd: process.fd, instance, process});
+    }
+    this.#watched = watched;
+    this.#pollBuffer = Buffer.alloc(watched.length * pollBytes);
+    for (const [index, {fd}] of watched.entries()) {
+      this.#pollBuffer.writeInt32LE(fd, index * pollBytes);
+      this.#pollBuffer.writeInt16LE(pollEvent.in, index * pollBytes + 4);
+    }
+    this.#changed = false;
+  }
+
+  #handleReady(): void {
+    for (const [index, watched] of this.#watched.entries()) {
+      if (this.#pollBuffer.readInt16LE(index * pollBytes + 6) === 0) continue;
+      switch (watched.kind) {
+        case 'bell':
+          this.#commands();
+          break;
+        case 'socket':
+          this.#receive(watched.instance);
+          break;
+        case 'process':
+          if (watched.process.open) this.#readProcess(watched.instance, watched.process);
+          break;
+        default:
+          watched satisfies never;
+      }
+    }
+  }
+
+  #receive(instance: PagedInstance): void {
+    try {
+      instance.receive();
+    } catch (error) {
+      instance.lose(errorMessage(error));
+      instance.socket?.[Symbol.dispose]();
+      instance.socket = undefined;
+    }
+    this.#changed = true;
+    this.#nextPrefetch = 0;
+  }
+
+  /** Events first: a page that was removed must not be served from before. */
+  #readProcess(instance: PagedInstance, process: PagedProcess): void {
+    // What was read before is settled by what the kernel says now, not after more was read.
+    process.settle();
+    const batch = this.#window.read(process.fd, process.number);
+    if (batch === undefined) {
+      if (!process.alive()) this.#forget(instance, process);
+      return;
+    }
+    faultPoint('pager:events:read');
+    if (instance.applyEvents(process, batch.batch, batch.messages)) this.#changed = true;
+    this.#window.done();
+    faultPoint('pager:events:recorded');
+    this.#settle(process, settleAttempts);
+    for (const message of batch.messages) if (message.kind === 'fault') this.#server.serve(instance, process, message.page);
+  }
+
+  #settle(process: PagedProcess, attempts: number): void {
+    for (let attempt = 0; attempt < attempts && process.open && !process.events.settled; attempt++) process.settle();
+    if (process.open && !process.events.settled) this.#unsettled.add(process);
+    else this.#unsettled.delete(process);
+  }
+
+  #prefetch(): void {
+    const started = performance.now();
+    let next: number | undefined;
+    for (const instance of this.#instances.values()) {
+      const {prefetch} = instance;
+      if (prefetch === undefined) continue;
+      let turn = prefetch.turn(performance.now());
+      while (turn.kind === 'now' && performance.now() - started < prefetchTurnMs) turn = prefetch.turn(performance.now());
+      if (prefetch.done) instance.endPrefetch();
+      else if (turn.kind === 'now') next = 0;
+      else if (turn.kind === 'at') next = Math.min(next ?? turn.time, turn.time);
+    }
+    this.#nextPrefetch = next;
+  }
+
+  /** What they wait for may be there. */
+  #recheckPrefetches(): void {
+    for (const {prefetch} of this.#instances.values()) if (prefetch?.recheck() === true) this.#nextPrefetch = 0;
+  }
+
+  #sweep(): void {
+    for (const instance of this.#instances.values()) if (instance.sweep()) this.#changed = true;
+    this.#server.forgetClosed();
+    this.#nextSweep = performance.now() + sweepMs;
+  }
+
+  #forget(instance: PagedInstance, process: PagedProcess): void {
+    instance.forget(process);
+    this.#server.forgetClosed();
+    this.#changed = true;
+  }
+
+  #commands(): void {
+    tryRead(this.#data.bell, Buffer.alloc(8));
+    for (let received = receiveMessageOnPort(this.#data.port); received !== undefined; received = receiveMessageOnPort(this.#data.port)) {
+      const {id, command} = received.message as FaultRequest;
+      try {
+        this.#reply({kind: 'answer', id, answer: this.#execute(command)});
+      } catch (error) {
+        this.#reply({kind: 'failed', id, code: errorCode(error) ?? 'ERR_ASSERTION', message: errorMessage(error)});
+      }
+      this.#changed = true;
+    }
+  }
+
+  #execute(command: FaultCommand): FaultAnswer {
+    switch (command.kind) {
+      case 'prepare':
+        return this.#prepare(command);
+      case 'takeover':
+        return this.#takeOver(command);
+      case 'expect':
+        this.#known(command.instance).expect(command.expectation);
+        this.#nextPrefetch = 0;
+        return {kind: 'expecting'};
+      case 'missing': {
+        const instance = this.#known(command.instance);
+        const pump = (process: PagedProcess): void => this.#readProcess(instance, process);
+        return {kind: 'missing', tables: missingTables(instance, command.processes, {buffer: this.#server.buffer, pump, fetches: this.#server.fetches})};
+      }
+      case 'stats':
+        return {kind: 'stats', stats: this.#known(command.instance).stats()};
+      case 'release':
+        return {kind: 'released', gone: this.#release(command.instance)};
+      case 'repark':
+        this.#known(command.instance).repark(command.parking);
+        return {kind: 'reparked'};
+      case 'fetched':
+      case 'unfetchable':
+        this.#server.fetchEnded(command.id, command.kind === 'fetched' ? undefined : command.reason);
+        this.#recheckPrefetches();
+        return {kind: 'noted'};
+      case 'stop':
+        this.#stopped = true;
+        return {kind: 'stopped'};
+      default:
+        return command satisfies never;
+    }
+  }
+
+  #known(id: InstanceId): PagedInstance {
+    const instance = this.#instances.get(id);
+    if (instance === undefined) throw new Error(`The fault worker has no instance "${id}"`);
+    return instance;
+  }
+
+  #prepare({plan}: Extract<FaultCommand, {kind: 'prepare'}>): FaultAnswer {
+    using scope = new DisposableStack();
+    const instance = scope.use(new PagedInstance(plan, this.#shared()));
+    instance.listen(plan);
+    scope.move();
+    this.#instances.set(plan.instance, instance);
+    return {kind: 'prepared'};
+  }
+
+  #takeOver({plan, spaces}: Extract<FaultCommand, {kind: 'takeover'}>): FaultAnswer {
+    const {windowPath} = this.#data;
+    this.#instances.set(plan.instance, takeOver(plan, keptMessages(windowPath, spaces), this.#shared()));
+    dropKept(windowPath, spaces);
+    return {kind: 'taken-over'};
+  }
+
+  #release(id: InstanceId): boolean {
+    const instance = this.#instances.get(id);
+    if (instance === undefined) return true;
+    instance.sweep();
+    if (instance.processes.length > 0) return false;
+    this.#instances.delete(id);
+    instance[Symbol.dispose]();
+    this.#server.forgetClosed();
+    return true;
+  }
+}

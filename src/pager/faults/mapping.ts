@@ -1,0 +1,49 @@
+/** mmap(2): memory outside of the heap, with an address that the kernel may be given. */
+import koffi from 'koffi';
+import {CodedError} from '../../core/errors.ts';
+import {errnoName, libc} from '../../core/libc.ts';
+
+const mmap = libc.func('uintptr_t mmap(uintptr_t address, size_t length, int protection, int flags, int fd, long offset)');
+const munmap = libc.func('int munmap(uintptr_t address, size_t length)');
+const madvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
+
+const protection = {read: 1, write: 2} as const;
+const flag = {shared: 1, private: 2, anonymous: 32} as const;
+
+/** A mapping that lives until it is disposed; nobody may look at `bytes` after that. */
+export interface Mapping extends Disposable {
+  readonly bytes: Buffer;
+  readonly address: number;
+  /** Gives the memory back to the system; it reads as zeros afterwards (anonymous mappings). */
+  discard(): void;
+}
+
+function map(sizeBytes: number, flags: number, fd: number): Mapping {
+  const result: unknown = mmap(0, sizeBytes, protection.read | protection.write, flags, fd, 0);
+  const address = Number(result);
+  if (!(address > 0 && address < 2 ** 53)) {
+    throw new CodedError('ERR_MAP_MEMORY', `Cannot map ${sizeBytes} bytes of memory: ${errnoName(koffi.errno())}`, {source: 'host'});
+  }
+  let mapped = true;
+  return {
+    bytes: Buffer.from(koffi.view(address, sizeBytes)),
+    address,
+    discard() {
+      madvise(address, sizeBytes, 4);
+    },
+    [Symbol.dispose]() {
+      if (mapped) munmap(address, sizeBytes);
+      mapped = false;
+    },
+  };
+}
+
+/** Private zeroed memory. @throws CodedError ERR_MAP_MEMORY */
+export function mapAnonymous(sizeBytes: number): Mapping {
+  return map(sizeBytes, flag.private | flag.anonymous, -1);
+}
+
+/** Memory that is the contents of a file: it survives our being killed. The descriptor may be closed afterwards. @throws CodedError ERR_MAP_MEMORY */
+export function mapFile(fd: number, sizeBytes: number): Mapping {
+  return map(sizeBytes, flag.shared, fd);
+}

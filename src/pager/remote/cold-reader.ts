@@ -1,0 +1,261 @@
+/**
+ * Fetches the cold object of a generation: all ranges at once. The wake reads what it has of other objects from memory, and CRIU's pages too;
+ * the segment of expected pages becomes a local copy that fills while CRIU is at work. Whatever fails here, the ordinary objects remain.
+ */
+import {crc32} from 'node:zlib';
+import {errorMessage} from '../../core/errors.ts';
+import {type AppName, appName} from '../../core/ids.ts';
+import type {Log} from '../../core/log.ts';
+import type {CachedStore} from '../../store/cached-store.ts';
+import type {HeldCopy} from '../../store/held-copies.ts';
+import type {ByteRange} from '../../store/object-store.ts';
+import type {Checkpoint} from '../checkpoints/checkpoint.ts';
+import {keysOf, numberInKey} from '../checkpoints/checkpoint-keys.ts';
+import {parseManifest} from '../checkpoints/manifest.ts';
+import type {PageCopies} from '../checkpoints/page-copies.ts';
+import {PageTable} from '../checkpoints/page-table.ts';
+import {encodePageTable} from '../checkpoints/page-table-codec.ts';
+import type {LocalSegment} from '../checkpoints/segment-reader.ts';
+import type {ColdImages, OpenTables} from './cold-images.ts';
+import {
+  type ColdContents,
+  type ColdLayout,
+  coldContentsEnd,
+  coldImagesKey,
+  coldImagesNumber,
+  coldSegmentKey,
+  coldSegmentNumber,
+  openTables,
+  parseCold,
+} from './cold-object.ts';
+
+/** The beginning, without which nothing can begin, comes in smaller pieces: a stream has a speed limit. */
+const startBytes = 1024 * 1024;
+const startRangeBytes = 256 * 1024;
+const rangeBytes = 1024 * 1024;
+
+/** Until it is disposed, the store answers from memory what the object has copies of. */
+export interface ColdFetch extends Disposable {
+  readonly contents: ColdContents;
+  readonly copies: ReadonlyMap<string, HeldCopy>;
+  /** Undefined when there are none, or too many. */
+  readonly images: ColdImages | undefined;
+  /** Undefined when no page was expected, or none is wanted. */
+  readonly expected: ColdExpected | undefined;
+}
+
+export interface ColdExpected {
+  readonly local: Omit<LocalSegment, 'dataKey'>;
+  readonly tables: OpenTables;
+  /** One byte, 1 as long as it is worth reading there; shared with the fault worker. */
+  readonly usable: SharedArrayBuffer;
+}
+
+export interface ColdRequest {
+  readonly app: AppName;
+  readonly generation: number;
+  /** Whether expected pages are wanted too. */
+  readonly expected: boolean;
+}
+
+/** @returns when all but the expected pages is there; undefined when there is no cold object, or it is of no use */
+export async function fetchCold(objects: CachedStore, request: ColdRequest, log: Log): Promise<ColdFetch | undefined> {
+  const {app, generation} = request;
+  try {
+    const newest = await newestCold(objects, app, generation);
+    return newest === undefined ? undefined : await fetchObject(objects, newest, request, log);
+  } catch (error) {
+    log.warn({app, generation, error: errorMessage(error)}, 'the cold object cannot be used; the wake reads the others');
+    return undefined;
+  }
+}
+
+interface StoredCold {
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
+/** Of the newest owner, whose manifest is the one that counts. */
+async function newestCold(objects: CachedStore, app: AppName, generation: number): Promise<StoredCold | undefined> {
+  const token = ({key}: {key: string}): number => Number(key.slice(key.lastIndexOf('-') + 1));
+  const listed = await objects.list(keysOf(app).colds);
+  return listed.filter(({key}) => numberInKey(key) === generation).sort((a, b) => token(b) - token(a))[0];
+}
+
+async function fetchObject(objects: CachedStore, object: StoredCold, request: ColdRequest, log: Log): Promise<ColdFetch> {
+  const arrivals = new Arrivals(objects, object);
+  const manifest = realManifest(objects, request);
+  // Awaited below, after what comes first.
+  manifest.catch(() => undefined);
+  // All at once, unless only the beginning is wanted, whose length is not known yet.
+  arrivals.ask(request.expected ? object.sizeBytes : startRangeBytes);
+  const contentsEnd = coldContentsEnd(await arrivals.upTo(1));
+  if (contentsEnd !== undefined) arrivals.ask(contentsEnd);
+  const layout = contentsEnd === undefined ? undefined : parseCold(await arrivals.upTo(contentsEnd));
+  if (layout?.contents.app !== request.app || layout.contents.generation !== request.generation) {
+    throw new RangeError('it is not one, or of another generation');
+  }
+  // Its copy of the manifest would be taken for the manifest, and an owner that was overruled for the one that counts.
+  const {token, copy} = await manifest;
+  if (token !== layout.contents.token) throw new RangeError(`it is of token ${layout.contents.token}, the generation of token ${token}`);
+  arrivals.ask(layout.partsEnd);
+  const expected = request.expected ? await openExpected(objects, object, layout) : undefined;
+  if (expected !== undefined) takeExpected(objects, {expected, object, segmentAt: layout.segmentAt, arrivals}, log);
+  const {contents, partsAt, partsEnd} = layout;
+  const copies = copiesOf(contents, (await arrivals.upTo(partsEnd)).subarray(partsAt, partsEnd));
+  copies.set(copy.key, copy);
+  // The only one that changes: what was learned since is better.
+  if (await objects.isPending(keysOf(request.app).predicted)) copies.delete(keysOf(request.app).predicted);
+  return {contents, copies, images: imagesOf(contents, object), expected, [Symbol.dispose]: objects.hold([...copies.values()])[Symbol.dispose]};
+}
+
+/** As the store has it; not written to the disk, which somebody waits for. */
+async function realManifest(objects: CachedStore, {app, generation}: ColdRequest): Promise<{readonly token: number; readonly copy: HeldCopy}> {
+  const key = keysOf(app).manifest(generation);
+  const data = (await objects.localBytes(key)) > 0 ? await objects.get(key) : await objects.getRemote(key);
+  const {token} = parseManifest(data, {object: key, app, generation});
+  return {token, copy: {key, position: 0, length: data.length, sizeBytes: data.length, data}};
+}
+
+function copiesOf({parts}: ColdContents, data: Buffer): Map<string, HeldCopy> {
+  const found = new Map<string, HeldCopy>();
+  let at = 0;
+  for (const {checksum, ...part} of parts) {
+    const bytes = data.subarray(at, at + part.length);
+    at += part.length;
+    // What is wrong here would look like damage of the object that it is a copy of.
+    if (crc32(bytes) === checksum) found.set(part.key, {...part, data: bytes});
+  }
+  return found;
+}
+
+function imagesOf({generation, images}: ColdContents, {key}: StoredCold): ColdImages | undefined {
+  return images === undefined ? undefined : {segment: coldImagesNumber(generation), object: coldImagesKey(key), tables: openTables(images, coldImagesKey(key))};
+}
+
+/** Makes local copies of the immutable objects that came as a whole, for all that comes after the wake. */
+export async function keepCold(objects: CachedStore, {contents, copies}: ColdFetch): Promise<void> {
+  const keys = keysOf(appName(contents.app));
+  const kept = [keys.manifest(contents.generation), keys.key, keys.image(contents.generation, contents.token)];
+  await Promise.all(
+    kept.map(async (key) => {
+      const copy = copies.get(key);
+      if (copy !== undefined && copy.length === copy.sizeBytes) await objects.take(key, copy.sizeBytes, copy, Promise.resolve(copy.data));
+    }),
+  );
+}
+
+/** The index and footer of a segment, in memory of their own: they are sent to another thread. */
+export function endOf({copies}: ColdFetch, object: string): Uint8Array | undefined {
+  const copy = copies.get(object);
+  if (copy === undefined || copy.position + copy.length < copy.sizeBytes) return undefined;
+  return new Uint8Array(copy.data);
+}
+
+async function openExpected(objects: CachedStore, {key, sizeBytes}: StoredCold, layout: ColdLayout): Promise<ColdExpected | undefined> {
+  const {app, generation, expected} = layout.contents;
+  if (expected === undefined || sizeBytes <= layout.segmentAt) return undefined;
+  const object = coldSegmentKey(key);
+  const {path, presence} = await objects.openPart(object, {key, position: layout.segmentAt, length: sizeBytes - layout.segmentAt});
+  const usable = new SharedArrayBuffer(1);
+  new Uint8Array(usable).fill(1);
+  return {local: {app, segment: coldSegmentNumber(generation), object, generation, path, presence}, tables: openTables(expected, object), usable};
+}
+
+interface Taking {
+  readonly expected: ColdExpected;
+  readonly object: StoredCold;
+  readonly segmentAt: number;
+  readonly arrivals: Arrivals;
+}
+
+/** What arrives goes into the local copy, chunk by chunk. */
+function takeExpected(objects: CachedStore, {expected, object, segmentAt, arrivals}: Taking, log: Log): void {
+  const {local} = expected;
+  for (const {range, data} of arrivals.all) {
+    if (range.position + range.length <= segmentAt) continue;
+    const skipped = Math.max(0, segmentAt - range.position);
+    const part = {position: range.position + skipped - segmentAt, length: range.length - skipped};
+    objects
+      .take(
+        local.object,
+        object.sizeBytes - segmentAt,
+        part,
+        data.then((bytes) => bytes.subarray(skipped)),
+      )
+      .catch((error: unknown) => {
+        // Its pages are asked for again when they are needed.
+        log.warn({app: local.app, object: object.key, error: errorMessage(error)}, 'a part of the expected pages did not arrive');
+      });
+  }
+}
+
+/** The ranges of the object that were asked for, in order. */
+class Arrivals {
+  readonly #objects: CachedStore;
+  readonly #object: StoredCold;
+  readonly #all: {readonly range: ByteRange; readonly data: Promise<Buffer>}[] = [];
+  #askedBytes = 0;
+  #data: Buffer = Buffer.alloc(0);
+  #taken = 0;
+
+  constructor(objects: CachedStore, object: StoredCold) {
+    this.#objects = objects;
+    this.#object = object;
+  }
+
+  get all(): readonly {readonly range: ByteRange; readonly data: Promise<Buffer>}[] {
+    return this.#all;
+  }
+
+  /** As far as it was not asked for yet. */
+  ask(end: number): void {
+    const {key, sizeBytes} = this.#object;
+    while (this.#askedBytes < Math.min(end, sizeBytes)) {
+      const position = this.#askedBytes;
+      const length = Math.min(position < startBytes ? startRangeBytes : rangeBytes, sizeBytes - position);
+      const data = this.#objects.getRemote(key, {position, length});
+      // Each is awaited where it is needed; none may be left alone meanwhile.
+      data.catch(() => undefined);
+      this.#all.push({range: {position, length}, data});
+      this.#askedBytes += length;
+    }
+  }
+
+  /** The beginning of the object, as far as it is needed and was asked for. */
+  async upTo(end: number): Promise<Buffer> {
+    const pieces = [this.#data];
+    let length = this.#data.length;
+    while (length < end) {
+      const next = this.#all[this.#taken++];
+      if (next === undefined) throw new RangeError(`it ends at byte ${length}, ${end} are needed`);
+      const data = await next.data;
+      pieces.push(data);
+      length += data.length;
+    }
+    if (pieces.length > 1) this.#data = Buffer.concat(pieces);
+    return this.#data;
+  }
+}
+
+/** Whether a cold object belongs to a checkpoint: another worker may have written the same generation. */
+export function belongsTo({contents}: ColdFetch, {app, generation, token}: Checkpoint): boolean {
+  return contents.app === app && contents.generation === generation && contents.token === token;
+}
+
+/** Where pages of the ordinary segments are in the cold one too. */
+export function coldCopies({tables}: Checkpoint, {tables: cold, usable}: ColdExpected, dataKey: Uint8Array | undefined): PageCopies {
+  const found = new Map<number, PageTable>();
+  for (const [vpid, copied] of cold(dataKey)) {
+    const table = tables.get(vpid);
+    if (table === undefined) continue;
+    for (const run of copied.runs()) {
+      for (const {page, count, segment, index} of table.runsIn(run.page, run.count)) {
+        const known = found.get(segment) ?? new PageTable();
+        found.set(segment, known);
+        known.add({page: index, count, segment: run.segment, index: run.index + page - run.page, lazy: true});
+      }
+    }
+  }
+  return {usable, tables: [...found].map(([segment, table]) => ({segment, table: encodePageTable(table)}))};
+}
