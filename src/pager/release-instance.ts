@@ -25,6 +25,7 @@ export async function statsOf({faults}: Parts, served: Served): Promise<PagingSt
     medianFaultMicros: null,
     touched: [],
     brought: 0,
+    passed: [],
     alongside: [],
     complete: true,
     predictedPages,
@@ -56,10 +57,11 @@ async function learn(parts: Parts, served: Served, log: Log): Promise<void> {
   // Another pager saw the first part of its run: half of the truth would throw pages out of the set.
   if (prefetch === null) return;
   try {
-    const {touched, alongside} = await statsOf(parts, served);
+    const {touched, passed, alongside} = await statsOf(parts, served);
     await parts.predicted.learn(checkpoint.app, {
       plan: prefetch,
       touched: new Map(touched.map(({vpid, pages}) => [vpid, pages])),
+      passed: new Map(passed.map(({vpid, ranges}) => [vpid, ranges])),
       brought: new Map(alongside.map(({vpid, ranges}) => [vpid, ranges])),
     });
   } catch (error) {

@@ -34,6 +34,25 @@ test('ReadAhead takes pages in a row for a stream, and doubles what it brings', 
   t.is(down.faults, faults);
 });
 
+test('what a stream has gone past was touched', (t) => {
+  for (const pages of [upwards(1000, 256), upwards(1000, 256).reverse()]) {
+    const readAhead = new ReadAhead();
+    const brought = new Set<number>();
+    const passed = new Set<number>();
+    for (const page of pages) {
+      if (brought.has(page)) continue;
+      const stretch = readAhead.after(page);
+      for (let at = 0; at < (stretch?.passed?.count ?? 0); at++) passed.add((stretch?.passed?.page ?? 0) + at);
+      for (let at = 0; at < (stretch?.count ?? 0); at++) brought.add((stretch?.page ?? 0) + at);
+    }
+    t.deepEqual(
+      [...passed].filter((page) => !brought.has(page)),
+      [],
+    );
+    t.true(brought.size - passed.size <= 32, 'all but the last window');
+  }
+});
+
 test('several threads that read in order are several streams', (t) => {
   const pages = upwards(0, 128).flatMap((n) => [1000 + n, 9000 - n, 20_000 + n]);
   t.true(touch(new ReadAhead(), pages).faults <= 40);

@@ -98,7 +98,9 @@ export interface InstanceStats {
   readonly medianFaultMicros: number | null;
   /** Faulted pages of each process that was restored, in order of first touch. */
   readonly touched: readonly {readonly vpid: number; readonly pages: readonly number[]}[];
-  /** Pages of them that came along with the faults of others. */
+  /** Pages that came along with the faults of others, and were touched themselves as later faults show. */
+  readonly passed: readonly {readonly vpid: number; readonly ranges: readonly PageRange[]}[];
+  /** Pages that came along with the faults of others, of which nothing is known. */
   readonly alongside: readonly {readonly vpid: number; readonly ranges: readonly PageRange[]}[];
   /** False when another pager served the instance before, so that `touched` lacks what it saw. */
   readonly complete: boolean;

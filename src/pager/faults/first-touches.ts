@@ -22,6 +22,7 @@ export class FirstTouches {
   readonly #order: number[] = [];
   readonly #seen = new Set<number>();
   readonly #brought = new PageSet();
+  readonly #passed = new PageSet();
 
   constructor(window: TouchWindow = new TouchWindow()) {
     this.#window = window;
@@ -36,6 +37,20 @@ export class FirstTouches {
   /** Pages that came along with the touch of another one: nothing shows whether they are touched. */
   bring(range: PageRange): void {
     if (this.#window.isOpen()) this.#brought.add(range);
+  }
+
+  /** What of these pages was brought was touched then. */
+  pass({page, count}: PageRange): void {
+    for (let at = page; at < page + count; at++) {
+      if (!this.#brought.has(at)) continue;
+      this.#brought.delete({page: at, count: 1});
+      this.#passed.add({page: at, count: 1});
+    }
+  }
+
+  /** Pages that were brought, and passed by the stream of touches that they were brought for. */
+  get passed(): readonly PageRange[] {
+    return [...this.#passed.ranges()];
   }
 
   get brought(): readonly PageRange[] {

@@ -294,6 +294,7 @@ export class PagedInstance implements Disposable {
       waiting: this.waiting,
       medianFaultMicros: this.times.medianMicros(),
       touched: this.#touches.map(({vpid, touches}) => ({vpid, pages: touches.pages})),
+      passed: this.#touches.map(({vpid, touches}) => ({vpid, ranges: touches.passed})),
       alongside: this.#touches.map(({vpid, touches}) => ({vpid, ranges: touches.brought})),
       complete: this.#complete,
     };

@@ -137,6 +137,7 @@ export class PagedProcess implements Disposable {
 
   #expect(stretch: Stretch | undefined): void {
     if (stretch === undefined) return;
+    if (stretch.passed !== undefined) this.touches.pass(stretch.passed);
     this.#toBring.push(stretch);
     if (this.#toBring.length > maxToBring) this.#toBring.shift();
   }

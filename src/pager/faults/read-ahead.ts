@@ -26,6 +26,8 @@ interface Stream {
 /** Pages on the way of a stream. */
 export interface Stretch extends PageRange {
   readonly direction: 1 | -1;
+  /** What was brought before it: the stream has gone past it, so it was touched. */
+  readonly passed: PageRange | undefined;
 }
 
 export class ReadAhead {
@@ -45,12 +47,13 @@ export class ReadAhead {
     this.#streams = [...this.#streams.filter((other) => other !== stream && !isTwin(other, page)), stream];
     stream.faults++;
     this.#used += stream.window;
+    const passed = stream.window === 0 ? undefined : {page: stream.direction === 1 ? stream.next - stream.window : stream.next + 1, count: stream.window};
     if (stream.window > 0) stream.window = Math.min(maxWindow, stream.window * 2);
     else if (stream.faults >= this.#faultsNeeded()) stream.window = firstWindow;
     stream.next = page + stream.direction * (stream.window + 1);
     if (stream.window === 0) return undefined;
     const first = stream.direction === 1 ? page + 1 : Math.max(0, page - stream.window);
-    return {page: first, count: stream.window, direction: stream.direction};
+    return {page: first, count: stream.window, direction: stream.direction, passed};
   }
 
   #begin(page: number): void {

@@ -9,15 +9,17 @@ export interface LearnedRun {
   readonly plan: PrefetchPlan;
   /** Pages that faulted in the first moments of the run, in order of first touch, per process; also of processes that were forked meanwhile. */
   readonly touched: ReadonlyMap<number, readonly number[]>;
-  /** Pages that came along with the fault of another one (read-ahead): nothing is known of them. */
+  /** Pages that came along with the fault of another one (read-ahead) and were touched then, without a fault. */
+  readonly passed?: ReadonlyMap<number, Iterable<PageRange>>;
+  /** Pages that came along with the fault of another one, of which nothing is known. */
   readonly brought?: ReadonlyMap<number, Iterable<PageRange>>;
 }
 
 /** How much one wake makes up of the averages that people see. */
 const meanWeight = 0.3;
 
-export function learnRun(model: Model, {plan, touched, brought}: LearnedRun): void {
-  const run = new Run(plan, touched, brought ?? new Map());
+export function learnRun(model: Model, {plan, touched, passed, brought}: LearnedRun): void {
+  const run = new Run(plan, {touched, passed: passed ?? new Map(), brought: brought ?? new Map()});
   teach(model, plan.keys, run);
   if (plan.mode === 'predict') {
     addSamples(model.blocks, run.withheldBlocks);
@@ -48,7 +50,7 @@ class Run implements Evidence {
   /** Pages that came along with the first touch of a withheld block: not touched themselves, as far as is known. */
   readonly #along = new Map<number, PageSet>();
 
-  constructor(plan: PrefetchPlan, touched: LearnedRun['touched'], brought: NonNullable<LearnedRun['brought']>) {
+  constructor(plan: PrefetchPlan, {touched, passed, brought}: Required<Omit<LearnedRun, 'plan'>>) {
     this.#plan = plan;
     this.pids = new Set(plan.processes.keys());
     for (const [pid, runs] of plan.install) {
@@ -57,6 +59,14 @@ class Run implements Evidence {
     }
     const withheld = new Map([...plan.withheld].map(([pid, runs]) => [pid, PageSet.from(runs)]));
     for (const pid of new Set([...touched.keys(), ...withheld.keys()])) this.#sort(pid, touched.get(pid) ?? [], withheld.get(pid) ?? new PageSet());
+    for (const [pid, ranges] of passed) {
+      const set = this.#touched.get(pid) ?? new PageSet();
+      this.#touched.set(pid, set);
+      for (const range of ranges) {
+        set.add(range);
+        this.#mention(pid, range.page, range.count);
+      }
+    }
     for (const [pid, ranges] of brought) {
       const along = this.#along.get(pid) ?? new PageSet();
       this.#along.set(pid, along);
