@@ -23,7 +23,7 @@ async function waitingCriu(gateway: TestGateway, isMeant: (waiting: Waiting) => 
       for (const pid of await criuPids(gatewayIdentity(gateway.stateDir), 'a')) {
         const directory = await readlink(`/proc/${pid}/cwd`).catch(() => '');
         const waiting = {pid, instance: basename(directory)};
-        if (dirname(directory).endsWith('/work/a') && isMeant(waiting)) found = waiting;
+        if (basename(dirname(directory)) === 'a' && isMeant(waiting)) found = waiting;
       }
       return found !== undefined;
     },
