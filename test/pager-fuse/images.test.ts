@@ -67,8 +67,9 @@ for (const passthrough of [true, false]) {
     const before = await mounts.counts(digest);
     t.is(await everything(path), expected);
     const after = await mounts.counts(digest);
-    // All is local now: the kernel reads the files itself, or has them in its cache.
-    t.is(after['read'], before['read']);
+    // All is local now: the kernel reads the files itself, or has them in its cache, of which it may have dropped some.
+    const again = (after['read'] ?? 0) - (before['read'] ?? 0);
+    t.true(again <= (passthrough ? 0 : (before['read'] ?? 0) / 2), `${again} reads after ${before['read']}`);
   });
 }
 

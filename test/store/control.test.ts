@@ -56,7 +56,8 @@ test('a command that takes too long is told from one that nobody took, and its s
       new Promise<null>((_, reject) => {
         signal.addEventListener('abort', () => {
           resolve('aborted');
-          reject(new Error('given up', {cause: signal.reason}));
+          // Later than the caller gives up: an answer that comes in time would be told instead.
+          setTimeout(() => reject(new Error('given up', {cause: signal.reason})), 500);
         });
       }),
   };
