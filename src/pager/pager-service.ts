@@ -182,8 +182,12 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     mountImage: async (request) => parts.images.mount(request),
     async discard({app, generation}) {
       await objects.delete(keysOf(appName(app)).manifest(generation));
-      await store.sweep(appName(app));
-      parts.tiering?.settle(appName(app));
+      try {
+        await store.sweep(appName(app));
+      } finally {
+        // What was uncertain is gone with its manifest, whatever is left over: older generations may be uploaded again.
+        parts.tiering?.settle(appName(app));
+      }
     },
     stats: async ({instance}) => statsOf(parts, served.get(instance)),
     release: async ({instance}) => release(parts, instance, log),

@@ -8,7 +8,7 @@
  * Layers are mounted with redirect_dir=off and metacopy=off, so these two marks are all there is.
  */
 import type {BigIntStats} from 'node:fs';
-import {chmod, chown, link, lstat, mkdir, open, opendir, readdir, rename, rm} from 'node:fs/promises';
+import {chmod, chown, link, lstat, mkdir, open, readdir, rename, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError, errorCode} from '../core/errors.ts';
 import {attributeNames, getAttribute, setAttribute, setTimes, syncFileSystem} from '../core/file-metadata.ts';
@@ -58,12 +58,6 @@ export async function mergeLayers(options: MergeOptions): Promise<void> {
     options.signal?.throwIfAborted();
     throw new CodedError('ERR_LAYER', `Cannot merge layers "${options.older}" and "${options.newer}"`, {source: 'host', retryable: true, cause: error});
   }
-}
-
-/** Whether a frozen layer changes nothing. */
-export async function isEmptyLayer(upper: string): Promise<boolean> {
-  await using directory = await opendir(upper);
-  return (await directory.read()) === null;
 }
 
 /** The number of names in a layer: what merging it costs. */
