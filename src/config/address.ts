@@ -2,8 +2,8 @@
 import {isIPv4, isIPv6} from 'node:net';
 import {errorMessage} from '../core/errors.ts';
 import {appName} from '../core/ids.ts';
+import type {Target} from './proxy-value.ts';
 import {type Parsed, parsePort, refused} from './units.ts';
-import type {Target} from './value.ts';
 
 export interface BindAddress {
   /** Null when it follows from the frontend's mode. */

@@ -1,8 +1,8 @@
 import {join} from 'node:path';
+import {defaultMaxconn} from './proxy-defaults.ts';
 import {all, effective, type Section} from './section.ts';
 import type {GlobalConfig} from './value.ts';
 
-export const defaultMaxconn = 10_000;
 const defaultStateDir = '/var/lib/picogate';
 const defaultCacheBytes = 10 * 1024 ** 3;
 

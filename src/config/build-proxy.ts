@@ -4,14 +4,10 @@ import type {AppDraft} from './build-app.ts';
 import {defaultWakeTimeoutMs} from './build-app.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import {describePosition, type Position} from './position.ts';
+import {bareBackend, bareBind, bareFrontend, bareServer} from './proxy-defaults.ts';
 import type {ServerSettings} from './proxy-shapes.ts';
+import type {BackendConfig, FrontendConfig, ServerConfig} from './proxy-value.ts';
 import {type AnySetting, all, effective, isMissing, own, type Section} from './section.ts';
-import type {BackendConfig, Bind, FrontendConfig, ServerConfig} from './value.ts';
-
-const defaultClientTimeoutMs = 3_600_000;
-const defaultServerTimeoutMs = 3_600_000;
-const defaultConnectTimeoutMs = 5000;
-const defaultMaxqueue = 1024;
 
 export type TimeoutName = 'timeout client' | 'timeout connect' | 'timeout server';
 
@@ -51,16 +47,16 @@ export function buildFrontend(section: Section, {maxconn}: {maxconn: number}, re
   if (backend === undefined && section.kind === 'frontend' && isMissing(section, 'default_backend') && !hasOtherAnswers(section)) {
     alert(section.position, section.name, `frontend '${section.name}' has no 'default_backend'`);
   }
+  const bare = bareFrontend(section);
   const value: FrontendConfig = {
-    name: section.name,
+    ...bare,
     mode,
-    binds: binds.map(({protocol, host, port, position}): Bind => ({protocol: protocol ?? (mode === 'udp' ? 'udp' : 'tcp'), host, port, position})),
+    binds: binds.map(({protocol, host, port, position}) => bareBind({protocol: protocol ?? (mode === 'udp' ? 'udp' : 'tcp'), host, port, position})),
     // A listen section answers itself, whatever its defaults say.
     defaultBackend:
       (section.kind === 'listen' ? own(section, 'default_backend')?.value.text : backend?.text) ?? (section.kind === 'listen' ? section.name : ''),
     maxconn: effective(section, 'maxconn')?.value ?? maxconn,
-    clientTimeoutMs: effective(section, 'timeout client')?.value ?? defaultClientTimeoutMs,
-    position: section.position,
+    clientTimeoutMs: effective(section, 'timeout client')?.value ?? bare.clientTimeoutMs,
   };
   return {value, section, backendPosition: backend?.position ?? section.position, missingTimeouts: missing(section, ['timeout client'])};
 }
@@ -75,13 +71,14 @@ export function buildBackend(section: Section, apps: ReadonlyMap<string, AppDraf
     else
       report({level: 'alert', position: name.position, word: name.text, message: `server '${name.text}' is already defined at ${describePosition(earlier)}`});
   }
+  const bare = bareBackend(section);
   const value: BackendConfig = {
-    name: section.name,
+    ...bare,
+    mode: effective(section, 'mode')?.value ?? bare.mode,
     servers,
-    connectTimeoutMs: effective(section, 'timeout connect')?.value ?? defaultConnectTimeoutMs,
-    serverTimeoutMs: effective(section, 'timeout server')?.value ?? defaultServerTimeoutMs,
+    connectTimeoutMs: effective(section, 'timeout connect')?.value ?? bare.connectTimeoutMs,
+    serverTimeoutMs: effective(section, 'timeout server')?.value ?? bare.serverTimeoutMs,
     wakeTimeoutMs: wakeTimeoutMs(section, servers, apps),
-    position: section.position,
   };
   return {
     value,
@@ -109,7 +106,8 @@ function buildServers(section: Section): readonly ServerConfig[] {
     defaults = withDefaultServer(defaults, setting);
     if (setting.name !== 'server') continue;
     const {name, target, settings} = setting.value;
-    servers.push({name: name.text, target, maxqueue: settings.maxqueue ?? defaults.maxqueue ?? defaultMaxqueue, position: name.position});
+    const bare = bareServer({name: name.text, target, position: name.position});
+    servers.push({...bare, maxqueue: settings.maxqueue ?? defaults.maxqueue ?? bare.maxqueue});
   }
   return servers;
 }

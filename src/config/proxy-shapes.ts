@@ -4,10 +4,10 @@ import type {Arguments} from './arguments.ts';
 import {ConfigError} from './arguments.ts';
 import {bindOptions, type KnownOptions, serverOptions} from './known-options.ts';
 import {isName, nameRule} from './names.ts';
+import type {Target} from './proxy-value.ts';
 import type {Placed, Shape} from './shapes.ts';
 import {didYouMean} from './suggestion.ts';
 import {parseInteger} from './units.ts';
-import type {Target} from './value.ts';
 
 export type PlacedBind = BindAddress & {readonly position: Placed['position']};
 

@@ -2,6 +2,7 @@
 import type {AppName} from '../core/ids.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import type {Position} from './position.ts';
+import type {BackendConfig, FrontendConfig} from './proxy-value.ts';
 
 export interface Config {
   /** The files that were read, in order. */
@@ -102,46 +103,3 @@ export type RootConfig =
   | {readonly kind: 'directory'; readonly path: string}
   /** An image of the object store. */
   | {readonly kind: 'image'; readonly name: string};
-
-export interface Bind {
-  readonly protocol: 'tcp' | 'udp';
-  /** An address or a host name without brackets; `''` is every IPv4 address, `::` every address. */
-  readonly host: string;
-  readonly port: number;
-  readonly position: Position;
-}
-
-export interface FrontendConfig {
-  readonly name: string;
-  /** In `tcp` and `udp` every bind has that protocol; in `nat` a bind has either. */
-  readonly mode: 'tcp' | 'udp' | 'nat';
-  readonly binds: readonly Bind[];
-  /** The name of a backend of this configuration. */
-  readonly defaultBackend: string;
-  readonly maxconn: number;
-  readonly clientTimeoutMs: number;
-  readonly position: Position;
-}
-
-export type Target =
-  | {readonly kind: 'app'; readonly app: AppName; readonly port: number}
-  | {readonly kind: 'address'; readonly host: string; readonly port: number};
-
-export interface ServerConfig {
-  readonly name: string;
-  readonly target: Target;
-  /** How many sessions may wait for one wake. */
-  readonly maxqueue: number;
-  readonly position: Position;
-}
-
-export interface BackendConfig {
-  readonly name: string;
-  /** At least one when a frontend leads here. */
-  readonly servers: readonly ServerConfig[];
-  readonly connectTimeoutMs: number;
-  readonly serverTimeoutMs: number;
-  /** How long a session is held while an app wakes. */
-  readonly wakeTimeoutMs: number;
-  readonly position: Position;
-}

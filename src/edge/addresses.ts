@@ -1,4 +1,4 @@
-import type {Bind} from '../config/value.ts';
+import type {Bind} from '../config/proxy-value.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 
 /** Where a frontend really listens: with the port the system chose when the configuration says 0. */

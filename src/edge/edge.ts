@@ -1,5 +1,5 @@
 /** The user-space data path: every `mode tcp` and `mode udp` frontend of the configuration. */
-import type {BackendConfig, FrontendConfig} from '../config/value.ts';
+import type {BackendConfig, FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {assert} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
@@ -13,7 +13,7 @@ import {openUdpFrontend} from './udp-frontend.ts';
 import {serversInTurn} from './waiting.ts';
 
 export interface EdgeOptions {
-  /** Those of mode nat are passed over. */
+  /** Those of other modes than tcp and udp are passed over. */
   readonly frontends: readonly FrontendConfig[];
   readonly backends: readonly BackendConfig[];
   readonly apps: AppAccess;
@@ -46,7 +46,7 @@ async function openFrontends(options: EdgeOptions, refusals: ReturnType<typeof o
   const opened: Frontend[] = [];
   try {
     for (const config of frontends) {
-      if (config.mode === 'nat') continue;
+      if (config.mode !== 'tcp' && config.mode !== 'udp') continue;
       const backend = backends.find(({name}) => name === config.defaultBackend);
       assert(backend !== undefined, `Frontend "${config.name}" has no backend "${config.defaultBackend}"`);
       const {mode} = config;

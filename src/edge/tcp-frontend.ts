@@ -1,6 +1,6 @@
 /** A `mode tcp` frontend: its listeners and its sessions, at most `maxconn` of them; more clients wait in the backlog. */
 import type {Socket} from 'node:net';
-import type {FrontendConfig} from '../config/value.ts';
+import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';

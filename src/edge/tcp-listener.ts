@@ -6,7 +6,7 @@
 import {once} from 'node:events';
 import {type AddressInfo, createServer, type Server, type Socket} from 'node:net';
 import koffi from 'koffi';
-import type {Bind} from '../config/value.ts';
+import type {Bind} from '../config/proxy-value.ts';
 import {assert, CodedError} from '../core/errors.ts';
 import {close, errnoName, libc} from '../core/libc.ts';
 import {bindError, bindHost} from './addresses.ts';

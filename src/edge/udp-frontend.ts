@@ -5,7 +5,7 @@
 import {createSocket, type RemoteInfo, type Socket} from 'node:dgram';
 import {lookup} from 'node:dns/promises';
 import {once} from 'node:events';
-import type {Bind, FrontendConfig} from '../config/value.ts';
+import type {Bind, FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';

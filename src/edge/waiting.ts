@@ -2,7 +2,7 @@
  * From a server of the configuration to an address that can be connected to: at once for an ordinary server, after its wake for an
  * app. The sessions that wait for one server are bounded (`maxqueue`), and so is their time (`timeout wake`).
  */
-import type {BackendConfig, ServerConfig} from '../config/value.ts';
+import type {BackendConfig, ServerConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {assert, CodedError} from '../core/errors.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -86,7 +86,7 @@ function forApp(backend: BackendConfig, server: ServerConfig, apps: AppAccess, c
     },
     openSession: () => apps.session(app),
     async endpoint({kind, protocol, source}, hold) {
-      if (size >= server.maxqueue) {
+      if (size >= (server.maxqueue ?? Number.POSITIVE_INFINITY)) {
         throw new CodedError('ERR_QUEUE_FULL', `Cannot hold another session for app "${app}": ${size} wait already (maxqueue)`, {
           source: 'server',
           retryable: true,
@@ -106,9 +106,12 @@ function forApp(backend: BackendConfig, server: ServerConfig, apps: AppAccess, c
 
 /** Chooses the server of each new session of a backend in turn. */
 export function serversInTurn(backend: BackendConfig, apps: AppAccess, clock: Clock): () => Waiting {
-  const servers = backend.servers.map((server) =>
-    server.target.kind === 'app' ? forApp(backend, server, apps, clock) : forAddress(backend, server, {host: server.target.host, port: server.target.port}),
-  );
+  const servers = backend.servers.map((server) => {
+    const {target} = server;
+    if (target.kind === 'app') return forApp(backend, server, apps, clock);
+    assert(target.kind === 'address', `Server "${server.name}" is a unix socket`);
+    return forAddress(backend, server, {host: target.host, port: target.port});
+  });
   let turn = 0;
   return () => {
     const chosen = servers[turn++ % servers.length];

@@ -84,7 +84,7 @@ for (const [text, expected] of Object.entries(targets)) {
   test(`parseTarget() ${expected === null ? 'refuses' : 'takes'} ${JSON.stringify(text)}`, (t) => {
     const parsed = parseTarget(text);
     const target = parsed.ok ? parsed.value : null;
-    t.is(target && `${target.kind} ${target.kind === 'app' ? target.app : target.host} ${target.port}`, expected);
+    t.is(target && Object.values(target).join(' '), expected);
   });
 }
 

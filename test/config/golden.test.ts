@@ -1,23 +1,46 @@
 /**
- * Every golden/NAME.cfg is loaded; NAME.json has the value, or NAME.txt the messages. PICOGATE_UPDATE_GOLDEN=1 writes
- * them anew; read the difference before you commit it.
+ * Every golden/NAME.cfg is loaded; NAME.json has the value, without what proxies have by default, or NAME.txt the messages.
+ * PICOGATE_UPDATE_GOLDEN=1 writes them anew; read the difference before you commit it.
  */
 import {existsSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {basename, join, relative} from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import test from 'ava';
 import {renderDiagnostic} from '../../src/config/diagnostic.ts';
 import {loadConfig} from '../../src/config/load.ts';
+import {bareBackend, bareBind, bareFrontend, bareServer} from '../../src/config/proxy-defaults.ts';
+import type {Config} from '../../src/config/value.ts';
 
 const directory = join(import.meta.dirname, 'golden');
 const update = process.env['PICOGATE_UPDATE_GOLDEN'] === '1';
 const env = {NAME: 'a b', LIST: ' one  two\tthree ', EMPTY: '', PORT: '8080'};
+
+/** Name, place and address stay, whatever they are. */
+function differing<Value extends object>(value: Value, bare: Value, always: readonly (keyof Value & string)[]): Partial<Value> {
+  const kept = Object.entries(value).filter(([key, part]) => always.some((name) => name === key) || !isDeepStrictEqual(part, Reflect.get(bare, key)));
+  return Object.fromEntries(kept) as Partial<Value>;
+}
+
+function condensed(config: Config): unknown {
+  return {
+    ...config,
+    frontends: config.frontends.map((frontend) => ({
+      ...differing(frontend, bareFrontend(frontend), ['name', 'mode', 'position']),
+      binds: frontend.binds.map((bind) => differing(bind, bareBind(bind), ['protocol', 'host', 'port', 'position'])),
+    })),
+    backends: config.backends.map((backend) => ({
+      ...differing(backend, bareBackend(backend), ['name', 'mode', 'position']),
+      servers: backend.servers.map((server) => differing(server, bareServer(server), ['name', 'target', 'position'])),
+    })),
+  };
+}
 
 for (const file of readdirSync(directory).filter((name) => name.endsWith('.cfg'))) {
   const name = basename(file, '.cfg');
   test(`loadConfig() takes golden ${name}`, async (t) => {
     const {config, diagnostics} = await loadConfig([relative(process.cwd(), join(directory, file))], {env});
     const messages = `${diagnostics.map((diagnostic) => renderDiagnostic(diagnostic, 1)).join('\n')}\n`;
-    const text = config === null ? messages : `${JSON.stringify(config, null, 2)}\n`;
+    const text = config === null ? messages : `${JSON.stringify(condensed(config), null, 2)}\n`;
     const [expected, other] = config === null ? ['.txt', '.json'] : ['.json', '.txt'];
     const portable = text.replaceAll(directory, '<golden>').replaceAll(`${relative(process.cwd(), directory)}/`, '');
     const path = join(directory, `${name}${expected}`);

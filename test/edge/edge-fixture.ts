@@ -1,7 +1,8 @@
 /** An edge with real sockets around it: servers, clients, and an object in the place of the supervisor that wakes when it is told to. */
 import {once} from 'node:events';
 import {type AddressInfo, connect, createServer, type Socket} from 'node:net';
-import type {BackendConfig, Bind, FrontendConfig} from '../../src/config/value.ts';
+import {bareBackend, bareBind, bareFrontend, bareServer} from '../../src/config/proxy-defaults.ts';
+import type {BackendConfig, Bind, FrontendConfig} from '../../src/config/proxy-value.ts';
 import {systemClock} from '../../src/core/clock.ts';
 import {type AppName, appName} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
@@ -77,30 +78,31 @@ export interface EdgeSettings {
 
 export async function openTestEdge(settings: EdgeSettings): Promise<Edge & {readonly port: number}> {
   const {mode = 'tcp', target} = settings;
-  const binds: Bind[] = (settings.binds ?? [{host: '127.0.0.1', port: 0}]).map((bind) => ({...bind, protocol: mode, position}));
+  const binds: Bind[] = (settings.binds ?? [{host: '127.0.0.1', port: 0}]).map((bind) => bareBind({...bind, protocol: mode, position}));
   const frontend: FrontendConfig = {
-    name: 'front',
+    ...bareFrontend({name: 'front', position}),
     mode,
     binds,
     defaultBackend: 'back',
     maxconn: settings.maxconn ?? 5000,
     clientTimeoutMs: settings.clientTimeoutMs ?? 60_000,
-    position,
   };
   const backend: BackendConfig = {
-    name: 'back',
+    ...bareBackend({name: 'back', position}),
+    mode,
     servers: [
       {
-        name: 's1',
-        target: target.app === false ? {kind: 'address', host: target.host ?? '127.0.0.1', port: target.port} : {kind: 'app', app: blog, port: target.port},
+        ...bareServer({
+          name: 's1',
+          target: target.app === false ? {kind: 'address', host: target.host ?? '127.0.0.1', port: target.port} : {kind: 'app', app: blog, port: target.port},
+          position,
+        }),
         maxqueue: settings.maxqueue ?? 1024,
-        position,
       },
     ],
     connectTimeoutMs: settings.connectTimeoutMs ?? 5000,
     serverTimeoutMs: settings.serverTimeoutMs ?? 60_000,
     wakeTimeoutMs: settings.wakeTimeoutMs ?? 10_000,
-    position,
   };
   const log = createLog('silent');
   const {logged} = settings;

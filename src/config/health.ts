@@ -1,0 +1,52 @@
+/** Health checks of servers, as configured: when, and what they say and expect. */
+import type {Format, MatchMethod} from './sample.ts';
+
+export interface CheckSchedule {
+  readonly intervalMs: number;
+  /** While the state is changing; null: as `intervalMs`. */
+  readonly fastIntervalMs: number | null;
+  /** While the server is down; null: as `intervalMs`. */
+  readonly downIntervalMs: number | null;
+  /** So many successes in a row bring a server up, so many failures take it down. */
+  readonly rise: number;
+  readonly fall: number;
+  /** Where the checks go instead of to the server's own address. */
+  readonly address: string | null;
+  readonly port: number | null;
+  readonly tls: boolean;
+  readonly sendProxy: boolean;
+}
+
+export interface Expectation {
+  readonly negated: boolean;
+  readonly kind: 'status' | 'string' | 'header' | 'binary';
+  readonly method: Extract<MatchMethod, 'str' | 'sub' | 'reg' | 'beg' | 'end'>;
+  /** `200`, `200-399`, a text, a pattern, or for a header its value. */
+  readonly value: string;
+  /** For a header: its name. */
+  readonly name: string | null;
+  readonly comment: string | null;
+}
+
+export type HealthCheck =
+  /** A connection is enough. */
+  | {readonly kind: 'connect'}
+  | {
+      readonly kind: 'http';
+      readonly method: string;
+      readonly uri: Format;
+      readonly version: string;
+      readonly headers: readonly {readonly name: string; readonly value: Format}[];
+      readonly body: Format | null;
+      /** Empty: 2xx and 3xx. */
+      readonly expect: readonly Expectation[];
+      /** An answer 404 takes a server out without calling it down. */
+      readonly disableOn404: boolean;
+    }
+  /** `option tcp-check` with its steps, and `smtpchk`, `redis-check` and the like, which are such steps. */
+  | {readonly kind: 'tcp'; readonly steps: readonly TcpCheckStep[]};
+
+export type TcpCheckStep =
+  | {readonly kind: 'connect'; readonly port: number | null; readonly tls: boolean; readonly sendProxy: boolean; readonly sni: string | null}
+  | {readonly kind: 'send'; readonly data: Uint8Array}
+  | {readonly kind: 'expect'; readonly expectation: Expectation};

@@ -1,0 +1,309 @@
+/** Frontends and backends of the checked configuration. A `listen` section is one of each. Times are in milliseconds. */
+import type {AppName} from '../core/ids.ts';
+import type {CheckSchedule, HealthCheck} from './health.ts';
+import type {Position} from './position.ts';
+import type {HttpRequestAction, HttpResponseAction, Rule, TcpRequestAction, TcpResponseAction, UseBackend, UseServer} from './rules.ts';
+import type {Condition, Format, SampleExpression} from './sample.ts';
+import type {TlsBind, TlsServer} from './tls.ts';
+
+export interface UnixSocket {
+  /** An absolute path; with `abstract`, a name of Linux' own name space. */
+  readonly path: string;
+  readonly abstract: boolean;
+  /** Of the file: permission bits, owner and group; null: as the system makes it. */
+  readonly mode: number | null;
+  readonly user: string | null;
+  readonly group: string | null;
+}
+
+export interface Bind {
+  readonly protocol: 'tcp' | 'udp';
+  /** An address or a host name without brackets; `''` is every IPv4 address, `::` every address. */
+  readonly host: string;
+  readonly port: number;
+  /** Instead of `host` and `port`. */
+  readonly unix: UnixSocket | null;
+  /** A descriptor that listens already, instead of `host` and `port`. */
+  readonly inheritedFd: number | null;
+  readonly name: string | null;
+  readonly acceptProxy: boolean;
+  readonly tls: TlsBind | null;
+  /** HTTP/2 without TLS, or only HTTP/1; null: as ALPN says, or as the first bytes are. */
+  readonly proto: 'h1' | 'h2' | null;
+  /** An address of IPv6 only; null: as the system and the other binds have it. */
+  readonly v6only: boolean | null;
+  /** Addresses that are not this host's. */
+  readonly transparent: boolean;
+  readonly interface: string | null;
+  readonly maxconn: number | null;
+  readonly backlog: number | null;
+  readonly position: Position;
+}
+
+export type ProxyMode = 'tcp' | 'udp' | 'nat' | 'http' | 'dns';
+
+export interface TcpRules {
+  readonly connection: readonly Rule<TcpRequestAction>[];
+  readonly session: readonly Rule<TcpRequestAction>[];
+  readonly content: readonly Rule<TcpRequestAction>[];
+  readonly response: readonly Rule<TcpResponseAction>[];
+  /** How long bytes are waited for that `content` rules ask about; null: not at all. */
+  readonly inspectDelayMs: number | null;
+}
+
+export interface HttpRules {
+  readonly request: readonly Rule<HttpRequestAction>[];
+  readonly response: readonly Rule<HttpResponseAction>[];
+  readonly afterResponse: readonly Rule<HttpResponseAction>[];
+}
+
+/** `option forwardfor` and `option originalto`. */
+export interface AddressHeader {
+  readonly header: string;
+  /** Networks whose clients get none. */
+  readonly except: string | null;
+  readonly ifNone: boolean;
+}
+
+export interface LogTarget {
+  readonly to:
+    | {readonly kind: 'udp'; readonly host: string; readonly port: number}
+    | {readonly kind: 'unix'; readonly path: string}
+    | {readonly kind: 'stdout' | 'stderr'};
+  readonly format: 'rfc3164' | 'rfc5424' | 'short' | 'raw' | 'timed' | 'iso' | 'local' | 'priority';
+  readonly facility: string;
+  readonly level: string;
+  readonly minLevel: string;
+  readonly maxLineBytes: number;
+}
+
+export interface StatsPage {
+  readonly uri: string;
+  readonly realm: string | null;
+  readonly users: readonly {readonly name: string; readonly password: string}[];
+  readonly refreshSeconds: number | null;
+  readonly hideVersion: boolean;
+  readonly showNode: string | null;
+  readonly showDescription: string | null;
+  readonly showLegends: boolean;
+  readonly admin: readonly Condition[];
+  readonly scopes: readonly string[];
+}
+
+export interface Compression {
+  readonly algorithms: readonly ('identity' | 'gzip' | 'deflate' | 'raw-deflate')[];
+  /** Empty: all types. */
+  readonly types: readonly string[];
+  readonly offload: boolean;
+}
+
+export interface StickTableConfig {
+  readonly type: 'ip' | 'ipv6' | 'integer' | 'string' | 'binary';
+  /** Of strings and binary keys. */
+  readonly keyBytes: number;
+  readonly size: number;
+  readonly expireMs: number | null;
+  readonly noPurge: boolean;
+  /** `conn_cnt`, or with a period `conn_rate(10s)`. */
+  readonly stores: readonly {readonly what: string; readonly periodMs: number | null}[];
+}
+
+/** What frontends and backends have in common. */
+export interface ProxyBase {
+  readonly name: string;
+  readonly mode: ProxyMode;
+  readonly position: Position;
+  readonly disabled: boolean;
+  readonly description: string | null;
+  readonly tcp: TcpRules;
+  readonly http: HttpRules;
+  readonly httpRequestTimeoutMs: number | null;
+  readonly keepAliveTimeoutMs: number | null;
+  /** Of upgraded connections and CONNECT; null: those of client and server. */
+  readonly tunnelTimeoutMs: number | null;
+  readonly tarpitTimeoutMs: number | null;
+  /** `option httpclose` closes both sides after an answer, `http-server-close` that of the server. */
+  readonly connectionMode: 'keep-alive' | 'server-close' | 'close';
+  readonly forwardFor: AddressHeader | null;
+  readonly originalTo: AddressHeader | null;
+  /** By status: the absolute path of a file that holds a whole answer. */
+  readonly errorFiles: Readonly<Record<number, string>>;
+  /** By status: where the client is sent instead. */
+  readonly errorLocations: Readonly<Record<number, {readonly code: 302 | 303; readonly url: string}>>;
+  readonly compression: Compression | null;
+  readonly stats: StatsPage | null;
+  readonly stickTable: StickTableConfig | null;
+  readonly logs: readonly LogTarget[];
+  readonly logTag: string | null;
+}
+
+export interface FrontendConfig extends ProxyBase {
+  /** In `tcp`, `http` and `udp` every bind has that protocol; in `nat` and `dns` a bind has either. */
+  readonly binds: readonly Bind[];
+  readonly useBackends: readonly Rule<UseBackend>[];
+  /** The name of a backend of this configuration; `''`: there is none, clients that no rule sends elsewhere are refused. */
+  readonly defaultBackend: string;
+  readonly maxconn: number;
+  readonly clientTimeoutMs: number;
+  readonly clientFinTimeoutMs: number | null;
+  readonly monitorUri: string | null;
+  readonly monitorFail: readonly Condition[];
+  /** A name for each request, and the header that tells it to the server. */
+  readonly uniqueId: {readonly format: Format; readonly header: string | null} | null;
+  /** Slots of `capture request header` and `declare capture request`, then those that rules take. */
+  readonly captures: readonly {readonly header: string | null; readonly length: number; readonly of: 'request' | 'response'}[];
+  /** A text of formats, or one of HAProxy's. */
+  readonly logFormat: {readonly kind: 'format'; readonly format: Format} | {readonly kind: 'default' | 'tcplog' | 'httplog' | 'httpslog'};
+  /** Connections without data leave no line. */
+  readonly dontLogNull: boolean;
+  /** Only what went wrong leaves a line. */
+  readonly dontLogNormal: boolean;
+  readonly tcpKeepAlive: boolean;
+  /** New sessions a second, above which they wait. */
+  readonly sessionRateLimit: number | null;
+  /** Of mode dns. */
+  readonly dns: DnsConfig | null;
+}
+
+export interface DnsRecord {
+  readonly name: string;
+  readonly type: 'A' | 'AAAA' | 'CNAME' | 'MX' | 'NS' | 'SRV' | 'TXT';
+  readonly ttlSeconds: number | null;
+  /** As in a zone file: `10 mail.example.com.` */
+  readonly data: string;
+}
+
+export interface DnsZone {
+  /** In lower case, without the dot at the end. */
+  readonly name: string;
+  readonly ttlSeconds: number;
+  /** Of answers that a name does not exist. */
+  readonly negativeTtlSeconds: number;
+  /** The addresses that names of apps have; empty: those at which the question came in. */
+  readonly addresses: readonly string[];
+  readonly records: readonly DnsRecord[];
+}
+
+export interface DnsConfig {
+  readonly zones: readonly DnsZone[];
+  /** Where questions about other names go; empty: they are refused. */
+  readonly forwardTo: readonly {readonly host: string; readonly port: number}[];
+  /** Answers a second to one network (/24, /56) that are alike; null: no limit. */
+  readonly responsesPerSecond: number | null;
+}
+
+export type Target =
+  | {readonly kind: 'app'; readonly app: AppName; readonly port: number}
+  | {readonly kind: 'address'; readonly host: string; readonly port: number}
+  | {readonly kind: 'unix'; readonly path: string; readonly abstract: boolean};
+
+export interface ServerConfig {
+  readonly name: string;
+  readonly target: Target;
+  readonly position: Position;
+  /** How many sessions may wait for one wake, or for a free place; null: as many as come. */
+  readonly maxqueue: number | null;
+  /** Sessions at a time; null: no limit. */
+  readonly maxconn: number | null;
+  readonly minconn: number | null;
+  /** 0 to 256. */
+  readonly weight: number;
+  readonly backup: boolean;
+  readonly disabled: boolean;
+  readonly cookie: string | null;
+  /** Null: it is always up. */
+  readonly check: CheckSchedule | null;
+  /** `backend/server` whose state this one has. */
+  readonly track: string | null;
+  readonly slowStartMs: number | null;
+  readonly onMarkedDown: 'nothing' | 'shutdown-sessions';
+  readonly onMarkedUp: 'nothing' | 'shutdown-backup-sessions';
+  readonly sendProxy: 'v1' | 'v2' | null;
+  /** What goes into a v2 header besides addresses: `ssl`, `cert-cn`, `authority`, `unique-id`, ... */
+  readonly proxyV2Options: readonly string[];
+  readonly tls: TlsServer | null;
+  readonly sni: SampleExpression | null;
+  readonly proto: 'h1' | 'h2' | null;
+  /** The address that connections come from; `client`: that of the client. */
+  readonly source: {readonly host: string; readonly port: number | null} | 'client' | null;
+  /** A section `resolvers`, and what a name is looked up as. */
+  readonly resolvers: string | null;
+  readonly resolvePrefer: 'ipv4' | 'ipv6' | null;
+  /** Where clients are sent instead of being served. */
+  readonly redirectPrefix: string | null;
+}
+
+export type Balance =
+  | {readonly kind: 'roundrobin' | 'static-rr' | 'leastconn' | 'first' | 'source'}
+  | {readonly kind: 'random'; readonly draws: number}
+  | {readonly kind: 'uri'; readonly length: number | null; readonly depth: number | null; readonly whole: boolean; readonly pathOnly: boolean}
+  | {readonly kind: 'url_param'; readonly parameter: string}
+  | {readonly kind: 'hdr'; readonly header: string; readonly useDomainOnly: boolean}
+  | {readonly kind: 'hash'; readonly expression: SampleExpression};
+
+/** The cookie by which a client comes back to its server. */
+export interface CookiePersistence {
+  readonly name: string;
+  readonly how: 'rewrite' | 'insert' | 'prefix';
+  readonly indirect: boolean;
+  readonly noCache: boolean;
+  readonly postOnly: boolean;
+  readonly preserve: boolean;
+  readonly httpOnly: boolean;
+  readonly secure: boolean;
+  readonly domains: readonly string[];
+  readonly maxIdleMs: number | null;
+  readonly maxLifeMs: number | null;
+  readonly dynamic: boolean;
+  readonly attributes: readonly string[];
+}
+
+export interface StickRule {
+  readonly kind: 'match' | 'store-request' | 'store-response' | 'on';
+  readonly expression: SampleExpression;
+  /** Null: that of the backend itself. */
+  readonly table: string | null;
+  readonly condition: Condition | null;
+}
+
+export interface BackendConfig extends ProxyBase {
+  /** May be empty: then nobody answers. */
+  readonly servers: readonly ServerConfig[];
+  readonly balance: Balance;
+  readonly hash: {readonly kind: 'map-based' | 'consistent'; readonly function: 'sdbm' | 'djb2' | 'wt6' | 'crc32'; readonly avalanche: boolean};
+  readonly useServers: readonly Rule<UseServer>[];
+  readonly connectTimeoutMs: number;
+  readonly serverTimeoutMs: number;
+  readonly serverFinTimeoutMs: number | null;
+  /** Null: as `connectTimeoutMs`. */
+  readonly queueTimeoutMs: number | null;
+  readonly checkTimeoutMs: number | null;
+  /** How long a session is held while an app wakes. */
+  readonly wakeTimeoutMs: number;
+  readonly check: HealthCheck;
+  readonly retries: number;
+  /** Whether another server may be tried, and after how many attempts: 0 is only the last one, n every nth. Null: never. */
+  readonly redispatch: number | null;
+  readonly retryOn: readonly string[];
+  readonly allBackups: boolean;
+  readonly fullconn: number | null;
+  readonly cookie: CookiePersistence | null;
+  readonly stickRules: readonly StickRule[];
+  readonly httpReuse: 'never' | 'safe' | 'aggressive' | 'always';
+  readonly abortOnClose: boolean;
+  readonly logHealthChecks: boolean;
+  readonly tcpKeepAlive: boolean;
+  /** For servers without one of their own. */
+  readonly source: {readonly host: string; readonly port: number | null} | 'client' | null;
+}
+
+export interface Userlist {
+  readonly name: string;
+  readonly groups: readonly {readonly name: string; readonly users: readonly string[]}[];
+  readonly users: readonly {
+    readonly name: string;
+    /** `password`: as crypt(3) has it. */
+    readonly password: {readonly kind: 'insecure' | 'crypt'; readonly text: string} | null;
+    readonly groups: readonly string[];
+  }[];
+}

@@ -1,0 +1,135 @@
+/** Rules of proxies: what is done with a connection, a request, or a response, and when. Data only; src/edge carries them out. */
+import type {Position} from './position.ts';
+import type {Condition, Format, MatchMethod, SampleExpression} from './sample.ts';
+
+/** Rules are tried in order. A rule without a condition always applies. */
+export interface Rule<Action> {
+  readonly action: Action;
+  readonly condition: Condition | null;
+  readonly position: Position;
+}
+
+export interface HeaderField {
+  readonly name: string;
+  readonly value: Format;
+}
+
+/** An answer that is made here. */
+export interface ReplyAction {
+  readonly status: number;
+  readonly contentType: string | null;
+  /** `file` is read when the configuration is loaded. */
+  readonly body:
+    | {readonly kind: 'none'}
+    /** The page for this status: `errorfile`, `http-error`, or the built-in one. */
+    | {readonly kind: 'default'}
+    | {readonly kind: 'text'; readonly text: string}
+    | {readonly kind: 'format'; readonly format: Format}
+    | {readonly kind: 'errorfile'; readonly path: string};
+  readonly headers: readonly HeaderField[];
+}
+
+export interface RedirectAction {
+  readonly kind: 'redirect';
+  readonly to: 'location' | 'prefix' | 'scheme';
+  readonly value: Format;
+  readonly code: 301 | 302 | 303 | 307 | 308;
+  readonly dropQuery: boolean;
+  readonly appendSlash: boolean;
+  readonly ignoreEmpty: boolean;
+  readonly setCookie: string | null;
+  readonly clearCookie: string | null;
+}
+
+/** The scopes of HAProxy: `proc`, `sess`, `txn`, `req`, `res`. */
+export interface SetVariable {
+  readonly kind: 'set-var';
+  /** `txn.name` */
+  readonly name: string;
+  readonly value: {readonly kind: 'expression'; readonly expression: SampleExpression} | {readonly kind: 'format'; readonly format: Format};
+}
+
+export interface UnsetVariable {
+  readonly kind: 'unset-var';
+  readonly name: string;
+}
+
+export interface TrackCounters {
+  readonly kind: 'track';
+  /** 0, 1 or 2: of `track-sc0` and so on. */
+  readonly counter: number;
+  readonly key: SampleExpression;
+  /** Of a stick table; null: that of the proxy itself. */
+  readonly table: string | null;
+}
+
+export interface Capture {
+  readonly kind: 'capture';
+  readonly expression: SampleExpression;
+  /** The slot, and how much of it is kept. */
+  readonly id: number;
+  readonly length: number;
+}
+
+/** How headers are named by `del-header`: a name, or a pattern on names. */
+export interface HeaderPattern {
+  readonly name: string;
+  readonly method: MatchMethod;
+}
+
+export type HeaderAction =
+  | {readonly kind: 'set-header' | 'add-header'; readonly name: string; readonly value: Format}
+  | {readonly kind: 'del-header'; readonly pattern: HeaderPattern}
+  /** `replace-header` on whole fields, `replace-value` on each comma-separated value. */
+  | {readonly kind: 'replace-header' | 'replace-value'; readonly name: string; readonly regex: string; readonly value: Format};
+
+export type HttpRequestAction =
+  | HeaderAction
+  | SetVariable
+  | UnsetVariable
+  | TrackCounters
+  | Capture
+  | RedirectAction
+  | {readonly kind: 'allow' | 'reject' | 'silent-drop'}
+  | {readonly kind: 'deny' | 'return' | 'tarpit'; readonly reply: ReplyAction}
+  | {readonly kind: 'auth'; readonly realm: string | null}
+  | {readonly kind: 'set-method' | 'set-path' | 'set-pathq' | 'set-query' | 'set-uri'; readonly value: Format}
+  | {readonly kind: 'replace-path' | 'replace-pathq' | 'replace-uri'; readonly regex: string; readonly value: Format}
+  | {readonly kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'; readonly expression: SampleExpression}
+  | {readonly kind: 'set-log-level'; readonly level: string}
+  | {readonly kind: 'set-timeout'; readonly which: 'client' | 'server' | 'tunnel'; readonly ms: number}
+  | {readonly kind: 'wait-for-body'; readonly timeMs: number; readonly atLeastBytes: number};
+
+export type HttpResponseAction =
+  | HeaderAction
+  | SetVariable
+  | UnsetVariable
+  | Capture
+  | RedirectAction
+  | {readonly kind: 'allow'}
+  | {readonly kind: 'deny' | 'return'; readonly reply: ReplyAction}
+  | {readonly kind: 'set-status'; readonly status: number; readonly reason: string | null}
+  | {readonly kind: 'set-log-level'; readonly level: string};
+
+export type TcpRequestAction =
+  | {readonly kind: 'accept' | 'reject' | 'silent-drop'}
+  /** Of `tcp-request connection` only: a PROXY header comes first. */
+  | {readonly kind: 'expect-proxy'}
+  | SetVariable
+  | UnsetVariable
+  | TrackCounters
+  | Capture
+  | {readonly kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'; readonly expression: SampleExpression};
+
+export type TcpResponseAction = {readonly kind: 'accept' | 'reject' | 'close'} | SetVariable | UnsetVariable;
+
+/** `use_backend NAME if ...`: a name of the configuration, or one that is made of the request. */
+export interface UseBackend {
+  readonly kind: 'use-backend';
+  readonly backend: {readonly kind: 'name'; readonly name: string} | {readonly kind: 'format'; readonly format: Format};
+}
+
+export interface UseServer {
+  readonly kind: 'use-server';
+  readonly server: {readonly kind: 'name'; readonly name: string} | {readonly kind: 'format'; readonly format: Format};
+}
