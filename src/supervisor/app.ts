@@ -5,8 +5,8 @@
  * The route goes away before the dump, so that nothing can answer for a sleeper with a reset, and comes back only when
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
-import {CodedError, errorMessage} from '../core/errors.ts';
-import {type FencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../core/ids.ts';
+import {errorMessage} from '../core/errors.ts';
+import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
@@ -17,14 +17,14 @@ import {withDeadline} from './deadline.ts';
 import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {checkpointInstance, endInstance, type Instance, pagingOf, type Rest, restLayers, startInstance} from './instance.ts';
+import {checkpointInstance, endInstance, type Instance, pagingOf, type Rest, restLayers} from './instance.ts';
 import {LateRest, type Origin} from './late-rest.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {liveStatus} from './live-status.ts';
 import {becomesQuiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
 import {lossEvent, stateAtRest} from './rest-state.ts';
-import {finishRestore, type PreparedRestore, prepareRestore, type Restore} from './restore.ts';
+import {type Beginning, revive} from './revive.ts';
 import {Standby} from './standby.ts';
 import {untilHibernated} from './until-hibernated.ts';
 
@@ -43,8 +43,7 @@ export class App {
   #rest: Rest;
   #pointer: Generation | null;
   #instance: Instance | undefined;
-  /** An instance that is being made. The layers of one that starts from its files are recorded before it can write any. */
-  #beginning: {readonly id: InstanceId; readonly layers: readonly string[]} | undefined;
+  #beginning: Beginning | undefined;
   /** An instance whose memory cannot be served any more, and why. */
   #lost: {readonly instance: InstanceId; readonly reason: string} | undefined;
   /** The wake that is under way; everybody who asks meanwhile shares it. */
@@ -259,51 +258,41 @@ export class App {
     network.wake();
     this.#runningSinceMs = clock.monotonicMs();
     this.#move('ready');
-    void this.#noteWake({at, ms: this.#runningSinceMs - startedMs, trigger: describeTrigger(trigger)}, instance);
+    const wake = {at, ms: this.#runningSinceMs - startedMs, trigger: describeTrigger(trigger)};
+    // When those who wait have gone on.
+    setImmediate(() => void this.#noteWake(wake, instance));
     this.#idle.start();
   }
 
-  /** A restore that failed for a reason that may pass, such as having been prepared long ago, is tried once more. */
   async #bringToLife(trigger: Trigger): Promise<Instance> {
     await this.#late.find();
+    const lease = this.#options.records.acquire();
+    lease.catch(ignored); // Awaited below, after what is done meanwhile.
     const rest = this.#rest;
-    const token = await this.#options.records.acquire();
     this.#move('wake');
     try {
-      if (rest.kind === 'files') return await this.#start(rest, token);
-      const standby = await this.standby.take(rest.generation);
-      const prepare = (): Promise<PreparedRestore> => prepareRestore(this.#options, rest.generation, {ahead: false});
-      try {
-        return await this.#restore(standby ?? (await prepare()), {rest, token, trigger});
-      } catch (error) {
-        if (this.#stopping || (standby === undefined && !(error instanceof CodedError && error.retryable))) throw error;
-        this.#log.warn({error: errorMessage(error)}, 'the restore failed and is tried once more');
-        return await this.#restore(await prepare(), {rest, token, trigger});
-      }
+      return await revive(this.#options, {
+        rest,
+        lease,
+        trigger,
+        standby: this.standby,
+        log: this.#log,
+        begins: (beginning) => {
+          this.#beginning = beginning;
+        },
+        save: (token) => this.#options.records.save(token, this.status()),
+        lossOf: (instance) => (this.#lost?.instance === instance ? this.#lost.reason : undefined),
+        isStopping: () => this.#stopping,
+      });
     } catch (error) {
       this.#history.failed(error);
       this.#move(rest.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
-      await this.#recorder.record(token);
+      const token = await lease.catch(ignored);
+      if (token !== undefined) await this.#recorder.record(token);
       throw error;
     } finally {
       this.#beginning = undefined;
     }
-  }
-
-  async #restore(prepared: PreparedRestore, how: Restore): Promise<Instance> {
-    this.#beginning = {id: prepared.id, layers: [...how.rest.meta.layers, prepared.name]};
-    const instance = await finishRestore(this.#options, prepared, how);
-    if (this.#lost?.instance !== instance.id) return instance;
-    await endInstance(this.#options, instance);
-    throw lostError(this.#options.config.name, this.#lost.reason);
-  }
-
-  async #start(rest: Extract<Rest, {kind: 'files'}>, token: FencingToken): Promise<Instance> {
-    const {clock, config, records} = this.#options;
-    const name = newInstanceName(clock.nowMs());
-    this.#beginning = {id: instanceId(config.name, name), layers: [...rest.layers, name]};
-    await records.save(token, this.status());
-    return startInstance(this.#options, {rest, name, token});
   }
 
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */

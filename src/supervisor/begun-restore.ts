@@ -17,6 +17,7 @@ export class BegunRestore implements AsyncDisposable {
   readonly #request: RestoreRequest;
   readonly #session: CriuSession;
   readonly #goOn = Promise.withResolvers<boolean>();
+  #mayRun: Promise<unknown> = Promise.resolve();
   readonly #end = new AbortController();
   #response: Promise<CriuResponse> | undefined;
   #pid: number | undefined;
@@ -54,9 +55,19 @@ export class BegunRestore implements AsyncDisposable {
     this.#pid = pid ?? this.#pid;
     // The tasks run, and nothing can fail any more.
     if (script === 'post-resume') this.#resumed.resolve(undefined);
-    if (script !== 'pre-restore') return true;
-    waits(undefined);
-    return this.#goOn.promise;
+    switch (script) {
+      case 'pre-restore':
+        waits(undefined);
+        return this.#goOn.promise;
+      case 'post-restore':
+        // The processes are complete, and none has run yet. A refusal makes CRIU kill them.
+        return this.#mayRun.then(
+          () => true,
+          () => false,
+        );
+      default:
+        return true;
+    }
   }
 
   /** False once CRIU has ended. */
@@ -70,12 +81,13 @@ export class BegunRestore implements AsyncDisposable {
   }
 
   /**
-   * Lets CRIU make the processes; the app's root must be mounted. Aborting `signal` ends it.
+   * Lets CRIU make the processes; the app's root must be mounted. Aborting `signal` ends it. They run when `mayRun` has resolved.
    * @returns the host's pid of the app's first process
    * @throws CodedError ERR_RESTORE, or the signal's reason; no process is left then
    */
-  async finish(signal: AbortSignal): Promise<{pid: number}> {
+  async finish({signal, mayRun}: {readonly signal: AbortSignal; readonly mayRun: Promise<unknown>}): Promise<{pid: number}> {
     const {target} = this.#request;
+    this.#mayRun = mayRun;
     const end = (): void => this.#end.abort(signal.reason);
     signal.addEventListener('abort', end, {once: true});
     this.#goOn.resolve(true);

@@ -47,20 +47,18 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
 
 export interface Restore {
   readonly rest: Extract<Rest, {kind: 'checkpoint'}>;
-  readonly token: FencingToken;
+  /** No process of the app runs before this resolves. */
+  readonly lease: Promise<FencingToken>;
   readonly trigger: Trigger;
 }
 
 /** The app runs when this resolves, and its route is still away. @throws CodedError; nothing of it runs then, and what was prepared is undone */
-export async function finishRestore(tools: InstanceTools, prepared: PreparedRestore, {rest, token, trigger}: Restore): Promise<Instance> {
-  const {config, container, network} = tools;
+export async function finishRestore(tools: InstanceTools, prepared: PreparedRestore, how: Restore): Promise<Instance> {
   const {id, name} = prepared;
+  const {rest} = how;
   try {
-    checkAddress(config.name, network, rest.meta);
-    await bringLayers(tools, rest.meta.layers);
-    await container.mountRoot(rest.meta.layers, name, rest.meta.image);
-    const pid = await run(tools, prepared, trigger);
-    container.adopt(pid);
+    const {pid, token} = await run(tools, prepared, how);
+    tools.container.adopt(pid);
     return {id, token, pid, layers: [...rest.meta.layers, name], base: rest.generation};
   } catch (error) {
     await putAway(tools);
@@ -74,18 +72,34 @@ function checkAddress(app: string, here: Network, {network: saved}: GenerationMe
   if (saved !== undefined && saved.address !== here.address) throw wrongAddressError(app, saved, here);
 }
 
-/** The pager is told beside CRIU, and is done long before it. A restore that the pager does not know any more must not be finished. */
-async function run({pager}: InstanceTools, {id, criu}: PreparedRestore, trigger: Trigger): Promise<number> {
-  const unknown = new AbortController();
-  const expecting = pager.expect(id, trigger).catch((error: unknown) => {
-    unknown.abort(error);
+/**
+ * The pager is told first: it reads the predicted pages while the root is mounted and CRIU makes the processes. A restore that the pager does not
+ * know any more, or for which there is no lease, must not be finished.
+ */
+async function run(tools: InstanceTools, {id, name, criu}: PreparedRestore, {rest, lease, trigger}: Restore): Promise<Running> {
+  const {config, container, network, pager} = tools;
+  const refused = new AbortController();
+  const refuse = (error: unknown): never => {
+    refused.abort(error);
     throw error;
-  });
-  // Both are awaited even when one fails, so that nothing of them appears after it was cleaned up.
-  const [restored, expected] = await Promise.allSettled([criu.finish(unknown.signal), expecting]);
-  if (restored.status === 'rejected') throw restored.reason;
+  };
+  const restoring = async (): Promise<{pid: number}> => {
+    checkAddress(config.name, network, rest.meta);
+    await bringLayers(tools, rest.meta.layers);
+    await container.mountRoot(rest.meta.layers, name, rest.meta.image);
+    return criu.finish({signal: refused.signal, mayRun: lease});
+  };
+  // All are awaited even when one fails, so that nothing of them appears after it was cleaned up.
+  const [leased, expected, restored] = await Promise.allSettled([lease.catch(refuse), pager.expect(id, trigger).catch(refuse), restoring()]);
+  if (leased.status === 'rejected') throw leased.reason;
   if (expected.status === 'rejected') throw expected.reason;
-  return restored.value.pid;
+  if (restored.status === 'rejected') throw restored.reason;
+  return {pid: restored.value.pid, token: leased.value};
+}
+
+interface Running {
+  readonly pid: number;
+  readonly token: FencingToken;
 }
 
 function ignored(): void {

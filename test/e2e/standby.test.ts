@@ -1,7 +1,12 @@
 /** The next restore of a sleeping app is begun while it sleeps, by a CRIU that waits. */
 import {readFile, readlink} from 'node:fs/promises';
-import {basename, dirname} from 'node:path';
-import {gatewayIdentity} from '../../src/core/ids.ts';
+import {basename, dirname, join} from 'node:path';
+import {appName, gatewayIdentity} from '../../src/core/ids.ts';
+import {createLog} from '../../src/core/log.ts';
+import {connectRedis} from '../../src/store/connection.ts';
+import {storeKeys} from '../../src/store/keys.ts';
+import {openLeases} from '../../src/store/lease.ts';
+import {embeddedRedisPath} from '../../src/store/redis-server.ts';
 import {durableGateway, verified} from '../helpers/durable-app.ts';
 import type {TestGateway} from '../helpers/gateway.ts';
 import {criuPids, killed, pagerPid, runs} from '../helpers/gateway-processes.ts';
@@ -88,6 +93,25 @@ rootTest('the gateway is killed while a CRIU waits: it ends, and the next gatewa
   await until(async () => !(await runs(pid)), {what: 'the end of the CRIU that waited'});
   await gateway.start();
   await waitingCriu(gateway);
+  t.is(await ask(port, 'count'), '2');
+  t.is(await ask(port, 'verify'), verified);
+});
+
+rootTest('an app that another worker has taken does not run, and wakes when that one has let go', async (t) => {
+  t.timeout(60_000);
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.cli('hibernate', 'a');
+  await waitingCriu(gateway);
+  const before = await layers(gateway);
+  await using connection = await connectRedis({url: `unix:${embeddedRedisPath(join(gateway.stateDir, 'run'))}`, log: createLog('silent')});
+  const other = {worker: 'another-host', ttlMs: 60_000};
+  await until(async () => (await openLeases(connection).acquire(appName('a'), other)).kind === 'acquired', {what: 'the lease to be free'});
+  await t.throwsAsync(gateway.cli('wake', 'a'), {message: /worker "another-host" has it/});
+  t.like(await gateway.app('a'), {state: 'hibernated'});
+  t.deepEqual(await layers(gateway), before);
+  await connection.call('DEL', storeKeys().lease(appName('a')));
   t.is(await ask(port, 'count'), '2');
   t.is(await ask(port, 'verify'), verified);
 });

@@ -43,7 +43,7 @@ async function restore(lab: ContainerLab, app: Running, images: string): Promise
   const before = app.container.pids();
   await app.container.mountRoot(app.layers, layer);
   app.layers.push(layer);
-  const {pid} = await begun.finish(new AbortController().signal);
+  const {pid} = await begun.finish({signal: new AbortController().signal, mayRun: Promise.resolve()});
   app.container.adopt(pid);
   app.pid = pid;
   return before;
@@ -246,11 +246,43 @@ rootTest('the clock of an app stands still while it sleeps, also when its restor
   const asleepFrom = performance.now();
   await until(() => performance.now() - asleepFrom > 1500);
   await app.container.mountRoot(app.layers, 'layer2');
-  const {pid} = await begun.finish(new AbortController().signal);
+  const {pid} = await begun.finish({signal: new AbortController().signal, mayRun: Promise.resolve()});
   app.container.adopt(pid);
   await lab.release();
   const passed = Number(await client.request('clock')) - before;
   t.true(passed > 0 && passed * 1000 < performance.now() - asleepFrom, `${passed} s passed for it`);
+});
+
+rootTest('processes that are not allowed to run are ended before they did', async (t) => {
+  await using lab = await containerLab();
+  const app = await startServer(lab);
+  using client = await lineClient(7000, {host: lab.address});
+  t.is(await client.request('count'), '1');
+  await lab.hold();
+  await checkpoint(lab, app, 'images', commit);
+  await putAway(app);
+  const imagesDir = join(lab.directory, 'images');
+  const begin = async (layer: string): ReturnType<typeof lab.criu.beginRestore> => {
+    const begun = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target: app.container.restoreTarget(), lazy: false});
+    await app.container.mountRoot(app.layers, layer);
+    return begun;
+  };
+  const signal = new AbortController().signal;
+  const refused = await begin('refused');
+  const permission = Promise.withResolvers<undefined>();
+  const finished = refused.finish({signal, mayRun: permission.promise});
+  await until(() => app.container.pids().some((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1').startsWith('python3')), {what: 'a process'});
+  permission.reject(new Error('somebody else has it'));
+  await t.throwsAsync(finished, {code: 'ERR_RESTORE'});
+  t.deepEqual(app.container.pids(), []);
+  await refused[Symbol.asyncDispose]();
+  await putAway(app);
+
+  const allowed = await begin('allowed');
+  const {pid} = await allowed.finish({signal, mayRun: Promise.resolve()});
+  app.container.adopt(pid);
+  await lab.release();
+  t.is(await client.request('count'), '2');
 });
 
 rootTest('several processes, a volume and a shared memory segment come back', async (t) => {

@@ -10,7 +10,7 @@ import {type PageRun, pageSizeBytes} from '../checkpoints/page-table.ts';
 import type {AbsentPagesError} from './absent-pages.ts';
 import type {FetchState} from './fault-fetches.ts';
 import type {Mapping} from './mapping.ts';
-import {mapAnonymous} from './mapping.ts';
+import {mapAnonymous, mapHugePages} from './mapping.ts';
 import type {PagedProcess, PageReader} from './paged-process.ts';
 
 /** Pages of one read and one copy, at most. */
@@ -79,7 +79,7 @@ export class Prefetch implements Disposable {
       if (chunks.length > 0) this.#shares.set(vpid, {chunks: [], fetched: chunks, process: undefined, next: 0, notBefore: 0});
     }
     const pages = [...this.#shares.values()].flatMap(({fetched}) => fetched).reduce((sum, chunk) => sum + chunk.run.count, 0);
-    this.#memory = pages === 0 ? undefined : mapAnonymous(Math.min(pages, readAheadPages) * pageSizeBytes);
+    this.#memory = pages === 0 ? undefined : mapHugePages(Math.min(pages, readAheadPages) * pageSizeBytes);
     this.#scratch = mapAnonymous(chunkPages * pageSizeBytes);
     this.recheck();
   }
