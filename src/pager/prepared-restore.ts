@@ -59,7 +59,7 @@ export async function loadRestore({store, fuse, predicted}: LoadedFrom, request:
   const [files, segments, forecast] = await Promise.all([
     checkpoint.images(mode, cold?.images),
     checkpoint.localSegments(),
-    mode === 'eager' ? null : readForecast(predicted, checkpoint, prefetch),
+    mode === 'eager' ? null : readForecast(predicted, checkpoint, {prefetch, ahead}),
   ]);
   const imagesDir = await fuse.add(instance, files);
   const loaded: LoadedRestore = {
@@ -90,10 +90,15 @@ function withCold(checkpoint: Checkpoint, segments: readonly LocalSegment[], col
   return {segments: [...known, {...expected.local, dataKey}], copies: coldCopies(checkpoint, expected, dataKey)};
 }
 
-async function readForecast(predicted: PredictedSets, {app, tables}: Checkpoint, mode: RestoreRequest['prefetch']): Promise<Forecast | null> {
+async function readForecast(
+  predicted: PredictedSets,
+  {app, tables}: Checkpoint,
+  {prefetch: mode, ahead}: {readonly prefetch: RestoreRequest['prefetch']; readonly ahead: boolean},
+): Promise<Forecast | null> {
   try {
     const prediction = await predicted.load(app);
-    await prediction.prepare({mode, processes: tables});
+    // All plans, of which a wake needs one: it makes that beside CRIU.
+    if (ahead) await prediction.prepare({mode, processes: tables});
     return {mode, prediction};
   } catch {
     return null; // The store reports the same trouble where it matters.

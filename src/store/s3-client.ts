@@ -1,28 +1,24 @@
 /**
- * The requests of S3 that the store needs, one each, through the client of AWS, which signs them. It is imported when a store is opened: that
+ * The requests of S3 that the store needs, one each, through the client of AWS, which signs them; GETs only in part (s3-signed-get.ts). It is imported when a store is opened: that
  * takes 150 ms and 22 MB. It neither repeats requests nor measures time here: the store does, in one place, because only the store can tell
  * whether a conditional PUT that is refused was its own first try.
  */
+import {Agent as HttpAgent} from 'node:http';
+import {Agent as HttpsAgent} from 'node:https';
 import {Readable} from 'node:stream';
 import type * as Sdk from '@aws-sdk/client-s3';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import type {ByteRange} from './object-store.ts';
+import type {Answer} from './s3-answer.ts';
 import type {S3Limits, S3StoreOptions} from './s3-options.ts';
 import {notS3} from './s3-problem.ts';
+import {SignedGets, signedSeconds} from './s3-signed-get.ts';
 
 /** Who wrote an object: found out by the writer that does not know whether its PUT arrived. */
 const writerField = 'picogate-put';
-const sockets = 64;
+const agentOptions = {keepAlive: true, maxSockets: 64} as const;
 /** For servers that are not Amazon's, which ignore it but have to get one. */
 const defaultRegion = 'us-east-1';
-
-export interface Answer {
-  /** Of the body. */
-  readonly sizeBytes: number;
-  /** Where the body begins in the object; undefined when the server does not say, as for whole objects. */
-  readonly position: number | undefined;
-  readonly body: Readable;
-}
 
 export interface UploadedPart {
   readonly number: number;
@@ -64,12 +60,20 @@ export interface ListAnswer {
 
 /** @throws CodedError ERR_S3_REGION when there is no region anywhere */
 export async function openS3Client(options: S3StoreOptions, limits: S3Limits): Promise<S3Client> {
-  const sdk = await import('@aws-sdk/client-s3');
-  const client = await clientWithRegion(sdk, options, limits);
+  const [sdk, {getSignedUrl}] = await Promise.all([import('@aws-sdk/client-s3'), import('@aws-sdk/s3-request-presigner')]);
+  const agents = {http: new HttpAgent(agentOptions), https: new HttpsAgent(agentOptions)};
+  const client = await clientWithRegion(sdk, {options, limits, agents});
   const bucket = {Bucket: options.bucket};
+  const signedGets = new SignedGets({
+    sign: (key) => getSignedUrl(client, new sdk.GetObjectCommand({...bucket, Key: key}), {expiresIn: signedSeconds}),
+    agents,
+    connectTimeoutMs: limits.connectTimeoutMs,
+  });
   const absent = (ifAbsent: boolean): {IfNoneMatch?: '*'} => (ifAbsent ? {IfNoneMatch: '*'} : {});
   return {
     async get(key, range, abortSignal) {
+      const answer = await signedGets.get(key, range, abortSignal);
+      if (answer !== undefined) return answer;
       const wanted = range === undefined ? {} : {Range: `bytes=${range.position}-${range.position + range.length - 1}`};
       return readAnswer(await client.send(new sdk.GetObjectCommand({...bucket, Key: key, ...wanted}), {abortSignal}));
     },
@@ -114,21 +118,27 @@ export async function openS3Client(options: S3StoreOptions, limits: S3Limits): P
   };
 }
 
-async function clientWithRegion(sdk: typeof Sdk, options: S3StoreOptions, limits: S3Limits): Promise<Sdk.S3Client> {
-  const client = new sdk.S3Client(settings(options, limits, options.region));
+interface ClientOptions {
+  readonly options: S3StoreOptions;
+  readonly limits: S3Limits;
+  readonly agents: {readonly http: HttpAgent; readonly https: HttpsAgent};
+}
+
+async function clientWithRegion(sdk: typeof Sdk, clientOptions: ClientOptions): Promise<Sdk.S3Client> {
+  const {options} = clientOptions;
+  const client = new sdk.S3Client(settings(clientOptions, options.region));
   try {
     await client.config.region();
     return client;
   } catch (error) {
     client.destroy();
-    if (options.endpoint !== null) return new sdk.S3Client(settings(options, limits, defaultRegion));
+    if (options.endpoint !== null) return new sdk.S3Client(settings(clientOptions, defaultRegion));
     const found = `no region is known (${errorMessage(error)}); write 'region REGION' after 'store s3://...' or set AWS_REGION`;
     throw new CodedError('ERR_S3_REGION', `Cannot use bucket "${options.bucket}": ${found}`, {source: 'host', cause: error});
   }
 }
 
-function settings({endpoint, pathStyle, log}: S3StoreOptions, limits: S3Limits, region: string | null): Sdk.S3ClientConfig {
-  const agent = {keepAlive: true, maxSockets: sockets};
+function settings({options: {endpoint, pathStyle, log}, limits, agents}: ClientOptions, region: string | null): Sdk.S3ClientConfig {
   const report = (...said: unknown[]): void => log.debug({said: said.map(String)}, 'the client of S3');
   return {
     ...(region === null ? {} : {region}),
@@ -140,7 +150,7 @@ function settings({endpoint, pathStyle, log}: S3StoreOptions, limits: S3Limits, 
     responseChecksumValidation: 'WHEN_REQUIRED',
     // Servers that do not answer `Expect: 100-continue` would cost 6 s for each large PUT.
     expectContinueHeader: false,
-    requestHandler: {connectionTimeout: limits.connectTimeoutMs, httpAgent: agent, httpsAgent: agent},
+    requestHandler: {connectionTimeout: limits.connectTimeoutMs, httpAgent: agents.http, httpsAgent: agents.https},
     logger: {trace: () => undefined, debug: () => undefined, info: () => undefined, warn: report, error: report},
   };
 }

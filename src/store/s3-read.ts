@@ -1,8 +1,9 @@
 /** Reading an object, or exactly a range of it, into one buffer; slow answers are asked for a second time. */
 import type {Readable} from 'node:stream';
 import {type ByteRange, ObjectStoreError} from './object-store.ts';
+import type {Answer} from './s3-answer.ts';
 import {type Attempt, attempt, type Patience, withRetries} from './s3-attempts.ts';
-import type {Answer, S3Client} from './s3-client.ts';
+import type {S3Client} from './s3-client.ts';
 import {AnswerTimes, HedgeBudget, hedge} from './s3-hedge.ts';
 import type {S3Counters} from './s3-options.ts';
 import {isPassing, problemOf} from './s3-problem.ts';

@@ -2,7 +2,8 @@
  * A restore in two steps. The first can be taken while the app sleeps: nothing of it can be seen from outside, and no
  * process of the app exists. The second makes the app run.
  */
-import {mkdir, rm} from 'node:fs/promises';
+import {mkdirSync} from 'node:fs';
+import {rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {type FencingToken, type Generation, type InstanceId, type InstanceName, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -32,7 +33,8 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   const workDir = join(tools.workDir, name);
   await using scope = new AsyncDisposableStack();
   scope.defer(() => rm(workDir, {recursive: true, force: true}));
-  await mkdir(workDir, {recursive: true, mode: 0o700});
+  // At once: a thread takes longer to be woken for it.
+  mkdirSync(workDir, {recursive: true, mode: 0o700});
   // Why a restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
   scope.defer(() => pager.release(id).catch(ignored));
   const {paging: mode, prefetch, readAhead, backgroundFetch} = config;

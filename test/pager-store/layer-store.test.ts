@@ -14,6 +14,7 @@ import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {tinyFileSystem} from '../helpers/tiny-file-system.ts';
 import {type UnreliableStore, unreliableStore} from '../helpers/unreliable-store.ts';
+import {until} from '../helpers/until.ts';
 import {app, heapPages, heapProcess} from './checkpoint-bench.ts';
 import {writeDump} from './synthetic-dump.ts';
 
@@ -184,4 +185,39 @@ rootTest('a layer that does not fit is an error that says so, and nothing of it 
   await t.throwsAsync(layers.fetch(app, ['1-a']), {code: 'ERR_STORE_FULL', message: /1-a.*disk is full/});
   await t.throwsAsync(access(join(layersDir, '1-a')), {code: 'ENOENT'});
   await rm(layersDir, {recursive: true, force: true});
+});
+
+rootTest('a layer that was fetched shortly before the system went down is fetched again; others are not', async (t) => {
+  const one = await lab(t);
+  const first = await one.worker('one');
+  for (const layer of ['1-a', '2-b', '3-c']) await first.write(layer, `content of ${layer}`);
+  await first.commit(['1-a', '2-b', '3-c']);
+  await first.uploads.finish(app);
+  const {layers, layersDir} = await one.worker('two');
+  const marks = async (): Promise<string[]> => {
+    const marked = await Promise.all(
+      ['1-a', '2-b', '3-c'].map(async (layer) =>
+        access(join(layersDir, layer, 'unsynced')).then(
+          () => [layer],
+          () => [],
+        ),
+      ),
+    );
+    return marked.flat();
+  };
+  await layers.fetch(app, ['1-a', '2-b', '3-c']);
+  t.deepEqual(await marks(), ['1-a', '2-b', '3-c']);
+  await layers.removeUncertain();
+  t.true(await layers.areLocal(app, ['1-a', '2-b', '3-c']), 'the system did not go down');
+  await until(async () => (await marks()).length === 0, {what: 'the layers to be on the disk'});
+  // As after a boot: of one the mark is left, of another also its content is lost.
+  await writeFile(join(layersDir, '1-a/unsynced'), 'another-boot');
+  await writeFile(join(layersDir, '2-b/unsynced'), '');
+  await writeFile(join(layersDir, '2-b/upper/file'), '');
+  await layers.removeUncertain();
+  await t.throwsAsync(access(join(layersDir, '1-a')));
+  await t.throwsAsync(access(join(layersDir, '2-b')));
+  t.is(await readFile(join(layersDir, '3-c/upper/file'), 'utf8'), 'content of 3-c');
+  await layers.fetch(app, ['1-a', '2-b', '3-c']);
+  t.is(await readFile(join(layersDir, '2-b/upper/file'), 'utf8'), 'content of 2-b');
 });

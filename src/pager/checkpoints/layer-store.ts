@@ -2,9 +2,9 @@
  * The layers of apps' files in the remote store. Each is stored once, under a name that tells its content: that of the instance that wrote it,
  * or of the oldest and the newest of those it was merged from.
  */
-import {access, mkdir, open, rename, rm} from 'node:fs/promises';
+import {access, mkdir, open, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {CodedError, errorCode} from '../../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
 import {syncFileSystem} from '../../core/file-metadata.ts';
 import type {AppName} from '../../core/ids.ts';
 import type {Log} from '../../core/log.ts';
@@ -20,6 +20,13 @@ const concurrency = 2;
 /** Of an object, asked for at a time, and how much in each request. */
 const aheadRequests = 4;
 const rangeBytes = 2 * 1024 * 1024;
+/**
+ * In a layer that was fetched and may not be on the disk yet: a wake does not wait for that. Its content is the boot after which it was made; after
+ * another one, what is in the layer is uncertain, and it is fetched again. It is there before the layer has its name, and file systems keep that order.
+ */
+const unsyncedName = 'unsynced';
+/** Until then the wake has all of the disk. */
+const syncDelayMs = 1000;
 const layerPattern = /^[0-9A-Za-z][0-9A-Za-z_+-]*$/;
 
 export interface LayerStoreOptions {
@@ -36,6 +43,21 @@ export class LayerStore {
 
   constructor(options: LayerStoreOptions) {
     this.#options = options;
+  }
+
+  /** Removes the layers that had been fetched shortly before the system went down. To be called before anybody uses one. */
+  async removeUncertain(): Promise<void> {
+    const boot = await bootId();
+    const {appsDir, log} = this.#options;
+    for (const app of await namesIn(appsDir)) {
+      for (const layer of await namesIn(join(appsDir, app, 'layers'))) {
+        const directory = join(appsDir, app, 'layers', layer);
+        const marked = await readFile(join(directory, unsyncedName), 'utf8').catch(() => boot); // Without a mark it is certain.
+        if (marked === boot) continue;
+        log.info({app, layer}, 'a layer of files that may not have reached the disk is removed; it is in the store');
+        await rm(directory, {recursive: true, force: true});
+      }
+    }
   }
 
   /** Whether all of these are on this host. */
@@ -59,7 +81,7 @@ export class LayerStore {
   }
 
   /**
-   * Brings those of the layers here that are missing. Each appears whole and on disk, or not at all.
+   * Brings those of the layers here that are missing. Each appears whole or not at all, and is brought to disk later.
    * @throws DamagedCheckpointError; CodedError ERR_WRONG_KEY, ERR_STORE_FULL; ObjectStoreError
    */
   async fetch(app: AppName, layers: readonly string[]): Promise<void> {
@@ -105,15 +127,25 @@ export class LayerStore {
       await using reader = new LayerReader({name: {app, layer, key}, pieces: inRanges(objects, key, sizeBytes), dataKey});
       await unpackLayer(reader, join(unfinished, 'upper'));
       await reader.end();
-      await using parent = await open(directory);
-      await syncFileSystem(parent.fd);
+      await writeFile(join(unfinished, unsyncedName), await bootId());
       await rename(unfinished, join(directory, layer));
-      await parent.sync();
     } catch (error) {
       await rm(unfinished, {recursive: true, force: true});
       throw error;
     }
+    setTimeout(() => void this.#sync(app, layer), syncDelayMs).unref();
     log.debug({app, layer, sizeBytes, ms: Math.round(performance.now() - startedMs)}, 'a layer of files was fetched');
+  }
+
+  /** Never throws: a layer that stays uncertain is fetched once more after the next boot. */
+  async #sync(app: AppName, layer: string): Promise<void> {
+    try {
+      await using directory = await open(join(this.#directory(app), layer));
+      await syncFileSystem(directory.fd);
+      await rm(join(this.#directory(app), layer, unsyncedName));
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') this.#options.log.warn({app, layer, error: errorMessage(error)}, 'a layer of files cannot be brought to disk');
+    }
   }
 
   async #missing(app: AppName, layers: readonly string[]): Promise<readonly string[]> {
@@ -127,6 +159,19 @@ export class LayerStore {
   #directory(app: AppName): string {
     return join(this.#options.appsDir, app, 'layers');
   }
+}
+
+/** Of this run of the system, boot_id in random(4). */
+async function bootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+}
+
+/** None when there is no such directory. */
+async function namesIn(directory: string): Promise<readonly string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return [];
+    throw error;
+  });
 }
 
 function layerKey(app: AppName, layer: string): string {

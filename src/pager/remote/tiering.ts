@@ -68,7 +68,9 @@ export class Tiering implements AsyncDisposable {
       const {pendingDir, log, served} = options;
       const inUse = new AppsInUse(served);
       const objects = await openCachedStore({remote, pendingDir, cacheDir, cacheBytes, log, inUse: () => inUse.keys()});
-      return new Tiering(options, objects, {remote, inUse, predicted: predicted(objects)});
+      const tiering = new Tiering(options, objects, {remote, inUse, predicted: predicted(objects)});
+      await tiering.#layers?.removeUncertain();
+      return tiering;
     } catch (error) {
       await remote[Symbol.asyncDispose]();
       throw error;
