@@ -109,7 +109,11 @@ function matcher(test: AclTest, lists: PatternLists): (value: Found) => boolean 
 function patternLookup(test: AclTest, method: PatternMethod, lists: PatternLists): Lookup {
   const options: PatternOptions = {ignoreCase: test.ignoreCase, dottedNumbers: isVersion(test.expression)};
   if (test.files.length > 0) return lists.openList(test.files, test.patterns).lookup(method, options);
-  return createPatternList('acl', [], test.patterns.map((pattern) => ({pattern, value: ''}))).lookup(method, options); // biome-ignore format: one call
+  return createPatternList(
+    'acl',
+    [],
+    test.patterns.map((pattern) => ({pattern, value: ''})),
+  ).lookup(method, options);
 }
 
 function isVersion(expression: SampleExpression): boolean {

@@ -94,7 +94,11 @@ const toDecimals: ConverterBuilder = (call) => {
   return (value) => {
     const all = toBytes(value);
     if (all === null) return null;
-    return textValue(chunksOf(all, size, truncate).map((chunk) => BigInt(`0x${buffer(chunk).toString('hex')}`)).join(separator)); // biome-ignore format: one chain
+    return textValue(
+      chunksOf(all, size, truncate)
+        .map((chunk) => BigInt(`0x${buffer(chunk).toString('hex')}`))
+        .join(separator),
+    );
   };
 };
 
@@ -106,7 +110,11 @@ const toHex: ConverterBuilder = (call) => {
   return (value) => {
     const all = toBytes(value);
     if (all === null) return null;
-    return textValue(chunksOf(all, size, truncate).map((chunk) => buffer(chunk).toString('hex').toUpperCase()).join(separator)); // biome-ignore format: one chain
+    return textValue(
+      chunksOf(all, size, truncate)
+        .map((chunk) => buffer(chunk).toString('hex').toUpperCase())
+        .join(separator),
+    );
   };
 };
 
@@ -146,7 +154,10 @@ const ipmask: ConverterBuilder = (call) => {
 export const bytesConverters: Readonly<Record<string, ConverterBuilder>> = {
   bytes,
   hex: onBytes((all) => textValue(buffer(all).toString('hex').toUpperCase())),
-  hex2i: simple((value) => intValue(Number.parseInt(/^(?:0x)?[0-9a-f]{1,15}/i.exec(toText(value))?.[0].replace(/^0x/i, '') || '0', 16))),
+  hex2i: simple((value) => {
+    const digits = toText(value);
+    return /^[0-9a-f]{1,16}$/i.test(digits) ? intValue(Number(BigInt.asIntN(64, BigInt(`0x${digits}`)))) : null;
+  }),
   be2dec: toDecimals,
   be2hex: toHex,
   base64: onBytes((all) => textValue(buffer(all).toString('base64'))),

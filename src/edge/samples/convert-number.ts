@@ -15,7 +15,7 @@ function onInteger(convert: (value: number) => Found): ConverterBuilder {
 function withOperand(compute: (value: number, operand: number) => number): ConverterBuilder {
   return (call): Converter => {
     const argument = neededArgument(call, 0, 'a number or a variable');
-    if (/^[+-]?\d{1,18}$/.test(argument)) {
+    if (/^[+-]?\d{1,19}$/.test(argument)) {
       const operand = Number(argument);
       return (value) => {
         const number = toInteger(value);
@@ -84,9 +84,24 @@ const bool: ConverterBuilder = simple((value) => {
 });
 
 export const numberConverters: Readonly<Record<string, ConverterBuilder>> = {
-  add: withOperand(arithmetic((a, b) => a + b, (a, b) => a + b)), // biome-ignore format: one line each
-  sub: withOperand(arithmetic((a, b) => a - b, (a, b) => a - b)), // biome-ignore format: one line each
-  mul: withOperand(arithmetic((a, b) => a * b, (a, b) => a * b)), // biome-ignore format: one line each
+  add: withOperand(
+    arithmetic(
+      (a, b) => a + b,
+      (a, b) => a + b,
+    ),
+  ),
+  sub: withOperand(
+    arithmetic(
+      (a, b) => a - b,
+      (a, b) => a - b,
+    ),
+  ),
+  mul: withOperand(
+    arithmetic(
+      (a, b) => a * b,
+      (a, b) => a * b,
+    ),
+  ),
   div: withOperand((a, b) => (b === 0 ? maxInteger : Math.trunc(a / b) + 0)),
   mod: withOperand((a, b) => (b === 0 ? 0 : (a % b) + 0)),
   neg: onInteger((value) => intValue(0 - value)),

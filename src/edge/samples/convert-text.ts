@@ -30,7 +30,10 @@ function piecesOf(text: string, delimiters: string): Piece[] {
   return pieces;
 }
 
-/** `field` and `word`; words are never empty. A negative index counts from the end, and so does the number of pieces that are taken. */
+/**
+ * `field` and `word`; words are never empty. A negative index counts from the end, and so does the number of pieces that are taken. Where there are
+ * fewer, all of the text on that side is taken, with the delimiters at its edge.
+ */
 function pick(words: boolean): ConverterBuilder {
   return (call) => {
     const index = integerArgument(call, 0, null);
@@ -42,13 +45,10 @@ function pick(words: boolean): ConverterBuilder {
       const text = toText(value);
       const all = piecesOf(text, delimiters);
       const pieces = words ? all.filter((piece) => piece.end > piece.start) : all;
-      const near = index > 0 ? index - 1 : pieces.length + index;
-      const far = index > 0 ? near + count - 1 : near - count + 1;
-      const first = index > 0 ? near : count === 0 ? 0 : Math.max(far, 0);
-      const last = index < 0 ? near : count === 0 ? pieces.length - 1 : Math.min(far, pieces.length - 1);
-      const from = pieces[first];
-      const to = pieces[last];
-      return near < 0 || from === undefined || to === undefined ? null : textValue(text.slice(from.start, to.end));
+      const near = pieces[index > 0 ? index - 1 : pieces.length + index];
+      if (near === undefined) return null;
+      const far = count === 0 ? undefined : pieces[index > 0 ? index + count - 2 : pieces.length + index - count + 1];
+      return textValue(index > 0 ? text.slice(near.start, far?.end) : text.slice(far?.start ?? 0, near.end));
     };
   };
 }
@@ -103,7 +103,7 @@ const addItem: ConverterBuilder = (call) => {
   return (value, context) => {
     const found = name === null ? null : context.variables.get(name);
     const item = found === null ? '' : toText(found);
-    const added = item + (name === null || item !== '' ? suffix : '');
+    const added = item + suffix;
     const text = toText(value);
     return textValue(text !== '' && added !== '' ? text + delimiter + added : text + added);
   };
@@ -136,13 +136,22 @@ const iif: ConverterBuilder = (call): Converter => {
   };
 };
 
+/** As strncmp(3) of the C library: the difference of the first bytes that differ; a text that goes on is the greater one. */
+function compareBytes(left: string, right: string): number {
+  const shared = Math.min(left.length, right.length);
+  for (let at = 0; at < shared; at++) {
+    const difference = left.charCodeAt(at) - right.charCodeAt(at);
+    if (difference !== 0) return difference;
+  }
+  return Math.sign(left.length - right.length);
+}
+
 const strcmp: ConverterBuilder = (call) => {
   const name = checkVariableName(neededArgument(call, 0, 'the name of a variable'));
   return (value, context) => {
     const other = context.variables.get(name);
     if (other === null) return null;
-    const [left, right] = [toText(value), toText(other)];
-    return intValue(left === right ? 0 : left < right ? -1 : 1);
+    return intValue(compareBytes(toText(value), toText(other)));
   };
 };
 

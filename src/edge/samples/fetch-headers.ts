@@ -3,7 +3,7 @@ import type {SampleCall} from '../../config/sample.ts';
 import {formatAddress, parseAddress} from './address.ts';
 import type {HeaderFields, SampleContext, SampleValue} from './context.ts';
 import {badCall, type Fetch, type FetchBuilder, integerArgument, textArgument} from './fetch.ts';
-import {cookieValues, headerValue, headerValues} from './header-fields.ts';
+import {cookieValues, headerValue, headerValues, maxHistory} from './header-fields.ts';
 import {requestOf} from './payload-request.ts';
 import {byteString, type Found, intValue, leadingInteger, textValue} from './value.ts';
 
@@ -22,6 +22,7 @@ function headerArguments(call: SampleCall): HeaderArguments {
   if (call.args.length > 2) throw badCall(call, 'it takes a name and an occurrence');
   const occurrence = integerArgument(call, 1, 0);
   if ((call.args[1] ?? '') !== '' && occurrence === 0) throw badCall(call, 'occurrences count from 1, or from -1 backwards');
+  if (occurrence < -maxHistory) throw badCall(call, `occurrences are counted back to -${maxHistory} only`);
   return {name: textArgument(call, 0).toLowerCase(), occurrence};
 }
 

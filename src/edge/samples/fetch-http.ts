@@ -1,6 +1,6 @@
 /** The request line, bodies, the status, and who the client says it is: HAProxy's manual, section 7.3.6. */
 import type {SampleCall} from '../../config/sample.ts';
-import {crc32} from './checksums.ts';
+import {avalanche, sdbm} from './checksums.ts';
 import type {RequestFacts, SampleContext, SampleValue} from './context.ts';
 import {badCall, type FetchBuilder, neededArgument, plain, textArgument} from './fetch.ts';
 import {headerValue, headerValues} from './header-fields.ts';
@@ -118,7 +118,7 @@ export const httpFetches: Readonly<Record<string, FetchBuilder>> = {
   baseq: ofRequest((request) => textOrNull(baseOf(request, pathAndQuery))),
   base32: ofRequest((request) => {
     const base = baseOf(request, pathOf);
-    return base === null ? null : intValue(crc32(Buffer.from(base, 'latin1')));
+    return base === null ? null : intValue(avalanche(sdbm(Buffer.from(base, 'latin1'))));
   }),
   url_param: parameter,
   urlp: parameter,

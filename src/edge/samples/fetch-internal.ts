@@ -5,6 +5,7 @@ import type {SampleCall} from '../../config/sample.ts';
 import {formatAddress, parseAddress} from './address.ts';
 import type {SampleContext, SampleValue, Surroundings} from './context.ts';
 import {badCall, type Fetch, type FetchBuilder, integerArgument, neededArgument, plain, textArgument} from './fetch.ts';
+import {pathAndQuery} from './request-target.ts';
 import {boolValue, byteString, intValue, no, textValue, yes} from './value.ts';
 import {checkVariableName} from './variables.ts';
 
@@ -146,7 +147,7 @@ export const internalFetches: Readonly<Record<string, FetchBuilder>> = {
   'capture.req.hdr': captured('request'),
   'capture.res.hdr': captured('response'),
   'capture.req.method': plain((context) => textOrNull(receivedRequest(context)?.method)),
-  'capture.req.uri': plain((context) => textOrNull(receivedRequest(context)?.uri)),
+  'capture.req.uri': plain((context) => textOrNull(pathAndQuery(receivedRequest(context)?.uri ?? ''))),
   'capture.req.ver': plain((context) => {
     const request = receivedRequest(context);
     return request === null ? null : textValue(`HTTP/${request.version}`);

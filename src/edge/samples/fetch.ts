@@ -73,7 +73,7 @@ export function neededArgument(call: SampleCall, index: number, what: string): s
 export function integerArgument(call: SampleCall, index: number, fallback: number | null): number {
   const argument = call.args[index] ?? '';
   if (argument === '' && fallback !== null) return fallback;
-  if (!/^[+-]?\d{1,18}$/.test(argument)) throw badCall(call, `argument ${index + 1} is "${argument}", not an integer`);
+  if (!/^[+-]?\d{1,19}$/.test(argument)) throw badCall(call, `argument ${index + 1} is "${argument}", not an integer`);
   return Number(argument);
 }
 

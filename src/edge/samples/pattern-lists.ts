@@ -49,8 +49,24 @@ export function createPatternLists(): PatternLists {
     openMap: (name, read) => find('map', name)[0] ?? keep(createPatternList('map', [name], read())),
     openList(names, patterns) {
       const [name = ''] = names;
-      const known = find('acl', name).find((list) => sameTexts(list.names, names) && sameTexts(list.entries.map((entry) => entry.pattern), patterns)); // biome-ignore format: one condition
-      return known ?? keep(createPatternList('acl', names, patterns.map((pattern) => ({pattern, value: ''})))); // biome-ignore format: one call
+      const known = find('acl', name).find(
+        (list) =>
+          sameTexts(list.names, names) &&
+          sameTexts(
+            list.entries.map((entry) => entry.pattern),
+            patterns,
+          ),
+      );
+      return (
+        known ??
+        keep(
+          createPatternList(
+            'acl',
+            names,
+            patterns.map((pattern) => ({pattern, value: ''})),
+          ),
+        )
+      );
     },
     find,
     all: () => lists,
