@@ -82,11 +82,7 @@ function variableWriter(name: string, options: FormatOptions): Writer {
     const dress = dresser(options);
     return (context) => dress(of(context) ?? '');
   }
-  if (!variable.quotable || !options.quote) return of;
-  return (context) => {
-    const text = of(context);
-    return text === null ? null : `"${text}"`;
-  };
+  return options.quote ? (variable.quoted ?? of) : of;
 }
 
 /** Quotes, escapes, and a dash for what is missing. */

@@ -16,19 +16,24 @@ type TextOf = (context: SampleContext) => string | null;
 export interface LogVariable {
   /** `text`: quotes, escapes and a dash for nothing apply; `plain`: as it is, and null writes nothing. */
   readonly kind: 'text' | 'plain';
-  /** Of what is plain: `+Q` puts quotes around it. */
-  readonly quotable: boolean;
   readonly of: TextOf;
+  /** Of what is plain, with `+Q`; null: quotes do not apply. */
+  readonly quoted: TextOf | null;
   /** With `+X`; null: as without. */
   readonly hex: TextOf | null;
 }
 
 function text(of: TextOf): LogVariable {
-  return {kind: 'text', quotable: true, of, hex: null};
+  return {kind: 'text', of, quoted: null, hex: null};
 }
 
-function plain(of: TextOf, quotable = false): LogVariable {
-  return {kind: 'plain', quotable, of, hex: null};
+function plain(of: TextOf): LogVariable {
+  return {kind: 'plain', of, quoted: null, hex: null};
+}
+
+/** With quotes even around nothing. */
+function quotable(of: TextOf): LogVariable {
+  return {kind: 'plain', of, quoted: (context) => `"${of(context) ?? ''}"`, hex: null};
 }
 
 function upperHex(value: number, digits: number): string {
@@ -39,7 +44,7 @@ function upperHex(value: number, digits: number): string {
 function number(of: (context: SampleContext) => number | null, hexDigits: number | null = null): LogVariable {
   const shown: TextOf = (context) => String(of(context) ?? -1);
   const hex: TextOf | null = hexDigits === null ? null : (context) => upperHex(Math.max(of(context) ?? 0, 0), hexDigits);
-  return {kind: 'plain', quotable: false, of: shown, hex};
+  return {kind: 'plain', of: shown, quoted: null, hex};
 }
 
 function address(of: TextOf): LogVariable {
@@ -48,12 +53,12 @@ function address(of: TextOf): LogVariable {
     const bytes = host === null || parseAddress(host) === null ? null : toBytes({type: 'ip', value: host});
     return bytes === null ? '-' : Buffer.from(bytes).toString('hex').toUpperCase();
   };
-  return {kind: 'text', quotable: true, of, hex};
+  return {kind: 'text', of, quoted: null, hex};
 }
 
 function port(of: (context: SampleContext) => number | null | undefined): LogVariable {
   const shown: TextOf = (context) => String(of(context) ?? '-');
-  return {kind: 'plain', quotable: false, of: shown, hex: (context) => upperHex(of(context) ?? 0, 4)};
+  return {kind: 'plain', of: shown, quoted: null, hex: (context) => upperHex(of(context) ?? 0, 4)};
 }
 
 function recorded<Value>(of: (record: SessionRecord) => Value): (context: SampleContext) => Value | null {
@@ -87,9 +92,9 @@ function untilRequest(times: SessionTimes): number | null {
   return times.requestMs === null ? null : times.handshakeMs + (times.idleMs ?? 0) + times.requestMs;
 }
 
-/** `%Td`: what is left of the whole for data. */
+/** `%Td`: what is left of the whole for data, once the head of the answer is here. */
 function dataTime(times: SessionTimes): number | null {
-  if (times.totalMs === null) return null;
+  if (times.totalMs === null || times.responseMs === null) return null;
   const before = [untilRequest(times), times.waitMs, times.connectMs, times.responseMs];
   return times.totalMs - before.reduce<number>((sum, part) => sum + (part ?? 0), 0);
 }
@@ -111,10 +116,10 @@ const inHeader = /[^ !$-z~]/gs;
 type ReceivedRequest = NonNullable<SessionRecord['request']>;
 
 function request(of: (request: ReceivedRequest) => string): LogVariable {
-  return plain((context) => {
+  return quotable((context) => {
     const found = (context.record ?? context).request;
     return found === null ? '<BADREQ>' : encode(of(found), inUri);
-  }, true);
+  });
 }
 
 function withoutQuery(uri: string): string {
@@ -123,18 +128,21 @@ function withoutQuery(uri: string): string {
 }
 
 function captures(of: 'request' | 'response'): LogVariable {
-  return plain((context) => {
+  return quotable((context) => {
     const values = capturesOf(context, of);
-    return values.length === 0 ? null : `{${values.map((value) => encode(value ?? '', inHeader)).join('|')}}`;
-  }, true);
+    return values.length === 0 || context.captures.length === 0 ? null : `{${values.map((value) => encode(value ?? '', inHeader)).join('|')}}`;
+  });
 }
 
-/** In the order of Apache's log: each on its own. */
+/** As Apache's log has them: each on its own, and in quotes of its own. */
 function capturesApart(of: 'request' | 'response'): LogVariable {
-  return plain((context) => {
-    const values = capturesOf(context, of);
-    return values.length === 0 ? null : values.map((value) => (value === null ? '-' : encode(value, inHeader))).join(' ');
-  });
+  const shown = (missing: string, quote: string): TextOf => {
+    return (context) => {
+      const values = context.captures.length === 0 ? [] : capturesOf(context, of);
+      return values.length === 0 ? null : values.map((value) => (value === null ? missing : quote + encode(value, inHeader) + quote)).join(' ');
+    };
+  };
+  return {kind: 'plain', of: shown('-', ''), quoted: shown('""', '"'), hex: null};
 }
 
 /** Our own answers, and what found no server, have HAProxy's word for it. */

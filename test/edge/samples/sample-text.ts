@@ -17,7 +17,7 @@ function argumentsOf(text: string): string[] {
   const args = [''];
   for (const [whole, quoted, apostrophes, escaped] of text.matchAll(/"([^"]*)"|'([^']*)'|\\(.)|./gs)) {
     if (whole === ',') args.push('');
-    else args[args.length - 1] += quoted ?? apostrophes ?? escaped ?? whole;
+    else args.push(`${args.pop() ?? ''}${quoted ?? apostrophes ?? escaped ?? whole}`);
   }
   return args;
 }
