@@ -9,6 +9,8 @@ import {latin1} from './value.ts';
 export type RequestHead = {readonly kind: 'complete'; readonly request: RequestFacts} | {readonly kind: 'incomplete'} | {readonly kind: 'none'};
 
 const maxHeadBytes = 65_536;
+/** All that is here of a method, or a method and its space. */
+const methodStart = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{0,24}( |$)/;
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** What was parsed of a context's payload, for the next fetch on the same bytes. */
@@ -37,7 +39,8 @@ export function payloadHead(context: SampleContext): RequestHead {
 export function parseRequestHead(payload: Uint8Array): RequestHead {
   const text = latin1(payload.subarray(0, maxHeadBytes));
   const lineEnd = text.indexOf('\n');
-  if (lineEnd < 0) return /^[A-Z]{0,24}( |$)/.test(text) && text.length < maxHeadBytes ? {kind: 'incomplete'} : {kind: 'none'};
+  if (!methodStart.test(text)) return {kind: 'none'};
+  if (lineEnd < 0) return text.length < maxHeadBytes ? {kind: 'incomplete'} : {kind: 'none'};
   const line = /^(\S+) ([!-\xff]+) HTTP\/(\d\.\d)\r?$/.exec(text.slice(0, lineEnd));
   const [, method = '', uri = '', version = ''] = line ?? [];
   if (!token.test(method)) return {kind: 'none'};

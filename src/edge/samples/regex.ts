@@ -48,9 +48,9 @@ const refusedEscapes: Readonly<Record<string, string>> = {
   P: 'properties of Unicode do not apply to bytes',
 };
 
-/** A group that is open: what its closing has to close besides, and whether a dot is any byte in it. */
+/** A group that is open: the option groups inside of it that it has to close, as they were opened, and whether a dot is any byte in it. */
 interface Group {
-  extraParentheses: number;
+  readonly opened: string[];
   dotAll: boolean;
 }
 
@@ -69,16 +69,21 @@ export function compileRegex(pattern: string, flags: string): RegExp {
 
 /** One pass over a pattern; each method reads one construct and returns what it is in JavaScript. */
 function translate(pattern: string): string {
-  const groups: Group[] = [{extraParentheses: 0, dotAll: false}];
+  const outermost: Group = {opened: [], dotAll: false};
+  const groups: Group[] = [outermost];
   let out = '';
   let at = 0;
   while (at < pattern.length) {
-    const group = groups.at(-1) ?? {extraParentheses: 0, dotAll: false};
+    const group = groups.at(-1) ?? outermost;
     const [text, next] = readConstruct(pattern, at, group, groups);
     out += text;
     at = next;
   }
-  return out + ')'.repeat(groups[0]?.extraParentheses ?? 0);
+  return out + closing(outermost);
+}
+
+function closing(group: Group): string {
+  return ')'.repeat(group.opened.length);
 }
 
 type Construct = readonly [text: string, next: number];
@@ -93,12 +98,12 @@ function readConstruct(pattern: string, at: number, group: Group, groups: Group[
       return readGroup(pattern, at, group, groups);
     case ')':
       if (groups.length > 1) groups.pop();
-      return [')'.repeat(1 + (groups.length >= 1 && group !== groups[0] ? group.extraParentheses : 0)), at + 1];
+      return [closing(group) + ')', at + 1];
     case '.':
       return [group.dotAll ? '[\\s\\S]' : '[^\\n]', at + 1];
     case '|':
-      // Options that were set in one branch hold in the next ones: (?i:a|b), which is what an open modifier group gives.
-      return ['|', at + 1];
+      // Options that were set in one branch hold in the next ones.
+      return [`${closing(group)}|${group.opened.join('')}`, at + 1];
     case '+':
       if (at > 0 && /[*+?}]/.test(pattern.charAt(at - 1)) && pattern.charAt(at - 2) !== '\\') {
         throw new SyntaxError('possessive quantifiers have no counterpart');
@@ -188,7 +193,7 @@ function readGroup(pattern: string, at: number, group: Group, groups: Group[]): 
   if (named === null && opening === '(' && (rest.startsWith('(?') || rest.startsWith('(*'))) {
     throw new SyntaxError(`"${rest.slice(0, 3)}" has no counterpart`);
   }
-  groups.push({extraParentheses: 0, dotAll: group.dotAll});
+  groups.push({opened: [], dotAll: group.dotAll});
   if (named === null) return [opening, at + opening.length];
   if (named[0] !== "(?'") return ['(?<', at + named[0].length];
   const end = pattern.indexOf("'", at + 3);
@@ -203,10 +208,10 @@ function readOptions(options: RegExpExecArray, at: number, group: Group, groups:
   const dotAll = on.includes('s') || (group.dotAll && !off.includes('s'));
   const kept = (letters: string): string => letters.replaceAll('s', '');
   const opening = kept(on) + kept(off) === '' ? '(?:' : `(?${kept(on)}${kept(off) === '' ? '' : `-${kept(off)}`}:`;
-  if (end === ':') groups.push({extraParentheses: 0, dotAll});
+  if (end === ':') groups.push({opened: [], dotAll});
   else {
     group.dotAll = dotAll;
-    group.extraParentheses++;
+    group.opened.push(opening);
   }
   return [opening, at + whole.length];
 }
