@@ -98,7 +98,7 @@ function readConstruct(pattern: string, at: number, group: Group, groups: Group[
       return readGroup(pattern, at, group, groups);
     case ')':
       if (groups.length > 1) groups.pop();
-      return [closing(group) + ')', at + 1];
+      return [`${closing(group)})`, at + 1];
     case '.':
       return [group.dotAll ? '[\\s\\S]' : '[^\\n]', at + 1];
     case '|':

@@ -36,7 +36,7 @@ const surroundings: Surroundings = {
   trackedValue: (counter, what) => (counter === 0 && what === 'conn_rate' ? 4 : null),
 };
 
-const asked: readonly (readonly [string, unknown])[] = [
+const asked: readonly (readonly [string, number | string | boolean | undefined])[] = [
   ['nbsrv(web)', 2],
   ['nbsrv', 1],
   ['nbsrv(none)', undefined],
@@ -82,7 +82,7 @@ const tls: TlsFacts = {
   client: {subject: '/C=FR/O=a/b/CN=one/CN=two', issuer: '/CN=ca', fingerprintSha1: 'AB:CD', der: Buffer.from('der'), verified: 18},
 };
 
-const overTls: readonly (readonly [string, unknown])[] = [
+const overTls: readonly (readonly [string, number | string | boolean | undefined])[] = [
   ['ssl_fc', true],
   ['ssl_fc_sni', 'a.example'],
   ['ssl_fc_alpn', 'h2'],

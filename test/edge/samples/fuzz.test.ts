@@ -3,7 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import {CodedError} from '../../../src/core/errors.ts';
 import {converterNames, createSampleCompiler, fetchNames} from '../../../src/edge/samples/compile.ts';
-import {parseRequestHead} from '../../../src/edge/samples/payload-request.ts';
+import {parseRequestHead, type RequestHead} from '../../../src/edge/samples/payload-request.ts';
 import {compileRegex} from '../../../src/edge/samples/regex.ts';
 import {contextOf, environment} from './sample-fixture.ts';
 
@@ -100,7 +100,7 @@ test('any bytes are a request, not yet one, or none, and more bytes never make o
   const start = fc.constantFrom('GET / HTTP/1.1\r\nHost: a\r\n\r\n', 'POST /x HTTP/1.0\n\n', 'G', '');
   const property = fc.property(start, fc.uint8Array({maxLength: 40}), fc.nat(60), (head, noise, at) => {
     const whole = Buffer.concat([Buffer.from(head.slice(0, at)), noise, Buffer.from(head.slice(at))]);
-    let before = 'incomplete';
+    let before: RequestHead['kind'] = 'incomplete';
     for (let length = 0; length <= whole.length; length++) {
       const {kind} = parseRequestHead(whole.subarray(0, length));
       if (before !== 'incomplete') t.is(kind, before);
