@@ -62,7 +62,7 @@ export function createPatternIndex(method: Exclude<MatchMethod, 'found' | 'bool'
 
 /** Only ASCII letters have a case: anything else in a string of bytes is half a character. */
 export function lowerCase(text: string): string {
-  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+  return /[A-Z]/.test(text) ? text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : text;
 }
 
 function fold(text: string, options: PatternOptions): string {
