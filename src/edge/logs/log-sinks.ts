@@ -40,12 +40,14 @@ async function openUdpSink(host: string, port: number): Promise<LogSink> {
   udp.unref();
   let waiting = 0;
   let dropped = 0;
+  const idle = Promise.withResolvers<void>();
+  let closing = false;
   udp.on('error', () => {
     // A line that could not be sent is counted where it was sent; there is nobody to tell.
   });
   return {
     write(line) {
-      if (waiting >= maxWaitingLines) {
+      if (closing || waiting >= maxWaitingLines) {
         dropped++;
         return;
       }
@@ -53,13 +55,19 @@ async function openUdpSink(host: string, port: number): Promise<LogSink> {
       udp.send(line, port, resolved.address, (error) => {
         waiting--;
         if (error !== null) dropped++;
+        if (closing && waiting === 0) idle.resolve();
       });
     },
     get dropped() {
       return dropped;
     },
-    // What was sent just now is with the kernel once the callbacks of this turn have run; close() waits for them.
-    [Symbol.asyncDispose]: () => new Promise((resolve) => udp.close(() => resolve())),
+    async [Symbol.asyncDispose]() {
+      if (closing) return;
+      closing = true;
+      // close() would forget what was sent in this turn.
+      if (waiting > 0) await idle.promise;
+      await new Promise<void>((resolve) => udp.close(resolve));
+    },
   };
 }
 

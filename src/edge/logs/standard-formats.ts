@@ -18,6 +18,11 @@ export function standardFormat(kind: StandardFormat, mode: string): Format {
   return kind === 'default' ? parts(`Connect from %ci:%cp to %fi:%fp (%f/${mode.toUpperCase()})`) : parts(texts[kind]);
 }
 
+/** What a frontend's lines look like. */
+export function logFormatOf({logFormat, mode}: FrontendConfig): Format {
+  return logFormat.kind === 'format' ? logFormat.format : standardFormat(logFormat.kind, mode);
+}
+
 /** For the few texts above only, which have neither flags nor arguments. */
 function parts(text: string): Format {
   return [...text.matchAll(/%\[(\w+)\]|%([A-Za-z]+)|[^%]+/g)].map(([whole, fetch, variable]): FormatPart => {

@@ -101,6 +101,16 @@ test('a reader that does not read costs lines, not time', async (t) => {
   await sink[Symbol.asyncDispose]();
 });
 
+test('what was written last is sent before a log is closed', async (t) => {
+  await using receiver = await udpReceiver();
+  {
+    await using log = await openSessionLog({targets: [target(receiver.port, {format: 'raw'})], tag: 'tag', hostname: null});
+    for (let count = 0; count < 50; count++) log.write(`line ${count}`, 'info');
+  }
+  await until(() => receiver.lines.length === 50, {what: 'all lines'});
+  t.is(receiver.lines.at(-1), 'line 49\n');
+});
+
 test('targets that cannot be are refused when they are opened', async (t) => {
   const bad = (changes: Partial<LogTarget>): Promise<unknown> => openSessionLog({targets: [target(9, changes)], tag: 't', hostname: null});
   await t.throwsAsync(bad({facility: 'local9'}), {code: 'ERR_LOG_TARGET', message: 'Cannot log to facility "local9": there is no such one'});
