@@ -2,18 +2,17 @@
  * A `mode udp` frontend: a session per client address and port. Anybody can invent source addresses, so there are bounds per frontend
  * (`maxconn`) and per source address; where one is reached, the session that was silent for longest makes room.
  */
-import {createSocket, type RemoteInfo, type Socket} from 'node:dgram';
-import {lookup} from 'node:dns/promises';
-import {once} from 'node:events';
-import type {Bind, FrontendConfig} from '../config/proxy-value.ts';
+import type {RemoteInfo, Socket} from 'node:dgram';
+import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import {type BoundAddress, bindError, bindHost, plainAddress} from './addresses.ts';
+import {type BoundAddress, plainAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
 import type {Frontend} from './frontend.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {UdpSession} from './udp-session.ts';
+import {bindUdpSocket} from './udp-socket.ts';
 import type {Waiting} from './waiting.ts';
 
 export interface UdpFrontendOptions {
@@ -27,28 +26,6 @@ export interface UdpFrontendOptions {
 
 /** Sessions of one source address; a resolver or a NAT in front of many clients needs some. */
 const maxPerSource = 1024;
-const receiveBufferBytes = 1024 * 1024;
-
-async function bindSocket(frontend: string, bind: Bind, ipv6Only: boolean): Promise<Socket> {
-  let socket: Socket | null = null;
-  try {
-    const {address, family} = await lookup(bindHost(bind));
-    socket = createSocket({
-      type: family === 6 ? 'udp6' : 'udp4',
-      ipv6Only,
-      recvBufferSize: receiveBufferBytes,
-      // Only addresses come here; without this each answer would wait for a turn of the event loop.
-      lookup: (known, _options, callback) => callback(null, known, family),
-    });
-    const listening = once(socket, 'listening');
-    socket.bind({address, port: bind.port, exclusive: true});
-    await listening;
-    return socket;
-  } catch (error) {
-    socket?.close();
-    throw bindError(frontend, bind, error);
-  }
-}
 
 /** @throws CodedError ERR_BIND; what was bound before is closed again */
 export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Frontend> {
@@ -59,7 +36,7 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
   const addresses: BoundAddress[] = [];
   try {
     for (const bind of config.binds) {
-      const socket = await bindSocket(config.name, bind, options.ipv6Only(bind.port));
+      const socket = await bindUdpSocket(config.name, bind, options.ipv6Only(bind.port));
       sockets.push(socket);
       const {address, port} = socket.address();
       addresses.push({frontend: config.name, protocol: 'udp', host: address, port});
