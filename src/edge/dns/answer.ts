@@ -24,9 +24,9 @@ export function bareAnswer(code: Rcode): Answer {
 const scratch = Buffer.alloc(maxMessageBytes);
 
 /** The most that may be sent to who asked, over UDP. */
-export function udpLimitBytes(query: Query | null): number {
-  if (query === null || query.edns === null) return plainUdpBytes;
-  return Math.min(Math.max(query.edns.payloadBytes, plainUdpBytes), ednsUdpBytes);
+export function udpLimitBytes({edns}: Query): number {
+  if (edns === null) return plainUdpBytes;
+  return Math.min(Math.max(edns.payloadBytes, plainUdpBytes), ednsUdpBytes);
 }
 
 /** The whole answer, or one with the truncation bit and no records when it has more than `limitBytes`. */

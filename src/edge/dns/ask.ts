@@ -37,9 +37,9 @@ export async function ask(server: Nameserver, question: Uint8Array, questionEnd:
   const sent = Buffer.from(question);
   sent.writeUInt16BE(randomInt(0x10000), 0);
   const matches = (answer: Buffer): boolean => isAnswerTo(answer, sent, questionEnd);
-  if (server.protocol === 'tcp') return await overTcp(server, sent, matches, options);
+  if (server.protocol === 'tcp') return overTcp(server, sent, matches, options);
   const answer = await overUdp(server, sent, matches, options);
-  return (word(answer, 2) & flag.truncated) === 0 ? answer : await overTcp(server, sent, matches, options);
+  return (word(answer, 2) & flag.truncated) === 0 ? answer : overTcp(server, sent, matches, options);
 }
 
 function isAnswerTo(answer: Buffer, sent: Buffer, questionEnd: number): boolean {
