@@ -51,7 +51,14 @@ export function typeName(type: number): string {
 export const classIn = 1;
 
 /** Of the second 16 bits of a message. */
-export const flag = {response: 0x8000, authoritative: 0x0400, truncated: 0x0200, recursionDesired: 0x0100, checkingDisabled: 0x0010} as const;
+export const flag = {
+  response: 0x8000,
+  authoritative: 0x0400,
+  truncated: 0x0200,
+  recursionDesired: 0x0100,
+  recursionAvailable: 0x0080,
+  checkingDisabled: 0x0010,
+} as const;
 
 export const rcode = {noError: 0, formErr: 1, servFail: 2, nxDomain: 3, notImp: 4, refused: 5, badVers: 16} as const;
 export type Rcode = (typeof rcode)[keyof typeof rcode];

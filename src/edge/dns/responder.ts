@@ -75,7 +75,9 @@ export function createResponder({config, findApp, waker, forwarder, clock}: Resp
       const {protocol, port, source} = arrival;
       waker.wake(answer.app.name, {kind: protocol === 'udp' ? 'datagram' : 'connection', protocol, port, source, name: showName(query.name)});
     }
-    return writeAnswer(query, answer, limitBytes(query, arrival));
+    const written = writeAnswer(query, answer, limitBytes(query, arrival));
+    if (forwarder !== null) offerRecursion(written);
+    return written;
   };
 
   return {
@@ -96,6 +98,11 @@ export function createResponder({config, findApp, waker, forwarder, clock}: Resp
       }
     },
   };
+}
+
+/** Clients of a resolver expect it to say so in answers of its own too. */
+function offerRecursion(answer: Buffer): void {
+  answer[3] = (answer[3] ?? 0) | flag.recursionAvailable;
 }
 
 function closestZone(zones: ReadonlyMap<NameKey, Zone>, name: NameKey): Zone | null {
