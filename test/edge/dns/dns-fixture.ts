@@ -100,7 +100,7 @@ export async function openTestDns(
 }
 
 /** A port that was free for UDP a moment ago; below those that the system gives away, so that it is still. */
-async function freePort(host: string): Promise<number> {
+export async function freePort(host: string): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.trunc(Math.random() * 10_000);
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
