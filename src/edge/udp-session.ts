@@ -11,6 +11,10 @@ import type {Endpoint, Waiting} from './waiting.ts';
 export interface UdpSessionOptions {
   readonly source: string;
   readonly waiting: Waiting;
+  /** Stands before each datagram to the server; null: nothing does. */
+  readonly header: Uint8Array | null;
+  /** Without a datagram in either direction; the caller closes the session then. */
+  readonly idleTimeoutMs: number;
   readonly clock: Clock;
   readonly counters: Counters;
   /** Sends a datagram of the server to the client. */
@@ -55,6 +59,10 @@ export class UdpSession {
 
   get source(): string {
     return this.#options.source;
+  }
+
+  get idleTimeoutMs(): number {
+    return this.#options.idleTimeoutMs;
   }
 
   get isWaiting(): boolean {
@@ -127,12 +135,16 @@ export class UdpSession {
 
   #send(socket: Socket, datagram: Buffer): void {
     if (this.#finished) return;
-    socket.send(datagram, (error) => {
-      if (error === null) return;
-      const {address, port} = this.#finished ? {address: '', port: 0} : socket.remoteAddress();
-      this.#fail(address, port, error);
-    });
+    const {header} = this.#options;
+    socket.send(header === null ? datagram : [header, datagram], this.#sent);
   }
+
+  /** One function for all datagrams: one for each would cost more than the sending. */
+  readonly #sent = (error: Error | null): void => {
+    if (error === null || this.#finished || this.#socket === null) return;
+    const {address, port} = this.#socket.remoteAddress();
+    this.#fail(address, port, error);
+  };
 
   #fail(host: string, port: number, cause: Error): void {
     if (this.#finished) return;
