@@ -108,6 +108,8 @@ class SessionTable {
   }
 
   receive(listener: Listener, datagram: Buffer, from: RemoteInfo): void {
+    // Nobody can be answered at port 0, which only forged datagrams come from.
+    if (from.port === 0) return;
     if (listener.acceptProxy) {
       this.#receiveProxied(listener, datagram, from);
       return;

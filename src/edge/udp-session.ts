@@ -122,7 +122,9 @@ export class UdpSession {
     socket.on('error', (error) => this.#fail(host, port, error));
     await new Promise<void>((resolve, reject) => {
       socket.once('close', () => reject(new CodedError('ERR_ABANDONED', 'The session is over', {source: 'client'})));
-      socket.connect(port, address, resolve);
+      // Not as a callback of connect(): that is called when it fails, too; failures are `error` events.
+      socket.once('connect', resolve);
+      socket.connect(port, address);
     });
     socket.on('message', (datagram) => {
       this.#touch();

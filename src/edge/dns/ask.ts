@@ -62,8 +62,14 @@ function overUdp(server: Nameserver, sent: Buffer, matches: Matches, options: As
     socket.on('message', (answer) => {
       if (matches(answer)) settle(answer);
     });
-    socket.connect(server.port, server.host, () => socket.send(sent));
-    return () => socket.close();
+    // Not as a callback of connect(): that is called when it fails, too.
+    const send = (): void => socket.send(sent);
+    socket.once('connect', send);
+    socket.connect(server.port, server.host);
+    return () => {
+      socket.off('connect', send);
+      socket.close();
+    };
   });
 }
 

@@ -38,7 +38,8 @@ export class DatagramService {
     const everywhere = address === '0.0.0.0' || address === '::' ? localAddresses(address, clock) : null;
     socket.on('error', (error) => this.#log.error({frontend: this.#frontend, reason: errorMessage(error)}, 'datagram socket'));
     socket.on('message', (message, from) => {
-      if (this.#stopped) return;
+      // Nobody can be answered at port 0, which only forged datagrams come from.
+      if (this.#stopped || from.port === 0) return;
       this.#counters.bytesIn += message.length;
       const source = plainAddress(from.address);
       const local = everywhere === null ? address : everywhere.towards(source);

@@ -47,6 +47,7 @@ function askKernel(client: string, fallback: string): Promise<string> {
       resolve(address);
     };
     socket.once('error', () => finish(fallback));
-    socket.connect(anyPort, client, () => finish(plainAddress(socket.address().address)));
+    socket.once('connect', () => finish(plainAddress(socket.address().address)));
+    socket.connect(anyPort, client);
   });
 }

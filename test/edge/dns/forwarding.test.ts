@@ -68,6 +68,8 @@ test('a resolver that is silent, refuses or is not there: the next one is asked'
   }
   await using dns = await openTestDns({forwardTo: [refusing]});
   t.is((await dig(dns, 'www.example.org')).status, 'REFUSED');
+  await using unreachable = await openTestDns({forwardTo: [{host: '255.255.255.255', port: 53}, good]});
+  t.is((await dig(unreachable, '+short', 'www.example.org')).text, '192.0.2.80\n');
   await using nobody = await openTestDns({forwardTo: [gone]});
   t.is((await dig(nobody, 'www.example.org')).status, 'SERVFAIL');
 });
