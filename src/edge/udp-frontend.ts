@@ -2,23 +2,26 @@
  * A `mode udp` frontend: a session per client address and port. Anybody can invent source addresses, so there are bounds per frontend
  * (`maxconn`) and per source address; where one is reached, the session that was silent for longest makes room.
  */
-import {createSocket, type RemoteInfo, type Socket} from 'node:dgram';
-import {lookup} from 'node:dns/promises';
-import {once} from 'node:events';
-import type {Bind, FrontendConfig} from '../config/proxy-value.ts';
+import type {RemoteInfo, Socket} from 'node:dgram';
+import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
-import {errorCode, errorMessage} from '../core/errors.ts';
+import {assert, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import {type BoundAddress, bindError, bindHost, plainAddress} from './addresses.ts';
+import {type BoundAddress, plainAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
 import type {Frontend} from './frontend.ts';
 import type {RefusalLog} from './refusal-log.ts';
+import type {DatagramAddresses, DatagramProxyCodec, FirstDatagram} from './udp-proxy-header.ts';
 import {UdpSession} from './udp-session.ts';
+import {bindUdpSocket} from './udp-socket.ts';
 import type {Waiting} from './waiting.ts';
 
 export interface UdpFrontendOptions {
   readonly config: FrontendConfig;
-  readonly chooseServer: () => Waiting;
+  /** Asked once for each session; null: no rule has a backend for it, and the datagram is dropped. */
+  readonly chooseServer: (first: FirstDatagram) => Waiting | null;
+  /** For binds with `accept-proxy` and servers with `send-proxy-v2`; without it neither may be configured. */
+  readonly proxyCodec?: DatagramProxyCodec;
   readonly ipv6Only: (port: number) => boolean;
   readonly clock: Clock;
   readonly log: Log;
@@ -27,44 +30,24 @@ export interface UdpFrontendOptions {
 
 /** Sessions of one source address; a resolver or a NAT in front of many clients needs some. */
 const maxPerSource = 1024;
-const receiveBufferBytes = 1024 * 1024;
-
-async function bindSocket(frontend: string, bind: Bind, ipv6Only: boolean): Promise<Socket> {
-  let socket: Socket | null = null;
-  try {
-    const {address, family} = await lookup(bindHost(bind));
-    socket = createSocket({
-      type: family === 6 ? 'udp6' : 'udp4',
-      ipv6Only,
-      recvBufferSize: receiveBufferBytes,
-      // Only addresses come here; without this each answer would wait for a turn of the event loop.
-      lookup: (known, _options, callback) => callback(null, known, family),
-    });
-    const listening = once(socket, 'listening');
-    socket.bind({address, port: bind.port, exclusive: true});
-    await listening;
-    return socket;
-  } catch (error) {
-    socket?.close();
-    throw bindError(frontend, bind, error);
-  }
-}
 
 /** @throws CodedError ERR_BIND; what was bound before is closed again */
 export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Frontend> {
   const {config, log} = options;
+  assert(options.proxyCodec !== undefined || !config.binds.some(({acceptProxy}) => acceptProxy), `Frontend "${config.name}" cannot read PROXY headers`);
   const counters = newCounters();
   const table = new SessionTable(options, counters);
   const sockets: Socket[] = [];
   const addresses: BoundAddress[] = [];
   try {
     for (const bind of config.binds) {
-      const socket = await bindSocket(config.name, bind, options.ipv6Only(bind.port));
+      const socket = await bindUdpSocket(config.name, bind, options.ipv6Only(bind.port));
       sockets.push(socket);
       const {address, port} = socket.address();
       addresses.push({frontend: config.name, protocol: 'udp', host: address, port});
       socket.on('error', (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'datagram socket'));
-      socket.on('message', (datagram, from) => table.receive(socket, datagram, from));
+      const listener: Listener = {socket, id: sockets.length, host: address, port, acceptProxy: bind.acceptProxy};
+      socket.on('message', (datagram, from) => table.receive(listener, datagram, from));
     }
   } catch (error) {
     for (const socket of sockets) socket.close();
@@ -84,6 +67,23 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
   };
 }
 
+interface NewSession {
+  readonly key: string;
+  readonly listener: Listener;
+  readonly from: RemoteInfo;
+  readonly payload: Buffer;
+  /** Of the PROXY header. */
+  readonly proxied: DatagramAddresses | null;
+}
+
+interface Listener {
+  readonly socket: Socket;
+  readonly id: number;
+  readonly host: string;
+  readonly port: number;
+  readonly acceptProxy: boolean;
+}
+
 class SessionTable {
   /** Settles after `stop()`, when no session is left. */
   readonly drained: Promise<void>;
@@ -95,19 +95,42 @@ class SessionTable {
   readonly #settleDrained: () => void;
   #stopped = false;
   #cancelSweep: (() => void) | null = null;
+  /** Of all sessions so far: those of backends with a shorter `timeout server` end earlier. */
+  #shortestTimeoutMs: number;
 
   constructor(options: UdpFrontendOptions, counters: ReturnType<typeof newCounters>) {
     this.#options = options;
     this.#counters = counters;
+    this.#shortestTimeoutMs = options.config.clientTimeoutMs;
     const {promise, resolve} = Promise.withResolvers<void>();
     this.drained = promise;
     this.#settleDrained = resolve;
   }
 
-  receive(socket: Socket, datagram: Buffer, from: RemoteInfo): void {
-    const key = `${from.address} ${from.port} ${socket.address().port}`;
-    const session = this.#sessions.get(key) ?? this.#create(key, socket, from);
+  receive(listener: Listener, datagram: Buffer, from: RemoteInfo): void {
+    // Nobody can be answered at port 0, which only forged datagrams come from.
+    if (from.port === 0) return;
+    if (listener.acceptProxy) {
+      this.#receiveProxied(listener, datagram, from);
+      return;
+    }
+    const key = `${from.address} ${from.port} ${listener.id}`;
+    const session = this.#sessions.get(key) ?? this.#create({key, listener, from, payload: datagram, proxied: null});
     session?.take(datagram);
+  }
+
+  /** One address of the load balancer in front may stand for many clients. */
+  #receiveProxied(listener: Listener, datagram: Buffer, from: RemoteInfo): void {
+    const header = this.#options.proxyCodec?.read(datagram) ?? null;
+    if (header === null) {
+      this.#counters.datagramsDropped++;
+      return;
+    }
+    const payload = datagram.subarray(header.headerBytes);
+    const client = header.addresses?.source;
+    const key = `${from.address} ${from.port} ${listener.id} ${client?.host ?? ''} ${client?.port ?? ''}`;
+    const session = this.#sessions.get(key) ?? this.#create({key, listener, from, payload, proxied: header.addresses});
+    session?.take(payload);
   }
 
   stop(): void {
@@ -128,18 +151,23 @@ class SessionTable {
     }
   }
 
-  #create(key: string, socket: Socket, from: RemoteInfo): UdpSession | null {
+  #create({key, listener, from, payload, proxied}: NewSession): UdpSession | null {
     if (this.#stopped) return null;
-    const source = plainAddress(from.address);
-    if (!this.#makeRoom(source)) {
+    const direct = {source: {host: plainAddress(from.address), port: from.port}, destination: {host: listener.host, port: listener.port}};
+    const addresses = proxied ?? direct;
+    const source = addresses.source.host;
+    const {clock, refusals, config, proxyCodec} = this.#options;
+    const waiting = this.#makeRoom(source) ? this.#options.chooseServer({...addresses, payload, receivedProxy: listener.acceptProxy}) : null;
+    if (waiting === null) {
       this.#counters.refused++;
       return null;
     }
-    const {clock, refusals, config} = this.#options;
-    const waiting = this.#options.chooseServer();
+    const {socket} = listener;
     const session = new UdpSession({
       source,
       waiting,
+      header: waiting.server.sendProxy === null ? null : (proxyCodec?.write(addresses, waiting.server) ?? null),
+      idleTimeoutMs: Math.min(config.clientTimeoutMs, waiting.backend.serverTimeoutMs),
       clock,
       counters: this.#counters,
       reply: (datagram) => {
@@ -162,6 +190,11 @@ class SessionTable {
       },
     });
     this.#counters.accepted++;
+    if (session.idleTimeoutMs < this.#shortestTimeoutMs) {
+      this.#shortestTimeoutMs = session.idleTimeoutMs;
+      this.#cancelSweep?.();
+      this.#cancelSweep = null;
+    }
     this.#sessions.set(key, session);
     this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1);
     this.#counters.sessions = this.#sessions.size;
@@ -209,13 +242,14 @@ class SessionTable {
   }
 
   #scheduleSweep(): () => void {
-    const {config, clock} = this.#options;
+    const {clock} = this.#options;
     // Late by a tenth at most, and never more than ten sweeps per second.
-    return clock.after(Math.min(Math.max(config.clientTimeoutMs / 10, 100), 60_000), () => {
-      const oldestMs = clock.monotonicMs() - config.clientTimeoutMs;
+    return clock.after(Math.min(Math.max(this.#shortestTimeoutMs / 10, 100), 60_000), () => {
+      const nowMs = clock.monotonicMs();
       for (const session of this.#sessions.values()) {
-        if (session.lastActivityMs > oldestMs) break;
-        if (!session.isWaiting) session.close();
+        const silentMs = nowMs - session.lastActivityMs;
+        if (silentMs < this.#shortestTimeoutMs) break;
+        if (!session.isWaiting && silentMs >= session.idleTimeoutMs) session.close();
       }
       this.#cancelSweep = this.#sessions.size === 0 ? null : this.#scheduleSweep();
     });

@@ -11,6 +11,10 @@ import type {Endpoint, Waiting} from './waiting.ts';
 export interface UdpSessionOptions {
   readonly source: string;
   readonly waiting: Waiting;
+  /** Stands before each datagram to the server; null: nothing does. */
+  readonly header: Uint8Array | null;
+  /** Without a datagram in either direction; the caller closes the session then. */
+  readonly idleTimeoutMs: number;
   readonly clock: Clock;
   readonly counters: Counters;
   /** Sends a datagram of the server to the client. */
@@ -55,6 +59,10 @@ export class UdpSession {
 
   get source(): string {
     return this.#options.source;
+  }
+
+  get idleTimeoutMs(): number {
+    return this.#options.idleTimeoutMs;
   }
 
   get isWaiting(): boolean {
@@ -114,7 +122,9 @@ export class UdpSession {
     socket.on('error', (error) => this.#fail(host, port, error));
     await new Promise<void>((resolve, reject) => {
       socket.once('close', () => reject(new CodedError('ERR_ABANDONED', 'The session is over', {source: 'client'})));
-      socket.connect(port, address, resolve);
+      // Not as a callback of connect(): that is called when it fails, too; failures are `error` events.
+      socket.once('connect', resolve);
+      socket.connect(port, address);
     });
     socket.on('message', (datagram) => {
       this.#touch();
@@ -127,12 +137,16 @@ export class UdpSession {
 
   #send(socket: Socket, datagram: Buffer): void {
     if (this.#finished) return;
-    socket.send(datagram, (error) => {
-      if (error === null) return;
-      const {address, port} = this.#finished ? {address: '', port: 0} : socket.remoteAddress();
-      this.#fail(address, port, error);
-    });
+    const {header} = this.#options;
+    socket.send(header === null ? datagram : [header, datagram], this.#sent);
   }
+
+  /** One function for all datagrams: one for each would cost more than the sending. */
+  readonly #sent = (error: Error | null): void => {
+    if (error === null || this.#finished || this.#socket === null) return;
+    const {address, port} = this.#socket.remoteAddress();
+    this.#fail(address, port, error);
+  };
 
   #fail(host: string, port: number, cause: Error): void {
     if (this.#finished) return;

@@ -161,6 +161,15 @@ test('a server that nobody listens on is logged, and the session closed', async 
   t.regex(JSON.stringify(logged[0]), /Cannot send to server \\"back\/s1\\" at 127.0.0.1:\d+: .*ECONNREFUSED/);
 });
 
+test('a server that cannot be sent to at all is logged, and the session closed', async (t) => {
+  const logged: unknown[] = [];
+  await using edge = await openTestEdge({mode: 'udp', target: {app: false, host: '255.255.255.255', port: 9}, logged});
+  await using client = await peer();
+  client.socket.send('x', edge.port, '127.0.0.1');
+  await until(() => edge.counters().get('front')?.connectFailures === 1);
+  t.regex(JSON.stringify(logged[0]), /Cannot send to server \\"back\/s1\\" at 255.255.255.255:9: .*EACCES/);
+});
+
 test('IPv6 clients and an IPv6 server', async (t) => {
   await using server = await peer({answers: true, host: '::1'});
   const apps = new FakeApps();
