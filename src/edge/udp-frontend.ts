@@ -12,13 +12,14 @@ import type {Log} from '../core/log.ts';
 import {type BoundAddress, bindError, bindHost, plainAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
 import type {Frontend} from './frontend.ts';
+import type {Pool} from './pool/pool.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {UdpSession} from './udp-session.ts';
-import type {Waiting} from './waiting.ts';
 
 export interface UdpFrontendOptions {
   readonly config: FrontendConfig;
-  readonly chooseServer: () => Waiting;
+  /** Where its sessions go. */
+  readonly pool: Pool;
   readonly ipv6Only: (port: number) => boolean;
   readonly clock: Clock;
   readonly log: Log;
@@ -135,11 +136,10 @@ class SessionTable {
       this.#counters.refused++;
       return null;
     }
-    const {clock, refusals, config} = this.#options;
-    const waiting = this.#options.chooseServer();
+    const {clock, refusals, config, pool} = this.#options;
     const session = new UdpSession({
       source,
-      waiting,
+      pool,
       clock,
       counters: this.#counters,
       reply: (datagram) => {
@@ -158,7 +158,7 @@ class SessionTable {
         this.#forget(key, source);
         if (error === null) return;
         this.#count(error);
-        refusals.report({frontend: config.name, server: `${waiting.backend.name}/${waiting.server.name}`, reason: errorMessage(error)});
+        refusals.report({frontend: config.name, server: session.serverName, reason: errorMessage(error)});
       },
     });
     this.#counters.accepted++;

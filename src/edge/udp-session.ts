@@ -4,13 +4,14 @@ import {lookup} from 'node:dns/promises';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {showAddress} from './addresses.ts';
-import type {SessionHandle} from './app-access.ts';
 import type {Counters} from './counters.ts';
-import type {Endpoint, Waiting} from './waiting.ts';
+import type {Assignment, Endpoint} from './pool/assignment.ts';
+import type {Pool} from './pool/pool.ts';
+import type {PoolServer} from './pool/server.ts';
 
 export interface UdpSessionOptions {
   readonly source: string;
-  readonly waiting: Waiting;
+  readonly pool: Pool;
   readonly clock: Clock;
   readonly counters: Counters;
   /** Sends a datagram of the server to the client. */
@@ -30,12 +31,16 @@ export class UdpSession {
   readonly startedMs: number;
   lastActivityMs: number;
   readonly #options: UdpSessionOptions;
-  readonly #handle: SessionHandle | null;
-  /** Aborted when the session ends, or its wake takes too long. */
+  /** The server that was chosen last. */
+  #chosen: PoolServer | null = null;
+  #assignment: Assignment | null = null;
+  /** Aborted when the session ends. */
   readonly #over = new AbortController();
   #finished = false;
   #held: Buffer[] | null = [];
   #heldBytes = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
   #socket: Socket | null = null;
   #busy = true;
   #cancelBusy: () => void = () => undefined;
@@ -44,13 +49,16 @@ export class UdpSession {
     this.#options = options;
     this.startedMs = options.clock.monotonicMs();
     this.lastActivityMs = this.startedMs;
-    this.#handle = options.waiting.openSession();
-    this.#handle?.busy(true);
   }
 
   get app(): string | null {
-    const {target} = this.#options.waiting.server;
-    return target.kind === 'app' ? target.app : null;
+    const target = this.#chosen?.target;
+    return target?.kind === 'app' ? target.app : null;
+  }
+
+  /** `backend/server` */
+  get serverName(): string {
+    return `${this.#options.pool.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
   }
 
   get source(): string {
@@ -65,12 +73,12 @@ export class UdpSession {
     return this.#busy;
   }
 
-  /** Wakes the app and sends what was held; returns when that is done, or the session is over. */
+  /** Waits for a server and sends what was held; returns when that is done, or the session is over. */
   async start(): Promise<void> {
-    const {waiting, counters, source} = this.#options;
+    const {counters} = this.#options;
     counters.waiting++;
     try {
-      const endpoint = await waiting.endpoint({kind: 'datagram', protocol: 'udp', source}, this.#over).finally(() => counters.waiting--);
+      const {endpoint} = await this.#assign().finally(() => counters.waiting--);
       const socket = await this.#open(endpoint);
       const held = this.#held ?? [];
       this.#held = null;
@@ -86,6 +94,7 @@ export class UdpSession {
     if (this.#finished) return;
     this.#touch();
     this.#options.counters.bytesIn += datagram.length;
+    this.#bytesIn += datagram.length;
     this.#setBusy(true);
     if (this.#held === null) {
       if (this.#socket !== null) this.#send(this.#socket, datagram);
@@ -104,6 +113,28 @@ export class UdpSession {
     if (!this.#finished) this.#finish(null);
   }
 
+  async #assign(): Promise<Assignment> {
+    const {pool, source} = this.#options;
+    const assignment = await pool.assign(
+      {
+        source,
+        http: null,
+        sample: null,
+        trigger: {kind: 'datagram', protocol: 'udp', source},
+        preferred: [],
+        placed: (server) => {
+          this.#chosen = server;
+        },
+      },
+      this.#over.signal,
+    );
+    assignment.onCut = () => this.close();
+    this.#assignment = assignment;
+    // The session may have ended at the same moment.
+    if (this.#finished) this.#release(null);
+    return assignment;
+  }
+
   async #open({host, port}: Endpoint): Promise<Socket> {
     const {address, family} = await lookup(host);
     const {signal} = this.#over;
@@ -119,6 +150,7 @@ export class UdpSession {
     socket.on('message', (datagram) => {
       this.#touch();
       this.#options.counters.bytesOut += datagram.length;
+      this.#bytesOut += datagram.length;
       this.#options.reply(datagram);
       this.#setBusy(false);
     });
@@ -136,8 +168,7 @@ export class UdpSession {
 
   #fail(host: string, port: number, cause: Error): void {
     if (this.#finished) return;
-    const {backend, server} = this.#options.waiting;
-    const message = `Cannot send to server "${backend.name}/${server.name}" at ${showAddress(host, port)}: ${errorMessage(cause)}`;
+    const message = `Cannot send to server "${this.serverName}" at ${showAddress(host, port)}: ${errorMessage(cause)}`;
     this.#finish(new CodedError('ERR_CONNECT', message, {source: 'server', retryable: true, cause}));
   }
 
@@ -147,8 +178,13 @@ export class UdpSession {
     this.#cancelBusy();
     this.#socket?.close();
     this.#held = null;
-    this.#handle?.[Symbol.dispose]();
+    this.#release(error);
     this.#options.onClosed(error);
+  }
+
+  #release(error: Error | null): void {
+    const outcome = error === null ? 'done' : 'server-error';
+    this.#assignment?.release({outcome, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, responseMs: null});
   }
 
   #touch(): void {
@@ -159,14 +195,14 @@ export class UdpSession {
   #setBusy(value: boolean): void {
     if (this.#busy === value) return;
     this.#busy = value;
-    this.#handle?.busy(value);
+    this.#assignment?.busy(value);
     this.#cancelBusy();
     if (value) this.#watchBusy();
     else this.#options.onActivity();
   }
 
   #watchBusy(): void {
-    const {clock, waiting} = this.#options;
-    this.#cancelBusy = clock.after(Math.min(maxBusyMs, waiting.backend.serverTimeoutMs), () => this.#setBusy(false));
+    const {clock, pool} = this.#options;
+    this.#cancelBusy = clock.after(Math.min(maxBusyMs, pool.config.serverTimeoutMs), () => this.#setBusy(false));
   }
 }
