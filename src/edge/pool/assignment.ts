@@ -58,6 +58,8 @@ export class Assignment implements Waiter, TriedServers<PoolServer> {
   hasLeft = false;
   retries = 0;
   wokenRetries = 0;
+  /** `endpoint` is that of `server`, which is awake. */
+  isReached = false;
   isOver = false;
   /** Waited for a free place, and for wakes. */
   queuedMs = 0;

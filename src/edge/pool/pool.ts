@@ -84,7 +84,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
   isAppAwake(server: PoolServer): boolean {
     const {watch} = this.#options;
     if (server.target.kind !== 'app') return true;
-    return watch === null ? server.sessions.size > server.wakers.size : watch.isAwake(server.target.app);
+    return watch === null ? server.reachedSessions > 0 : watch.awakeHost(server.target.app) !== null;
   }
 
   /**
@@ -95,6 +95,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
   async assign(request: PoolRequest, signal: AbortSignal): Promise<Assignment> {
     const assignment = new Assignment(request, this.clock.monotonicMs(), this);
     this.#sessions++;
+    countSession(this.stats, {sessions: this.#sessions, nowMs: assignment.startedMs});
     await this.#findPlace(assignment, signal);
     return assignment;
   }
@@ -184,6 +185,9 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
         const server = picked !== 'full' && picked.hasRoom() ? this.#take(picked, assignment) : await this.#waitForPlace(assignment, picked, signal);
         try {
           assignment.endpoint = await reachServer(server, assignment, {...this.#options, signal});
+          signal.throwIfAborted();
+          assignment.isReached = true;
+          server.reachedSessions++;
           return;
         } catch (error) {
           signal.throwIfAborted();
@@ -225,12 +229,10 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
   }
 
   #take(server: PoolServer, assignment: Assignment): PoolServer {
-    const nowMs = this.clock.monotonicMs();
-    const balanced = !assignment.isPersistent;
     assignment.server = server;
     server.sessions.add(assignment);
-    countSession(server.stats, {sessions: server.sessions.size, nowMs, balanced});
-    countSession(this.stats, {sessions: this.#sessions, nowMs, balanced});
+    countSession(server.stats, {sessions: server.sessions.size, nowMs: this.clock.monotonicMs()});
+    if (!assignment.isPersistent) for (const stats of [server.stats, this.stats]) stats.balancedTotal++;
     assignment.request.placed?.(server);
     return server;
   }
@@ -323,6 +325,8 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     assignment.handle?.[Symbol.dispose]();
     assignment.handle = null;
     assignment.server = null;
+    if (assignment.isReached) server.reachedSessions--;
+    assignment.isReached = false;
     server.sessions.delete(assignment);
     this.#serve(server);
   }
@@ -347,7 +351,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
       queued: server.queue.size,
     });
     if (line !== null) this.#options.report(line);
-    if (this.#usable.length === 0) this.#options.report(`backend ${this.name} has no server available!`);
+    if (this.#usable.length === 0) this.#options.report(`backend '${this.name}' has no server available!`);
   }
 
   /** `on-marked-down shutdown-sessions`, `on-marked-up shutdown-backup-sessions`. */

@@ -93,13 +93,9 @@ export class MovingAverage {
   }
 }
 
-/** A session has been given to the server, or to one of the backend. */
-export function countSession(
-  stats: ServerStats,
-  {sessions, nowMs, balanced}: {readonly sessions: number; readonly nowMs: number; readonly balanced: boolean},
-): void {
+/** A session has been given to the server, or has come to the backend. */
+export function countSession(stats: ServerStats, {sessions, nowMs}: {readonly sessions: number; readonly nowMs: number}): void {
   stats.sessionsTotal++;
-  if (balanced) stats.balancedTotal++;
   stats.lastSessionMs = nowMs;
   if (sessions > stats.sessionsMax) stats.sessionsMax = sessions;
   stats.sessionRate.add(1, nowMs);

@@ -37,6 +37,8 @@ export class PoolServer implements BalancedServer {
   readonly config: ServerConfig;
   readonly stats: ServerStats;
   readonly sessions = new Set<Assignment>();
+  /** Those of them that wait for no wake. */
+  reachedSessions = 0;
   /** Sessions that wait for a free place, and those that wait for the app. */
   readonly queue: FairQueue<HeldSession<Assignment, PoolServer>>;
   readonly wakers: FairQueue<HeldSession<Assignment, {readonly host: string}>>;
@@ -97,6 +99,11 @@ export class PoolServer implements BalancedServer {
   /** As in `show stat`: the counter between 0 and rise + fall - 1. */
   get health(): number {
     return this.#health;
+  }
+
+  /** Its checks move it between up and down at this moment. */
+  get isChanging(): boolean {
+    return this.#health > 0 && this.#health < bestHealth(this.#thresholds);
   }
 
   get load(): number {
@@ -180,6 +187,14 @@ export class PoolServer implements BalancedServer {
     this.#change(', changed from CLI', () => {
       this.#health = health === 'down' ? 0 : bestHealth(this.#thresholds);
       this.#stopping = health === 'stopping';
+    });
+  }
+
+  /** The app sleeps: it counts as up, whatever its last checks found. */
+  assumeUp(): void {
+    this.#change('', () => {
+      this.#health = bestHealth(this.#thresholds);
+      this.#stopping = false;
     });
   }
 
