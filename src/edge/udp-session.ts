@@ -2,7 +2,7 @@
 import {createSocket, type Socket} from 'node:dgram';
 import {lookup} from 'node:dns/promises';
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, errorMessage} from '../core/errors.ts';
 import {showAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
 import type {Assignment, Endpoint} from './pool/assignment.ts';
@@ -135,7 +135,8 @@ export class UdpSession {
     return assignment;
   }
 
-  async #open({host, port}: Endpoint): Promise<Socket> {
+  async #open({host, port, path}: Endpoint): Promise<Socket> {
+    assert(path === null, `Server "${this.serverName}" of datagrams is a unix socket`);
     const {address, family} = await lookup(host);
     const {signal} = this.#over;
     signal.throwIfAborted();

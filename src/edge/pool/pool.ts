@@ -295,7 +295,10 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
       else if (picked !== 'full' && picked.hasRoom()) this.#grant(picked, held);
       else {
         held.queue = picked === 'full' ? this.#queue : picked.queue;
-        if (held.queue.enter(held) === 'full') held.reject(queueFull(`server "${this.name}/${server.name}"`, held.queue.size));
+        const displaced = held.queue.enter(held);
+        const full = queueFull(`server "${this.name}/${server.name}"`, held.queue.size);
+        if (displaced === 'full') held.reject(full);
+        else displaced?.reject(full);
       }
     }
     return moved;

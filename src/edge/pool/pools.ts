@@ -6,6 +6,7 @@ import {assert} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
 import type {Log} from '../../core/log.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
+import type {Surroundings} from '../samples/context.ts';
 import {FairQueue} from './fair-queue.ts';
 import type {WaitingRoom} from './hold.ts';
 import {Pool} from './pool.ts';
@@ -31,6 +32,10 @@ export interface Pools extends Disposable {
   /** Null: there is no such backend. */
   get(backend: string): Pool | null;
   list(): Iterable<Pool>;
+  /** What expressions ask about backends (Surroundings); whoever evaluates them knows which backend `''` is. */
+  readonly usableServers: Surroundings['usableServers'];
+  readonly isServerUp: Surroundings['isServerUp'];
+  readonly backendSessions: Surroundings['backendSessions'];
 }
 
 export function openPools(options: PoolsOptions): Pools {
@@ -58,6 +63,12 @@ export function openPools(options: PoolsOptions): Pools {
   return {
     get: (backend) => pools.get(backend) ?? null,
     list: () => pools.values(),
+    usableServers: (backend) => pools.get(backend)?.usableServers ?? null,
+    isServerUp: (backend, server) => {
+      const found = pools.get(backend)?.server(server) ?? null;
+      return found === null ? null : found.isUp && found.admin !== 'maint';
+    },
+    backendSessions: (backend) => pools.get(backend)?.sessions() ?? null,
     [Symbol.dispose]() {
       for (const pool of pools.values()) pool[Symbol.dispose]();
     },

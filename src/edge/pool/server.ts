@@ -125,6 +125,11 @@ export class PoolServer implements BalancedServer {
     return Math.max(1, Math.floor(limit * this.#warmth()));
   }
 
+  /** While it starts slowly: how much of its weight it has; null: all. */
+  get warmthPercent(): number | null {
+    return this.#startedAtMs === null ? null : Math.max(1, Math.floor(this.#warmth() * 100));
+  }
+
   hasRoom(): boolean {
     return this.queue.size === 0 && this.hasFreePlace();
   }
@@ -203,6 +208,11 @@ export class PoolServer implements BalancedServer {
     this.#change('', () => {
       this.weight = weight;
     });
+  }
+
+  /** New sessions go there, and checks; those of before stay where they are. */
+  setAddress(host: string, port: number): void {
+    this.target = {kind: 'address', host, port};
   }
 
   /** Stops the timer. */

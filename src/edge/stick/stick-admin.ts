@@ -29,12 +29,11 @@ const comparisons = {
 
 /** `# table: web, type: ip, size:1024, used:1` */
 export function showTableHead({name, config, used}: StickTable): string {
-  const length = config.type === 'string' || config.type === 'binary' ? `, len:${config.keyBytes}` : '';
-  return `# table: ${name}, type: ${config.type}${length}, size:${config.size}, used:${used}`;
+  return `# table: ${name}, type: ${config.type}, size:${config.size}, used:${used}`;
 }
 
 /**
- * One line per entry.
+ * One line per entry: `0x2a: key=192.0.2.1 use=0 exp=29999 conn_cnt=3 conn_rate(10000)=3`.
  * @throws CodedError ERR_STICK_DATA when a filter asks for what the table does not store
  */
 export function* showEntries(table: StickTable, selection: EntrySelection, clock: Clock): Iterable<string> {
@@ -47,12 +46,12 @@ function showEntry(table: StickTable, entry: StickEntry, nowMs: number): string 
     return periodMs === null ? `${name}=${value}` : `${name}(${periodMs})=${value}`;
   });
   const leftMs = Number.isFinite(entry.expiresAtMs) ? Math.max(0, Math.round(entry.expiresAtMs - nowMs)) : 0;
-  return [`key=${showKey(entry.key)}`, `use=${entry.references}`, `exp=${leftMs}`, ...data].join(' ');
+  return [`0x${entry.id.toString(16)}: key=${showKey(entry.key)}`, `use=${entry.references}`, `exp=${leftMs}`, ...data].join(' ');
 }
 
 /** A key may be anything that a client sent. */
 function showKey(key: string): string {
-  return key.replace(/[^\x21-\x7e]|[\\=]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return key.replace(/[^\x20-\x7e]|\\/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 function* selectEntries(table: StickTable, {key, filters = []}: EntrySelection): Iterable<StickEntry> {

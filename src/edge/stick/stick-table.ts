@@ -8,6 +8,8 @@ import {Frequency} from './frequency.ts';
 import {initialData, readData, type StoredData, type StoredDataName, type StoredField, storedFields} from './stored-data.ts';
 
 export interface StickEntry {
+  /** Unlike that of any other entry of the table. */
+  readonly id: number;
   readonly key: string;
   /** In the order of the table's fields. */
   readonly data: StoredData[];
@@ -27,6 +29,7 @@ export class StickTable implements Disposable {
   /** In the order of their last use. */
   readonly #entries = new Map<string, StickEntry>();
   readonly #fieldIndexes: ReadonlyMap<string, number>;
+  #lastId = 0;
   #cancelSweep: (() => void) | null = null;
 
   /** @param options.forPersistence rules `stick` store servers in it */
@@ -60,7 +63,7 @@ export class StickTable implements Disposable {
       return found;
     }
     if (this.#entries.size >= this.config.size && !this.#makeRoom()) return null;
-    const entry: StickEntry = {key, data: this.fields.map(initialData), expiresAtMs: this.#nextExpiryMs(), references: 0};
+    const entry: StickEntry = {id: ++this.#lastId, key, data: this.fields.map(initialData), expiresAtMs: this.#nextExpiryMs(), references: 0};
     this.#entries.set(key, entry);
     this.#cancelSweep ??= this.#scheduleSweep();
     return entry;

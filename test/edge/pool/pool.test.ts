@@ -1,10 +1,8 @@
 import test from 'ava';
-import {CodedError} from '../../../src/core/errors.ts';
-import {appName} from '../../../src/core/ids.ts';
-import {createWakeLimiter} from '../../../src/edge/pool/wake-limiter.ts';
-import {FakeApps} from '../edge-fixture.ts';
-import {FakeClock, settled} from './fake-clock.ts';
-import {app, check, end, schedule, server, testPool} from './pool-fixture.ts';
+import {errorCode} from '../../../src/core/errors.ts';
+import {backendRow, serverRow} from '../../../src/edge/pool/stat-row.ts';
+import {settled} from './fake-clock.ts';
+import {check, end, schedule, server, testPool} from './pool-fixture.ts';
 
 const refused = Object.assign(new Error('connect ECONNREFUSED'), {code: 'ECONNREFUSED'});
 
@@ -91,7 +89,7 @@ test('a source that fills the queue makes room for others, newest first; others 
   const open = (source: string, name: string): void => {
     void web.open({source}).then(
       () => outcomes.push(`${name} served`),
-      (error: unknown) => outcomes.push(`${name} ${error instanceof CodedError ? error.code : ''}`),
+      (error: unknown) => outcomes.push(`${name} ${errorCode(error) ?? ''}`),
     );
   };
   for (const name of ['a1', 'a2', 'a3', 'a4', 'a5']) open('192.0.2.1', name);
@@ -201,8 +199,8 @@ test('sessions in the queue of a server that goes down go elsewhere, but for tho
     });
     await web.open({preferred: ['s1']});
     const belongs = web.open({preferred: ['s1']}).then(
-      ({server: given}) => given?.name,
-      (error: unknown) => (error instanceof CodedError ? error.code : ''),
+      ({server: given}): string | undefined => given?.name,
+      (error: unknown) => errorCode(error),
     );
     await settled();
     check(web.server('s1'), 'L4TOUT');
@@ -284,90 +282,6 @@ test('redispatch: the last attempt, every nth, or each where sessions take turns
   }
 });
 
-test('an app that refuses just after its wake is tried again at once, then another server', async (t) => {
-  using web = testPool({servers: [app('blog'), server('s2')], backend: {redispatch: 0}});
-  const assignment = await web.open();
-  t.is(assignment.server?.name, 'blog');
-  const {signal} = new AbortController();
-  for (const delayMs of [0, 5, 20, 50, 100]) {
-    const retry = assignment.retry(refused, signal);
-    await web.clock.advance(delayMs);
-    await retry;
-    t.is(assignment.server?.name, 'blog');
-  }
-  await assignment.retry(refused, signal);
-  t.is(assignment.server?.name, 's2');
-  t.like(web.server('blog').stats, {redispatches: 1});
-});
-
-test('a wake is bounded by its own time-out only, and its time is told', async (t) => {
-  const apps = new FakeApps();
-  using web = testPool({servers: [app('blog')], apps, backend: {connectTimeoutMs: 10, queueTimeoutMs: 10, wakeTimeoutMs: 5000}});
-  const opening = web.open();
-  await web.clock.advance(4000);
-  t.is(web.server('blog').wakers.size, 1);
-  apps.finish('10.0.0.7');
-  const assignment = await opening;
-  t.is(assignment.wakeMs, 4000);
-  t.is(assignment.endpoint.host, '10.0.0.7');
-  t.is(apps.busy, 1);
-  end(assignment);
-  t.is(apps.sessions, 0);
-});
-
-test('an app that does not wake is a dead server for that session: another is taken, or there is none', async (t) => {
-  for (const [servers, redispatch, expected] of [
-    [[app('blog'), server('s2')], null, 's2'],
-    [[app('blog'), server('s2', {backup: true})], 0, 'ERR_NO_SERVER'],
-    [[app('blog')], 0, 'ERR_NO_SERVER'],
-  ] as const) {
-    const apps = new FakeApps();
-    using web = testPool({servers, apps, backend: {redispatch, wakeTimeoutMs: 1000}});
-    const opening = web.open().then(
-      ({server: given}) => given?.name,
-      (error: unknown) => {
-        t.is(error instanceof Error ? error.message : '', 'Cannot wake app "blog": not ready within 1000 ms');
-        return error instanceof CodedError ? error.code : '';
-      },
-    );
-    await web.clock.advance(1000);
-    t.is(await opening, expected);
-    t.is(web.server('blog').stats.wakeFailures, 1);
-    t.is(web.server('blog').sessions.size, 0);
-    t.is(apps.sessions, 0);
-  }
-});
-
-test('wakes are limited per app and per source; what waits already joins', async (t) => {
-  const clock = new FakeClock();
-  const apps = new FakeApps();
-  const rates = {perApp: new Map([[appName('blog'), {wakes: 2, periodMs: 60_000}]]), perSource: {wakes: 1, periodMs: 10_000}};
-  using web = testPool({servers: [app('blog')], apps, clock, wakeLimiter: createWakeLimiter(rates, clock)});
-  const leaving = new AbortController();
-  const first = web.open({source: '192.0.2.1'}, leaving.signal);
-  const joins = web.open({source: '192.0.2.1'}, leaving.signal);
-  await settled();
-  leaving.abort(new Error('gone'));
-  await t.throwsAsync(first, {message: 'gone'});
-  await t.throwsAsync(joins, {message: 'gone'});
-  await t.throwsAsync(web.open({source: '192.0.2.1'}), {
-    code: 'ERR_WAKE_RATE',
-    message: 'Cannot wake app "blog": 192.0.2.1 has woken apps 1 times in 10000 ms already (wake-rate)',
-  });
-  await clock.advance(10_000);
-  const again = new AbortController();
-  const second = web.open({source: '192.0.2.1'}, again.signal);
-  again.abort(new Error('gone'));
-  await t.throwsAsync(second);
-  await t.throwsAsync(web.open({source: '192.0.2.2'}), {
-    code: 'ERR_WAKE_RATE',
-    message: 'Cannot wake app "blog": it was woken 2 times in 60000 ms already (wake-rate)',
-  });
-  await clock.advance(60_000);
-  apps.finish();
-  t.is((await web.open({source: '192.0.2.2'})).server?.name, 'blog');
-});
-
 test('a server that is marked down or up ends the sessions that it should', async (t) => {
   using web = testPool({
     servers: [server('s1', {check: schedule, onMarkedDown: 'shutdown-sessions', onMarkedUp: 'shutdown-backup-sessions'}), server('b1', {backup: true})],
@@ -414,4 +328,36 @@ test('fifty sessions that wait for places of a hundred sources are all served, a
   t.is(web.pool.sessions(), 0);
   t.is(web.pool.queued, 0);
   t.is(web.clock.pending, 0);
+});
+
+test('rows of show stat', async (t) => {
+  using web = testPool({servers: [server('s1', {check: schedule, maxconn: 5}), server('s2', {backup: true})]});
+  const session = await web.open();
+  session.response(200);
+  session.connected(3);
+  check(web.server('s1'), 'L7STS');
+  await web.clock.advance(2500);
+  t.like(serverRow(web.pool, web.server('s1')), {
+    pxname: 'web',
+    svname: 's1',
+    status: 'DOWN',
+    scur: 1,
+    slim: 5,
+    stot: 1,
+    act: 0,
+    chkfail: 1,
+    chkdown: 1,
+    lastchg: 2,
+    downtime: 2,
+    hrsp_2xx: 1,
+    ctime: 3,
+    lastsess: 2,
+    check_status: 'L7STS',
+    check_code: 0,
+    check_rise: 2,
+    check_health: 0,
+    addr: '127.0.0.1:80',
+  });
+  t.like(serverRow(web.pool, web.server('s2')), {status: 'no check', act: 0, bck: 1, lastsess: -1});
+  t.like(backendRow(web.pool), {svname: 'BACKEND', status: 'UP', act: 0, bck: 1, scur: 1, stot: 1, algo: 'roundrobin'});
 });
