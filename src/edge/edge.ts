@@ -7,10 +7,10 @@ import {type BoundAddress, bindHost} from './addresses.ts';
 import type {AppAccess} from './app-access.ts';
 import type {Counters} from './counters.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
+import {openPools, type Pools} from './pool/pools.ts';
 import {openRefusalLog} from './refusal-log.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
 import {openUdpFrontend} from './udp-frontend.ts';
-import {serversInTurn} from './waiting.ts';
 
 export interface EdgeOptions {
   /** Those of other modes than tcp and udp are passed over. */
@@ -40,18 +40,18 @@ function ipv4Ports(frontends: readonly FrontendConfig[], protocol: 'tcp' | 'udp'
   return new Set(binds.filter((bind) => bind.protocol === protocol && bindHost(bind) === '0.0.0.0' && bind.port !== 0).map(({port}) => port));
 }
 
-async function openFrontends(options: EdgeOptions, refusals: ReturnType<typeof openRefusalLog>): Promise<Frontend[]> {
-  const {frontends, backends, apps, log, clock} = options;
+async function openFrontends(options: EdgeOptions, pools: Pools, refusals: ReturnType<typeof openRefusalLog>): Promise<Frontend[]> {
+  const {frontends, log, clock} = options;
   const ports = {tcp: ipv4Ports(frontends, 'tcp'), udp: ipv4Ports(frontends, 'udp')};
   const opened: Frontend[] = [];
   try {
     for (const config of frontends) {
       if (config.mode !== 'tcp' && config.mode !== 'udp') continue;
-      const backend = backends.find(({name}) => name === config.defaultBackend);
-      assert(backend !== undefined, `Frontend "${config.name}" has no backend "${config.defaultBackend}"`);
+      const pool = pools.get(config.defaultBackend);
+      assert(pool !== null, `Frontend "${config.name}" has no backend "${config.defaultBackend}"`);
       const {mode} = config;
-      const common = {config, chooseServer: serversInTurn(backend, apps, clock), ipv6Only: (port: number) => ports[mode].has(port), clock, log, refusals};
-      opened.push(mode === 'tcp' ? await openTcpFrontend(common) : await openUdpFrontend(common));
+      const common = {config, ipv6Only: (port: number) => ports[mode].has(port), clock, log, refusals};
+      opened.push(mode === 'tcp' ? await openTcpFrontend({...common, pool}) : await openUdpFrontend({...common, choosePool: () => pool}));
     }
     return opened;
   } catch (error) {
@@ -69,7 +69,8 @@ async function openFrontends(options: EdgeOptions, refusals: ReturnType<typeof o
  */
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const refusals = openRefusalLog(options.log, options.clock);
-  const frontends = await openFrontends(options, refusals);
+  const pools = openPools(options);
+  const frontends = await openFrontends(options, pools, refusals);
   const stopAccepting = (): void => {
     for (const frontend of frontends) frontend.stopAccepting();
   };
@@ -96,6 +97,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       stopAccepting();
       cut();
       await ended();
+      pools[Symbol.dispose]();
       refusals[Symbol.dispose]();
     },
   };

@@ -7,14 +7,15 @@ import type {Log} from '../core/log.ts';
 import type {BoundAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
 import type {Frontend} from './frontend.ts';
+import type {Pool} from './pool/pool.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {openTcpListener, type TcpListener} from './tcp-listener.ts';
 import {TcpSession} from './tcp-session.ts';
-import type {Waiting} from './waiting.ts';
 
 export interface TcpFrontendOptions {
   readonly config: FrontendConfig;
-  readonly chooseServer: () => Waiting;
+  /** Where its sessions go. */
+  readonly pool: Pool;
   /** Which of the binds must leave IPv4 to another one. */
   readonly ipv6Only: (port: number) => boolean;
   readonly clock: Clock;
@@ -36,7 +37,7 @@ export async function openTcpFrontend(options: TcpFrontendOptions): Promise<Fron
       client,
       frontend: config.name,
       clientTimeoutMs: config.clientTimeoutMs,
-      waiting: options.chooseServer(),
+      pool: options.pool,
       clock,
       counters,
       refusals,

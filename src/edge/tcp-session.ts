@@ -1,30 +1,24 @@
 /** One client connection of a `mode tcp` frontend: held while its app wakes, then joined to its server. */
 import {connect, type Socket} from 'node:net';
-import {setTimeout as sleep} from 'node:timers/promises';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import {plainAddress, showAddress} from './addresses.ts';
-import type {SessionHandle} from './app-access.ts';
+import {plainAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
+import type {Assignment, Endpoint, SessionEnd} from './pool/assignment.ts';
+import type {Pool} from './pool/pool.ts';
+import type {PoolServer} from './pool/server.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {type Relay, startRelay} from './relay.ts';
-import type {Endpoint, Waiting} from './waiting.ts';
 
 export interface TcpSessionOptions {
   readonly client: Socket;
   readonly frontend: string;
   readonly clientTimeoutMs: number;
-  readonly waiting: Waiting;
+  readonly pool: Pool;
   readonly clock: Clock;
   readonly counters: Counters;
   readonly refusals: RefusalLog;
 }
-
-/**
- * A listener that accepted a moment ago may refuse once more, for example while a server that was woken replaces its workers. So many
- * further attempts, the first at once, the others after these delays.
- */
-const retryDelaysMs = [0, 5, 20, 50, 100] as const;
 
 export class TcpSession {
   readonly startedMs: number;
@@ -32,9 +26,11 @@ export class TcpSession {
   /** Settles when both sockets are gone. */
   readonly closed: Promise<void>;
   readonly #options: TcpSessionOptions;
-  readonly #handle: SessionHandle | null;
-  /** Aborted when the client leaves, or its wake takes too long. */
+  /** Aborted when the client leaves before it is joined. */
   readonly #hold = new AbortController();
+  /** The server that was chosen last. */
+  #chosen: PoolServer | null = null;
+  #assignment: Assignment | null = null;
   #server: Socket | null = null;
   #relay: Relay | null = null;
 
@@ -44,12 +40,11 @@ export class TcpSession {
     this.#options = options;
     this.startedMs = clock.monotonicMs();
     this.source = plainAddress(client.remoteAddress ?? '');
-    this.#handle = options.waiting.openSession();
     this.closed = new Promise((resolve) => {
       client.once('close', () => {
         if (this.#relay === null) this.#hold.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
         this.#relay?.stop();
-        this.#handle?.[Symbol.dispose]();
+        this.#release();
         if (this.#server === null || this.#server.closed) resolve();
         else {
           this.#server.once('close', () => resolve());
@@ -64,8 +59,8 @@ export class TcpSession {
   }
 
   get app(): string | null {
-    const {target} = this.#options.waiting.server;
-    return target.kind === 'app' ? target.app : null;
+    const target = this.#chosen?.target;
+    return target?.kind === 'app' ? target.app : null;
   }
 
   /** When bytes moved last, or the session began (Clock.monotonicMs). */
@@ -82,55 +77,66 @@ export class TcpSession {
     this.#options.client.destroy();
   }
 
-  /** Wakes, connects and joins; returns when the session is joined, or has been refused. */
+  /** Waits for a server, connects and joins; returns when the session is joined, or has been refused. */
   async start(): Promise<void> {
     const {signal} = this.#hold;
-    this.#handle?.busy(true);
     try {
-      const endpoint = await this.#wake();
-      this.#join(await this.#connect(endpoint, signal));
+      const assignment = await this.#assign();
+      this.#join(await this.#connect(assignment, signal), assignment);
     } catch (error) {
       if (errorCode(signal.reason) === 'ERR_ABANDONED') this.#options.counters.abandoned++;
       else this.#refuse(error);
     }
   }
 
-  async #wake(): Promise<Endpoint> {
-    const {client, waiting, counters} = this.#options;
+  async #assign(): Promise<Assignment> {
+    const {client, pool, counters} = this.#options;
+    const {source} = this;
     // A client that said nothing and closes has left; one that said something may wait for its answer half-closed.
     const onEnd = (): void => void client.destroy();
     client.once('end', onEnd);
     counters.waiting++;
     try {
-      return await waiting.endpoint({kind: 'connection', protocol: 'tcp', source: this.source}, this.#hold);
+      const assignment = await pool.assign(
+        {
+          source,
+          http: null,
+          sample: null,
+          trigger: {kind: 'connection', protocol: 'tcp', source},
+          preferred: [],
+          placed: (server) => {
+            this.#chosen = server;
+          },
+        },
+        this.#hold.signal,
+      );
+      assignment.onCut = () => this.cut();
+      this.#assignment = assignment;
+      return assignment;
     } finally {
       counters.waiting--;
       client.off('end', onEnd);
     }
   }
 
-  async #connect(endpoint: Endpoint, signal: AbortSignal): Promise<Socket> {
-    const {waiting, clock} = this.#options;
-    const {connectTimeoutMs, wakeTimeoutMs} = waiting.backend;
-    const retries = waiting.server.target.kind === 'app' ? retryDelaysMs : [];
-    const giveUpMs = this.startedMs + wakeTimeoutMs;
-    for (let attempt = 0; ; attempt++) {
+  async #connect(assignment: Assignment, signal: AbortSignal): Promise<Socket> {
+    const {pool, clock} = this.#options;
+    while (true) {
+      const beganMs = clock.monotonicMs();
       try {
-        return await this.#connectOnce(endpoint, connectTimeoutMs, signal);
+        const server = await this.#connectOnce(assignment.endpoint, pool.config.connectTimeoutMs, signal);
+        assignment.connected(clock.monotonicMs() - beganMs);
+        return server;
       } catch (error) {
-        const delayMs = retries[attempt];
-        const again = errorCode(error) === 'ECONNREFUSED' && delayMs !== undefined && clock.monotonicMs() + delayMs < giveUpMs;
-        signal.throwIfAborted();
-        if (!again) throw connectError(waiting, endpoint, error);
-        if (delayMs > 0) await sleep(delayMs, undefined, {signal});
+        await assignment.retry(error, signal);
       }
     }
   }
 
-  #connectOnce({host, port}: Endpoint, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+  #connectOnce({host, port, path}: Endpoint, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
-      const server = connect({host, port, allowHalfOpen: true, noDelay: true, keepAlive: true});
+      const server = connect({...(path === null ? {host, port} : {path}), allowHalfOpen: true, noDelay: true, keepAlive: true});
       this.#server = server;
       const cancel = this.#options.clock.after(timeoutMs, () => {
         server.destroy(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${timeoutMs} ms`, {source: 'server', retryable: true}));
@@ -148,10 +154,9 @@ export class TcpSession {
     });
   }
 
-  #join(server: Socket): void {
-    const {client, clientTimeoutMs, waiting, clock, counters} = this.#options;
-    const handle = this.#handle;
-    handle?.busy(false);
+  #join(server: Socket, assignment: Assignment): void {
+    const {client, clientTimeoutMs, pool, clock, counters} = this.#options;
+    assignment.busy(false);
     server.once('error', () => client.resetAndDestroy());
     server.once('close', () => {
       // After a proper end the client has still to take what is on its way to it, and to end.
@@ -161,10 +166,10 @@ export class TcpSession {
       client,
       server,
       clientTimeoutMs,
-      serverTimeoutMs: waiting.backend.serverTimeoutMs,
+      serverTimeoutMs: pool.config.serverTimeoutMs,
       clock,
       counters,
-      onBusy: (busy) => handle?.busy(busy),
+      onBusy: (busy) => assignment.busy(busy),
       onTimeout: () => {
         counters.timeouts++;
         this.cut();
@@ -172,25 +177,18 @@ export class TcpSession {
     });
   }
 
+  #release(): void {
+    const end: SessionEnd = {outcome: 'done', bytesIn: this.#options.client.bytesRead, bytesOut: this.#options.client.bytesWritten, responseMs: null};
+    this.#assignment?.release(end);
+  }
+
   #refuse(error: unknown): void {
-    const {client, counters, refusals, frontend, waiting} = this.#options;
+    const {client, counters, refusals, frontend, pool} = this.#options;
     const code = errorCode(error);
     if (code === 'ERR_QUEUE_FULL') counters.refused++;
     else if (code === 'ERR_CONNECT') counters.connectFailures++;
     else counters.wakeFailures++;
-    refusals.report({frontend, server: `${waiting.backend.name}/${waiting.server.name}`, reason: errorMessage(error)});
+    refusals.report({frontend, server: `${pool.name}/${this.#chosen?.name ?? '<NOSRV>'}`, reason: errorMessage(error)});
     client.resetAndDestroy();
   }
-}
-
-function connectError(waiting: Waiting, {host, port}: Endpoint, cause: unknown): CodedError<'ERR_CONNECT'> {
-  return new CodedError(
-    'ERR_CONNECT',
-    `Cannot connect to server "${waiting.backend.name}/${waiting.server.name}" at ${showAddress(host, port)}: ${errorMessage(cause)}`,
-    {
-      source: 'server',
-      retryable: true,
-      cause,
-    },
-  );
 }

@@ -10,16 +10,16 @@ import type {Log} from '../core/log.ts';
 import {type BoundAddress, plainAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
 import type {Frontend} from './frontend.ts';
+import type {Pool} from './pool/pool.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import type {DatagramAddresses, DatagramProxyCodec, FirstDatagram} from './udp-proxy-header.ts';
 import {UdpSession} from './udp-session.ts';
 import {bindUdpSocket} from './udp-socket.ts';
-import type {Waiting} from './waiting.ts';
 
 export interface UdpFrontendOptions {
   readonly config: FrontendConfig;
   /** Asked once for each session; null: no rule has a backend for it, and the datagram is dropped. */
-  readonly chooseServer: (first: FirstDatagram) => Waiting | null;
+  readonly choosePool: (first: FirstDatagram) => Pool | null;
   /** For binds with `accept-proxy` and servers with `send-proxy-v2`; without it neither may be configured. */
   readonly proxyCodec?: DatagramProxyCodec;
   readonly ipv6Only: (port: number) => boolean;
@@ -157,17 +157,17 @@ class SessionTable {
     const addresses = proxied ?? direct;
     const source = addresses.source.host;
     const {clock, refusals, config, proxyCodec} = this.#options;
-    const waiting = this.#makeRoom(source) ? this.#options.chooseServer({...addresses, payload, receivedProxy: listener.acceptProxy}) : null;
-    if (waiting === null) {
+    const pool = this.#makeRoom(source) ? this.#options.choosePool({...addresses, payload, receivedProxy: listener.acceptProxy}) : null;
+    if (pool === null) {
       this.#counters.refused++;
       return null;
     }
     const {socket} = listener;
     const session = new UdpSession({
       source,
-      waiting,
-      header: waiting.server.sendProxy === null ? null : (proxyCodec?.write(addresses, waiting.server) ?? null),
-      idleTimeoutMs: Math.min(config.clientTimeoutMs, waiting.backend.serverTimeoutMs),
+      pool,
+      headerFor: (server) => proxyCodec?.write(addresses, server) ?? null,
+      idleTimeoutMs: Math.min(config.clientTimeoutMs, pool.config.serverTimeoutMs),
       clock,
       counters: this.#counters,
       reply: (datagram) => {
@@ -186,7 +186,7 @@ class SessionTable {
         this.#forget(key, source);
         if (error === null) return;
         this.#count(error);
-        refusals.report({frontend: config.name, server: `${waiting.backend.name}/${waiting.server.name}`, reason: errorMessage(error)});
+        refusals.report({frontend: config.name, server: session.serverName, reason: errorMessage(error)});
       },
     });
     this.#counters.accepted++;

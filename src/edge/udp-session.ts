@@ -1,18 +1,20 @@
 /** The datagrams of one client address and port: held while the app wakes, then sent from a socket of their own, so that answers find back. */
 import {createSocket, type Socket} from 'node:dgram';
 import {lookup} from 'node:dns/promises';
+import type {ServerConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, errorMessage} from '../core/errors.ts';
 import {showAddress} from './addresses.ts';
-import type {SessionHandle} from './app-access.ts';
 import type {Counters} from './counters.ts';
-import type {Endpoint, Waiting} from './waiting.ts';
+import type {Assignment, Endpoint} from './pool/assignment.ts';
+import type {Pool} from './pool/pool.ts';
+import type {PoolServer} from './pool/server.ts';
 
 export interface UdpSessionOptions {
   readonly source: string;
-  readonly waiting: Waiting;
-  /** Stands before each datagram to the server; null: nothing does. */
-  readonly header: Uint8Array | null;
+  readonly pool: Pool;
+  /** What stands before each datagram to a server; null: nothing does. */
+  readonly headerFor: (server: ServerConfig) => Uint8Array | null;
   /** Without a datagram in either direction; the caller closes the session then. */
   readonly idleTimeoutMs: number;
   readonly clock: Clock;
@@ -34,12 +36,17 @@ export class UdpSession {
   readonly startedMs: number;
   lastActivityMs: number;
   readonly #options: UdpSessionOptions;
-  readonly #handle: SessionHandle | null;
-  /** Aborted when the session ends, or its wake takes too long. */
+  /** The server that was chosen last. */
+  #chosen: PoolServer | null = null;
+  #assignment: Assignment | null = null;
+  /** Aborted when the session ends. */
   readonly #over = new AbortController();
   #finished = false;
   #held: Buffer[] | null = [];
   #heldBytes = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+  #header: Uint8Array | null = null;
   #socket: Socket | null = null;
   #busy = true;
   #cancelBusy: () => void = () => undefined;
@@ -48,13 +55,16 @@ export class UdpSession {
     this.#options = options;
     this.startedMs = options.clock.monotonicMs();
     this.lastActivityMs = this.startedMs;
-    this.#handle = options.waiting.openSession();
-    this.#handle?.busy(true);
   }
 
   get app(): string | null {
-    const {target} = this.#options.waiting.server;
-    return target.kind === 'app' ? target.app : null;
+    const target = this.#chosen?.target;
+    return target?.kind === 'app' ? target.app : null;
+  }
+
+  /** `backend/server` */
+  get serverName(): string {
+    return `${this.#options.pool.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
   }
 
   get source(): string {
@@ -73,12 +83,12 @@ export class UdpSession {
     return this.#busy;
   }
 
-  /** Wakes the app and sends what was held; returns when that is done, or the session is over. */
+  /** Waits for a server and sends what was held; returns when that is done, or the session is over. */
   async start(): Promise<void> {
-    const {waiting, counters, source} = this.#options;
+    const {counters} = this.#options;
     counters.waiting++;
     try {
-      const endpoint = await waiting.endpoint({kind: 'datagram', protocol: 'udp', source}, this.#over).finally(() => counters.waiting--);
+      const {endpoint} = await this.#assign().finally(() => counters.waiting--);
       const socket = await this.#open(endpoint);
       const held = this.#held ?? [];
       this.#held = null;
@@ -94,6 +104,7 @@ export class UdpSession {
     if (this.#finished) return;
     this.#touch();
     this.#options.counters.bytesIn += datagram.length;
+    this.#bytesIn += datagram.length;
     this.#setBusy(true);
     if (this.#held === null) {
       if (this.#socket !== null) this.#send(this.#socket, datagram);
@@ -112,7 +123,31 @@ export class UdpSession {
     if (!this.#finished) this.#finish(null);
   }
 
-  async #open({host, port}: Endpoint): Promise<Socket> {
+  async #assign(): Promise<Assignment> {
+    const {pool, source} = this.#options;
+    const assignment = await pool.assign(
+      {
+        source,
+        http: null,
+        sample: null,
+        trigger: {kind: 'datagram', protocol: 'udp', source},
+        preferred: [],
+        placed: (server) => {
+          this.#chosen = server;
+          this.#header = server.config.sendProxy === null ? null : this.#options.headerFor(server.config);
+        },
+      },
+      this.#over.signal,
+    );
+    assignment.onCut = () => this.close();
+    this.#assignment = assignment;
+    // The session may have ended at the same moment.
+    if (this.#finished) this.#release(null);
+    return assignment;
+  }
+
+  async #open({host, port, path}: Endpoint): Promise<Socket> {
+    assert(path === null, `Server "${this.serverName}" of datagrams is a unix socket`);
     const {address, family} = await lookup(host);
     const {signal} = this.#over;
     signal.throwIfAborted();
@@ -129,6 +164,7 @@ export class UdpSession {
     socket.on('message', (datagram) => {
       this.#touch();
       this.#options.counters.bytesOut += datagram.length;
+      this.#bytesOut += datagram.length;
       this.#options.reply(datagram);
       this.#setBusy(false);
     });
@@ -137,8 +173,7 @@ export class UdpSession {
 
   #send(socket: Socket, datagram: Buffer): void {
     if (this.#finished) return;
-    const {header} = this.#options;
-    socket.send(header === null ? datagram : [header, datagram], this.#sent);
+    socket.send(this.#header === null ? datagram : [this.#header, datagram], this.#sent);
   }
 
   /** One function for all datagrams: one for each would cost more than the sending. */
@@ -150,8 +185,7 @@ export class UdpSession {
 
   #fail(host: string, port: number, cause: Error): void {
     if (this.#finished) return;
-    const {backend, server} = this.#options.waiting;
-    const message = `Cannot send to server "${backend.name}/${server.name}" at ${showAddress(host, port)}: ${errorMessage(cause)}`;
+    const message = `Cannot send to server "${this.serverName}" at ${showAddress(host, port)}: ${errorMessage(cause)}`;
     this.#finish(new CodedError('ERR_CONNECT', message, {source: 'server', retryable: true, cause}));
   }
 
@@ -161,8 +195,13 @@ export class UdpSession {
     this.#cancelBusy();
     this.#socket?.close();
     this.#held = null;
-    this.#handle?.[Symbol.dispose]();
+    this.#release(error);
     this.#options.onClosed(error);
+  }
+
+  #release(error: Error | null): void {
+    const outcome = error === null ? 'done' : 'server-error';
+    this.#assignment?.release({outcome, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, responseMs: null});
   }
 
   #touch(): void {
@@ -173,14 +212,14 @@ export class UdpSession {
   #setBusy(value: boolean): void {
     if (this.#busy === value) return;
     this.#busy = value;
-    this.#handle?.busy(value);
+    this.#assignment?.busy(value);
     this.#cancelBusy();
     if (value) this.#watchBusy();
     else this.#options.onActivity();
   }
 
   #watchBusy(): void {
-    const {clock, waiting} = this.#options;
-    this.#cancelBusy = clock.after(Math.min(maxBusyMs, waiting.backend.serverTimeoutMs), () => this.#setBusy(false));
+    const {clock, pool} = this.#options;
+    this.#cancelBusy = clock.after(Math.min(maxBusyMs, pool.config.serverTimeoutMs), () => this.#setBusy(false));
   }
 }
