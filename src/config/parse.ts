@@ -58,10 +58,18 @@ const messageLevels: ReadonlyMap<string, Diagnostic['level'] | null> = new Map([
 ]);
 
 /** Whatever section they stand in, such lines are meant. */
-const essential: ReadonlySet<string> = new Set(['bind', 'server', 'server-template', 'dispatch', 'use-server', 'use_backend', 'default_backend', 'tcp-response content']);
+const essential: ReadonlySet<string> = new Set([
+  'bind',
+  'server',
+  'server-template',
+  'dispatch',
+  'use-server',
+  'use_backend',
+  'default_backend',
+  'tcp-response content',
+]);
 /** HAProxy's: rules are inherited from defaults that have a name only. */
-const needsNamedDefaults =
-  /^(?:acl|http-request|http-response|http-after-response|tcp-request (?:connection|session|content)|tcp-response content|redirect)$/;
+const needsNamedDefaults = /^(?:acl|http-request|http-response|http-after-response|tcp-request (?:connection|session|content)|tcp-response content|redirect)$/;
 
 class Parser {
   readonly sections: OpenSection[] = [];

@@ -9,12 +9,13 @@ import {assert, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {type BoundAddress, plainAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
+import {openDatagramSockets, type SharedDatagramSocket} from './datagram-sockets.ts';
 import type {Frontend} from './frontend.ts';
+import type {ListeningSockets} from './listening-sockets.ts';
 import type {Pool} from './pool/pool.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import type {DatagramAddresses, DatagramProxyCodec, FirstDatagram} from './udp-proxy-header.ts';
 import {UdpSession} from './udp-session.ts';
-import {bindUdpSocket} from './udp-socket.ts';
 
 export interface UdpFrontendOptions {
   readonly config: FrontendConfig;
@@ -23,6 +24,8 @@ export interface UdpFrontendOptions {
   /** For binds with `accept-proxy` and servers with `send-proxy-v2`; without it neither may be configured. */
   readonly proxyCodec?: DatagramProxyCodec;
   readonly ipv6Only: (port: number) => boolean;
+  /** Shared with other generations of the configuration. */
+  readonly sockets?: ListeningSockets | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly refusals: RefusalLog;
@@ -37,24 +40,26 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
   assert(options.proxyCodec !== undefined || !config.binds.some(({acceptProxy}) => acceptProxy), `Frontend "${config.name}" cannot read PROXY headers`);
   const counters = newCounters();
   const table = new SessionTable(options, counters);
-  const sockets: Socket[] = [];
+  const datagrams = options.sockets?.datagrams ?? openDatagramSockets();
+  const shared: SharedDatagramSocket[] = [];
   const addresses: BoundAddress[] = [];
   try {
     for (const bind of config.binds) {
-      const socket = await bindUdpSocket(config.name, bind, options.ipv6Only(bind.port));
-      sockets.push(socket);
+      const taken = await datagrams.take({frontend: config.name, bind, ipv6Only: options.ipv6Only(bind.port)});
+      shared.push(taken);
+      const {socket} = taken;
       const {address, port} = socket.address();
       addresses.push({frontend: config.name, protocol: 'udp', host: address, port});
       socket.on('error', (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'datagram socket'));
-      const listener: Listener = {socket, id: sockets.length, host: address, port, acceptProxy: bind.acceptProxy};
-      socket.on('message', (datagram, from) => table.receive(listener, datagram, from));
+      const listener: Listener = {socket, id: shared.length, host: address, port, acceptProxy: bind.acceptProxy};
+      taken.receive((datagram, from) => table.receive(listener, datagram, from));
     }
   } catch (error) {
-    for (const socket of sockets) socket.close();
+    for (const taken of shared) taken[Symbol.dispose]();
     throw error;
   }
   const closed = table.drained.then(() => {
-    for (const socket of sockets) socket.close();
+    for (const taken of shared) taken[Symbol.dispose]();
   });
   return {
     name: config.name,
@@ -107,30 +112,30 @@ class SessionTable {
     this.#settleDrained = resolve;
   }
 
-  receive(listener: Listener, datagram: Buffer, from: RemoteInfo): void {
+  /** @returns whether it belongs to a session of this frontend, which may be a new one */
+  receive(listener: Listener, datagram: Buffer, from: RemoteInfo): boolean {
     // Nobody can be answered at port 0, which only forged datagrams come from.
-    if (from.port === 0) return;
-    if (listener.acceptProxy) {
-      this.#receiveProxied(listener, datagram, from);
-      return;
-    }
+    if (from.port === 0) return false;
+    if (listener.acceptProxy) return this.#receiveProxied(listener, datagram, from);
     const key = `${from.address} ${from.port} ${listener.id}`;
     const session = this.#sessions.get(key) ?? this.#create({key, listener, from, payload: datagram, proxied: null});
     session?.take(datagram);
+    return session !== null;
   }
 
   /** One address of the load balancer in front may stand for many clients. */
-  #receiveProxied(listener: Listener, datagram: Buffer, from: RemoteInfo): void {
+  #receiveProxied(listener: Listener, datagram: Buffer, from: RemoteInfo): boolean {
     const header = this.#options.proxyCodec?.read(datagram) ?? null;
     if (header === null) {
       this.#counters.datagramsDropped++;
-      return;
+      return false;
     }
     const payload = datagram.subarray(header.headerBytes);
     const client = header.addresses?.source;
     const key = `${from.address} ${from.port} ${listener.id} ${client?.host ?? ''} ${client?.port ?? ''}`;
     const session = this.#sessions.get(key) ?? this.#create({key, listener, from, payload, proxied: header.addresses});
     session?.take(payload);
+    return session !== null;
   }
 
   stop(): void {

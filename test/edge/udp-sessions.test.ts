@@ -47,10 +47,7 @@ async function peer(answers = false): Promise<Peer> {
   };
 }
 
-function backendOf(
-  port: number,
-  {serverTimeoutMs = 60_000, sendProxy = null}: {serverTimeoutMs?: number; sendProxy?: ServerConfig['sendProxy']} = {},
-): Pool {
+function backendOf(port: number, {serverTimeoutMs = 60_000, sendProxy = null}: {serverTimeoutMs?: number; sendProxy?: ServerConfig['sendProxy']} = {}): Pool {
   const server = bareServer({name: 's1', target: {kind: 'address', host: '127.0.0.1', port}, position});
   const backend = {...bareBackend({name: 'back', position}), serverTimeoutMs, servers: [{...server, sendProxy}]};
   const pools = openPools({backends: [backend], frontends: [], apps: new FakeApps(true), clock: systemClock, log: createLog('silent')});
