@@ -50,7 +50,7 @@ export function parseClientHello(payload: Uint8Array): ClientHelloReading {
 function handshakeMessage(payload: Uint8Array): Uint8Array | typeof incomplete | typeof none {
   const pieces: Uint8Array[] = [];
   let gathered = 0;
-  let needed = messageHeaderBytes;
+  let needed: number | null = null;
   for (let at = 0; ; ) {
     if (!mayStartRecord(payload, at)) return none;
     if (payload.length < at + recordHeaderBytes) return within(at + recordHeaderBytes);
@@ -61,11 +61,12 @@ function handshakeMessage(payload: Uint8Array): Uint8Array | typeof incomplete |
     pieces.push(piece);
     gathered += piece.length;
     if (!mayBeHello(pieces)) return none;
-    if (gathered >= messageHeaderBytes) needed = messageHeaderBytes + messageSize(pieces);
-    if (gathered >= needed) return joined(pieces, gathered).subarray(messageHeaderBytes, needed);
+    if (gathered >= messageHeaderBytes) needed ??= messageHeaderBytes + messageSize(pieces);
+    if (needed !== null && gathered >= needed) return joined(pieces, gathered).subarray(messageHeaderBytes, needed);
+    const missing = (needed ?? messageHeaderBytes) - gathered;
+    if (piece.length < size) return within(payload.length + missing);
     at = start + size;
-    if (piece.length < size) return within(payload.length + needed - gathered);
-    if (within(at + recordHeaderBytes + needed - gathered) === none) return none;
+    if (within(at + recordHeaderBytes + missing) === none) return none;
   }
 }
 
@@ -176,7 +177,7 @@ function isPrintable(bytes: Uint8Array): boolean {
 }
 
 function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice();
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
 
 /** The bytes contradict themselves. Never leaves this file. */
