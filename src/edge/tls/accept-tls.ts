@@ -133,8 +133,19 @@ async function handshake(raw: Socket, handshaker: Handshaker, timeoutMs: number)
     reject(tlsError('ERR_TLS_TIMEOUT', 'the client was too slow'));
     raw.destroy();
   }, timeoutMs);
+  // The end of the stream may have come with the hello, before Node's TLS reads the socket: it would not see it.
+  const onEnd = (): void => {
+    reject(tlsError('ERR_TLS_ABANDONED', 'the client has left'));
+    raw.destroy();
+  };
+  raw.once('end', onEnd);
+  // A client that says no more before the handshake is over has left; afterwards it may be listening still.
+  const {allowHalfOpen} = raw;
+  raw.allowHalfOpen = false;
   handshaker.start(raw, (outcome) => {
     clearTimeout(timer);
+    raw.off('end', onEnd);
+    outcome.socket.allowHalfOpen = allowHalfOpen;
     if (outcome.ok) resolve(outcome.socket);
     else reject(outcomeError(outcome));
   });
