@@ -13,7 +13,9 @@ export type ClientHelloReading =
       readonly alpn: readonly string[];
       /** The highest version offered, as HAProxy counts: 65536 * major + minor, so that TLS 1.2 (3.3) is 196611. */
       readonly version: number;
-      /** Of the record that carries it, counted in the same way. */
+      /** That of the field which stays at 3.3 since TLS 1.3, counted in the same way: what `req.ssl_ver` of HAProxy 2.6 is. */
+      readonly legacyVersion: number;
+      /** Of the record that carries it. */
       readonly recordVersion: number;
     }
   /** More bytes may make one of it. */
@@ -134,7 +136,14 @@ function readHello(hello: Reader, recordVersion: number): ClientHelloReading {
     else if (type === 43) version = highestVersion(content) ?? version;
   }
   if (!hello.atEnd) throw new MalformedError();
-  return {kind: 'complete', sni, alpn, version: hexVersion(version >> 8, version & 255), recordVersion};
+  return {
+    kind: 'complete',
+    sni,
+    alpn,
+    version: hexVersion(version >> 8, version & 255),
+    legacyVersion: hexVersion(legacyVersion >> 8, legacyVersion & 255),
+    recordVersion,
+  };
 }
 
 /** RFC 6066, section 3: a list with at most one name of each type, of which only `host_name` (0) exists. */

@@ -33,10 +33,10 @@ export function parseVersion2(bytes: Buffer): ProxyHeaderReading {
   if ((command & 15) === 0) return {kind: 'complete', header: {...bareProxyHeader, local: true}, sizeBytes};
   const {addressBytes} = families[family];
   if (sizeBytes < fixedBytes + addressBytes) return invalidHeader(`${sizeBytes - fixedBytes} bytes where addresses of ${addressBytes} are expected`);
-  // Nobody can say where the TLVs begin after addresses of a kind that is not told.
-  if (family === 'unspecified') return {kind: 'complete', header: bareProxyHeader, sizeBytes};
-  const addresses = transport === null ? null : readAddresses(family, transport, bytes.subarray(fixedBytes, fixedBytes + addressBytes));
-  const tlvs = splitTlvs(bytes.subarray(fixedBytes + addressBytes, sizeBytes));
+  const addresses =
+    family === 'unspecified' || transport === null ? null : readAddresses(family, transport, bytes.subarray(fixedBytes, fixedBytes + addressBytes));
+  // An unspecified family may have addresses of any kind; HAProxy writes none, and TLVs.
+  const tlvs = splitTlvs(bytes.subarray(fixedBytes + addressBytes, sizeBytes)) ?? (family === 'unspecified' ? [] : null);
   if (tlvs === null) return invalidHeader('a TLV that ends after the header');
   if (!hasGoodChecksum(bytes.subarray(0, sizeBytes), tlvs)) return invalidHeader('a wrong checksum');
   const fields = readTlvs(tlvs);
@@ -78,9 +78,8 @@ function hasGoodChecksum(header: Buffer, tlvs: readonly Tlv[]): boolean {
  */
 export function formatVersion2(header: ProxyHeader, {checksum}: {readonly checksum: boolean}): Buffer {
   const {code, body} = formatAddresses(header.local ? null : header.addresses);
-  // Without addresses a receiver does not know where TLVs would begin.
-  const tlvs = code === 0 ? Buffer.alloc(0) : formatTlvs(header);
-  const sum = checksum && code !== 0 ? formatTlv(tlvTypes.crc32c, new Uint8Array(4)) : Buffer.alloc(0);
+  const tlvs = formatTlvs(header);
+  const sum = checksum ? formatTlv(tlvTypes.crc32c, new Uint8Array(4)) : Buffer.alloc(0);
   const fixed = Buffer.alloc(fixedBytes);
   signature.copy(fixed);
   fixed.writeUInt8(header.local ? 0x20 : 0x21, 12);

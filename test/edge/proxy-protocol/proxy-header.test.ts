@@ -96,7 +96,7 @@ const unixAddresses = fc.record({kind: fc.constant('unix' as const), transport, 
 const word = fc.option(fc.string({maxLength: 50}));
 const header: fc.Arbitrary<ProxyHeader> = fc.record({
   local: fc.constant(false),
-  addresses: fc.oneof(ipAddresses, unixAddresses),
+  addresses: fc.oneof(ipAddresses, unixAddresses, fc.constant(null)),
   alpn: fc.option(fc.constantFrom('h2', 'http/1.1')),
   authority: word,
   uniqueId: fc.option(fc.uint8Array({maxLength: 128})),
