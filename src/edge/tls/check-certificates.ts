@@ -4,7 +4,7 @@ import type {Diagnostic} from '../../config/diagnostic.ts';
 import {describePosition, type Position} from '../../config/position.ts';
 import type {BackendConfig, Bind, FrontendConfig} from '../../config/proxy-value.ts';
 import type {TlsBind, TlsServer} from '../../config/tls.ts';
-import {errorMessage} from '../../core/errors.ts';
+import {CodedError, errorMessage} from '../../core/errors.ts';
 import {showAddress} from '../addresses.ts';
 import type {Certificate} from './certificate.ts';
 import {findCertificates, readAuthorities, readCertificate} from './certificate-files.ts';
@@ -71,7 +71,7 @@ async function checkCertificatePath(where: string, path: string, report: Report)
   try {
     paths = await findCertificates(path);
   } catch (error) {
-    report('alert', `${where} : ${errorMessage(error)}.`);
+    report('alert', `${where} : ${messageOf(error)}.`);
     return [];
   }
   if (paths.length === 0) report('alert', `${where} : no certificate in directory '${path}'.`);
@@ -82,7 +82,7 @@ async function checkCertificatePath(where: string, path: string, report: Report)
       certificates.push(certificate);
       checkValidity(where, certificate, report);
     } catch (error) {
-      report('alert', `${where} : ${errorMessage(error)}.`);
+      report('alert', `${where} : ${messageOf(error)}.`);
     }
   }
   return certificates;
@@ -100,7 +100,7 @@ async function checkAuthorities(where: string, keyword: 'ca-file' | 'crl-file', 
     const options: SecureContextOptions = {ca: [...certificates], ...(revocationLists.length === 0 ? {} : {crl: [...revocationLists]})};
     createSecureContext(options);
   } catch (error) {
-    report('alert', `${where} : '${keyword}' : unable to load ${path}: ${errorMessage(error)}.`);
+    report('alert', `${where} : '${keyword}' : unable to load ${path}: ${messageOf(error)}.`);
   }
 }
 
@@ -108,7 +108,8 @@ function checkCiphers(where: string, whose: string, tls: TlsBind | TlsServer, re
   const {ciphers, ciphersuites} = tls;
   if (ciphers !== null && !isUsable(cipherOptions({ciphers, ciphersuites: null})))
     report('alert', `${where}: unable to set SSL cipher list to '${ciphers}' ${whose}.`);
-  if (ciphersuites !== null && !isUsable(cipherOptions({ciphers: null, ciphersuites}))) {
+  // Node would take another name for a cipher of older versions.
+  if (ciphersuites !== null && !(/^TLS_[^:]+(?::TLS_[^:]+)*$/.test(ciphersuites) && isUsable(cipherOptions({ciphers: null, ciphersuites})))) {
     report('alert', `${where}: unable to set TLS 1.3 cipher suites to '${ciphersuites}' ${whose}.`);
   }
   if (!isUsable(versionOptions(tls))) report('alert', `${where}: there is no version between ${tls.min} and ${tls.max} ${whose}.`);
@@ -121,4 +122,9 @@ function isUsable(options: SecureContextOptions): boolean {
   } catch {
     return false; // OpenSSL's words say less than the caller's.
   }
+}
+
+/** Ours say it all in HAProxy's words; their causes would say it again. */
+function messageOf(error: unknown): string {
+  return error instanceof CodedError ? error.message : errorMessage(error);
 }

@@ -1,4 +1,5 @@
 /** HAProxy receives our headers, and passes them on as its own, which we receive. */
+import {X509Certificate} from 'node:crypto';
 import {once} from 'node:events';
 import {readFile} from 'node:fs/promises';
 import {connect, createServer, type Socket} from 'node:net';
@@ -98,14 +99,11 @@ test('what HAProxy tells of TLS', async (t) => {
   server s unix@${at('back')} send-proxy-v2 proxy-v2-options ssl,cert-cn,ssl-cipher,cert-sig,cert-key,authority,crc32c`;
   await using _haproxy = await startHaproxy(directory.path, configuration, at('front'));
   const ask = async (certificate: {cert?: Buffer; key?: Buffer}): Promise<ProxyHeader | undefined> => {
-    const socket = connectTls({
-      path: at('front'),
-      servername: 'a.test',
-      ALPNProtocols: ['h2'],
-      rejectUnauthorized: false,
-      maxVersion: 'TLSv1.2',
-      ...certificate,
-    });
+    // Of a client without addresses HAProxy would tell nothing.
+    const raw = connect({path: at('front')});
+    await once(raw, 'connect');
+    raw.write('PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n');
+    const socket = connectTls({socket: raw, servername: 'a.test', ALPNProtocols: ['h2'], rejectUnauthorized: false, maxVersion: 'TLSv1.2', ...certificate});
     socket.write('payload');
     t.is(String(await once(socket, 'data')), 'payload');
     socket.on('error', () => {
@@ -124,7 +122,6 @@ test('what HAProxy tells of TLS', async (t) => {
 test('a writer tells of TLS what it is asked for', async (t) => {
   await using directory = await temporaryDirectory();
   const alice = await makeTestCertificate(directory.path, {file: 'alice.pem', subject: '/O=Example/CN=alice'});
-  const {X509Certificate} = await import('node:crypto');
   const tls: TlsFacts = {
     version: 'TLSv1.3',
     cipher: 'TLS_AES_128_GCM_SHA256',

@@ -200,7 +200,7 @@ test('crc32c() of the known texts', (t) => {
 });
 
 test('a datagram has a header of version 2 and a payload', (t) => {
-  const written: ProxyHeader = {...bareProxyHeader, addresses: {...ip('192.0.2.1', 1, '192.0.2.2', 53), transport: 'datagram'} as ProxiedAddresses};
+  const written: ProxyHeader = {...bareProxyHeader, addresses: {...ip('192.0.2.1', 1, '192.0.2.2', 53), transport: 'datagram'}};
   const bytes = Buffer.concat([formatVersion2(written, {checksum: true}), Buffer.from('question')]);
   const {header: read, payload} = splitProxiedDatagram(bytes);
   t.deepEqual(read, written);
