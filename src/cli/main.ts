@@ -43,7 +43,11 @@ function build(): Command {
   command('check', 'check the configuration; exit status 0 if it is valid, else 1')
     .option('-q, --quiet', 'print errors only', false)
     .option('--json', 'print the diagnostics as JSON', false)
-    .action(async (options: FileOption & {quiet: boolean; json: boolean}) => done(await (await import('./check.ts')).check(options.file, options)));
+    .addOption(new Option('--condition <condition>', 'say whether a condition of .if holds instead: exit status 0 if it does, 1 if not'))
+    .action(async (options: FileOption & {quiet: boolean; json: boolean; condition: string | undefined}) => {
+      const {check, checkCondition} = await import('./check.ts');
+      done(options.condition === undefined ? await check(options.file, options) : checkCondition(options.condition));
+    });
   command('apps', 'list the apps and what they do')
     .option('--json', 'print JSON', false)
     .action(async (options: FileOption & {json: boolean}) => done(await (await import('./apps.ts')).apps(options.file, options)));

@@ -1,18 +1,28 @@
-/** `tcp-request inspect-delay`: the first bytes of a stream are looked at as they come, and then left to whoever reads it. */
+/** `tcp-request inspect-delay`: the first bytes of a stream are looked at as they come, and then handed to whoever goes on with it. */
 import type {Socket} from 'node:net';
 import {CodedError} from '../../core/errors.ts';
 
 /** As much as HAProxy's buffer has (`tune.bufsize`): when that is full, no more will come. */
 const maxBytes = 16_384;
 
+export interface Inspected<T> {
+  readonly verdict: T;
+  /** Read already; what comes after them is not. */
+  readonly bytes: Buffer;
+}
+
 /**
- * Waits for a verdict on the bytes of a socket that nobody reads. All bytes are unread again when this settles.
+ * Waits for a verdict on the bytes of a socket that nobody reads. What was read is part of the result, since the end of a stream may have been read too.
  * @param judge gets what came so far, and whether that is all there will be: the client has ended, the time is over, or the buffer is full.
  *   Undefined: more bytes are needed, which it must not say of all
  * @throws CodedError ERR_ABANDONED when the connection is lost, and what `judge` throws
  */
-export function inspectStream<T>(socket: Socket, judge: (bytes: Buffer, isAll: boolean) => T | undefined, {timeoutMs}: {timeoutMs: number}): Promise<T> {
-  const {promise, resolve, reject} = Promise.withResolvers<T>();
+export function inspectStream<T>(
+  socket: Socket,
+  judge: (bytes: Buffer, isAll: boolean) => T | undefined,
+  {timeoutMs}: {timeoutMs: number},
+): Promise<Inspected<T>> {
+  const {promise, resolve, reject} = Promise.withResolvers<Inspected<T>>();
   let bytes = Buffer.alloc(0);
 
   const look = (isAll: boolean): void => {
@@ -20,7 +30,7 @@ export function inspectStream<T>(socket: Socket, judge: (bytes: Buffer, isAll: b
       const verdict = judge(bytes, isAll || bytes.length >= maxBytes);
       if (verdict === undefined) return;
       stop();
-      resolve(verdict);
+      resolve({verdict, bytes});
     } catch (error) {
       stop();
       reject(error instanceof Error ? error : new Error(String(error)));
@@ -42,7 +52,6 @@ export function inspectStream<T>(socket: Socket, judge: (bytes: Buffer, isAll: b
   const stop = (): void => {
     clearTimeout(timer);
     socket.off('readable', onReadable).off('end', onEnd).off('close', onClose).off('error', onClose);
-    if (bytes.length > 0 && !socket.destroyed && !socket.readableEnded) socket.unshift(bytes);
   };
 
   if (socket.destroyed) onClose();
