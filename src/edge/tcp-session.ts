@@ -4,9 +4,8 @@ import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import {plainAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
-import type {Assignment, Endpoint, SessionEnd} from './pool/assignment.ts';
+import type {AssignedServer, Assignment, Endpoint, SessionEnd} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
-import type {PoolServer} from './pool/server.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {type Relay, startRelay} from './relay.ts';
 
@@ -29,7 +28,7 @@ export class TcpSession {
   /** Aborted when the client leaves before it is joined. */
   readonly #hold = new AbortController();
   /** The server that was chosen last. */
-  #chosen: PoolServer | null = null;
+  #chosen: AssignedServer | null = null;
   #assignment: Assignment | null = null;
   #server: Socket | null = null;
   #relay: Relay | null = null;

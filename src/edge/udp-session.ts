@@ -6,9 +6,8 @@ import type {Clock} from '../core/clock.ts';
 import {assert, CodedError, errorMessage} from '../core/errors.ts';
 import {showAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
-import type {Assignment, Endpoint} from './pool/assignment.ts';
+import type {AssignedServer, Assignment, Endpoint} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
-import type {PoolServer} from './pool/server.ts';
 
 export interface UdpSessionOptions {
   readonly source: string;
@@ -37,7 +36,7 @@ export class UdpSession {
   lastActivityMs: number;
   readonly #options: UdpSessionOptions;
   /** The server that was chosen last. */
-  #chosen: PoolServer | null = null;
+  #chosen: AssignedServer | null = null;
   #assignment: Assignment | null = null;
   /** Aborted when the session ends. */
   readonly #over = new AbortController();

@@ -7,6 +7,9 @@ import type {PoolServer} from './server.ts';
 import type {TriedServers} from './server-choice.ts';
 import {countResponse} from './server-stats.ts';
 
+/** A server whose sessions are those of a pool. */
+export type AssignedServer = PoolServer<Assignment>;
+
 /** What is known of a session when it needs a server. */
 export interface PoolRequest extends BalanceRequest {
   /** Of a wake, without the port, which is the server's. */
@@ -14,7 +17,7 @@ export interface PoolRequest extends BalanceRequest {
   /** Names of servers to which it belongs (`use-server`, cookie, stick table), the first one that is up is taken. */
   readonly preferred: readonly string[];
   /** Called when a server is chosen, before it is waited for. */
-  readonly placed?: ((server: PoolServer) => void) | undefined;
+  readonly placed?: ((server: AssignedServer) => void) | undefined;
 }
 
 export interface Endpoint {
@@ -41,17 +44,17 @@ export interface AssignmentHost {
   release(assignment: Assignment, end: SessionEnd): void;
 }
 
-const noServers: ReadonlySet<PoolServer> = new Set();
+const noServers: ReadonlySet<AssignedServer> = new Set();
 
-export class Assignment implements Waiter, TriedServers<PoolServer> {
+export class Assignment implements Waiter, TriedServers<AssignedServer> {
   readonly request: PoolRequest;
   readonly source: string;
   readonly startedMs: number;
   /** Null only before and after it has a place. */
-  server: PoolServer | null = null;
+  server: AssignedServer | null = null;
   endpoint: Endpoint = {host: '', port: 0, path: null};
   dead = noServers;
-  previous: PoolServer | null = null;
+  previous: AssignedServer | null = null;
   /** The server was chosen by `preferred`. */
   isPersistent = false;
   /** The servers that it belongs to have failed it: balance decides. */
@@ -110,7 +113,7 @@ export class Assignment implements Waiter, TriedServers<PoolServer> {
   }
 
   /** No attempt on that server will be made any more. */
-  bury(server: PoolServer): void {
+  bury(server: AssignedServer): void {
     this.dead = new Set([...this.dead, server]);
   }
 }

@@ -2,8 +2,7 @@
 import type {BackendConfig} from '../../config/proxy-value.ts';
 import {CodedError, errorMessage} from '../../core/errors.ts';
 import {showAddress} from '../addresses.ts';
-import type {Endpoint} from './assignment.ts';
-import type {PoolServer} from './server.ts';
+import type {AssignedServer, Endpoint} from './assignment.ts';
 
 /** @param cause why the last server failed the session; then the message is that one's */
 export function noServer(backend: BackendConfig, cause: unknown): CodedError<'ERR_NO_SERVER'> {
@@ -12,7 +11,11 @@ export function noServer(backend: BackendConfig, cause: unknown): CodedError<'ER
   return new CodedError('ERR_NO_SERVER', `Cannot find a server of backend "${backend.name}": ${found}`, {source: 'server', retryable: true});
 }
 
-export function connectError(backend: BackendConfig, server: PoolServer, {endpoint, cause}: {endpoint: Endpoint; cause: unknown}): CodedError<'ERR_CONNECT'> {
+export function connectError(
+  backend: BackendConfig,
+  server: AssignedServer,
+  {endpoint, cause}: {endpoint: Endpoint; cause: unknown},
+): CodedError<'ERR_CONNECT'> {
   const where = endpoint.path ?? showAddress(endpoint.host, endpoint.port);
   const message = `Cannot connect to server "${backend.name}/${server.name}" at ${where}: ${errorMessage(cause)}`;
   return new CodedError('ERR_CONNECT', message, {source: 'server', retryable: true, cause});

@@ -3,7 +3,7 @@ import type {BackendConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {errorCode} from '../../core/errors.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
-import {Assignment, type AssignmentHost, type PoolRequest, type SessionEnd} from './assignment.ts';
+import {type AssignedServer, Assignment, type AssignmentHost, type PoolRequest, type SessionEnd} from './assignment.ts';
 import {createChooser} from './balance.ts';
 import {FairQueue} from './fair-queue.ts';
 import type {BalanceRequest} from './hash-key.ts';
@@ -32,20 +32,20 @@ export interface PoolOptions {
   readonly report: (line: string) => void;
 }
 
-export class Pool implements AssignmentHost, ServerHost, Disposable {
+export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable {
   readonly config: BackendConfig;
   readonly name: string;
   readonly clock: Clock;
   readonly logHealthChecks: boolean;
   readonly fullconn: number | null;
-  readonly servers: readonly PoolServer[];
+  readonly servers: readonly AssignedServer[];
   readonly stats: ServerStats;
   readonly #options: PoolOptions;
-  readonly #chooser: Chooser<PoolServer, BalanceRequest>;
+  readonly #chooser: Chooser<AssignedServer, BalanceRequest>;
   /** Sessions that take any server. */
-  readonly #queue = new FairQueue<HeldSession<Assignment, PoolServer>>(Number.POSITIVE_INFINITY);
+  readonly #queue = new FairQueue<HeldSession<Assignment, AssignedServer>>(Number.POSITIVE_INFINITY);
   /** Those that balance chooses among: of the backup servers only the first, unless `allbackups`. */
-  #usable: readonly PoolServer[] = [];
+  #usable: readonly AssignedServer[] = [];
   #sessions = 0;
 
   constructor(options: PoolOptions) {
@@ -57,7 +57,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     this.logHealthChecks = backend.logHealthChecks;
     this.fullconn = backend.fullconn ?? options.defaultFullconn;
     this.stats = newServerStats(clock.monotonicMs());
-    this.servers = backend.servers.map((config, index) => new PoolServer(index + 1, config, this));
+    this.servers = backend.servers.map((config, index) => new PoolServer<Assignment>(index + 1, config, this));
     this.#chooser = createChooser(backend, this.servers);
     this.#regroup();
   }
@@ -77,11 +77,11 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     return this.#sessions;
   }
 
-  server(name: string): PoolServer | null {
+  server(name: string): AssignedServer | null {
     return this.servers.find((server) => server.name === name) ?? null;
   }
 
-  isAppAwake(server: PoolServer): boolean {
+  isAppAwake(server: AssignedServer): boolean {
     const {watch} = this.#options;
     if (server.target.kind !== 'app') return true;
     return watch === null ? server.reachedSessions > 0 : watch.awakeHost(server.target.app) !== null;
@@ -147,7 +147,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     this.#drop(assignment);
   }
 
-  changed(server: PoolServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void {
+  changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void {
     this.#regroup();
     const {from, to, cause} = change;
     if (from !== to) {
@@ -203,7 +203,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
   }
 
   /** A wake that failed is a dead server. @throws CodedError ERR_NO_SERVER when no other one may be tried */
-  #bury(assignment: Assignment, server: PoolServer, cause: unknown): void {
+  #bury(assignment: Assignment, server: AssignedServer, cause: unknown): void {
     for (const stats of [server.stats, this.stats]) stats.wakeFailures++;
     const tried = {backend: this.config, isPersistent: assignment.isPersistent, usableServers: this.#usable.length};
     assignment.bury(server);
@@ -212,7 +212,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
   }
 
   /** `full`: the session has to wait for any server. */
-  #pick(assignment: Assignment): PoolServer | 'full' | null {
+  #pick(assignment: Assignment): AssignedServer | 'full' | null {
     const {request, dead} = assignment;
     if (!assignment.hasLeft) {
       for (const name of request.preferred) {
@@ -228,7 +228,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     return this.#usable.some((server) => !dead.has(server)) ? 'full' : null;
   }
 
-  #take(server: PoolServer, assignment: Assignment): PoolServer {
+  #take(server: AssignedServer, assignment: Assignment): AssignedServer {
     assignment.server = server;
     server.sessions.add(assignment);
     countSession(server.stats, {sessions: server.sessions.size, nowMs: this.clock.monotonicMs()});
@@ -237,12 +237,12 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     return server;
   }
 
-  async #waitForPlace(assignment: Assignment, at: PoolServer | 'full', signal: AbortSignal): Promise<PoolServer> {
+  async #waitForPlace(assignment: Assignment, at: AssignedServer | 'full', signal: AbortSignal): Promise<AssignedServer> {
     const queue = at === 'full' ? this.#queue : at.queue;
     const stats = at === 'full' ? this.stats : at.stats;
     const what = at === 'full' ? `backend "${this.name}"` : `server "${this.name}/${at.name}"`;
     const timeoutMs = this.config.queueTimeoutMs ?? this.config.connectTimeoutMs;
-    const held = new HeldSession<Assignment, PoolServer>(assignment, queue, this.clock.monotonicMs());
+    const held = new HeldSession<Assignment, AssignedServer>(assignment, queue, this.clock.monotonicMs());
     try {
       return await hold(held, {
         room: this.#options.room,
@@ -261,7 +261,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
   }
 
   /** Gives free places to those that have waited longest, for this server or for any. */
-  #serve(server: PoolServer): void {
+  #serve(server: AssignedServer): void {
     while (server.hasFreePlace()) {
       const own = server.queue.first;
       const any = this.#usable.includes(server) ? this.#firstFor(server) : undefined;
@@ -271,18 +271,18 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     }
   }
 
-  #grant(server: PoolServer, held: HeldSession<Assignment, PoolServer>): void {
+  #grant(server: AssignedServer, held: HeldSession<Assignment, AssignedServer>): void {
     held.queue.leave(held);
     held.resolve(this.#take(server, held.session));
   }
 
-  #firstFor(server: PoolServer): HeldSession<Assignment, PoolServer> | undefined {
+  #firstFor(server: AssignedServer): HeldSession<Assignment, AssignedServer> | undefined {
     for (const held of this.#queue) if (!held.session.dead.has(server)) return held;
     return undefined;
   }
 
   /** A server has gone: those that waited for it are sent elsewhere, but for those that belong to it where `option redispatch` is missing. */
-  #requeue(server: PoolServer): number {
+  #requeue(server: AssignedServer): number {
     let moved = 0;
     for (const held of [...server.queue]) {
       const {session} = held;
@@ -304,17 +304,17 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     return moved;
   }
 
-  #countRetry(assignment: Assignment, server: PoolServer): void {
+  #countRetry(assignment: Assignment, server: AssignedServer): void {
     assignment.retries++;
     for (const stats of [server.stats, this.stats]) stats.retries++;
   }
 
-  #countConnectError<E extends Error>(server: PoolServer, error: E): E {
+  #countConnectError<E extends Error>(server: AssignedServer, error: E): E {
     for (const stats of [server.stats, this.stats]) stats.connectErrors++;
     return error;
   }
 
-  #redispatch(assignment: Assignment, server: PoolServer): void {
+  #redispatch(assignment: Assignment, server: AssignedServer): void {
     assignment.retries++;
     assignment.hasLeft = true;
     assignment.previous = server;
@@ -341,7 +341,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
     this.#leave(assignment);
   }
 
-  #reportChange(server: PoolServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string; readonly requeued: number}): void {
+  #reportChange(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string; readonly requeued: number}): void {
     const up = this.servers.filter(({condition}) => condition === 'up');
     const backup = up.filter(({config}) => config.backup).length;
     const line = describeChange({
@@ -358,7 +358,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
   }
 
   /** `on-marked-down shutdown-sessions`, `on-marked-up shutdown-backup-sessions`. */
-  #shutSessions(server: PoolServer, to: Condition): void {
+  #shutSessions(server: AssignedServer, to: Condition): void {
     const {onMarkedDown, onMarkedUp, backup} = server.config;
     if ((to === 'down' || to === 'maint') && onMarkedDown === 'shutdown-sessions') cutAll(server);
     if (to === 'up' && !backup && onMarkedUp === 'shutdown-backup-sessions') {
@@ -368,7 +368,7 @@ export class Pool implements AssignmentHost, ServerHost, Disposable {
 }
 
 /** Sessions are released meanwhile. */
-function cutAll(server: PoolServer): void {
+function cutAll(server: AssignedServer): void {
   for (const session of [...server.sessions]) session.onCut?.();
 }
 

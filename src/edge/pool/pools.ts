@@ -7,10 +7,10 @@ import type {AppName} from '../../core/ids.ts';
 import type {Log} from '../../core/log.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
 import type {Surroundings} from '../samples/context.ts';
+import type {AssignedServer} from './assignment.ts';
 import {FairQueue} from './fair-queue.ts';
 import type {WaitingRoom} from './hold.ts';
 import {Pool} from './pool.ts';
-import type {PoolServer} from './server.ts';
 import {createWakeLimiter} from './wake-limiter.ts';
 
 export interface PoolsOptions {
@@ -84,7 +84,7 @@ function defaultFullconn({name}: BackendConfig, frontends: readonly FrontendConf
   return total === 0 ? null : Math.ceil(total / 10);
 }
 
-function serverAt(pools: ReadonlyMap<string, Pool>, path: string): PoolServer {
+function serverAt(pools: ReadonlyMap<string, Pool>, path: string): AssignedServer {
   const [backend = '', server = ''] = path.split('/');
   const found = pools.get(backend)?.server(server) ?? null;
   assert(found !== null, `Server "${path}" that another one tracks does not exist`);

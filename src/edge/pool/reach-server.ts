@@ -2,10 +2,9 @@
 import type {BackendConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {AppAccess} from '../app-access.ts';
-import type {Assignment, Endpoint} from './assignment.ts';
+import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
 import {asError, HeldSession, hold, type WaitingRoom} from './hold.ts';
 import {queueFull, wakeTimeout} from './pool-errors.ts';
-import type {PoolServer} from './server.ts';
 import type {WakeLimiter} from './wake-limiter.ts';
 
 export interface ReachOptions {
@@ -22,7 +21,7 @@ export interface ReachOptions {
  * Neither `timeout connect` nor `timeout queue` bounds a wake, `timeout wake` does.
  * @throws CodedError ERR_WAKE_RATE, ERR_WAKE_TIMEOUT, ERR_QUEUE_FULL, what the wake threw, or the reason of the signal
  */
-export async function reachServer(server: PoolServer, assignment: Assignment, options: ReachOptions): Promise<Endpoint> {
+export async function reachServer(server: AssignedServer, assignment: Assignment, options: ReachOptions): Promise<Endpoint> {
   const {target} = server;
   server.stats.connectAttempts++;
   if (target.kind === 'address') return {host: target.host, port: target.port, path: null};

@@ -2,8 +2,7 @@
 import type {ServerConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {type CheckResult, checkVerdict, describeCheck} from '../checks/check-result.ts';
-import type {Assignment} from './assignment.ts';
-import {FairQueue} from './fair-queue.ts';
+import {FairQueue, type Waiter} from './fair-queue.ts';
 import type {HeldSession} from './hold.ts';
 import type {BalancedServer} from './server-choice.ts';
 import {bestHealth, describeHealth, type HealthThresholds, healthAfter, initialHealth, isUp} from './server-health.ts';
@@ -15,16 +14,16 @@ export type AdminState = 'ready' | 'drain' | 'maint';
 export type Condition = 'up' | 'down' | 'nolb' | 'drain' | 'maint';
 
 /** What a server needs of its backend. */
-export interface ServerHost {
+export interface ServerHost<S extends Waiter> {
   readonly name: string;
   readonly clock: Clock;
   readonly logHealthChecks: boolean;
   /** Sessions of the backend, and the number at which every server may have its `maxconn`; null: always. */
   sessions(): number;
   readonly fullconn: number | null;
-  isAppAwake(server: PoolServer): boolean;
+  isAppAwake(server: PoolServer<S>): boolean;
   /** Whether it can be used, or its weight, has changed. `cause` is for people: `, reason: ...`. */
-  changed(server: PoolServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void;
+  changed(server: PoolServer<S>, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void;
   /** A line of the log about a check. */
   report(line: string): void;
 }
@@ -32,24 +31,25 @@ export interface ServerHost {
 const sixteenths = 16;
 const noThresholds: HealthThresholds = {rise: 1, fall: 1};
 
-export class PoolServer implements BalancedServer {
+/** @typeParam S its sessions */
+export class PoolServer<S extends Waiter> implements BalancedServer {
   readonly id: number;
   readonly config: ServerConfig;
   readonly stats: ServerStats;
-  readonly sessions = new Set<Assignment>();
+  readonly sessions = new Set<S>();
   /** Those of them that wait for no wake. */
   reachedSessions = 0;
   /** Sessions that wait for a free place, and those that wait for the app. */
-  readonly queue: FairQueue<HeldSession<Assignment, PoolServer>>;
-  readonly wakers: FairQueue<HeldSession<Assignment, {readonly host: string}>>;
+  readonly queue: FairQueue<HeldSession<S, PoolServer<S>>>;
+  readonly wakers: FairQueue<HeldSession<S, {readonly host: string}>>;
   target: Target;
   weight: number;
   effectiveWeight: number;
   lastCheck: CheckResult | null = null;
-  readonly #host: ServerHost;
+  readonly #host: ServerHost<S>;
   readonly #thresholds: HealthThresholds;
-  readonly #followers: PoolServer[] = [];
-  #followed: PoolServer | null = null;
+  readonly #followers: PoolServer<S>[] = [];
+  #followed: PoolServer<S> | null = null;
   #admin: AdminState;
   #health: number;
   #stopping = false;
@@ -57,7 +57,7 @@ export class PoolServer implements BalancedServer {
   #startedAtMs: number | null = null;
   #cancelWarmUp: () => void = () => undefined;
 
-  constructor(id: number, config: ServerConfig, host: ServerHost) {
+  constructor(id: number, config: ServerConfig, host: ServerHost<S>) {
     this.id = id;
     this.config = config;
     this.#host = host;
@@ -176,7 +176,7 @@ export class PoolServer implements BalancedServer {
   }
 
   /** Has the state of another server from now on (`track`). */
-  follow(other: PoolServer): void {
+  follow(other: PoolServer<S>): void {
     this.#followed = other;
     other.#followers.push(this);
   }
@@ -229,7 +229,9 @@ export class PoolServer implements BalancedServer {
   }
 
   #change(cause: string, change: () => void): void {
-    const affected = [this, ...this.#followers].map((server) => ({server, from: server.condition, weight: server.effectiveWeight}));
+    const affected: readonly {readonly server: PoolServer<S>; readonly from: Condition; readonly weight: number}[] = [this, ...this.#followers].map(
+      (server) => ({server, from: server.condition, weight: server.effectiveWeight}),
+    );
     change();
     for (const {server, from, weight} of affected) {
       const to = server.condition;

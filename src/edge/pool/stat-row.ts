@@ -1,12 +1,12 @@
 /** Servers and backends as rows of `show stat`, under HAProxy's names of columns (management guide, 9.1). What is not known is `''`. */
 import {checkStatuses} from '../checks/check-result.ts';
+import type {AssignedServer} from './assignment.ts';
 import type {Pool} from './pool.ts';
-import type {PoolServer} from './server.ts';
 import type {ServerStats} from './server-stats.ts';
 
 export type StatRow = Readonly<Record<string, string | number>>;
 
-export function serverRow(pool: Pool, server: PoolServer): StatRow {
+export function serverRow(pool: Pool, server: AssignedServer): StatRow {
   const nowMs = pool.clock.monotonicMs();
   const {config, stats, lastCheck, condition} = server;
   const isCountedUp = condition === 'up' && server.effectiveWeight > 0;
@@ -98,7 +98,7 @@ function commonColumns(stats: ServerStats, nowMs: number): StatRow {
   };
 }
 
-function checkColumns({config: {check}, health}: PoolServer, last: PoolServer['lastCheck']): StatRow {
+function checkColumns({config: {check}, health}: AssignedServer, last: AssignedServer['lastCheck']): StatRow {
   if (check === null) return {};
   const columns = {check_rise: check.rise, check_fall: check.fall, check_health: health};
   if (last === null) return {...columns, check_status: 'INI', check_desc: 'Initializing'};
@@ -113,7 +113,7 @@ function checkColumns({config: {check}, health}: PoolServer, last: PoolServer['l
   };
 }
 
-function showTarget({target}: PoolServer): string {
+function showTarget({target}: AssignedServer): string {
   switch (target.kind) {
     case 'app':
       return `app:${target.app}:${target.port}`;

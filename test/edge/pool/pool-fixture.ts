@@ -4,10 +4,9 @@ import type {BackendConfig, ServerConfig} from '../../../src/config/proxy-value.
 import {appName} from '../../../src/core/ids.ts';
 import type {AppAccess} from '../../../src/edge/app-access.ts';
 import type {CheckStatus} from '../../../src/edge/checks/check-result.ts';
-import type {Assignment, PoolRequest} from '../../../src/edge/pool/assignment.ts';
+import type {AssignedServer, Assignment, PoolRequest} from '../../../src/edge/pool/assignment.ts';
 import {FairQueue} from '../../../src/edge/pool/fair-queue.ts';
 import {Pool, type PoolOptions} from '../../../src/edge/pool/pool.ts';
-import type {PoolServer} from '../../../src/edge/pool/server.ts';
 import {createWakeLimiter} from '../../../src/edge/pool/wake-limiter.ts';
 import {FakeApps} from '../edge-fixture.ts';
 import {FakeClock} from './fake-clock.ts';
@@ -28,7 +27,7 @@ export interface TestPool extends Disposable {
   /** Lines that were reported. */
   readonly lines: string[];
   open(request?: Partial<PoolRequest>, signal?: AbortSignal): Promise<Assignment>;
-  server(name: string): PoolServer;
+  server(name: string): AssignedServer;
 }
 
 export interface TestPoolSettings extends Partial<Omit<PoolOptions, 'backend' | 'clock'>> {
@@ -74,7 +73,7 @@ export function end(assignment: Assignment): void {
   assignment.release({outcome: 'done', bytesIn: 10, bytesOut: 20, responseMs: null});
 }
 
-export function check(target: PoolServer, status: CheckStatus, times = 1): void {
+export function check(target: AssignedServer, status: CheckStatus, times = 1): void {
   for (let count = 0; count < times; count++) target.applyCheck({status, code: 0, info: '', durationMs: 1});
 }
 
