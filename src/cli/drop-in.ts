@@ -5,7 +5,6 @@ import {load, printDiagnostics} from './configuration.ts';
 import {becomeDaemon, daemonReadyFd, leaveTerminal} from './daemon.ts';
 import {type HaproxyArguments, haproxyUsage, parseHaproxyArguments} from './haproxy-arguments.ts';
 import {runMaster} from './master.ts';
-import {processConfig} from './process-config.ts';
 import {exitStatus, tellReady} from './run.ts';
 import {versionText} from './version.ts';
 
@@ -22,10 +21,7 @@ export async function dropIn(words: readonly string[]): Promise<number> {
     process.stdout.write(versionText({verbose: args.action === 'long-version'}));
     return 0;
   }
-  if (typeof args.action === 'object') {
-    process.stderr.write(`picogate: Cannot evaluate "${args.action.condition}": conditions are only evaluated inside a configuration\n`);
-    return exitStatus.badConfiguration;
-  }
+  if (typeof args.action === 'object') return checkCondition(args.action.condition);
   if (args.directory !== null) process.chdir(args.directory);
   if (args.files.length === 0 && process.env['PICOGATE_CONFIG'] === undefined) {
     process.stderr.write(haproxyUsage);
@@ -57,7 +53,7 @@ async function start(words: readonly string[], args: HaproxyArguments): Promise<
   if (readyFd === null) printDiagnostics(args.quiet ? diagnostics.filter(({level}) => level === 'alert') : diagnostics);
   if (config === null) return exitStatus.badConfiguration;
   for (const option of args.ignored) process.stderr.write(`[WARNING]  (${process.pid}) : option '${option}' is accepted, and has no effect.\n`);
-  const daemon = args.mode === 'daemon' || (args.mode === null && processConfig(config).daemon);
+  const daemon = args.mode === 'daemon' || (args.mode === null && config.global.process.daemon);
   if (daemon && readyFd === null) return becomeDaemon(words);
   const log = createLog();
   const onReady = (): void => {

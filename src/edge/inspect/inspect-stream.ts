@@ -23,7 +23,7 @@ export function inspectStream<T>(
   {timeoutMs}: {timeoutMs: number},
 ): Promise<Inspected<T>> {
   const {promise, resolve, reject} = Promise.withResolvers<Inspected<T>>();
-  let bytes = Buffer.alloc(0);
+  let bytes: Buffer = Buffer.alloc(0);
 
   const look = (isAll: boolean): void => {
     try {
