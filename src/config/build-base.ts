@@ -60,7 +60,7 @@ function tcpRules(section: Section, role: Role): ProxyBase['tcp'] {
     session: role === 'frontend' ? present(inherited(section, 'tcp-request session')) : [],
     content: elsewhere ? [] : present(inherited(section, 'tcp-request content')),
     response: role === 'backend' ? present(inherited(section, 'tcp-response content')) : [],
-    inspectDelayMs: elsewhere ? null : (effective(section, 'tcp-request inspect-delay')?.value ?? null),
+    inspectDelayMs: elsewhere ? null : effective(section, 'tcp-request inspect-delay')?.value || null,
   };
 }
 

@@ -10,7 +10,7 @@ import type {Diagnostic} from './diagnostic.ts';
 import {keywords} from './keywords.ts';
 import type {TimeoutName} from './missing-timeouts.ts';
 import {describePosition, type Position} from './position.ts';
-import type {FrontendConfig} from './proxy-value.ts';
+import type {FrontendConfig, ServerConfig} from './proxy-value.ts';
 import {effective, own, type Section} from './section.ts';
 import {didYouMean} from './suggestion.ts';
 
@@ -51,7 +51,7 @@ export function checkDrafts(drafts: Drafts, report: Report): void {
   for (const frontend of drafts.frontends) checkFrontend(frontend, report);
   checkModes(drafts, report);
   const users = checkUses(drafts, report);
-  for (const [name, backend] of drafts.backends) checkBackend(backend, users.get(name) ?? [], drafts.apps, report);
+  for (const [name, backend] of drafts.backends) checkBackend(backend, users.get(name) ?? [], drafts, report);
   checkTimeouts(drafts, users, report);
 }
 
@@ -110,7 +110,7 @@ function incompatible(frontend: FrontendConfig, backend: BackendDraft, rule: str
   return `${mode} frontend '${frontend.name}' tries to use incompatible ${backendMode} backend '${backend.value.name}' in '${rule}' (see 'mode')`;
 }
 
-function checkBackend(backend: BackendDraft, users: readonly FrontendDraft[], apps: ReadonlyMap<string, AppDraft>, report: Report): void {
+function checkBackend(backend: BackendDraft, users: readonly FrontendDraft[], {apps, backends}: Drafts, report: Report): void {
   const {value, section} = backend;
   if (value.servers.length === 0 && users.length > 0 && !hasOtherAnswers(section)) {
     report({
@@ -121,6 +121,7 @@ function checkBackend(backend: BackendDraft, users: readonly FrontendDraft[], ap
     });
   }
   for (const index of value.servers.keys()) checkApp(backend, index, users, apps, report);
+  for (const server of value.servers) checkTracking(server, backend, backends, report);
   if (users.some((frontend) => frontend.value.mode === 'nat')) checkNatBackend(backend, report);
   if (value.servers.length > 1 && section.settings.some(({name}) => name === 'dispatch')) {
     report({
@@ -130,6 +131,15 @@ function checkBackend(backend: BackendDraft, users: readonly FrontendDraft[], ap
       message: `${section.kind} '${value.name}' has 'dispatch' and 'server', only one is possible`,
     });
   }
+}
+
+/** The state of a server that nobody checks says nothing. */
+function checkTracking({name, track, position}: ServerConfig, {value}: BackendDraft, backends: Drafts['backends'], report: Report): void {
+  if (track === null) return;
+  const [backendName = '', serverName = ''] = track.includes('/') ? track.split('/') : [value.name, track];
+  const tracked = backends.get(backendName)?.value.servers.find((server) => server.name === serverName);
+  if (tracked === undefined || tracked.check !== null || (tracked.track !== null && tracked.name !== name)) return;
+  report({level: 'alert', position, word: track, message: `server '${name}' cannot track '${track}', which has no 'check'`});
 }
 
 const answering = ['http-request', 'redirect', 'errorfile', 'http-error', 'monitor-uri', 'tcp-request content', 'tcp-request connection'] as const;

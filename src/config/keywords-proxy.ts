@@ -10,7 +10,7 @@ import {addresses, forward, record, zone} from './dns-shapes.ts';
 import {keyword, ours, proxies, theirList, theirs, withBackend, withFrontend, withProxies} from './keyword.ts';
 import {proxyLog} from './log-shape.ts';
 import {redirectRule} from './rule-shapes.ts';
-import {choice, duration, flagLine, integer, placedWord, textLine, timeout, word} from './shapes.ts';
+import {choice, duration, flagLine, integer, milliseconds, placedWord, textLine, timeout, word} from './shapes.ts';
 
 const timeoutOf = <Sections extends readonly ('defaults' | 'frontend' | 'backend' | 'listen')[]>(sections: Sections, description: string, absent?: string) =>
   keyword({...theirs, sections, shape: timeout(), description, ...(absent === undefined ? {} : {absent})});
@@ -76,7 +76,7 @@ export const proxyKeywords = {
   'tcp-request inspect-delay': keyword({
     ...theirs,
     sections: withProxies,
-    shape: duration(),
+    shape: milliseconds(),
     description: 'How long bytes are waited for that `content` rules ask about.',
   }),
   'tcp-response content': keyword({

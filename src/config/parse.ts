@@ -3,7 +3,7 @@
 import {Arguments, ConfigError} from './arguments.ts';
 import {ConditionalBlocks} from './conditional/blocks.ts';
 import type {Diagnostic} from './diagnostic.ts';
-import type {SectionSpec} from './keyword.ts';
+import type {SectionKind, SectionSpec} from './keyword.ts';
 import {type KeywordName, keywords, keywordsOf, sections, sectionsWith, writtenAs} from './keywords.ts';
 import {findKnown, knownKeywords, knownSections} from './known-keywords.ts';
 import {type Environment, lexLine, type Word} from './lex.ts';
@@ -56,6 +56,12 @@ const messageLevels: ReadonlyMap<string, Diagnostic['level'] | null> = new Map([
   ['.notice', 'notice'],
   ['.diag', null], // HAProxy shows these only when it is asked to diagnose.
 ]);
+
+/** Whatever section they stand in, such lines are meant. */
+const essential: ReadonlySet<string> = new Set(['bind', 'server', 'server-template', 'dispatch', 'use-server', 'use_backend', 'default_backend', 'tcp-response content']);
+/** HAProxy's: rules are inherited from defaults that have a name only. */
+const needsNamedDefaults =
+  /^(?:acl|http-request|http-response|http-after-response|tcp-request (?:connection|session|content)|tcp-response content|redirect)$/;
 
 class Parser {
   readonly sections: OpenSection[] = [];
@@ -243,13 +249,26 @@ class Parser {
     const written = sectionsWith(both).length > 0 ? both : first.text;
     const places = sectionsWith(written);
     if (places.length > 0 && findKnown(section.kind, first.text, rest[0]?.text) === undefined) {
+      if (this.#isHarmless(section, first, written, places)) return;
       const belongs = places.map((kind) => `'${kind}'`).join(', ');
       throw new ConfigError(`'${written}' is not allowed in '${section.kind}' section, it belongs in ${belongs}`, first.position, written);
     }
     this.#readKnown(section, first, rest);
   }
 
+  /** HAProxy's warning for a line about the other half of a proxy. Who listens and who answers is not guessed, though. */
+  #isHarmless({kind, name}: OpenSection, {position}: Word, written: string, places: readonly SectionKind[]): boolean {
+    if ((kind !== 'frontend' && kind !== 'backend') || !places.includes('listen') || essential.has(written)) return false;
+    const half = kind === 'frontend' ? 'backend' : 'frontend';
+    const message = `'${written}' is ignored, ${kind} '${name}' has no ${half} capability`;
+    this.#report({level: 'warning', position, word: written, message});
+    return true;
+  }
+
   #set(section: OpenSection, name: KeywordName, first: Word, words: readonly Word[]): void {
+    if (section.kind === 'defaults' && section.name === '' && needsNamedDefaults.test(name)) {
+      throw new ConfigError(`'${name}' is not allowed in 'defaults' section without a name`, first.position, name);
+    }
     const {repeated} = keywords[name];
     const setting = readSetting(name, this.#arguments(writtenAs(name), first, words, section.scope));
     if (repeated !== 'allowed') this.#checkRepeated(section, setting, repeated);

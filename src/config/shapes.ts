@@ -29,6 +29,11 @@ export function timeout(): Shape<number> {
   return {usage: '<time>', read: (args) => args.takeParsed('<time>', parseTime) || longestTimeMs};
 }
 
+/** A time in milliseconds; 0 is nothing but 0. */
+export function milliseconds(): Shape<number> {
+  return {usage: '<time>', read: (args) => args.takeParsed('<time>', parseTime)};
+}
+
 /** A time in milliseconds, more than 0. */
 export function duration(): Shape<number> {
   return {usage: '<time>', read: readDuration};

@@ -75,23 +75,19 @@ function readTableOption(args: Arguments, option: string, draft: Draft, unknown:
   }
 }
 
-/** `conn_cur,http_req_rate(10s)`, with blanks after commas too. */
+/** `conn_cur,http_req_rate(10s)` */
 function readStores(args: Arguments): readonly Stored[] {
-  const stores: Stored[] = [];
-  for (;;) {
-    const word = args.take('<what>');
-    for (const text of word.text.split(',')) {
-      if (text === '') continue;
-      const [, what = text, period] = /^([a-z0-9_]+)\((.*)\)$/.exec(text) ?? [];
-      const isRate = rates.includes(what);
-      if (!isRate && !plainCounters.includes(what)) throw args.invalid(word, `unknown counter '${what}'${didYouMean(what, [...plainCounters, ...rates])}`);
-      if (isRate !== (period !== undefined)) throw args.invalid(word, isRate ? `a period is expected: '${what}(10s)'` : `'${what}' has no period`);
-      const parsed = period === undefined ? null : parseTime(period);
-      if (parsed !== null && (!parsed.ok || parsed.value === 0)) throw args.invalid(word, parsed.ok ? 'more than 0 is needed' : parsed.reason);
-      stores.push({what, periodMs: parsed?.value ?? null});
-    }
-    if (!word.text.endsWith(',')) return stores;
-  }
+  const word = args.take('<what>');
+  const texts = word.text.split(',').filter((text) => text !== '');
+  return texts.map((text) => {
+    const [, what = text, period] = /^([a-z0-9_]+)\((.*)\)$/.exec(text) ?? [];
+    const isRate = rates.includes(what);
+    if (!isRate && !plainCounters.includes(what)) throw args.invalid(word, `unknown counter '${what}'${didYouMean(what, [...plainCounters, ...rates])}`);
+    if (isRate !== (period !== undefined)) throw args.invalid(word, isRate ? `a period is expected: '${what}(10s)'` : `'${what}' has no period`);
+    const parsed = period === undefined ? null : parseTime(period);
+    if (parsed !== null && (!parsed.ok || parsed.value === 0)) throw args.invalid(word, parsed.ok ? 'more than 0 is needed' : parsed.reason);
+    return {what, periodMs: parsed?.value ?? null};
+  });
 }
 
 /** Rules that find the server of a client in a table, or put it there. */

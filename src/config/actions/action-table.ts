@@ -39,6 +39,7 @@ function readRule<Action>(args: Arguments, {actions, later = [], ignored = []}: 
     return null;
   }
   if (later.includes(name)) throw new ConfigError(`'${args.keyword} ${name}' is not implemented yet`, word.position, word.text);
+  if (name.startsWith('lua.')) throw new ConfigError(`'${args.keyword} ${name}' is not supported: there is no Lua`, word.position, word.text);
   if (reader === undefined) {
     const names = [...Object.keys(actions), ...later, ...ignored];
     throw new ConfigError(`'${args.keyword}' knows no action '${word.text}'${didYouMean(name, names)}`, word.position, word.text);

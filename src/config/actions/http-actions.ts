@@ -45,7 +45,9 @@ const silentDrop = (args: Arguments): {readonly kind: 'silent-drop'} => {
 };
 
 const setTimeoutOf: ActionReader<HttpRequestAction> = (args) => {
+  const {position} = args.peek() ?? args;
   const which = choice(['client', 'server', 'tunnel']).read(args);
+  if (args.scope.section === 'frontend' && which !== 'client') throw args.invalid({text: which, position}, 'a frontend has no servers');
   return {kind: 'set-timeout', which, ms: args.takeParsed('<time>', parseTime)};
 };
 
@@ -90,7 +92,7 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     'wait-for-body': waitForBody,
   },
   later: `add-acl del-acl set-map del-map do-resolve use-service disable-l7-retry early-hint normalize-uri sc-inc-gpc sc-inc-gpc0 sc-inc-gpc1
-    sc-add-gpc sc-set-gpt sc-set-gpt0 send-spoe-group set-mark set-tos set-priority-class set-priority-offset lua. set-bc-mark set-fc-mark
+    sc-add-gpc sc-set-gpt sc-set-gpt0 send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
     set-bc-tos set-fc-tos set-retries`.split(/\s+/),
   ignored: ['cache-use', 'set-nice', 'strict-mode', 'wait-for-handshake'],
 };

@@ -21,7 +21,7 @@ export function textFormat(text: string): Format {
   return text === '' ? [] : [{kind: 'text', text}];
 }
 
-const variableName = /[A-Za-z0-9_]+/y;
+const variableName = /[A-Za-z]+/y;
 
 class FormatReader {
   readonly #word: Word;

@@ -25,7 +25,7 @@ export function parseRegex(text: string, {ignoreCase}: {readonly ignoreCase: boo
   const source = text
     .slice(lead.length)
     .replace(/\[:(\w+):\]/g, (whole, name: string) => posixClasses[name] ?? whole)
-    .replace(/\\(?:[Azh]|.)/gs, (escape) => ({'\\A': '^', '\\z': '$', '\\h': '[ \\t]'})[escape] ?? escape);
+    .replace(/\\(?:[Azh]|.)/gs, (written) => ({'\\A': '^', '\\z': '$', '\\h': '[ \\t]'})[written] ?? written);
   const flags = new Set([...letters, ...(ignoreCase ? ['i'] : [])]);
   try {
     return {ok: true, value: new RegExp(source, [...flags].join(''))};

@@ -108,7 +108,17 @@ function checkArguments(spec: CallSpec, args: readonly string[], context: Expres
   if (missing) throw fail(context, `missing arguments of '${spec.name}' (got ${args.length}), ${spec.args.slice(0, spec.required).join(', ')} expected`);
   if (spec.name === 'var' || spec.name === 'set-var' || spec.name === 'unset-var') checkVariableName(args[0] ?? '', context);
   if (spec.name === 'regsub') checkRegex(args, context);
+  if (needsOwnTable(spec, args)) refer(context.scope, 'table', {text: '', position: context.word.position});
+  if (spec.args[0] === 'backend' && (args[0] ?? '') === '' && context.scope.section === 'frontend') {
+    throw fail(context, `'${spec.name}' needs the name of a backend: a frontend is none`);
+  }
   return args.map((argument, index) => checkArgument(spec, spec.args[index] ?? 'string', argument, context));
+}
+
+/** Without the name of a table it is that of the section. What a session tracks says itself which one it is. */
+function needsOwnTable({name: called, args}: CallSpec, given: readonly string[]): boolean {
+  const at = args.indexOf('table');
+  return at >= 0 && (given[at] ?? '') === '' && !/^sc\d?_/.test(called);
 }
 
 function checkArgument(spec: CallSpec, kind: ArgumentKind, argument: string, context: ExpressionContext): string {
