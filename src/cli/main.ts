@@ -41,7 +41,11 @@ function build(): Command {
   command('check', 'check the configuration; exit status 0 if it is valid, else 1')
     .option('-q, --quiet', 'print errors only', false)
     .option('--json', 'print the diagnostics as JSON', false)
-    .action(async (options: FileOption & {quiet: boolean; json: boolean}) => done(await (await import('./check.ts')).check(options.file, options)));
+    .addOption(new Option('--condition <condition>', 'say whether a condition of .if holds instead: exit status 0 if it does, 1 if not'))
+    .action(async (options: FileOption & {quiet: boolean; json: boolean; condition: string | undefined}) => {
+      const {check, checkCondition} = await import('./check.ts');
+      done(options.condition === undefined ? await check(options.file, options) : checkCondition(options.condition));
+    });
   command('apps', 'list the apps and what they do')
     .option('--json', 'print JSON', false)
     .action(async (options: FileOption & {json: boolean}) => done(await (await import('./apps.ts')).apps(options.file, options)));
@@ -113,14 +117,23 @@ function imageCommands(parent: Command, fileOption: () => Option, done: (status:
     .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./image.ts')).imageRemove(options.file, name, options)));
 }
 
-/** `picogate -c -f FILE` is how HAProxy is told to check; and `events -f` follows, as `tail -f` does. */
+/** `picogate -c -f FILE` and `-cc CONDITION` are how HAProxy is told to check; and `events -f` follows, as `tail -f` does. */
 function translate(args: readonly string[]): string[] {
-  if (args[0]?.startsWith('-') === true && args.includes('-c')) return ['check', ...args.filter((arg) => arg !== '-c' && arg !== '-V')];
+  const condition = args.indexOf('-cc');
+  if (condition >= 0 && args[0]?.startsWith('-') === true) return ['check', `--condition=${args[condition + 1] ?? ''}`];
+  if (args[0]?.startsWith('-') === true && args.includes('-c')) return ['check', ...withFilesAfterDashes(args.filter((arg) => arg !== '-c' && arg !== '-V'))];
   if (args[0] !== 'events') return [...args];
   return args.map((arg, at) => {
     const following = args[at + 1];
     return arg === '-f' && (following === undefined || following.startsWith('-')) ? '--follow' : arg;
   });
+}
+
+/** HAProxy takes all words after `--` as files. */
+function withFilesAfterDashes(args: readonly string[]): string[] {
+  const dashes = args.indexOf('--');
+  if (dashes < 0) return [...args];
+  return [...args.slice(0, dashes), ...args.slice(dashes + 1).flatMap((file) => ['-f', file])];
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

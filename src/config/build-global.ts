@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import type {ProcessConfig} from './process-value.ts';
 import {defaultMaxconn} from './proxy-defaults.ts';
 import {noFiles, openScope} from './scope.ts';
-import {all, effective, inOrder, type Section} from './section.ts';
+import {all, effective, inOrder, type Section, settingsByName} from './section.ts';
 import {emptyTls, type TlsDraft} from './tls-options.ts';
 import type {Config, GlobalConfig} from './value.ts';
 
@@ -45,12 +45,14 @@ export function buildGlobal(sections: readonly Section[]): GlobalDraft {
 }
 
 function merged(sections: readonly Section[]): Section {
+  const settings = sections.flatMap((section) => section.settings);
   return {
     kind: 'global',
     name: '',
     position: sections[0]?.position ?? {file: '', line: 1, column: 1},
     defaults: null,
-    settings: sections.flatMap(({settings}) => settings),
+    settings,
+    byName: settingsByName(settings),
     failed: new Set(),
     scope: openScope('global', {host: noFiles, paths: {defaultPath: null, crtBase: null, caBase: null}, env: {}}),
   };

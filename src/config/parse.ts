@@ -32,6 +32,7 @@ interface OpenSection extends Section {
   defaults: Section | null;
   readonly settings: AnySetting[];
   readonly failed: Set<string>;
+  readonly byName: Map<KeywordName, AnySetting[]>;
   /** The last setting of each keyword; of all sections `global` together. */
   readonly latest: Map<KeywordName, AnySetting>;
 }
@@ -168,6 +169,7 @@ class Parser {
       position: first.position,
       defaults: spec.from && spec.kind !== 'defaults' ? this.#defaults : null,
       settings: [],
+      byName: new Map(),
       failed: new Set(),
       latest: spec.kind === 'global' ? this.#globalLatest : new Map(),
       scope: openScope(spec.kind, {host: this.#host, paths: this.#paths, env: this.env}),
@@ -272,8 +274,7 @@ class Parser {
     const {repeated} = keywords[name];
     const setting = readSetting(name, this.#arguments(writtenAs(name), first, words, section.scope));
     if (repeated !== 'allowed') this.#checkRepeated(section, setting, repeated);
-    section.settings.push(setting);
-    section.latest.set(name, setting);
+    keep(section, setting);
   }
 
   /** `no option ...`. What the option itself would say is read and dropped. */
@@ -294,8 +295,7 @@ class Parser {
       throw new ConfigError(`'${shown}' cannot handle unexpected argument '${extra.text}'`, extra.position, extra.text);
     // The value comes from the entry of this very keyword, which the compiler cannot follow.
     const setting = {name, value: entry.negated, position: first.position} as AnySetting;
-    section.settings.push(setting);
-    section.latest.set(name, setting);
+    keep(section, setting);
   }
 
   #checkRepeated(section: OpenSection, setting: AnySetting, repeated: 'error' | 'warning'): void {
@@ -338,6 +338,14 @@ class Parser {
     const message = `unknown keyword '${word}' in '${section.kind}' section${inHaproxysWords(suggestion)}`;
     throw new ConfigError(message, (word === first.text ? first : (second ?? first)).position, word);
   }
+}
+
+function keep({settings, byName, latest}: OpenSection, setting: AnySetting): void {
+  settings.push(setting);
+  latest.set(setting.name, setting);
+  const same = byName.get(setting.name);
+  if (same === undefined) byName.set(setting.name, [setting]);
+  else same.push(setting);
 }
 
 function refusal(what: string, known: {readonly kind: 'ignored' | 'later'} | {readonly kind: 'refused'; readonly instead: string}): string {

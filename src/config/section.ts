@@ -24,6 +24,8 @@ export interface Section {
   /** The section whose values hold where this one has none. */
   readonly defaults: Section | null;
   readonly settings: readonly AnySetting[];
+  /** The same by keyword. */
+  readonly byName: ReadonlyMap<KeywordName, readonly AnySetting[]>;
   /** Keywords that are there but could not be read: they are not missing. */
   readonly failed: ReadonlySet<string>;
   readonly scope: Scope;
@@ -37,9 +39,15 @@ export function readSetting(name: KeywordName, args: Arguments): AnySetting {
   return {name, value, position: args.position} as AnySetting;
 }
 
+/** Settings by their keywords. */
+export function settingsByName(settings: readonly AnySetting[]): ReadonlyMap<KeywordName, readonly AnySetting[]> {
+  return Map.groupBy(settings, ({name}) => name);
+}
+
 /** All settings of a keyword in this section, in order. */
 export function all<Name extends KeywordName>(section: Section, name: Name): readonly (Setting<Name> & AnySetting)[] {
-  return section.settings.filter((setting): setting is Setting<Name> & AnySetting => setting.name === name);
+  // What is kept under a name has that name, which the compiler cannot follow.
+  return (section.byName.get(name) ?? []) as readonly (Setting<Name> & AnySetting)[];
 }
 
 /** The value that this section itself gives; the last one counts. */

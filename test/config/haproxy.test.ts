@@ -1,7 +1,7 @@
 /** The verdict, valid or not, is HAProxy's: the program itself is asked about each line and each file. */
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {writeFile} from 'node:fs/promises';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import test from 'ava';
 import {loadConfig} from '../../src/config/load.ts';
 import {CommandError, run} from '../../src/core/command.ts';
@@ -51,9 +51,10 @@ function readCases(): readonly Case[] {
   return cases;
 }
 
+/** In the directory of the file, where some of its look-ups of relative paths start whatever `default-path` says. */
 async function haproxyAccepts(path: string): Promise<boolean> {
   try {
-    await run([haproxy, '-c', '-q', '-f', path], {timeoutMs: 10_000});
+    await run([haproxy, '-c', '-q', '-f', path], {timeoutMs: 10_000, cwd: dirname(path)});
     return true;
   } catch (error) {
     if (error instanceof CommandError && (error.exitCode === 1 || error.exitCode === 2)) return false; // 2: nothing to do.
