@@ -59,10 +59,18 @@ const messageLevels: ReadonlyMap<string, Diagnostic['level'] | null> = new Map([
 ]);
 
 /** Whatever section they stand in, such lines are meant. */
-const essential: ReadonlySet<string> = new Set(['bind', 'server', 'server-template', 'dispatch', 'use-server', 'use_backend', 'default_backend', 'tcp-response content']);
+const essential: ReadonlySet<string> = new Set([
+  'bind',
+  'server',
+  'server-template',
+  'dispatch',
+  'use-server',
+  'use_backend',
+  'default_backend',
+  'tcp-response content',
+]);
 /** HAProxy's: rules are inherited from defaults that have a name only. */
-const needsNamedDefaults =
-  /^(?:acl|http-request|http-response|http-after-response|tcp-request (?:connection|session|content)|tcp-response content|redirect)$/;
+const needsNamedDefaults = /^(?:acl|http-request|http-response|http-after-response|tcp-request (?:connection|session|content)|tcp-response content|redirect)$/;
 
 class Parser {
   readonly sections: OpenSection[] = [];
@@ -169,9 +177,9 @@ class Parser {
       position: first.position,
       defaults: spec.from && spec.kind !== 'defaults' ? this.#defaults : null,
       settings: [],
-      byName: new Map(),
+      byName: new Map<KeywordName, AnySetting[]>(),
       failed: new Set(),
-      latest: spec.kind === 'global' ? this.#globalLatest : new Map(),
+      latest: spec.kind === 'global' ? this.#globalLatest : new Map<KeywordName, AnySetting>(),
       scope: openScope(spec.kind, {host: this.#host, paths: this.#paths, env: this.env}),
     };
     // Whatever is wrong with its head, the lines that follow belong to it.

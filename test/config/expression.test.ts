@@ -1,13 +1,13 @@
 /** Expressions, patterns and formats as values; what is refused is in golden/bad-expressions.txt. */
 import test from 'ava';
 import {evaluateCondition} from '../../src/config/conditional/predicates.ts';
+import {readTest} from '../../src/config/expression/acl.ts';
 import {readArgumentList} from '../../src/config/expression/argument-list.ts';
-import {readFormat} from '../../src/config/expression/log-format.ts';
 import {parseIpPattern} from '../../src/config/expression/ip-pattern.ts';
+import {readFormat} from '../../src/config/expression/log-format.ts';
 import {predefinedAcls} from '../../src/config/expression/predefined-acls.ts';
 import {parseRegex} from '../../src/config/expression/regex.ts';
 import {readExpressionWord} from '../../src/config/expression/sample-expression.ts';
-import {readTest} from '../../src/config/expression/acl.ts';
 import {noFiles, openScope} from '../../src/config/scope.ts';
 
 const scope = openScope('listen', {host: noFiles, paths: {defaultPath: null, crtBase: null, caBase: null}, env: {}});
