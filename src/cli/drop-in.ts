@@ -1,9 +1,9 @@
 /** The program under HAProxy's command line. */
 import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
+import {checkCondition} from './check.ts';
 import {load, printDiagnostics} from './configuration.ts';
 import {becomeDaemon, daemonReadyFd, leaveTerminal} from './daemon.ts';
-import {checkCondition} from './check.ts';
 import {type HaproxyArguments, haproxyUsage, parseHaproxyArguments} from './haproxy-arguments.ts';
 import {runMaster} from './master.ts';
 import {exitStatus, tellReady} from './run.ts';

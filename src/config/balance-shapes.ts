@@ -78,7 +78,8 @@ export const hashType: Shape<BackendConfig['hash']> = {
     // A consistent hash needs its bits mixed, HAProxy does so unless told otherwise.
     if (args.atEnd) return {kind, function: 'sdbm', avalanche: kind === 'consistent'};
     const hash = args.peek()?.text === 'avalanche' ? 'sdbm' : choice(['sdbm', 'djb2', 'wt6', 'crc32'], ['none']).read(args);
-    const avalanche = !args.atEnd && choice(['avalanche']).read(args) === 'avalanche';
+    const avalanche = args.peek() !== undefined;
+    if (avalanche) choice(['avalanche']).read(args);
     return {kind, function: hash, avalanche};
   },
 };
@@ -148,7 +149,7 @@ export const cookie: Shape<CookiePersistence> = {
     if (draft.ways > 1) throw args.invalid(word, 'only one of rewrite, insert and prefix is possible');
     if (draft.how === 'rewrite' && draft.indirect) throw args.invalid(word, "'indirect' needs 'insert' or 'prefix'");
     if (draft.preserve && draft.how === 'rewrite') throw args.invalid(word, "'preserve' needs 'insert' or 'prefix'");
-    const {ways, ...value} = draft;
+    const {ways: _ways, ...value} = draft;
     return value;
   },
 };

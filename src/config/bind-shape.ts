@@ -39,7 +39,7 @@ export interface BindStatement {
 }
 
 /** An option whose value is a whole number. */
-function number<Key extends 'maxconn' | 'backlog'>(key: Key, range: Range): OptionSpec<BindOptions> {
+function number(key: 'maxconn' | 'backlog', range: Range): OptionSpec<BindOptions> {
   return {
     usage: '<number>',
     apply: (draft, args) => {
@@ -48,7 +48,7 @@ function number<Key extends 'maxconn' | 'backlog'>(key: Key, range: Range): Opti
   };
 }
 
-function word<Key extends 'interface' | 'user' | 'group'>(key: Key): OptionSpec<BindOptions> {
+function word(key: 'interface' | 'user' | 'group'): OptionSpec<BindOptions> {
   return {
     usage: `<${key}>`,
     apply: (draft, args) => {

@@ -60,8 +60,13 @@ function tcpRules(section: Section, role: Role): ProxyBase['tcp'] {
     session: role === 'frontend' ? present(inherited(section, 'tcp-request session')) : [],
     content: elsewhere ? [] : present(inherited(section, 'tcp-request content')),
     response: role === 'backend' ? present(inherited(section, 'tcp-response content')) : [],
-    inspectDelayMs: elsewhere ? null : effective(section, 'tcp-request inspect-delay')?.value || null,
+    inspectDelayMs: elsewhere ? null : nullIfZero(effective(section, 'tcp-request inspect-delay')?.value),
   };
+}
+
+/** HAProxy says 0 for not at all. */
+export function nullIfZero(value: number | undefined): number | null {
+  return value === undefined || value === 0 ? null : value;
 }
 
 function httpRules(section: Section, role: Role): ProxyBase['http'] {

@@ -2,7 +2,7 @@
 
 import {dirname, resolve} from 'node:path';
 import type {BindOptions, BindStatement, PlacedBind} from './bind-shape.ts';
-import {type BuildContext, buildBase, present} from './build-base.ts';
+import {type BuildContext, buildBase, nullIfZero, present} from './build-base.ts';
 import {buildDns} from './build-dns.ts';
 import type {TlsDefaults} from './build-global.ts';
 import {missingTimeouts, type TimeoutName} from './missing-timeouts.ts';
@@ -49,7 +49,7 @@ export function buildFrontend(section: Section, context: FrontendContext): Front
     dontLogNull: effective(section, 'option dontlognull')?.value ?? false,
     dontLogNormal: effective(section, 'option dontlog-normal')?.value ?? false,
     tcpKeepAlive: (effective(section, 'option clitcpka')?.value ?? false) || (effective(section, 'option tcpka')?.value ?? false),
-    sessionRateLimit: effective(section, 'rate-limit sessions')?.value || null,
+    sessionRateLimit: nullIfZero(effective(section, 'rate-limit sessions')?.value),
     dns: mode === 'dns' ? buildDns(section, context.report) : null,
   };
   if (mode !== 'dns') refuseDnsKeywords(section, context);
@@ -90,9 +90,11 @@ function buildBinds(section: Section, mode: ProxyMode, context: FrontendContext)
   const backlog = effective(section, 'backlog')?.value ?? null;
   return statements.flatMap((statement) => {
     const tls = buildTls(statement, mode, context);
-    return statement.addresses.map((address) => {
+    return statement.addresses.flatMap((address) => {
       checkAddress(address, mode, context);
-      return buildBind(address, statement.options, {mode, tls, backlog});
+      const bind = buildBind(address, statement.options, {mode, tls, backlog});
+      // Questions come by either protocol.
+      return mode === 'dns' && address.protocol === null ? [{...bind, protocol: 'udp' as const}, bind] : [bind];
     });
   });
 }

@@ -1,7 +1,8 @@
 /** Servers of a backend, with what `default-server` lines say before them. */
 
 import {parseTarget} from './address.ts';
-import type {BackendContext} from './build-backend.ts';
+import type {TlsDefaults} from './build-global.ts';
+import type {Diagnostic} from './diagnostic.ts';
 import type {CheckSchedule} from './health.ts';
 import type {Position} from './position.ts';
 import {bareServer} from './proxy-defaults.ts';
@@ -20,7 +21,12 @@ export interface ServerDrafts {
   readonly lookedUp: readonly boolean[];
 }
 
-export function buildServers(section: Section, context: BackendContext): ServerDrafts {
+export interface ServerContext {
+  readonly tls: TlsDefaults;
+  readonly report: (diagnostic: Diagnostic) => void;
+}
+
+export function buildServers(section: Section, context: ServerContext): ServerDrafts {
   let defaults = inheritedServer(section.defaults);
   const built: {server: ServerConfig; position: Position; lookUp: boolean}[] = [];
   for (const setting of section.settings) {
@@ -41,7 +47,7 @@ export function buildServers(section: Section, context: BackendContext): ServerD
   };
 }
 
-function statementsOf(setting: AnySetting, {report}: BackendContext): readonly ServerStatement[] {
+function statementsOf(setting: AnySetting, {report}: ServerContext): readonly ServerStatement[] {
   switch (setting.name) {
     case 'server':
       return [setting.value];
@@ -81,7 +87,7 @@ function merge(before: ServerDraft, after: ServerDraft): ServerDraft {
   };
 }
 
-function buildServer({name, target}: ServerStatement, draft: ServerDraft, context: BackendContext): ServerConfig {
+function buildServer({name, target}: ServerStatement, draft: ServerDraft, context: ServerContext): ServerConfig {
   const bare = bareServer({name: name.text, target, position: name.position});
   return {
     ...bare,
@@ -125,7 +131,7 @@ function buildSchedule({schedule, ssl, sendProxy}: ServerDraft): CheckSchedule {
   };
 }
 
-function buildTls(name: {readonly text: string; readonly position: Position}, {tls, verifyHost, certificate}: ServerDraft, context: BackendContext): TlsServer {
+function buildTls(name: {readonly text: string; readonly position: Position}, {tls, verifyHost, certificate}: ServerDraft, context: ServerContext): TlsServer {
   const {tls: defaults, report} = context;
   const said = tls.verify ?? defaults.server.verify;
   const verify = said === 'none' ? 'none' : 'required';

@@ -49,7 +49,7 @@ export const httpCheckOption: Shape<CheckRequest> = {
   read(args) {
     if (args.atEnd) return {};
     const first = args.take('<uri>');
-    if (args.atEnd) return {uri: textFormat(first.text)};
+    if (args.peek() === undefined) return {uri: textFormat(first.text)};
     if (!/^[A-Z]+$/.test(first.text)) throw args.invalid(first, 'a method such as GET is expected');
     const uri = textFormat(args.take('<uri>').text);
     const versionWord = args.peek();
@@ -241,6 +241,6 @@ export const smtpCheck: Shape<readonly TcpCheckStep[]> = {
     if (args.atEnd) return smtpSteps('HELO', 'localhost');
     const hello = args.take('HELO');
     if (hello.text !== 'HELO' && hello.text !== 'EHLO') throw args.invalid(hello, 'HELO or EHLO is expected');
-    return smtpSteps(hello.text, args.atEnd ? 'localhost' : args.take('<domain>').text);
+    return smtpSteps(hello.text, args.peek() === undefined ? 'localhost' : args.take('<domain>').text);
   },
 };

@@ -138,7 +138,7 @@ function checkTracking({name, track, position}: ServerConfig, {value}: BackendDr
   if (track === null) return;
   const [backendName = '', serverName = ''] = track.includes('/') ? track.split('/') : [value.name, track];
   const tracked = backends.get(backendName)?.value.servers.find((server) => server.name === serverName);
-  if (tracked === undefined || tracked.check !== null || (tracked.track !== null && tracked.name !== name)) return;
+  if (tracked?.check !== null || tracked.track !== null) return;
   report({level: 'alert', position, word: track, message: `server '${name}' cannot track '${track}', which has no 'check'`});
 }
 

@@ -12,8 +12,11 @@ import {proxyLog} from './log-shape.ts';
 import {redirectRule} from './rule-shapes.ts';
 import {choice, duration, flagLine, integer, milliseconds, placedWord, textLine, timeout, word} from './shapes.ts';
 
-const timeoutOf = <Sections extends readonly ('defaults' | 'frontend' | 'backend' | 'listen')[]>(sections: Sections, description: string, absent?: string) =>
-  keyword({...theirs, sections, shape: timeout(), description, ...(absent === undefined ? {} : {absent})});
+type Place = 'defaults' | 'frontend' | 'backend' | 'listen';
+
+function timeoutOf(sections: readonly Place[], description: string, absent?: string) {
+  return keyword({...theirs, sections, shape: timeout(), description, ...(absent === undefined ? {} : {absent})});
+}
 
 const inDns = {...ours, repeated: 'allowed', sections: ['frontend', 'listen']} as const;
 

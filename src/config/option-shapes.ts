@@ -37,7 +37,7 @@ export const checkUser: Shape<readonly TcpCheckStep[]> = {
   read(args) {
     if (args.atEnd) return mysqlSteps(null);
     const user = takeUser(args);
-    if (!args.atEnd) {
+    if (args.peek() !== undefined) {
       const version = args.take('post-41');
       if (version.text !== 'post-41' && version.text !== 'pre-41') throw args.invalid(version, 'post-41 is expected');
       if (version.text === 'pre-41') args.warn(version, "servers before 4.1 are greeted only, 'user' has no effect");

@@ -177,9 +177,9 @@ class Parser {
       position: first.position,
       defaults: spec.from && spec.kind !== 'defaults' ? this.#defaults : null,
       settings: [],
-      byName: new Map(),
+      byName: new Map<KeywordName, AnySetting[]>(),
       failed: new Set(),
-      latest: spec.kind === 'global' ? this.#globalLatest : new Map(),
+      latest: spec.kind === 'global' ? this.#globalLatest : new Map<KeywordName, AnySetting>(),
       scope: openScope(spec.kind, {host: this.#host, paths: this.#paths, env: this.env}),
     };
     // Whatever is wrong with its head, the lines that follow belong to it.

@@ -66,7 +66,7 @@ export const unsetEnvironment: Shape<readonly EnvironmentChange[]> = {
     const changes: EnvironmentChange[] = [];
     do {
       const name = takeVariable(args);
-      delete args.scope.env[name];
+      args.scope.env[name] = undefined;
       changes.push({name, value: null});
     } while (!args.atEnd);
     return changes;

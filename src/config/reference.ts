@@ -26,10 +26,17 @@ file with \`picogate check -f FILE\`. Several files, or directories of \`*.cfg\`
 - **Escapes**, outside quotes and in \`"..."\`: \`\\ \`, \`\\#\`, \`\\\\\`, \`\\'\`, \`\\"\`, \`\\$\`, \`\\n\`, \`\\r\`, \`\\t\`, \`\\xNN\`.
 - **Times**: \`us ms s m h d\`, without a unit milliseconds. **Sizes**: \`k m g\`, without a unit bytes.
 - **Names**: letters, digits and \`- _ . :\`.
-- **Paths** that are relative start at the directory of the configuration file.
+- **Paths** that are relative start at the directory of the configuration file, or as \`default-path\`, \`ca-base\` and
+  \`crt-base\` say.
+- **Blocks**: \`.if\`, \`.elif\`, \`.else\`, \`.endif\` with \`defined(NAME)\`, \`feature(NAME)\`, \`streq(A,B)\`, \`strneq(A,B)\`,
+  \`strstr(A,B)\`, \`version_atleast(V)\`, \`version_before(V)\`, numbers, \`!\`, \`&&\`, \`||\` and parentheses. \`feature(PICOGATE)\` holds
+  here and nowhere else, so that one file can serve two programs. \`.notice\`, \`.warning\`, \`.alert\` say something.
+- **Conditions**: names of ACLs, or tests in braces with blanks around them; \`!\` before one, \`or\` or \`||\` between them; those
+  without a word between them must all hold. An ACL is declared before it is used.
 - **Addresses** of \`bind\`: \`:80\`, \`*:80\`, \`192.0.2.1:80\`, \`[2001:db8::1]:80\`, \`localhost:80\`, several with commas,
-  ranges of ports \`:8000-8010\`, and before any of them \`udp@\`, \`tcp@\`, \`ipv4@\`, \`ipv6@\`. A server may be named after an
-  app: \`app:blog:80\`; \`app:80\` is a host called \`app\`.
+  ranges of ports \`:8000-8010\`, and before any of them \`udp@\`, \`tcp@\`, \`ipv4@\`, \`ipv6@\`; \`/path\` or \`unix@path\` is a unix socket,
+  \`abns@name\` one without a file, \`fd@3\` a descriptor that listens already. A server may be named after an app:
+  \`app:blog:80\`; \`app:80\` is a host called \`app\`.
 - **S3**: credentials, and the region when none is given, are found as the tools of AWS find them: \`AWS_ACCESS_KEY_ID\`,
   \`AWS_SECRET_ACCESS_KEY\`, \`AWS_REGION\`, the files in \`~/.aws\` (\`AWS_PROFILE\`), the role of the machine. Servers other
   than Amazon's are named with \`endpoint\`. Certificates of an authority of your own: its file in \`NODE_EXTRA_CA_CERTS\`.

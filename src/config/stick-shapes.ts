@@ -31,7 +31,7 @@ export const stickTable: Shape<StickTableConfig> = {
     }
     const missing = typed ? (draft.sized ? null : 'size') : 'type';
     if (missing !== null) throw new ConfigError(`'${args.keyword}' needs '${missing}'`, args.position, args.keyword);
-    const {sized, ...value} = draft;
+    const {sized: _sized, ...value} = draft;
     return value;
   },
 };

@@ -3,7 +3,9 @@ import type {Socket} from 'node:net';
 import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import type {Trigger} from '../core/trigger.ts';
 import type {Counters} from './counters.ts';
+import {parseClientHello} from './inspect/client-hello.ts';
 import {inspectStream} from './inspect/inspect-stream.ts';
 import type {AssignedServer, Assignment} from './pool/assignment.ts';
 import type {RefusalLog} from './refusal-log.ts';
@@ -179,7 +181,7 @@ export class TcpSession {
           source,
           http: null,
           sample: preference?.sample ?? null,
-          trigger: {kind: 'connection', protocol: 'tcp', source, sni: this.#entered.facts.tls?.sni ?? this.#entered.facts.header?.authority ?? undefined},
+          trigger: this.#trigger(),
           preferred: preference?.servers ?? [],
           placed: (server) => {
             this.#chosen = server;
@@ -196,6 +198,15 @@ export class TcpSession {
       counters.waiting--;
       client.off('end', onEnd);
     }
+  }
+
+  /** What a wake is told of its cause. The name is that of TLS that ended here, or in front of us, or passes through. */
+  #trigger(): Omit<Extract<Trigger, {readonly source: string}>, 'port'> {
+    const {facts} = this.#entered;
+    const plain = {kind: 'connection', protocol: 'tcp', source: this.source} as const;
+    const hello = this.#firstBytes === null ? null : parseClientHello(this.#firstBytes);
+    const sni = facts.tls?.sni ?? facts.header?.authority ?? (hello?.kind === 'complete' ? hello.sni : null);
+    return sni === null ? plain : {...plain, sni};
   }
 
   async #connect({pool}: BackendRoute, assignment: Assignment, signal: AbortSignal): Promise<Socket> {

@@ -14,7 +14,33 @@ const words = new Set(
     .filter((name) => name.endsWith('.cfg'))
     .flatMap((name) => readFileSync(join(golden, name), 'utf8').split(/\s+/)),
 );
-const pieces = ['%[', ']', '%{+Q}', '%%', '%ci', '(', ')', ',', '"', "'", '\\', '{', '}', '!', '||', 'or', 'if', 'unless', '-m', '-i', '-f', '--', 'ge', ' ', '\t'];
+const pieces = [
+  '%[',
+  ']',
+  '%{+Q}',
+  '%%',
+  '%ci',
+  '(',
+  ')',
+  ',',
+  '"',
+  "'",
+  '\\',
+  '{',
+  '}',
+  '!',
+  '||',
+  'or',
+  'if',
+  'unless',
+  '-m',
+  '-i',
+  '-f',
+  '--',
+  'ge',
+  ' ',
+  '\t',
+];
 const piece = fc.oneof(fc.constantFrom(...pieces, ...words), fc.string({unit: 'binary', maxLength: 4}));
 const places = [
   'acl a ',
@@ -44,7 +70,9 @@ test('checkFiles() ends with a value or messages for any pieces of the language 
       const text = lines.map(([place, parts]) => `    ${place}${parts.map(([part, gap]) => part + gap).join('')}`).join('\n');
       const {config, diagnostics} = checkFiles([{path: 'fuzz.cfg', text: `listen l\n    mode http\n${text}\n`}], {});
       const alerts = diagnostics.filter(({level}) => level === 'alert');
-      return (config === null) === alerts.length > 0 && diagnostics.every(({message, position}) => message !== '' && position.line >= 1 && position.column >= 1);
+      return (
+        (config === null) === alerts.length > 0 && diagnostics.every(({message, position}) => message !== '' && position.line >= 1 && position.column >= 1)
+      );
     }),
     {numRuns: 4000},
   );

@@ -1,13 +1,15 @@
 /** Expressions, patterns and formats as values; what is refused is in golden/bad-expressions.txt. */
 import test from 'ava';
 import {evaluateCondition} from '../../src/config/conditional/predicates.ts';
+import {readTest} from '../../src/config/expression/acl.ts';
 import {readArgumentList} from '../../src/config/expression/argument-list.ts';
-import {readFormat} from '../../src/config/expression/log-format.ts';
+import {converterSpecs, laterConverters} from '../../src/config/expression/converters.ts';
+import {fetchSpecs, laterFetches} from '../../src/config/expression/fetches.ts';
 import {parseIpPattern} from '../../src/config/expression/ip-pattern.ts';
+import {readFormat} from '../../src/config/expression/log-format.ts';
 import {predefinedAcls} from '../../src/config/expression/predefined-acls.ts';
 import {parseRegex} from '../../src/config/expression/regex.ts';
 import {readExpressionWord} from '../../src/config/expression/sample-expression.ts';
-import {readTest} from '../../src/config/expression/acl.ts';
 import {noFiles, openScope} from '../../src/config/scope.ts';
 
 const scope = openScope('listen', {host: noFiles, paths: {defaultPath: null, crtBase: null, caBase: null}, env: {}});
@@ -165,3 +167,14 @@ const conditions: readonly (readonly [text: string, value: boolean])[] = [
 for (const [text, value] of conditions) {
   test(`evaluateCondition() says ${value} to ${JSON.stringify(text)}`, (t) => t.deepEqual(evaluateCondition(text, {A: 'x'}), {ok: true, value}));
 }
+
+test('what is known is not listed as not implemented', (t) => {
+  t.deepEqual(
+    [...fetchSpecs.map(({name}) => name)].filter((name) => laterFetches.has(name)),
+    [],
+  );
+  t.deepEqual(
+    [...converterSpecs.map(({name}) => name)].filter((name) => laterConverters.has(name)),
+    [],
+  );
+});

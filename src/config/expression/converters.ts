@@ -3,16 +3,23 @@ import {type CallSpec, signatureTable} from './signatures.ts';
 
 const maps = ['map', 'map_str', 'map_beg', 'map_end', 'map_sub', 'map_dir', 'map_dom', 'map_reg', 'map_ip', 'map_int'];
 
+const tableReadings = `bytes_in_rate bytes_out_rate conn_cnt conn_cur conn_rate gpc0 gpc0_rate gpc1 gpc1_rate gpt0 http_err_cnt http_err_rate http_fail_cnt
+  http_fail_rate http_req_cnt http_req_rate kbytes_in kbytes_out sess_cnt sess_rate trackers`.split(/\s+/);
+
 const signatures = signatureTable(`
   add(string) int
+  add_item(string,string[,string]) str
   and(string) int
   b64dec bin
   base64 str
+  be2dec(string[,int,int]) str
+  be2hex(string[,int,int]) str
   bool bool
   bytes(int[,int]) bin
   concat([string,string,string]) str
   cpl int
   crc32([int]) int
+  crc32c([int]) int
   cut_crlf str
   digest(string) bin
   div(string) int
@@ -22,9 +29,10 @@ const signatures = signatureTable(`
   hex str
   hex2i int
   host_only str
+  htonl bin
   http_date([int,string]) str
   iif(string,string) str
-  in_table([table]) bool
+  in_table(table) bool
   ipmask(mask[,mask]) ip
   json([string]) str
   length int
@@ -46,12 +54,13 @@ const signatures = signatureTable(`
   sha2([int]) bin
   strcmp(string) int
   sub(string) int
+  ub64dec str
+  ub64enc str
   upper str
   url_dec([int]) str
   url_enc([string]) str
   utime(string[,int]) str
   word(int,string[,int]) str
-  wt6([int]) int
   xor(string) int
   set-var(string) any
   unset-var(string) any
@@ -65,17 +74,15 @@ const signatures = signatureTable(`
     .map((name) => `${name}_ip(map[,ip]) ip`)
     .join('\n')}
   map_regm(map[,string]) str
+  ${tableReadings.map((what) => `table_${what}(table) int`).join('\n')}
   str str
 `);
 
 /** Converters of HAProxy that are not implemented. */
 export const laterConverters: ReadonlySet<string> = new Set(
-  `add_item aes_gcm_dec be2dec be2hex capture-req capture-res crc32c debug fix_is_valid fix_tag_value hmac htonl json_query jwt_header_query
-  jwt_payload_query jwt_verify language mqtt_field_value mqtt_is_valid param protobuf secure_memcmp srv_queue table_bytes_in_rate
-  table_bytes_out_rate table_conn_cnt table_conn_cur table_conn_rate table_expire table_gpc table_gpc0 table_gpc0_rate table_gpc1 table_gpc1_rate
-  table_gpc_rate table_gpt table_gpt0 table_http_err_cnt table_http_err_rate table_http_fail_cnt table_http_fail_rate table_http_req_cnt
-  table_http_req_rate table_idle table_kbytes_in table_kbytes_out table_server_id table_sess_cnt table_sess_rate table_trackers ub64dec ub64enc
-  ungrpc x509_v_err_str xxh3 xxh32 xxh64`
+  `aes_gcm_dec capture-req capture-res debug fix_is_valid fix_tag_value hmac json_query jwt_header_query jwt_payload_query jwt_verify language
+  mqtt_field_value mqtt_is_valid param protobuf secure_memcmp srv_queue table_expire table_gpc table_gpc_rate table_gpt table_idle table_server_id
+  ungrpc wt6 x509_v_err_str xxh3 xxh32 xxh64`
     .trim()
     .split(/\s+/),
 );

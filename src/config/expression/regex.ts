@@ -26,7 +26,7 @@ export function parseRegex(text: string, {ignoreCase}: {readonly ignoreCase: boo
     .slice(lead.length)
     .replace(/\[:(\w+):\]/g, (whole, name: string) => posixClasses[name] ?? whole)
     .replace(/\\(?:[Azh]|.)/gs, (written) => ({'\\A': '^', '\\z': '$', '\\h': '[ \\t]'})[written] ?? written);
-  const flags = new Set([...letters, ...(ignoreCase ? ['i'] : [])]);
+  const flags = new Set([...['i', 'm', 's'].filter((flag) => letters.includes(flag)), ...(ignoreCase ? ['i'] : [])]);
   try {
     return {ok: true, value: new RegExp(source, [...flags].join(''))};
   } catch (error) {
