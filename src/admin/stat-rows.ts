@@ -17,6 +17,9 @@ export interface StatRow {
   readonly isDown: boolean;
 }
 
+const noCompression = {comp_in: 0, comp_out: 0, comp_byp: 0, comp_rsp: 0} as const;
+const noCache = {cache_lookups: 0, cache_hits: 0} as const;
+
 const objectNumbers = {Frontend: 0, Backend: 1, Server: 2} as const satisfies Record<ObjectType, number>;
 
 /** A frontend, a backend with its servers before it, in the order of the configuration. */
@@ -72,16 +75,6 @@ function common(stats: TrafficStats, mode: string) {
 
 function frontendRow(frontend: FrontendControl): StatRow {
   const {stats, mode, state} = frontend;
-  const ofHttp = {
-    req_rate: stats.requestRate,
-    req_rate_max: stats.requestRateMax,
-    comp_in: 0,
-    comp_out: 0,
-    comp_byp: 0,
-    comp_rsp: 0,
-    cache_lookups: 0,
-    cache_hits: 0,
-  };
   return {
     objectType: 'Frontend',
     proxyId: frontend.id,
@@ -102,7 +95,11 @@ function frontendRow(frontend: FrontendControl): StatRow {
       intercepted: stats.intercepted,
       dcon: stats.deniedConnections,
       dses: stats.deniedSessions,
-      ...(mode === 'http' ? ofHttp : {}),
+      req_rate: stats.requestRate,
+      req_rate_max: stats.requestRateMax,
+      req_tot: stats.requestsTotal,
+      ...noCompression,
+      ...(mode === 'http' ? noCache : {}),
     },
   };
 }
@@ -170,7 +167,8 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
       agg_server_status: 0,
       agg_server_check_status: 0,
       agg_check_status: 0,
-      ...(mode === 'http' ? {intercepted: stats.intercepted, comp_in: 0, comp_out: 0, comp_byp: 0, comp_rsp: 0, cache_lookups: 0, cache_hits: 0} : {}),
+      ...noCompression,
+      ...(mode === 'http' ? {intercepted: stats.intercepted, ...noCache} : {}),
     },
   };
 }

@@ -7,6 +7,7 @@ import {type BoundAddress, bindHost} from './addresses.ts';
 import type {AppAccess} from './app-access.ts';
 import type {Counters} from './counters.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
+import type {ListeningSockets} from './listening-sockets.ts';
 import {openRefusalLog} from './refusal-log.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
 import {openUdpFrontend} from './udp-frontend.ts';
@@ -19,6 +20,8 @@ export interface EdgeOptions {
   readonly apps: AppAccess;
   readonly log: Log;
   readonly clock: Clock;
+  /** Shared with the edge that this one replaces, or is replaced by; by default it has its own sockets. */
+  readonly sockets?: ListeningSockets | undefined;
 }
 
 /** Disposing it closes everything at once; `drain` first to let sessions end. */
@@ -41,7 +44,7 @@ function ipv4Ports(frontends: readonly FrontendConfig[], protocol: 'tcp' | 'udp'
 }
 
 async function openFrontends(options: EdgeOptions, refusals: ReturnType<typeof openRefusalLog>): Promise<Frontend[]> {
-  const {frontends, backends, apps, log, clock} = options;
+  const {frontends, backends, apps, log, clock, sockets} = options;
   const ports = {tcp: ipv4Ports(frontends, 'tcp'), udp: ipv4Ports(frontends, 'udp')};
   const opened: Frontend[] = [];
   try {
@@ -50,7 +53,15 @@ async function openFrontends(options: EdgeOptions, refusals: ReturnType<typeof o
       const backend = backends.find(({name}) => name === config.defaultBackend);
       assert(backend !== undefined, `Frontend "${config.name}" has no backend "${config.defaultBackend}"`);
       const {mode} = config;
-      const common = {config, chooseServer: serversInTurn(backend, apps, clock), ipv6Only: (port: number) => ports[mode].has(port), clock, log, refusals};
+      const common = {
+        config,
+        chooseServer: serversInTurn(backend, apps, clock),
+        ipv6Only: (port: number) => ports[mode].has(port),
+        clock,
+        log,
+        refusals,
+        sockets,
+      };
       opened.push(mode === 'tcp' ? await openTcpFrontend(common) : await openUdpFrontend(common));
     }
     return opened;

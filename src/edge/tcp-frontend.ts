@@ -7,6 +7,7 @@ import type {Log} from '../core/log.ts';
 import type {BoundAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
 import type {Frontend} from './frontend.ts';
+import type {ListeningSockets} from './listening-sockets.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {openTcpListener, type TcpListener} from './tcp-listener.ts';
 import {TcpSession} from './tcp-session.ts';
@@ -17,6 +18,8 @@ export interface TcpFrontendOptions {
   readonly chooseServer: () => Waiting;
   /** Which of the binds must leave IPv4 to another one. */
   readonly ipv6Only: (port: number) => boolean;
+  /** Shared with other generations of the configuration. */
+  readonly sockets?: ListeningSockets | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly refusals: RefusalLog;
@@ -63,6 +66,7 @@ export async function openTcpFrontend(options: TcpFrontendOptions): Promise<Fron
         frontend: config.name,
         bind,
         ipv6Only: options.ipv6Only(bind.port),
+        sockets: options.sockets,
         onConnection: admit,
         onError: (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'listener'),
       });
