@@ -23,6 +23,7 @@ function declare(prototype: string): NativeFunction {
 const fn = {
   bind: declare('int bind(int fd, const void *address, unsigned int addressSize)'),
   close: declare('int close(int fd)'),
+  dup2: declare('int dup2(int from, int to)'),
   eventfd: declare('int eventfd(unsigned int initial, int flags)'),
   fcntl: declare('int fcntl(int fd, int command, int argument)'),
   flock: declare('int flock(int fd, int operation)'),
@@ -284,6 +285,11 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
 export function duplicate(fd: number): number {
   const duplicateCloseOnExec = 1030;
   return check('duplicate', `descriptor ${fd}`, fn.fcntl(fd, duplicateCloseOnExec, 0));
+}
+
+/** Makes `to` another descriptor of what `from` is of; what it was before is closed. @throws SystemCallError */
+export function replaceDescriptor(from: number, to: number): void {
+  check('duplicate', `descriptor ${from}`, fn.dup2(from, to));
 }
 
 export const socketType = {stream: 1, datagram: 2, raw: 3, sequenced: 5, closeOnExec: 0o2000000, nonBlocking: 0o4000} as const;
