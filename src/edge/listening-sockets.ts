@@ -14,6 +14,7 @@ import {groupNumber, userNumber} from '../core/accounts.ts';
 import {CodedError, errorCode} from '../core/errors.ts';
 import {bindSocket, close, duplicate, errnoName, listenSocket, SystemCallError, setSocketOption, socket, socketType} from '../core/libc.ts';
 import {bindError, bindHost} from './addresses.ts';
+import {type DatagramSockets, openDatagramSockets} from './datagram-sockets.ts';
 import {family, ipv4SocketAddress, ipv6SocketAddress, unixSocketAddress} from './socket-address.ts';
 
 /** The kernel cuts it to net.core.somaxconn. */
@@ -36,6 +37,7 @@ export interface ListeningSockets {
   take(options: {readonly frontend: string; readonly bind: Bind; readonly ipv6Only: boolean}): Promise<SharedSocket>;
   /** How many are open. */
   readonly size: number;
+  readonly datagrams: DatagramSockets;
 }
 
 interface Entry {
@@ -69,6 +71,7 @@ export function openListeningSockets(): ListeningSockets {
   };
 
   return {
+    datagrams: openDatagramSockets(),
     get size() {
       return entries.size;
     },

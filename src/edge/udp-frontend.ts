@@ -2,16 +2,16 @@
  * A `mode udp` frontend: a session per client address and port. Anybody can invent source addresses, so there are bounds per frontend
  * (`maxconn`) and per source address; where one is reached, the session that was silent for longest makes room.
  */
-import {createSocket, type RemoteInfo, type Socket} from 'node:dgram';
-import {lookup} from 'node:dns/promises';
-import {once} from 'node:events';
-import type {Bind, FrontendConfig} from '../config/proxy-value.ts';
+import type {RemoteInfo, Socket} from 'node:dgram';
+import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import {type BoundAddress, bindError, bindHost, plainAddress} from './addresses.ts';
+import {type BoundAddress, plainAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
+import {openDatagramSockets, type SharedDatagramSocket} from './datagram-sockets.ts';
 import type {Frontend} from './frontend.ts';
+import type {ListeningSockets} from './listening-sockets.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {UdpSession} from './udp-session.ts';
 import type {Waiting} from './waiting.ts';
@@ -20,6 +20,8 @@ export interface UdpFrontendOptions {
   readonly config: FrontendConfig;
   readonly chooseServer: () => Waiting;
   readonly ipv6Only: (port: number) => boolean;
+  /** Shared with other generations of the configuration. */
+  readonly sockets?: ListeningSockets | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly refusals: RefusalLog;
@@ -27,51 +29,30 @@ export interface UdpFrontendOptions {
 
 /** Sessions of one source address; a resolver or a NAT in front of many clients needs some. */
 const maxPerSource = 1024;
-const receiveBufferBytes = 1024 * 1024;
-
-async function bindSocket(frontend: string, bind: Bind, ipv6Only: boolean): Promise<Socket> {
-  let socket: Socket | null = null;
-  try {
-    const {address, family} = await lookup(bindHost(bind));
-    socket = createSocket({
-      type: family === 6 ? 'udp6' : 'udp4',
-      ipv6Only,
-      recvBufferSize: receiveBufferBytes,
-      // Only addresses come here; without this each answer would wait for a turn of the event loop.
-      lookup: (known, _options, callback) => callback(null, known, family),
-    });
-    const listening = once(socket, 'listening');
-    socket.bind({address, port: bind.port, exclusive: true});
-    await listening;
-    return socket;
-  } catch (error) {
-    socket?.close();
-    throw bindError(frontend, bind, error);
-  }
-}
-
 /** @throws CodedError ERR_BIND; what was bound before is closed again */
 export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Frontend> {
   const {config, log} = options;
   const counters = newCounters();
   const table = new SessionTable(options, counters);
-  const sockets: Socket[] = [];
+  const datagrams = options.sockets?.datagrams ?? openDatagramSockets();
+  const shared: SharedDatagramSocket[] = [];
   const addresses: BoundAddress[] = [];
   try {
     for (const bind of config.binds) {
-      const socket = await bindSocket(config.name, bind, options.ipv6Only(bind.port));
-      sockets.push(socket);
+      const taken = await datagrams.take({frontend: config.name, bind, ipv6Only: options.ipv6Only(bind.port)});
+      shared.push(taken);
+      const {socket} = taken;
       const {address, port} = socket.address();
       addresses.push({frontend: config.name, protocol: 'udp', host: address, port});
       socket.on('error', (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'datagram socket'));
-      socket.on('message', (datagram, from) => table.receive(socket, datagram, from));
+      taken.receive((datagram, from) => table.receive(socket, datagram, from));
     }
   } catch (error) {
-    for (const socket of sockets) socket.close();
+    for (const taken of shared) taken[Symbol.dispose]();
     throw error;
   }
   const closed = table.drained.then(() => {
-    for (const socket of sockets) socket.close();
+    for (const taken of shared) taken[Symbol.dispose]();
   });
   return {
     name: config.name,
@@ -104,10 +85,12 @@ class SessionTable {
     this.#settleDrained = resolve;
   }
 
-  receive(socket: Socket, datagram: Buffer, from: RemoteInfo): void {
+  /** @returns whether it belongs to a session of this frontend, which may be a new one */
+  receive(socket: Socket, datagram: Buffer, from: RemoteInfo): boolean {
     const key = `${from.address} ${from.port} ${socket.address().port}`;
     const session = this.#sessions.get(key) ?? this.#create(key, socket, from);
     session?.take(datagram);
+    return session !== null;
   }
 
   stop(): void {
