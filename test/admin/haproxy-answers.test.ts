@@ -256,7 +256,6 @@ function columns(csv: string, proxy: string, server: string): string[] {
 
 const moduleColumns = /^(?:ssl|h1|h2|h3|quic)_/;
 
-
 haproxyTest('show stat has the columns of HAProxy, in its order, and in each row what HAProxy has there', async (t) => {
   const {ask} = await bothGateways(t);
   const [theirs, ours] = await ask('show stat\n');
@@ -293,8 +292,7 @@ haproxyTest('typed and JSON output have the names, numbers, tags and types of HA
   for (const command of ['show info typed\n', 'show stat 2 1 -1 typed\n', 'show stat 3 4 1 typed\n', 'show stat 3 4 2 typed\n']) {
     const [theirs, ours] = await ask(command);
     const mine = names(ours);
-    for (const [name, tags] of names(theirs))
-      if (!moduleColumns.test(name.replace(/^\d+\./, '')) ) t.is(mine.get(name), tags, `${command}${name}`);
+    for (const [name, tags] of names(theirs)) if (!moduleColumns.test(name.replace(/^\d+\./, ''))) t.is(mine.get(name), tags, `${command}${name}`);
   }
   const [theirs, ours] = (await ask('show stat 3 4 1 json\n')).map((text) => JSON.parse(text) as Record<string, unknown>[][]);
   const first = (rows: Record<string, unknown>[][] | undefined): unknown => rows?.[0]?.[0];
