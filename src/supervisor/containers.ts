@@ -58,9 +58,6 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
       const container = prepared.get(app);
       prepared.delete(app);
       await container?.[Symbol.asyncDispose]();
-      const own = join(directory, app);
-      unmountBelow(own);
-      await rm(own, {recursive: true, force: true});
     },
     forgetImages() {
       for (const container of prepared.values()) container.forgetImage();
