@@ -1,11 +1,21 @@
 /** docs/configuration.md, from the tables that also drive the parser. */
-import {type KeywordName, keywordNames, keywords, type SectionKind, sections} from './keywords.ts';
+import {bindOptions} from './bind-shape.ts';
+import {converterSpecs} from './expression/converters.ts';
+import {fetchSpecs} from './expression/fetches.ts';
+import {logVariables} from './expression/log-variables.ts';
+import {predefinedAcls} from './expression/predefined-acls.ts';
+import {usageOf} from './expression/signatures.ts';
+import type {SectionKind} from './keyword.ts';
+import {type KeywordName, keywordNames, keywords, placesOf, sections, writtenAs} from './keywords.ts';
 import {type KnownKeyword, knownKeywords, knownSections} from './known-keywords.ts';
-import {bindOptions, serverOptions} from './known-options.ts';
+import type {OptionTable} from './options.ts';
+import {actionFamilies} from './rule-families.ts';
+import {matchMethods} from './sample.ts';
+import {serverOptions} from './server-options.ts';
 
 const introduction = `# Configuration
 
-This file is made from the keyword table in \`src/config/keywords.ts\`; change it there.
+This file is made from the keyword tables in \`src/config/keywords*.ts\` and those that they use; change it there.
 
 The language is HAProxy's: one directive a line, \`#\` begins a comment, sections end where the next one begins. Check a
 file with \`picogate check -f FILE\`. Several files, or directories of \`*.cfg\`, make one configuration.
@@ -30,20 +40,62 @@ then it is a warning.
 
 /** The whole document. */
 export function renderReference(): string {
-  return [introduction, ...sections.map(({kind}) => renderSection(kind)), renderKnown()].join('\n');
+  return [introduction, ...sections.map(({kind}) => renderSection(kind)), renderOptions(), renderRules(), renderExpressions(), renderKnown()].join('\n');
 }
 
 function renderSection(kind: SectionKind): string {
   const spec = sections.find((section) => section.kind === kind);
-  const names = keywordNames.filter((name) => keywords[name].sections.some((allowed) => allowed === kind));
-  const rows = names.map((name) => row(name));
+  const names = keywordNames.filter((name) => placesOf(name).includes(kind));
   const head = ['| keyword | when it is absent | |', '|---|---|---|'];
-  return [`## \`${spec?.usage ?? kind}\``, '', spec?.description ?? '', '', ...head, ...rows, ''].join('\n');
+  const table = names.length === 0 ? [] : ['', ...head, ...names.map(row)];
+  return [`## \`${spec?.usage ?? kind}\``, '', spec?.description ?? '', ...table, ''].join('\n');
 }
 
 function row(name: KeywordName): string {
   const {shape, absent, description} = keywords[name];
-  return `| ${code(`${name} ${shape.usage}`)} | ${absent ?? ''} | ${description} |`;
+  return `| ${code(`${writtenAs(name)} ${shape.usage}`.trim())} | ${absent ?? ''} | ${description} |`;
+}
+
+function codes(names: Iterable<string>): string {
+  return [...names]
+    .sort()
+    .map((name) => `\`${name}\``)
+    .join(', ');
+}
+
+function renderOptions(): string {
+  const one = (title: string, table: {readonly known: Readonly<Record<string, {readonly usage?: string}>>}): string[] => [
+    `## Options of ${title}`,
+    '',
+    `${codes(Object.entries(table.known).map(([name, {usage}]) => (usage === undefined ? name : `${name} ${usage}`)))}.`,
+    '',
+  ];
+  return [...one('`bind`', bindOptions), ...one('`server` and `default-server`', serverOptions)].join('\n');
+}
+
+function renderRules(): string {
+  const lines = Object.entries(actionFamilies).map(([keyword, {actions}]) => `- \`${keyword}\`: ${codes(Object.keys(actions))}.`);
+  return ['## Actions of rules', '', 'Behind each an `if` or `unless` with a condition is possible.', '', ...lines, ''].join('\n');
+}
+
+function renderExpressions(): string {
+  return [
+    '## Sample expressions, conditions, formats',
+    '',
+    '`fetch(arguments),converter(arguments),...`. What is optional is in brackets.',
+    '',
+    `**Fetches**: ${codes(fetchSpecs.map(usageOf))}.`,
+    '',
+    `**Converters**: ${codes(converterSpecs.map(usageOf))}.`,
+    '',
+    `**Matching methods** of ACLs (\`-m\`): ${codes(matchMethods)}. \`hdr_beg(host)\` is \`hdr(host) -m beg\`, and so on.`,
+    '',
+    `**ACLs that are there**: ${codes(predefinedAcls.keys())}.`,
+    '',
+    `**Variables of log formats**: ${[...logVariables].map(([name, meaning]) => `\`%${name}\` ${meaning}`).join('; ')}. ` +
+      'Before the name flags are possible, as in `%{+Q}r`: `Q` in quotes, `E` escaped, `X` hexadecimal, `M` a dash for what is missing. `%[sample]` is an expression.',
+    '',
+  ].join('\n');
 }
 
 /** In a table even code needs its bars escaped. */
@@ -52,11 +104,7 @@ function code(text: string): string {
 }
 
 function renderKnown(): string {
-  const list = (names: Iterable<string>): string =>
-    [...names]
-      .sort()
-      .map((name) => `\`${name}\``)
-      .join(', ');
+  const list = codes;
   const of = (known: ReadonlyMap<string, KnownKeyword>, kind: KnownKeyword['kind']): string[] =>
     [...known].filter(([, entry]) => entry.kind === kind).map(([name]) => name);
   const block = (title: string, known: ReadonlyMap<string, KnownKeyword>): string[] => {
@@ -71,7 +119,7 @@ function renderKnown(): string {
       '',
     ];
   };
-  const options = (title: string, {ignored, later}: typeof bindOptions): string[] => [
+  const options = <Draft>(title: string, {ignored, later}: Pick<OptionTable<Draft>, 'ignored' | 'later'>): string[] => [
     `### ${title}`,
     '',
     `Without effect: ${list(ignored.keys())}.`,

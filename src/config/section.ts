@@ -1,8 +1,10 @@
 /** A section as it was written: settings in order, each value already read by its keyword's shape. */
 
 import type {Arguments} from './arguments.ts';
-import {type KeywordName, keywords, type SectionKind, type ValueOf} from './keywords.ts';
+import type {SectionKind} from './keyword.ts';
+import {type KeywordName, keywords, type ValueOf} from './keywords.ts';
 import type {Position} from './position.ts';
+import type {Scope} from './scope.ts';
 
 export interface Setting<Name extends KeywordName> {
   readonly name: Name;
@@ -24,6 +26,7 @@ export interface Section {
   readonly settings: readonly AnySetting[];
   /** Keywords that are there but could not be read: they are not missing. */
   readonly failed: ReadonlySet<string>;
+  readonly scope: Scope;
 }
 
 /** Reads what follows a keyword. @throws ConfigError */
@@ -51,6 +54,17 @@ export function effective<Name extends KeywordName>(section: Section, name: Name
     if (setting !== undefined) return setting;
   }
   return undefined;
+}
+
+/** All settings of a keyword, those of the defaults first. */
+export function inherited<Name extends KeywordName>(section: Section, name: Name): readonly (Setting<Name> & AnySetting)[] {
+  return section.defaults === null ? all(section, name) : [...inherited(section.defaults, name), ...all(section, name)];
+}
+
+/** The settings of several keywords in the order of their lines, those of the defaults first. */
+export function inOrder<Name extends KeywordName>(section: Section, names: readonly Name[]): readonly (Setting<Name> & AnySetting)[] {
+  const before = section.defaults === null ? [] : inOrder(section.defaults, names);
+  return [...before, ...section.settings.filter((setting): setting is Setting<Name> & AnySetting => names.some((name) => name === setting.name))];
 }
 
 /** True when neither the section nor its defaults mention a keyword, not even wrongly. */
