@@ -1,11 +1,11 @@
 /** The program under HAProxy's command line. */
+import {evaluateCondition} from '../config/conditional/predicates.ts';
 import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import {load, printDiagnostics} from './configuration.ts';
 import {becomeDaemon, daemonReadyFd, leaveTerminal} from './daemon.ts';
 import {type HaproxyArguments, haproxyUsage, parseHaproxyArguments} from './haproxy-arguments.ts';
 import {runMaster} from './master.ts';
-import {processConfig} from './process-config.ts';
 import {exitStatus, tellReady} from './run.ts';
 import {versionText} from './version.ts';
 
@@ -23,8 +23,7 @@ export async function dropIn(words: readonly string[]): Promise<number> {
     return 0;
   }
   if (typeof args.action === 'object') {
-    process.stderr.write(`picogate: Cannot evaluate "${args.action.condition}": conditions are only evaluated inside a configuration\n`);
-    return exitStatus.badConfiguration;
+    return evaluate(args.action.condition);
   }
   if (args.directory !== null) process.chdir(args.directory);
   if (args.files.length === 0 && process.env['PICOGATE_CONFIG'] === undefined) {
@@ -32,6 +31,14 @@ export async function dropIn(words: readonly string[]): Promise<number> {
     return exitStatus.badConfiguration;
   }
   return args.action === 'check' ? check(args) : start(words, args);
+}
+
+/** `-cc`: 0 when it holds, 1 when it does not, 2 when it is none. */
+function evaluate(condition: string): number {
+  const verdict = evaluateCondition(condition, process.env);
+  if (verdict.ok) return verdict.value ? 0 : 1;
+  process.stderr.write(`[ALERT]    (${process.pid}) : config : Failed to evaluate condition: ${verdict.reason}\n`);
+  return exitStatus.cannotStart;
 }
 
 function filesOf({files}: HaproxyArguments): readonly string[] | undefined {
@@ -57,7 +64,7 @@ async function start(words: readonly string[], args: HaproxyArguments): Promise<
   if (readyFd === null) printDiagnostics(args.quiet ? diagnostics.filter(({level}) => level === 'alert') : diagnostics);
   if (config === null) return exitStatus.badConfiguration;
   for (const option of args.ignored) process.stderr.write(`[WARNING]  (${process.pid}) : option '${option}' is accepted, and has no effect.\n`);
-  const daemon = args.mode === 'daemon' || (args.mode === null && processConfig(config).daemon);
+  const daemon = args.mode === 'daemon' || (args.mode === null && config.global.process.daemon);
   if (daemon && readyFd === null) return becomeDaemon(words);
   const log = createLog();
   const onReady = (): void => {

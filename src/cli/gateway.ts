@@ -1,12 +1,10 @@
 /** A running gateway: the edge, and what apps need if there are any; and how it takes over another configuration while it runs. */
-import type {ProcessConfig} from '../config/process-value.ts';
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess} from '../edge/app-access.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
-import {processConfig} from './process-config.ts';
 
 export interface Gateway extends AsyncDisposable {
   readonly config: Config;
@@ -129,5 +127,5 @@ class RunningGateway implements Gateway {
 
 /** How long old sessions may last after a reload or a soft stop; null: as long as they want. */
 export function hardStopAfterMs(config: Config): number | null {
-  return (processConfig(config) satisfies ProcessConfig).hardStopAfterMs;
+  return config.global.process.hardStopAfterMs;
 }

@@ -12,7 +12,6 @@ import {load} from './configuration.ts';
 import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
 import type {HaproxyArguments} from './haproxy-arguments.ts';
 import {openNotifier} from './notify.ts';
-import {processConfig} from './process-config.ts';
 import {runtimeControl} from './runtime-control.ts';
 import {openStatsSockets, parseMasterSocket} from './stats-sockets.ts';
 import {listenToSignals} from './stop-signal.ts';
@@ -47,7 +46,7 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
 
   const reload = async (): Promise<string | null> => {
     notifier.reloading();
-    const problem = await takeOver(gateway, options, (next) => sockets.configure(processConfig(next)));
+    const problem = await takeOver(gateway, options, (next) => sockets.configure(next.global.process));
     notifier.ready();
     if (problem === null) reloads.done++;
     else reloads.failed++;
@@ -56,8 +55,8 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
   };
   const control = runtimeControl({gateway, startedAtMs, stopping: () => state.stopping, reloads: () => reloads, reload});
   await using sockets = openStatsSockets(control, master);
-  await sockets.configure(processConfig(config));
-  const pidFile = options.pidFile ?? processConfig(config).pidFile;
+  await sockets.configure(config.global.process);
+  const pidFile = options.pidFile ?? config.global.process.pidFile;
   if (pidFile !== null) await writeFile(pidFile, `${process.pid}\n`);
   notifier.ready();
   log.info({apps: config.apps.length, frontends: config.frontends.length}, 'ready');
@@ -65,7 +64,7 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
   tellReplaced(options);
 
   for await (const signal of signals.received()) {
-    if (signal === 'SIGUSR2' || (signal === 'SIGHUP' && processConfig(gateway.config).masterWorker)) await reload();
+    if (signal === 'SIGUSR2' || (signal === 'SIGHUP' && gateway.config.global.process.masterWorker)) await reload();
     else if (signal === 'SIGHUP') logServers(gateway, log);
     else {
       state.stopping = true;

@@ -7,7 +7,6 @@ import {CodedError} from '../core/errors.ts';
 import type {Counters} from '../edge/counters.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Gateway} from './gateway.ts';
-import {processConfig} from './process-config.ts';
 import {proxyNumbers} from './proxy-numbers.ts';
 import {releaseDate, version} from './version.ts';
 
@@ -65,7 +64,7 @@ function processFacts({gateway, startedAtMs, stopping, reloads}: RuntimeControlO
   const {config, edge} = gateway;
   const counters = edge.edges().flatMap((generation) => [...generation.counters().values()]);
   const sum = (value: (counter: Readonly<Counters>) => number): number => counters.reduce((total, counter) => total + value(counter), 0);
-  const {node, description} = processConfig(config);
+  const {node, description} = config.global.process;
   return {
     version,
     releaseDate,
