@@ -168,8 +168,8 @@ function takeValue(draft: Draft, option: string, rest: readonly string[]): reado
       draft.ignored = [...draft.ignored, option];
       break;
     case '-L':
+      // The name of this peer; there are no peers whom it could be told.
       wordAfter(option, value);
-      draft.ignored = [...draft.ignored, option];
       break;
     default:
       throw usageError(`unknown option "${option}"`);
