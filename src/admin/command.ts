@@ -22,10 +22,10 @@ export interface CommandContext {
   readonly args: readonly string[];
   /** The lines after `<<`, without the empty one that ends them; null: there was no `<<`. */
   readonly payload: string | null;
-  setLevel(level: Level): void;
-  setTimeoutMs(timeoutMs: number): void;
-  togglePrompt(): void;
-  quit(): void;
+  readonly setLevel: (level: Level) => void;
+  readonly setTimeoutMs: (timeoutMs: number) => void;
+  readonly togglePrompt: () => void;
+  readonly quit: () => void;
 }
 
 /** Printed as it is; an empty line follows. Long ones come in pieces. */

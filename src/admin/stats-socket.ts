@@ -152,8 +152,9 @@ async function listenOnFile(server: Server, {path, mode, uid, gid}: Extract<Stat
 function bindReason(error: unknown): string {
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: 'the address is in use',
-    EACCES: 'no permission',
-    ENOENT: 'its directory does not exist',
+    // Node says the same of a directory that does not exist.
+    EACCES: 'no permission, or no such directory',
+    ENOENT: 'no such directory',
     EADDRNOTAVAIL: 'this host has no such address',
   };
   return reasons[errorCode(error) ?? ''] ?? errorMessage(error);

@@ -10,7 +10,7 @@ import {criuCommand} from '../core/tools.ts';
 import type {AppAccess} from '../edge/app-access.ts';
 import type {AppNetwork} from '../nat/app-network.ts';
 import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
-import {openNat} from '../nat/nat.ts';
+import {type Nat, openNat} from '../nat/nat.ts';
 import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
 import {connectRedis} from '../store/connection.ts';
@@ -22,7 +22,7 @@ import {startEmbeddedRedis} from '../store/redis-server.ts';
 import {openState} from '../store/state.ts';
 import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
 import {openCriu} from '../supervisor/criu.ts';
-import {openSupervisor, type Supervisor} from '../supervisor/supervisor.ts';
+import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
@@ -77,6 +77,21 @@ async function openPager(options: PagerOptions): Promise<Pager> {
   }
 }
 
+function appNetworks(nat: Nat): Pick<SupervisorOptions, 'addNetwork' | 'removeNetwork'> {
+  const networks = new Map<string, AppNetwork>();
+  return {
+    async addNetwork(app, index) {
+      const network = await nat.addApp({name: app.name, index, expose: app.expose});
+      networks.set(app.name, network);
+      return network;
+    },
+    async removeNetwork(app) {
+      await networks.get(app)?.[Symbol.asyncDispose]();
+      networks.delete(app);
+    },
+  };
+}
+
 function requireRoot(): void {
   if (process.getuid?.() === 0) return;
   throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway with apps or mode nat: root is needed for namespaces, CRIU and nftables', {source: 'host'});
@@ -123,7 +138,6 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     ),
   );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
-  const networks = new Map<string, AppNetwork>();
   const supervisor = scope.use(
     await openSupervisor({
       apps: config.apps,
@@ -138,15 +152,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
       containers,
       criu: scope.use(openCriu({argv: criuArgv, runtimeDir: containers.directory, log})),
       indexOf: (address) => nat.indexOf(address),
-      async addNetwork(app, index) {
-        const network = await nat.addApp({name: app.name, index, expose: app.expose});
-        networks.set(app.name, network);
-        return network;
-      },
-      async removeNetwork(app) {
-        await networks.get(app)?.[Symbol.asyncDispose]();
-        networks.delete(app);
-      },
+      ...appNetworks(nat),
       clock: systemClock,
       log,
     }),

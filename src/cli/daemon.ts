@@ -4,13 +4,12 @@ import {closeSync, openSync} from 'node:fs';
 import {startDaemon} from '../core/command.ts';
 import {replaceDescriptor} from '../core/libc.ts';
 
-const readyVariable = 'PICOGATE_DAEMON_READY_FD';
 const readyFd = 3;
 
 /** Where the daemon says that it is ready; null when this is no daemon. The variable is taken away. */
 export function daemonReadyFd(): number | null {
-  const text = process.env[readyVariable];
-  delete process.env[readyVariable];
+  const text = process.env['PICOGATE_DAEMON_READY_FD'];
+  delete process.env['PICOGATE_DAEMON_READY_FD'];
   return text === undefined ? null : Number(text);
 }
 
@@ -19,7 +18,7 @@ export async function becomeDaemon(words: readonly string[]): Promise<number> {
   const [, program = ''] = process.argv;
   const {child, exited} = await startDaemon([process.execPath, ...process.execArgv, program, ...words], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
-    env: {...process.env, [readyVariable]: String(readyFd)},
+    env: {...process.env, PICOGATE_DAEMON_READY_FD: String(readyFd)},
     dieWithParent: false,
   });
   const ready = child.stdio[readyFd];

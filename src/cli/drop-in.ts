@@ -1,7 +1,7 @@
 /** The program under HAProxy's command line. */
+import {evaluateCondition} from '../config/conditional/predicates.ts';
 import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
-import {checkCondition} from './check.ts';
 import {load, printDiagnostics} from './configuration.ts';
 import {becomeDaemon, daemonReadyFd, leaveTerminal} from './daemon.ts';
 import {type HaproxyArguments, haproxyUsage, parseHaproxyArguments} from './haproxy-arguments.ts';
@@ -22,13 +22,23 @@ export async function dropIn(words: readonly string[]): Promise<number> {
     process.stdout.write(versionText({verbose: args.action === 'long-version'}));
     return 0;
   }
-  if (typeof args.action === 'object') return checkCondition(args.action.condition);
+  if (typeof args.action === 'object') {
+    return evaluate(args.action.condition);
+  }
   if (args.directory !== null) process.chdir(args.directory);
   if (args.files.length === 0 && process.env['PICOGATE_CONFIG'] === undefined) {
     process.stderr.write(haproxyUsage);
     return exitStatus.badConfiguration;
   }
   return args.action === 'check' ? check(args) : start(words, args);
+}
+
+/** `-cc`: 0 when it holds, 1 when it does not, 2 when it is none. */
+function evaluate(condition: string): number {
+  const verdict = evaluateCondition(condition, process.env);
+  if (verdict.ok) return verdict.value ? 0 : 1;
+  process.stderr.write(`[ALERT]    (${process.pid}) : config : Failed to evaluate condition: ${verdict.reason}\n`);
+  return exitStatus.cannotStart;
 }
 
 function filesOf({files}: HaproxyArguments): readonly string[] | undefined {

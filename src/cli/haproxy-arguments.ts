@@ -14,8 +14,6 @@ export interface HaproxyArguments {
   readonly pidFile: string | null;
   /** Processes that are told to finish (`-sf`), or to terminate (`-st`), when this one is ready. */
   readonly replaced: {readonly pids: readonly number[]; readonly how: 'finish' | 'terminate'} | null;
-  /** A stats socket of the old process, from which listening sockets are taken. */
-  readonly takeFrom: string | null;
   readonly directory: string | null;
   readonly maxconn: number | null;
   /** What is accepted and has no meaning here. */
@@ -45,7 +43,6 @@ export function parseHaproxyArguments(args: readonly string[]): HaproxyArguments
     masterSocket: null,
     pidFile: null,
     replaced: null,
-    takeFrom: null,
     directory: null,
     maxconn: null,
     ignored: [],
@@ -154,7 +151,9 @@ function takeValue(draft: Draft, option: string, rest: readonly string[]): reado
       draft.masterSocket = wordAfter(option, value);
       break;
     case '-x':
-      draft.takeFrom = wordAfter(option, value);
+      // Both processes bind with SO_REUSEPORT; nothing is taken.
+      wordAfter(option, value);
+      draft.ignored = [...draft.ignored, option];
       break;
     case '-C':
       draft.directory = wordAfter(option, value);
@@ -168,8 +167,8 @@ function takeValue(draft: Draft, option: string, rest: readonly string[]): reado
       draft.ignored = [...draft.ignored, option];
       break;
     case '-L':
+      // The name of this peer; there are no peers whom it could be told.
       wordAfter(option, value);
-      draft.ignored = [...draft.ignored, option];
       break;
     default:
       throw usageError(`unknown option "${option}"`);
@@ -193,6 +192,6 @@ export const haproxyUsage = `Usage : picogate [-f <cfgfile|cfgdir>]* [ -vdVD ] [
         -p writes pids of all children to this file
         -S <bind>[,<bind options>...] : binds the master CLI socket
         -sf/-st [pid ]* finishes/terminates old pids.
-        -x <unix_socket> get listening sockets from a unix socket
+        -x <unix_socket>: accepted; both processes listen until the old one ends
 The commands of Picogate's own are listed by picogate --help.
 `;

@@ -1,6 +1,7 @@
 /** What `-v`, `-vv`, `show info` and `show version` say of the program. */
 import {release} from 'node:os';
 import packageFile from '../../package.json' with {type: 'json'};
+import {features} from '../config/conditional/predicates.ts';
 
 export const version = packageFile.version;
 export const releaseDate = '2026/11/28';
@@ -10,32 +11,19 @@ function shortVersion(): string {
   return `Picogate version ${version} ${releaseDate}\nStatus: development\nRunning on: ${process.platform} ${release()} ${process.arch}\n`;
 }
 
-const features: readonly (readonly [name: string, present: boolean])[] = [
-  ['EPOLL', true],
-  ['GETADDRINFO', true],
-  ['LINUX_TPROXY', true],
-  ['LUA', false],
-  ['NS', true],
-  ['OPENSSL', true],
-  ['PICOGATE', true],
-  ['PROMEX', false],
-  ['QUIC', false],
-  ['SYSTEMD', true],
-  ['THREAD', false],
-  ['TPROXY', true],
-  ['ZLIB', true],
-];
-
 /** @param verbose with how it was built, for `-vv` */
 export function versionText({verbose}: {verbose: boolean}): string {
   if (!verbose) return shortVersion();
-  const {node = '', openssl = '', zlib = '', uv = ''} = process.versions;
+  const {node, openssl, zlib, uv} = process.versions;
   return `${shortVersion()}
 Build options :
   TARGET  = ${process.platform}
   RUNTIME = Node ${node}
 
-Feature list : ${features.map(([name, present]) => `${present ? '+' : '-'}${name}`).join(' ')}
+Feature list : ${[...features]
+    .sort()
+    .map((name) => `+${name}`)
+    .join(' ')} -LUA -PROMEX -QUIC -THREAD
 
 Default settings :
   bufsize = 16384, maxrewrite = 1024, maxpollevents = 1024

@@ -46,7 +46,9 @@ export function openDatagramSockets(): DatagramSockets {
       const key = bind.port === 0 ? null : [bindHost(bind), bind.port, ipv6Only].join(' ');
       const entry = (key === null ? undefined : entries.get(key)) ?? (await open(frontend, bind, ipv6Only));
       if (key !== null) entries.set(key, entry);
-      return share(entry, () => void (key !== null && entries.delete(key)));
+      return share(entry, () => {
+        if (key !== null) entries.delete(key);
+      });
     },
   };
 }

@@ -77,7 +77,8 @@ export class AppSet {
   /** Closes all whose names are not in `configs`. */
   async retire(configs: readonly AppConfig[]): Promise<void> {
     const named = new Set<string>(configs.map(({name}) => name));
-    await Promise.all(this.names().map((name) => (named.has(name) ? undefined : this.#remove(name))));
+    const gone = this.names().filter((name) => !named.has(name));
+    await Promise.all(gone.map((name) => this.#remove(name)));
   }
 
   async #remove(name: string): Promise<void> {

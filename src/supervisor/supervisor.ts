@@ -157,6 +157,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     open: (config) => openApp(options, config, standbys),
     async close(app, name) {
       await app.stop(stopDeadlineMs());
+      await options.containers.remove(name);
       await options.removeNetwork(name);
     },
   });

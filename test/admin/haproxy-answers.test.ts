@@ -16,7 +16,7 @@ const haproxyTest: TestFn | TestFn['skip'] = hasHaproxy ? test : test.skip;
 
 interface Pair {
   /** Asks both; @returns HAProxy's answer and ours */
-  ask(commands: string, level?: 'user' | 'operator' | 'admin'): Promise<readonly [theirs: string, ours: string]>;
+  readonly ask: (commands: string, level?: 'user' | 'operator' | 'admin') => Promise<readonly [theirs: string, ours: string]>;
 }
 
 async function bothGateways(t: ExecutionContext): Promise<Pair> {

@@ -15,9 +15,9 @@ test('the command lines of init scripts, containers and units are understood', (
   t.like(line('-D -f a.cfg -sf 12 13'), {mode: 'daemon', replaced: {pids: [12, 13], how: 'finish'}});
   t.like(line('-D -st 12 -f a.cfg'), {replaced: {pids: [12], how: 'terminate'}, files: ['a.cfg']});
   t.like(line('-D -db -f a.cfg'), {mode: 'foreground'});
-  t.like(line('-dM -dS -n 100 -m 64 -L me -C / -f a.cfg'), {maxconn: 100, directory: '/', ignored: ['-dM', '-dS', '-m', '-L']});
+  t.like(line('-dM -dS -n 100 -m 64 -L me -C / -f a.cfg'), {maxconn: 100, directory: '/', ignored: ['-dM', '-dS', '-m']});
   t.like(line('-V -- a.cfg -b.cfg'), {verbose: true, files: ['a.cfg', '-b.cfg']});
-  t.like(line('-x /run/old.sock -f a'), {takeFrom: '/run/old.sock'});
+  t.like(line('-x /run/old.sock -f a'), {ignored: ['-x'], files: ['a']});
   t.like(parseHaproxyArguments(['-f', 'a.cfg', '-sf']), {replaced: null}, 'the pid file of a process that does not run is empty');
   t.like(parseHaproxyArguments(['-sf', '12 13', '-f', 'a']), {replaced: {pids: [12, 13], how: 'finish'}});
   t.deepEqual(line('-vv').action, 'long-version');

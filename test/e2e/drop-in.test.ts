@@ -1,9 +1,12 @@
 /** The program in the place of `haproxy`: what it prints, its exit statuses, in the background, under systemd, without root. */
+import {once} from 'node:events';
 import {access, chmod, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {createServer} from 'node:net';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {bindSocket, close, socket, socketType, tryRead} from '../../src/core/libc.ts';
 import {unixSocketAddress} from '../../src/edge/socket-address.ts';
+import {askSocket} from '../admin/stats-client.ts';
 import {echo, testServer} from '../edge/edge-fixture.ts';
 import {defaults, dropInProgram, echoOnce} from '../helpers/drop-in-program.ts';
 import {freePort} from '../helpers/gateway.ts';
@@ -140,4 +143,56 @@ test('several files and a directory make one configuration', async (t) => {
   t.is((await runProgram(['-c', ...names])).exitCode, 0);
   t.is((await runProgram(['-c', '-f', directory])).exitCode, 0);
   t.is((await runProgram(['-c', '-C', directory, '--', '1.cfg', '2.cfg'])).exitCode, 0);
+});
+
+test('-cc evaluates a condition', async (t) => {
+  t.is((await runProgram(['-cc', 'feature(PICOGATE)'])).exitCode, 0);
+  t.is((await runProgram(['-cc', 'streq(a,b)'])).exitCode, 1);
+  const wrong = await runProgram(['-cc', 'nonsense(']);
+  t.is(wrong.exitCode, 2);
+  t.regex(wrong.stderr, /Failed to evaluate condition: /);
+});
+
+test('the stats sockets and the pid file of the configuration, also after a reload', async (t) => {
+  await using server = await testServer(echo);
+  const port = await freePort();
+  const directory = await directoryOf(t);
+  const sections = (socket: string, level: string): string => `listen l
+  bind 127.0.0.1:${port}
+  server s1 127.0.0.1:${server.port} weight 7
+global
+  stats socket ${join(directory, socket)} mode 600 level ${level}
+  stats timeout 2s
+  pidfile ${join(directory, 'pid')}
+  description of the test
+`;
+  const program = await dropInProgram(t, sections('first', 'operator'));
+  const ask = (socket: string, text: string): Promise<string> => askSocket(join(directory, socket), `${text}\n`);
+  t.is(await ask('first', 'show cli level'), 'operator\n\n');
+  t.regex(await ask('first', 'show info'), /^description: of the test$/m);
+  t.is(Number(await readFile(join(directory, 'pid'), 'utf8')), program.pid);
+  await echoOnce({port});
+  const row = (await ask('first', 'show stat')).split('\n').find((line) => line.startsWith('l,FRONTEND,'));
+  t.like(row?.split(','), {4: '0', 7: '1', 8: '6', 9: '6', 17: 'OPEN'});
+  t.is(await ask('first', 'get weight l/s1'), '7 (initial 7)\n\n');
+  await program.configure(sections('second', 'user'));
+  t.is(await program.ask('reload'), 'Success=1\n\n');
+  t.is(await ask('second', 'show cli level'), 'user\n\n');
+  await t.throwsAsync(ask('first', 'show cli level'), {code: 'ENOENT'});
+  t.regex(await ask('second', 'show cli sockets'), new RegExp(`^unix@${directory}/second user all$`, 'm'));
+});
+
+test('a descriptor that was inherited is listened on, and goes on through a reload', async (t) => {
+  await using server = await testServer(echo);
+  const inherited = createServer().listen(0, '127.0.0.1');
+  await once(inherited, 'listening');
+  const address = inherited.address();
+  if (address === null || typeof address !== 'object') throw new Error('no address');
+  const handle: unknown = '_handle' in inherited ? inherited._handle : null;
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle) || typeof handle.fd !== 'number') throw new Error('no descriptor');
+  const program = await dropInProgram(t, `listen l\n  bind fd@3\n  server s1 127.0.0.1:${server.port}\n`, {inherit: [handle.fd]});
+  inherited.close();
+  await echoOnce({port: address.port});
+  t.is(await program.ask('reload'), 'Success=1\n\n');
+  await echoOnce({port: address.port});
 });

@@ -132,7 +132,7 @@ test('maxconn of a bind leaves more clients in the backlog', async (t) => {
   using _listener = await listen(bindTo({port, maxconn: 2}), 'hello', openListeningSockets(), clients);
   const sockets = Array.from({length: 3}, () => connect(port, '127.0.0.1'));
   await until(() => clients.length === 2);
-  await Promise.all(sockets.map((socket) => (socket.connecting ? once(socket, 'connect') : undefined)));
+  await Promise.all(sockets.filter(({connecting}) => connecting).map((socket) => once(socket, 'connect')));
   t.is(clients.length, 2);
   clients[0]?.destroy();
   await until(() => clients.length === 3);

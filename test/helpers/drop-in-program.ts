@@ -33,7 +33,7 @@ export const defaults = `defaults
 export async function dropInProgram(
   t: ExecutionContext,
   sections: string,
-  {args = [], env = {}}: {args?: readonly string[]; env?: Record<string, string>} = {},
+  {args = [], env = {}, inherit = []}: {args?: readonly string[]; env?: Record<string, string>; inherit?: readonly number[]} = {},
 ): Promise<DropInProgram> {
   const directory = await mkdtemp('/tmp/picogate-test-');
   t.teardown(() => rm(directory, {recursive: true, force: true}));
@@ -43,7 +43,7 @@ export async function dropInProgram(
   await configure(sections);
   const logFile = join(directory, 'log');
   const daemon = await startDaemon([programPath, '-db', '-f', configFile, '-S', socket, ...args], {
-    stdio: ['ignore', 'ignore', await openForAppending(logFile)],
+    stdio: ['ignore', 'ignore', await openForAppending(logFile), ...inherit],
     env: {...process.env, ...env},
   });
   t.teardown(() => daemon[Symbol.asyncDispose]());

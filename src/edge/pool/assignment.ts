@@ -5,7 +5,7 @@ import type {Waiter} from './fair-queue.ts';
 import type {BalanceRequest} from './hash-key.ts';
 import type {PoolServer} from './server.ts';
 import type {TriedServers} from './server-choice.ts';
-import {countResponse} from './server-stats.ts';
+import {countResponse, type ServerStats} from './server-stats.ts';
 
 /** A server whose sessions are those of a pool. */
 export type AssignedServer = PoolServer<Assignment>;
@@ -40,6 +40,7 @@ export interface SessionEnd {
 
 /** What an assignment needs of its pool. */
 export interface AssignmentHost {
+  readonly stats: ServerStats;
   retry(assignment: Assignment, cause: unknown, signal: AbortSignal): Promise<void>;
   release(assignment: Assignment, end: SessionEnd): void;
 }
@@ -100,11 +101,13 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   /** The connection stands. */
   connected(connectMs: number): void {
     this.server?.stats.connectMs.add(connectMs);
+    this.#host.stats.connectMs.add(connectMs);
   }
 
   /** An HTTP answer came. */
   response(status: number): void {
     if (this.server !== null) countResponse(this.server.stats, status);
+    countResponse(this.#host.stats, status);
   }
 
   /** Gives the place to the next one; a second time nothing happens. */

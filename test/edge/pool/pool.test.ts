@@ -359,5 +359,5 @@ test('rows of show stat', async (t) => {
     addr: '127.0.0.1:80',
   });
   t.like(serverRow(web.pool, web.server('s2')), {status: 'no check', act: 0, bck: 1, lastsess: -1});
-  t.like(backendRow(web.pool), {svname: 'BACKEND', status: 'UP', act: 0, bck: 1, scur: 1, stot: 1, algo: 'roundrobin'});
+  t.like(backendRow(web.pool), {svname: 'BACKEND', status: 'UP', hrsp_2xx: 1, act: 0, bck: 1, scur: 1, stot: 1, algo: 'roundrobin'});
 });
