@@ -6,7 +6,7 @@ import type {Socket} from 'node:net';
 import type {Clock} from '../../core/clock.ts';
 import {assert} from '../../core/errors.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
-import {type Framing, keepsAlive, requestFraming} from './h1-framing.ts';
+import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
 import {MessageWriter, responseText} from './h1-writer.ts';
 import {LazyTimer} from './lazy-timer.ts';
@@ -242,6 +242,7 @@ export class H1ClientConnection implements ClientStream, BodySink {
       const head = parseRequestHead(this.#pending, at, end);
       checkTarget(head);
       const framing = requestFraming(head);
+      head.headers = withoutNominated(head.headers);
       this.#pending = end === this.#pending.length ? nothing : this.#pending.subarray(end);
       this.#begin(head, framing, end - at);
       return true;

@@ -77,3 +77,21 @@ export function connectionHas(headers: readonly Header[], word: string): boolean
 export function keepsAlive(version: HttpVersion, headers: readonly Header[]): boolean {
   return version === '1.0' ? connectionHas(headers, 'keep-alive') : !connectionHas(headers, 'close');
 }
+
+/** Fields that `Connection` must not take away: they route or frame the message, or are what the connection itself is asked for. */
+const notNominated = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'close', 'keep-alive', 'te', 'upgrade', 'trailer', 'expect', 'cookie', 'authorization']);
+
+/** Without the fields that the client has meant for us only (RFC 9110, section 7.6.1). Those of the connection itself are left to rules. */
+export function withoutNominated(headers: Header[]): Header[] {
+  let nominated: Set<string> | null = null;
+  for (const [name, value] of headers) {
+    if (name !== 'connection' || plainConnection.test(value)) continue;
+    for (const word of value.toLowerCase().split(',')) {
+      const field = word.trim();
+      if (!notNominated.has(field)) (nominated ??= new Set()).add(field);
+    }
+  }
+  return nominated === null ? headers : headers.filter(([name]) => nominated.has(name) === false);
+}
+
+const plainConnection = /^(?:close|keep-alive|upgrade)$/i;

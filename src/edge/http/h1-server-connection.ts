@@ -3,7 +3,7 @@ import type {Socket} from 'node:net';
 import type {Clock} from '../../core/clock.ts';
 import {assert, errorMessage} from '../../core/errors.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
-import {keepsAlive, responseFraming} from './h1-framing.ts';
+import {keepsAlive, responseFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, parseResponseHead} from './h1-head.ts';
 import {MessageWriter, requestText} from './h1-writer.ts';
 import {LazyTimer} from './lazy-timer.ts';
@@ -169,6 +169,7 @@ export class H1ServerConnection implements ServerStream, BodySink {
     const framing = responseFraming(this.#request.method, head);
     this.#keep &&= keepsAlive(head.version, head.headers) && (framing.chunked || framing.length !== null);
     this.#decoder = new BodyDecoder(framing, this);
+    head.headers = withoutNominated(head.headers);
     this.#trailers = null;
     this.#events?.responseHead(head, framing.length);
     return at;

@@ -36,6 +36,7 @@ export interface TestHttp extends AsyncDisposable {
   readonly outcomes: Outcome[];
   readonly assigned: AssignRequest[];
   readonly counters: Readonly<Counters>;
+  stopAccepting(): void;
 }
 
 export interface TestHttpSettings {
@@ -103,6 +104,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
     outcomes,
     assigned,
     counters: frontend.counters,
+    stopAccepting: frontend.stopAccepting,
     async [Symbol.asyncDispose]() {
       frontend.stopAccepting();
       frontend.cut();
