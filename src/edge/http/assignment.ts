@@ -6,6 +6,14 @@ export type ServerEndpoint =
   | {readonly kind: 'address'; readonly host: string; readonly port: number}
   | {readonly kind: 'unix'; readonly path: string; readonly abstract: boolean};
 
+export interface AssignTrigger {
+  readonly source: string;
+  readonly listenerPort: number;
+  readonly sni: string | null;
+  readonly method: string;
+  readonly path: string;
+}
+
 export interface AssignRequest {
   readonly context: SampleContext;
   readonly backend: BackendConfig;
@@ -15,14 +23,8 @@ export interface AssignRequest {
   readonly persistent: ServerConfig | null;
   /** Failed just now: another one, if there is one. */
   readonly avoid: ServerConfig | null;
-  /** What becomes part of the trigger, if an app has to be woken. */
-  readonly trigger: {
-    readonly source: string;
-    readonly listenerPort: number;
-    readonly sni: string | null;
-    readonly method: string;
-    readonly path: string;
-  };
+  /** What becomes part of the trigger, if an app has to be woken; made when it is asked for. */
+  readonly trigger: AssignTrigger;
   /** Aborted when the client leaves. Made when it is asked for, which costs. */
   readonly signal: AbortSignal;
 }

@@ -2,13 +2,13 @@
  * One request of a client and its answer: rules in HAProxy's order, a backend, a server, and the bodies both ways. Whatever is held
  * here is one piece of a body at most; who is slower slows the other down.
  */
-import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
+import {errorCode, errorMessage} from '../../core/errors.ts';
 import {applyAfterResponse, applyPersistence, applyResponseRules, compress, headOfReply, withReason} from './answer.ts';
 import type {Compressor} from './compression.ts';
 import {Forwarding, type ForwardingEvents, type ForwardingFailure} from './forwarding.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
-import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead, ServerStream, Tunnel} from './message.ts';
+import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead, Tunnel} from './message.ts';
 import {fieldValue, headerOf, withoutHeader} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {firstName} from './proxies.ts';
@@ -40,7 +40,6 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   #use: BackendUse | null = null;
   #forwarding: Forwarding | null = null;
   #finding: CookieFinding | null = null;
-  #abort: AbortController | null = null;
   #cancelDelay: (() => void) | null = null;
   #acceptEncoding: string | null = null;
   #compressor: Compressor | null = null;
@@ -153,27 +152,8 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#acceptEncoding = headerOf(transaction.request.headers, 'accept-encoding');
     prepareForServer(transaction, use);
-    const exchange = this;
-    this.#forwarding = new Forwarding({
-      transaction,
-      parts: this.#parts,
-      events: this,
-      length: transaction.incoming.length,
-      upgrade: plan.upgrade,
-      isReplayable: () => this.#body.isReplayable,
-      request: {
-        ...plan.assign,
-        get signal() {
-          return exchange.#signal();
-        },
-      },
-    });
+    this.#forwarding = new Forwarding({transaction, parts: this.#parts, events: this, backend: use.backend.config, plan, body: this.#body});
     this.#forwarding.start();
-  }
-
-  #signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    return this.#abort.signal;
   }
 
   // The client's side.
@@ -208,15 +188,11 @@ export class Exchange implements RequestEvents, ForwardingEvents {
         return;
       }
     } else if (forwarding?.isConnected !== true) this.#parts.counters.abandoned++;
-    const phase = this.#isAnswered ? 'D' : forwarding?.isConnected === true ? 'H' : forwarding?.isAssigned === true ? 'C' : forwarding === null ? 'R' : 'Q';
+    const phase = this.#isAnswered ? 'D' : forwarding?.isConnected === true ? 'H' : forwarding?.assigned != null ? 'C' : forwarding === null ? 'R' : 'Q';
     this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phase}`, null);
   }
 
   // The server's side.
-
-  sendBody(stream: ServerStream): void {
-    this.#body.sendTo(stream);
-  }
 
   serverDrained(): void {
     this.#body.serverDrained();
@@ -229,7 +205,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
 
   answered(head: ResponseHead, length: BodyLength): void {
     const transaction = this.#transaction;
-    const server = this.#forwarding?.server ?? null;
+    const server = this.#forwarding?.assigned?.server ?? null;
     transaction.response = withReason(head);
     transaction.endRequest();
     transaction.captureFields('response');
@@ -354,10 +330,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#isOver = true;
     this.#cancelDelay?.();
     this.#compressor?.removeAllListeners('data');
-    if (this.#forwarding !== null) {
-      if (termination !== '--') this.#abort?.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
-      this.#forwarding.abort(termination === '--' ? 'done' : 'aborted');
-    }
+    this.#forwarding?.abort(termination === '--' ? 'done' : 'aborted');
     const {clock} = this.#parts;
     this.#over();
     if (termination !== '--') this.#transaction.end(termination, reason);

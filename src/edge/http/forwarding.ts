@@ -2,17 +2,18 @@
  * The server's side of an exchange: gets a server and a connection, sends the request, and hears the answer. Tries again where nothing
  * was understood yet: connections that cannot be made, and what `retry-on` names for requests that can be sent twice.
  */
-import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
-import type {AssignedServer, AssignRequest, Outcome} from './assignment.ts';
+import type {AssignedServer, AssignRequest, AssignTrigger, Outcome} from './assignment.ts';
 import type {HttpParts} from './http-parts.ts';
-import type {BodyLength, Header, RequestHead, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
-import type {Transaction} from './transaction.ts';
+import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
+import type {RequestBody} from './request-body.ts';
+import type {RequestPlan} from './request-plan.ts';
+import type {AcquireRequest} from './server-pool.ts';
+import type {ClientSession, Endpoint, Transaction} from './transaction.ts';
 
 /** What the exchange hears. After `failed`, `brokenOff`, `answerEnd` or `switched` nothing more. */
 export interface ForwardingEvents {
-  /** The request's body may flow, from its beginning. */
-  sendBody(stream: ServerStream): void;
   informational(head: ResponseHead): void;
   answered(head: ResponseHead, length: BodyLength): void;
   answerData(chunk: Buffer): void;
@@ -34,19 +35,18 @@ export interface ForwardingOptions {
   readonly transaction: Transaction;
   readonly parts: HttpParts;
   readonly events: ForwardingEvents;
-  readonly request: Omit<AssignRequest, 'avoid'>;
-  readonly length: BodyLength;
-  readonly upgrade: boolean;
-  /** The whole body is here, or there is none. */
-  readonly isReplayable: () => boolean;
+  readonly backend: BackendConfig;
+  readonly plan: RequestPlan;
+  readonly body: RequestBody;
 }
 
 /** An app that was woken a moment ago may refuse once more. */
 const appRetryDelaysMs = [0, 5, 20, 50, 100] as const;
 const retryDelayMs = 1000;
+const unixAddress = {host: 'unix', port: 0};
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
-export class Forwarding implements ResponseEvents {
+export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest {
   readonly #options: ForwardingOptions;
   readonly #transaction: Transaction;
   #assigned: AssignedServer | null = null;
@@ -55,23 +55,61 @@ export class Forwarding implements ResponseEvents {
   #attempts = 0;
   #isAnswered = false;
   #isOver = false;
-  #mustBeNew = false;
+  #abort: AbortController | null = null;
+  // What assignment and pool ask: this object is their request, so that none has to be made.
+  readonly backend: BackendConfig;
+  readonly context: Transaction;
+  readonly events = this;
+  designated: ServerConfig | null;
+  persistent: ServerConfig | null;
+  avoid: ServerConfig | null = null;
+  mustBeNew: boolean;
 
   constructor(options: ForwardingOptions) {
+    const {plan, transaction} = options;
     this.#options = options;
-    this.#transaction = options.transaction;
+    this.#transaction = transaction;
+    this.backend = options.backend;
+    this.context = transaction;
+    this.designated = plan.designated;
+    this.persistent = plan.finding?.server ?? null;
+    this.mustBeNew = plan.upgrade;
   }
 
-  get server(): ServerConfig | null {
-    return this.#assigned?.server ?? null;
+  get trigger(): AssignTrigger {
+    const {connection, request} = this.#transaction;
+    return {
+      source: connection.source.host,
+      listenerPort: connection.destination.port,
+      sni: connection.tls?.sni ?? null,
+      method: request.method,
+      path: request.uri,
+    };
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    return this.#abort.signal;
+  }
+
+  get session(): ClientSession {
+    return this.#transaction.session;
+  }
+
+  get isFirst(): boolean {
+    return this.#transaction.incoming.index === 0;
+  }
+
+  get timeoutMs(): number {
+    return this.#transaction.timeouts.server ?? this.backend.serverTimeoutMs;
+  }
+
+  get assigned(): AssignedServer | null {
+    return this.#assigned;
   }
 
   get isConnected(): boolean {
     return this.#stream !== null;
-  }
-
-  get isAssigned(): boolean {
-    return this.#assigned !== null;
   }
 
   start(): void {
@@ -81,6 +119,7 @@ export class Forwarding implements ResponseEvents {
   /** Gives everything up; no event follows. */
   abort(outcome: Outcome): void {
     if (this.#isOver) return;
+    if (outcome === 'aborted') this.#abort?.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
     this.#dialling?.cancel();
     this.#stream?.abort();
     this.#end(outcome);
@@ -108,21 +147,15 @@ export class Forwarding implements ResponseEvents {
   }
 
   #assign(avoid: ServerConfig | null): void {
-    const {request, parts} = this.#options;
-    const asked: AssignRequest = {
-      context: request.context,
-      backend: request.backend,
-      designated: avoid === null ? request.designated : null,
-      persistent: avoid === null ? request.persistent : null,
-      avoid,
-      trigger: request.trigger,
-      get signal() {
-        return request.signal;
-      },
-    };
+    const {parts} = this.#options;
+    if (avoid !== null) {
+      this.avoid = avoid;
+      this.designated = null;
+      this.persistent = null;
+    }
     let assigned: AssignedServer | Promise<AssignedServer>;
     try {
-      assigned = parts.assignment.assign(asked);
+      assigned = parts.assignment.assign(this);
     } catch (error) {
       this.#unassigned(error);
       return;
@@ -156,43 +189,36 @@ export class Forwarding implements ResponseEvents {
 
   #connect(assigned: AssignedServer): void {
     this.#assigned = assigned;
-    const {parts, request} = this.#options;
+    const {parts} = this.#options;
     const transaction = this.#transaction;
     const {server, endpoint} = assigned;
-    transaction.assignedAtMs ||= parts.clock.monotonicMs();
+    if (transaction.assignedAtMs === 0) transaction.assignedAtMs = parts.clock.monotonicMs();
     transaction.server = server.name;
-    transaction.serverAddress = endpoint.kind === 'address' ? {host: endpoint.host, port: endpoint.port} : {host: 'unix', port: 0};
-    this.#dialling = parts.pool.acquire(
-      {
-        server,
-        endpoint,
-        backend: request.backend,
-        context: transaction,
-        session: transaction.session,
-        isFirst: transaction.incoming.index === 0,
-        mustBeNew: this.#mustBeNew || this.#options.upgrade,
-        timeoutMs: transaction.timeouts.server ?? request.backend.serverTimeoutMs,
-        events: this,
-      },
-      {
-        acquired: (stream, local) => {
-          transaction.backendSource = local;
-          this.#send(stream);
-        },
-        failed: (error) => this.#connectFailed(error),
-      },
-    );
+    transaction.serverAddress = endpoint.kind === 'address' ? endpoint : unixAddress;
+    this.#dialling = parts.pool.acquire(this, assigned, this);
   }
 
-  #connectFailed(error: CodedError): void {
-    const {parts, request} = this.#options;
-    const {retryOn, retries} = request.backend;
+  /** Of the pool. */
+  acquired(stream: ServerStream, local: Endpoint | null): void {
+    const {plan, body, parts} = this.#options;
+    this.#transaction.backendSource = local;
+    this.#dialling = null;
+    this.#stream = stream;
+    this.#transaction.connectedAtMs = parts.clock.monotonicMs();
+    stream.head(this.#transaction.request, this.#transaction.incoming.length, {upgrade: plan.upgrade, close: this.backend.connectionMode !== 'keep-alive'});
+    body.sendTo(stream);
+  }
+
+  /** Of the pool. */
+  connectFailed(error: CodedError): void {
+    const {parts} = this.#options;
+    const {retryOn, retries} = this.backend;
     this.#dialling = null;
     const mayRetry = retryOn.includes('conn-failure') || retryOn.includes('all-retryable-errors');
     const isApp = this.#assigned?.server.target.kind === 'app';
     const limit = isApp ? Math.max(retries, appRetryDelaysMs.length) : retries;
     if (mayRetry && this.#attempts < limit) {
-      this.#retry(isApp ? (appRetryDelaysMs[this.#attempts] ?? retryDelayMs) : Math.min(retryDelayMs, request.backend.connectTimeoutMs));
+      this.#retry(isApp ? (appRetryDelaysMs[this.#attempts] ?? retryDelayMs) : Math.min(retryDelayMs, this.backend.connectTimeoutMs));
       return;
     }
     parts.counters.connectFailures++;
@@ -202,8 +228,8 @@ export class Forwarding implements ResponseEvents {
 
   /** The same server after `delayMs`, or another one at once where `option redispatch` says so. */
   #retry(delayMs: number): void {
-    const {request, parts} = this.#options;
-    const {redispatch, retries} = request.backend;
+    const {parts} = this.#options;
+    const {redispatch, retries} = this.backend;
     const attempt = ++this.#attempts;
     this.#transaction.retries = attempt;
     this.#stream = null;
@@ -220,23 +246,13 @@ export class Forwarding implements ResponseEvents {
     this.#dialling = {cancel};
   }
 
-  #send(stream: ServerStream): void {
-    const {request, events, parts, length, upgrade} = this.#options;
-    this.#dialling = null;
-    this.#stream = stream;
-    this.#transaction.connectedAtMs = parts.clock.monotonicMs();
-    const head: RequestHead = this.#transaction.request;
-    stream.head(head, length, {upgrade, close: request.backend.connectionMode !== 'keep-alive'});
-    events.sendBody(stream);
-  }
-
   responseInformational(head: ResponseHead): void {
     this.#options.events.informational(head);
   }
 
   responseHead(head: ResponseHead, length: BodyLength): void {
-    const {parts, request} = this.#options;
-    if (request.backend.retryOn.includes(String(head.status)) && this.#mayRepeat()) {
+    const {parts} = this.#options;
+    if (this.backend.retryOn.includes(String(head.status)) && this.#mayRepeat()) {
       this.#stream?.abort();
       this.#retry(0);
       return;
@@ -277,14 +293,14 @@ export class Forwarding implements ResponseEvents {
       return;
     }
     const {method} = this.#transaction.request;
-    if (isDead && !this.#mustBeNew && idempotent.has(method) && this.#options.isReplayable()) {
+    if (isDead && !this.mustBeNew && idempotent.has(method) && this.#options.body.isReplayable) {
       // The server had closed the connection that was to be used again: it has seen nothing of this request.
-      this.#mustBeNew = true;
+      this.mustBeNew = true;
       if (this.#assigned !== null) this.#connect(this.#assigned);
       return;
     }
     const reasons = {empty: 'empty-response', junk: 'junk-response', cut: 'empty-response', timeout: 'response-timeout'} as const;
-    const {retryOn} = this.#options.request.backend;
+    const {retryOn} = this.backend;
     if ((retryOn.includes(reasons[failure.kind]) || retryOn.includes('all-retryable-errors')) && this.#mayRepeat()) {
       this.#retry(0);
       return;
@@ -295,6 +311,6 @@ export class Forwarding implements ResponseEvents {
   }
 
   #mayRepeat(): boolean {
-    return this.#attempts < this.#options.request.backend.retries && this.#options.isReplayable();
+    return this.#attempts < this.backend.retries && this.#options.body.isReplayable;
   }
 }

@@ -21,6 +21,8 @@ export interface H1ServerConnectionOptions {
 
 export class H1ServerConnection implements ServerStream, BodySink {
   readonly socket: Socket;
+  /** Our end of it. */
+  readonly local: {readonly host: string; readonly port: number};
   readonly #options: H1ServerConnectionOptions;
   readonly #writer: MessageWriter;
   readonly #timer: LazyTimer;
@@ -41,6 +43,7 @@ export class H1ServerConnection implements ServerStream, BodySink {
   constructor(options: H1ServerConnectionOptions) {
     const {socket, clock} = options;
     this.socket = socket;
+    this.local = {host: socket.localAddress ?? '', port: socket.localPort ?? 0};
     this.#options = options;
     this.#writer = new MessageWriter(socket);
     this.#timer = new LazyTimer(clock, () => this.#fail({kind: 'timeout', reason: `no answer within ${this.#timeoutMs} ms`}));

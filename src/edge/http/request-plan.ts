@@ -1,6 +1,5 @@
 /** Between the last rule and the choice of a server: what persistence says, what the server is told. */
 import type {ServerConfig} from '../../config/proxy-value.ts';
-import type {AssignRequest} from './assignment.ts';
 import {connectionHas} from './h1-framing.ts';
 import type {BackendUse} from './http-parts.ts';
 import {headerOf, type RequestHead, withoutHeader} from './message.ts';
@@ -11,7 +10,8 @@ import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
 
 export interface RequestPlan {
-  readonly assign: Omit<AssignRequest, 'avoid' | 'signal'>;
+  /** Of `use-server`. */
+  readonly designated: ServerConfig | null;
   readonly finding: CookieFinding | null;
   /** The client wants another protocol, and the server may decide. */
   readonly upgrade: boolean;
@@ -34,7 +34,7 @@ function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead):
 }
 
 export function planRequest(transaction: Transaction, backend: HttpBackendProxy, nowMs: number): RequestPlan {
-  const {request, connection} = transaction;
+  const {request} = transaction;
   const {servers} = backend.config;
   const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, nowMs);
   if (finding !== null) transaction.cookieFlags = `${finding.flag}-`;
@@ -45,19 +45,7 @@ export function planRequest(transaction: Transaction, backend: HttpBackendProxy,
     finding,
     upgrade: wantsUpgrade(request, transaction.incoming.length === 0),
     redirect: chosen === null ? null : redirectTo(chosen, request),
-    assign: {
-      context: transaction,
-      backend: backend.config,
-      designated,
-      persistent: finding?.server ?? null,
-      trigger: {
-        source: connection.source.host,
-        listenerPort: connection.destination.port,
-        sni: connection.tls?.sni ?? null,
-        method: request.method,
-        path: request.uri,
-      },
-    },
+    designated,
   };
 }
 

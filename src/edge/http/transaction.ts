@@ -8,6 +8,11 @@ import type {LocalReply} from './reply.ts';
 import type {RequestRecord} from './session-record.ts';
 import {TransactionVariables, type VariableStore} from './variables.ts';
 
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What requests of one client connection share. */
 export interface ClientSession {
   readonly facts: ConnectionFacts;
@@ -57,8 +62,8 @@ export class Transaction implements SampleContext {
   retries = 0;
   redispatched = false;
   server: string | null = null;
-  serverAddress: {host: string; port: number} | null = null;
-  backendSource: {host: string; port: number} | null = null;
+  serverAddress: Endpoint | null = null;
+  backendSource: Endpoint | null = null;
   reason: string | null = null;
   cookieFlags = '--';
   requestCookie: string | null = null;

@@ -263,7 +263,7 @@ test('a client that leaves takes its request from the server', async (t) => {
   await using http = await openTestHttp({servers: [origin.port]});
   using client = await rawClient(http.port, `${get}\r\n`);
   await client.received('start');
-  client.socket.destroy();
+  client.socket.resetAndDestroy();
   await until(() => origin.open() === 0);
   t.like(http.records[0], {termination: 'CD--', status: 200});
   t.deepEqual(http.outcomes, ['aborted']);

@@ -9,12 +9,14 @@ import {openTestHttp, position, type TestHttpSettings} from './http-fixture.ts';
 import {httpOrigin, scriptedOrigin} from './origin.ts';
 import {rawClient, rawExchange} from './raw-client.ts';
 
-function rules<Action>(...list: readonly (Action | readonly [Action, Condition])[]): readonly Rule<Action>[] {
-  return list.map((one) => (Array.isArray(one) ? {action: one[0] as Action, condition: one[1] as Condition, position} : {action: one as Action, condition: null, position}));
+type Listed<Action> = Action | readonly [Action, Condition];
+
+function rules<Action extends object>(...list: readonly Listed<Action>[]): readonly Rule<Action>[] {
+  return list.map((one) => (0 in one ? {action: one[0], condition: one[1], position} : {action: one, condition: null, position}));
 }
 
-const request = (...list: Parameters<typeof rules<HttpRequestAction>>) => ({request: rules<HttpRequestAction>(...list), response: [], afterResponse: []});
-const response = (...list: Parameters<typeof rules<HttpResponseAction>>) => ({request: [], response: rules<HttpResponseAction>(...list), afterResponse: []});
+const request = (...list: readonly Listed<HttpRequestAction>[]) => ({request: rules<HttpRequestAction>(...list), response: [], afterResponse: []});
+const response = (...list: readonly Listed<HttpResponseAction>[]) => ({request: [], response: rules<HttpResponseAction>(...list), afterResponse: []});
 const reply = (status: number, more: Partial<ReplyAction> = {}): ReplyAction => ({status, contentType: null, body: {kind: 'default'}, headers: [], ...more});
 
 /** Sends one request, and returns what the server saw of it and what the client got. */
