@@ -1,5 +1,5 @@
 /** Connects to a server: TCP or a unix socket, a PROXY header where it is configured, TLS. */
-import {connect as connectTcp, type Socket, type TcpNetConnectOpts} from 'node:net';
+import {connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts} from 'node:net';
 import {type ConnectionOptions, connect as connectTls} from 'node:tls';
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
@@ -21,6 +21,8 @@ export interface DialRequest {
   readonly backend: BackendConfig;
   readonly endpoint: ServerEndpoint;
   readonly context: SampleContext;
+  /** Reads into one buffer, used again and again: what `bytes` are given is theirs only until they return. Null: the socket reads as sockets do. */
+  readonly onBytes: ((bytes: Buffer) => void) | null;
 }
 
 export interface Dialling {
@@ -33,11 +35,26 @@ interface DialResult {
   failed(error: CodedError<'ERR_CONNECT'>): void;
 }
 
-function socketTo({endpoint, server, backend, context}: DialRequest): Socket {
-  if (endpoint.kind === 'unix') return connectTcp({path: endpoint.abstract ? `\0${endpoint.path}` : endpoint.path, allowHalfOpen: true});
+/** One for all: reads are taken one after the other, and nobody keeps what is in it. */
+const readBuffer = Buffer.allocUnsafe(65_536);
+
+function socketTo({endpoint, server, backend, context, onBytes}: DialRequest): Socket {
+  const reading: {onread?: OnReadOpts} =
+    onBytes === null
+      ? {}
+      : {
+          onread: {
+            buffer: readBuffer,
+            callback: (length, buffer) => {
+              onBytes(Buffer.from(buffer.buffer, buffer.byteOffset, length));
+              return true;
+            },
+          },
+        };
+  if (endpoint.kind === 'unix') return connectTcp({path: endpoint.abstract ? `\0${endpoint.path}` : endpoint.path, allowHalfOpen: true, ...reading});
   const source = server.source ?? backend.source;
   const local = source === 'client' ? context.connection.source : source;
-  const options: TcpNetConnectOpts = {host: endpoint.host, port: endpoint.port, allowHalfOpen: true, noDelay: true, keepAlive: backend.tcpKeepAlive};
+  const options: TcpNetConnectOpts = {host: endpoint.host, port: endpoint.port, allowHalfOpen: true, noDelay: true, keepAlive: backend.tcpKeepAlive, ...reading};
   if (local !== null) {
     options.localAddress = local.host;
     if (local.port !== null && source !== 'client') options.localPort = local.port;

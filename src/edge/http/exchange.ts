@@ -244,6 +244,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     if (!this.#client.write(chunk)) this.#forwarding?.pause();
   }
 
+  answerPaused(): void {
+    if (!this.#isOver) this.#client.flush();
+  }
+
   answerEnd(trailers: readonly Header[] | null): void {
     const compressor = this.#compressor;
     if (compressor === null) {

@@ -17,6 +17,8 @@ export interface ForwardingEvents {
   informational(head: ResponseHead): void;
   answered(head: ResponseHead, length: BodyLength): void;
   answerData(chunk: Buffer): void;
+  /** There is no more at this moment. */
+  answerPaused(): void;
   answerEnd(trailers: readonly Header[] | null): void;
   serverDrained(): void;
   switched(head: ResponseHead, tunnel: Tunnel): void;
@@ -64,6 +66,7 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
   persistent: ServerConfig | null;
   avoid: ServerConfig | null = null;
   mustBeNew: boolean;
+  readonly mayTunnel: boolean;
 
   constructor(options: ForwardingOptions) {
     const {plan, transaction} = options;
@@ -73,7 +76,8 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
     this.context = transaction;
     this.designated = plan.designated;
     this.persistent = plan.finding?.server ?? null;
-    this.mustBeNew = plan.upgrade;
+    this.mayTunnel = plan.upgrade || transaction.request.method === 'CONNECT';
+    this.mustBeNew = this.mayTunnel;
   }
 
   get trigger(): AssignTrigger {
@@ -264,6 +268,10 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
 
   responseData(chunk: Buffer): void {
     if (!this.#isOver) this.#options.events.answerData(chunk);
+  }
+
+  responsePaused(): void {
+    this.#options.events.answerPaused();
   }
 
   responseEnd(trailers: readonly Header[] | null): void {

@@ -95,7 +95,8 @@ export class BodyDecoder {
     const piece = bytes.subarray(at, end === -1 ? bytes.length : end + 1);
     const line = before === null ? piece : Buffer.concat([before, piece]);
     if (end === -1) {
-      this.#rest = line;
+      // The bytes may be in a buffer that is used again.
+      this.#rest = line === piece ? Buffer.from(piece) : line;
       return bytes.length;
     }
     if (line.length < 2 || line[line.length - 2] !== cr) throw new HeadError('a line ends in LF without CR');
@@ -121,7 +122,7 @@ export class BodyDecoder {
     const text = line.toString('latin1');
     const isEnd = text === '\r\n' || text.endsWith('\r\n\r\n');
     if (!isEnd) {
-      this.#rest = line;
+      this.#rest = Buffer.from(line);
       return;
     }
     const lines = text.slice(0, -2);

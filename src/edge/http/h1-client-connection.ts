@@ -139,6 +139,10 @@ export class H1ClientConnection implements ClientStream, BodySink {
     return text.length;
   }
 
+  flush(): void {
+    this.#writer.flush();
+  }
+
   write(chunk: Buffer): boolean {
     const isTaken = this.#writer.write(chunk);
     if (!isTaken) this.#timer.set(this.#options.timeouts.clientMs);

@@ -47,7 +47,7 @@ export class H1ServerConnection implements ServerStream, BodySink {
     this.#options = options;
     this.#writer = new MessageWriter(socket);
     this.#timer = new LazyTimer(clock, () => this.#fail({kind: 'timeout', reason: `no answer within ${this.#timeoutMs} ms`}));
-    socket.on('data', this.#onData);
+    socket.on('data', (chunk: Buffer) => this.bytes(chunk));
     socket.on('drain', () => {
       this.#touch();
       this.#events?.serverDrained();
@@ -92,6 +92,10 @@ export class H1ServerConnection implements ServerStream, BodySink {
     this.#writer.begin(requestText(head, length, options), length === null);
   }
 
+  flush(): void {
+    this.#writer.flush();
+  }
+
   write(chunk: Buffer): boolean {
     const isTaken = this.#writer.write(chunk);
     if (!isTaken) this.#timer.set(this.#timeoutMs);
@@ -124,7 +128,8 @@ export class H1ServerConnection implements ServerStream, BodySink {
     else this.#timer.clear();
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  /** What was read. The buffer is the caller's again when this returns. */
+  bytes(chunk: Buffer): void {
     if (this.#events === null) {
       // A server that speaks unasked.
       this.socket.destroy();
@@ -140,7 +145,7 @@ export class H1ServerConnection implements ServerStream, BodySink {
     } catch (error) {
       this.#fail({kind: 'junk', reason: errorMessage(error)});
     }
-  };
+  }
 
   /** Reads heads up to the final one. Returns where its body starts, or -1 when there is nothing more to read now. */
   #heads(bytes: Buffer): number {
@@ -148,14 +153,14 @@ export class H1ServerConnection implements ServerStream, BodySink {
     while (this.#events !== null) {
       const end = findHeadEnd(bytes, at);
       if (end === -1) {
-        this.#pending = at === 0 ? bytes : bytes.subarray(at);
+        this.#pending = Buffer.from(bytes.subarray(at));
         return -1;
       }
       const head = parseResponseHead(bytes, at, end);
       at = end;
       const isTunnel = head.status === 101 ? this.#request.upgrade : this.#request.method === 'CONNECT' && head.status >= 200 && head.status < 300;
       if (isTunnel) {
-        this.#tunnel(head, bytes.subarray(at));
+        this.#tunnel(head, Buffer.from(bytes.subarray(at)));
         return -1;
       }
       if (head.status === 101) {
@@ -182,7 +187,11 @@ export class H1ServerConnection implements ServerStream, BodySink {
     const decoder = this.#decoder;
     if (decoder === null) return;
     const end = decoder.decode(bytes, at);
-    if (!decoder.isDone || this.#events === null) return;
+    if (this.#events === null) return;
+    if (!decoder.isDone) {
+      this.#events.responsePaused();
+      return;
+    }
     // Bytes after an answer were not asked for; whoever gets the connection next must not take them for its own.
     if (end < bytes.length) this.#keep = false;
     this.#done();
@@ -190,7 +199,7 @@ export class H1ServerConnection implements ServerStream, BodySink {
 
   /** Of the decoder. */
   bodyData(chunk: Buffer): void {
-    this.#events?.responseData(chunk);
+    this.#events?.responseData(Buffer.from(chunk));
   }
 
   /** Of the decoder. */

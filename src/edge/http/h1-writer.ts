@@ -65,11 +65,15 @@ export class MessageWriter {
     this.#socket = socket;
   }
 
-  /** Starts a message. Its head goes with the first bytes of its body, at the latest at the end of this turn of the event loop. */
+  /** Starts a message. Its head goes with the first bytes of its body, or alone when `flush` comes first. */
   begin(head: string, chunked: boolean): void {
     this.#head = head;
     this.#chunked = chunked;
-    process.nextTick(this.#flush);
+  }
+
+  /** Sends a head that still waits for its body. */
+  flush(): void {
+    if (this.#head !== '') this.#socket.write(this.#takeHead(), 'latin1');
   }
 
   /** Bytes that this message took of the connection so far are told by the socket. False: wait for 'drain'. */
@@ -132,8 +136,4 @@ export class MessageWriter {
   }
 
   readonly #uncorkLater = (): void => this.#uncork();
-
-  readonly #flush = (): void => {
-    if (this.#head !== '') this.#socket.write(this.#takeHead(), 'latin1');
-  };
 }

@@ -101,6 +101,10 @@ export class H2ClientStream implements ClientStream {
     return bytes;
   }
 
+  flush(): void {
+    // Node sends frames at the end of the turn.
+  }
+
   write(chunk: Buffer): boolean {
     if (this.#stream.destroyed || this.#stream.writableEnded) return true;
     const isTaken = this.#stream.write(chunk);

@@ -132,6 +132,7 @@ class H2Request implements ServerStream {
     const fields = fromPairs(headers);
     const bodyless = isBodyless(method, status);
     this.#events?.responseHead({status, reason: '', version: '2.0', headers: fields}, bodyless ? 0 : length === undefined ? null : Number(length));
+    this.#events?.responsePaused();
   }
 
   #finish(): void {
@@ -158,6 +159,10 @@ class H2Request implements ServerStream {
   #touch(): void {
     if (this.#requestSent) this.#timer.set(this.#options.timeoutMs);
     else this.#timer.clear();
+  }
+
+  flush(): void {
+    // Node sends frames at the end of the turn.
   }
 
   write(chunk: Buffer): boolean {

@@ -36,6 +36,8 @@ export interface ClientStream {
    * @returns how many bytes the head has
    */
   head(head: ResponseHead, length: BodyLength, bodyless: boolean): number;
+  /** No more of the body will follow in this turn of the event loop: what waits for it is sent. */
+  flush(): void;
   /** False: wait for `clientDrained`. */
   write(chunk: Buffer): boolean;
   end(trailers: readonly Header[] | null): void;
@@ -73,6 +75,8 @@ export interface ServerStream {
    * @param options `upgrade`: the fields of a protocol switch go along; `close`: the connection is used no further
    */
   head(head: RequestHead, length: BodyLength, options: {readonly upgrade: boolean; readonly close: boolean}): void;
+  /** No more of the body will follow in this turn of the event loop: what waits for it is sent. */
+  flush(): void;
   /** False: wait for `serverDrained`. */
   write(chunk: Buffer): boolean;
   end(trailers: readonly Header[] | null): void;
@@ -94,6 +98,8 @@ export interface ResponseEvents {
   responseInformational(head: ResponseHead): void;
   responseHead(head: ResponseHead, length: BodyLength): void;
   responseData(chunk: Buffer): void;
+  /** There is no more at this moment. */
+  responsePaused(): void;
   responseEnd(trailers: readonly Header[] | null): void;
   responseFailed(failure: ServerFailure): void;
   serverDrained(): void;

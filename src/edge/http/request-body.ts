@@ -78,6 +78,8 @@ export class RequestBody {
     this.#isFlowing = true;
     this.#buffered = [];
     this.#client.resume();
+    // A server may answer, or ask for the body, when it has seen the head.
+    server.flush();
   }
 
   serverDrained(): void {

@@ -26,6 +26,8 @@ export interface AcquireRequest {
   readonly isFirst: boolean;
   /** A connection that was not used before, as after one that was found dead. */
   readonly mustBeNew: boolean;
+  /** The connection may become one that is not HTTP. */
+  readonly mayTunnel: boolean;
   readonly timeoutMs: number;
   readonly events: ResponseEvents;
 }
@@ -77,7 +79,11 @@ export class ServerConnections implements ServerPool {
       return null;
     }
     const {backend, context} = request;
-    return dial({server, endpoint, backend, context}, this.#parts, {
+    // What may become a tunnel, TLS and HTTP/2 read as streams.
+    const isPlain = server.tls === null && server.proto !== 'h2' && !request.mayTunnel;
+    let plain: H1ServerConnection | null = null;
+    const onBytes = isPlain ? (bytes: Buffer): void => plain?.bytes(bytes) : null;
+    return dial({server, endpoint, backend, context, onBytes}, this.#parts, {
       connected: (socket) => {
         const isH2 = server.proto === 'h2' || ('alpnProtocol' in socket && socket.alpnProtocol === 'h2');
         if (isH2) {
@@ -87,6 +93,7 @@ export class ServerConnections implements ServerPool {
           this.#sweepLater();
         } else {
           const connection = this.#newH1(slot, socket, backend);
+          plain = connection;
           result.acquired(connection.take(request.events, request.timeoutMs), connection.local);
         }
       },
