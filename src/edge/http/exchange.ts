@@ -188,7 +188,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
         return;
       }
     } else if (forwarding?.isConnected !== true) this.#parts.counters.abandoned++;
-    const phase = this.#isAnswered ? 'D' : forwarding?.isConnected === true ? 'H' : forwarding?.assigned != null ? 'C' : forwarding === null ? 'R' : 'Q';
+    const phase = this.#isAnswered ? 'D' : forwarding?.isConnected === true ? 'H' : forwarding !== null && forwarding.server !== null ? 'C' : forwarding === null ? 'R' : 'Q';
     this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phase}`, null);
   }
 
@@ -205,7 +205,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
 
   answered(head: ResponseHead, length: BodyLength): void {
     const transaction = this.#transaction;
-    const server = this.#forwarding?.assigned?.server ?? null;
+    const server = this.#forwarding?.server ?? null;
     transaction.response = withReason(head);
     transaction.endRequest();
     transaction.captureFields('response');
@@ -334,7 +334,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#isOver = true;
     this.#cancelDelay?.();
     this.#compressor?.removeAllListeners('data');
-    this.#forwarding?.abort(termination === '--' ? 'done' : 'aborted');
+    this.#forwarding?.abort(termination === '--' ? 'done' : 'client-abort');
     const {clock} = this.#parts;
     this.#over();
     if (termination !== '--') this.#transaction.end(termination, reason);

@@ -3,8 +3,8 @@
  * was understood yet: connections that cannot be made, and what `retry-on` names for requests that can be sent twice.
  */
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
-import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
-import type {AssignedServer, AssignRequest, AssignTrigger, Outcome} from './assignment.ts';
+import {CodedError, errorCode} from '../../core/errors.ts';
+import type {AssignedServer, SessionEnd} from './assignment.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
 import type {RequestBody} from './request-body.ts';
@@ -42,31 +42,25 @@ export interface ForwardingOptions {
   readonly body: RequestBody;
 }
 
-/** An app that was woken a moment ago may refuse once more. */
-const appRetryDelaysMs = [0, 5, 20, 50, 100] as const;
-const retryDelayMs = 1000;
 const unixAddress = {host: 'unix', port: 0};
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
-export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest {
+export class Forwarding implements ResponseEvents, AcquireRequest {
   readonly #options: ForwardingOptions;
   readonly #transaction: Transaction;
+  readonly #abort = new AbortController();
   #assigned: AssignedServer | null = null;
   #stream: ServerStream | null = null;
   #dialling: {cancel(): void} | null = null;
-  #attempts = 0;
+  #repeats = 0;
   #isAnswered = false;
   #isOver = false;
-  #abort: AbortController | null = null;
-  // What assignment and pool ask: this object is their request, so that none has to be made.
+  // What the pool of connections asks: this object is the request, so that none has to be made.
   readonly backend: BackendConfig;
   readonly context: Transaction;
   readonly events = this;
-  designated: ServerConfig | null;
-  persistent: ServerConfig | null;
-  avoid: ServerConfig | null = null;
-  mustBeNew: boolean;
   readonly mayTunnel: boolean;
+  mustBeNew: boolean;
 
   constructor(options: ForwardingOptions) {
     const {plan, transaction} = options;
@@ -74,26 +68,8 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
     this.#transaction = transaction;
     this.backend = options.backend;
     this.context = transaction;
-    this.designated = plan.designated;
-    this.persistent = plan.finding?.server ?? null;
     this.mayTunnel = plan.upgrade || transaction.request.method === 'CONNECT';
     this.mustBeNew = this.mayTunnel;
-  }
-
-  get trigger(): AssignTrigger {
-    const {connection, request} = this.#transaction;
-    return {
-      source: connection.source.host,
-      listenerPort: connection.destination.port,
-      sni: connection.tls?.sni ?? null,
-      method: request.method,
-      path: request.uri,
-    };
-  }
-
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    return this.#abort.signal;
   }
 
   get session(): ClientSession {
@@ -108,8 +84,9 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
     return this.#transaction.timeouts.server ?? this.backend.serverTimeoutMs;
   }
 
-  get assigned(): AssignedServer | null {
-    return this.#assigned;
+  /** Null while none is chosen. */
+  get server(): ServerConfig | null {
+    return this.#assigned?.server?.config ?? null;
   }
 
   get isConnected(): boolean {
@@ -117,13 +94,18 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
   }
 
   start(): void {
-    this.#assign(null);
+    const {parts, plan} = this.#options;
+    this.#wait(parts.assignment.assign(this.backend.name, plan.assign, this.#abort.signal), (assigned) => {
+      this.#assigned = assigned;
+      this.#transaction.assignedAtMs = parts.clock.monotonicMs();
+      this.#connect();
+    });
   }
 
   /** Gives everything up; no event follows. */
-  abort(outcome: Outcome): void {
+  abort(outcome: SessionEnd['outcome']): void {
     if (this.#isOver) return;
-    if (outcome === 'aborted') this.#abort?.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
+    if (this.#stream === null) this.#abort.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
     this.#dialling?.cancel();
     this.#stream?.abort();
     this.#end(outcome);
@@ -137,117 +119,99 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
     this.#stream?.resume();
   }
 
-  #end(outcome: Outcome): void {
+  #end(outcome: SessionEnd['outcome']): void {
+    const {bytesIn, bytesOut, connectedAtMs, answeredAtMs} = this.#transaction;
     this.#isOver = true;
     this.#stream = null;
     this.#dialling = null;
-    this.#assigned?.release(outcome);
+    this.#assigned?.release({outcome, bytesIn, bytesOut, responseMs: answeredAtMs === 0 ? null : answeredAtMs - connectedAtMs});
     this.#assigned = null;
   }
 
-  #fail(failure: ForwardingFailure, outcome: Outcome): void {
-    this.#end(outcome);
+  #fail(failure: ForwardingFailure): void {
+    this.#end('server-error');
     this.#options.events.failed(failure);
   }
 
-  #assign(avoid: ServerConfig | null): void {
-    const {parts} = this.#options;
-    if (avoid !== null) {
-      this.avoid = avoid;
-      this.designated = null;
-      this.persistent = null;
-    }
-    let assigned: AssignedServer | Promise<AssignedServer>;
-    try {
-      assigned = parts.assignment.assign(this);
-    } catch (error) {
-      this.#unassigned(error);
-      return;
-    }
-    if (!(assigned instanceof Promise)) {
-      this.#connect(assigned);
-      return;
-    }
-    parts.counters.waiting++;
-    void assigned.then(
-      (server) => {
-        parts.counters.waiting--;
-        if (this.#isOver) server.release('aborted');
-        else this.#connect(server);
+  /** Goes on with what was waited for, unless the exchange is over. */
+  #wait<T>(promise: Promise<T>, then: (value: T) => void): void {
+    const {counters} = this.#options.parts;
+    counters.waiting++;
+    promise.then(
+      (value) => {
+        counters.waiting--;
+        if (!this.#isOver) then(value);
+        else if (isAssigned(value)) value.release({outcome: 'client-abort', bytesIn: 0, bytesOut: 0, responseMs: null});
       },
       (error: unknown) => {
-        parts.counters.waiting--;
-        if (!this.#isOver) this.#unassigned(error);
+        counters.waiting--;
+        if (!this.#isOver) this.#unreached(error);
       },
     );
   }
 
-  #unassigned(error: unknown): void {
-    const code = errorCode(error);
+  #unreached(error: unknown): void {
     const {counters} = this.#options.parts;
-    if (code === 'ERR_QUEUE_FULL') counters.refused++;
+    const code = errorCode(error);
+    let termination = 'SC';
+    if (code === 'ERR_CONNECT') {
+      counters.connectFailures++;
+      if (isTimeout(error)) termination = 'sC';
+    } else if (code === 'ERR_QUEUE_FULL') {
+      counters.refused++;
+      termination = 'SQ';
+    } else if (code === 'ERR_QUEUE_TIMEOUT') termination = 'sQ';
     else if (code !== 'ERR_NO_SERVER') counters.wakeFailures++;
-    const isQueue = code === 'ERR_QUEUE_FULL' || code === 'ERR_QUEUE_TIMEOUT';
-    this.#fail({status: 503, termination: code === 'ERR_QUEUE_TIMEOUT' ? 'sQ' : isQueue ? 'SQ' : 'SC', error}, 'connect-failed');
+    this.#fail({status: 503, termination, error});
   }
 
-  #connect(assigned: AssignedServer): void {
-    this.#assigned = assigned;
+  #connect(): void {
     const {parts} = this.#options;
-    const transaction = this.#transaction;
-    const {server, endpoint} = assigned;
-    if (transaction.assignedAtMs === 0) transaction.assignedAtMs = parts.clock.monotonicMs();
-    transaction.server = server.name;
-    transaction.serverAddress = endpoint.kind === 'address' ? endpoint : unixAddress;
-    this.#dialling = parts.pool.acquire(this, assigned, this);
+    const assigned = this.#assigned;
+    const server = this.server;
+    if (assigned === null || server === null) return;
+    const {endpoint} = assigned;
+    this.#transaction.server = server.name;
+    this.#transaction.serverAddress = endpoint.path === null ? endpoint : unixAddress;
+    this.#dialling = parts.pool.acquire(this, {server, endpoint}, this);
   }
 
   /** Of the pool. */
   acquired(stream: ServerStream, local: Endpoint | null): void {
     const {plan, body, parts} = this.#options;
-    this.#transaction.backendSource = local;
+    const transaction = this.#transaction;
+    transaction.backendSource = local;
     this.#dialling = null;
     this.#stream = stream;
-    this.#transaction.connectedAtMs = parts.clock.monotonicMs();
-    stream.head(this.#transaction.request, this.#transaction.incoming.length, {upgrade: plan.upgrade, close: this.backend.connectionMode !== 'keep-alive'});
+    transaction.connectedAtMs = parts.clock.monotonicMs();
+    this.#assigned?.connected(transaction.connectedAtMs - transaction.assignedAtMs);
+    stream.head(transaction.request, transaction.incoming.length, {upgrade: plan.upgrade, close: this.backend.connectionMode !== 'keep-alive'});
     body.sendTo(stream);
   }
 
   /** Of the pool. */
-  connectFailed(error: CodedError): void {
-    const {parts} = this.#options;
-    const {retryOn, retries} = this.backend;
+  connectFailed(error: CodedError<'ERR_CONNECT'>): void {
     this.#dialling = null;
-    const mayRetry = retryOn.includes('conn-failure') || retryOn.includes('all-retryable-errors');
-    const isApp = this.#assigned?.server.target.kind === 'app';
-    const limit = isApp ? Math.max(retries, appRetryDelaysMs.length) : retries;
-    if (mayRetry && this.#attempts < limit) {
-      this.#retry(isApp ? (appRetryDelaysMs[this.#attempts] ?? retryDelayMs) : Math.min(retryDelayMs, this.backend.connectTimeoutMs));
+    const {retryOn} = this.backend;
+    const assigned = this.#assigned;
+    if (assigned === null || !(retryOn.includes('conn-failure') || retryOn.includes('all-retryable-errors'))) {
+      this.#unreached(error);
       return;
     }
-    parts.counters.connectFailures++;
-    const isTimeout = errorMessage(error).includes('no answer within');
-    this.#fail({status: 503, termination: isTimeout ? 'sC' : 'SC', error}, 'connect-failed');
+    const before = this.server;
+    this.#wait(assigned.retry(error.cause, this.#abort.signal), () => {
+      this.#transaction.retries++;
+      this.#transaction.redispatched ||= this.server !== before;
+      this.#connect();
+    });
   }
 
-  /** The same server after `delayMs`, or another one at once where `option redispatch` says so. */
-  #retry(delayMs: number): void {
-    const {parts} = this.#options;
-    const {redispatch, retries} = this.backend;
-    const attempt = ++this.#attempts;
-    this.#transaction.retries = attempt;
+  /** Sends the same request again. */
+  #repeat(): void {
+    this.#repeats++;
+    this.#transaction.retries++;
     this.#stream = null;
-    const assigned = this.#assigned;
-    if (assigned === null) return;
-    if (redispatch !== null && (redispatch === 0 ? attempt >= retries : attempt % redispatch === 0)) {
-      this.#assigned = null;
-      this.#transaction.redispatched = true;
-      assigned.release('connect-failed');
-      this.#assign(assigned.server);
-      return;
-    }
-    const cancel = parts.clock.after(delayMs, () => this.#connect(assigned));
-    this.#dialling = {cancel};
+    this.#connect();
   }
 
   responseInformational(head: ResponseHead): void {
@@ -258,11 +222,12 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
     const {parts} = this.#options;
     if (this.backend.retryOn.includes(String(head.status)) && this.#mayRepeat()) {
       this.#stream?.abort();
-      this.#retry(0);
+      this.#repeat();
       return;
     }
     this.#isAnswered = true;
     this.#transaction.answeredAtMs = parts.clock.monotonicMs();
+    this.#assigned?.response(head.status);
     this.#options.events.answered(head, length);
   }
 
@@ -276,7 +241,6 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
 
   responseEnd(trailers: readonly Header[] | null): void {
     if (this.#isOver) return;
-    this.#stream = null;
     this.#end('done');
     this.#options.events.answerEnd(trailers);
   }
@@ -296,7 +260,7 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
     const isDead = failure.kind === 'empty' && this.#stream?.reused === true;
     this.#stream = null;
     if (this.#isAnswered) {
-      this.#end('response-failed');
+      this.#end('server-abort');
       this.#options.events.brokenOff(failure.kind === 'timeout' ? 'sD' : 'SD', failure.reason);
       return;
     }
@@ -304,21 +268,30 @@ export class Forwarding implements ResponseEvents, AssignRequest, AcquireRequest
     if (isDead && !this.mustBeNew && idempotent.has(method) && this.#options.body.isReplayable) {
       // The server had closed the connection that was to be used again: it has seen nothing of this request.
       this.mustBeNew = true;
-      if (this.#assigned !== null) this.#connect(this.#assigned);
+      this.#connect();
       return;
     }
     const reasons = {empty: 'empty-response', junk: 'junk-response', cut: 'empty-response', timeout: 'response-timeout'} as const;
     const {retryOn} = this.backend;
     if ((retryOn.includes(reasons[failure.kind]) || retryOn.includes('all-retryable-errors')) && this.#mayRepeat()) {
-      this.#retry(0);
+      this.#repeat();
       return;
     }
     const isTimeout = failure.kind === 'timeout';
     const error = new CodedError('ERR_BAD_RESPONSE', `Cannot use the answer of server "${this.#transaction.server ?? ''}": ${failure.reason}`, {source: 'server'});
-    this.#fail({status: isTimeout ? 504 : 502, termination: isTimeout ? 'sH' : failure.kind === 'junk' ? 'PH' : 'SH', error}, 'response-failed');
+    this.#fail({status: isTimeout ? 504 : 502, termination: isTimeout ? 'sH' : failure.kind === 'junk' ? 'PH' : 'SH', error});
   }
 
   #mayRepeat(): boolean {
-    return this.#attempts < this.backend.retries && this.#options.body.isReplayable;
+    return this.#repeats < this.backend.retries && this.#options.body.isReplayable;
   }
+}
+
+function isAssigned(value: unknown): value is AssignedServer {
+  return typeof value === 'object' && value !== null && 'release' in value;
+}
+
+/** Of `timeout connect`. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && (errorCode(error.cause) === 'ERR_CONNECT_TIMEOUT' || (error.cause !== undefined && isTimeout(error.cause)));
 }

@@ -27,7 +27,7 @@ function fieldLines(headers: readonly Header[]): string {
 }
 
 /** Clients that can take trailers say so, and what a protocol switch needs is told to the server. */
-function requestOptions(headers: readonly Header[], options: {readonly upgrade: boolean; readonly close: boolean}): string {
+function requestOptions(headers: readonly Header[], options: {readonly upgrade: boolean; readonly close: boolean; readonly old: boolean}): string {
   let text = '';
   const words: string[] = [];
   for (const [name, value] of headers) {
@@ -40,6 +40,7 @@ function requestOptions(headers: readonly Header[], options: {readonly upgrade: 
     }
   }
   if (options.close) words.push('close');
+  else if (options.old) words.push('keep-alive');
   return words.length === 0 ? text : `${text}connection: ${words.join(', ')}\r\n`;
 }
 
@@ -48,7 +49,10 @@ export function requestText(head: RequestHead, length: BodyLength, options: {rea
   let framing = '';
   if (length === null) framing = 'transfer-encoding: chunked\r\n';
   else if (length > 0 || head.headers.some(([name]) => name === 'content-length')) framing = `content-length: ${length}\r\n`;
-  return `${head.method} ${head.uri} HTTP/1.1\r\n${fieldLines(head.headers)}${framing}${requestOptions(head.headers, options)}\r\n`;
+  // What HTTP/1.0 may leave out, such as Host, HTTP/1.1 must have.
+  const old = head.version === '1.0';
+  const {upgrade, close} = options;
+  return `${head.method} ${head.uri} HTTP/${old ? '1.0' : '1.1'}\r\n${fieldLines(head.headers)}${framing}${requestOptions(head.headers, {upgrade, close, old})}\r\n`;
 }
 
 /** @param framing the line that tells how long the body is, or `''` */

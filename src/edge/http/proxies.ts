@@ -1,6 +1,6 @@
 /** Frontends and backends whose conditions, formats and rules are functions. Made once, when the gateway starts. */
 import type {BackendConfig, CookiePersistence, FrontendConfig, ProxyBase} from '../../config/proxy-value.ts';
-import type {SampleContext} from '../samples/context.ts';
+import type {SampleContext, SampleValue} from '../samples/context.ts';
 import type {Compilers} from './compilers.ts';
 import {builtInReply, type LocalReply, parseErrorFile, reasonOf} from './reply.ts';
 import {compileRequestRules, type RequestRule} from './request-rules.ts';
@@ -30,6 +30,8 @@ export interface HttpBackendProxy extends Proxy {
   readonly config: BackendConfig;
   readonly useServers: readonly NameRule[];
   readonly cookie: CookiePersistence | null;
+  /** What `balance hash` hashes; null: another algorithm. */
+  readonly balanceSample: ((context: SampleContext) => SampleValue) | null;
 }
 
 export interface ProxyParts {
@@ -96,6 +98,7 @@ export function compileBackend(config: BackendConfig, parts: ProxyParts): HttpBa
     ...compileProxy(config, parts),
     useServers: config.useServers.map((rule) => compileNameRule(rule, rule.action.server, parts.compilers)),
     cookie: config.cookie,
+    balanceSample: config.balance.kind === 'hash' ? parts.compilers.expression(config.balance.expression) : null,
   };
 }
 

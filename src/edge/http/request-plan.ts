@@ -1,5 +1,6 @@
 /** Between the last rule and the choice of a server: what persistence says, what the server is told. */
 import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {AssignRequest} from './assignment.ts';
 import {connectionHas} from './h1-framing.ts';
 import type {BackendUse} from './http-parts.ts';
 import {headerOf, type RequestHead, withoutHeader} from './message.ts';
@@ -10,8 +11,7 @@ import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
 
 export interface RequestPlan {
-  /** Of `use-server`. */
-  readonly designated: ServerConfig | null;
+  readonly assign: AssignRequest;
   readonly finding: CookieFinding | null;
   /** The client wants another protocol, and the server may decide. */
   readonly upgrade: boolean;
@@ -45,7 +45,19 @@ export function planRequest(transaction: Transaction, backend: HttpBackendProxy,
     finding,
     upgrade: wantsUpgrade(request, transaction.incoming.length === 0),
     redirect: chosen === null ? null : redirectTo(chosen, request),
-    designated,
+    assign: assignRequest(transaction, backend, [designated, finding?.server ?? null]),
+  };
+}
+
+function assignRequest(context: Transaction, backend: HttpBackendProxy, wanted: readonly (ServerConfig | null)[]): AssignRequest {
+  const {request, connection} = context;
+  const source = connection.source.host;
+  return {
+    source,
+    http: request,
+    sample: backend.balanceSample?.(context) ?? null,
+    trigger: {kind: 'connection', protocol: 'tcp', source, sni: connection.tls?.sni ?? undefined, request: {method: request.method, path: request.uri}},
+    preferred: wanted.flatMap((server) => (server === null ? [] : [server.name])),
   };
 }
 

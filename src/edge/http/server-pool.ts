@@ -7,7 +7,7 @@ import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {CodedError} from '../../core/errors.ts';
 import type {SampleContext} from '../samples/context.ts';
-import type {AssignedServer, ServerEndpoint} from './assignment.ts';
+import type {ServerEndpoint} from './assignment.ts';
 import {type DialParts, dial} from './dial.ts';
 import {H1ServerConnection} from './h1-server-connection.ts';
 import {H2ServerConnection} from './h2-server-connection.ts';
@@ -37,7 +37,10 @@ export interface AcquireResult {
   connectFailed(error: CodedError<'ERR_CONNECT'>): void;
 }
 
-type Target = Pick<AssignedServer, 'server' | 'endpoint'>;
+interface Target {
+  readonly server: ServerConfig;
+  readonly endpoint: ServerEndpoint;
+}
 
 export interface ServerPool {
   /** `result` is called once, at once when a connection is here. Returns how to give up, or null when it was called. */
@@ -53,8 +56,8 @@ interface Slot {
   h2: H2ServerConnection[];
 }
 
-function endpointKey(endpoint: ServerEndpoint): string {
-  return endpoint.kind === 'unix' ? endpoint.path : `${endpoint.host} ${endpoint.port}`;
+function endpointKey({host, port, path}: ServerEndpoint): string {
+  return path ?? `${host} ${port}`;
 }
 
 export class ServerConnections implements ServerPool {
@@ -119,8 +122,8 @@ export class ServerConnections implements ServerPool {
       const sni = hasSni ? (this.#parts.tlsOptions(server, request.context)?.servername ?? '') : '';
       return this.#slotOf(`${backend.name} ${server.name} ${endpointKey(endpoint)} ${sni} ${isPrivate ? request.session.facts.id : ''}`);
     }
-    const place = endpoint.kind === 'unix' ? endpoint.path : endpoint.host;
-    const port = endpoint.kind === 'unix' ? 0 : endpoint.port;
+    const place = endpoint.path ?? endpoint.host;
+    const {port} = endpoint;
     const known = this.#single.get(server);
     if (known !== undefined && known.endpoint === place && known.port === port && this.#slots.get(known.slot.key) === known.slot) return known.slot;
     const slot = this.#slotOf(`${backend.name} ${server.name} ${endpointKey(endpoint)}`);

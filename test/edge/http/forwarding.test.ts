@@ -266,7 +266,7 @@ test('a client that leaves takes its request from the server', async (t) => {
   client.socket.resetAndDestroy();
   await until(() => origin.open() === 0);
   t.like(http.records[0], {termination: 'CD--', status: 200});
-  t.deepEqual(http.outcomes, ['aborted']);
+  t.deepEqual(http.outcomes, ['client-abort']);
 });
 
 test('a client that leaves in the middle of its body takes its request from the server', async (t) => {

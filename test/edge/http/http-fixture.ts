@@ -7,7 +7,7 @@ import {systemClock} from '../../../src/core/clock.ts';
 import {CodedError} from '../../../src/core/errors.ts';
 import {createLog} from '../../../src/core/log.ts';
 import type {Counters} from '../../../src/edge/counters.ts';
-import type {AssignedServer, Assignment, AssignRequest, Outcome, ServerEndpoint} from '../../../src/edge/http/assignment.ts';
+import type {AssignedServer, Assignment, AssignRequest, ServerEndpoint, SessionEnd} from '../../../src/edge/http/assignment.ts';
 import {openHttpFrontend} from '../../../src/edge/http/http-frontend.ts';
 import {listenPlain} from '../../../src/edge/http/plain-listener.ts';
 import {compileBackend, compileFrontend} from '../../../src/edge/http/proxies.ts';
@@ -33,7 +33,7 @@ export interface TestHttp extends AsyncDisposable {
   readonly port: number;
   readonly url: string;
   readonly records: RequestRecord[];
-  readonly outcomes: Outcome[];
+  readonly outcomes: SessionEnd['outcome'][];
   readonly assigned: AssignRequest[];
   readonly counters: Readonly<Counters>;
   stopAccepting(): void;
@@ -58,24 +58,49 @@ export function testServer(name: string, at: number | string, more: Partial<Serv
 
 export function endpointOf({target, name}: ServerConfig): ServerEndpoint {
   if (target.kind === 'app') throw new Error(`server "${name}" is an app`);
-  return target;
+  return target.kind === 'unix' ? {host: '', port: 0, path: target.path} : {host: target.host, port: target.port, path: null};
 }
 
-function inTurn(outcomes: Outcome[], requests: AssignRequest[]): Assignment['assign'] {
+/** A server that is chosen once; `next` is what takes its place after a failure, or null when nothing is tried any more. */
+export function assignedServer(config: ServerConfig, next: (failures: number) => ServerConfig | null, released: (end: SessionEnd) => void = () => undefined): AssignedServer {
+  let server = config;
+  let failures = 0;
+  return {
+    get server() {
+      return {config: server};
+    },
+    get endpoint() {
+      return endpointOf(server);
+    },
+    retry: async (cause) => {
+      const other = next(++failures);
+      if (other === null) throw new CodedError('ERR_CONNECT', 'Cannot connect', {source: 'server', cause});
+      server = other;
+    },
+    connected: () => undefined,
+    response: () => undefined,
+    release: released,
+  };
+}
+
+function inTurn(backend: BackendConfig, outcomes: SessionEnd['outcome'][], requests: AssignRequest[]): Assignment['assign'] {
   let turn = 0;
-  return (request): AssignedServer => {
+  return async (_backend, request) => {
     requests.push(request);
-    const {servers} = request.backend;
-    const rest = servers.filter((server) => server !== request.avoid);
-    const server = request.designated ?? request.persistent ?? rest[turn++ % rest.length];
+    const {servers, retries, redispatch} = backend;
+    const server = servers.find(({name}) => request.preferred.includes(name)) ?? servers[turn++ % servers.length];
     if (server === undefined) throw new CodedError('ERR_NO_SERVER', 'Cannot choose a server: there is none', {source: 'server'});
-    return {server, endpoint: endpointOf(server), release: (outcome) => void outcomes.push(outcome)};
+    const next = (failures: number): ServerConfig | null => {
+      if (failures > retries) return null;
+      return redispatch === null ? server : (servers[turn++ % servers.length] ?? null);
+    };
+    return assignedServer(server, next, ({outcome}) => void outcomes.push(outcome));
   };
 }
 
 export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp> {
   const records: RequestRecord[] = [];
-  const outcomes: Outcome[] = [];
+  const outcomes: SessionEnd['outcome'][] = [];
   const assigned: AssignRequest[] = [];
   const bind = {...bareBind({protocol: 'tcp', host: '127.0.0.1', port: 0, position}), ...settings.bind};
   const config: FrontendConfig = {...bareFrontend({name: 'front', position}), mode: 'http', binds: [bind], defaultBackend: 'back', ...settings.frontend};
@@ -86,7 +111,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
   const frontend = await openHttpFrontend({
     frontend: compileFrontend(config, compile),
     backends: new Map([['back', compileBackend(backend, compile)]]),
-    assignment: {assign: settings.assign ?? inTurn(outcomes, assigned)},
+    assignment: {assign: settings.assign ?? inTurn(backend, outcomes, assigned)},
     pool,
     clock: systemClock,
     surroundings,

@@ -4,7 +4,7 @@ import test from 'ava';
 import {CodedError} from '../../../src/core/errors.ts';
 import type {AssignedServer, AssignRequest} from '../../../src/edge/http/assignment.ts';
 import {until} from '../../helpers/until.ts';
-import {openTestHttp, testServer} from './http-fixture.ts';
+import {assignedServer, openTestHttp, testServer} from './http-fixture.ts';
 import {httpOrigin, rawOrigin, scriptedOrigin} from './origin.ts';
 import {rawClient, rawExchange} from './raw-client.ts';
 
@@ -109,7 +109,7 @@ test('a server that cannot be reached is tried again, then another one, then it 
   t.regex(await rawExchange(lonely.port, closing), /^HTTP\/1\.1 503 /);
   t.like(lonely.records[0], {retries: 2, termination: 'SC--', status: 503});
   t.is(lonely.counters.connectFailures, 1);
-  t.deepEqual(lonely.outcomes, ['connect-failed']);
+  t.deepEqual(lonely.outcomes, ['server-error']);
 });
 
 test('retry-on repeats what it names, and only requests that are wholly here', async (t) => {
@@ -163,7 +163,7 @@ test('a request is held until its server is there, and its trigger says what it 
   const wake = Promise.withResolvers<AssignedServer>();
   await using http = await openTestHttp({
     servers: [],
-    assign: (request) => {
+    assign: (_backend, request) => {
       asked.push(request);
       return wake.promise;
     },
@@ -171,8 +171,8 @@ test('a request is held until its server is there, and its trigger says what it 
   const clients = await Promise.all(Array.from({length: 20}, async () => await rawClient(http.port, closing.replace('/', '/wiki?x'))));
   await until(() => asked.length === 20);
   t.is(http.counters.waiting, 20);
-  t.deepEqual(asked[0]?.trigger, {source: '127.0.0.1', listenerPort: http.port, sni: null, method: 'GET', path: '/wiki?x'});
-  wake.resolve({server: testServer('app', origin.port), endpoint: {kind: 'address', host: '127.0.0.1', port: origin.port}, release: () => undefined});
+  t.deepEqual(asked[0]?.trigger, {kind: 'connection', protocol: 'tcp', source: '127.0.0.1', sni: undefined, request: {method: 'GET', path: '/wiki?x'}});
+  wake.resolve(assignedServer(testServer('app', origin.port), () => null));
   const answers = await Promise.all(clients.map(async ({over}) => await over));
   t.true(answers.every((answer) => answer.startsWith('HTTP/1.1 200 OK')));
   t.is(http.counters.waiting, 0);
@@ -183,7 +183,7 @@ test('a client that leaves while it is held gives up its wait', async (t) => {
   let asked = 0;
   await using http = await openTestHttp({
     servers: [],
-    assign: ({signal}) => {
+    assign: (_backend, _request, signal) => {
       asked++;
       return new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => {
