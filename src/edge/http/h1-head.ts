@@ -40,7 +40,7 @@ export function findHeadEnd(bytes: Buffer, from: number): number {
 
 const misplaced = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n/;
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const targetForm = /^[\x21-\x7e\x80-\xff]+$/;
+const targetForm = /^[\x21-\x7e]+$/;
 const requestVersion = /^HTTP\/(\d)\.(\d)$/;
 const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 

@@ -3,7 +3,7 @@ import {HeadError} from './h1-head.ts';
 import type {BodyLength, Header, RequestHead} from './message.ts';
 import {checkTarget} from './target.ts';
 
-const pathForm = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
+const pathForm = /^(?:\/[\x21-\x7e]*|\*)$/;
 const fieldForm = /^[\t\x20-\x7e\x80-\xff]*$/;
 const nameForm = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const maxHeaders = 101;

@@ -118,8 +118,12 @@ export function withoutHeader(headers: readonly Header[], name: string): Header[
 
 const unsafe = /[^\t\x20-\x7e\x80-\xff]/;
 
+/** A text as a string of bytes, in UTF-8 if it is not one yet. */
+export function byteString(text: string): string {
+  return /[^\0-\xff]/.test(text) ? Buffer.from(text).toString('latin1') : text;
+}
+
 /** A text that rules made of what clients sent, as the value of a field: no line ends or other controls, and bytes only. */
 export function fieldValue(text: string): string {
-  if (!unsafe.test(text)) return text;
-  return Buffer.from(text).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '');
+  return unsafe.test(text) ? byteString(text).replace(/[^\t\x20-\x7e\x80-\xff]/g, '') : text;
 }

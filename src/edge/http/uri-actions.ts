@@ -3,16 +3,16 @@ import type {HttpRequestAction} from '../../config/rules.ts';
 import type {SampleContext} from '../samples/context.ts';
 import type {Compilers} from './compilers.ts';
 import {expandReferences} from './header-actions.ts';
-import type {RequestHead} from './message.ts';
+import {byteString, type RequestHead} from './message.ts';
 import {joinTarget, splitTarget} from './target.ts';
 
 type UriAction = Extract<HttpRequestAction, {kind: 'set-method' | 'set-path' | 'set-pathq' | 'set-query' | 'set-uri' | 'replace-path' | 'replace-pathq' | 'replace-uri'}>;
 type UriPart = 'path' | 'pathq' | 'query' | 'uri';
 
-/** What a request line may hold of a made-up text: visible characters; others as their codes. */
+/** What a request line may hold of a made-up text: visible characters; other bytes as their codes. */
 function lineSafe(text: string): string {
-  if (/^[\x21-\x7e\x80-\xff]*$/.test(text)) return text;
-  return text.replace(/[^\x21-\x7e\x80-\xff]/gu, (character) => encodeURIComponent(character));
+  if (/^[\x21-\x7e]*$/.test(text)) return text;
+  return byteString(text).replace(/[^\x21-\x7e]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
 }
 
 function partOf(uri: string, part: UriPart): string {
