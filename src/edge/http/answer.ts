@@ -1,12 +1,13 @@
 /** Makes the head of a server's answer the one that the client gets: rules, persistence, compression. */
-import type {CookieFinding} from './persistence-cookie.ts';
-import {responseForClient} from './persistence-cookie.ts';
+
+import type {ServerConfig} from '../../config/proxy-value.ts';
 import {type Compressor, compressorFor} from './compression.ts';
 import type {BodyLength, ResponseHead} from './message.ts';
+import type {CookieFinding} from './persistence-cookie.ts';
+import {responseForClient} from './persistence-cookie.ts';
 import {type LocalReply, reasonOf} from './reply.ts';
 import {type ResponseVerdict, runResponseRules} from './response-rules.ts';
 import type {Transaction} from './transaction.ts';
-import type {ServerConfig} from '../../config/proxy-value.ts';
 
 /** `http-response` rules: of the backend, then of the frontend. */
 export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {
@@ -22,7 +23,13 @@ export function applyAfterResponse(transaction: Transaction, response: ResponseH
   runResponseRules(frontend.afterResponseRules, transaction, response);
 }
 
-export function applyPersistence(transaction: Transaction, response: ResponseHead, finding: CookieFinding | null, server: ServerConfig | null, nowMs: number): void {
+export function applyPersistence(
+  transaction: Transaction,
+  response: ResponseHead,
+  finding: CookieFinding | null,
+  server: ServerConfig | null,
+  nowMs: number,
+): void {
   const cookie = transaction.backend?.cookie ?? null;
   if (cookie === null || finding === null || server === null) return;
   const {headers, flag} = responseForClient(cookie, response.headers, {finding, server, method: transaction.received.method, nowMs});
@@ -45,4 +52,3 @@ export function withReason(head: ResponseHead): ResponseHead {
   if (head.reason === '' && head.version === '2.0') head.reason = reasonOf(head.status);
   return head;
 }
-

@@ -40,7 +40,13 @@ function create(algorithm: Exclude<Algorithm, 'identity'>): Compressor {
 }
 
 /** Changes the head for a compressed body, and returns what compresses it; null: it stays as it is. */
-export function compressorFor(compression: Compression, request: RequestHead, acceptEncoding: string | null, response: ResponseHead, length: BodyLength): Compressor | null {
+export function compressorFor(
+  compression: Compression,
+  request: RequestHead,
+  acceptEncoding: string | null,
+  response: ResponseHead,
+  length: BodyLength,
+): Compressor | null {
   const {headers} = response;
   if (acceptEncoding === null || length === 0 || request.version === '1.0' || request.method === 'HEAD' || !statuses.has(response.status)) return null;
   if (headerOf(headers, 'content-encoding') !== null || /no-transform/i.test(headerOf(headers, 'cache-control') ?? '')) return null;
@@ -49,7 +55,9 @@ export function compressorFor(compression: Compression, request: RequestHead, ac
   if (tag !== null && !/^(W\/)?".*"$/.test(tag)) return null;
   const algorithm = choose(compression.algorithms, acceptEncoding);
   if (algorithm === null) return null;
-  response.headers = withoutHeader(headers, 'content-length').map((header): Header => (header[0] === 'etag' && !header[1].startsWith('W/') ? ['etag', `W/${header[1]}`] : header));
+  response.headers = withoutHeader(headers, 'content-length').map(
+    (header): Header => (header[0] === 'etag' && !header[1].startsWith('W/') ? ['etag', `W/${header[1]}`] : header),
+  );
   response.headers.push(['vary', 'Accept-Encoding'], ['content-encoding', algorithm === 'gzip' ? 'gzip' : 'deflate']);
   return create(algorithm);
 }

@@ -54,7 +54,14 @@ function socketTo({endpoint, server, backend, context, onBytes}: DialRequest): S
   if (endpoint.path !== null) return connectTcp({path: endpoint.path, allowHalfOpen: true, ...reading});
   const source = server.source ?? backend.source;
   const local = source === 'client' ? context.connection.source : source;
-  const options: TcpNetConnectOpts = {host: endpoint.host, port: endpoint.port, allowHalfOpen: true, noDelay: true, keepAlive: backend.tcpKeepAlive, ...reading};
+  const options: TcpNetConnectOpts = {
+    host: endpoint.host,
+    port: endpoint.port,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: backend.tcpKeepAlive,
+    ...reading,
+  };
   if (local !== null) {
     options.localAddress = local.host;
     if (local.port !== null && source !== 'client') options.localPort = local.port;
@@ -81,7 +88,9 @@ export function dial(request: DialRequest, parts: DialParts, result: DialResult)
     const where = `server "${backend.name}/${server.name}"`;
     result.failed(new CodedError('ERR_CONNECT', `Cannot connect to ${where}: ${errorMessage(error)}`, {source: 'server', retryable: true, cause: error}));
   };
-  const cancelTimer = parts.clock.after(backend.connectTimeoutMs, () => fail(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${backend.connectTimeoutMs} ms`, {source: 'server', retryable: true})));
+  const cancelTimer = parts.clock.after(backend.connectTimeoutMs, () =>
+    fail(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${backend.connectTimeoutMs} ms`, {source: 'server', retryable: true})),
+  );
   const ready = (): void => {
     if (!settle()) return;
     socket.off('error', fail);

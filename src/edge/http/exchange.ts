@@ -188,7 +188,15 @@ export class Exchange implements RequestEvents, ForwardingEvents {
         return;
       }
     } else if (forwarding?.isConnected !== true) this.#parts.counters.abandoned++;
-    const phase = this.#isAnswered ? 'D' : forwarding?.isConnected === true ? 'H' : forwarding !== null && forwarding.server !== null ? 'C' : forwarding === null ? 'R' : 'Q';
+    const phase = this.#isAnswered
+      ? 'D'
+      : forwarding?.isConnected === true
+        ? 'H'
+        : forwarding !== null && forwarding.server !== null
+          ? 'C'
+          : forwarding === null
+            ? 'R'
+            : 'Q';
     this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phase}`, null);
   }
 
@@ -295,7 +303,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   failed({status, termination, error}: ForwardingFailure): void {
     const page = this.#transaction.errorPage(status);
     const isHeld = status === 503 && errorCode(error) !== 'ERR_CONNECT' && errorCode(error) !== 'ERR_NO_SERVER';
-    const reply = isHeld && !page.headers.some(([name]) => name === 'retry-after') ? {...page, headers: [...page.headers, ['retry-after', retryAfterSeconds] as const]} : page;
+    const reply =
+      isHeld && !page.headers.some(([name]) => name === 'retry-after')
+        ? {...page, headers: [...page.headers, ['retry-after', retryAfterSeconds] as const]}
+        : page;
     this.#reply(reply, termination, errorMessage(error));
   }
 

@@ -278,7 +278,9 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
       return;
     }
     const isTimeout = failure.kind === 'timeout';
-    const error = new CodedError('ERR_BAD_RESPONSE', `Cannot use the answer of server "${this.#transaction.server ?? ''}": ${failure.reason}`, {source: 'server'});
+    const error = new CodedError('ERR_BAD_RESPONSE', `Cannot use the answer of server "${this.#transaction.server ?? ''}": ${failure.reason}`, {
+      source: 'server',
+    });
     this.#fail({status: isTimeout ? 504 : 502, termination: isTimeout ? 'sH' : failure.kind === 'junk' ? 'PH' : 'SH', error});
   }
 

@@ -15,9 +15,26 @@ const maxExtensionBytes = 16_384;
 const maxTrailerBytes = 8192;
 const lf = 10;
 const cr = 13;
-const sizeLine = /^([0-9a-fA-F]{1,12})((?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*"))?)*)$/;
+const sizeLine =
+  /^([0-9a-fA-F]{1,12})((?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*"))?)*)$/;
 /** What frames or routes a message must be known before its body. */
-const notInTrailers = new Set(['content-length', 'transfer-encoding', 'host', 'connection', 'trailer', 'te', 'upgrade', 'keep-alive', 'proxy-connection', 'authorization', 'cookie', 'set-cookie', 'content-encoding', 'content-type', 'content-range']);
+const notInTrailers = new Set([
+  'content-length',
+  'transfer-encoding',
+  'host',
+  'connection',
+  'trailer',
+  'te',
+  'upgrade',
+  'keep-alive',
+  'proxy-connection',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'content-encoding',
+  'content-type',
+  'content-range',
+]);
 
 type State = 'size' | 'data' | 'data-end' | 'trailers' | 'length' | 'close' | 'done';
 

@@ -10,8 +10,8 @@ import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-f
 import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
 import {MessageWriter, responseText} from './h1-writer.ts';
 import {LazyTimer} from './lazy-timer.ts';
-import {checkTarget} from './target.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, RequestHead, ResponseHead, Tunnel} from './message.ts';
+import {checkTarget} from './target.ts';
 
 const nothing = Buffer.alloc(0);
 /** Requests sent before their turn wait here, and then in the kernel. */
@@ -271,7 +271,7 @@ export class H1ClientConnection implements ClientStream, BodySink {
     this.#decoder = new BodyDecoder(framing, this);
     this.#responseDone = false;
     this.#paused = !this.#decoder.isDone;
-    this.#events = this.#options.begin(this, {
+    const events = this.#options.begin(this, {
       head,
       length: framing.length,
       index: this.#index++,
@@ -279,8 +279,12 @@ export class H1ClientConnection implements ClientStream, BodySink {
       firstByteMs: this.#firstByteMs,
       headBytes,
     });
-    // Answered at once.
-    if (this.#responseDone) this.#events = null;
+    // It may have been answered at once.
+    this.#events = this.#isAnswered() ? null : events;
+  }
+
+  #isAnswered(): boolean {
+    return this.#responseDone;
   }
 
   #readBody(): boolean {
@@ -321,7 +325,7 @@ export class H1ClientConnection implements ClientStream, BodySink {
     this.#timer.set(this.#options.timeouts.keepAliveMs);
     this.#socket.resume();
     if (this.#pending.length > 0) this.#read();
-    if (this.#socket.readableEnded && this.#state === 'idle') this.#close();
+    else if (this.#socket.readableEnded) this.#close();
   }
 
   /** The answer is complete, but the client goes on sending. */

@@ -79,19 +79,33 @@ export function keepsAlive(version: HttpVersion, headers: readonly Header[]): bo
 }
 
 /** Fields that `Connection` must not take away: they route or frame the message, or are what the connection itself is asked for. */
-const notNominated = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'close', 'keep-alive', 'te', 'upgrade', 'trailer', 'expect', 'cookie', 'authorization']);
+const notNominated = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'close',
+  'keep-alive',
+  'te',
+  'upgrade',
+  'trailer',
+  'expect',
+  'cookie',
+  'authorization',
+]);
 
 /** Without the fields that the client has meant for us only (RFC 9110, section 7.6.1). Those of the connection itself are left to rules. */
 export function withoutNominated(headers: Header[]): Header[] {
-  let nominated: Set<string> | null = null;
+  if (!headers.some(([name, value]) => name === 'connection' && !plainConnection.test(value))) return headers;
+  const nominated = new Set<string>();
   for (const [name, value] of headers) {
     if (name !== 'connection' || plainConnection.test(value)) continue;
     for (const word of value.toLowerCase().split(',')) {
       const field = word.trim();
-      if (!notNominated.has(field)) (nominated ??= new Set()).add(field);
+      if (!notNominated.has(field)) nominated.add(field);
     }
   }
-  return nominated === null ? headers : headers.filter(([name]) => nominated.has(name) === false);
+  return nominated.size === 0 ? headers : headers.filter(([name]) => !nominated.has(name));
 }
 
 const plainConnection = /^(?:close|keep-alive|upgrade)$/i;

@@ -1,8 +1,8 @@
 /** One request of an HTTP/2 client and its answer. */
 import {constants, type ServerHttp2Stream} from 'node:http2';
 import type {Clock} from '../../core/clock.ts';
-import {toFields} from './h2-fields.ts';
 import {hopByHop} from './h1-writer.ts';
+import {toFields} from './h2-fields.ts';
 import {LazyTimer} from './lazy-timer.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead} from './message.ts';
 

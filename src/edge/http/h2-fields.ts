@@ -19,7 +19,7 @@ export function fromPairs(headers: IncomingHttpHeaders): Header[] {
   for (const [name, value] of Object.entries(headers)) {
     if (name.startsWith(':') || value === undefined) continue;
     if (Array.isArray(value)) for (const one of value) fields.push([name, one]);
-    else fields.push([name, String(value)]);
+    else fields.push([name, value]);
   }
   return fields;
 }

@@ -1,11 +1,11 @@
 /** One HTTP/2 connection to a server, with many requests at a time. */
-import {type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders} from 'node:http2';
+import {type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders, type IncomingHttpStatusHeader} from 'node:http2';
 import type {Socket} from 'node:net';
 import type {Clock} from '../../core/clock.ts';
 import {errorMessage} from '../../core/errors.ts';
+import {isBodyless} from './h1-framing.ts';
 import {hopByHop} from './h1-writer.ts';
 import {fromPairs, toFields} from './h2-fields.ts';
-import {isBodyless} from './h1-framing.ts';
 import {LazyTimer} from './lazy-timer.ts';
 import type {BodyLength, Header, RequestHead, ResponseEvents, ServerFailure, ServerStream} from './message.ts';
 import {splitTarget} from './target.ts';
@@ -88,7 +88,15 @@ class H2Request implements ServerStream {
   head(head: RequestHead, length: BodyLength): void {
     const authority = head.headers.find(([name]) => name === 'host')?.[1] ?? '';
     const {path, query} = splitTarget(head.uri);
-    const pseudo = head.method === 'CONNECT' ? {':method': 'CONNECT', ':authority': head.uri} : {':method': head.method, ':scheme': this.#options.session.encrypted ? 'https' : 'http', ':authority': authority, ':path': query === null ? path : `${path}?${query}`};
+    const pseudo =
+      head.method === 'CONNECT'
+        ? {':method': 'CONNECT', ':authority': head.uri}
+        : {
+            ':method': head.method,
+            ':scheme': this.#options.session.encrypted ? 'https' : 'http',
+            ':authority': authority,
+            ':path': query === null ? path : `${path}?${query}`,
+          };
     const fields = toFields(head.headers.filter(([name]) => name !== 'host' && !hopByHop.has(name)));
     if (length !== null && (length > 0 || head.headers.some(([name]) => name === 'content-length'))) fields['content-length'] = String(length);
     let stream: ClientHttp2Stream;
@@ -104,9 +112,11 @@ class H2Request implements ServerStream {
   }
 
   #listen(stream: ClientHttp2Stream, method: string): void {
-    stream.on('headers', (headers) => this.#events?.responseInformational({status: headers[':status'] ?? 100, reason: '', version: '2.0', headers: fromPairs(headers)}));
+    stream.on('headers', (headers: IncomingHttpHeaders & IncomingHttpStatusHeader) =>
+      this.#events?.responseInformational({status: headers[':status'] ?? 100, reason: '', version: '2.0', headers: fromPairs(headers)}),
+    );
     stream.on('response', (headers) => this.#respond(headers, method));
-    stream.on('trailers', (headers) => {
+    stream.on('trailers', (headers: IncomingHttpHeaders) => {
       this.#responseTrailers = fromPairs(headers);
     });
     stream.on('wantTrailers', () => stream.sendTrailers(this.#trailers === null ? {} : toFields(this.#trailers)));

@@ -30,7 +30,11 @@ export function expandReferences(template: string, match: RegExpExecArray): stri
 }
 
 /** @param split values of a list are replaced one by one */
-function compileReplace(action: {readonly name: string; readonly regex: string}, make: (context: SampleContext) => string, options: {compilers: Compilers; split: boolean}): HeaderEdit {
+function compileReplace(
+  action: {readonly name: string; readonly regex: string},
+  make: (context: SampleContext) => string,
+  options: {compilers: Compilers; split: boolean},
+): HeaderEdit {
   const name = action.name.toLowerCase();
   const pattern = options.compilers.regex(action.regex);
   const replace = (value: string, template: string): string => {
@@ -42,7 +46,12 @@ function compileReplace(action: {readonly name: string; readonly regex: string},
     const template = make(context);
     return headers.map((header): Header => {
       if (header[0] !== name) return header;
-      const value = options.split ? header[1].split(/,\s*/).map((part) => replace(part, template)).join(', ') : replace(header[1], template);
+      const value = options.split
+        ? header[1]
+            .split(/,\s*/)
+            .map((part) => replace(part, template))
+            .join(', ')
+        : replace(header[1], template);
       return [name, fieldValue(value)];
     });
   };

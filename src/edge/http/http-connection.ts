@@ -163,7 +163,11 @@ class Connection implements HttpConnection {
     if (isNothing) return null;
     const {frontend, clock} = parts;
     const page = errorPage(status, frontend, null);
-    const head = responseText({status: page.status, reason: page.reason, version: '1.1', headers: [...page.headers]}, `content-length: ${page.body.length}\r\n`, 'connection: close\r\n');
+    const head = responseText(
+      {status: page.status, reason: page.reason, version: '1.1', headers: [...page.headers]},
+      `content-length: ${page.body.length}\r\n`,
+      'connection: close\r\n',
+    );
     parts.finished(
       brokenRequestRecord({
         session,

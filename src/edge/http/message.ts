@@ -1,5 +1,7 @@
 /** What passes between the two sides of an exchange, whatever version of HTTP each of them speaks. Names of fields are in lower case, as HAProxy sends them. */
 
+import type {Socket} from 'node:net';
+
 export type Header = readonly [name: string, value: string];
 export type HttpVersion = '1.0' | '1.1' | '2.0';
 
@@ -51,7 +53,7 @@ export interface ClientStream {
 
 /** A connection that is no longer HTTP, and what was read from it already. */
 export interface Tunnel {
-  readonly socket: import('node:net').Socket;
+  readonly socket: Socket;
   readonly head: Buffer;
 }
 

@@ -11,7 +11,13 @@ let connectionCount = 0;
 
 /** @throws CodedError ERR_BIND */
 export async function listenPlain(
-  {config, bind, ipv6Only, clock, log}: {readonly config: FrontendConfig; readonly bind: Bind; readonly ipv6Only: boolean; readonly clock: Clock; readonly log: Log},
+  {
+    config,
+    bind,
+    ipv6Only,
+    clock,
+    log,
+  }: {readonly config: FrontendConfig; readonly bind: Bind; readonly ipv6Only: boolean; readonly clock: Clock; readonly log: Log},
   accept: (accepted: Accepted) => void,
 ): Promise<HttpListener> {
   const listener = await openTcpListener({

@@ -84,9 +84,7 @@ export function compileFrontend(config: FrontendConfig, parts: ProxyParts): Http
     useBackends: config.useBackends.map((rule) => compileNameRule(rule, rule.action.backend, compilers)),
     monitorFails: config.monitorFail.map((condition) => compilers.condition(condition)),
     uniqueId:
-      config.uniqueId === null
-        ? null
-        : {make: compilers.format(config.uniqueId.format, 'value'), header: config.uniqueId.header?.toLowerCase() ?? null},
+      config.uniqueId === null ? null : {make: compilers.format(config.uniqueId.format, 'value'), header: config.uniqueId.header?.toLowerCase() ?? null},
     captures: config.captures.flatMap(({header, length, of}, slot) => (header === null ? [] : [{slot, header: header.toLowerCase(), length, of}])),
   };
 }

@@ -30,7 +30,15 @@ function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead):
   if (redirectPrefix === null || (method !== 'GET' && method !== 'HEAD')) return null;
   const {path, query} = splitTarget(uri);
   const location = `${redirectPrefix}${path}${query === null ? '' : `?${query}`}`;
-  return {status: 302, reason: reasonOf(302), headers: [['cache-control', 'no-cache'], ['location', location]], body: Buffer.alloc(0)};
+  return {
+    status: 302,
+    reason: reasonOf(302),
+    headers: [
+      ['cache-control', 'no-cache'],
+      ['location', location],
+    ],
+    body: Buffer.alloc(0),
+  };
 }
 
 export function planRequest(transaction: Transaction, backend: HttpBackendProxy, nowMs: number): RequestPlan {

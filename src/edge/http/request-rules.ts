@@ -4,7 +4,7 @@ import type {Compilers} from './compilers.ts';
 import {compileHeaderAction} from './header-actions.ts';
 import {compileRedirect} from './redirect.ts';
 import {compileReply, type LocalReply} from './reply.ts';
-import type {Transaction} from './transaction.ts';
+import type {RuleSubject} from './rule-subject.ts';
 import {compileUriAction} from './uri-actions.ts';
 import {compileCapture, compileSetAddress, compileSetVariable} from './variable-actions.ts';
 
@@ -15,14 +15,10 @@ export type FinalVerdict =
   | {readonly kind: 'tarpit'; readonly reply: LocalReply};
 
 /** What a rule decides. Null: the next rule is next. */
-export type Verdict =
-  | FinalVerdict
-  | {readonly kind: 'allow'}
-  | {readonly kind: 'wait-for-body'; readonly timeMs: number; readonly atLeastBytes: number}
-  | null;
+export type Verdict = FinalVerdict | {readonly kind: 'allow'} | {readonly kind: 'wait-for-body'; readonly timeMs: number; readonly atLeastBytes: number} | null;
 
 /** Null also when its condition does not hold. */
-export type RequestRule = (transaction: Transaction) => Verdict;
+export type RequestRule = (transaction: RuleSubject) => Verdict;
 
 export interface RuleParts {
   readonly compilers: Compilers;
@@ -138,7 +134,7 @@ function compileEffect(action: Effect, {compilers}: RuleParts): RequestRule {
   };
 }
 
-function effectOf(action: Effect, compilers: Compilers): (transaction: Transaction) => void {
+function effectOf(action: Effect, compilers: Compilers): (transaction: RuleSubject) => void {
   switch (action.kind) {
     case 'set-var':
       return compileSetVariable(action, compilers);

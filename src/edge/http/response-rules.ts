@@ -5,13 +5,13 @@ import {compileHeaderAction} from './header-actions.ts';
 import type {ResponseHead} from './message.ts';
 import {compileRedirect} from './redirect.ts';
 import {compileReply, type LocalReply, reasonOf} from './reply.ts';
-import type {Transaction} from './transaction.ts';
+import type {RuleSubject} from './rule-subject.ts';
 import {compileCapture, compileSetVariable} from './variable-actions.ts';
 
 /** Null: the next rule is next. */
 export type ResponseVerdict = {readonly kind: 'allow'} | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'} | null;
 
-export type ResponseRule = (transaction: Transaction, response: ResponseHead) => ResponseVerdict;
+export type ResponseRule = (transaction: RuleSubject, response: ResponseHead) => ResponseVerdict;
 
 interface Parts {
   readonly compilers: Compilers;
@@ -28,7 +28,7 @@ export function compileResponseRules(rules: readonly Rule<HttpResponseAction>[],
 }
 
 /** Stops at the first verdict; `allow` only ends this list. */
-export function runResponseRules(rules: readonly ResponseRule[], transaction: Transaction, response: ResponseHead): ResponseVerdict {
+export function runResponseRules(rules: readonly ResponseRule[], transaction: RuleSubject, response: ResponseHead): ResponseVerdict {
   for (const rule of rules) {
     const verdict = rule(transaction, response);
     if (verdict !== null) return verdict.kind === 'allow' ? null : verdict;
@@ -71,7 +71,7 @@ function compileEdit(action: Edit, compilers: Compilers): ResponseRule {
   };
 }
 
-function editOf(action: Edit, compilers: Compilers): (transaction: Transaction, response: ResponseHead) => void {
+function editOf(action: Edit, compilers: Compilers): (transaction: RuleSubject, response: ResponseHead) => void {
   switch (action.kind) {
     case 'set-header':
     case 'add-header':

@@ -125,7 +125,7 @@ export class ServerConnections implements ServerPool {
     const place = endpoint.path ?? endpoint.host;
     const {port} = endpoint;
     const known = this.#single.get(server);
-    if (known !== undefined && known.endpoint === place && known.port === port && this.#slots.get(known.slot.key) === known.slot) return known.slot;
+    if (known?.endpoint === place && known.port === port && this.#slots.get(known.slot.key) === known.slot) return known.slot;
     const slot = this.#slotOf(`${backend.name} ${server.name} ${endpointKey(endpoint)}`);
     this.#single.set(server, {endpoint: place, port, slot});
     return slot;

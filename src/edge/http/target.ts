@@ -49,7 +49,12 @@ export function checkTarget({method, uri, version, headers}: RequestHead): void 
   if (uri === '*' && method === 'OPTIONS') return;
   if (method === 'CONNECT') {
     if (!/:\d{1,5}$/.test(uri) || !hostForm.test(uri)) throw new HeadError('a CONNECT without an authority');
-    if (host !== null && host.toLowerCase() !== uri.toLowerCase() && `${host}:443`.toLowerCase() !== uri.toLowerCase() && `${host}:80`.toLowerCase() !== uri.toLowerCase()) {
+    if (
+      host !== null &&
+      host.toLowerCase() !== uri.toLowerCase() &&
+      `${host}:443`.toLowerCase() !== uri.toLowerCase() &&
+      `${host}:80`.toLowerCase() !== uri.toLowerCase()
+    ) {
       throw new HeadError('an authority that is not the Host');
     }
     return;

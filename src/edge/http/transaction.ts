@@ -1,10 +1,11 @@
 /** One request and its answer: what is known about them, as expressions, rules and the log ask. */
 import type {TrackCounters} from '../../config/rules.ts';
-import type {ConnectionFacts, SampleContext, Surroundings} from '../samples/context.ts';
+import type {ConnectionFacts, Surroundings} from '../samples/context.ts';
 import type {IncomingRequest} from './h1-client-connection.ts';
 import {headerOf, type RequestHead, type ResponseHead} from './message.ts';
 import {errorPage, type HttpBackendProxy, type HttpFrontendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
+import type {RuleSubject} from './rule-subject.ts';
 import type {RequestRecord} from './session-record.ts';
 import {TransactionVariables, type VariableStore} from './variables.ts';
 
@@ -32,7 +33,7 @@ export interface TransactionParts {
 const nothing = new Uint8Array(0);
 let requestCount = 0;
 
-export class Transaction implements SampleContext {
+export class Transaction implements RuleSubject {
   readonly payload = nothing;
   readonly inspectionEnded = true;
   readonly session: ClientSession;

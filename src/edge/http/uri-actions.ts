@@ -6,7 +6,10 @@ import {expandReferences} from './header-actions.ts';
 import {byteString, type RequestHead} from './message.ts';
 import {joinTarget, splitTarget} from './target.ts';
 
-type UriAction = Extract<HttpRequestAction, {kind: 'set-method' | 'set-path' | 'set-pathq' | 'set-query' | 'set-uri' | 'replace-path' | 'replace-pathq' | 'replace-uri'}>;
+type UriAction = Extract<
+  HttpRequestAction,
+  {kind: 'set-method' | 'set-path' | 'set-pathq' | 'set-query' | 'set-uri' | 'replace-path' | 'replace-pathq' | 'replace-uri'}
+>;
 type UriPart = 'path' | 'pathq' | 'query' | 'uri';
 
 /** What a request line may hold of a made-up text: visible characters; other bytes as their codes. */

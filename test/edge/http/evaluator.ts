@@ -48,7 +48,11 @@ export function condition(...terms: readonly string[]): Condition {
       terms.map((term) => {
         const [, not = '', fetch = '', how = '', pattern = ''] = /^(!?)(\S+) (=|beg|found) ?(.*)$/.exec(term) ?? [];
         const method = how === '=' ? 'str' : how === 'beg' ? 'beg' : 'found';
-        return {negated: not === '!', text: term, tests: [{expression: expression(fetch), method, ignoreCase: false, patterns: [pattern], files: [], position}]};
+        return {
+          negated: not === '!',
+          text: term,
+          tests: [{expression: expression(fetch), method, ignoreCase: false, patterns: [pattern], files: [], position}],
+        };
       }),
     ],
   };

@@ -45,7 +45,29 @@ const seeds = [
   'GET http://a/b HTTP/1.1\r\nHost: a\r\nCookie: x=1; y="2"\r\nAccept: */*\r\n\r\n',
   'DELETE /d HTTP/1.0\r\nConnection: keep-alive\r\n\r\n',
 ];
-const pieces = ['\r\n', '\n', '\r', ' ', '\t', ':', ';', '0', '5', 'a', '\0', '\x7f', '\xff', ',', 'chunked', 'Content-Length: 3\r\n', 'Transfer-Encoding: chunked\r\n', 'Host: b\r\n', 'HTTP/1.1', '"', '='];
+const pieces = [
+  '\r\n',
+  '\n',
+  '\r',
+  ' ',
+  '\t',
+  ':',
+  ';',
+  '0',
+  '5',
+  'a',
+  '\0',
+  '\x7f',
+  '\xff',
+  ',',
+  'chunked',
+  'Content-Length: 3\r\n',
+  'Transfer-Encoding: chunked\r\n',
+  'Host: b\r\n',
+  'HTTP/1.1',
+  '"',
+  '=',
+];
 
 interface Change {
   readonly at: number;
@@ -135,7 +157,11 @@ test('however a body is cut into pieces, it is the same', (t) => {
 });
 
 test('no bytes of a server do more than be refused', (t) => {
-  const answers = ['HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n', 'HTTP/1.0 304 Not Modified\r\n\r\n', 'HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n'];
+  const answers = [
+    'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n',
+    'HTTP/1.0 304 Not Modified\r\n\r\n',
+    'HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n',
+  ];
   fc.assert(
     fc.property(fc.constantFrom(...answers), changes, (seed, list) => {
       const bytes = Buffer.from(mutate(seed, list), 'latin1');
@@ -154,7 +180,9 @@ test('no bytes of a server do more than be refused', (t) => {
 });
 
 test('trailers that frame or route are dropped', (t) => {
-  const read = readRequest(Buffer.from('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nHost: b\r\n\r\nrest'));
+  const read = readRequest(
+    Buffer.from('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nHost: b\r\n\r\nrest'),
+  );
   t.deepEqual(read?.trailers, [['x-sum', '1']]);
 });
 

@@ -62,7 +62,11 @@ export function endpointOf({target, name}: ServerConfig): ServerEndpoint {
 }
 
 /** A server that is chosen once; `next` is what takes its place after a failure, or null when nothing is tried any more. */
-export function assignedServer(config: ServerConfig, next: (failures: number) => ServerConfig | null, released: (end: SessionEnd) => void = () => undefined): AssignedServer {
+export function assignedServer(
+  config: ServerConfig,
+  next: (failures: number) => ServerConfig | null,
+  released: (end: SessionEnd) => void = () => undefined,
+): AssignedServer {
   let server = config;
   let failures = 0;
   return {
@@ -129,7 +133,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
     outcomes,
     assigned,
     counters: frontend.counters,
-    stopAccepting: frontend.stopAccepting,
+    stopAccepting: () => frontend.stopAccepting(),
     async [Symbol.asyncDispose]() {
       frontend.stopAccepting();
       frontend.cut();

@@ -33,12 +33,12 @@ async function listening(server: ReturnType<typeof createTcpServer>): Promise<Or
 }
 
 export async function httpOrigin(listener: RequestListener): Promise<Origin> {
-  return await listening(createServer({keepAliveTimeout: 60_000}, listener));
+  return listening(createServer({keepAliveTimeout: 60_000}, listener));
 }
 
 /** Gives each connection to `onConnection`; errors of sockets are part of tests. */
 export async function rawOrigin(onConnection: (socket: Socket) => void): Promise<Origin> {
-  return await listening(
+  return listening(
     createTcpServer({allowHalfOpen: true}, (socket) => {
       socket.on('error', () => {
         // 'close' follows.
@@ -51,7 +51,7 @@ export async function rawOrigin(onConnection: (socket: Socket) => void): Promise
 
 /** Answers each head with `answer`, however it is made up. */
 export async function scriptedOrigin(answer: string | ((head: string) => string), seen: string[] = []): Promise<Origin> {
-  return await rawOrigin((socket) => {
+  return rawOrigin((socket) => {
     let text = '';
     socket.on('data', (data: Buffer) => {
       text += data.toString('latin1');

@@ -20,7 +20,11 @@ const response = (...list: readonly Listed<HttpResponseAction>[]) => ({request: 
 const reply = (status: number, more: Partial<ReplyAction> = {}): ReplyAction => ({status, contentType: null, body: {kind: 'default'}, headers: [], ...more});
 
 /** Sends one request, and returns what the server saw of it and what the client got. */
-async function passed(settings: Omit<TestHttpSettings, 'servers'>, head = 'GET /a/b?q=1 HTTP/1.1\r\nHost: h\r\n', answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok') {
+async function passed(
+  settings: Omit<TestHttpSettings, 'servers'>,
+  head = 'GET /a/b?q=1 HTTP/1.1\r\nHost: h\r\n',
+  answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+) {
   const seen: string[] = [];
   await using origin = await scriptedOrigin(answer, seen);
   await using http = await openTestHttp({...settings, servers: [origin.port]});
@@ -86,7 +90,18 @@ const redirects: readonly (readonly [Partial<Extract<HttpRequestAction, {kind: '
 
 for (const [index, [action, expected]] of redirects.entries()) {
   test(`redirect ${index + 1}: ${expected.source.slice(0, 60)}`, async (t) => {
-    const full = {kind: 'redirect', to: 'location', value: [], code: 302, dropQuery: false, appendSlash: false, ignoreEmpty: false, setCookie: null, clearCookie: null, ...action} as const;
+    const full = {
+      kind: 'redirect',
+      to: 'location',
+      value: [],
+      code: 302,
+      dropQuery: false,
+      appendSlash: false,
+      ignoreEmpty: false,
+      setCookie: null,
+      clearCookie: null,
+      ...action,
+    } as const;
     const {got, seen} = await passed({frontend: {http: request(full)}});
     t.regex(got, expected);
     t.is(seen === '', action.ignoreEmpty !== true);
@@ -101,19 +116,22 @@ test('deny, return and auth answer here, each in its way', async (t) => {
     [{kind: 'auth', realm: 'Se"cret'}, condition('path = /auth')],
   );
   await using front = await openTestHttp({servers: [], frontend: {http}});
-  const ask = async (path: string) => await rawExchange(front.port, `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
-  t.regex(await ask('/deny'), /^HTTP\/1\.1 403 Forbidden\r\n[^]*Request forbidden by administrative rules\.\n<\/body><\/html>\n$/);
-  t.regex(await ask('/slow'), /^HTTP\/1\.1 429 Too Many Requests\r\n[^]*retry-after: 7\r\n/);
-  t.regex(await ask('/return'), /^HTTP\/1\.1 200 OK\r\n[^]*content-type: text\/plain\r\n[^]*\r\n\r\nyou are 127\.0\.0\.1$/);
-  t.regex(await ask('/auth'), /^HTTP\/1\.1 401 Unauthorized\r\n[^]*www-authenticate: Basic realm="Se\\"cret"\r\n/);
+  const ask = async (path: string) => rawExchange(front.port, `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
+  t.regex(await ask('/deny'), /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*Request forbidden by administrative rules\.\n<\/body><\/html>\n$/);
+  t.regex(await ask('/slow'), /^HTTP\/1\.1 429 Too Many Requests\r\n[\s\S]*retry-after: 7\r\n/);
+  t.regex(await ask('/return'), /^HTTP\/1\.1 200 OK\r\n[\s\S]*content-type: text\/plain\r\n[\s\S]*\r\n\r\nyou are 127\.0\.0\.1$/);
+  t.regex(await ask('/auth'), /^HTTP\/1\.1 401 Unauthorized\r\n[\s\S]*www-authenticate: Basic realm="Se\\"cret"\r\n/);
   t.regex(await ask('/else'), /^HTTP\/1\.1 503 Service Unavailable\r\n/);
-  t.deepEqual(front.records.map(({termination}) => termination), ['PR--', 'PR--', 'LR--', 'PR--', 'SC--']);
+  t.deepEqual(
+    front.records.map(({termination}) => termination),
+    ['PR--', 'PR--', 'LR--', 'PR--', 'SC--'],
+  );
 });
 
 test('a body that nobody reads does not keep the connection of a refused client', async (t) => {
   await using front = await openTestHttp({servers: [], frontend: {http: request({kind: 'deny', reply: reply(403)})}});
   const got = await rawExchange(front.port, `POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(50_000)}`);
-  t.regex(got, /^HTTP\/1\.1 403 Forbidden\r\n[^]*connection: close\r\n/);
+  t.regex(got, /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*connection: close\r\n/);
 });
 
 test('tarpit answers late, reject and silent-drop not at all', async (t) => {
@@ -128,12 +146,23 @@ test('tarpit answers late, reject and silent-drop not at all', async (t) => {
   t.true(performance.now() - startedMs >= 290);
   t.is(await rawExchange(front.port, 'GET /reject HTTP/1.1\r\nHost: h\r\n\r\n'), '');
   t.is(await rawExchange(front.port, 'GET /drop HTTP/1.1\r\nHost: h\r\n\r\n'), '');
-  t.deepEqual(front.records.map(({termination, status}) => [termination, status]), [['PT--', 500], ['PR--', 0], ['PR--', 0]]);
+  t.deepEqual(
+    front.records.map(({termination, status}) => [termination, status]),
+    [
+      ['PT--', 500],
+      ['PR--', 0],
+      ['PR--', 0],
+    ],
+  );
 });
 
 test('rules run in HAProxy’s order: frontend, then backend, and answers the other way round', async (t) => {
   const add = (name: string): HttpRequestAction & HttpResponseAction => ({kind: 'add-header', name: 'x-seen', value: format(name)});
-  const both = (name: string) => ({request: rules<HttpRequestAction>(add(name)), response: rules<HttpResponseAction>(add(name)), afterResponse: rules<HttpResponseAction>(add(`${name} after`))});
+  const both = (name: string) => ({
+    request: rules<HttpRequestAction>(add(name)),
+    response: rules<HttpResponseAction>(add(name)),
+    afterResponse: rules<HttpResponseAction>(add(`${name} after`)),
+  });
   const {seen, got} = await passed({frontend: {http: both('front')}, backend: {http: both('back')}});
   t.deepEqual(seen.match(/x-seen: .*(?=\r)/g), ['x-seen: front', 'x-seen: back']);
   t.deepEqual(got.match(/x-seen: .*(?=\r)/g), ['x-seen: back', 'x-seen: front', 'x-seen: back after', 'x-seen: front after']);
@@ -173,7 +202,11 @@ test('variables and captures pass from request to response', async (t) => {
 });
 
 test('an answer can be refused, and the server’s is not seen', async (t) => {
-  const {got, record} = await passed({backend: {http: response([{kind: 'deny', reply: reply(502)}, condition('res.hdr(x-secret) found')])}}, undefined, 'HTTP/1.1 200 OK\r\nX-Secret: 1\r\nContent-Length: 6\r\n\r\nsecret');
+  const {got, record} = await passed(
+    {backend: {http: response([{kind: 'deny', reply: reply(502)}, condition('res.hdr(x-secret) found')])}},
+    undefined,
+    'HTTP/1.1 200 OK\r\nX-Secret: 1\r\nContent-Length: 6\r\n\r\nsecret',
+  );
   t.regex(got, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
   t.false(got.includes('secret'));
   t.like(record, {termination: 'PH--', status: 502});
@@ -206,7 +239,7 @@ test('monitor-uri answers before every rule, and fails as it is told', async (t)
     servers: [],
     frontend: {monitorUri: '/alive', monitorFail: [condition('hdr(x-fail) found')], http: request({kind: 'deny', reply: reply(403)})},
   });
-  t.regex(await rawExchange(front.port, 'GET /alive HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 OK\r\n[^]*Service ready\./);
+  t.regex(await rawExchange(front.port, 'GET /alive HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 OK\r\n[\s\S]*Service ready\./);
   t.regex(await rawExchange(front.port, 'GET /alive HTTP/1.0\r\nX-Fail: 1\r\n\r\n'), /^HTTP\/1\.1 503 /);
   t.is(front.assigned.length, 0);
 });
@@ -220,14 +253,26 @@ test('error pages come from files and places', async (t) => {
     frontend: {errorLocations: {403: {code: 303, url: 'http://elsewhere/'}}, http: request([{kind: 'deny', reply: reply(403)}, condition('path = /no')])},
     backend: {errorFiles: {503: path}},
   });
-  t.is(await rawExchange(front.port, 'GET / HTTP/1.0\r\n\r\n'), 'HTTP/1.1 503 Gone fishing\r\ncache-control: no-store\r\ncontent-type: text/plain\r\ncontent-length: 8\r\nconnection: close\r\n\r\nfishing\n');
-  t.regex(await rawExchange(front.port, 'GET /no HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 303 See Other\r\ncache-control: no-cache\r\nlocation: http:\/\/elsewhere\/\r\n/);
+  t.is(
+    await rawExchange(front.port, 'GET / HTTP/1.0\r\n\r\n'),
+    'HTTP/1.1 503 Gone fishing\r\ncache-control: no-store\r\ncontent-type: text/plain\r\ncontent-length: 8\r\nconnection: close\r\n\r\nfishing\n',
+  );
+  t.regex(
+    await rawExchange(front.port, 'GET /no HTTP/1.0\r\n\r\n'),
+    /^HTTP\/1\.1 303 See Other\r\ncache-control: no-cache\r\nlocation: http:\/\/elsewhere\/\r\n/,
+  );
 });
 
 test('the server learns who the client is, unless it is excepted or known', async (t) => {
   const forwardFor = {header: 'X-Forwarded-For', except: null, ifNone: false};
-  const both = await passed({frontend: {forwardFor, originalTo: {...forwardFor, header: 'X-Original-To'}, uniqueId: {format: format('id-%[src]'), header: 'X-Id'}}}, 'GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\n');
-  t.is(both.seen, 'GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 10.0.0.1\r\nx-id: id-127.0.0.1\r\nx-forwarded-for: 127.0.0.1\r\nx-original-to: 127.0.0.1\r\n\r\n');
+  const both = await passed(
+    {frontend: {forwardFor, originalTo: {...forwardFor, header: 'X-Original-To'}, uniqueId: {format: format('id-%[src]'), header: 'X-Id'}}},
+    'GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\n',
+  );
+  t.is(
+    both.seen,
+    'GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 10.0.0.1\r\nx-id: id-127.0.0.1\r\nx-forwarded-for: 127.0.0.1\r\nx-original-to: 127.0.0.1\r\n\r\n',
+  );
   const none = await passed({frontend: {forwardFor: {...forwardFor, except: '127.0.0.0/8'}}});
   t.false(none.seen.includes('x-forwarded-for'));
   const known = await passed({backend: {forwardFor: {...forwardFor, ifNone: true}}}, 'GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\n');

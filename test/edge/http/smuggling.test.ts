@@ -146,7 +146,10 @@ for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS', 'PUT', 'PATCH', 'QUERY
       });
     });
     await using http = await openTestHttp({servers: [origin.port]});
-    using client = await rawClient(http.port, `${method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1b\r\nGET /smuggled HTTP/1.1\r\n\r\nx\r\n0\r\n\r\n`);
+    using client = await rawClient(
+      http.port,
+      `${method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1b\r\nGET /smuggled HTTP/1.1\r\n\r\nx\r\n0\r\n\r\n`,
+    );
     await client.received('\r\n\r\n');
     t.regex(client.text(), /^HTTP\/1\.1 200 /);
     t.deepEqual(seen, [`${method} chunked GET /smuggled HTTP/1.1\r\n\r\nx`]);
