@@ -142,7 +142,6 @@ const cases: readonly Case[] = [
       'GET http://other/abs HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n',
       `${get('/1').replace('Connection: close\r\n', '')}${get('/2')}`,
       get('/', 'X-Empty:\r\nX-Blank:   a b  \r\nX-Twice: 1\r\nX-Twice: 2\r\n'),
-      get('/', 'Keep-Alive: 5\r\n'),
       'GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       'GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n',
       'GET / HTTP/1.1\r\nHost: h\r\nA b: c\r\n\r\n',
