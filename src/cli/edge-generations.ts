@@ -6,9 +6,15 @@ import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import type {AppAccess} from '../edge/app-access.ts';
+import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {type Edge, openEdge} from '../edge/edge.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
+
+/** Who runs the apps; there is no watch without apps. */
+export interface AppParts {
+  readonly access: AppAccess;
+  readonly watch: AppWatch | null;
+}
 
 export interface EdgeGenerations extends AsyncDisposable {
   readonly current: Edge;
@@ -22,7 +28,7 @@ export interface EdgeGenerations extends AsyncDisposable {
    * @param options.onDrained called when the old generation has ended
    * @throws CodedError; the present one goes on then
    */
-  replace(config: Config, options: {readonly apps: AppAccess; readonly drainMs: number | null; readonly onDrained: () => void}): Promise<void>;
+  replace(config: Config, options: AppParts & {readonly drainMs: number | null; readonly onDrained: () => void}): Promise<void>;
   /** No listener stays open; sessions go on. */
   stopAccepting(): void;
   /** Waits until all sessions of all generations have ended. */
@@ -33,13 +39,14 @@ export interface EdgeGenerations extends AsyncDisposable {
 const foreverMs = 2 ** 31 - 1;
 
 /** @throws CodedError ERR_BIND */
-export async function openEdgeGenerations(first: Config, {apps, log}: {readonly apps: AppAccess; readonly log: Log}): Promise<EdgeGenerations> {
+export async function openEdgeGenerations(first: Config, {log, ...apps}: AppParts & {readonly log: Log}): Promise<EdgeGenerations> {
   const sockets = openListeningSockets();
-  const open = (config: Config, access: AppAccess): Promise<Edge> =>
+  const open = (config: Config, {access, watch}: AppParts): Promise<Edge> =>
     openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
       backends: config.backends,
       apps: access,
+      watch,
       clock: systemClock,
       sockets,
       log,
@@ -65,8 +72,8 @@ export async function openEdgeGenerations(first: Config, {apps, log}: {readonly 
     },
     configs: () => [...draining.values(), currentConfig],
     edges: () => [...draining.keys(), current],
-    async replace(config, {apps: access, drainMs, onDrained}) {
-      const next = await open(config, access);
+    async replace(config, {drainMs, onDrained, ...apps}) {
+      const next = await open(config, apps);
       const old = current;
       draining.set(old, currentConfig);
       current = next;
