@@ -5,6 +5,7 @@ import {type Diagnostic, renderDiagnostic} from '../config/diagnostic.ts';
 import {loadConfig} from '../config/load.ts';
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
+import {givenEnvironment} from './environment.ts';
 
 const defaultFile = '/etc/picogate/picogate.cfg';
 
@@ -51,7 +52,7 @@ export async function load(
       throw new CodedError('ERR_NO_CONFIG', `Cannot read configuration "${path}"${hint}`, {source: 'client', cause});
     }
   }
-  return loadConfig(paths, {env: process.env, missingPath, lookup: lookUpNames ? hasAddress : null});
+  return loadConfig(paths, {env: givenEnvironment, missingPath, lookup: lookUpNames ? hasAddress : null});
 }
 
 /** Prints diagnostics to standard error, where HAProxy's users look for them. */

@@ -2,12 +2,13 @@
  * The edge through changes of the configuration: a new generation opens beside the old one, with the same listening sockets where addresses
  * stay, and the old one keeps its sessions, on its configuration, until they end.
  */
-import type {Config} from '../config/value.ts';
+import {randomBytes} from 'node:crypto';
+import type {AppConfig, Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
-import {type Edge, openEdge} from '../edge/edge.ts';
+import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
 
 /** Who runs the apps; there is no watch without apps. */
@@ -35,20 +36,32 @@ export interface EdgeGenerations extends AsyncDisposable {
   drain(deadlineMs: number | null): Promise<void>;
 }
 
+/** By lower-case name, as names of DNS are; one object for each app, by which the zones know it again. */
+function findAppAmong(apps: readonly AppConfig[]): NonNullable<EdgeOptions['findApp']> {
+  const byName = new Map(apps.map(({name, expose}) => [name.toLowerCase(), {name, expose}]));
+  return (name) => byName.get(name) ?? null;
+}
+
 /** Longer timers do not exist in Node. */
 const foreverMs = 2 ** 31 - 1;
 
 /** @throws CodedError ERR_BIND */
 export async function openEdgeGenerations(first: Config, {log, ...apps}: AppParts & {readonly log: Log}): Promise<EdgeGenerations> {
   const sockets = openListeningSockets();
+  // Clients come back with the tickets of before a reload.
+  const ticketKeys = randomBytes(48);
   const open = (config: Config, {access, watch}: AppParts): Promise<Edge> =>
     openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
       backends: config.backends,
+      userlists: config.userlists,
+      process: config.global.process,
       apps: access,
       watch,
       clock: systemClock,
       sockets,
+      ticketKeys,
+      findApp: findAppAmong(config.apps),
       log,
     });
   let current = await open(first, apps);
