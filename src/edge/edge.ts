@@ -99,7 +99,7 @@ async function openFrontend(config: FrontendConfig, {options, parts, ipv6Only}: 
         sockets,
       });
     case 'dns':
-      return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), clock, log, refusals});
+      return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), sockets, clock, log, refusals});
     case 'http':
       throw new CodedError('ERR_NOT_IMPLEMENTED', `Cannot open frontend "${config.name}": mode http is not implemented yet`, {source: 'client'});
     case 'nat':
