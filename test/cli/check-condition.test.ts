@@ -3,7 +3,7 @@ import {evaluateWritten} from '../../src/config/conditional/predicates.ts';
 
 for (const [text, value] of [
   ['defined(V) && streq("$V","1")', true],
-  ['streq("${V}",2)', false],
+  ['streq("$V",2)', false],
   ['streq($V,1)', false],
   ['streq("a b",a b)', true],
   ['', false],
