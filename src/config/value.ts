@@ -4,7 +4,7 @@ import type {Diagnostic} from './diagnostic.ts';
 import type {Position} from './position.ts';
 import type {ProcessConfig} from './process-value.ts';
 import type {BackendConfig, FrontendConfig, Userlist} from './proxy-value.ts';
-import type {ResolversConfig} from './resolvers-value.ts';
+import type {ResolversConfig} from './resolvers.ts';
 import type {WakeRate} from './wake-rate.ts';
 
 export interface Config {
