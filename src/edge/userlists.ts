@@ -29,7 +29,7 @@ export function authenticator(userlists: readonly Userlist[]): Surroundings['aut
   const right = new Set<string>();
   return (userlist, name, password) => {
     const user = lists.get(userlist)?.get(name);
-    if (user?.password == null) return null;
+    if (user === undefined || user.password === null) return null;
     const {text, kind} = user.password;
     if (kind === 'insecure') return sameText(password, text) ? user.groups : null;
     const key = createHash('sha256').update(`${text}\0${password}`).digest('base64');
