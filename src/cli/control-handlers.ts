@@ -5,6 +5,7 @@ import type {ControlHandler} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import {explainApp} from './explain.ts';
 import {makeCold} from './make-cold.ts';
 
 const maxLogLines = 10_000;
@@ -36,7 +37,7 @@ async function storeOf(pager: Pick<Pager, 'placement'>, name: string): Promise<J
 
 export function controlHandlers(
   supervisor: Supervisor,
-  pager: Pick<Pager, 'predicted' | 'placement' | 'finishUpload' | 'dropLocal'>,
+  pager: Pick<Pager, 'predicted' | 'placement' | 'status' | 'finishUpload' | 'dropLocal'>,
 ): Readonly<Record<string, ControlHandler>> {
   return {
     async wake(args) {
@@ -48,6 +49,7 @@ export function controlHandlers(
       return wantsCold(args) ? makeCold({app, name: requestedName(args)}, pager) : app.hibernate({force: false});
     },
     show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
+    explain: async (args) => explainApp(supervisor, pager, requestedName(args)),
     async predicted(args) {
       requestedApp(supervisor, args); // It must be one of ours.
       return pager.predicted(requestedName(args));

@@ -49,6 +49,10 @@ function build(): Command {
     .argument('<name>')
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./show.ts')).show(options.file, name, options)));
+  command('explain', 'what an app does now and why, and what it waits for')
+    .argument('<name>')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./explain.ts')).explain(options.file, name, options)));
   for (const verb of ['wake', 'hibernate'] as const) {
     const verbCommand = command(verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
       .argument('<name>')

@@ -20,6 +20,7 @@ import type {
   PagerSecrets,
   PagerService,
   PagerSettings,
+  PagerStatus,
   PagingStats,
   Placement,
   PreparedRestore,
@@ -91,6 +92,8 @@ export interface Pager extends AsyncDisposable {
   sweep(app: string): Promise<void>;
   /** @returns false when the remote store cannot be reached now. @throws CodedError when it cannot be used as it is configured */
   checkStore(): Promise<boolean>;
+  /** What is done for all apps now, and was since the pager started. */
+  status(): Promise<PagerStatus>;
   /** Where the newest generation is; null without a remote store. */
   placement(app: string): Promise<Placement | null>;
   /** Resolves when everything of the app is in the remote store. @throws CodedError ERR_NOT_STORED (retryable) */
@@ -271,6 +274,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     prune: async (app, keep) => call('prune', {app, keep}),
     sweep: async (app) => call('sweep', {app}),
     checkStore: async () => call('checkStore', null),
+    status: async () => call('status', null),
     placement: async (app) => call('placement', {app}),
     finishUpload: async (app) => call('finishUpload', {app}),
     dropLocal: async (app) => call('dropLocal', {app}),

@@ -19,6 +19,8 @@ import {openFuse} from './fuse/fuse.ts';
 import {imagesIn} from './images/rootfs-image-uses.ts';
 import {openRootfsImages} from './images/rootfs-images.ts';
 import type {Parts} from './pager-parts.ts';
+import {pagerStatus} from './pager-status.ts';
+import {EndedInstances} from './paging-totals.ts';
 import {expectedPages} from './prediction/expected-pages.ts';
 import {reportOf} from './prediction/predicted-report.ts';
 import {openPredictedSets} from './prediction/predicted-set.ts';
@@ -98,7 +100,7 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   );
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
-  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served, unsettled: new Map()};
+  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served, ended: new EndedInstances(), unsettled: new Map()};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   const stop = new AbortController();
@@ -225,6 +227,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       parts.tiering?.tell(appName(app));
     },
     checkStore: async () => (await parts.tiering?.check()) ?? true,
+    status: async () => pagerStatus(parts),
     placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),

@@ -27,6 +27,11 @@ export class Housekeeping {
     this.#compaction = new Compaction(options);
   }
 
+  /** The newest generation is being written again. */
+  get compacting(): boolean {
+    return this.#compaction.isUnderWay;
+  }
+
   tidy(): void {
     this.#passes = this.#passes.then(() => this.#pass());
   }

@@ -19,7 +19,7 @@ import {type Manifest, parseManifest} from '../checkpoints/manifest.ts';
 import type {PageRun} from '../checkpoints/page-table.ts';
 import {expectedPages} from '../prediction/expected-pages.ts';
 import type {PredictedSets} from '../prediction/predicted-set.ts';
-import type {Placement, RemoteSettings, TierEvent} from '../protocol.ts';
+import type {Placement, RemoteSettings, RemoteStatus, TierEvent} from '../protocol.ts';
 import {coldSegmentNumber} from './cold-object.ts';
 import {type ColdExpected, type ColdFetch, type ColdRequest, fetchCold, keepCold} from './cold-reader.ts';
 import {coldObject} from './cold-writer.ts';
@@ -33,6 +33,8 @@ const backgroundPauseMs = 100;
 const backgroundRetryMs = 5000;
 /** Until then the wake has all of the line, the processors and the disk. */
 const afterWakeMs = 1000;
+/** How soon whoever asks how the store is makes one that did not answer be asked again. */
+const askAgainMs = 5000;
 /** The indexes of all but very large segments are in this end of them. */
 const indexBytes = 256 * 1024;
 
@@ -120,6 +122,23 @@ export class Tiering implements AsyncDisposable {
       this.#options.log.warn({error: error.message}, 'the store cannot be reached; what is on this host has to be enough');
       return false;
     }
+  }
+
+  /** What is known of the remote store. After a while in which nobody has asked one that did not answer, it is asked again, without waiting for it. */
+  async status(): Promise<RemoteStatus> {
+    const {remote, objects} = this;
+    const outage = remote.outage();
+    if (outage !== null && Date.now() - outage.askedAt > askAgainMs) void this.check().catch(() => undefined); // The outage tells of it.
+    const pending = await objects.pendingObjects('apps/');
+    return {
+      place: remote.place,
+      requests: remote.stats(),
+      outage,
+      cacheBytes: objects.cachedBytes,
+      cacheLimitBytes: this.#options.remote.cacheBytes,
+      pendingObjects: pending.length,
+      pendingBytes: pending.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0),
+    };
   }
 
   /** What is committed of an app is certain to stay. */
