@@ -6,6 +6,7 @@ import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import {explainApp} from './explain.ts';
+import type {GatewaySnapshot} from './gateway-snapshot.ts';
 import {makeCold} from './make-cold.ts';
 
 const maxLogLines = 10_000;
@@ -35,9 +36,11 @@ async function storeOf(pager: Pick<Pager, 'placement'>, name: string): Promise<J
   return placement === null ? null : {...placement};
 }
 
+/** @param snapshot for metrics; the text is made of it where it is shown */
 export function controlHandlers(
   supervisor: Supervisor,
   pager: Pick<Pager, 'predicted' | 'placement' | 'status' | 'finishUpload' | 'dropLocal'>,
+  snapshot: () => Promise<GatewaySnapshot>,
 ): Readonly<Record<string, ControlHandler>> {
   return {
     async wake(args) {
@@ -50,6 +53,7 @@ export function controlHandlers(
     },
     show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
     explain: async (args) => explainApp(supervisor, pager, requestedName(args)),
+    metrics: async () => JSON.stringify(await snapshot()),
     async predicted(args) {
       requestedApp(supervisor, args); // It must be one of ours.
       return pager.predicted(requestedName(args));

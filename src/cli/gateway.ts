@@ -25,6 +25,8 @@ import {openSupervisor, type Supervisor} from '../supervisor/supervisor.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
+import {EventCounts} from './event-counts.ts';
+import {type GatewaySnapshot, gatewaySnapshot} from './gateway-snapshot.ts';
 import {natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
@@ -87,7 +89,8 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
 
   const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
   const connection = scope.use(await connectRedis({url: redis.url, log}));
-  const events = openEvents(connection);
+  const counts = new EventCounts();
+  const events = counts.counting(openEvents(connection));
   const identity = gatewayIdentity(stateDir);
 
   // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
@@ -140,7 +143,8 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       log,
     }),
   );
-  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager), log}));
+  const snapshot = (): Promise<GatewaySnapshot> => gatewaySnapshot({names: config.apps.map(({name}) => name), supervisor, pager, counts});
+  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshot), log}));
   scope.defer(() => edge.drain(0));
   supervisor.startEager();
   const owned = scope.move();

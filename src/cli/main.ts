@@ -77,6 +77,9 @@ function build(): Command {
 
 /** What tells of the past of the apps. */
 function addReports(command: (name: string, description: string) => Command, done: (status: number) => void): void {
+  command('metrics', "the gateway's metrics in Prometheus' text format").action(async (options: FileOption) =>
+    done(await (await import('./metrics.ts')).metrics(options.file)),
+  );
   command('predicted', 'which pages an app is expected to touch when it wakes, by what woke it')
     .argument('<name>')
     .option('-t, --trigger <trigger>', 'draw the address space as expected for this trigger')
