@@ -73,7 +73,7 @@ function wakeNeeds(facts: AppFacts): string[] {
     case 'cold':
       return [
         `${generation} is not on this host, or not all of it: a wake has to fetch from the store first.`,
-        ...(remote === null || remote.outage === null ? [] : ['It cannot be woken until the store can be reached, unless all that it needs is here.']),
+        ...((remote?.outage ?? null) === null ? [] : ['It cannot be woken until the store can be reached, unless all that it needs is here.']),
       ];
     default:
       return [remote === null ? `${generation} is on this host.` : `${generation} is on this host only; it is not in the store yet.`];
@@ -96,8 +96,9 @@ function faultsOf({paging}: AppFacts): string[] {
 }
 
 function storeOf({nowMs, remote}: AppFacts): string[] {
-  if (remote === null || remote.outage === null) return [];
-  const {since, askedAt, message} = remote.outage;
+  const outage = remote?.outage ?? null;
+  if (outage === null) return [];
+  const {since, askedAt, message} = outage;
   return [`The store cannot be reached since ${ago(since, nowMs)} (last asked ${ago(askedAt, nowMs)}): ${message}.`];
 }
 

@@ -77,8 +77,10 @@ function requireRoot(): void {
  */
 export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   await using scope = new AsyncDisposableStack();
-  const {global} = config;
-  const {stateDir, runtimeDir} = global;
+  const {
+    global,
+    global: {stateDir, runtimeDir},
+  } = config;
   requireRoot();
   const criuArgv = criuCommand(global.criu ?? undefined);
   const encryptionKeys = await readEncryptionKeys(global.encryptionKeys);
@@ -143,7 +145,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       log,
     }),
   );
-  const snapshot = (): Promise<GatewaySnapshot> => gatewaySnapshot({names: config.apps.map(({name}) => name), supervisor, pager, counts});
+  const snapshot = async (): Promise<GatewaySnapshot> => gatewaySnapshot({names: config.apps.map(({name}) => name), supervisor, pager, counts});
   scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshot), log}));
   scope.defer(() => edge.drain(0));
   supervisor.startEager();

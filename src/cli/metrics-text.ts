@@ -2,12 +2,12 @@
  * A snapshot of the gateway in Prometheus' text format. Labels are names of apps of the configuration, and words of ours, so that there are only
  * so many series. https://prometheus.io/docs/practices/naming/
  */
-import type {Registry} from 'prom-client';
+import type * as PromClient from 'prom-client';
 import {transitions} from '../supervisor/lifecycle.ts';
 import {wakeBoundsSeconds} from './event-counts.ts';
 import type {AppSnapshot, GatewaySnapshot} from './gateway-snapshot.ts';
 
-type Client = typeof import('prom-client');
+type Client = typeof PromClient;
 type Kind = 'Counter' | 'Gauge';
 
 /** A metric with one series for each app; those of which nothing is known are left out. */
@@ -122,7 +122,7 @@ export async function metricsText(snapshot: GatewaySnapshot): Promise<string> {
   return `${await registry.metrics()}\n${wakeHistogram(snapshot)}`;
 }
 
-function addWords(client: Client, registry: Registry, {kind, name, help, label, values}: WordMetric, apps: readonly AppSnapshot[]): void {
+function addWords(client: Client, registry: PromClient.Registry, {kind, name, help, label, values}: WordMetric, apps: readonly AppSnapshot[]): void {
   const metric = new client[kind]({name, help, labelNames: ['app', label], registers: [registry]});
   for (const app of apps) {
     for (const [word, value] of Object.entries(values(app))) if (value !== undefined) metric.inc({app: app.name, [label]: word}, value);

@@ -203,8 +203,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       return {meta, token};
     },
     async compactionDue({app, generation}) {
-      // What is kept elsewhere would have to be fetched to be written.
-      if (parts.tiering !== null && !(await parts.tiering.isLocal(appName(app), generation))) return false;
+      if (parts.tiering !== null && !(await parts.tiering.mayCompact(appName(app), generation))) return false;
       return store.compactionDue(appName(app), generation);
     },
     compact: async (request) => compact(parts, request),

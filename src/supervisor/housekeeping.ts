@@ -52,6 +52,11 @@ export class Housekeeping {
     return dropped;
   }
 
+  /** Resolves when nothing is left to be done. Never rejects. */
+  async done(): Promise<void> {
+    await this.#passes;
+  }
+
   /** No generation is written from when this resolves until the result is disposed. */
   hold(): Promise<Disposable> {
     return this.#compaction.hold();

@@ -189,6 +189,18 @@ export class Tiering implements AsyncDisposable {
     return this.#layers === null || this.#layers.areLocal(app, layers);
   }
 
+  /**
+   * Whether a generation may be written again, though some of what it is made of may have to be fetched for that: it was made here, so that its
+   * chain does not grow for ever when the app is woken in part only. What is kept in the store only stays there as it is.
+   */
+  async mayCompact(app: AppName, generation: number): Promise<boolean> {
+    if (await this.#isMemoryLocal(app, generation)) return true;
+    const keys = keysOf(app);
+    if (this.remote.outage() !== null || (await this.objects.localBytes(keys.manifest(generation))) === 0) return false;
+    const {bundle} = await this.#manifest(app, generation);
+    return (await this.objects.localBytes(bundle.key)) > 0;
+  }
+
   async #isMemoryLocal(app: AppName, generation: number): Promise<boolean> {
     const keys = keysOf(app);
     if ((await this.objects.localBytes(keys.manifest(generation))) === 0) return false;
