@@ -45,7 +45,8 @@ export class SegmentSource implements AsyncDisposable {
 
   /** Opens a segment, once, and checks its index. @throws DamagedCheckpointError, ObjectStoreError */
   async open(segment: number): Promise<OpenSegment> {
-    if (this.#isClosed) throw new CodedError('ERR_CLOSED', `Cannot open segment ${segment} of app "${this.#options.app}": its reader is closed`, {source: 'bug'});
+    if (this.#isClosed)
+      throw new CodedError('ERR_CLOSED', `Cannot open segment ${segment} of app "${this.#options.app}": its reader is closed`, {source: 'bug'});
     const known = this.#segments.get(segment);
     if (known !== undefined) return known;
     const opened = this.#open(segment);
