@@ -12,7 +12,7 @@ import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
 import {openNat} from '../nat/nat.ts';
 import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
-import {connectRedis} from '../store/connection.ts';
+import {type Connection, connectRedis} from '../store/connection.ts';
 import {serveControl} from '../store/control.ts';
 import {lockFile} from '../store/directory-lock.ts';
 import {type Events, openEvents} from '../store/events.ts';
@@ -26,7 +26,7 @@ import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {EventCounts} from './event-counts.ts';
-import {type GatewaySnapshot, gatewaySnapshot} from './gateway-snapshot.ts';
+import {type GatewaySnapshot, gatewaySnapshot, type SnapshotSources} from './gateway-snapshot.ts';
 import {natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
@@ -54,6 +54,18 @@ function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOpt
   return {storeDir: join(stateDir, 'store'), appsDir, remote};
 }
 
+/** What the pager says goes to Redis, and to the apps once they are opened. */
+function pagerEvents(
+  opened: Promise<Supervisor>,
+  {connection, events, log}: {readonly connection: Connection; readonly events: Events; readonly log: Log},
+): Pick<PagerOptions, 'onPlacement' | 'onTierEvent' | 'onInstanceLost' | 'onRestarted'> {
+  return {
+    ...placementReports(connection, events, {log, onStored: () => void opened.then((apps) => apps.stored())}),
+    onInstanceLost: (instance, reason) => void opened.then((apps) => apps.instanceLost(instance, reason)),
+    onRestarted: () => void opened.then((apps) => apps.pagerRestarted()),
+  };
+}
+
 /** @throws CodedError when the store cannot be used as it is configured; one that only cannot be reached is no reason not to start */
 async function openPager(options: PagerOptions): Promise<Pager> {
   const pager = await startPager(options);
@@ -64,6 +76,10 @@ async function openPager(options: PagerOptions): Promise<Pager> {
     await pager[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function snapshotOf({apps}: Config, parts: Omit<SnapshotSources, 'names'>): () => Promise<GatewaySnapshot> {
+  return async () => gatewaySnapshot({names: apps.map(({name}) => name), ...parts});
 }
 
 function requireRoot(): void {
@@ -77,10 +93,8 @@ function requireRoot(): void {
  */
 export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   await using scope = new AsyncDisposableStack();
-  const {
-    global,
-    global: {stateDir, runtimeDir},
-  } = config;
+  const {global} = config;
+  const {stateDir, runtimeDir} = global;
   requireRoot();
   const criuArgv = criuCommand(global.criu ?? undefined);
   const encryptionKeys = await readEncryptionKeys(global.encryptionKeys);
@@ -104,9 +118,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       runtimeDir,
       images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
       log,
-      ...placementReports(connection, events, log),
-      onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
-      onRestarted: () => void opened.promise.then((apps) => apps.pagerRestarted()),
+      ...pagerEvents(opened.promise, {connection, events, log}),
     }),
   );
   const nat = scope.use(
@@ -122,6 +134,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       runtimeDir,
       keepGenerations: global.keepGenerations,
       stopTimeoutMs: global.stopTimeoutMs,
+      cacheBytes: store.remote?.cacheBytes ?? null,
       store: openState(connection),
       leases: openLeases(connection),
       events,
@@ -145,8 +158,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       log,
     }),
   );
-  const snapshot = async (): Promise<GatewaySnapshot> => gatewaySnapshot({names: config.apps.map(({name}) => name), supervisor, pager, counts});
-  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshot), log}));
+  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshotOf(config, {supervisor, pager, counts})), log}));
   scope.defer(() => edge.drain(0));
   supervisor.startEager();
   const owned = scope.move();

@@ -89,7 +89,7 @@ function gauge(name: string, help: string, value: AppMetric['value']): AppMetric
 /** Metrics without labels, of the store on S3. */
 function storeMetrics({remote}: GatewaySnapshot): readonly (readonly [kind: Kind, name: string, help: string, value: number])[] {
   if (remote === null) return [];
-  const {requests, outage, cacheBytes, cacheLimitBytes, pendingBytes, pendingObjects} = remote;
+  const {requests, outage, cacheBytes, layerBytes, cacheLimitBytes, pendingBytes, pendingObjects} = remote;
   return [
     ['Gauge', 'picogate_store_reachable', '0 while the store does not answer, as far as anybody has asked it.', Number(outage === null)],
     ['Counter', 'picogate_store_requests_total', 'Requests to the store, second and repeated ones included.', requests.requests],
@@ -102,7 +102,8 @@ function storeMetrics({remote}: GatewaySnapshot): readonly (readonly [kind: Kind
     ['Gauge', 'picogate_upload_pending_objects', 'Objects that have yet to be uploaded.', pendingObjects],
     ['Gauge', 'picogate_upload_pending_bytes', 'Their size.', pendingBytes],
     ['Gauge', 'picogate_cache_bytes', 'What copies of stored objects take on this host.', cacheBytes],
-    ['Gauge', 'picogate_cache_limit_bytes', 'What they may take.', cacheLimitBytes],
+    ['Gauge', 'picogate_layer_bytes', 'What the files of sleeping apps that are stored take on this host.', layerBytes],
+    ['Gauge', 'picogate_cache_limit_bytes', 'What both together may take.', cacheLimitBytes],
   ];
 }
 

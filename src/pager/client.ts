@@ -96,6 +96,8 @@ export interface Pager extends AsyncDisposable {
   status(): Promise<PagerStatus>;
   /** Where the newest generation is; null without a remote store. */
   placement(app: string): Promise<Placement | null>;
+  /** Layers take so much of `cache-size`, and those of the apps in `dropped` are gone. @returns what copies of objects take after they made room */
+  shareCache(layerBytes: number, dropped: readonly string[]): Promise<number>;
   /** Resolves when everything of the app is in the remote store. @throws CodedError ERR_NOT_STORED (retryable) */
   finishUpload(app: string): Promise<void>;
   /** Leaves the app in the remote store only. @throws CodedError ERR_STILL_USED, ERR_NOT_STORED (retryable) */
@@ -276,6 +278,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     checkStore: async () => call('checkStore', null),
     status: async () => call('status', null),
     placement: async (app) => call('placement', {app}),
+    shareCache: async (layerBytes, dropped) => call('shareCache', {layerBytes, dropped}),
     finishUpload: async (app) => call('finishUpload', {app}),
     dropLocal: async (app) => call('dropLocal', {app}),
     fetchLayers: async (app, layers) => call('fetchLayers', {app, layers}),

@@ -228,6 +228,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     checkStore: async () => (await parts.tiering?.check()) ?? true,
     status: async () => pagerStatus(parts),
     placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
+    shareCache: async ({layerBytes, dropped}) => (await parts.tiering?.share(layerBytes, dropped.map(appName))) ?? 0,
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
     fetchLayers: async ({app, layers}) => required(parts).fetchLayers(appName(app), layers),

@@ -82,6 +82,8 @@ export interface RemoteStatus {
   /** Null while the store answers. */
   readonly outage: StoreOutage | null;
   readonly cacheBytes: number;
+  /** Of apps' files, as far as they are stored; both together are limited. */
+  readonly layerBytes: number;
   readonly cacheLimitBytes: number;
   readonly pendingObjects: number;
   readonly pendingBytes: number;
@@ -151,6 +153,11 @@ export interface PagerService {
   status(request: null): Promise<PagerStatus>;
   /** Where the newest generation of an app is; null without a remote store. */
   placement(request: {readonly app: string}): Promise<Placement | null>;
+  /**
+   * Layers take so much of what the local copies of objects may take, so that these make room; those of the apps in `dropped` are gone.
+   * @returns what the copies take now; 0 without a remote store
+   */
+  shareCache(request: {readonly layerBytes: number; readonly dropped: readonly string[]}): Promise<number>;
   /** Resolves when everything of the app is in the remote store. */
   finishUpload(request: {readonly app: string}): Promise<void>;
   /** Leaves the app in the remote store only. */

@@ -220,9 +220,9 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     return this.#cache.usedBytes;
   }
 
-  /** Evicts until the limit is kept. Happens by itself whenever something is added. */
-  async makeRoom(): Promise<void> {
-    await this.#cache.makeRoom();
+  /** Evicts until the limit is kept, of which something else takes a part. Happens by itself whenever something is added. */
+  async share(otherBytes: number): Promise<void> {
+    await this.#cache.share(otherBytes);
   }
 
   /** What has yet to be brought to the remote store. */

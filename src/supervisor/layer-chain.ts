@@ -9,7 +9,8 @@ import {layerSize, mergeLayers, planMerge, removeLayer, removeUnfinishedLayers} 
 const lostPrefix = 'lost-';
 const lostKept = 3;
 
-async function layersIn(layersDir: string): Promise<string[]> {
+/** Names of the layers in a directory, those that were put aside included. */
+export async function layersIn(layersDir: string): Promise<string[]> {
   try {
     return (await readdir(layersDir)).filter((name) => !name.startsWith('.'));
   } catch (error) {

@@ -9,7 +9,7 @@ const sleep = {at: nowMs - 120_000, ms: 200, frozenMs: 50, bytesWritten: 1};
 const quiet = {awakeBecause: null, sleepsInMs: null, compacting: false, isOriginKnown: true, lastFailure: null} as const;
 const stored = {generation: 3, local: true, stored: true, pendingObjects: 0, pendingBytes: 0, current: null, lastError: null};
 const requests = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
-const remote = {place: 'bucket "b"', requests, outage: null, cacheBytes: 0, cacheLimitBytes: 1, pendingObjects: 0, pendingBytes: 0};
+const remote = {place: 'bucket "b"', requests, outage: null, cacheBytes: 0, layerBytes: 0, cacheLimitBytes: 1, pendingObjects: 0, pendingBytes: 0};
 const outage = {since: nowMs - 90_000, askedAt: nowMs - 3000, message: 'Cannot read object "x" in bucket "b": connection refused'};
 const paging = {
   app: 'a',

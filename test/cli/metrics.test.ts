@@ -45,7 +45,7 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
   };
   const requests = {requests: 9, hedges: 2, hedgesWon: 1, retries: 3, failures: 4, bytesRead: 1000, bytesWritten: 2000};
   const outage = {since: 1, askedAt: 2, message: 'refused'};
-  const remote = {place: 'bucket "b"', requests, outage, cacheBytes: 10, cacheLimitBytes: 20, pendingObjects: 1, pendingBytes: 5};
+  const remote = {place: 'bucket "b"', requests, outage, cacheBytes: 10, layerBytes: 0, cacheLimitBytes: 20, pendingObjects: 1, pendingBytes: 5};
   const unknown = {name: 'never', state: 'stopped', residence: 'none', counts: counts.of('never'), paging: null} as const;
   return {apps: [{name: app, state: 'running', residence: 'hot', counts: counts.of(app), paging}, unknown], wakes: counts.wakes, remote};
 }

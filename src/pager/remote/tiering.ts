@@ -58,6 +58,7 @@ export class Tiering implements AsyncDisposable {
   readonly #inUse: AppsInUse;
   readonly #stop = new AbortController();
   readonly #layers: LayerStore | null;
+  #layerBytes = 0;
   /** Copies of parts of cold objects that nobody lists. */
   readonly #coldCopies = new Map<string, ColdExpected>();
 
@@ -107,7 +108,7 @@ export class Tiering implements AsyncDisposable {
 
   /** To be called when all instances of a pager before this one are known. */
   begin(): void {
-    void this.objects.makeRoom();
+    void this.objects.share(this.#layerBytes);
     setTimeout(() => void this.#uploads.kickAll(), firstUploadMs).unref();
   }
 
@@ -135,6 +136,7 @@ export class Tiering implements AsyncDisposable {
       requests: remote.stats(),
       outage,
       cacheBytes: objects.cachedBytes,
+      layerBytes: this.#layerBytes,
       cacheLimitBytes: this.#options.remote.cacheBytes,
       pendingObjects: pending.length,
       pendingBytes: pending.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0),
@@ -291,6 +293,14 @@ export class Tiering implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** See `PagerService`. */
+  async share(layerBytes: number, dropped: readonly AppName[]): Promise<number> {
+    this.#layerBytes = layerBytes;
+    await this.objects.share(layerBytes);
+    for (const app of dropped) this.tell(app);
+    return this.objects.cachedBytes;
   }
 
   /** For an app that sleeps. Resolves when everything of it is in the remote store. @throws CodedError ERR_NOT_STORED */

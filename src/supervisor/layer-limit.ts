@@ -1,0 +1,117 @@
+/**
+ * The layers of apps' files on this worker share `cache-size` with the local copies of objects. When both together are too much, those of the
+ * sleeping app that was used longest ago go, if all of them are in the remote store; a wake fetches them again. Only here is known which are
+ * in use: an overlay whose layers are removed is destroyed under the app.
+ */
+import {lstat, readdir} from 'node:fs/promises';
+import {join} from 'node:path';
+import {errorCode, errorMessage} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import type {App} from './app.ts';
+import type {Pager} from './instance.ts';
+import {layersIn} from './layer-chain.ts';
+
+export interface LayerLimitOptions {
+  readonly limitBytes: number;
+  readonly apps: ReadonlyMap<string, Pick<App, 'status' | 'housekeeping' | 'standby' | 'prepareWake'>>;
+  readonly layersDirOf: (app: string) => string;
+  readonly pager: Pick<Pager, 'placement' | 'shareCache'>;
+  readonly log: Log;
+}
+
+export class LayerLimit {
+  readonly #options: LayerLimitOptions;
+  /** Of layers that nobody writes to any more, by their directory. */
+  #sizes = new Map<string, number>();
+  #pass: Promise<void> | undefined;
+  #again = false;
+
+  constructor(options: LayerLimitOptions) {
+    this.#options = options;
+  }
+
+  /** In the background. To be called when layers may have become more, or may go now that they did not before. Never throws. */
+  check(): void {
+    this.#again = true;
+    this.#pass ??= this.#run().finally(() => {
+      this.#pass = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      try {
+        await this.#makeRoom();
+      } catch (error) {
+        this.#options.log.warn({error: errorMessage(error)}, 'what the files of apps take on this worker could not be limited');
+      }
+    }
+  }
+
+  async #makeRoom(): Promise<void> {
+    const {apps, limitBytes, log, pager} = this.#options;
+    const held = await this.#measure();
+    let layerBytes = held.reduce((sum, {bytes}) => sum + bytes, 0);
+    let copyBytes = await pager.shareCache(layerBytes, []);
+    for (const {name, bytes} of held.sort((a, b) => a.usedAt - b.usedAt)) {
+      if (layerBytes + copyBytes <= limitBytes) return;
+      const app = apps.get(name);
+      if (bytes === 0 || app === undefined || !(await this.#drop(name, app))) continue;
+      layerBytes -= bytes;
+      copyBytes = await pager.shareCache(layerBytes, [name]);
+      log.info({app: name, bytes}, 'the files of a sleeping app made room on this worker; they are in the store');
+    }
+  }
+
+  /** Of each app that is in the remote store, what its layers take. */
+  async #measure(): Promise<{readonly name: string; readonly bytes: number; readonly usedAt: number}[]> {
+    const {apps, layersDirOf} = this.#options;
+    const sizes = new Map<string, number>();
+    const found: {name: string; bytes: number; usedAt: number}[] = [];
+    for (const [name, app] of apps) {
+      const {state, lastWake, lastHibernate} = app.status();
+      if (state !== 'hibernated' || !(await this.#isStored(name))) continue;
+      let bytes = 0;
+      for (const layer of await layersIn(layersDirOf(name))) {
+        const directory = join(layersDirOf(name), layer);
+        const size = this.#sizes.get(directory) ?? (await bytesIn(directory));
+        sizes.set(directory, size);
+        bytes += size;
+      }
+      found.push({name, bytes, usedAt: Math.max(lastWake?.at ?? 0, lastHibernate?.at ?? 0)});
+    }
+    this.#sizes = sizes;
+    return found;
+  }
+
+  async #isStored(name: string): Promise<boolean> {
+    // While the store cannot be asked, nothing goes.
+    const place = await this.#options.pager.placement(name).catch(() => null);
+    return place?.stored === true && place.pendingObjects === 0;
+  }
+
+  /** @returns false when the app is needed, or not all of it is stored (any more) */
+  async #drop(name: string, app: Pick<App, 'status' | 'housekeeping' | 'standby' | 'prepareWake'>): Promise<boolean> {
+    if (app.status().state !== 'hibernated' || !(await this.#isStored(name))) return false;
+    using _held = await app.housekeeping.hold();
+    await app.standby.drop();
+    if (await app.housekeeping.dropFiles()) return true;
+    app.prepareWake();
+    return false;
+  }
+}
+
+/** What a directory takes on the disk, with all that is in it; what vanishes meanwhile counts as nothing. */
+async function bytesIn(path: string): Promise<number> {
+  try {
+    const found = await lstat(path);
+    if (!found.isDirectory()) return found.blocks * 512;
+    let sum = found.blocks * 512;
+    for (const name of await readdir(path)) sum += await bytesIn(join(path, name));
+    return sum;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return 0;
+    throw error;
+  }
+}
