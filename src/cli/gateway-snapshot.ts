@@ -25,18 +25,17 @@ export interface AppSnapshot {
 export interface SnapshotSources {
   readonly names: readonly string[];
   readonly supervisor: Pick<Supervisor, 'app'>;
-  readonly pager: Pick<Pager, 'placement' | 'status'>;
+  readonly pager: Pick<Pager, 'status'>;
+  /** What the pager said last: it would have to look at every app to say it anew. */
+  readonly placements: ReadonlyMap<string, Placement>;
   readonly counts: EventCounts;
 }
 
-export async function gatewaySnapshot({names, supervisor, pager, counts}: SnapshotSources): Promise<GatewaySnapshot> {
-  const [{remote, apps: paging}, placements] = await Promise.all([
-    pager.status(),
-    Promise.all(names.map(async (name): Promise<Placement | null> => pager.placement(name))),
-  ]);
-  const apps = names.map((name, at): AppSnapshot => {
+export async function gatewaySnapshot({names, supervisor, pager, placements, counts}: SnapshotSources): Promise<GatewaySnapshot> {
+  const {remote, apps: paging} = await pager.status();
+  const apps = names.map((name): AppSnapshot => {
     const status = supervisor.app(name).status();
-    const residence = residenceOf({status, placement: placements[at] ?? null});
+    const residence = residenceOf({status, placement: placements.get(name) ?? null});
     return {name, state: status.state, residence, counts: counts.of(name), paging: paging.find(({app}) => app === name) ?? null};
   });
   return {apps, wakes: counts.wakes, remote};

@@ -12,6 +12,7 @@ import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
 import {openNat} from '../nat/nat.ts';
 import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
+import type {Placement} from '../pager/protocol.ts';
 import {type Connection, connectRedis} from '../store/connection.ts';
 import {serveControl} from '../store/control.ts';
 import {lockFile} from '../store/directory-lock.ts';
@@ -57,10 +58,20 @@ function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOpt
 /** What the pager says goes to Redis, and to the apps once they are opened. */
 function pagerEvents(
   opened: Promise<Supervisor>,
-  {connection, events, log}: {readonly connection: Connection; readonly events: Events; readonly log: Log},
+  {
+    connection,
+    events,
+    placements,
+    log,
+  }: {readonly connection: Connection; readonly events: Events; readonly placements: Map<string, Placement>; readonly log: Log},
 ): Pick<PagerOptions, 'onPlacement' | 'onTierEvent' | 'onInstanceLost' | 'onRestarted'> {
+  const reports = placementReports(connection, events, {log, onStored: () => void opened.then((apps) => apps.stored())});
   return {
-    ...placementReports(connection, events, {log, onStored: () => void opened.then((apps) => apps.stored())}),
+    ...reports,
+    onPlacement(app, placement) {
+      placements.set(app, placement);
+      reports.onPlacement(app, placement);
+    },
     onInstanceLost: (instance, reason) => void opened.then((apps) => apps.instanceLost(instance, reason)),
     onRestarted: () => void opened.then((apps) => apps.pagerRestarted()),
   };
@@ -105,7 +116,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
 
   const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
   const connection = scope.use(await connectRedis({url: redis.url, log}));
-  const counts = new EventCounts();
+  const [counts, placements] = [new EventCounts(), new Map<string, Placement>()];
   const events = counts.counting(openEvents(connection));
   const identity = gatewayIdentity(stateDir);
 
@@ -118,7 +129,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       runtimeDir,
       images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
       log,
-      ...pagerEvents(opened.promise, {connection, events, log}),
+      ...pagerEvents(opened.promise, {connection, events, placements, log}),
     }),
   );
   const nat = scope.use(
@@ -158,7 +169,7 @@ export async function openGateway(config: Config, log: Log): Promise<Gateway> {
       log,
     }),
   );
-  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshotOf(config, {supervisor, pager, counts})), log}));
+  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshotOf(config, {supervisor, pager, placements, counts})), log}));
   scope.defer(() => edge.drain(0));
   supervisor.startEager();
   const owned = scope.move();

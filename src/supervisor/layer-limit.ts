@@ -8,8 +8,8 @@ import {join} from 'node:path';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {App} from './app.ts';
-import type {Pager} from './instance.ts';
-import {layersIn} from './layer-chain.ts';
+import type {Pager, Rest} from './instance.ts';
+import {droppableLayers} from './layer-chain.ts';
 
 export interface LayerLimitOptions {
   readonly limitBytes: number;
@@ -21,8 +21,8 @@ export interface LayerLimitOptions {
 
 export class LayerLimit {
   readonly #options: LayerLimitOptions;
-  /** Of layers that nobody writes to any more, by their directory. */
-  #sizes = new Map<string, number>();
+  /** Of apps that are stored: they stay so until they start from something else. */
+  readonly #measured = new Map<string, {readonly rest: Rest; readonly bytes: number}>();
   #pass: Promise<void> | undefined;
   #again = false;
 
@@ -52,14 +52,14 @@ export class LayerLimit {
   async #makeRoom(): Promise<void> {
     const {apps, limitBytes, log, pager} = this.#options;
     const held = await this.#measure();
-    let layerBytes = held.reduce((sum, {bytes}) => sum + bytes, 0);
-    let copyBytes = await pager.shareCache(layerBytes, []);
+    let layersBytes = held.reduce((sum, {bytes}) => sum + bytes, 0);
+    let copyBytes = await pager.shareCache(layersBytes, []);
     for (const {name, bytes} of held.sort((a, b) => a.usedAt - b.usedAt)) {
-      if (layerBytes + copyBytes <= limitBytes) return;
+      if (layersBytes + copyBytes <= limitBytes) return;
       const app = apps.get(name);
       if (bytes === 0 || app === undefined || !(await this.#drop(name, app))) continue;
-      layerBytes -= bytes;
-      copyBytes = await pager.shareCache(layerBytes, [name]);
+      layersBytes -= bytes;
+      copyBytes = await pager.shareCache(layersBytes, [name]);
       log.info({app: name, bytes}, 'the files of a sleeping app made room on this worker; they are in the store');
     }
   }
@@ -67,21 +67,18 @@ export class LayerLimit {
   /** Of each app that is in the remote store, what its layers take. */
   async #measure(): Promise<{readonly name: string; readonly bytes: number; readonly usedAt: number}[]> {
     const {apps, layersDirOf} = this.#options;
-    const sizes = new Map<string, number>();
     const found: {name: string; bytes: number; usedAt: number}[] = [];
     for (const [name, app] of apps) {
-      const {state, lastWake, lastHibernate} = app.status();
-      if (state !== 'hibernated' || !(await this.#isStored(name))) continue;
-      let bytes = 0;
-      for (const layer of await layersIn(layersDirOf(name))) {
-        const directory = join(layersDirOf(name), layer);
-        const size = this.#sizes.get(directory) ?? (await bytesIn(directory));
-        sizes.set(directory, size);
-        bytes += size;
+      const {state, rest, lastWake, lastHibernate} = app.status();
+      if (state !== 'hibernated') continue;
+      let known = this.#measured.get(name);
+      if (known?.rest !== rest) {
+        if (!(await this.#isStored(name))) continue;
+        known = {rest, bytes: await layerBytes(layersDirOf(name))};
+        this.#measured.set(name, known);
       }
-      found.push({name, bytes, usedAt: Math.max(lastWake?.at ?? 0, lastHibernate?.at ?? 0)});
+      found.push({name, bytes: known.bytes, usedAt: Math.max(lastWake?.at ?? 0, lastHibernate?.at ?? 0)});
     }
-    this.#sizes = sizes;
     return found;
   }
 
@@ -100,6 +97,12 @@ export class LayerLimit {
     app.prepareWake();
     return false;
   }
+}
+
+async function layerBytes(layersDir: string): Promise<number> {
+  let sum = 0;
+  for (const layer of await droppableLayers(layersDir)) sum += await bytesIn(join(layersDir, layer));
+  return sum;
 }
 
 /** What a directory takes on the disk, with all that is in it; what vanishes meanwhile counts as nothing. */
