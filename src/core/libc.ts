@@ -21,11 +21,15 @@ function declare(prototype: string): NativeFunction {
 }
 
 const fn = {
+  bind: declare('int bind(int fd, const void *address, unsigned int addressSize)'),
   close: declare('int close(int fd)'),
+  dup2: declare('int dup2(int from, int to)'),
   eventfd: declare('int eventfd(unsigned int initial, int flags)'),
+  fcntl: declare('int fcntl(int fd, int command, int argument)'),
   flock: declare('int flock(int fd, int operation)'),
   ioctl: declare('int ioctl(int fd, unsigned long request, void *arg)'),
   ioctlNumber: declare('int ioctl(int fd, unsigned long request, unsigned long arg)'),
+  listen: declare('int listen(int fd, int backlog)'),
   mkfifo: declare('int mkfifo(const char *path, unsigned int mode)'),
   mknod: declare('int mknod(const char *path, unsigned int mode, unsigned long dev)'),
   mount: declare('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
@@ -39,6 +43,7 @@ const fn = {
   sendto: declare('long sendto(int fd, const void *data, size_t size, int flags, const void *address, unsigned int addressSize)'),
   sendmsg: declare('long sendmsg(int fd, const void *message, int flags)'),
   setsockopt: declare('int setsockopt(int fd, int level, int name, const int *value, unsigned int size)'),
+  setsockoptText: declare('int setsockopt(int fd, int level, int name, const char *value, unsigned int size)'),
   setns: declare('int setns(int fd, int type)'),
   socket: declare('int socket(int domain, int type, int protocol)'),
   socketpair: declare('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
@@ -258,6 +263,33 @@ export function socketpair(type: number): [number, number] {
   const pair = [0, 0];
   check('create', 'a socket pair', fn.socketpair(1, type, 0, pair));
   return [pair[0] ?? -1, pair[1] ?? -1];
+}
+
+/** @param address a `struct sockaddr`. @throws SystemCallError */
+export function bindSocket(fd: number, address: Uint8Array): void {
+  check('bind', `descriptor ${fd}`, fn.bind(fd, address, address.length));
+}
+
+/** @throws SystemCallError */
+export function listenSocket(fd: number, backlog: number): void {
+  check('listen on', `descriptor ${fd}`, fn.listen(fd, backlog));
+}
+
+/** setsockopt(2). @throws SystemCallError */
+export function setSocketOption(fd: number, level: number, name: number, value: number | string): void {
+  const result = typeof value === 'number' ? fn.setsockopt(fd, level, name, [value], 4) : fn.setsockoptText(fd, level, name, value, Buffer.byteLength(value));
+  check('set an option of', `descriptor ${fd}`, result);
+}
+
+/** Another descriptor of the same open file, close-on-exec; the caller closes it. @throws SystemCallError */
+export function duplicate(fd: number): number {
+  const duplicateCloseOnExec = 1030;
+  return check('duplicate', `descriptor ${fd}`, fn.fcntl(fd, duplicateCloseOnExec, 0));
+}
+
+/** Makes `to` another descriptor of what `from` is of; what it was before is closed. @throws SystemCallError */
+export function replaceDescriptor(from: number, to: number): void {
+  check('duplicate', `descriptor ${from}`, fn.dup2(from, to));
 }
 
 export const socketType = {stream: 1, datagram: 2, raw: 3, sequenced: 5, closeOnExec: 0o2000000, nonBlocking: 0o4000} as const;
