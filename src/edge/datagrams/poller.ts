@@ -158,7 +158,8 @@ let users = 0;
  */
 export async function takePoller(): Promise<TakenPoller> {
   users++;
-  const mine = (opened ??= openPoller());
+  opened ??= openPoller();
+  const mine = opened;
   let used = true;
   const giveBack = async (): Promise<void> => {
     if (!used) return;

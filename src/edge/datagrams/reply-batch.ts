@@ -24,6 +24,8 @@ export class ReplyBatch implements OutgoingBatch {
   readonly #incoming: MessageHeaders;
   readonly #outgoing: MessageHeaders;
   readonly #onLost: (errno: number) => void;
+  /** By the last `pass()`. */
+  passedBytes = 0;
   #count = 0;
 
   /** @param onLost called for each datagram that the system does not send */
@@ -38,22 +40,22 @@ export class ReplyBatch implements OutgoingBatch {
     if (local !== null) for (let slot = 0; slot < slotCount; slot++) prepareControl(local, this.#outgoing.addressWords, slot * addressWords);
   }
 
-  /** Passes on what a connected socket has. @returns the bytes, or a negative errno, -EAGAIN when there is nothing */
-  pass(server: number, client: ReturnAddress): number {
+  /** Passes on at most `limit` datagrams that a connected socket has. @returns how many, or a negative errno, -EAGAIN when there are none */
+  pass(server: number, client: ReturnAddress, limit: number): number {
     this.#poller.lendOutgoing(this);
-    if (slotCount - this.#count < minRoom) this.flush();
+    if (slotCount - this.#count < Math.min(limit, minRoom)) this.flush();
     const start = this.#incoming.from[this.#count];
     if (start === undefined) return -constants.errno.EAGAIN;
-    const received = tryReceiveMany(server, start, slotCount - this.#count);
-    let bytes = 0;
+    const received = tryReceiveMany(server, start, Math.min(limit, slotCount - this.#count));
+    this.passedBytes = 0;
     for (let taken = 0; taken < received; taken++) {
       const length = this.#incoming.receivedLength(this.#count);
       this.#address(this.#count, client);
       this.#outgoing.setSendLength(this.#count, length);
-      bytes += length;
+      this.passedBytes += length;
       this.#count++;
     }
-    return received < 0 ? received : bytes;
+    return received;
   }
 
   flush(): void {

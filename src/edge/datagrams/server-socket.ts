@@ -4,6 +4,7 @@ import {constants} from 'node:os';
 import {close, errnoName, socket, socketType} from '../../core/libc.ts';
 import {family, ipv4SocketAddress, ipv6SocketAddress} from '../socket-address.ts';
 import {tryConnect, trySendStart} from './datagram-calls.ts';
+import {slotCount} from './datagram-slots.ts';
 import type {PolledSocket, Poller} from './poller.ts';
 import type {ReturnAddress} from './received-datagram.ts';
 import type {ReplyBatch} from './reply-batch.ts';
@@ -38,6 +39,8 @@ export class ServerSocket implements PolledSocket, Disposable {
   readonly #poller: Poller;
   readonly #client: ServerSocketClient;
   readonly #events: ServerSocketEvents;
+  /** Datagrams that are asked for at a time: as many as came last. */
+  #limit = 1;
   #closed = false;
 
   constructor(fd: number, poller: Poller, client: ServerSocketClient, events: ServerSocketEvents) {
@@ -57,9 +60,12 @@ export class ServerSocket implements PolledSocket, Disposable {
 
   onReadable(): void {
     const {replies, address} = this.#client;
-    const result = replies.pass(this.fd, address);
-    if (result >= 0) this.#events.onAnswers(result);
-    else if (result !== -EAGAIN && result !== -EINTR) this.#events.onFailure(-result);
+    const result = replies.pass(this.fd, address, this.#limit);
+    if (result >= 0) {
+      // The kernel would look for one more in vain, which is a good part of the cost of one.
+      this.#limit = result === this.#limit ? Math.min(result * 2, slotCount) : Math.max(result, 1);
+      this.#events.onAnswers(replies.passedBytes);
+    } else if (result !== -EAGAIN && result !== -EINTR) this.#events.onFailure(-result);
   }
 
   [Symbol.dispose](): void {
