@@ -4,7 +4,7 @@ import koffi from 'koffi';
 /** Of datagrams that one system call moves. */
 export const slotCount = 64;
 /** No datagram is longer. Slots that began at the same bits of an address would push each other out of the processor's caches. */
-const slotBytes = 65_536 + 192;
+export const slotBytes = 65_536 + 192;
 
 export interface DatagramSlots {
   readonly memory: Buffer;
