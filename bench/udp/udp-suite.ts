@@ -14,7 +14,7 @@ type ProxyName = (typeof proxies)[number];
 interface Proxy {
   readonly name: ProxyName;
   readonly port: number;
-  memory(): Promise<ProcessMemory[]>;
+  readonly memory: () => Promise<ProcessMemory[]>;
 }
 
 const cases = [
