@@ -28,12 +28,12 @@ worker_processes 1;
 worker_rlimit_nofile 20000;
 pid ${directory}/nginx.pid;
 error_log stderr crit;
-events { worker_connections 10000; }
+events { worker_connections 20000; }
 stream {
   server {
     listen 127.0.0.1:${ports.listen} udp;
     proxy_pass 127.0.0.1:${ports.server};
-    proxy_timeout 1h;
+    proxy_timeout 1m;
     access_log off;
   }
 }
