@@ -1,4 +1,5 @@
 /** Finds and loads the configuration that a command speaks of. */
+import {lookup} from 'node:dns/promises';
 import {access} from 'node:fs/promises';
 import {type Diagnostic, renderDiagnostic} from '../config/diagnostic.ts';
 import {loadConfig} from '../config/load.ts';
@@ -17,11 +18,30 @@ export interface Loaded {
   readonly diagnostics: readonly Diagnostic[];
 }
 
+const lookupTimeoutMs = 3000;
+
+/** Whether a name has an address, as far as this host can tell in a few seconds. */
+async function hasAddress(host: string): Promise<boolean> {
+  const {promise, resolve} = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), lookupTimeoutMs);
+  try {
+    return await Promise.race([lookup(host).then(() => true), promise]);
+  } catch {
+    return false; // Why a name has no address does not matter: the gateway goes on asking.
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /**
  * @param options.missingPath see loadConfig(); default: a warning
+ * @param options.lookUpNames whether names of servers without an address are worth a warning
  * @throws CodedError ERR_NO_CONFIG when there is no such file
  */
-export async function load(files: readonly string[] | undefined, {missingPath = 'warning'}: {missingPath?: Diagnostic['level']} = {}): Promise<Loaded> {
+export async function load(
+  files: readonly string[] | undefined,
+  {missingPath = 'warning', lookUpNames = false}: {missingPath?: Diagnostic['level']; lookUpNames?: boolean} = {},
+): Promise<Loaded> {
   const paths = configurationFiles(files);
   for (const path of paths) {
     try {
@@ -31,7 +51,7 @@ export async function load(files: readonly string[] | undefined, {missingPath = 
       throw new CodedError('ERR_NO_CONFIG', `Cannot read configuration "${path}"${hint}`, {source: 'client', cause});
     }
   }
-  return loadConfig(paths, {env: process.env, missingPath});
+  return loadConfig(paths, {env: process.env, missingPath, lookup: lookUpNames ? hasAddress : null});
 }
 
 /** Prints diagnostics to standard error, where HAProxy's users look for them. */

@@ -40,7 +40,8 @@ export function controlHandlers(
 ): Readonly<Record<string, ControlHandler>> {
   return {
     async wake(args) {
-      await requestedApp(supervisor, args).wake({kind: 'operator'});
+      const app = await supervisor.ready(requestedName(args));
+      await app.wake({kind: 'operator'});
       return 'running';
     },
     async hibernate(args) {

@@ -8,7 +8,7 @@ import {join} from 'node:path';
 import {setTimeout as pause} from 'node:timers/promises';
 import {styleText} from 'node:util';
 import {sharedRootfs} from '../../tools/debian-rootfs.ts';
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import type {Event} from '../store/events.ts';
 import {loadValid} from './configuration.ts';
@@ -123,10 +123,12 @@ export async function demo({port}: {port: number}): Promise<number> {
     await writeFile(file, configuration({stateDir, rootfs, files: stateDir, port}));
     const config = await loadValid([file], {quiet: true});
     await using gateway = await openGateway(config, createLog(process.env['PICOGATE_LOG'] ?? 'error'));
+    const {apps} = gateway;
+    assert(apps !== null, 'The demonstration has an app');
     const end = new AbortController();
     const waitingForSleep = new Set<() => void>();
     const narrator = (async () => {
-      for await (const {event} of gateway.events.follow({after: '0', signal: end.signal})) {
+      for await (const {event} of apps.events.follow({after: '0', signal: end.signal})) {
         narrate(event);
         if (event.kind !== 'hibernated') continue;
         for (const wakeUp of waitingForSleep) wakeUp();

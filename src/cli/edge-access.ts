@@ -5,7 +5,7 @@ import type {Supervisor} from '../supervisor/supervisor.ts';
 export function edgeAccess(supervisor: Supervisor): AppAccess {
   return {
     async wake(name, trigger) {
-      const app = supervisor.app(name);
+      const app = await supervisor.ready(name);
       await app.wake(trigger);
       return {host: app.address};
     },

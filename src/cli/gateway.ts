@@ -1,73 +1,46 @@
-/** Wires the parts of a gateway together on one host, and takes them apart again in reverse order. */
-import {mkdir} from 'node:fs/promises';
-import {join} from 'node:path';
+/** A running gateway: the edge, and what apps need if there are any; and how it takes over another configuration while it runs. */
 import type {Config} from '../config/value.ts';
-import {systemClock} from '../core/clock.ts';
 import {CodedError} from '../core/errors.ts';
-import {gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import {criuCommand} from '../core/tools.ts';
-import {openEdge} from '../edge/edge.ts';
-import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
-import {openNat} from '../nat/nat.ts';
-import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
-import {removePagerLeftovers} from '../pager/leftovers.ts';
-import {connectRedis} from '../store/connection.ts';
-import {serveControl} from '../store/control.ts';
-import {lockFile} from '../store/directory-lock.ts';
-import {type Events, openEvents} from '../store/events.ts';
-import {openLeases} from '../store/lease.ts';
-import {startEmbeddedRedis} from '../store/redis-server.ts';
-import {openState} from '../store/state.ts';
-import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
-import {openCriu} from '../supervisor/criu.ts';
-import {openSupervisor, type Supervisor} from '../supervisor/supervisor.ts';
-import {controlHandlers} from './control-handlers.ts';
-import {edgeAccess} from './edge-access.ts';
-import {readEncryptionKeys} from './encryption-keys.ts';
-import {natEntries} from './nat-entries.ts';
-import {placementReports} from './placement-reports.ts';
-import {rangesInStore, withPrivateRange} from './private-range.ts';
+import type {AppAccess} from '../edge/app-access.ts';
+import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
+import {type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
 
 export interface Gateway extends AsyncDisposable {
-  readonly supervisor: Supervisor;
-  readonly events: Events;
+  readonly config: Config;
+  readonly edge: EdgeGenerations;
+  /** Null while the configuration has neither apps nor frontends of mode nat. */
+  readonly apps: AppRuntime | null;
+  /**
+   * Takes over another configuration: sessions that began before stay on the old one.
+   * @throws CodedError; everything is as it was then
+   */
+  configure(config: Config): Promise<void>;
 }
 
-/** Removes what a gateway that was killed left in the kernel: processes first, then what they used. */
-export async function removeLeftovers(config: Config): Promise<void> {
-  const {stateDir, runtimeDir} = config.global;
-  const identity = gatewayIdentity(stateDir);
-  await removeContainerLeftovers({identity, runtimeDir});
-  await removePagerLeftovers(runtimeDir);
-  await removeNatLeftovers(identity);
-}
+/** Parts of the configuration that hold for as long as the process runs. */
+const fixedSettings = [
+  'stateDir',
+  'runtimeDir',
+  'redis',
+  'store',
+  'encryptionKeys',
+  'privateRange',
+  'criu',
+] as const satisfies readonly (keyof Config['global'])[];
 
-function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'appsDir' | 'remote'> {
-  const appsDir = join(stateDir, 'apps');
-  if (store.kind === 'directory') return {storeDir: store.path, appsDir, remote: null};
-  const {bucket, prefix, endpoint, region, pathStyle} = store;
-  const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
-  // Where a store in a directory is by default: what such a gateway had is uploaded by one with a store on S3.
-  return {storeDir: join(stateDir, 'store'), appsDir, remote};
-}
-
-/** @throws CodedError when the store cannot be used as it is configured; one that only cannot be reached is no reason not to start */
-async function openPager(options: PagerOptions): Promise<Pager> {
-  const pager = await startPager(options);
-  try {
-    await pager.checkStore();
-    return pager;
-  } catch (error) {
-    await pager[Symbol.asyncDispose]();
-    throw error;
+function refuseFixedChanges(before: Config, after: Config): void {
+  for (const name of fixedSettings) {
+    if (JSON.stringify(before.global[name]) === JSON.stringify(after.global[name])) continue;
+    const keyword = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new CodedError('ERR_FIXED_SETTING', `Cannot change "${keyword}" of a running gateway with apps: stop it and start it again`, {source: 'client'});
   }
 }
 
-function requireRoot(): void {
-  if (process.getuid?.() === 0) return;
-  throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway: root is needed for namespaces, CRIU and nftables', {source: 'host'});
-}
+const withoutApps: AppAccess = {
+  wake: (app) => Promise.reject(new CodedError('ERR_UNKNOWN_APP', `Cannot wake app "${app}": the gateway has none`, {source: 'bug'})),
+  session: () => ({busy: () => undefined, [Symbol.dispose]: () => undefined}),
+};
 
 /**
  * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
@@ -75,74 +48,84 @@ function requireRoot(): void {
  */
 export async function openGateway(config: Config, log: Log): Promise<Gateway> {
   await using scope = new AsyncDisposableStack();
-  const {global} = config;
-  const {stateDir, runtimeDir} = global;
-  requireRoot();
-  const criuArgv = criuCommand(global.criu ?? undefined);
-  const encryptionKeys = await readEncryptionKeys(global.encryptionKeys);
-  const store = storeOf(config);
-  for (const directory of [stateDir, runtimeDir, store.storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
-  scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
-  await removeLeftovers(config);
+  const apps = needsAppRuntime(config) ? await openAppRuntime(config, log) : null;
+  if (apps !== null) scope.use(apps);
+  const edge = scope.use(await openEdgeGenerations(config, {apps: apps?.access ?? withoutApps, log}));
+  const gateway = new RunningGateway({config, log, apps, edge});
+  scope.move();
+  apps?.supervisor.startEager();
+  return gateway;
+}
 
-  const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
-  const connection = scope.use(await connectRedis({url: redis.url, log}));
-  const events = openEvents(connection);
-  const identity = gatewayIdentity(stateDir);
+class RunningGateway implements Gateway {
+  readonly edge: EdgeGenerations;
+  readonly #log: Log;
+  #config: Config;
+  #apps: AppRuntime | null;
+  #change: Promise<void> = Promise.resolve();
 
-  // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
-  const opened = Promise.withResolvers<Supervisor>();
-  const pager = scope.use(
-    await openPager({
-      ...store,
-      encryptionKeys,
-      runtimeDir,
-      images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
-      log,
-      ...placementReports(connection, events, log),
-      onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
-      onRestarted: () => void opened.promise.then((apps) => apps.pagerRestarted()),
-    }),
-  );
-  const nat = scope.use(
-    await withPrivateRange({configured: global.privateRange, stateDir, wanted: () => rangesInStore(config, pager)}, (range) =>
-      openNat({identity, range, log, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
-    ),
-  );
-  const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
-  const supervisor = scope.use(
-    await openSupervisor({
-      apps: config.apps,
-      stateDir,
-      runtimeDir,
-      keepGenerations: global.keepGenerations,
-      stopTimeoutMs: global.stopTimeoutMs,
-      store: openState(connection),
-      leases: openLeases(connection),
-      events,
-      pager,
-      containers,
-      criu: scope.use(openCriu({argv: criuArgv, runtimeDir: containers.directory, log})),
-      indexOf: (address) => nat.indexOf(address),
-      addNetwork: (app, index) => nat.addApp({name: app.name, index, expose: app.expose}),
-      clock: systemClock,
-      log,
-    }),
-  );
-  opened.resolve(supervisor);
-  await nat.setFrontends(natEntries(config, (app) => supervisor.app(app).address));
-  const edge = scope.use(
-    await openEdge({
-      frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
-      backends: config.backends,
-      apps: edgeAccess(supervisor),
-      clock: systemClock,
-      log,
-    }),
-  );
-  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager), log}));
-  scope.defer(() => edge.drain(0));
-  supervisor.startEager();
-  const owned = scope.move();
-  return {supervisor, events, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  constructor(parts: {readonly config: Config; readonly log: Log; readonly apps: AppRuntime | null; readonly edge: EdgeGenerations}) {
+    this.#config = parts.config;
+    this.#log = parts.log;
+    this.#apps = parts.apps;
+    this.edge = parts.edge;
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  get apps(): AppRuntime | null {
+    return this.#apps;
+  }
+
+  /** One after the other: each starts from what the one before it has left. */
+  configure(config: Config): Promise<void> {
+    const change = this.#change.then(() => this.#configure(config));
+    this.#change = change.catch(() => undefined);
+    return change;
+  }
+
+  async #configure(config: Config): Promise<void> {
+    const before = this.#config;
+    const apps = await this.#prepareApps(config);
+    try {
+      await apps?.setFrontends(config);
+      await this.edge.replace(config, {
+        apps: apps?.access ?? withoutApps,
+        drainMs: hardStopAfterMs(config),
+        // Apps that are gone serve the sessions of the old configuration to their end.
+        onDrained: () => void this.#apps?.retireApps(this.edge.configs().flatMap((used) => used.apps)),
+      });
+    } catch (error) {
+      await apps?.setFrontends(before);
+      await apps?.retireApps(before.apps);
+      throw error;
+    }
+    this.#config = config;
+    this.#log.info({apps: config.apps.length, frontends: config.frontends.length}, 'configuration taken over');
+  }
+
+  async #prepareApps(config: Config): Promise<AppRuntime | null> {
+    if (this.#apps === null) {
+      this.#apps = needsAppRuntime(config) ? await openAppRuntime(config, this.#log) : null;
+      return this.#apps;
+    }
+    refuseFixedChanges(this.#config, config);
+    await this.#apps.addApps(config.apps);
+    return this.#apps;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#change;
+    // What apps need goes last, even when the edge does not close well.
+    await using scope = new AsyncDisposableStack();
+    if (this.#apps !== null) scope.use(this.#apps);
+    scope.use(this.edge);
+  }
+}
+
+/** How long old sessions may last after a reload or a soft stop; null: as long as they want. */
+export function hardStopAfterMs(config: Config): number | null {
+  return config.global.process.hardStopAfterMs;
 }

@@ -1,6 +1,8 @@
 /** The command line. Each command's module is imported when it is asked for, so that a short command starts quickly. */
 import {Command, CommanderError, InvalidArgumentError, Option} from 'commander';
 import {errorMessage} from '../core/errors.ts';
+import {isHaproxyCommandLine} from './haproxy-arguments.ts';
+import {version} from './version.ts';
 
 /** Exit statuses, as HAProxy has them: 1 for what was given to us, 2 when the program cannot do its work. */
 const exitStatus = {wrongUse: 1} as const;
@@ -18,7 +20,7 @@ function positive(text: string): number {
 function build(): Command {
   const program = new Command('picogate')
     .description('An edge gateway that puts idle servers to sleep and wakes them on the first packet.')
-    .version('0.1.0')
+    .version(version)
     .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError('(picogate --help shows the commands)');
@@ -41,7 +43,11 @@ function build(): Command {
   command('check', 'check the configuration; exit status 0 if it is valid, else 1')
     .option('-q, --quiet', 'print errors only', false)
     .option('--json', 'print the diagnostics as JSON', false)
-    .action(async (options: FileOption & {quiet: boolean; json: boolean}) => done(await (await import('./check.ts')).check(options.file, options)));
+    .addOption(new Option('--condition <condition>', 'say whether a condition of .if holds instead: exit status 0 if it does, 1 if not'))
+    .action(async (options: FileOption & {quiet: boolean; json: boolean; condition: string | undefined}) => {
+      const {check, checkCondition} = await import('./check.ts');
+      done(options.condition === undefined ? await check(options.file, options) : checkCondition(options.condition));
+    });
   command('apps', 'list the apps and what they do')
     .option('--json', 'print JSON', false)
     .action(async (options: FileOption & {json: boolean}) => done(await (await import('./apps.ts')).apps(options.file, options)));
@@ -113,9 +119,8 @@ function imageCommands(parent: Command, fileOption: () => Option, done: (status:
     .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./image.ts')).imageRemove(options.file, name, options)));
 }
 
-/** `picogate -c -f FILE` is how HAProxy is told to check; and `events -f` follows, as `tail -f` does. */
+/** `events -f` follows, as `tail -f` does. */
 function translate(args: readonly string[]): string[] {
-  if (args[0]?.startsWith('-') === true && args.includes('-c')) return ['check', ...args.filter((arg) => arg !== '-c' && arg !== '-V')];
   if (args[0] !== 'events') return [...args];
   return args.map((arg, at) => {
     const following = args[at + 1];
@@ -129,7 +134,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await build().parseAsync(translate(process.argv.slice(2)), {from: 'user'});
+  const words = process.argv.slice(2);
+  if (isHaproxyCommandLine(words)) process.exitCode = await (await import('./drop-in.ts')).dropIn(words);
+  else await build().parseAsync(translate(words), {from: 'user'});
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : exitStatus.wrongUse;

@@ -1,3 +1,5 @@
+/** Signals that end a gateway, or make it read its configuration again. */
+
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
 export function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
@@ -8,4 +10,49 @@ export function stopSignal(): Promise<NodeJS.Signals> {
       });
     }
   });
+}
+
+const handled = ['SIGTERM', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const;
+export type MasterSignal = (typeof handled)[number];
+
+export interface Signals extends Disposable {
+  /** In the order in which they came; ends never. Several of one kind that wait are one. */
+  received(): AsyncGenerator<MasterSignal>;
+  /** Settles at the first SIGTERM or SIGINT. The next one after it ends the process at once. */
+  readonly hardStop: Promise<MasterSignal>;
+}
+
+export function listenToSignals(): Signals {
+  const waiting = new Set<MasterSignal>();
+  let notify: () => void = () => undefined;
+  const {promise: hardStop, resolve: stopHard} = Promise.withResolvers<MasterSignal>();
+  let stops = 0;
+  const receive = (signal: MasterSignal): void => {
+    if (signal === 'SIGTERM' || signal === 'SIGINT') {
+      stops++;
+      if (stops > 1) process.exit(130);
+      stopHard(signal);
+    }
+    waiting.add(signal);
+    notify();
+  };
+  for (const signal of handled) process.on(signal, receive);
+  return {
+    hardStop,
+    async *received() {
+      while (true) {
+        for (const signal of waiting) {
+          waiting.delete(signal);
+          yield signal;
+        }
+        if (waiting.size > 0) continue;
+        const {promise, resolve} = Promise.withResolvers<void>();
+        notify = resolve;
+        await promise;
+      }
+    },
+    [Symbol.dispose]() {
+      for (const signal of handled) process.off(signal, receive);
+    },
+  };
 }

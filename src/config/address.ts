@@ -10,6 +10,8 @@ export interface BindAddress {
   readonly protocol: 'tcp' | 'udp' | null;
   readonly host: string;
   readonly port: number;
+  /** Instead of host and port. */
+  readonly socket?: {readonly kind: 'unix'; readonly path: string; readonly abstract: boolean} | {readonly kind: 'fd'; readonly fd: number};
 }
 
 interface Prefix {
@@ -28,24 +30,14 @@ const prefixes: ReadonlyMap<string, Prefix> = new Map([
   ['ipv6', {protocol: null, family: 6}],
 ]);
 
-const laterPrefixes: ReadonlySet<string> = new Set([
-  'unix',
-  'abns',
-  'abnsz',
-  'fd',
-  'sockpair',
-  'mptcp',
-  'mptcp4',
-  'mptcp6',
-  'quic',
-  'quic4',
-  'quic6',
-  'rhttp',
-  'uxst',
-]);
+const laterPrefixes: ReadonlySet<string> = new Set(['abnsz', 'sockpair', 'mptcp', 'mptcp4', 'mptcp6', 'quic', 'quic4', 'quic6', 'rhttp', 'uxst']);
 
 /** One element of a bind's comma list; a range of ports gives an address for each. */
 export function parseBindAddress(text: string): Parsed<readonly BindAddress[]> {
+  const inherited = /^fd@(.*)$/s.exec(text)?.[1];
+  if (inherited !== undefined) return parseInheritedFd(inherited);
+  const unix = parseUnixSocket(text);
+  if (unix !== null) return unix.ok ? {ok: true, value: [{protocol: null, host: '', port: 0, socket: {kind: 'unix', ...unix.value}}]} : unix;
   const split = splitAddress(text);
   if (!split.ok) return split;
   const {prefix, host, ports} = split.value;
@@ -63,6 +55,9 @@ export function parseBindAddress(text: string): Parsed<readonly BindAddress[]> {
 
 /** Where a server is: `app:NAME:PORT`, `HOST:PORT`, `[V6]:PORT`. */
 export function parseTarget(text: string): Parsed<Target> {
+  const unix = parseUnixSocket(text);
+  if (unix !== null) return unix.ok ? {ok: true, value: {kind: 'unix', ...unix.value}} : unix;
+  if (text.startsWith('fd@')) return refused('a server needs an address');
   // `app:8080` is a host called app.
   if (text.startsWith('app:') && !/^app:\d+$/.test(text)) return parseAppTarget(text.slice('app:'.length));
   const split = splitAddress(text);
@@ -74,6 +69,22 @@ export function parseTarget(text: string): Parsed<Target> {
   if (!checked.ok) return checked;
   const port = parsePort(ports);
   return port.ok ? {ok: true, value: {kind: 'address', host: checked.value, port: port.value}} : port;
+}
+
+/** `/path`, `unix@path`, `abns@name`; null for anything else. A relative path is made absolute by the caller. */
+export function parseUnixSocket(text: string): Parsed<{readonly path: string; readonly abstract: boolean}> | null {
+  const [, prefix = '', rest = text] = /^(unix@|abns@|uxst@)(.*)$/s.exec(text) ?? [];
+  if (prefix === '' && !text.startsWith('/')) return null;
+  const abstract = prefix === 'abns@';
+  if (rest === '') return refused(abstract ? 'a name is expected' : 'a path is expected');
+  // What fits into sun_path, with a zero before or after it.
+  if (Buffer.byteLength(rest) > 107) return refused('the path of a unix socket has at most 107 bytes');
+  return {ok: true, value: {path: rest, abstract}};
+}
+
+function parseInheritedFd(text: string): Parsed<readonly BindAddress[]> {
+  if (!/^\d{1,6}$/.test(text)) return refused('the number of a descriptor is expected');
+  return {ok: true, value: [{protocol: null, host: '', port: 0, socket: {kind: 'fd', fd: Number(text)}}]};
 }
 
 /** One spelling for every address that a socket treats alike, to find what is bound twice. */
@@ -103,7 +114,6 @@ function splitAddress(text: string): Parsed<{readonly prefix: Prefix; readonly h
   const prefix = name === undefined ? {protocol: null, family: null} : prefixes.get(name);
   if (prefix === undefined) return refused(`unknown prefix '${name ?? ''}@'`);
   const address = name === undefined ? text : rest;
-  if (address.startsWith('/')) return refused('unix sockets are not implemented yet');
   const colon = address.lastIndexOf(':');
   if (colon < 0 || address.endsWith(']')) return refused('missing port');
   const host = address.slice(0, colon);

@@ -2,6 +2,7 @@ import {CodedError} from '../core/errors.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import type {Word} from './lex.ts';
 import type {Position} from './position.ts';
+import type {Scope} from './scope.ts';
 import type {Parsed} from './units.ts';
 
 /** A statement that means nothing: thrown while it is read, collected by whoever reads the file. */
@@ -27,13 +28,16 @@ export class Arguments {
   readonly keyword: string;
   /** Of the keyword. */
   readonly position: Position;
+  /** Of the section that the line stands in. */
+  readonly scope: Scope;
   readonly #words: readonly Word[];
   readonly #report: (diagnostic: Diagnostic) => void;
   #next = 0;
 
-  constructor(options: {keyword: string; position: Position; words: readonly Word[]; report: (diagnostic: Diagnostic) => void}) {
+  constructor(options: {keyword: string; position: Position; scope: Scope; words: readonly Word[]; report: (diagnostic: Diagnostic) => void}) {
     this.keyword = options.keyword;
     this.position = options.position;
+    this.scope = options.scope;
     this.#words = options.words;
     this.#report = options.report;
   }

@@ -1,33 +1,103 @@
 import {join} from 'node:path';
+import type {ProcessConfig} from './process-value.ts';
 import {defaultMaxconn} from './proxy-defaults.ts';
-import {all, effective, type Section} from './section.ts';
-import type {GlobalConfig} from './value.ts';
+import {noFiles, openScope} from './scope.ts';
+import {all, effective, inOrder, type Section, settingsByName} from './section.ts';
+import {emptyTls, type TlsDraft} from './tls-options.ts';
+import type {Config, GlobalConfig} from './value.ts';
 
 const defaultStateDir = '/var/lib/picogate';
 const defaultCacheBytes = 10 * 1024 ** 3;
+const defaultStatsTimeoutMs = 10_000;
+const defaultStopTimeoutMs = 30_000;
+
+export interface GlobalDraft {
+  readonly value: GlobalConfig;
+  readonly environment: Config['environment'];
+  readonly tls: TlsDefaults;
+}
+
+/** What holds where a `bind` or `server` says nothing. */
+export interface TlsDefaults {
+  readonly bind: TlsDraft;
+  readonly server: TlsDraft;
+}
 
 /** All `global` sections together. */
-export function buildGlobal(sections: readonly Section[]): GlobalConfig {
-  const together: Section = {
-    kind: 'global',
-    name: '',
-    position: sections[0]?.position ?? {file: '', line: 1, column: 1},
-    defaults: null,
-    settings: sections.flatMap(({settings}) => settings),
-    failed: new Set(),
-  };
+export function buildGlobal(sections: readonly Section[]): GlobalDraft {
+  const together = merged(sections);
   const stateDir = effective(together, 'state-dir')?.value.text ?? defaultStateDir;
-  return {
+  const value: GlobalConfig = {
     redis: effective(together, 'redis')?.value ?? {kind: 'embedded'},
     stateDir,
     runtimeDir: effective(together, 'runtime-dir')?.value.text ?? join(stateDir, 'run'),
     store: effective(together, 'store')?.value ?? {kind: 'directory', path: join(stateDir, 'store')},
     cacheBytes: effective(together, 'cache-size')?.value ?? defaultCacheBytes,
-    encryptionKeys: all(together, 'encryption-key').map(({value}) => value),
+    encryptionKeys: all(together, 'encryption-key').map((setting) => setting.value),
     privateRange: effective(together, 'private-range')?.value ?? 'auto',
     maxconn: effective(together, 'maxconn')?.value ?? defaultMaxconn,
-    stopTimeoutMs: effective(together, 'hard-stop-after')?.value ?? 30_000,
+    stopTimeoutMs: effective(together, 'hard-stop-after')?.value ?? defaultStopTimeoutMs,
     criu: effective(together, 'criu')?.value.text ?? null,
     keepGenerations: effective(together, 'keep-generations')?.value ?? 2,
+    process: buildProcess(together),
+  };
+  return {value, environment: environmentOf(together), tls: tlsDefaults(together)};
+}
+
+function merged(sections: readonly Section[]): Section {
+  const settings = sections.flatMap((section) => section.settings);
+  return {
+    kind: 'global',
+    name: '',
+    position: sections[0]?.position ?? {file: '', line: 1, column: 1},
+    defaults: null,
+    settings,
+    byName: settingsByName(settings),
+    failed: new Set(),
+    scope: openScope('global', {host: noFiles, paths: {defaultPath: null, crtBase: null, caBase: null}, env: {}}),
+  };
+}
+
+function buildProcess(section: Section): ProcessConfig {
+  const hostname = effective(section, 'log-send-hostname')?.value ?? '';
+  const uid = effective(section, 'uid')?.value;
+  const gid = effective(section, 'gid')?.value;
+  return {
+    statsSockets: all(section, 'stats socket').map(({value}) => value),
+    statsTimeoutMs: effective(section, 'stats timeout')?.value ?? defaultStatsTimeoutMs,
+    logs: all(section, 'global log').map(({value}) => value),
+    logTag: effective(section, 'log-tag')?.value ?? 'picogate',
+    logHostname: hostname === '' ? null : hostname,
+    node: effective(section, 'node')?.value ?? null,
+    description: effective(section, 'description')?.value ?? null,
+    user: effective(section, 'global user')?.value ?? (uid === undefined ? null : String(uid)),
+    group: effective(section, 'global group')?.value ?? (gid === undefined ? null : String(gid)),
+    chroot: effective(section, 'chroot')?.value.text ?? null,
+    daemon: effective(section, 'daemon')?.value ?? false,
+    masterWorker: effective(section, 'master-worker') !== undefined,
+    pidFile: effective(section, 'pidfile')?.value.text ?? null,
+    threads: effective(section, 'nbthread')?.value ?? null,
+    descriptorLimit: effective(section, 'ulimit-n')?.value ?? null,
+    serverStateFile: effective(section, 'server-state-file')?.value.text ?? null,
+    hardStopAfterMs: effective(section, 'hard-stop-after')?.value ?? null,
+  };
+}
+
+function environmentOf(section: Section): Config['environment'] {
+  const changes = inOrder(section, ['setenv', 'presetenv', 'unsetenv']).flatMap(({value}) => value);
+  return Object.fromEntries(changes.map(({name, value}) => [name, value]));
+}
+
+function tlsDefaults(section: Section): TlsDefaults {
+  const of = (options: TlsDraft | undefined, ciphers: string | undefined, ciphersuites: string | undefined): TlsDraft => ({
+    ...(options ?? emptyTls()),
+    ...(ciphers === undefined ? {} : {ciphers}),
+    ...(ciphersuites === undefined ? {} : {ciphersuites}),
+  });
+  const value = (name: 'ssl-default-bind-ciphers' | 'ssl-default-bind-ciphersuites' | 'ssl-default-server-ciphers' | 'ssl-default-server-ciphersuites') =>
+    effective(section, name)?.value;
+  return {
+    bind: of(effective(section, 'ssl-default-bind-options')?.value, value('ssl-default-bind-ciphers'), value('ssl-default-bind-ciphersuites')),
+    server: of(effective(section, 'ssl-default-server-options')?.value, value('ssl-default-server-ciphers'), value('ssl-default-server-ciphersuites')),
   };
 }

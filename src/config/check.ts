@@ -3,14 +3,19 @@
 import {isIPv4} from 'node:net';
 import {canonicalHost} from './address.ts';
 import type {AppDraft} from './build-app.ts';
-import {type BackendDraft, type FrontendDraft, hasOtherAnswers, type TimeoutName} from './build-proxy.ts';
+import type {BackendDraft} from './build-backend.ts';
+import type {FrontendDraft} from './build-frontend.ts';
+import {checkReferences} from './check-references.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import {keywords} from './keywords.ts';
+import type {TimeoutName} from './missing-timeouts.ts';
 import {describePosition, type Position} from './position.ts';
-import type {Section} from './section.ts';
+import type {FrontendConfig, ServerConfig} from './proxy-value.ts';
+import {effective, own, type Section} from './section.ts';
 import {didYouMean} from './suggestion.ts';
 
 export interface Drafts {
+  readonly sections: readonly Section[];
   /** By name; of several with one name the first. */
   readonly apps: ReadonlyMap<string, AppDraft>;
   readonly frontends: readonly FrontendDraft[];
@@ -22,10 +27,10 @@ type Report = (diagnostic: Diagnostic) => void;
 /** Reports the sections of one kind that have a name twice; a `listen` section is a frontend and a backend. */
 export function checkNames(sections: readonly Section[], report: Report): void {
   const refused = new Set<Section>();
-  for (const kind of ['app', 'frontend', 'backend'] as const) {
+  for (const kind of ['app', 'frontend', 'backend', 'userlist', 'resolvers', 'http-errors'] as const) {
     const seen = new Map<string, Section>();
     for (const section of sections) {
-      const counts = section.kind === kind || (section.kind === 'listen' && kind !== 'app');
+      const counts = section.kind === kind || (section.kind === 'listen' && (kind === 'frontend' || kind === 'backend'));
       if (!counts || refused.has(section)) continue;
       const earlier = seen.get(section.name);
       if (earlier === undefined) {
@@ -42,58 +47,137 @@ export function checkNames(sections: readonly Section[], report: Report): void {
 /** Reports references to what is not there, and combinations that cannot work. */
 export function checkDrafts(drafts: Drafts, report: Report): void {
   checkBinds(drafts.frontends, report);
-  const users = checkReferences(drafts, report);
-  for (const [name, backend] of drafts.backends) checkBackend(backend, users.get(name) ?? [], drafts.apps, report);
+  checkReferences(drafts, report);
+  for (const frontend of drafts.frontends) checkFrontend(frontend, report);
+  checkModes(drafts, report);
+  const users = checkUses(drafts, report);
+  for (const [name, backend] of drafts.backends) checkBackend(backend, users.get(name) ?? [], drafts, report);
   checkTimeouts(drafts, users, report);
 }
 
 function checkBinds(frontends: readonly FrontendDraft[], report: Report): void {
   const seen = new Map<string, Position>();
   for (const {value} of frontends) {
-    for (const {protocol, host, port, position} of value.binds) {
-      const key = `${protocol} ${canonicalHost(host)} ${port}`;
+    for (const {protocol, host, port, unix, inheritedFd, position} of value.binds) {
+      const shown = unix === null ? (inheritedFd === null ? `${host.includes(':') ? `[${host}]` : host || '*'}:${port}` : `fd@${inheritedFd}`) : unix.path;
+      const key = unix === null && inheritedFd === null ? `${protocol} ${canonicalHost(host)} ${port}` : `${unix?.abstract ?? ''} ${shown}`;
       const earlier = seen.get(key);
       if (earlier === undefined) {
         seen.set(key, position);
         continue;
       }
-      const shown = `${host.includes(':') ? `[${host}]` : host || '*'}:${port}`;
       report({level: 'alert', position, word: shown, message: `${protocol} ${shown} is already bound at ${describePosition(earlier)}`});
     }
   }
 }
 
 /** @returns the frontends that lead to each backend */
-function checkReferences({frontends, backends}: Drafts, report: Report): ReadonlyMap<string, readonly FrontendDraft[]> {
+function checkUses({frontends, backends}: Drafts, report: Report): ReadonlyMap<string, readonly FrontendDraft[]> {
   const users = new Map<string, FrontendDraft[]>();
-  for (const frontend of frontends) {
-    const {defaultBackend, mode, name} = frontend.value;
-    if (defaultBackend === '') continue;
-    const backend = backends.get(defaultBackend);
-    const position = frontend.backendPosition;
+  const use = (frontend: FrontendDraft, name: string, position: Position, rule: string): void => {
+    const backend = backends.get(name);
     if (backend === undefined) {
-      const message = `unknown backend '${defaultBackend}'${didYouMean(defaultBackend, backends.keys())}`;
-      report({level: 'alert', position, word: defaultBackend, message});
-      continue;
+      // What `use_backend` names is checked with all other references.
+      if (rule === 'default_backend') report({level: 'alert', position, word: name, message: `unknown backend '${name}'${didYouMean(name, backends.keys())}`});
+      return;
     }
-    const using = users.get(defaultBackend);
-    if (using === undefined) users.set(defaultBackend, [frontend]);
-    else using.push(frontend);
-    if (backend.ownMode !== null && backend.ownMode !== mode) {
-      const message = `frontend '${name}' is in mode ${mode}, its backend '${defaultBackend}' in mode ${backend.ownMode}`;
-      report({level: 'alert', position, word: defaultBackend, message});
+    const using = users.get(name);
+    if (using === undefined) users.set(name, [frontend]);
+    else if (!using.includes(frontend)) using.push(frontend);
+    const message = incompatible(frontend.value, backend, rule);
+    if (message !== null) report({level: 'alert', position, word: name, message});
+  };
+  for (const frontend of frontends) {
+    const {defaultBackend, useBackends, name} = frontend.value;
+    // As HAProxy says: a listen section is its own backend, and cannot be that of a frontend of its name.
+    if (frontend.section.kind === 'listen' && own(frontend.section, 'default_backend')?.value.text === name) {
+      report({level: 'alert', position: frontend.backendPosition, word: name, message: `loop detected for default_backend: '${name}'`});
     }
+    if (defaultBackend !== '') use(frontend, defaultBackend, frontend.backendPosition, 'default_backend');
+    for (const {action, position} of useBackends) if (action.backend.kind === 'name') use(frontend, action.backend.name, position, 'use_backend');
   }
   return users;
 }
 
-function checkBackend(backend: BackendDraft, users: readonly FrontendDraft[], apps: ReadonlyMap<string, AppDraft>, report: Report): void {
+/** @returns what is wrong when clients of one mode come to servers of another; bytes may become requests, not the other way round */
+function incompatible(frontend: FrontendConfig, backend: BackendDraft, rule: string): string | null {
+  const {mode} = frontend;
+  const said = backend.ownMode;
+  const backendMode = backend.value.mode;
+  const together =
+    mode === 'tcp' ? said !== 'udp' && said !== 'nat' && said !== 'dns' : mode === 'http' ? backendMode === 'http' : said === null || said === mode;
+  if (together) return null;
+  return `${mode} frontend '${frontend.name}' tries to use incompatible ${backendMode} backend '${backend.value.name}' in '${rule}' (see 'mode')`;
+}
+
+function checkBackend(backend: BackendDraft, users: readonly FrontendDraft[], {apps, backends}: Drafts, report: Report): void {
   const {value, section} = backend;
   if (value.servers.length === 0 && users.length > 0 && !hasOtherAnswers(section)) {
-    report({level: 'alert', position: section.position, word: value.name, message: `${section.kind} '${value.name}' has no 'server'`});
+    report({
+      level: 'warning',
+      position: section.position,
+      word: value.name,
+      message: `${section.kind} '${value.name}' has no 'server', its clients are refused`,
+    });
   }
   for (const index of value.servers.keys()) checkApp(backend, index, users, apps, report);
+  for (const server of value.servers) checkTracking(server, backend, backends, report);
   if (users.some((frontend) => frontend.value.mode === 'nat')) checkNatBackend(backend, report);
+  if (value.servers.length > 1 && section.settings.some(({name}) => name === 'dispatch')) {
+    report({
+      level: 'alert',
+      position: section.position,
+      word: value.name,
+      message: `${section.kind} '${value.name}' has 'dispatch' and 'server', only one is possible`,
+    });
+  }
+}
+
+/** The state of a server that nobody checks says nothing. */
+function checkTracking({name, track, position}: ServerConfig, {value}: BackendDraft, backends: Drafts['backends'], report: Report): void {
+  if (track === null) return;
+  const [backendName = '', serverName = ''] = track.includes('/') ? track.split('/') : [value.name, track];
+  const tracked = backends.get(backendName)?.value.servers.find((server) => server.name === serverName);
+  if (tracked?.check !== null || tracked.track !== null) return;
+  report({level: 'alert', position, word: track, message: `server '${name}' cannot track '${track}', which has no 'check'`});
+}
+
+const answering = ['http-request', 'redirect', 'errorfile', 'http-error', 'monitor-uri', 'tcp-request content', 'tcp-request connection'] as const;
+
+/** Sections may answer by other means than servers, or were meant to by a line that was refused. */
+function hasOtherAnswers({settings, failed}: Section): boolean {
+  const others = ['use_backend', 'server', 'server-template', 'dispatch', 'stats', ...answering];
+  return others.some((name) => failed.has(name)) || settings.some(({name}) => answering.some((known) => known === name) || name.startsWith('stats '));
+}
+
+/** A frontend that sends its clients nowhere. */
+function checkFrontend({value, section}: FrontendDraft, report: Report): void {
+  const leads = value.defaultBackend !== '' || value.useBackends.length > 0 || value.mode === 'dns';
+  if (leads || section.failed.has('default_backend') || section.failed.has('default-backend') || hasOtherAnswers(section)) return;
+  const level = value.mode === 'nat' || value.mode === 'udp' ? 'alert' : 'warning';
+  report({level, position: section.position, word: value.name, message: `frontend '${value.name}' has no 'default_backend', its clients are refused`});
+}
+
+const httpOnly = ['http-request', 'http-response', 'http-after-response', 'redirect', 'cookie', 'stats', 'monitor-uri', 'compression'] as const;
+
+/** HAProxy's warning: such lines do nothing in another mode. Those of defaults may be meant for others. */
+function checkModes({sections}: Drafts, report: Report): void {
+  for (const section of sections) {
+    if (section.kind !== 'frontend' && section.kind !== 'backend' && section.kind !== 'listen') continue;
+    const mode = effective(section, 'mode')?.value ?? 'tcp';
+    if (mode === 'http') continue;
+    for (const family of httpOnly) {
+      const line = section.settings.find(({name}) => name === family || name.startsWith(`${family} `));
+      if (line === undefined) continue;
+      const message = `'${family}' is ignored for ${section.kind} '${section.name}', it needs 'mode http'`;
+      report({level: 'warning', position: line.position, word: family, message});
+    }
+    const balance = own(section, 'balance');
+    if (balance !== undefined && ['uri', 'url_param', 'hdr'].includes(balance.value.kind)) {
+      const message = `'balance ${balance.value.kind}' needs 'mode http', roundrobin is used for ${section.kind} '${section.name}'`;
+      report({level: 'warning', position: balance.position, word: 'balance', message});
+    }
+  }
 }
 
 function checkApp(backend: BackendDraft, index: number, users: readonly FrontendDraft[], apps: ReadonlyMap<string, AppDraft>, report: Report): void {
@@ -143,7 +227,7 @@ function checkTimeouts({frontends, backends}: Drafts, users: ReadonlyMap<string,
   };
   const listens = new Set<Section>();
   for (const {value, section, missingTimeouts} of frontends) {
-    if (value.mode === 'nat') continue;
+    if (value.mode === 'nat' || value.mode === 'dns') continue;
     const alsoBackend = section.kind === 'listen' ? [...backends.values()].find((backend) => backend.section === section) : undefined;
     if (alsoBackend !== undefined) listens.add(section);
     warn(section.kind, value.name, section.position, [...missingTimeouts, ...(alsoBackend?.missingTimeouts ?? [])]);

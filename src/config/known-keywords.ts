@@ -2,7 +2,7 @@
  * HAProxy's keywords and sections that are not implemented: those that change nothing here are accepted with a warning,
  * the others are refused by their names, never by silence or as if they were misspelt.
  */
-import type {SectionKind} from './keywords.ts';
+import type {SectionKind} from './keyword.ts';
 
 export type KnownKeyword =
   | {readonly kind: 'ignored'}
@@ -30,19 +30,18 @@ function table(entries: {
 const unix = 'run picogate as a unit of systemd or in the foreground';
 const lua = 'there is no Lua';
 const external = 'run the check where the server is';
+const mailers = 'watch `picogate events` instead';
 
 /** `+` stands for the blank in a name of two words. */
 const inGlobal = table({
-  ignored: `nbthread nbproc cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
+  ignored: `nbproc cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
     maxconnrate maxsslconn noepoll nokqueue noevports nopoll nogetaddrinfo noreuseport busy-polling thread-groups thread-group cpu-policy cpu-set
-    max-spread-checks no-quic insecure-fork-wanted insecure-setuid-wanted`,
-  later: `log stats daemon pidfile master-worker ca-base crt-base user group uid gid chroot ssl-default-bind-options ssl-default-bind-ciphers
-    ssl-default-bind-ciphersuites ssl-default-bind-curves ssl-default-bind-sigalgs ssl-default-bind-client-sigalgs ssl-default-server-ciphers
-    ssl-default-server-ciphersuites ssl-default-server-options ssl-default-server-curves ssl-default-server-sigalgs server-state-file
-    server-state-base ulimit-n setenv presetenv unsetenv resetenv unix-bind log-tag log-send-hostname localpeer node default-path grace
-    close-spread-time maxcompcpuusage maxcomprate maxpipes maxsessrate maxsslrate maxzlibmem key-base issuers-chain-path h1-case-adjust
-    h1-case-adjust-file h2-workaround-bogus-websocket-clients expose-deprecated-directives expose-experimental-directives set-dumpable
-    memory-high memory-low dns-accept-family limited-quic set-var set-var-fmt harden.reject-privileged-ports.tcp stress-level`,
+    max-spread-checks no-quic insecure-fork-wanted insecure-setuid-wanted unix-bind ssl-default-bind-curves ssl-default-bind-sigalgs
+    ssl-default-bind-client-sigalgs ssl-default-server-curves ssl-default-server-sigalgs close-spread-time maxcompcpuusage maxcomprate maxpipes
+    maxzlibmem set-dumpable expose-deprecated-directives expose-experimental-directives dns-accept-family limited-quic grace h1-case-adjust
+    h1-case-adjust-file h2-workaround-bogus-websocket-clients`,
+  later: `resetenv maxsessrate maxsslrate key-base issuers-chain-path memory-high memory-low set-var set-var-fmt
+    harden.reject-privileged-ports.tcp stress-level stats+maxconn stats+bind-process`,
   refused: {
     'lua-load': lua,
     'lua-load-per-thread': lua,
@@ -62,28 +61,21 @@ const inGlobal = table({
 const inProxies = table({
   ignored: `option+http-pretend-keepalive option+splice-auto option+splice-request option+splice-response option+http-no-delay option+nolinger
     option+contstats option+http-ignore-probes option+prefer-last-server option+tcp-smart-accept option+tcp-smart-connect option+persist
-    option+independent-streams option+independant-streams option+http_proxy bind-process http-request+cache-use http-response+cache-store
-    max-keep-alive-queue`,
-  later: `acl use_backend use-server balance hash-type hash-balance-factor hash-preserve-affinity log log-format log-format-sd error-log-format log-tag
-    log-steps retries retry-on errorfile errorfiles errorloc errorloc302 errorloc303 monitor-uri monitor stats http-request http-response
-    http-after-response http-check http-error http-reuse http-send-name-header tcp-request tcp-response tcp-check cookie capture declare redirect
-    stick-table stick unique-id-format unique-id-header server-template fullconn source backlog dispatch disabled enabled id guid rate-limit
-    compression filter load-server-state-from-file server-state-file-name persist ignore-persist force-persist transparent clitcpka-cnt
-    clitcpka-idle clitcpka-intvl srvtcpka-cnt srvtcpka-idle srvtcpka-intvl max-session-srv-conns email-alert contimeout clitimeout srvtimeout
-    reqadd rspadd reqrep reqirep rspidel reqidel reqdel rspdel rsprep rspirep reqallow reqiallow reqdeny reqideny reqpass reqipass reqtarpit reqitarpit
-    rspdeny rspideny block no+log zone wake-rate
-    timeout+http-request timeout+http-keep-alive timeout+queue timeout+check timeout+tunnel timeout+client-fin timeout+server-fin timeout+tarpit
-    timeout+client-hs timeout+clitimeout timeout+srvtimeout timeout+contimeout
-    option+httplog option+tcplog option+dontlognull option+forwardfor option+redispatch option+httpchk option+tcp-check option+http-server-close
-    option+http-keep-alive option+httpclose option+log-health-checks option+tcpka option+clitcpka option+srvtcpka option+smtpchk
-    option+ssl-hello-chk option+mysql-check option+redis-check option+pgsql-check option+ldap-check option+originalto option+abortonclose
-    option+allbackups option+http-use-proxy-header option+httpslog option+socket-stats option+log-separate-errors option+logasap
-    option+dontlog-normal option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response
-    option+accept-unsafe-violations-in-http-request option+accept-unsafe-violations-in-http-response option+h1-case-adjust-bogus-client
-    option+h1-case-adjust-bogus-server option+http-buffer-request option+http-restrict-req-hdr-names option+http-tunnel option+disable-h2-upgrade
-    option+use-small-buffers option+idle-close-on-response option+http-drop-request-trailers
-    option+http-drop-response-trailers`,
+    option+independent-streams option+independant-streams option+http_proxy option+http-buffer-request option+h1-case-adjust-bogus-client
+    option+h1-case-adjust-bogus-server option+http-tunnel option+disable-h2-upgrade option+use-small-buffers option+idle-close-on-response
+    bind-process max-keep-alive-queue guid max-session-srv-conns force-persist ignore-persist clitcpka-cnt clitcpka-idle clitcpka-intvl
+    srvtcpka-cnt srvtcpka-idle srvtcpka-intvl peers timeout+client-hs`,
+  later: `http-check+connect http-check+set-var http-check+set-var-fmt http-check+unset-var http-check+send-lf
+    tcp-check+send-lf tcp-check+send-binary-lf tcp-check+set-var tcp-check+set-var-fmt tcp-check+unset-var stats+http-request
+    stats+bind-process capture+cookie error-log-format log-format-sd log-steps server-state-file-name use-small-buffers
+    persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-send-name-header http-drop-request-trailers
+    http-drop-response-trailers wake-rate filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
+    reqtarpit reqitarpit rsprep rspirep rspdeny rspideny
+    option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response
+    option+accept-unsafe-violations-in-http-request option+accept-unsafe-violations-in-http-response option+http-restrict-req-hdr-names
+    option+http-drop-request-trailers option+http-drop-response-trailers`,
   refused: {
+    'email-alert': mailers,
     'option external-check': external,
     'external-check': external,
     'option spop-check': 'there is no SPOE',
@@ -99,9 +91,9 @@ const inProxies = table({
 /** Sections that other programs' configurations hold and this one does not know yet. */
 export const knownSections: ReadonlyMap<string, KnownKeyword> = table({
   ignored: '',
-  later: 'userlist resolvers http-errors peers cache crt-store',
+  later: 'crt-store',
   refused: {
-    mailers: 'watch `picogate events` instead',
+    mailers,
     program: unix,
     ring: 'send logs to the system log',
     'log-forward': 'send logs to the system log',
@@ -127,6 +119,11 @@ export function knownKeywords(kind: SectionKind): ReadonlyMap<string, KnownKeywo
     case 'global':
       return inGlobal;
     case 'app':
+    case 'userlist':
+    case 'resolvers':
+    case 'http-errors':
+    case 'peers':
+    case 'cache':
       return new Map();
     case 'defaults':
     case 'frontend':

@@ -3,12 +3,20 @@ import {readdir, readFile, stat} from 'node:fs/promises';
 import {join} from 'node:path';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import {type AppDraft, buildApp} from './build-app.ts';
+import {type BackendDraft, buildBackend} from './build-backend.ts';
+import type {BuildContext} from './build-base.ts';
+import {buildFrontend} from './build-frontend.ts';
 import {buildGlobal} from './build-global.ts';
-import {type BackendDraft, buildBackend, buildFrontend} from './build-proxy.ts';
-import {checkDrafts, checkNames, type Drafts} from './check.ts';
+import {buildResolvers, buildUserlist, errorPagesOf} from './build-sections.ts';
+import {checkDrafts, checkNames} from './check.ts';
 import type {Diagnostic} from './diagnostic.ts';
+import {hostFiles} from './host-files.ts';
+import type {SectionKind} from './keyword.ts';
 import type {Environment} from './lex.ts';
 import {parseFiles, type SourceFile} from './parse.ts';
+import {type HostFiles, noFiles} from './scope.ts';
+import type {Section} from './section.ts';
+import {type Lookup, unresolvedServers} from './server-names.ts';
 import type {Config} from './value.ts';
 
 export interface LoadResult {
@@ -22,54 +30,71 @@ export interface LoadResult {
  * Reads and checks a configuration.
  * @param paths files, or directories of which every `*.cfg` is read in the order of names; all together are one configuration
  * @param options.env what `"$VAR"` stands for
+ * @param options.lookup finds out whether the name of a server has an address; null: names are not looked up
  * @param options.missingPath what a rootfs or volume is that does not exist: an alert (default), or a warning, so that one app does not
  *   keep the others from running
  */
 export async function loadConfig(
   paths: readonly string[],
-  options: {readonly env: Environment; readonly missingPath?: Diagnostic['level']},
+  options: {readonly env: Environment; readonly missingPath?: Diagnostic['level']; readonly lookup?: Lookup | null},
 ): Promise<LoadResult> {
   const diagnostics: Diagnostic[] = [];
   const files = await readFiles(paths, (diagnostic) => diagnostics.push(diagnostic));
   const unread = diagnostics.length > 0;
-  const checked = checkFiles(files, options.env);
+  const checked = checkFiles(files, options.env, hostFiles);
   diagnostics.push(...checked.diagnostics, ...(await missingPaths(checked.apps, options.missingPath ?? 'alert')));
+  const {lookup = null} = options;
+  if (lookup !== null) diagnostics.push(...(await unresolvedServers(checked.backends, lookup)));
   const sorted = inOrder(diagnostics, files);
   const {config} = checked;
   if (unread || config === null || sorted.some(({level}) => level === 'alert')) return {config: null, diagnostics: sorted};
   return {config: deepFreeze({...config, warnings: sorted}), diagnostics: sorted};
 }
 
-/** All but what has to be looked up on this host: a pure function of the text. */
-export function checkFiles(
-  files: readonly SourceFile[],
-  env: Environment,
-): {readonly config: Config | null; readonly apps: readonly AppDraft[]; readonly diagnostics: readonly Diagnostic[]} {
+export interface Checked {
+  readonly config: Config | null;
+  readonly apps: readonly AppDraft[];
+  readonly backends: readonly BackendDraft[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * All but what takes time to look up: a pure function of the text and of the files that it names.
+ * @param host where those files are; by default there are none
+ */
+export function checkFiles(files: readonly SourceFile[], env: Environment, host: HostFiles = noFiles): Checked {
   const diagnostics: Diagnostic[] = [];
   const report = (diagnostic: Diagnostic): void => void diagnostics.push(diagnostic);
-  const {sections} = parseFiles(files, env, report);
+  const {sections} = parseFiles(files, {env, host, report});
   checkNames(sections, report);
-  const global = buildGlobal(sections.filter(({kind}) => kind === 'global'));
-  const apps = sections.filter(({kind}) => kind === 'app').flatMap((section) => buildApp(section, report) ?? []);
+  const of = (...kinds: readonly SectionKind[]): readonly Section[] => sections.filter(({kind}) => kinds.includes(kind));
+  const {value: global, environment, tls} = buildGlobal(of('global'));
+  const apps = of('app').flatMap((section) => buildApp(section, report) ?? []);
   const appsByName = firstByName(apps);
-  const backends = sections.filter(({kind}) => kind === 'backend' || kind === 'listen').map((section) => buildBackend(section, appsByName, report));
-  const frontends = sections.filter(({kind}) => kind === 'frontend' || kind === 'listen').map((section) => buildFrontend(section, global, report));
-  const drafts: Drafts = {apps: appsByName, frontends, backends: firstByName<BackendDraft>(backends)};
-  checkDrafts(drafts, report);
+  const context: BuildContext = {global, errorPages: new Map(of('http-errors').map((section) => [section.name, errorPagesOf(section)])), report};
+  const backends = of('backend', 'listen').map((section) => buildBackend(section, {...context, tls, apps: appsByName}));
+  const frontends = of('frontend', 'listen').map((section) => buildFrontend(section, {...context, tls}));
+  const userlists = of('userlist').map((section) => buildUserlist(section, report));
+  const resolvers = of('resolvers').map(buildResolvers);
+  checkDrafts({sections, apps: appsByName, frontends, backends: firstByName(backends)}, report);
   const [first] = files;
-  if (first !== undefined && diagnostics.length === 0 && apps.length === 0 && frontends.length === 0) {
+  const refused = diagnostics.some(({level}) => level === 'alert');
+  if (first !== undefined && !refused && apps.length === 0 && frontends.length === 0 && global.process.statsSockets.length === 0) {
     report({level: 'alert', position: {file: first.path, line: 1, column: 1}, message: 'no app, frontend or listen section, nothing to do'});
   }
-  if (first === undefined || diagnostics.some(({level}) => level === 'alert')) return {config: null, apps, diagnostics};
+  if (first === undefined || diagnostics.some(({level}) => level === 'alert')) return {config: null, apps, backends, diagnostics};
   const config: Config = {
     files: files.map(({path}) => path),
     global,
     apps: apps.map(({value}) => value),
     frontends: frontends.map(({value}) => value),
     backends: backends.map(({value}) => value),
+    userlists,
+    resolvers,
+    environment,
     warnings: diagnostics,
   };
-  return {config, apps, diagnostics};
+  return {config, apps, backends, diagnostics};
 }
 
 function firstByName<Draft extends {readonly value: {readonly name: string}}>(drafts: readonly Draft[]): ReadonlyMap<string, Draft> {
@@ -125,7 +150,8 @@ function inOrder(diagnostics: readonly Diagnostic[], files: readonly SourceFile[
 }
 
 function deepFreeze<Value>(value: Value): Value {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+  // Bytes cannot be frozen.
+  if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) && !Object.isFrozen(value)) {
     Object.freeze(value);
     for (const part of Object.values(value)) deepFreeze(part);
   }

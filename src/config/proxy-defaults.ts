@@ -25,6 +25,7 @@ const base: Omit<ProxyBase, 'name' | 'position'> = {
   originalTo: null,
   errorFiles: {},
   errorLocations: {},
+  errorReplies: {},
   compression: null,
   stats: null,
   stickTable: null,

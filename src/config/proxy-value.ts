@@ -2,7 +2,7 @@
 import type {AppName} from '../core/ids.ts';
 import type {CheckSchedule, HealthCheck} from './health.ts';
 import type {Position} from './position.ts';
-import type {HttpRequestAction, HttpResponseAction, Rule, TcpRequestAction, TcpResponseAction, UseBackend, UseServer} from './rules.ts';
+import type {HttpRequestAction, HttpResponseAction, ReplyAction, Rule, TcpRequestAction, TcpResponseAction, UseBackend, UseServer} from './rules.ts';
 import type {Condition, Format, SampleExpression} from './sample.ts';
 import type {TlsBind, TlsServer} from './tls.ts';
 
@@ -130,6 +130,8 @@ export interface ProxyBase {
   readonly errorFiles: Readonly<Record<number, string>>;
   /** By status: where the client is sent instead. */
   readonly errorLocations: Readonly<Record<number, {readonly code: 302 | 303; readonly url: string}>>;
+  /** By status: the answer of `http-error`. A status is in one of the three at most. */
+  readonly errorReplies: Readonly<Record<number, ReplyAction>>;
   readonly compression: Compression | null;
   readonly stats: StatsPage | null;
   readonly stickTable: StickTableConfig | null;
@@ -150,7 +152,10 @@ export interface FrontendConfig extends ProxyBase {
   readonly monitorFail: readonly Condition[];
   /** A name for each request, and the header that tells it to the server. */
   readonly uniqueId: {readonly format: Format; readonly header: string | null} | null;
-  /** Slots of `capture request header` and `declare capture request`, then those that rules take. */
+  /**
+   * Slots of `capture`, `declare capture` and of rules with `len`, first those of requests, then those of answers, each in the order of the
+   * lines. The number of a slot (`capture.req.hdr(0)`, `Capture.id`) counts those of its kind.
+   */
   readonly captures: readonly {readonly header: string | null; readonly length: number; readonly of: 'request' | 'response'}[];
   /** A text of formats, or one of HAProxy's. */
   readonly logFormat: {readonly kind: 'format'; readonly format: Format} | {readonly kind: 'default' | 'tcplog' | 'httplog' | 'httpslog'};

@@ -1,8 +1,10 @@
 /** A section as it was written: settings in order, each value already read by its keyword's shape. */
 
 import type {Arguments} from './arguments.ts';
-import {type KeywordName, keywords, type SectionKind, type ValueOf} from './keywords.ts';
+import type {SectionKind} from './keyword.ts';
+import {type KeywordName, keywords, type ValueOf} from './keywords.ts';
 import type {Position} from './position.ts';
+import type {Scope} from './scope.ts';
 
 export interface Setting<Name extends KeywordName> {
   readonly name: Name;
@@ -22,8 +24,11 @@ export interface Section {
   /** The section whose values hold where this one has none. */
   readonly defaults: Section | null;
   readonly settings: readonly AnySetting[];
+  /** The same by keyword. */
+  readonly byName: ReadonlyMap<KeywordName, readonly AnySetting[]>;
   /** Keywords that are there but could not be read: they are not missing. */
   readonly failed: ReadonlySet<string>;
+  readonly scope: Scope;
 }
 
 /** Reads what follows a keyword. @throws ConfigError */
@@ -34,9 +39,15 @@ export function readSetting(name: KeywordName, args: Arguments): AnySetting {
   return {name, value, position: args.position} as AnySetting;
 }
 
+/** Settings by their keywords. */
+export function settingsByName(settings: readonly AnySetting[]): ReadonlyMap<KeywordName, readonly AnySetting[]> {
+  return Map.groupBy(settings, ({name}) => name);
+}
+
 /** All settings of a keyword in this section, in order. */
 export function all<Name extends KeywordName>(section: Section, name: Name): readonly (Setting<Name> & AnySetting)[] {
-  return section.settings.filter((setting): setting is Setting<Name> & AnySetting => setting.name === name);
+  // What is kept under a name has that name, which the compiler cannot follow.
+  return (section.byName.get(name) ?? []) as readonly (Setting<Name> & AnySetting)[];
 }
 
 /** The value that this section itself gives; the last one counts. */
@@ -51,6 +62,17 @@ export function effective<Name extends KeywordName>(section: Section, name: Name
     if (setting !== undefined) return setting;
   }
   return undefined;
+}
+
+/** All settings of a keyword, those of the defaults first. */
+export function inherited<Name extends KeywordName>(section: Section, name: Name): readonly (Setting<Name> & AnySetting)[] {
+  return section.defaults === null ? all(section, name) : [...inherited(section.defaults, name), ...all(section, name)];
+}
+
+/** The settings of several keywords in the order of their lines, those of the defaults first. */
+export function inOrder<Name extends KeywordName>(section: Section, names: readonly Name[]): readonly (Setting<Name> & AnySetting)[] {
+  const before = section.defaults === null ? [] : inOrder(section.defaults, names);
+  return [...before, ...section.settings.filter((setting): setting is Setting<Name> & AnySetting => names.some((name) => name === setting.name))];
 }
 
 /** True when neither the section nor its defaults mention a keyword, not even wrongly. */

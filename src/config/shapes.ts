@@ -29,6 +29,11 @@ export function timeout(): Shape<number> {
   return {usage: '<time>', read: (args) => args.takeParsed('<time>', parseTime) || longestTimeMs};
 }
 
+/** A time in milliseconds; 0 is nothing but 0. */
+export function milliseconds(): Shape<number> {
+  return {usage: '<time>', read: (args) => args.takeParsed('<time>', parseTime)};
+}
+
 /** A time in milliseconds, more than 0. */
 export function duration(): Shape<number> {
   return {usage: '<time>', read: readDuration};
@@ -89,12 +94,29 @@ export function onOrOff(): Shape<boolean> {
   return {usage, read: (args) => read(args) === 'on'};
 }
 
-/** All words to the end of the line, at least one. */
-export function textLine(): Shape<string> {
+/** All words to the end of the line, at least one unless it is `optional`. */
+export function textLine({optional}: {optional: boolean} = {optional: false}): Shape<string> {
   return {
-    usage: '<text>...',
-    read: (args) => [args.take('<text>'), ...args.takeRest()].map(({text}) => text).join(' '),
+    usage: optional ? '[<text>...]' : '<text>...',
+    read: (args) => (optional && args.atEnd ? '' : [args.take('<text>'), ...args.takeRest()].map(({text}) => text).join(' ')),
   };
+}
+
+/** One word, whatever it is. */
+export function word(usage: string): Shape<string> {
+  return {
+    usage,
+    read(args) {
+      const found = args.take(usage);
+      if (found.text === '') throw args.invalid(found, 'a value is expected');
+      return found.text;
+    },
+  };
+}
+
+/** A line that says all by being there. */
+export function flagLine(): Shape<boolean> {
+  return {usage: '', read: () => true};
 }
 
 export function placedWord(usage: string): Shape<Placed> {
@@ -120,4 +142,19 @@ export function resolveHostPath({text, position}: Placed): string {
 /** True for a path from the root that goes straight down. */
 export function isStraightPath(path: string): boolean {
   return path.startsWith('/') && !path.split('/').includes('..');
+}
+
+/** A line that says all by being there, and may repeat words that add nothing. */
+export function fixedLine(usage: string, allowed: readonly string[]): Shape<boolean> {
+  return {
+    usage,
+    read(args) {
+      while (!args.atEnd) {
+        const found = args.take('<option>');
+        if (!allowed.includes(found.text)) throw args.invalid(found, `${allowed.join(', ')} is possible${didYouMean(found.text, allowed)}`);
+        args.warn(found, `'${found.text}' of '${args.keyword}' has no effect here`);
+      }
+      return true;
+    },
+  };
 }

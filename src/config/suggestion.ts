@@ -2,7 +2,8 @@
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   if (word.length > 40) return undefined;
   const wanted = fold(word);
-  let limit = Math.min(3, Math.ceil(wanted.length / 3));
+  // One letter is as near to any other.
+  let limit = wanted.length < 2 ? 0 : Math.min(3, Math.ceil(wanted.length / 3));
   let best: string | undefined;
   for (const candidate of known) {
     if (candidate === word) return candidate;

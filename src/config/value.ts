@@ -2,7 +2,9 @@
 import type {AppName} from '../core/ids.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import type {Position} from './position.ts';
-import type {BackendConfig, FrontendConfig} from './proxy-value.ts';
+import type {ProcessConfig} from './process-value.ts';
+import type {BackendConfig, FrontendConfig, Userlist} from './proxy-value.ts';
+import type {ResolversConfig} from './resolvers-value.ts';
 
 export interface Config {
   /** The files that were read, in order. */
@@ -11,6 +13,10 @@ export interface Config {
   readonly apps: readonly AppConfig[];
   readonly frontends: readonly FrontendConfig[];
   readonly backends: readonly BackendConfig[];
+  readonly userlists: readonly Userlist[];
+  readonly resolvers: readonly ResolversConfig[];
+  /** What `setenv` and the like change in the environment of the process; null: removed. */
+  readonly environment: Readonly<Record<string, string | null>>;
   readonly warnings: readonly Diagnostic[];
 }
 
@@ -34,6 +40,7 @@ export interface GlobalConfig {
   readonly criu: string | null;
   /** How many checkpoints of an app are kept. */
   readonly keepGenerations: number;
+  readonly process: ProcessConfig;
 }
 
 /** Where checkpoints are kept. */

@@ -18,6 +18,13 @@ export function bindHost(bind: Bind): string {
   return bind.host === '' ? '0.0.0.0' : bind.host;
 }
 
+/** What a bind names, as it is written in a configuration. */
+export function showBind(bind: Bind): string {
+  if (bind.inheritedFd !== null) return `fd@${bind.inheritedFd}`;
+  if (bind.unix !== null) return `${bind.unix.abstract ? 'abns' : 'unix'}@${bind.unix.path}`;
+  return showAddress(bindHost(bind), bind.port);
+}
+
 export function showAddress(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
@@ -28,10 +35,15 @@ export function bindError(frontend: string, bind: Bind, cause: unknown): CodedEr
     EADDRINUSE: 'the port is in use',
     EACCES: 'no permission',
     EADDRNOTAVAIL: 'this host has no such address',
+    EBADF: 'no such descriptor is open',
+    ENODEV: 'there is no such interface',
+    ENOTSOCK: 'the descriptor is no socket',
+    ENOENT: 'its directory does not exist',
+    EPERM: 'no permission',
     ENOTFOUND: 'the name does not resolve',
   };
   const found = reasons[errorCode(cause) ?? ''] ?? errorMessage(cause);
-  return new CodedError('ERR_BIND', `Cannot bind frontend "${frontend}" to ${bind.protocol} ${showAddress(bindHost(bind), bind.port)}: ${found}`, {
+  return new CodedError('ERR_BIND', `Cannot bind frontend "${frontend}" to ${bind.protocol} ${showBind(bind)}: ${found}`, {
     source: 'host',
     cause,
   });

@@ -16,3 +16,11 @@ export interface SessionHandle extends Disposable {
   /** True: the client said something that is unanswered, so the app must not be put to sleep. False at first. */
   busy(value: boolean): void;
 }
+
+/** Whether apps are awake, for those who must not wake them: health checks, limits on wakes, `balance first`. */
+export interface AppWatch {
+  /** Where an app that is awake can be reached; null: it sleeps, or is on its way to sleep or back. */
+  awakeHost(app: AppName): string | null;
+  /** Calls back when an app has woken up or has gone to sleep, until the returned function is called. */
+  onChange(callback: (app: AppName, awake: boolean) => void): () => void;
+}

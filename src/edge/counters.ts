@@ -1,8 +1,13 @@
 /** What a frontend has done since it was opened; `sessions` and `waiting` are of this moment. */
 export interface Counters {
   sessions: number;
+  sessionsMax: number;
   waiting: number;
   accepted: number;
+  /** By rules. */
+  denied: number;
+  /** PROXY header or TLS were missing, wrong or late. */
+  handshakeFailures: number;
   /** Not let in: the queue of the server was full, or a bound of the frontend was reached. */
   refused: number;
   /** Clients that left while they were held. */
@@ -19,8 +24,11 @@ export interface Counters {
 export function newCounters(): Counters {
   return {
     sessions: 0,
+    sessionsMax: 0,
     waiting: 0,
     accepted: 0,
+    denied: 0,
+    handshakeFailures: 0,
     refused: 0,
     abandoned: 0,
     wakeFailures: 0,

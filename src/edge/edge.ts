@@ -1,28 +1,44 @@
-/** The user-space data path: every `mode tcp` and `mode udp` frontend of the configuration. */
-import type {BackendConfig, FrontendConfig} from '../config/proxy-value.ts';
+/** The user-space data path: every frontend of the configuration but those of mode nat, which the kernel's is. */
+import {randomBytes} from 'node:crypto';
+import type {ProcessConfig} from '../config/process-value.ts';
+import type {BackendConfig, FrontendConfig, Userlist} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
-import {assert} from '../core/errors.ts';
+import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {type BoundAddress, bindHost} from './addresses.ts';
-import type {AppAccess} from './app-access.ts';
+import type {AppAccess, AppWatch} from './app-access.ts';
 import type {Counters} from './counters.ts';
+import {datagramChoice, datagramProxyCodec} from './datagram-rules.ts';
+import {type DnsFrontendOptions, openDnsFrontend} from './dns/dns-frontend.ts';
+import {type EdgeParts, openEdgeParts} from './edge-parts.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
-import {openRefusalLog} from './refusal-log.ts';
+import type {ListeningSockets} from './listening-sockets.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
 import {openUdpFrontend} from './udp-frontend.ts';
-import {serversInTurn} from './waiting.ts';
 
 export interface EdgeOptions {
-  /** Those of other modes than tcp and udp are passed over. */
+  /** Those of mode nat are passed over. */
   readonly frontends: readonly FrontendConfig[];
   readonly backends: readonly BackendConfig[];
+  readonly userlists?: readonly Userlist[];
+  readonly process?: Pick<ProcessConfig, 'logTag' | 'logHostname'>;
   readonly apps: AppAccess;
+  /** Null: apps are not checked, and count as awake while they have sessions. */
+  readonly watch?: AppWatch | null;
+  /** What names in zones of mode dns stand for, by lower-case name. */
+  readonly findApp?: DnsFrontendOptions['findApp'];
   readonly log: Log;
   readonly clock: Clock;
+  /** Shared with the edge that this one replaces, or is replaced by; by default it has its own sockets. */
+  readonly sockets?: ListeningSockets | undefined;
+  /** 48 bytes, likewise. */
+  readonly ticketKeys?: Buffer;
 }
 
 /** Disposing it closes everything at once; `drain` first to let sessions end. */
 export interface Edge extends AsyncDisposable {
+  /** For the runtime API. */
+  readonly parts: EdgeParts;
   /** Where the frontends really listen. */
   addresses(): readonly BoundAddress[];
   /** By frontend. */
@@ -40,18 +56,14 @@ function ipv4Ports(frontends: readonly FrontendConfig[], protocol: 'tcp' | 'udp'
   return new Set(binds.filter((bind) => bind.protocol === protocol && bindHost(bind) === '0.0.0.0' && bind.port !== 0).map(({port}) => port));
 }
 
-async function openFrontends(options: EdgeOptions, refusals: ReturnType<typeof openRefusalLog>): Promise<Frontend[]> {
-  const {frontends, backends, apps, log, clock} = options;
+async function openFrontends(options: EdgeOptions, parts: EdgeParts): Promise<Frontend[]> {
+  const {frontends} = options;
   const ports = {tcp: ipv4Ports(frontends, 'tcp'), udp: ipv4Ports(frontends, 'udp')};
   const opened: Frontend[] = [];
   try {
     for (const config of frontends) {
-      if (config.mode !== 'tcp' && config.mode !== 'udp') continue;
-      const backend = backends.find(({name}) => name === config.defaultBackend);
-      assert(backend !== undefined, `Frontend "${config.name}" has no backend "${config.defaultBackend}"`);
-      const {mode} = config;
-      const common = {config, chooseServer: serversInTurn(backend, apps, clock), ipv6Only: (port: number) => ports[mode].has(port), clock, log, refusals};
-      opened.push(mode === 'tcp' ? await openTcpFrontend(common) : await openUdpFrontend(common));
+      if (config.mode === 'nat' || config.disabled) continue;
+      opened.push(await openFrontend(config, {options, parts, ipv6Only: (protocol, port) => ports[protocol].has(port)}));
     }
     return opened;
   } catch (error) {
@@ -63,13 +75,52 @@ async function openFrontends(options: EdgeOptions, refusals: ReturnType<typeof o
   }
 }
 
+interface Opening {
+  readonly options: EdgeOptions;
+  readonly parts: EdgeParts;
+  readonly ipv6Only: (protocol: 'tcp' | 'udp', port: number) => boolean;
+}
+
+async function openFrontend(config: FrontendConfig, {options, parts, ipv6Only}: Opening): Promise<Frontend> {
+  const {clock, log, sockets, apps, findApp = () => null} = options;
+  const {refusals} = parts;
+  switch (config.mode) {
+    case 'tcp':
+      return openTcpFrontend({config, ipv6Only: (port) => ipv6Only('tcp', port), parts});
+    case 'udp':
+      return openUdpFrontend({
+        config,
+        choosePool: datagramChoice(config, parts),
+        proxyCodec: datagramProxyCodec,
+        ipv6Only: (port) => ipv6Only('udp', port),
+        clock,
+        log,
+        refusals,
+        sockets,
+      });
+    case 'dns':
+      return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), clock, log, refusals});
+    case 'http':
+      throw new CodedError('ERR_NOT_IMPLEMENTED', `Cannot open frontend "${config.name}": mode http is not implemented yet`, {source: 'client'});
+    case 'nat':
+      throw new CodedError('ERR_ASSERTION', `Frontend "${config.name}" is the kernel's`, {source: 'bug'});
+    default:
+      return config.mode satisfies never;
+  }
+}
+
 /**
  * Opens all listening sockets, or none.
- * @throws CodedError ERR_BIND naming the frontend and the address
+ * @throws CodedError ERR_BIND naming the frontend and the address; those of certificates, log targets and rules that cannot be used
  */
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
-  const refusals = openRefusalLog(options.log, options.clock);
-  const frontends = await openFrontends(options, refusals);
+  await using scope = new AsyncDisposableStack();
+  const opened: {frontends: readonly Frontend[]} = {frontends: []};
+  const frontendSessions = (name: string): number | null => opened.frontends.find((frontend) => frontend.name === name)?.counters.sessions ?? null;
+  const {userlists = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
+  const parts = scope.use(await openEdgeParts({...options, userlists, process, watch, ticketKeys, frontendSessions}));
+  const frontends = await openFrontends(options, parts);
+  opened.frontends = frontends;
   const stopAccepting = (): void => {
     for (const frontend of frontends) frontend.stopAccepting();
   };
@@ -79,7 +130,9 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const ended = async (): Promise<void> => {
     await Promise.all(frontends.map((frontend) => frontend.ended()));
   };
+  const owned = scope.move();
   return {
+    parts,
     addresses: () => frontends.flatMap(({addresses}) => addresses),
     counters: () => new Map(frontends.map(({name, counters}) => [name, counters])),
     *sessions() {
@@ -96,7 +149,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       stopAccepting();
       cut();
       await ended();
-      refusals[Symbol.dispose]();
+      await owned.disposeAsync();
     },
   };
 }

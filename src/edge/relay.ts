@@ -9,8 +9,15 @@ import type {Counters} from './counters.ts';
 export interface RelayOptions {
   readonly client: Socket;
   readonly server: Socket;
+  /** Of the client, read already. */
+  readonly firstBytes: Buffer | null;
   readonly clientTimeoutMs: number;
   readonly serverTimeoutMs: number;
+  /** For a side that has ended, while the other one goes on; null: as before. */
+  readonly clientFinTimeoutMs: number | null;
+  readonly serverFinTimeoutMs: number | null;
+  /** For both sides, once both have said something; null: as before. */
+  readonly tunnelTimeoutMs: number | null;
   readonly clock: Clock;
   readonly counters: Counters;
   /** Called when it changes whether the client's last bytes are unanswered. */
@@ -31,6 +38,8 @@ export function startRelay(options: RelayOptions): Relay {
   const {client, server, clock, counters} = options;
   let clientAtMs = clock.monotonicMs();
   let serverAtMs = clientAtMs;
+  let clientSpoke = false;
+  let serverSpoke = false;
   let busy = false;
   let cancel: () => void = () => undefined;
 
@@ -39,17 +48,21 @@ export function startRelay(options: RelayOptions): Relay {
     busy = value;
     options.onBusy(value);
   };
-
-  client.on('data', (chunk: Buffer) => {
+  const fromClient = (chunk: Buffer): void => {
     clientAtMs = clock.monotonicMs();
+    clientSpoke = true;
     counters.bytesIn += chunk.length;
     if (!server.readableEnded) setBusy(true);
     if (!server.writable) return;
     if (server.write(chunk)) serverAtMs = clientAtMs;
     else client.pause();
-  });
+  };
+
+  if (options.firstBytes !== null && options.firstBytes.length > 0) fromClient(options.firstBytes);
+  client.on('data', fromClient);
   server.on('data', (chunk: Buffer) => {
     serverAtMs = clock.monotonicMs();
+    serverSpoke = true;
     counters.bytesOut += chunk.length;
     setBusy(false);
     if (!client.writable) return;
@@ -72,15 +85,31 @@ export function startRelay(options: RelayOptions): Relay {
     client.end();
   });
 
+  const timeouts = (): {readonly client: number; readonly server: number} => {
+    const {clientTimeoutMs, serverTimeoutMs, clientFinTimeoutMs, serverFinTimeoutMs, tunnelTimeoutMs} = options;
+    const established = tunnelTimeoutMs !== null && clientSpoke && serverSpoke;
+    return {
+      client: (client.readableEnded ? clientFinTimeoutMs : null) ?? (established ? tunnelTimeoutMs : clientTimeoutMs),
+      server: (server.readableEnded ? serverFinTimeoutMs : null) ?? (established ? tunnelTimeoutMs : serverTimeoutMs),
+    };
+  };
   const watch = (): void => {
     const nowMs = clock.monotonicMs();
-    const clientLeftMs = clientAtMs + options.clientTimeoutMs - nowMs;
-    const serverLeftMs = serverAtMs + options.serverTimeoutMs - nowMs;
+    const allowed = timeouts();
+    const clientLeftMs = clientAtMs + allowed.client - nowMs;
+    const serverLeftMs = serverAtMs + allowed.server - nowMs;
     if (clientLeftMs <= 0) options.onTimeout('client');
     else if (serverLeftMs <= 0) options.onTimeout('server');
-    else cancel = clock.after(Math.max(1, Math.min(clientLeftMs, serverLeftMs, maxTimerMs)), watch);
+    else cancel = clock.after(Math.max(1, Math.min(clientLeftMs, serverLeftMs, options.tunnelTimeoutMs ?? maxTimerMs, maxTimerMs)), watch);
   };
   watch();
+  // A side that has ended may have less time than the timer that runs now.
+  const watchAnew = (): void => {
+    cancel();
+    watch();
+  };
+  if (options.clientFinTimeoutMs !== null) client.once('end', watchAnew);
+  if (options.serverFinTimeoutMs !== null) server.once('end', watchAnew);
 
   return {
     lastActivityMs: () => Math.max(clientAtMs, serverAtMs),

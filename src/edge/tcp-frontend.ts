@@ -1,83 +1,75 @@
 /** A `mode tcp` frontend: its listeners and its sessions, at most `maxconn` of them; more clients wait in the backlog. */
-import type {Socket} from 'node:net';
 import type {FrontendConfig} from '../config/proxy-value.ts';
-import type {Clock} from '../core/clock.ts';
-import {errorMessage} from '../core/errors.ts';
-import type {Log} from '../core/log.ts';
-import type {BoundAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
+import type {EdgeParts} from './edge-parts.ts';
 import type {Frontend} from './frontend.ts';
-import type {RefusalLog} from './refusal-log.ts';
-import {openTcpListener, type TcpListener} from './tcp-listener.ts';
-import {TcpSession} from './tcp-session.ts';
-import type {Waiting} from './waiting.ts';
+import {compileConnectionRules} from './session/connection-rules.ts';
+import {type Entered, type Entrance, openEntrance} from './session/entrance.ts';
+import {compileBackendChoice} from './session/routes.ts';
+import {openSessionLines} from './session/session-lines.ts';
+import {TcpSession, type TcpSessionParts} from './tcp-session.ts';
 
 export interface TcpFrontendOptions {
   readonly config: FrontendConfig;
-  readonly chooseServer: () => Waiting;
   /** Which of the binds must leave IPv4 to another one. */
   readonly ipv6Only: (port: number) => boolean;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly refusals: RefusalLog;
+  readonly parts: EdgeParts;
 }
 
-/** @throws CodedError ERR_BIND; what was bound before is closed again */
-export async function openTcpFrontend(options: TcpFrontendOptions): Promise<Frontend> {
-  const {config, clock, log, refusals} = options;
+/** @throws CodedError ERR_BIND, those of certificates and of the compiler; what was bound before is closed again */
+export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOptions): Promise<Frontend> {
+  const {compiler, tables, clock, refusals} = parts;
   const counters = newCounters();
   const sessions = new Set<TcpSession>();
-  const listeners: TcpListener[] = [];
+  const entrances: Entrance[] = [];
+  const lines = await openSessionLines(config, parts);
+  const rules = (list: FrontendConfig['tcp']['content']): ReturnType<typeof compileConnectionRules> =>
+    compileConnectionRules(list, {compiler, tableOf: (name) => tables.get(name ?? config.name)});
+  const sessionParts: TcpSessionParts = {
+    config,
+    contentRules: rules(config.tcp.content),
+    choose: compileBackendChoice(config, compiler, parts.routeOf),
+    mannersOf: parts.mannersOf,
+    lines,
+    clock,
+    counters,
+    refusals,
+  };
   let accepting = true;
 
-  const admit = (client: Socket): void => {
-    counters.accepted++;
-    const session = new TcpSession({
-      client,
-      frontend: config.name,
-      clientTimeoutMs: config.clientTimeoutMs,
-      waiting: options.chooseServer(),
-      clock,
-      counters,
-      refusals,
-    });
+  const admit = (entered: Entered): void => {
+    const session = new TcpSession(entered, sessionParts);
     sessions.add(session);
     counters.sessions = sessions.size;
-    if (sessions.size >= config.maxconn) for (const listener of listeners) listener.pause();
+    counters.sessionsMax = Math.max(counters.sessionsMax, sessions.size);
+    if (sessions.size >= config.maxconn) for (const entrance of entrances) entrance.pause();
     void session.start();
     void session.closed.then(() => {
       sessions.delete(session);
       counters.sessions = sessions.size;
-      if (accepting && sessions.size < config.maxconn) for (const listener of listeners) listener.resume();
+      if (accepting && sessions.size < config.maxconn) for (const entrance of entrances) entrance.resume();
     });
   };
-
   const stopAccepting = (): void => {
     accepting = false;
-    for (const listener of listeners) listener[Symbol.dispose]();
+    for (const entrance of entrances) entrance[Symbol.dispose]();
   };
-  const addresses: BoundAddress[] = [];
+  const common = {...parts.entrance, config, connectionRules: rules(config.tcp.connection), sessionRules: rules(config.tcp.session), counters, enter: admit};
   try {
     for (const bind of config.binds) {
-      const listener = await openTcpListener({
-        frontend: config.name,
-        bind,
-        ipv6Only: options.ipv6Only(bind.port),
-        onConnection: admit,
-        onError: (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'listener'),
-      });
-      listeners.push(listener);
-      addresses.push({frontend: config.name, protocol: 'tcp', host: listener.host, port: listener.port});
-      if (sessions.size >= config.maxconn) listener.pause();
+      const entrance = await openEntrance({...common, bind, ipv6Only: ipv6Only(bind.port)});
+      entrances.push(entrance);
+      if (sessions.size >= config.maxconn) entrance.pause();
     }
   } catch (error) {
     stopAccepting();
     for (const session of sessions) session.cut();
+    await lines[Symbol.asyncDispose]();
     throw error;
   }
   return {
     name: config.name,
-    addresses,
+    addresses: entrances.map(({address}) => address),
     counters,
     stopAccepting,
     *sessions() {
@@ -87,6 +79,7 @@ export async function openTcpFrontend(options: TcpFrontendOptions): Promise<Fron
     },
     async ended() {
       while (sessions.size > 0) await Promise.all([...sessions].map(({closed}) => closed));
+      await lines[Symbol.asyncDispose]();
     },
     cut() {
       for (const session of sessions) session.cut();

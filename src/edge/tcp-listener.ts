@@ -3,27 +3,147 @@
  * them at its limit. Node always accepts, so a pause keeps a duplicate of the descriptor and closes Node's server, and a resume
  * makes a new server of the duplicate.
  */
-import {once} from 'node:events';
-import {type AddressInfo, createServer, type Server, type Socket} from 'node:net';
-import koffi from 'koffi';
-import type {Bind} from '../config/proxy-value.ts';
-import {assert, CodedError} from '../core/errors.ts';
-import {close, errnoName, libc} from '../core/libc.ts';
-import {bindError, bindHost} from './addresses.ts';
 
-const fcntl = libc.func('int fcntl(int fd, int command, int argument)');
-const duplicateCloseOnExec = 1030;
-/** The kernel cuts it to net.core.somaxconn. */
-const backlog = 65_535;
+import {once} from 'node:events';
+import {createServer, type Server, type Socket} from 'node:net';
+import type {Bind} from '../config/proxy-value.ts';
+import {assert} from '../core/errors.ts';
+import {close, duplicate} from '../core/libc.ts';
+import {bindError, showBind} from './addresses.ts';
+import {type ListeningSockets, openListeningSockets, type SharedSocket} from './listening-sockets.ts';
+
 /** HAProxy's `option clitcpka` leaves it to the system, whose two hours are too long for a client that vanished. */
 const keepAliveInitialDelay = 60_000;
 
 export interface TcpListener extends Disposable {
+  /** The path, and port 0, of a unix socket. */
   readonly host: string;
   readonly port: number;
   /** New connections stay in the backlog. Pausing twice is harmless, as is resuming. */
   pause(): void;
   resume(): void;
+}
+
+export interface TcpListenerOptions {
+  readonly frontend: string;
+  readonly bind: Bind;
+  /** Whether an address of IPv6 leaves IPv4 to another bind, where the bind itself does not say. */
+  readonly ipv6Only: boolean;
+  /** Shared with the listeners of another generation of the configuration; by default it has its own socket. */
+  readonly sockets?: ListeningSockets | undefined;
+  /** Gets sockets that nobody reads yet, never after `pause()` or dispose. */
+  readonly onConnection: (client: Socket) => void;
+  readonly onError: (error: Error) => void;
+}
+
+type State = {readonly kind: 'open'; readonly server: Server} | {readonly kind: 'paused'; readonly fd: number} | {readonly kind: 'closed'};
+
+/**
+ * Listens, until it is disposed.
+ * @throws CodedError ERR_BIND
+ */
+export async function openTcpListener(options: TcpListenerOptions): Promise<TcpListener> {
+  const {frontend, bind} = options;
+  const shared = await (options.sockets ?? openListeningSockets()).take({frontend, bind, ipv6Only: options.ipv6Only});
+  const listener = new Listener(options, shared);
+  try {
+    await listener.opened;
+  } catch (error) {
+    listener[Symbol.dispose]();
+    throw bindError(frontend, bind, error);
+  }
+  return listener;
+}
+
+class Listener implements TcpListener {
+  /** Settles when the first connection can come. */
+  readonly opened: Promise<unknown>;
+  readonly #options: TcpListenerOptions;
+  readonly #shared: SharedSocket;
+  readonly #address: {readonly host: string; readonly port: number};
+  #state: State;
+  /** The frontend wants no more connections now. */
+  #held = false;
+  /** Of this bind, for its `maxconn`. */
+  #connections = 0;
+
+  constructor(options: TcpListenerOptions, shared: SharedSocket) {
+    this.#options = options;
+    this.#shared = shared;
+    const server = this.#serve(shared.fd);
+    this.#state = {kind: 'open', server};
+    this.opened = once(server, 'listening');
+    server.on('error', options.onError);
+    this.#address = addressOf(server, options.bind);
+  }
+
+  get host(): string {
+    return this.#address.host;
+  }
+
+  get port(): number {
+    return this.#address.port;
+  }
+
+  pause(): void {
+    this.#held = true;
+    this.#update();
+  }
+
+  resume(): void {
+    this.#held = false;
+    this.#update();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#state.kind === 'open') this.#state.server.close();
+    if (this.#state.kind === 'paused') close(this.#state.fd);
+    this.#state = {kind: 'closed'};
+    this.#shared[Symbol.dispose]();
+  }
+
+  #serve(fd: number): Server {
+    const server = createServer({allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay}, (client) => {
+      if (this.#options.bind.unix !== null) knowsNoReset(client);
+      if (this.#state.kind === 'open' && this.#state.server === server) this.#accept(client);
+      // Accepted in the very turn in which it was paused or closed.
+      else client.resetAndDestroy();
+    });
+    server.listen({fd, backlog: this.#shared.backlog});
+    return server;
+  }
+
+  #accept(client: Socket): void {
+    const {bind, onConnection} = this.#options;
+    if (bind.maxconn !== null) {
+      this.#connections++;
+      this.#update();
+      client.once('close', () => {
+        this.#connections--;
+        this.#update();
+      });
+    }
+    onConnection(client);
+  }
+
+  #update(): void {
+    const {bind} = this.#options;
+    const hold = this.#held || (bind.maxconn !== null && this.#connections >= bind.maxconn);
+    if (hold && this.#state.kind === 'open') {
+      const {server} = this.#state;
+      this.#state = {kind: 'paused', fd: duplicate(descriptorOf(server))};
+      server.close();
+    } else if (!hold && this.#state.kind === 'paused') {
+      const server = this.#serve(this.#state.fd);
+      this.#state = {kind: 'open', server};
+      server.on('error', this.#options.onError);
+    }
+  }
+}
+
+/** Whoever refuses a client resets its connection; a unix socket is simply closed. */
+function knowsNoReset(client: Socket): void {
+  client.resetAndDestroy = () => client.destroy();
 }
 
 function descriptorOf(server: Server): number {
@@ -33,73 +153,8 @@ function descriptorOf(server: Server): number {
   return fd;
 }
 
-function duplicate(fd: number): number {
-  const copy: unknown = fcntl(fd, duplicateCloseOnExec, 0);
-  assert(typeof copy === 'number', 'fcntl() returns a number');
-  if (copy < 0) throw new CodedError('ERR_SYSTEM_CALL', `Cannot duplicate descriptor ${fd}: ${errnoName(koffi.errno())}`, {source: 'host'});
-  return copy;
-}
-
-/**
- * Listens. `onConnection` gets sockets that nobody reads yet, never after `pause()` or dispose.
- * @throws CodedError ERR_BIND
- */
-export async function openTcpListener(options: {
-  readonly frontend: string;
-  readonly bind: Bind;
-  readonly ipv6Only: boolean;
-  readonly onConnection: (client: Socket) => void;
-  readonly onError: (error: Error) => void;
-}): Promise<TcpListener> {
-  const {frontend, bind} = options;
-  let state: {readonly kind: 'open'; readonly server: Server} | {readonly kind: 'paused'; readonly fd: number} | {readonly kind: 'closed'};
-
-  const newServer = (): Server => {
-    const server = createServer({allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay}, (client) => {
-      if (state.kind === 'open' && state.server === server) options.onConnection(client);
-      // Accepted in the very turn in which it was paused or closed.
-      else client.resetAndDestroy();
-    });
-    return server;
-  };
-
-  const first = newServer();
-  first.listen({host: bindHost(bind), port: bind.port, backlog, ipv6Only: options.ipv6Only});
-  try {
-    await once(first, 'listening');
-  } catch (error) {
-    throw bindError(frontend, bind, error);
-  }
-  first.on('error', options.onError);
-  state = {kind: 'open', server: first};
-  const {address: host, port} = boundTo(first);
-  return {
-    host,
-    port,
-    pause() {
-      if (state.kind !== 'open') return;
-      const {server} = state;
-      state = {kind: 'paused', fd: duplicate(descriptorOf(server))};
-      server.close();
-    },
-    resume() {
-      if (state.kind !== 'paused') return;
-      const {fd} = state;
-      const server = newServer();
-      server.on('error', options.onError);
-      state = {kind: 'open', server};
-      server.listen({fd, backlog});
-    },
-    [Symbol.dispose]() {
-      if (state.kind === 'open') state.server.close();
-      if (state.kind === 'paused') close(state.fd);
-      state = {kind: 'closed'};
-    },
-  };
-}
-
-function boundTo(server: Server): AddressInfo {
+function addressOf(server: Server, bind: Bind): {readonly host: string; readonly port: number} {
   const address = server.address();
-  assert(address !== null && typeof address === 'object', 'A listening server has no address');
-  return address;
+  if (bind.unix === null && address !== null && typeof address === 'object' && 'port' in address) return {host: address.address, port: address.port};
+  return {host: showBind(bind), port: 0};
 }

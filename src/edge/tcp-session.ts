@@ -1,55 +1,67 @@
-/** One client connection of a `mode tcp` frontend: held while its app wakes, then joined to its server. */
-import {connect, type Socket} from 'node:net';
-import {setTimeout as sleep} from 'node:timers/promises';
+/** One client connection of a `mode tcp` frontend: judged by its rules, held while its app wakes, then joined to its server. */
+import type {Socket} from 'node:net';
+import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import {plainAddress, showAddress} from './addresses.ts';
-import type {SessionHandle} from './app-access.ts';
+import type {Trigger} from '../core/trigger.ts';
 import type {Counters} from './counters.ts';
+import {parseClientHello} from './inspect/client-hello.ts';
+import {inspectStream} from './inspect/inspect-stream.ts';
+import type {AssignedServer, Assignment} from './pool/assignment.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {type Relay, startRelay} from './relay.ts';
-import type {Endpoint, Waiting} from './waiting.ts';
+import type {SampleContext} from './samples/context.ts';
+import {type ConnectionRule, RuleRun} from './session/connection-rules.ts';
+import type {Entered} from './session/entrance.ts';
+import {refuseSocket} from './session/refuse-socket.ts';
+import type {BackendRoute, Preference} from './session/routes.ts';
+import {connectServer, type MannersOf} from './session/server-connections.ts';
+import type {SessionLines} from './session/session-lines.ts';
+import {type TcpEnd, type TcpTimes, tcpRecord} from './tcp-record.ts';
 
-export interface TcpSessionOptions {
-  readonly client: Socket;
-  readonly frontend: string;
-  readonly clientTimeoutMs: number;
-  readonly waiting: Waiting;
+/** What all sessions of a frontend share. */
+export interface TcpSessionParts {
+  readonly config: FrontendConfig;
+  readonly contentRules: readonly ConnectionRule[];
+  readonly choose: (context: () => SampleContext) => BackendRoute | null;
+  readonly mannersOf: MannersOf;
+  readonly lines: SessionLines;
   readonly clock: Clock;
   readonly counters: Counters;
   readonly refusals: RefusalLog;
 }
 
-/**
- * A listener that accepted a moment ago may refuse once more, for example while a server that was woken replaces its workers. So many
- * further attempts, the first at once, the others after these delays.
- */
-const retryDelaysMs = [0, 5, 20, 50, 100] as const;
+/** What expressions ask about must come in this time where a backend's rules wait and its frontend says nothing. */
+const noDelay = {timeoutMs: 0};
 
 export class TcpSession {
-  readonly startedMs: number;
-  readonly source: string;
   /** Settles when both sockets are gone. */
   readonly closed: Promise<void>;
-  readonly #options: TcpSessionOptions;
-  readonly #handle: SessionHandle | null;
-  /** Aborted when the client leaves, or its wake takes too long. */
+  readonly #entered: Entered;
+  readonly #parts: TcpSessionParts;
+  /** Aborted when the client leaves before it is joined. */
   readonly #hold = new AbortController();
+  #route: BackendRoute | null = null;
+  /** The server that was chosen last. */
+  #chosen: AssignedServer | null = null;
+  #assignment: Assignment | null = null;
   #server: Socket | null = null;
   #relay: Relay | null = null;
+  /** Read while the stream was judged; the server gets them first. */
+  #firstBytes: Buffer | null = null;
+  #end: TcpEnd = {cause: '-', phase: '-'};
+  readonly #times: TcpTimes = {waitMs: null, connectMs: null};
 
-  /** Takes over an accepted socket, which nobody reads yet. */
-  constructor(options: TcpSessionOptions) {
-    const {client, clock} = options;
-    this.#options = options;
-    this.startedMs = clock.monotonicMs();
-    this.source = plainAddress(client.remoteAddress ?? '');
-    this.#handle = options.waiting.openSession();
+  /** Takes over a connection whose stream begins. `start()` comes next. */
+  constructor(entered: Entered, parts: TcpSessionParts) {
+    const {socket: client} = entered;
+    this.#entered = entered;
+    this.#parts = parts;
     this.closed = new Promise((resolve) => {
       client.once('close', () => {
         if (this.#relay === null) this.#hold.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
         this.#relay?.stop();
-        this.#handle?.[Symbol.dispose]();
+        this.#over();
         if (this.#server === null || this.#server.closed) resolve();
         else {
           this.#server.once('close', () => resolve());
@@ -59,13 +71,27 @@ export class TcpSession {
     });
     // What goes wrong with the client's connection is the client's; 'close' follows.
     client.on('error', () => {
+      this.#ended('C', 'D');
       if (this.#server?.connecting === false) this.#server.resetAndDestroy();
     });
   }
 
+  get startedMs(): number {
+    return this.#entered.acceptedMs;
+  }
+
+  get source(): string {
+    return this.#entered.facts.source.host;
+  }
+
   get app(): string | null {
-    const {target} = this.#options.waiting.server;
-    return target.kind === 'app' ? target.app : null;
+    const target = this.#chosen?.target;
+    return target?.kind === 'app' ? target.app : null;
+  }
+
+  /** `backend/server`, as far as they are chosen. */
+  get serverName(): string {
+    return `${this.#route?.pool.name ?? this.#parts.config.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
   }
 
   /** When bytes moved last, or the session began (Clock.monotonicMs). */
@@ -79,80 +105,148 @@ export class TcpSession {
 
   /** Ends the session without ceremony. */
   cut(): void {
-    this.#options.client.destroy();
+    this.#ended('K', this.#relay === null ? 'C' : 'D');
+    this.#entered.socket.destroy();
   }
 
-  /** Wakes, connects and joins; returns when the session is joined, or has been refused. */
+  /** Judges, waits for a server, connects and joins; returns when the session is joined, or has been refused. */
   async start(): Promise<void> {
     const {signal} = this.#hold;
-    this.#handle?.busy(true);
     try {
-      const endpoint = await this.#wake();
-      this.#join(await this.#connect(endpoint, signal));
+      const route = await this.#judge();
+      if (route === null) return;
+      const assignment = await this.#assign(route);
+      this.#join(await this.#connect(route, assignment, signal), assignment);
     } catch (error) {
-      if (errorCode(signal.reason) === 'ERR_ABANDONED') this.#options.counters.abandoned++;
+      if (errorCode(signal.reason) === 'ERR_ABANDONED' || errorCode(error) === 'ERR_ABANDONED') this.#abandoned();
       else this.#refuse(error);
     }
   }
 
-  async #wake(): Promise<Endpoint> {
-    const {client, waiting, counters} = this.#options;
+  /** Null: the client was refused. */
+  async #judge(): Promise<BackendRoute | null> {
+    const {contentRules, config, choose} = this.#parts;
+    const {context} = this.#entered;
+    if (contentRules.length > 0 && !(await this.#accepts(contentRules, config.tcp.inspectDelayMs))) return null;
+    context.inspectionEnded = true;
+    const route = choose(() => context);
+    if (route === null) {
+      this.#ended('S', 'C');
+      throw new CodedError('ERR_NO_BACKEND', `Cannot send a session of frontend "${config.name}" anywhere: no backend is for it`, {source: 'client'});
+    }
+    this.#route = route;
+    context.backend = route.pool.name;
+    context.inspectionEnded = false;
+    if (route.contentRules.length > 0 && !(await this.#accepts(route.contentRules, route.inspectDelayMs ?? config.tcp.inspectDelayMs))) return null;
+    return route;
+  }
+
+  /** Looks at the stream until rules have decided; false: the client was refused. */
+  async #accepts(rules: readonly ConnectionRule[], delayMs: number | null): Promise<boolean> {
+    const {context, socket} = this.#entered;
+    const known = this.#firstBytes;
+    const run = new RuleRun(rules);
+    const {verdict, bytes} = await inspectStream(
+      socket,
+      (arrived, isAll) => {
+        context.payload = known === null ? arrived : Buffer.concat([known, arrived]);
+        context.inspectionEnded = isAll || delayMs === null;
+        const decided = run.run(context);
+        return decided === 'undecided' ? undefined : decided;
+      },
+      delayMs === null ? noDelay : {timeoutMs: delayMs},
+    );
+    context.inspectionEnded = false;
+    this.#firstBytes = known === null ? bytes : Buffer.concat([known, bytes]);
+    if (verdict !== 'reject' && verdict !== 'silent-drop') return true;
+    this.#parts.counters.denied++;
+    this.#ended('P', 'R');
+    refuseSocket(socket, verdict);
+    return false;
+  }
+
+  async #assign(route: BackendRoute): Promise<Assignment> {
+    const {counters} = this.#parts;
+    const {socket: client, context} = this.#entered;
+    const {source} = this;
+    const {pool} = route;
+    const preference: Preference | null = route.isPlain ? null : route.preferred(context);
     // A client that said nothing and closes has left; one that said something may wait for its answer half-closed.
     const onEnd = (): void => void client.destroy();
-    client.once('end', onEnd);
+    if (this.#firstBytes === null || this.#firstBytes.length === 0) client.once('end', onEnd);
     counters.waiting++;
     try {
-      return await waiting.endpoint({kind: 'connection', protocol: 'tcp', source: this.source}, this.#hold);
+      const assignment = await pool.assign(
+        {
+          source,
+          http: null,
+          sample: preference?.sample ?? null,
+          trigger: this.#trigger(),
+          preferred: preference?.servers ?? [],
+          placed: (server) => {
+            this.#chosen = server;
+            if (preference !== null && preference.pending !== null) route.reached(preference.pending, server);
+          },
+        },
+        this.#hold.signal,
+      );
+      assignment.onCut = () => this.cut();
+      this.#assignment = assignment;
+      this.#times.waitMs = assignment.queuedMs + assignment.wakeMs;
+      return assignment;
     } finally {
       counters.waiting--;
       client.off('end', onEnd);
     }
   }
 
-  async #connect(endpoint: Endpoint, signal: AbortSignal): Promise<Socket> {
-    const {waiting, clock} = this.#options;
-    const {connectTimeoutMs, wakeTimeoutMs} = waiting.backend;
-    const retries = waiting.server.target.kind === 'app' ? retryDelaysMs : [];
-    const giveUpMs = this.startedMs + wakeTimeoutMs;
-    for (let attempt = 0; ; attempt++) {
+  /** What a wake is told of its cause. The name is that of TLS that ended here, or in front of us, or passes through. */
+  #trigger(): Omit<Extract<Trigger, {readonly source: string}>, 'port'> {
+    const {facts} = this.#entered;
+    const plain = {kind: 'connection', protocol: 'tcp', source: this.source} as const;
+    const hello = this.#firstBytes === null ? null : parseClientHello(this.#firstBytes);
+    const sni = facts.tls?.sni ?? facts.header?.authority ?? (hello?.kind === 'complete' ? hello.sni : null);
+    return sni === null ? plain : {...plain, sni};
+  }
+
+  async #connect({pool}: BackendRoute, assignment: Assignment, signal: AbortSignal): Promise<Socket> {
+    const {clock, mannersOf} = this.#parts;
+    const {context} = this.#entered;
+    while (true) {
+      const beganMs = clock.monotonicMs();
       try {
-        return await this.#connectOnce(endpoint, connectTimeoutMs, signal);
-      } catch (error) {
-        const delayMs = retries[attempt];
-        const again = errorCode(error) === 'ECONNREFUSED' && delayMs !== undefined && clock.monotonicMs() + delayMs < giveUpMs;
         signal.throwIfAborted();
-        if (!again) throw connectError(waiting, endpoint, error);
-        if (delayMs > 0) await sleep(delayMs, undefined, {signal});
+        const {config: server} = this.#chosen ?? {};
+        if (server === undefined) throw new CodedError('ERR_ASSERTION', 'A session with a place has no server', {source: 'bug'});
+        const socket = await connectServer({
+          backend: pool.config,
+          server,
+          endpoint: assignment.endpoint,
+          manners: mannersOf(server),
+          context: () => context,
+          clock,
+          onSocket: (made) => {
+            this.#server = made;
+          },
+        });
+        this.#times.connectMs = clock.monotonicMs() - beganMs;
+        assignment.connected(this.#times.connectMs);
+        return socket;
+      } catch (error) {
+        await assignment.retry(error, signal);
       }
     }
   }
 
-  #connectOnce({host, port}: Endpoint, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
-    signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const server = connect({host, port, allowHalfOpen: true, noDelay: true, keepAlive: true});
-      this.#server = server;
-      const cancel = this.#options.clock.after(timeoutMs, () => {
-        server.destroy(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${timeoutMs} ms`, {source: 'server', retryable: true}));
-      });
-      server.once('connect', () => {
-        cancel();
-        server.off('error', reject);
-        resolve(server);
-      });
-      server.once('error', reject);
-      server.once('close', () => {
-        cancel();
-        reject(new CodedError('ERR_ABANDONED', 'The connection was given up', {source: 'client'}));
-      });
+  #join(server: Socket, assignment: Assignment): void {
+    const {config, clock, counters} = this.#parts;
+    const {socket: client} = this.#entered;
+    const backend = this.#route?.pool.config;
+    assignment.busy(false);
+    server.once('error', () => {
+      this.#ended('S', 'D');
+      client.resetAndDestroy();
     });
-  }
-
-  #join(server: Socket): void {
-    const {client, clientTimeoutMs, waiting, clock, counters} = this.#options;
-    const handle = this.#handle;
-    handle?.busy(false);
-    server.once('error', () => client.resetAndDestroy());
     server.once('close', () => {
       // After a proper end the client has still to take what is on its way to it, and to end.
       if (!server.readableEnded && !client.destroyed) client.destroy();
@@ -160,37 +254,76 @@ export class TcpSession {
     this.#relay = startRelay({
       client,
       server,
-      clientTimeoutMs,
-      serverTimeoutMs: waiting.backend.serverTimeoutMs,
+      firstBytes: this.#firstBytes,
+      clientTimeoutMs: config.clientTimeoutMs,
+      serverTimeoutMs: backend?.serverTimeoutMs ?? config.clientTimeoutMs,
+      clientFinTimeoutMs: config.clientFinTimeoutMs,
+      serverFinTimeoutMs: backend?.serverFinTimeoutMs ?? null,
+      tunnelTimeoutMs: backend?.tunnelTimeoutMs ?? null,
       clock,
       counters,
-      onBusy: (busy) => handle?.busy(busy),
-      onTimeout: () => {
+      onBusy: (busy) => assignment.busy(busy),
+      onTimeout: (side) => {
         counters.timeouts++;
-        this.cut();
+        this.#ended(side === 'client' ? 'c' : 's', 'D');
+        client.destroy();
       },
     });
+    this.#firstBytes = null;
+  }
+
+  /** The first reason is the one that counts. */
+  #ended(cause: TcpEnd['cause'], phase: TcpEnd['phase']): void {
+    if (this.#end.cause === '-') this.#end = {cause, phase};
+  }
+
+  #over(): void {
+    const {lines, clock} = this.#parts;
+    const {socket: client, context, facts, acceptedMs, handshakeMs} = this.#entered;
+    const {bytesRead, bytesWritten} = client;
+    const {cause} = this.#end;
+    const outcome = cause === 'C' || cause === 'c' ? 'client-abort' : cause === 'S' || cause === 's' ? 'server-abort' : 'done';
+    this.#assignment?.release({outcome, bytesIn: bytesRead, bytesOut: bytesWritten, responseMs: null});
+    if (context.isTracked) {
+      context.tracking.bytesIn(bytesRead);
+      context.tracking.bytesOut(bytesWritten);
+    }
+    if (lines.isWanted) {
+      const record = tcpRecord({
+        facts,
+        times: {...this.#times, handshakeMs, totalMs: clock.monotonicMs() - acceptedMs},
+        pool: this.#route?.pool ?? null,
+        server: this.#chosen,
+        socket: this.#server,
+        assignment: this.#assignment,
+        sessions: this.#parts.counters.sessions,
+        bytes: {fromClient: bytesRead, toClient: bytesWritten},
+        end: this.#end,
+        lineNumber: lines.nextNumber,
+      });
+      context.record = record;
+      context.server = record.server;
+      lines.write(Object.assign(context, {record}));
+    }
+    context[Symbol.dispose]();
+  }
+
+  #abandoned(): void {
+    this.#parts.counters.abandoned++;
+    this.#ended('C', 'C');
   }
 
   #refuse(error: unknown): void {
-    const {client, counters, refusals, frontend, waiting} = this.#options;
+    const {counters, refusals, config} = this.#parts;
     const code = errorCode(error);
-    if (code === 'ERR_QUEUE_FULL') counters.refused++;
+    if (code === 'ERR_QUEUE_FULL' || code === 'ERR_WAKE_RATE' || code === 'ERR_NO_BACKEND') counters.refused++;
     else if (code === 'ERR_CONNECT') counters.connectFailures++;
     else counters.wakeFailures++;
-    refusals.report({frontend, server: `${waiting.backend.name}/${waiting.server.name}`, reason: errorMessage(error)});
-    client.resetAndDestroy();
+    this.#ended(
+      code === 'ERR_CONNECT_TIMEOUT' || code === 'ERR_QUEUE_TIMEOUT' ? 's' : 'S',
+      code === 'ERR_QUEUE_TIMEOUT' || code === 'ERR_QUEUE_FULL' ? 'Q' : 'C',
+    );
+    refusals.report({frontend: config.name, server: this.serverName, reason: errorMessage(error)});
+    this.#entered.socket.resetAndDestroy();
   }
-}
-
-function connectError(waiting: Waiting, {host, port}: Endpoint, cause: unknown): CodedError<'ERR_CONNECT'> {
-  return new CodedError(
-    'ERR_CONNECT',
-    `Cannot connect to server "${waiting.backend.name}/${waiting.server.name}" at ${showAddress(host, port)}: ${errorMessage(cause)}`,
-    {
-      source: 'server',
-      retryable: true,
-      cause,
-    },
-  );
 }

@@ -6,13 +6,16 @@ import {errnoName} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import type {BoundAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
-import {openBoundSocket} from './datagrams/bound-socket.ts';
+import {openDatagramSockets} from './datagram-sockets.ts';
 import {takePoller} from './datagrams/poller.ts';
 import type {Frontend} from './frontend.ts';
+import type {ListeningSockets} from './listening-sockets.ts';
 import {UdpSessionTable, type UdpSessionTableOptions} from './udp-session-table.ts';
 
 export interface UdpFrontendOptions extends Omit<UdpSessionTableOptions, 'counters' | 'poller'> {
   readonly ipv6Only: (port: number) => boolean;
+  /** Shared with other generations of the configuration. */
+  readonly sockets?: ListeningSockets | undefined;
   readonly log: Log;
 }
 
@@ -24,25 +27,21 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
   await using scope = new AsyncDisposableStack();
   const {poller} = scope.use(await takePoller());
   const table = new UdpSessionTable({...options, counters, poller});
+  const datagrams = options.sockets?.datagrams ?? openDatagramSockets();
   const addresses: BoundAddress[] = [];
   for (const bind of config.binds) {
+    const taken = scope.use(await datagrams.take({frontend: config.name, bind, ipv6Only: options.ipv6Only(bind.port)}));
+    const {socket} = taken;
     const receiver = table.addReceiver(bind.acceptProxy);
-    const socket = await openBoundSocket({
-      frontend: config.name,
-      bind,
-      ipv6Only: options.ipv6Only(bind.port),
-      poller,
-      events: {
-        onDatagram: (datagram) => void receiver.receive(datagram, socket.replies),
-        onError: (errno) => log.error({frontend: config.name, reason: errnoName(errno)}, 'datagram socket'),
-        onLost(errno) {
-          counters.datagramsDropped++;
-          // The client's host may be gone; its session ends by its time-out.
-          log.debug({frontend: config.name, reason: errnoName(errno)}, 'answer not sent');
-        },
+    taken.receive({
+      onDatagram: (datagram) => receiver.receive(datagram, socket.replies),
+      onError: (errno) => log.error({frontend: config.name, reason: errnoName(errno)}, 'datagram socket'),
+      onLost(errno) {
+        counters.datagramsDropped++;
+        // The client's host may be gone; its session ends by its time-out.
+        log.debug({frontend: config.name, reason: errnoName(errno)}, 'answer not sent');
       },
     });
-    scope.use(socket);
     addresses.push({frontend: config.name, protocol: 'udp', host: socket.host, port: socket.port});
   }
   const owned = scope.move();

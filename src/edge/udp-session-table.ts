@@ -11,15 +11,15 @@ import type {Poller} from './datagrams/poller.ts';
 import type {ReceivedDatagram} from './datagrams/received-datagram.ts';
 import type {ReplyBatch} from './datagrams/reply-batch.ts';
 import type {Frontend} from './frontend.ts';
+import type {Pool} from './pool/pool.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import type {DatagramAddresses, DatagramProxyCodec, FirstDatagram} from './udp-proxy-header.ts';
 import {type SessionOwner, UdpSession} from './udp-session.ts';
-import type {Waiting} from './waiting.ts';
 
 export interface UdpSessionTableOptions {
   readonly config: FrontendConfig;
   /** Asked once for each session; null: no rule has a backend for it, and the datagram is dropped. */
-  readonly chooseServer: (first: FirstDatagram) => Waiting | null;
+  readonly choosePool: (first: FirstDatagram) => Pool | null;
   /** For binds with `accept-proxy` and servers with `send-proxy-v2`; without it neither may be configured. */
   readonly proxyCodec?: DatagramProxyCodec;
   readonly clock: Clock;
@@ -156,8 +156,8 @@ export class UdpSessionTable {
     if (this.#stopped) return null;
     const {config, counters, proxyCodec} = this.#options;
     const source = addresses.source.host;
-    const waiting = this.#makeRoom(source) ? this.#options.chooseServer({...addresses, payload, receivedProxy}) : null;
-    if (waiting === null) {
+    const pool = this.#makeRoom(source) ? this.#options.choosePool({...addresses, payload, receivedProxy}) : null;
+    if (pool === null) {
       counters.refused++;
       return null;
     }
@@ -165,9 +165,9 @@ export class UdpSessionTable {
       owner,
       key,
       source,
-      waiting,
-      header: waiting.server.sendProxy === null ? null : (proxyCodec?.write(addresses, waiting.server) ?? null),
-      idleTimeoutMs: Math.min(config.clientTimeoutMs, waiting.backend.serverTimeoutMs),
+      pool,
+      headerFor: (server) => proxyCodec?.write(addresses, server) ?? null,
+      idleTimeoutMs: Math.min(config.clientTimeoutMs, pool.config.serverTimeoutMs),
       client: {replies, address: datagram.returnAddress()},
     });
     sessions.set(key, session);
@@ -179,13 +179,13 @@ export class UdpSessionTable {
     return session;
   }
 
-  #report({waiting}: UdpSession, error: Error): void {
+  #report({serverName}: UdpSession, error: Error): void {
     const {config, counters, refusals} = this.#options;
     const code = errorCode(error);
     if (code === 'ERR_QUEUE_FULL') counters.refused++;
     else if (code === 'ERR_CONNECT') counters.connectFailures++;
     else counters.wakeFailures++;
-    refusals.report({frontend: config.name, server: `${waiting.backend.name}/${waiting.server.name}`, reason: errorMessage(error)});
+    refusals.report({frontend: config.name, server: serverName, reason: errorMessage(error)});
   }
 
   /** False when the bound is reached and only sessions are left that wait for a wake. */

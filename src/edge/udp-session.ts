@@ -1,15 +1,16 @@
 /** The datagrams of one client address and port: held while the app wakes, then sent from a socket of their own, so that answers find back. */
 import {lookup} from 'node:dns/promises';
 import {isIP} from 'node:net';
+import type {ServerConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, errorMessage} from '../core/errors.ts';
 import type {Linked} from './activity-list.ts';
 import {showAddress} from './addresses.ts';
-import type {SessionHandle} from './app-access.ts';
 import type {Counters} from './counters.ts';
 import type {Poller} from './datagrams/poller.ts';
 import {ErrnoError, openServerSocket, type ServerSocket, type ServerSocketClient, type ServerSocketEvents} from './datagrams/server-socket.ts';
-import type {Endpoint, Waiting} from './waiting.ts';
+import type {AssignedServer, Assignment, Endpoint} from './pool/assignment.ts';
+import type {Pool} from './pool/pool.ts';
 
 /** Who keeps the sessions of a frontend. */
 export interface SessionOwner {
@@ -31,9 +32,9 @@ export interface UdpSessionOptions {
   /** Under which its owner finds it. */
   readonly key: number | string;
   readonly source: string;
-  readonly waiting: Waiting;
-  /** Stands before each datagram to the server; null: nothing does. */
-  readonly header: Uint8Array | null;
+  readonly pool: Pool;
+  /** What stands before each datagram to a server; null: nothing does. */
+  readonly headerFor: (server: ServerConfig) => Uint8Array | null;
   /** Without a datagram in either direction; the owner closes the session then. */
   readonly idleTimeoutMs: number;
   readonly client: ServerSocketClient;
@@ -58,13 +59,18 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
   readonly key: number | string;
   readonly source: string;
   readonly idleTimeoutMs: number;
-  readonly waiting: Waiting;
   readonly startedMs: number;
   lastActivityMs: number;
   readonly #owner: SessionOwner;
   readonly #client: ServerSocketClient;
-  readonly #header: Uint8Array | null;
-  readonly #handle: SessionHandle | null;
+  readonly #pool: Pool;
+  readonly #headerFor: UdpSessionOptions['headerFor'];
+  /** The server that was chosen last. */
+  #chosen: AssignedServer | null = null;
+  #assignment: Assignment | null = null;
+  #header: Uint8Array | null = null;
+  #bytesIn = 0;
+  #bytesOut = 0;
   #finished = false;
   #hold: Hold | null = {datagrams: [], bytes: 0, over: new AbortController()};
   #socket: ServerSocket | null = null;
@@ -74,24 +80,27 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
   /** Of the timer that ends being busy. It is left alone when an answer comes: a timer for each question would cost more than the question. */
   #cancelBusy: (() => void) | null = null;
 
-  constructor({owner, key, source, waiting, header, idleTimeoutMs, client}: UdpSessionOptions) {
+  constructor({owner, key, source, pool, headerFor, idleTimeoutMs, client}: UdpSessionOptions) {
     this.key = key;
     this.source = source;
     this.idleTimeoutMs = idleTimeoutMs;
-    this.waiting = waiting;
     this.#owner = owner;
     this.#client = client;
-    this.#header = header;
+    this.#pool = pool;
+    this.#headerFor = headerFor;
     this.startedMs = owner.clock.monotonicMs();
     this.lastActivityMs = this.startedMs;
     this.#busySinceMs = this.startedMs;
-    this.#handle = waiting.openSession();
-    this.#handle?.busy(true);
   }
 
   get app(): string | null {
-    const {target} = this.waiting.server;
-    return target.kind === 'app' ? target.app : null;
+    const target = this.#chosen?.target;
+    return target?.kind === 'app' ? target.app : null;
+  }
+
+  /** `backend/server` */
+  get serverName(): string {
+    return `${this.#pool.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
   }
 
   get isWaiting(): boolean {
@@ -102,14 +111,14 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
     return this.#busy;
   }
 
-  /** Wakes the app and sends what was held; returns when that is done, or the session is over. */
+  /** Waits for a server and sends what was held; returns when that is done, or the session is over. */
   async start(): Promise<void> {
     const hold = this.#hold;
     if (hold === null) return;
     const {counters, clock} = this.#owner;
     counters.waiting++;
     try {
-      const endpoint = await this.waiting.endpoint({kind: 'datagram', protocol: 'udp', source: this.source}, hold.over).finally(() => counters.waiting--);
+      const {endpoint} = await this.#assign(hold.over.signal).finally(() => counters.waiting--);
       const {host} = endpoint;
       const address = isIP(host) === 0 ? (await lookup(host)).address : host;
       hold.over.signal.throwIfAborted();
@@ -131,6 +140,7 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
     const {clock, counters} = this.#owner;
     this.lastActivityMs = clock.monotonicMs();
     counters.bytesIn += length;
+    this.#bytesIn += length;
     const hold = this.#hold;
     if (hold === null) {
       this.#owner.touched(this);
@@ -154,6 +164,7 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
   onAnswers(bytes: number): void {
     this.lastActivityMs = this.#owner.clock.monotonicMs();
     this.#owner.counters.bytesOut += bytes;
+    this.#bytesOut += bytes;
     this.#owner.touched(this);
     if (this.#busy) this.#becomeIdle();
   }
@@ -162,7 +173,30 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
     this.#fail(new ErrnoError('datagram', errno));
   }
 
+  async #assign(signal: AbortSignal): Promise<Assignment> {
+    const assignment = await this.#pool.assign(
+      {
+        source: this.source,
+        http: null,
+        sample: null,
+        trigger: {kind: 'datagram', protocol: 'udp', source: this.source},
+        preferred: [],
+        placed: (server) => {
+          this.#chosen = server;
+          this.#header = server.config.sendProxy === null ? null : this.#headerFor(server.config);
+        },
+      },
+      signal,
+    );
+    assignment.onCut = () => this.close();
+    this.#assignment = assignment;
+    // The session may have ended at the same moment.
+    if (this.#finished) this.#release(null);
+    return assignment;
+  }
+
   #open(endpoint: Endpoint, address: string): void {
+    assert(endpoint.path === null, `Server "${this.serverName}" of datagrams is a unix socket`);
     this.#endpoint = endpoint;
     try {
       this.#socket = openServerSocket(this.#owner.poller, {address, port: endpoint.port}, this.#client, this);
@@ -179,9 +213,8 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
   }
 
   #cannotSend(cause: unknown): CodedError {
-    const {backend, server} = this.waiting;
     const {host, port} = this.#endpoint ?? {host: '', port: 0};
-    const message = `Cannot send to server "${backend.name}/${server.name}" at ${showAddress(host, port)}: ${errorMessage(cause)}`;
+    const message = `Cannot send to server "${this.serverName}" at ${showAddress(host, port)}: ${errorMessage(cause)}`;
     return new CodedError('ERR_CONNECT', message, {source: 'server', retryable: true, cause});
   }
 
@@ -195,26 +228,31 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
     this.#cancelBusy?.();
     this.#socket?.[Symbol.dispose]();
     this.#socket = null;
-    this.#handle?.[Symbol.dispose]();
+    this.#release(error);
     this.#owner.closed(this, error);
+  }
+
+  #release(error: Error | null): void {
+    const outcome = error === null ? 'done' : 'server-error';
+    this.#assignment?.release({outcome, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut, responseMs: null});
   }
 
   #becomeBusy(): void {
     this.#busy = true;
     this.#busySinceMs = this.lastActivityMs;
-    this.#handle?.busy(true);
+    this.#assignment?.busy(true);
     this.#watchBusy();
   }
 
   #becomeIdle(): void {
     this.#busy = false;
-    this.#handle?.busy(false);
+    this.#assignment?.busy(false);
     this.#owner.idle(this);
   }
 
   #watchBusy(): void {
     if (this.#cancelBusy !== null) return;
-    const limitMs = Math.min(maxBusyMs, this.waiting.backend.serverTimeoutMs);
+    const limitMs = Math.min(maxBusyMs, this.#pool.config.serverTimeoutMs);
     const {clock} = this.#owner;
     const check = (): void => {
       this.#cancelBusy = null;

@@ -64,6 +64,8 @@ export interface Containers extends AsyncDisposable {
   readonly directory: string;
   /** Readies an app for start() and mountRoot(). The caller disposes it, before these containers. */
   prepare(app: AppConfig, netnsPath: string): Promise<Container>;
+  /** Ends what runs of an app that was readied, and leaves nothing of it, so that it can be readied again. */
+  remove(app: string): Promise<void>;
   /** Images may have been unmounted. */
   forgetImages(): void;
 }

@@ -37,7 +37,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
   // Roots that are mounted below must not appear in other mount namespaces, where they would stay busy.
   mount({source: 'none', target: directory, type: '', flags: mountFlag.private});
   prctl(setChildSubreaper, 1);
-  const prepared = new Set<Container>();
+  const prepared = new Map<string, Container>();
   return {
     directory,
     async prepare(app, netnsPath) {
@@ -51,11 +51,16 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
         mountImage: options.mountImage,
         log,
       });
-      prepared.add(container);
+      prepared.set(app.name, container);
       return container;
     },
+    async remove(app) {
+      const container = prepared.get(app);
+      prepared.delete(app);
+      await container?.[Symbol.asyncDispose]();
+    },
     forgetImages() {
-      for (const container of prepared) container.forgetImage();
+      for (const container of prepared.values()) container.forgetImage();
     },
     async [Symbol.asyncDispose]() {
       unmountBelow(directory);

@@ -13,6 +13,7 @@ import type {Events} from '../store/events.ts';
 import type {Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
 import {App} from './app.ts';
+import {AppSet} from './app-set.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import {type GenerationMeta, type Network, type Rest, restLayers} from './instance.ts';
@@ -38,6 +39,8 @@ export interface SupervisorOptions {
   readonly containers: Containers;
   readonly criu: CheckpointDriver;
   readonly addNetwork: (app: AppConfig, index: number) => Promise<Network>;
+  /** For an app that is closed before the supervisor is. */
+  readonly removeNetwork: (app: string) => Promise<void>;
   /** The index that gives this address; undefined for one that no app can have here. */
   readonly indexOf: (address: string) => number | undefined;
   readonly clock: Clock;
@@ -47,6 +50,13 @@ export interface SupervisorOptions {
 export interface Supervisor extends AsyncDisposable {
   /** @throws CodedError ERR_UNKNOWN_APP */
   app(name: string): App;
+  /** The app with the newest settings that were asked for, unless it runs with others. @throws CodedError */
+  ready(name: string): Promise<App>;
+  apps(): Iterable<App>;
+  /** Opens new apps; others get changed settings before their next wake. @throws CodedError; no new one is open then */
+  addApps(apps: readonly AppConfig[]): Promise<void>;
+  /** Hibernates and forgets the apps that are not among these. Never throws. */
+  retireApps(apps: readonly AppConfig[]): Promise<void>;
   /** A packet for a sleeping app is held. */
   packetWanted(name: AppName, trigger: Trigger): void;
   /** The pager gave up an instance. */
@@ -141,22 +151,35 @@ function originOf({record, rest, outage}: Recovered): Origin {
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
-  const apps = new Map<string, App>();
   const standbys = new StandbyLimit(standbyLimits);
-  await assignAddresses(options, options.apps);
-  for (const config of options.apps) apps.set(config.name, await openApp(options, config, standbys));
-  const find = (name: string): App => {
-    const app = apps.get(name);
-    if (app === undefined)
-      throw new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}": the gateway has ${[...apps.keys()].join(', ') || 'none'}`, {source: 'client'});
-    return app;
+  const stopDeadlineMs = (): number => clock.monotonicMs() + options.stopTimeoutMs;
+  const apps = new AppSet({
+    open: (config) => openApp(options, config, standbys),
+    async close(app, name) {
+      await app.stop(stopDeadlineMs());
+      await options.containers.remove(name);
+      await options.removeNetwork(name);
+    },
+  });
+  const addApps = async (configs: readonly AppConfig[]): Promise<void> => {
+    await assignAddresses(options, configs);
+    await apps.add(configs);
   };
+  await addApps(options.apps);
   return {
-    app: find,
-    packetWanted: (name, trigger) => find(name).wakeForPacket(trigger),
+    app: (name) => apps.find(name),
+    ready: (name) => apps.ready(name),
+    apps: () => apps.values(),
+    addApps,
+    retireApps: (configs) => apps.retire(configs),
+    packetWanted(name, trigger) {
+      apps
+        .ready(name)
+        .then((app) => app.wakeForPacket(trigger))
+        .catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'a packet could not wake the app'));
+    },
     instanceLost(instance, reason) {
-      const app = [...apps.values()].find((candidate) => candidate.instance === instance);
-      if (app !== undefined) void app.lost(reason);
+      for (const app of apps.values()) if (app.instance === instance) void app.lost(reason);
     },
     pagerRestarted() {
       options.containers.forgetImages();
@@ -165,13 +188,14 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     startEager() {
       for (const config of options.apps) {
         if (config.start !== 'eager') continue;
-        find(config.name)
+        apps
+          .find(config.name)
           .wake({kind: 'start'})
           .catch((error: unknown) => log.error({app: config.name, error: errorMessage(error)}, 'the app could not be started'));
       }
     },
     async [Symbol.asyncDispose]() {
-      const deadlineMs = clock.monotonicMs() + options.stopTimeoutMs;
+      const deadlineMs = stopDeadlineMs();
       await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));
     },
   };

@@ -1,7 +1,7 @@
 import test from 'ava';
-import {canonicalHost, parseBindAddress, parseTarget} from '../../src/config/address.ts';
+import {type BindAddress, canonicalHost, parseBindAddress, parseTarget} from '../../src/config/address.ts';
 
-/** As `protocol host port`, or null for what is refused. */
+/** As `protocol host port`, or as its socket, or null for what is refused. */
 const binds: Readonly<Record<string, string | null>> = {
   ':80': 'null  80',
   '*:80': 'null  80',
@@ -37,10 +37,15 @@ const binds: Readonly<Record<string, string | null>> = {
   'a b:80': null,
   '-a:80': null,
   'a..b:80': null,
-  '/run/socket': null,
-  'unix@/run/socket': null,
-  'fd@3': null,
-  'abns@x': null,
+  '/run/socket': 'unix /run/socket false',
+  'unix@/run/socket': 'unix /run/socket false',
+  'unix@': null,
+  'fd@3': 'fd 3',
+  'fd@': null,
+  'fd@x': null,
+  'abns@x': 'unix x true',
+  'abns@': null,
+  [`/${'x'.repeat(107)}`]: null,
   'sctp@:80': null,
   'constructor@:80': null,
   'ipv6@localhost:80': null,
@@ -50,7 +55,9 @@ const binds: Readonly<Record<string, string | null>> = {
 for (const [text, expected] of Object.entries(binds)) {
   test(`parseBindAddress() ${expected === null ? 'refuses' : 'takes'} ${JSON.stringify(text)}`, (t) => {
     const parsed = parseBindAddress(text);
-    t.is(parsed.ok ? parsed.value.map(({protocol, host, port}) => `${String(protocol)} ${host} ${port}`).join('|') : null, expected);
+    const show = ({protocol, host, port, socket}: BindAddress): string =>
+      socket === undefined ? `${String(protocol)} ${host} ${port}` : Object.values(socket).join(' ');
+    t.is(parsed.ok ? parsed.value.map(show).join('|') : null, expected);
   });
 }
 
@@ -77,7 +84,10 @@ const targets: Readonly<Record<string, string | null>> = {
   '*:80': null,
   '0.0.0.0:80': null,
   '[::]:80': null,
-  '/run/socket': null,
+  '/run/socket': 'unix /run/socket false',
+  'abns@x': 'unix x true',
+  'unix@': null,
+  'fd@3': null,
 };
 
 for (const [text, expected] of Object.entries(targets)) {

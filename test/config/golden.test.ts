@@ -7,7 +7,7 @@ import {basename, join, relative} from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
 import test from 'ava';
 import {renderDiagnostic} from '../../src/config/diagnostic.ts';
-import {loadConfig} from '../../src/config/load.ts';
+import {checkFiles, loadConfig} from '../../src/config/load.ts';
 import {bareBackend, bareBind, bareFrontend, bareServer} from '../../src/config/proxy-defaults.ts';
 import type {Config} from '../../src/config/value.ts';
 
@@ -21,9 +21,18 @@ function differing<Value extends object>(value: Value, bare: Value, always: read
   return Object.fromEntries(kept) as Partial<Value>;
 }
 
+const bareProcess = checkFiles([{path: 'bare.cfg', text: 'listen a\n    bind :80\n    server s 192.0.2.1:80\n'}], {}).config?.global.process;
+
 function condensed(config: Config): unknown {
+  const {userlists, resolvers, environment, ...rest} = config;
+  const {process: ofProcess, ...global} = config.global;
+  const process = bareProcess === undefined ? ofProcess : differing(ofProcess, bareProcess, []);
   return {
-    ...config,
+    ...rest,
+    global: {...global, ...(Object.keys(process).length === 0 ? {} : {process})},
+    ...(userlists.length === 0 ? {} : {userlists}),
+    ...(resolvers.length === 0 ? {} : {resolvers}),
+    ...(Object.keys(environment).length === 0 ? {} : {environment}),
     frontends: config.frontends.map((frontend) => ({
       ...differing(frontend, bareFrontend(frontend), ['name', 'mode', 'position']),
       binds: frontend.binds.map((bind) => differing(bind, bareBind(bind), ['protocol', 'host', 'port', 'position'])),
@@ -35,12 +44,17 @@ function condensed(config: Config): unknown {
   };
 }
 
+/** Bytes as hexadecimal digits. */
+function readably(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
+
 for (const file of readdirSync(directory).filter((name) => name.endsWith('.cfg'))) {
   const name = basename(file, '.cfg');
   test(`loadConfig() takes golden ${name}`, async (t) => {
     const {config, diagnostics} = await loadConfig([relative(process.cwd(), join(directory, file))], {env});
     const messages = `${diagnostics.map((diagnostic) => renderDiagnostic(diagnostic, 1)).join('\n')}\n`;
-    const text = config === null ? messages : `${JSON.stringify(condensed(config), null, 2)}\n`;
+    const text = config === null ? messages : `${JSON.stringify(condensed(config), readably, 2)}\n`;
     const [expected, other] = config === null ? ['.txt', '.json'] : ['.json', '.txt'];
     const portable = text.replaceAll(directory, '<golden>').replaceAll(`${relative(process.cwd(), directory)}/`, '');
     const path = join(directory, `${name}${expected}`);

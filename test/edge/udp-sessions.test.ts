@@ -7,10 +7,11 @@ import type {ServerConfig} from '../../src/config/proxy-value.ts';
 import {systemClock} from '../../src/core/clock.ts';
 import {createLog} from '../../src/core/log.ts';
 import type {Frontend} from '../../src/edge/frontend.ts';
+import type {Pool} from '../../src/edge/pool/pool.ts';
+import {openPools} from '../../src/edge/pool/pools.ts';
 import {openRefusalLog} from '../../src/edge/refusal-log.ts';
 import {openUdpFrontend} from '../../src/edge/udp-frontend.ts';
 import type {DatagramProxyCodec, FirstDatagram} from '../../src/edge/udp-proxy-header.ts';
-import {serversInTurn, type Waiting} from '../../src/edge/waiting.ts';
 import {until} from '../helpers/until.ts';
 import {FakeApps} from './edge-fixture.ts';
 
@@ -46,13 +47,13 @@ async function peer(answers = false): Promise<Peer> {
   };
 }
 
-function backendOf(
-  port: number,
-  {serverTimeoutMs = 60_000, sendProxy = null}: {serverTimeoutMs?: number; sendProxy?: ServerConfig['sendProxy']} = {},
-): Waiting {
+function backendOf(port: number, {serverTimeoutMs = 60_000, sendProxy = null}: {serverTimeoutMs?: number; sendProxy?: ServerConfig['sendProxy']} = {}): Pool {
   const server = bareServer({name: 's1', target: {kind: 'address', host: '127.0.0.1', port}, position});
   const backend = {...bareBackend({name: 'back', position}), serverTimeoutMs, servers: [{...server, sendProxy}]};
-  return serversInTurn(backend, new FakeApps(true), systemClock)();
+  const pools = openPools({backends: [backend], frontends: [], apps: new FakeApps(true), clock: systemClock, log: createLog('silent')});
+  const pool = pools.get('back');
+  if (pool === null) throw new Error('there is no pool');
+  return pool;
 }
 
 interface TestFrontend extends AsyncDisposable {
@@ -60,7 +61,7 @@ interface TestFrontend extends AsyncDisposable {
   readonly port: number;
 }
 
-async function openFrontend(chooseServer: (first: FirstDatagram) => Waiting | null, {acceptProxy = false, maxconn = 100} = {}): Promise<TestFrontend> {
+async function openFrontend(choosePool: (first: FirstDatagram) => Pool | null, {acceptProxy = false, maxconn = 100} = {}): Promise<TestFrontend> {
   const log = createLog('silent');
   const refusals = openRefusalLog(log, systemClock);
   const frontend = await openUdpFrontend({
@@ -70,7 +71,7 @@ async function openFrontend(chooseServer: (first: FirstDatagram) => Waiting | nu
       maxconn,
       binds: [{...bareBind({protocol: 'udp', host: '127.0.0.1', port: 0, position}), acceptProxy}],
     },
-    chooseServer,
+    choosePool,
     proxyCodec: plainCodec,
     ipv6Only: () => false,
     clock: systemClock,

@@ -3,8 +3,12 @@
  * null, and a fetch that needs it finds nothing.
  */
 import type {FrontendConfig} from '../../config/proxy-value.ts';
+import type {SessionRecord} from '../logs/session-record.ts';
 
-/** What a fetch or converter yields; null: nothing was found. Addresses are texts in their canonical form. */
+/**
+ * What a fetch or converter yields; null: nothing was found. Addresses are texts in their canonical form. Texts are strings of bytes: each
+ * character is one byte, as Node gives header fields (`latin1`), and what a format yields is written so again.
+ */
 export type SampleValue =
   | {readonly type: 'str'; readonly value: string}
   | {readonly type: 'bin'; readonly value: Uint8Array}
@@ -22,6 +26,7 @@ export interface TlsFacts {
   readonly resumed: boolean;
   /** Null when the client sent none. `verified` is 0 for a good one, else OpenSSL's number of the error. */
   readonly client: {
+    /** `/C=FR/O=Example/CN=name`, as is `issuer`. */
     readonly subject: string;
     readonly issuer: string;
     readonly fingerprintSha1: string;
@@ -80,10 +85,13 @@ export interface Surroundings {
   frontendSessions(frontend: string): number | null;
   /** The groups of a user whose password is right; null when it is not, or there is no such list. */
   authenticate(userlist: string, user: string, password: string): readonly string[] | null;
-  /** Of a stick table; null: there is no such table or entry. @param what `http_req_rate`, `conn_cur`, ... */
+  /**
+   * Of a stick table (`''`: that of the proxy whose rule asks); null: there is no such table or entry.
+   * @param what `http_req_rate`, `conn_cur`, `gpc0`, ...; `inc_gpc0`, `clr_gpc0`, ... change the entry and make one where there is none
+   */
   tableValue(table: string, key: SampleValue, what: string): number | null;
   tableSize(table: string): number | null;
-  /** Of the entry that this session tracks under that number. */
+  /** Of the entry that this session tracks under that number; `tracked`: 1 when there is one. */
   trackedValue(counter: number, what: string): number | null;
 }
 
@@ -93,6 +101,21 @@ export interface SampleContext {
   readonly payload: Uint8Array;
   /** No more bytes will come before a verdict is needed: what is undecided now is false. */
   readonly inspectionEnded: boolean;
+  /**
+   * Told by the evaluator, never by who made the context. After a condition: whether more payload could still change what it is; then the
+   * rule waits, and so do those after it (HAProxy's `inspect-delay`). After an expression or a format: set when a fetch in it could find
+   * something else in more payload, and otherwise left as it was. Never set once `inspectionEnded`.
+   */
+  undecided?: boolean;
+  /** The first bytes from the server, where rules ask about them. */
+  readonly responsePayload?: Uint8Array;
+  /** Where the session goes, once that is known. */
+  readonly backend?: string | null;
+  readonly server?: string | null;
+  /** Made by the frontend's `unique-id-format`. */
+  readonly uniqueId?: string | null;
+  /** What log lines tell; there are rules that ask for parts of it too. */
+  readonly record?: SessionRecord | null;
   readonly request: RequestFacts | null;
   readonly response: ResponseFacts | null;
   readonly variables: Variables;

@@ -9,11 +9,13 @@ import {systemClock} from '../../../src/core/clock.ts';
 import {bindSocket, close, socket, socketType} from '../../../src/core/libc.ts';
 import {createLog} from '../../../src/core/log.ts';
 import type {Frontend} from '../../../src/edge/frontend.ts';
+import {type ListeningSockets, openListeningSockets} from '../../../src/edge/listening-sockets.ts';
+import {openPools} from '../../../src/edge/pool/pools.ts';
 import {openRefusalLog} from '../../../src/edge/refusal-log.ts';
 import {family, ipv4SocketAddress} from '../../../src/edge/socket-address.ts';
 import {openUdpFrontend} from '../../../src/edge/udp-frontend.ts';
 import type {FirstDatagram} from '../../../src/edge/udp-proxy-header.ts';
-import {serversInTurn} from '../../../src/edge/waiting.ts';
+import {freePort} from '../../helpers/gateway.ts';
 import {until} from '../../helpers/until.ts';
 import {FakeApps} from '../edge-fixture.ts';
 
@@ -56,11 +58,12 @@ interface TestFrontend extends AsyncDisposable {
   readonly seen: FirstDatagram[];
 }
 
-async function openFrontend(bind: Partial<Bind>, serverPort: number): Promise<TestFrontend> {
+async function openFrontend(bind: Partial<Bind>, serverPort: number, sockets?: ListeningSockets): Promise<TestFrontend> {
   const log = createLog('silent');
   const refusals = openRefusalLog(log, systemClock);
   const server = bareServer({name: 's1', target: {kind: 'address', host: '127.0.0.1', port: serverPort}, position});
-  const choose = serversInTurn({...bareBackend({name: 'back', position}), servers: [server]}, new FakeApps(true), systemClock);
+  const backend = {...bareBackend({name: 'back', position}), servers: [server]};
+  const pools = openPools({backends: [backend], frontends: [], apps: new FakeApps(true), clock: systemClock, log});
   const seen: FirstDatagram[] = [];
   const frontend = await openUdpFrontend({
     config: {
@@ -69,11 +72,12 @@ async function openFrontend(bind: Partial<Bind>, serverPort: number): Promise<Te
       maxconn: 100,
       binds: [{...bareBind({protocol: 'udp', host: '127.0.0.1', port: 0, position}), ...bind}],
     },
-    chooseServer(first) {
+    choosePool(first) {
       seen.push(first);
-      return choose();
+      return pools.get('back');
     },
     ipv6Only: () => false,
+    sockets,
     clock: systemClock,
     log,
     refusals,
@@ -208,4 +212,36 @@ test('a frontend that has slept wakes for each datagram', async (t) => {
     await until(() => client.received.length === at);
   }
   t.is(front.frontend.counters.accepted, 1);
+});
+
+test('two generations share a socket: sessions stay where they are, new ones go to the new one', async (t) => {
+  await using left = await peer({answers: true});
+  await using right = await peer({answers: true});
+  const sockets = openListeningSockets();
+  const port = await freePort();
+  const old = await openFrontend({port}, left.port, sockets);
+  await using first = await peer();
+  first.socket.send('1', port, '127.0.0.1');
+  await until(() => first.received.length === 1);
+  // It has a question that is not answered yet when the old generation stops accepting.
+  let askedFrom = 0;
+  left.socket.removeAllListeners('message');
+  left.socket.once('message', (_datagram, {port: from}) => {
+    askedFrom = from;
+  });
+  first.socket.send('2', port, '127.0.0.1');
+  await until(() => askedFrom !== 0);
+  await using young = await openFrontend({port}, right.port, sockets);
+  old.frontend.stopAccepting();
+  await using second = await peer();
+  second.socket.send('3', port, '127.0.0.1');
+  await until(() => second.received.length === 1);
+  left.socket.send('late', askedFrom, '127.0.0.1');
+  await until(() => first.received.length === 2);
+  t.is(right.received.length, 1);
+  await old.frontend.ended();
+  first.socket.send('4', port, '127.0.0.1');
+  await until(() => first.received.length === 3);
+  t.deepEqual([young.frontend.counters.accepted, old.frontend.counters.accepted], [2, 1]);
+  await old[Symbol.asyncDispose]();
 });

@@ -1,0 +1,252 @@
+/**
+ * What the runtime API and the statistics page act on: a gateway as its operator sees it. The parts that do the work implement it; nothing
+ * here knows how. Properties are read at the moment of the question. What cannot be done is refused with a CodedError, whose message the
+ * operator gets.
+ */
+import type {BackendConfig, ProxyMode} from '../config/proxy-value.ts';
+import type {TrafficStats} from './traffic-stats.ts';
+
+export interface GatewayControl {
+  process(): ProcessFacts;
+  frontends(): Iterable<FrontendControl>;
+  backends(): Iterable<BackendControl>;
+  sessions(): Iterable<SessionControl>;
+  apps(): Iterable<AppControl>;
+  /** The lists of patterns of ACLs and of maps. */
+  patterns(kind: PatternKind): Iterable<PatternListControl>;
+  tables(): Iterable<TableControl>;
+  readonly certificates: CertificatesControl;
+  /** Sessions at a time, of all frontends together. */
+  setMaxconn(maxconn: number): void;
+  /** Sets maxima back, and with `all` totals too. */
+  clearCounters(scope: 'maxima' | 'all'): void;
+  /** Reads the configuration again. Resolves to what went wrong, or null. */
+  reload(): Promise<string | null>;
+}
+
+export interface ProcessFacts {
+  readonly version: string;
+  readonly releaseDate: string;
+  readonly pid: number;
+  readonly startedAtMs: number;
+  readonly maxconn: number;
+  /** The most that `set maxconn global` can ask for. */
+  readonly hardMaxconn: number;
+  readonly connections: number;
+  readonly connectionsTotal: number;
+  readonly requestsTotal: number;
+  readonly sessionRate: number;
+  readonly sessionRateMax: number;
+  readonly tlsConnections: number;
+  readonly tlsConnectionsTotal: number;
+  readonly listeners: number;
+  readonly stopping: boolean;
+  readonly bytesOut: number;
+  readonly nodeName: string;
+  readonly description: string | null;
+  readonly reloads: number;
+  readonly failedReloads: number;
+}
+
+export interface FrontendControl {
+  readonly name: string;
+  /** A number that no other proxy has. */
+  readonly id: number;
+  readonly mode: ProxyMode;
+  /** `full`: as many sessions as it may have. `stopped` does not end. */
+  readonly state: 'open' | 'full' | 'paused' | 'stopped';
+  readonly maxconn: number;
+  /** New sessions a second; 0: no limit. */
+  readonly sessionRateLimit: number;
+  readonly stats: TrafficStats;
+  /** Stops listening for a while: clients are refused. @throws CodedError */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** For good; sessions go on. */
+  shutdown(): void;
+  setMaxconn(maxconn: number): void;
+}
+
+export interface BackendControl {
+  readonly name: string;
+  readonly id: number;
+  readonly mode: ProxyMode;
+  readonly balance: BackendConfig['balance']['kind'];
+  readonly cookie: string | null;
+  readonly stats: TrafficStats;
+  /** Seconds since it was last up or down. */
+  readonly lastChangeSeconds: number;
+  readonly downSeconds: number;
+  readonly timesDown: number;
+  servers(): Iterable<ServerControl>;
+  /** @param settings words as after `server NAME ADDRESS` in a file. @throws CodedError with what is wrong with them */
+  addServer(name: string, address: string, settings: readonly string[]): void;
+  /** Only one in maintenance without sessions. @throws CodedError */
+  removeServer(name: string): void;
+}
+
+export type AdministrativeState = 'ready' | 'drain' | 'maint';
+export type Health = 'up' | 'stopping' | 'down';
+
+export interface ServerControl {
+  readonly name: string;
+  /** A number that no other server of its backend has; 1 is the first. */
+  readonly id: number;
+  /** Null for an app whose address is not known yet. */
+  readonly address: {readonly host: string; readonly port: number} | null;
+  /** The host name that the address was found by. */
+  readonly hostName: string | null;
+  readonly app: string | null;
+  readonly administrative: AdministrativeState;
+  readonly health: Health;
+  /** Of 0 to 256, as set and as the configuration has it. */
+  readonly weight: number;
+  readonly initialWeight: number;
+  readonly backup: boolean;
+  readonly maxconn: number | null;
+  readonly maxqueue: number | null;
+  readonly cookie: string | null;
+  /** `backend/server` whose state it has. */
+  readonly track: string | null;
+  /** How much of its weight counts while it starts slowly, in percent; null: all. */
+  readonly throttlePercent: number | null;
+  readonly usesTls: boolean;
+  readonly stats: TrafficStats;
+  readonly lastChangeSeconds: number;
+  readonly downSeconds: number;
+  readonly check: CheckFacts | null;
+  setAdministrative(state: AdministrativeState): void;
+  /** @throws CodedError when it is not checked */
+  setHealth(health: Health): void;
+  enableChecks(enabled: boolean): void;
+  setWeight(weight: number): void;
+  setMaxconn(maxconn: number): void;
+  /** @throws CodedError for an app */
+  setAddress(address: {readonly host: string; readonly port: number}): void;
+  shutdownSessions(): void;
+}
+
+/** The health checks of one server. */
+export interface CheckFacts {
+  /** As HAProxy calls it: `L4OK`, `L7STS`, ...; with `* ` in front while one runs. */
+  readonly status: string;
+  /** The status of an answer over HTTP. */
+  readonly code: number | null;
+  readonly durationMs: number | null;
+  /** What the last one said. */
+  readonly detail: string;
+  readonly description: string;
+  readonly failures: number;
+  readonly timesDown: number;
+  readonly rise: number;
+  readonly fall: number;
+  /** From 0, down, to rise + fall - 1, up. */
+  readonly level: number;
+}
+
+export interface SessionControl {
+  /** Unique while the gateway runs. */
+  readonly id: number;
+  readonly protocol: 'tcp' | 'udp';
+  /** The client, with its port where it is known. */
+  readonly source: string;
+  readonly frontend: string;
+  readonly backend: string | null;
+  readonly server: string | null;
+  readonly app: string | null;
+  readonly ageMs: number;
+  readonly idleMs: number;
+  /** The client's last bytes are unanswered. */
+  readonly busy: boolean;
+  shutdown(): void;
+}
+
+export interface AppControl {
+  readonly name: string;
+  /** Of its life cycle: `hibernated`, `running`, ... */
+  readonly state: string;
+  readonly address: string | null;
+  readonly lastWake: {readonly atMs: number; readonly tookMs: number; readonly trigger: string} | null;
+  readonly lastHibernate: {readonly atMs: number; readonly tookMs: number; readonly bytesWritten: number} | null;
+  readonly lastError: string | null;
+  /** @throws CodedError */
+  wake(): Promise<void>;
+  hibernate(): Promise<'hibernated' | 'cancelled'>;
+}
+
+export type PatternKind = 'acl' | 'map';
+
+export interface PatternEntry {
+  /** Unique in its list. */
+  readonly id: number;
+  readonly key: string;
+  /** Of a map. */
+  readonly value: string | null;
+}
+
+export interface PatternListControl {
+  /** Named by `#ID`; unique among maps and ACLs. */
+  readonly id: number;
+  /** Named by its path too; null: the patterns are in the configuration. */
+  readonly file: string | null;
+  readonly description: string;
+  readonly size: number;
+  entries(): Iterable<PatternEntry>;
+  /** The entry that a sample finds. */
+  find(sample: string): PatternEntry | null;
+  /** @throws CodedError when the key is none of its type */
+  add(key: string, value: string | null): void;
+  /** @returns whether there was one. @param entry its key, or its id */
+  remove(entry: string | number): boolean;
+  replace(entry: string | number, value: string): boolean;
+  clear(): void;
+}
+
+export interface TableEntry {
+  readonly key: string;
+  readonly expiresInMs: number | null;
+  /** How many sessions track it now. */
+  readonly uses: number;
+  /** `conn_cnt`, `http_req_rate(10000)`, ... in the order of the configuration. */
+  readonly data: ReadonlyMap<string, number>;
+}
+
+export interface TableControl {
+  readonly name: string;
+  readonly type: string;
+  readonly size: number;
+  readonly used: number;
+  /** What an entry can store, without periods: `http_req_rate`. */
+  readonly stores: readonly string[];
+  entries(): Iterable<TableEntry>;
+  get(key: string): TableEntry | null;
+  /** @throws CodedError when the key is none of its type */
+  set(key: string, data: ReadonlyMap<string, number>): void;
+  /** @returns false while it is in use */
+  remove(key: string): boolean;
+}
+
+export interface CertificateFacts {
+  readonly path: string;
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serial: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly names: readonly string[];
+  readonly sha1Fingerprint: string;
+  readonly algorithm: string;
+}
+
+/** Certificates are replaced in two steps, so that a wrong one is found before it is used. */
+export interface CertificatesControl {
+  list(): Iterable<CertificateFacts>;
+  /** Those that `stage` has made and nobody has committed. */
+  staged(): Iterable<string>;
+  /** @throws CodedError when there is no such file in the configuration, or the text is no certificate with its key */
+  stage(path: string, pem: string): void;
+  /** New connections get it. @throws CodedError when nothing is staged */
+  commit(path: string): void;
+  /** @throws CodedError when nothing is staged */
+  abort(path: string): void;
+}

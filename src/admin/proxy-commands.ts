@@ -1,0 +1,233 @@
+/** Commands about frontends and backends, and the listings of servers (management manual, section 9.3). */
+import {type Answer, type Command, type CommandContext, refuse} from './command.ts';
+import {findBackend, findFrontend, wholeNumber} from './find-proxy.ts';
+import type {BackendControl, FrontendControl, GatewayControl, ServerControl} from './gateway-control.ts';
+import {showInfo} from './show-info.ts';
+import {statCsv, statJson, statTyped} from './show-stat.ts';
+import {type StatRow, statRows} from './stat-rows.ts';
+
+/** In `show stat ID TYPE SID`: bits of the types. */
+const typeBits = {Frontend: 1, Backend: 2, Server: 4} as const;
+
+/** @throws CommandRefusal */
+function proxyId(control: GatewayControl, word: string): number {
+  if (/^-?\d+$/.test(word)) return Number(word);
+  for (const proxy of [...control.frontends(), ...control.backends()]) if (proxy.name === word) return proxy.id;
+  return refuse('No such proxy.\n');
+}
+
+/** The three words that choose rows come first. */
+function chosenRows(control: GatewayControl, args: readonly string[]): Iterable<StatRow> {
+  const [proxy, types, server] = args;
+  const rows = statRows(control);
+  if (proxy === undefined || types === undefined || server === undefined) return rows;
+  const wantedProxy = proxyId(control, proxy);
+  const bits = Number.parseInt(types, 10);
+  const wantedServer = Number.parseInt(server, 10);
+  return rows.filter(({objectType, proxyId: id, id: serverId}) => {
+    if (wantedProxy !== -1 && id !== wantedProxy) return false;
+    return (bits & typeBits[objectType]) !== 0 && (objectType !== 'Server' || wantedServer === -1 || serverId === wantedServer);
+  });
+}
+
+function showStat({control, args}: CommandContext): Answer {
+  // Two filters come before all others.
+  const [first, domain] = args;
+  const rest = first === 'domain' ? args.slice(2) : args;
+  if (first === 'domain' && domain !== 'proxy') return refuse(domain === 'dns' || domain === 'resolvers' ? '' : 'Invalid statistics domain.\n');
+  const withoutMaintenance = rest.includes('no-maint');
+  const onlyUp = rest.includes('up');
+  const rows = Iterator.from(chosenRows(control, rest)).filter((row) => !(withoutMaintenance && row.inMaintenance) && !(onlyUp && row.isDown));
+  if (rest.includes('json')) return statJson(rows);
+  return rest.includes('typed') ? statTyped(rows) : statCsv(rows);
+}
+
+const stateColumns =
+  '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status ' +
+  'srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port ' +
+  'srv_check_addr srv_agent_addr srv_agent_port\n';
+
+/** HAProxy's numbers: stopped 0, starting 1, running 2, stopping 3; bits forced maintenance 1, forced drain 8. */
+function stateLine(backend: BackendControl, server: ServerControl): string {
+  const {address, check} = server;
+  const operational = server.administrative === 'maint' ? 0 : {up: server.throttlePercent === null ? 2 : 1, stopping: 3, down: 0}[server.health];
+  const administrative = {ready: 0, maint: 1, drain: 8}[server.administrative];
+  const checkResult = check === null ? 0 : server.health === 'down' ? 2 : 3;
+  const words = [
+    backend.id,
+    backend.name,
+    server.id,
+    server.name,
+    address?.host ?? '-',
+    operational,
+    administrative,
+    server.weight,
+    server.initialWeight,
+    server.lastChangeSeconds,
+    check === null ? 1 : server.health === 'down' ? 8 : 6,
+    checkResult,
+    check?.level ?? 0,
+    check === null ? 0 : 6,
+    0,
+    0,
+    0,
+    server.hostName ?? '-',
+    address?.port ?? 0,
+    '-',
+    server.usesTls ? 1 : 0,
+    0,
+    '-',
+    '-',
+    0,
+  ];
+  return `${words.join(' ')}\n`;
+}
+
+function chosenBackends(control: GatewayControl, name: string | undefined): Iterable<BackendControl> {
+  return name === undefined ? control.backends() : [findBackend(control, name) ?? refuse("Can't find backend.\n")];
+}
+
+function* serverStates(backends: Iterable<BackendControl>): Generator<string> {
+  yield `1\n${stateColumns}`;
+  for (const backend of backends) for (const server of backend.servers()) yield stateLine(backend, server);
+}
+
+function* serverConnections(backends: Iterable<BackendControl>): Generator<string> {
+  yield '# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[1]\n';
+  for (const backend of backends) {
+    for (const {name, id, address, stats} of backend.servers()) {
+      const where = `${address?.host ?? '-'} ${address?.port ?? 0}`;
+      yield `${backend.name}/${name} ${backend.id}/${id} ${where} - 5000 ${stats.sessions} ${stats.sessionsMax} ${stats.sessionsMax} 0 0 -1 0 0\n`;
+    }
+  }
+}
+
+async function pause(frontend: FrontendControl): Promise<string> {
+  if (frontend.state === 'stopped') return refuse('Frontend was previously shut down, cannot disable.\n');
+  if (frontend.state === 'paused') return refuse('All sockets are already disabled.\n');
+  await frontend.pause();
+  return '';
+}
+
+async function resume(frontend: FrontendControl): Promise<string> {
+  if (frontend.state === 'stopped') return refuse('Frontend was previously shut down, cannot enable.\n');
+  if (frontend.state !== 'paused') return refuse('All sockets are already enabled.\n');
+  await frontend.resume();
+  return '';
+}
+
+function shutdown(frontend: FrontendControl): string {
+  if (frontend.state === 'stopped') return refuse('Frontend was already shut down.\n');
+  frontend.shutdown();
+  return '';
+}
+
+const proxyChanges: readonly Command[] = [
+  {
+    name: 'disable frontend',
+    args: '<frontend>',
+    help: 'temporarily disable specific frontend',
+    level: 'admin',
+    run: ({control, args: [name]}) => pause(findFrontend(control, name)),
+  },
+  {
+    name: 'enable frontend',
+    args: '<frontend>',
+    help: 're-enable specific frontend',
+    level: 'admin',
+    run: ({control, args: [name]}) => resume(findFrontend(control, name)),
+  },
+  {
+    name: 'set maxconn frontend',
+    args: '<frontend> <value>',
+    help: "change a frontend's maxconn setting",
+    level: 'admin',
+    run({control, args: [name, value]}) {
+      const frontend = findFrontend(control, name);
+      frontend.setMaxconn(wholeNumber(value, 'Integer value expected.\n'));
+      return '';
+    },
+  },
+  {
+    name: 'set maxconn global',
+    args: '<value>',
+    help: 'change the per-process maxconn setting',
+    level: 'admin',
+    run({control, args: [value]}) {
+      const maxconn = wholeNumber(value, 'Expects an integer value.\n');
+      if (maxconn > control.process().hardMaxconn) return refuse('Value out of range.\n');
+      control.setMaxconn(maxconn);
+      return '';
+    },
+  },
+  {
+    name: 'shutdown frontend',
+    args: '<frontend>',
+    help: 'stop a specific frontend',
+    level: 'admin',
+    run: ({control, args: [name]}) => shutdown(findFrontend(control, name)),
+  },
+];
+
+export const proxyCommands: readonly Command[] = [
+  {
+    name: 'clear counters',
+    args: '[all]',
+    help: 'clear max statistics counters (or all counters)',
+    level: 'operator',
+    run({control, args: [scope], level}) {
+      if (scope === 'all' && level !== 'admin') return refuse('Permission denied\n');
+      control.clearCounters(scope === 'all' ? 'all' : 'maxima');
+      return '';
+    },
+  },
+  ...proxyChanges,
+  {
+    name: 'show backend',
+    args: '',
+    help: 'list backends in the current running config',
+    level: 'user',
+    run: ({control}) => `# name\n${[...control.backends()].map(({name}) => `${name}\n`).join('')}`,
+  },
+  {
+    name: 'show errors',
+    args: '[<px>] [request|response]',
+    help: 'report last request and/or response errors for each proxy',
+    level: 'operator',
+    run({control, args: [proxy]}) {
+      if (proxy !== undefined && proxy !== 'request' && proxy !== 'response') proxyId(control, proxy);
+      return `Total events captured on [${logDate(new Date())}] : 0\n`;
+    },
+  },
+  {
+    name: 'show info',
+    args: '[json|typed]*',
+    help: 'report information about the running process',
+    level: 'user',
+    run: ({control, args}) => showInfo(control.process(), args.includes('json') ? 'json' : args.includes('typed') ? 'typed' : 'plain'),
+  },
+  {
+    name: 'show servers conn',
+    args: '[<backend>]',
+    help: 'dump server connections status (all or for a single backend)',
+    level: 'user',
+    run: ({control, args: [name]}) => serverConnections(chosenBackends(control, name)),
+  },
+  {
+    name: 'show servers state',
+    args: '[<backend>]',
+    help: 'dump volatile server information (all or for a single backend)',
+    level: 'user',
+    run: ({control, args: [name]}) => serverStates(chosenBackends(control, name)),
+  },
+  {name: 'show stat', args: '[json|no-maint|typed|up]*', help: 'report counters for each proxy and server', level: 'user', run: showStat},
+];
+
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
+
+/** `28/Nov/2026:13:20:13.176`, as in HAProxy's logs. */
+function logDate(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+  return `${two(date.getDate())}/${months[date.getMonth()] ?? ''}/${date.getFullYear()}:${time}`;
+}

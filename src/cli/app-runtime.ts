@@ -1,0 +1,174 @@
+/** What apps need, and only they: Redis, the pager, the kernel's networks, CRIU. A gateway without apps runs without all of it, and without root. */
+import {mkdir} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {AppConfig, Config} from '../config/value.ts';
+import {systemClock} from '../core/clock.ts';
+import {CodedError} from '../core/errors.ts';
+import {gatewayIdentity} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import {criuCommand} from '../core/tools.ts';
+import type {AppAccess} from '../edge/app-access.ts';
+import type {AppNetwork} from '../nat/app-network.ts';
+import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
+import {type Nat, openNat} from '../nat/nat.ts';
+import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
+import {removePagerLeftovers} from '../pager/leftovers.ts';
+import {connectRedis} from '../store/connection.ts';
+import {serveControl} from '../store/control.ts';
+import {lockFile} from '../store/directory-lock.ts';
+import {type Events, openEvents} from '../store/events.ts';
+import {openLeases} from '../store/lease.ts';
+import {startEmbeddedRedis} from '../store/redis-server.ts';
+import {openState} from '../store/state.ts';
+import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
+import {openCriu} from '../supervisor/criu.ts';
+import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
+import {controlHandlers} from './control-handlers.ts';
+import {edgeAccess} from './edge-access.ts';
+import {readEncryptionKeys} from './encryption-keys.ts';
+import {natEntries} from './nat-entries.ts';
+import {placementReports} from './placement-reports.ts';
+import {rangesInStore, withPrivateRange} from './private-range.ts';
+
+export interface AppRuntime extends AsyncDisposable {
+  readonly supervisor: Supervisor;
+  readonly events: Events;
+  readonly access: AppAccess;
+  /** Opens new apps and gives changed ones their settings; those that are gone stay for the sessions of the old configuration. @throws CodedError */
+  addApps(apps: readonly AppConfig[]): Promise<void>;
+  /** Hibernates and forgets the apps that the configuration does not name any more. */
+  retireApps(apps: readonly AppConfig[]): Promise<void>;
+  /** Makes these the frontends of mode nat, all at once. @throws CodedError; those that were there stay then */
+  setFrontends(config: Config): Promise<void>;
+}
+
+/** Whether a configuration has anything that needs root and the kernel. */
+export function needsAppRuntime({apps, frontends}: Config): boolean {
+  return apps.length > 0 || frontends.some(({mode}) => mode === 'nat');
+}
+
+/** Removes what a gateway that was killed left in the kernel: processes first, then what they used. */
+export async function removeLeftovers(config: Config): Promise<void> {
+  const {stateDir, runtimeDir} = config.global;
+  const identity = gatewayIdentity(stateDir);
+  await removeContainerLeftovers({identity, runtimeDir});
+  await removePagerLeftovers(runtimeDir);
+  await removeNatLeftovers(identity);
+}
+
+function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'appsDir' | 'remote'> {
+  const appsDir = join(stateDir, 'apps');
+  if (store.kind === 'directory') return {storeDir: store.path, appsDir, remote: null};
+  const {bucket, prefix, endpoint, region, pathStyle} = store;
+  const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
+  // Where a store in a directory is by default: what such a gateway had is uploaded by one with a store on S3.
+  return {storeDir: join(stateDir, 'store'), appsDir, remote};
+}
+
+/** @throws CodedError when the store cannot be used as it is configured; one that only cannot be reached is no reason not to start */
+async function openPager(options: PagerOptions): Promise<Pager> {
+  const pager = await startPager(options);
+  try {
+    await pager.checkStore();
+    return pager;
+  } catch (error) {
+    await pager[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function appNetworks(nat: Nat): Pick<SupervisorOptions, 'addNetwork' | 'removeNetwork'> {
+  const networks = new Map<string, AppNetwork>();
+  return {
+    async addNetwork(app, index) {
+      const network = await nat.addApp({name: app.name, index, expose: app.expose});
+      networks.set(app.name, network);
+      return network;
+    },
+    async removeNetwork(app) {
+      await networks.get(app)?.[Symbol.asyncDispose]();
+      networks.delete(app);
+    },
+  };
+}
+
+function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway with apps or mode nat: root is needed for namespaces, CRIU and nftables', {source: 'host'});
+}
+
+/**
+ * Starts what apps need, and the apps themselves. Disposing hibernates what runs.
+ * @throws CodedError naming what could not be opened; everything else is closed again then
+ */
+export async function openAppRuntime(config: Config, log: Log): Promise<AppRuntime> {
+  await using scope = new AsyncDisposableStack();
+  const {global} = config;
+  const {stateDir, runtimeDir} = global;
+  requireRoot();
+  const criuArgv = criuCommand(global.criu ?? undefined);
+  const encryptionKeys = await readEncryptionKeys(global.encryptionKeys);
+  const store = storeOf(config);
+  for (const directory of [stateDir, runtimeDir, store.storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
+  scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
+  await removeLeftovers(config);
+
+  const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
+  const connection = scope.use(await connectRedis({url: redis.url, log}));
+  const events = openEvents(connection);
+  const identity = gatewayIdentity(stateDir);
+
+  // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
+  const opened = Promise.withResolvers<Supervisor>();
+  const pager = scope.use(
+    await openPager({
+      ...store,
+      encryptionKeys,
+      runtimeDir,
+      images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
+      log,
+      ...placementReports(connection, events, log),
+      onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
+      onRestarted: () => void opened.promise.then((apps) => apps.pagerRestarted()),
+    }),
+  );
+  const nat = scope.use(
+    await withPrivateRange({configured: global.privateRange, stateDir, wanted: () => rangesInStore(config, pager)}, (range) =>
+      openNat({identity, range, log, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
+    ),
+  );
+  const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
+  const supervisor = scope.use(
+    await openSupervisor({
+      apps: config.apps,
+      stateDir,
+      runtimeDir,
+      keepGenerations: global.keepGenerations,
+      stopTimeoutMs: global.stopTimeoutMs,
+      store: openState(connection),
+      leases: openLeases(connection),
+      events,
+      pager,
+      containers,
+      criu: scope.use(openCriu({argv: criuArgv, runtimeDir: containers.directory, log})),
+      indexOf: (address) => nat.indexOf(address),
+      ...appNetworks(nat),
+      clock: systemClock,
+      log,
+    }),
+  );
+  opened.resolve(supervisor);
+  const setFrontends = (next: Config): Promise<void> => nat.setFrontends(natEntries(next, (app) => supervisor.app(app).address));
+  await setFrontends(config);
+  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager), log}));
+  const owned = scope.move();
+  return {
+    supervisor,
+    events,
+    access: edgeAccess(supervisor),
+    addApps: (apps) => supervisor.addApps(apps),
+    retireApps: (apps) => supervisor.retireApps(apps),
+    setFrontends,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,83 @@
+/** The program under HAProxy's command line. */
+import {evaluateCondition} from '../config/conditional/predicates.ts';
+import {errorMessage} from '../core/errors.ts';
+import {createLog} from '../core/log.ts';
+import {load, printDiagnostics} from './configuration.ts';
+import {becomeDaemon, daemonReadyFd, leaveTerminal} from './daemon.ts';
+import {type HaproxyArguments, haproxyUsage, parseHaproxyArguments} from './haproxy-arguments.ts';
+import {runMaster} from './master.ts';
+import {exitStatus, tellReady} from './run.ts';
+import {versionText} from './version.ts';
+
+/** @returns the exit status: 0 valid or stopped, 1 for what was given to us, 2 when the gateway cannot start */
+export async function dropIn(words: readonly string[]): Promise<number> {
+  let args: HaproxyArguments;
+  try {
+    args = parseHaproxyArguments(words);
+  } catch (error) {
+    process.stderr.write(`picogate: ${errorMessage(error)}\n${haproxyUsage}`);
+    return exitStatus.badConfiguration;
+  }
+  if (args.action === 'version' || args.action === 'long-version') {
+    process.stdout.write(versionText({verbose: args.action === 'long-version'}));
+    return 0;
+  }
+  if (typeof args.action === 'object') {
+    return evaluate(args.action.condition);
+  }
+  if (args.directory !== null) process.chdir(args.directory);
+  if (args.files.length === 0 && process.env['PICOGATE_CONFIG'] === undefined) {
+    process.stderr.write(haproxyUsage);
+    return exitStatus.badConfiguration;
+  }
+  return args.action === 'check' ? check(args) : start(words, args);
+}
+
+/** `-cc`: 0 when it holds, 1 when it does not, 2 when it is none. */
+function evaluate(condition: string): number {
+  const verdict = evaluateCondition(condition, process.env);
+  if (verdict.ok) return verdict.value ? 0 : 1;
+  process.stderr.write(`[ALERT]    (${process.pid}) : config : Failed to evaluate condition: ${verdict.reason}\n`);
+  return exitStatus.cannotStart;
+}
+
+function filesOf({files}: HaproxyArguments): readonly string[] | undefined {
+  return files.length === 0 ? undefined : files;
+}
+
+async function check(args: HaproxyArguments): Promise<number> {
+  const {config, diagnostics} = await load(filesOf(args), {missingPath: 'alert'});
+  printDiagnostics(args.quiet ? diagnostics.filter(({level}) => level === 'alert') : diagnostics);
+  if (config === null) return exitStatus.badConfiguration;
+  if (!args.quiet) {
+    if (diagnostics.length > 0 && args.verbose) process.stdout.write('Warnings were found.\n');
+    process.stdout.write('Configuration file is valid\n');
+  }
+  return 0;
+}
+
+async function start(words: readonly string[], args: HaproxyArguments): Promise<number> {
+  const files = filesOf(args);
+  const readyFd = daemonReadyFd();
+  const {config, diagnostics} = await load(files);
+  // In a daemon, whoever started it has printed them.
+  if (readyFd === null) printDiagnostics(args.quiet ? diagnostics.filter(({level}) => level === 'alert') : diagnostics);
+  if (config === null) return exitStatus.badConfiguration;
+  for (const option of args.ignored) process.stderr.write(`[WARNING]  (${process.pid}) : option '${option}' is accepted, and has no effect.\n`);
+  const daemon = args.mode === 'daemon' || (args.mode === null && config.global.process.daemon);
+  if (daemon && readyFd === null) return becomeDaemon(words);
+  const log = createLog();
+  const onReady = (): void => {
+    if (readyFd === null) return;
+    leaveTerminal();
+    tellReady(readyFd);
+  };
+  try {
+    await runMaster(config, {...args, files, log, onReady});
+  } catch (error) {
+    process.stderr.write(`[ALERT]    (${process.pid}) : ${errorMessage(error)}\n`);
+    return exitStatus.cannotStart;
+  }
+  log.info('stopped');
+  return 0;
+}

@@ -1,0 +1,84 @@
+/**
+ * The edge through changes of the configuration: a new generation opens beside the old one, with the same listening sockets where addresses
+ * stay, and the old one keeps its sessions, on its configuration, until they end.
+ */
+import type {Config} from '../config/value.ts';
+import {systemClock} from '../core/clock.ts';
+import {errorMessage} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import type {AppAccess} from '../edge/app-access.ts';
+import {type Edge, openEdge} from '../edge/edge.ts';
+import {openListeningSockets} from '../edge/listening-sockets.ts';
+
+export interface EdgeGenerations extends AsyncDisposable {
+  readonly current: Edge;
+  /** What still has sessions: the present configuration, and those before it that drain. */
+  configs(): readonly Config[];
+  /** All edges that have sessions; the present one is the last. */
+  edges(): readonly Edge[];
+  /**
+   * Opens an edge for another configuration and lets the present one drain. Resolves when the new one listens.
+   * @param options.drainMs how long old sessions may last; null: as long as they want
+   * @param options.onDrained called when the old generation has ended
+   * @throws CodedError; the present one goes on then
+   */
+  replace(config: Config, options: {readonly apps: AppAccess; readonly drainMs: number | null; readonly onDrained: () => void}): Promise<void>;
+  /** No listener stays open; sessions go on. */
+  stopAccepting(): void;
+  /** Waits until all sessions of all generations have ended. */
+  drain(deadlineMs: number | null): Promise<void>;
+}
+
+/** Longer timers do not exist in Node. */
+const foreverMs = 2 ** 31 - 1;
+
+/** @throws CodedError ERR_BIND */
+export async function openEdgeGenerations(first: Config, {apps, log}: {readonly apps: AppAccess; readonly log: Log}): Promise<EdgeGenerations> {
+  const sockets = openListeningSockets();
+  const open = (config: Config, access: AppAccess): Promise<Edge> =>
+    openEdge({
+      frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
+      backends: config.backends,
+      apps: access,
+      clock: systemClock,
+      sockets,
+      log,
+    });
+  let current = await open(first, apps);
+  let currentConfig = first;
+  const draining = new Map<Edge, Config>();
+
+  const retire = async (edge: Edge, drainMs: number | null, onDrained: () => void): Promise<void> => {
+    try {
+      await edge.drain(drainMs ?? foreverMs);
+      await edge[Symbol.asyncDispose]();
+    } catch (error) {
+      log.error({error: errorMessage(error)}, 'an old generation of the edge did not end well');
+    }
+    draining.delete(edge);
+    onDrained();
+  };
+
+  return {
+    get current() {
+      return current;
+    },
+    configs: () => [...draining.values(), currentConfig],
+    edges: () => [...draining.keys(), current],
+    async replace(config, {apps: access, drainMs, onDrained}) {
+      const next = await open(config, access);
+      const old = current;
+      draining.set(old, currentConfig);
+      current = next;
+      currentConfig = config;
+      void retire(old, drainMs, onDrained);
+    },
+    stopAccepting: () => current.stopAccepting(),
+    async drain(deadlineMs) {
+      await Promise.all([current, ...draining.keys()].map((edge) => edge.drain(deadlineMs ?? foreverMs)));
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([current, ...draining.keys()].map((edge) => edge[Symbol.asyncDispose]()));
+    },
+  };
+}

@@ -1,0 +1,123 @@
+/**
+ * The life of a gateway that runs: opens it, reads the configuration again when it is told to, and ends as the signals say, as HAProxy's
+ * master does. There is one process: a reload opens another generation of the edge inside it (docs/decisions.md).
+ */
+import {writeFile} from 'node:fs/promises';
+import {renderDiagnostic} from '../config/diagnostic.ts';
+import type {Config} from '../config/value.ts';
+import {systemClock} from '../core/clock.ts';
+import {errorCode, errorMessage} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import {load} from './configuration.ts';
+import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
+import type {HaproxyArguments} from './haproxy-arguments.ts';
+import {openNotifier} from './notify.ts';
+import {runtimeControl} from './runtime-control.ts';
+import {openStatsSockets, parseMasterSocket} from './stats-sockets.ts';
+import {listenToSignals} from './stop-signal.ts';
+
+export interface MasterOptions extends Pick<HaproxyArguments, 'masterSocket' | 'pidFile' | 'replaced' | 'maxconn'> {
+  readonly files: readonly string[] | undefined;
+  readonly log: Log;
+  /** Called when everything is open. */
+  readonly onReady: () => void;
+}
+
+/** What a reload is told of, and does not change: what was given on the command line. */
+function withArguments(config: Config, {maxconn}: MasterOptions): Config {
+  return maxconn === null ? config : {...config, global: {...config.global, maxconn}};
+}
+
+/**
+ * Runs until a signal ends it.
+ * @param config what was loaded from `files`
+ * @throws CodedError when something cannot be opened; nothing is left open then
+ */
+export async function runMaster(config: Config, options: MasterOptions): Promise<void> {
+  const {log} = options;
+  const startedAtMs = Date.now();
+  // First of all, so that a signal that comes meanwhile is not lost.
+  using signals = listenToSignals();
+  const master = options.masterSocket === null ? null : parseMasterSocket(options.masterSocket);
+  using notifier = openNotifier(process.env, systemClock);
+  await using gateway = await openGateway(withArguments(config, options), log);
+  const reloads = {done: 0, failed: 0};
+  const state = {stopping: false};
+
+  const reload = async (): Promise<string | null> => {
+    notifier.reloading();
+    const problem = await takeOver(gateway, options, (next) => sockets.configure(next.global.process));
+    notifier.ready();
+    if (problem === null) reloads.done++;
+    else reloads.failed++;
+    if (problem !== null) log.error({reason: problem}, 'reload refused; everything stays as it was');
+    return problem;
+  };
+  const control = runtimeControl({gateway, startedAtMs, stopping: () => state.stopping, reloads: () => reloads, reload});
+  await using sockets = openStatsSockets(control, master);
+  await sockets.configure(config.global.process);
+  const pidFile = options.pidFile ?? config.global.process.pidFile;
+  if (pidFile !== null) await writeFile(pidFile, `${process.pid}\n`);
+  notifier.ready();
+  log.info({apps: config.apps.length, frontends: config.frontends.length}, 'ready');
+  options.onReady();
+  tellReplaced(options);
+
+  for await (const signal of signals.received()) {
+    if (signal === 'SIGUSR2' || (signal === 'SIGHUP' && gateway.config.global.process.masterWorker)) await reload();
+    else if (signal === 'SIGHUP') logServers(gateway, log);
+    else {
+      state.stopping = true;
+      notifier.stopping();
+      log.info({signal}, 'stopping');
+      if (signal === 'SIGUSR1') await softStop(gateway, signals.hardStop);
+      break;
+    }
+  }
+}
+
+/** @returns what was wrong, or null */
+async function takeOver(gateway: Gateway, options: MasterOptions, configureSockets: (config: Config) => Promise<void>): Promise<string | null> {
+  try {
+    const {config, diagnostics} = await load(options.files);
+    const messages = diagnostics.map((diagnostic) => renderDiagnostic(diagnostic)).join('\n');
+    if (messages !== '') process.stderr.write(`${messages}\n`);
+    if (config === null) return messages;
+    const next = withArguments(config, options);
+    await configureSockets(next);
+    try {
+      await gateway.configure(next);
+    } catch (error) {
+      await configureSockets(gateway.config);
+      throw error;
+    }
+    return null;
+  } catch (error) {
+    return errorMessage(error);
+  }
+}
+
+/** `-sf` and `-st`: whoever was to be replaced is told when we listen; both listened until now. */
+function tellReplaced({replaced, log}: MasterOptions): void {
+  if (replaced === null) return;
+  for (const pid of replaced.pids) {
+    try {
+      process.kill(pid, replaced.how === 'finish' ? 'SIGUSR1' : 'SIGTERM');
+    } catch (error) {
+      // It has ended by itself.
+      if (errorCode(error) !== 'ESRCH') log.warn({pid, reason: errorMessage(error)}, 'a process could not be told to end');
+    }
+  }
+}
+
+/** No new sessions; those that are there end by themselves, or after `hard-stop-after`, or at the next signal to stop. */
+async function softStop({edge, config}: Gateway, hardStop: Promise<unknown>): Promise<void> {
+  edge.stopAccepting();
+  await Promise.race([edge.drain(hardStopAfterMs(config)), hardStop]);
+}
+
+/** What HAProxy writes to its logs on SIGHUP. */
+function logServers({config: {backends}, edge}: Gateway, log: Log): void {
+  for (const {name, servers} of backends) log.info({backend: name, servers: servers.map((server) => server.name)}, 'servers');
+  for (const [frontend, counters] of edge.current.counters()) log.info({frontend, ...counters}, 'counters');
+}

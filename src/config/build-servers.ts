@@ -1,0 +1,155 @@
+/** Servers of a backend, with what `default-server` lines say before them. */
+
+import {parseTarget} from './address.ts';
+import type {TlsDefaults} from './build-global.ts';
+import type {Diagnostic} from './diagnostic.ts';
+import type {CheckSchedule} from './health.ts';
+import type {Position} from './position.ts';
+import {bareServer} from './proxy-defaults.ts';
+import type {ServerConfig} from './proxy-value.ts';
+import type {AnySetting, Section} from './section.ts';
+import {emptyServer, type ServerDraft} from './server-options.ts';
+import type {ServerStatement} from './server-shape.ts';
+import type {TlsServer} from './tls.ts';
+import {versionRange} from './tls-options.ts';
+
+export interface ServerDrafts {
+  readonly servers: readonly ServerConfig[];
+  /** Of each server's address. */
+  readonly targetPositions: readonly Position[];
+  /** Which of the servers' names are looked up when the configuration is checked. */
+  readonly lookedUp: readonly boolean[];
+}
+
+export interface ServerContext {
+  readonly tls: TlsDefaults;
+  readonly report: (diagnostic: Diagnostic) => void;
+}
+
+export function buildServers(section: Section, context: ServerContext): ServerDrafts {
+  let defaults = inheritedServer(section.defaults);
+  const built: {server: ServerConfig; position: Position; lookUp: boolean}[] = [];
+  for (const setting of section.settings) {
+    defaults = withDefaultServer(defaults, setting);
+    for (const statement of statementsOf(setting, context)) {
+      const draft = merge(defaults, statement.settings);
+      built.push({
+        server: buildServer(statement, draft, context),
+        position: statement.targetPosition,
+        lookUp: draft.lookUp !== false && draft.resolvers === undefined,
+      });
+    }
+  }
+  return {
+    servers: built.map(({server}) => server),
+    targetPositions: built.map(({position}) => position),
+    lookedUp: built.map(({lookUp}) => lookUp),
+  };
+}
+
+function statementsOf(setting: AnySetting, {report}: ServerContext): readonly ServerStatement[] {
+  switch (setting.name) {
+    case 'server':
+      return [setting.value];
+    case 'server-template':
+      return setting.value;
+    case 'dispatch': {
+      const {position, value} = setting;
+      const target = parseTarget(value);
+      if (target.ok) return [{name: {text: 'dispatch', position}, target: target.value, targetPosition: position, settings: emptyServer()}];
+      report({level: 'alert', position, word: value, message: `invalid value '${value}' for 'dispatch': ${target.reason}`});
+      return [];
+    }
+    default:
+      return [];
+  }
+}
+
+function inheritedServer(section: Section | null): ServerDraft {
+  return section === null ? emptyServer() : section.settings.reduce(withDefaultServer, inheritedServer(section.defaults));
+}
+
+function withDefaultServer(defaults: ServerDraft, setting: AnySetting): ServerDraft {
+  return setting.name === 'default-server' ? merge(defaults, setting.value) : defaults;
+}
+
+function merge(before: ServerDraft, after: ServerDraft): ServerDraft {
+  const {versions} = after.tls;
+  return {
+    ...before,
+    ...after,
+    schedule: {...before.schedule, ...after.schedule},
+    tls: {
+      ...before.tls,
+      ...after.tls,
+      versions: {...before.tls.versions, ...versions, refused: new Set([...before.tls.versions.refused, ...versions.refused])},
+    },
+  };
+}
+
+function buildServer({name, target}: ServerStatement, draft: ServerDraft, context: ServerContext): ServerConfig {
+  const bare = bareServer({name: name.text, target, position: name.position});
+  return {
+    ...bare,
+    maxqueue: draft.maxqueue === undefined ? bare.maxqueue : draft.maxqueue,
+    maxconn: draft.maxconn ?? null,
+    minconn: draft.minconn ?? null,
+    weight: draft.weight ?? bare.weight,
+    backup: draft.backup ?? false,
+    disabled: draft.disabled ?? false,
+    cookie: draft.cookie ?? null,
+    check: draft.check === true ? buildSchedule(draft) : null,
+    track: draft.track ?? null,
+    slowStartMs: draft.slowStartMs ?? null,
+    onMarkedDown: draft.onMarkedDown ?? bare.onMarkedDown,
+    onMarkedUp: draft.onMarkedUp ?? bare.onMarkedUp,
+    sendProxy: draft.sendProxy ?? null,
+    proxyV2Options: draft.proxyV2Options ?? [],
+    tls: draft.ssl === true ? buildTls(name, draft, context) : null,
+    sni: draft.sni ?? null,
+    proto: draft.proto ?? null,
+    source: draft.source ?? null,
+    resolvers: draft.resolvers ?? null,
+    resolvePrefer: draft.resolvePrefer ?? null,
+    redirectPrefix: draft.redirectPrefix ?? null,
+  };
+}
+
+/** HAProxy's: every 2 s, two successes, three failures. A check that goes to the server itself goes as its traffic does. */
+function buildSchedule({schedule, ssl, sendProxy}: ServerDraft): CheckSchedule {
+  const elsewhere = schedule.port !== undefined || schedule.address !== undefined;
+  return {
+    intervalMs: schedule.intervalMs ?? 2000,
+    fastIntervalMs: schedule.fastIntervalMs ?? null,
+    downIntervalMs: schedule.downIntervalMs ?? null,
+    rise: schedule.rise ?? 2,
+    fall: schedule.fall ?? 3,
+    address: schedule.address ?? null,
+    port: schedule.port ?? null,
+    tls: schedule.tls ?? (ssl === true && !elsewhere),
+    sendProxy: schedule.sendProxy ?? ((sendProxy ?? null) !== null && !elsewhere),
+  };
+}
+
+function buildTls(name: {readonly text: string; readonly position: Position}, {tls, verifyHost, certificate}: ServerDraft, context: ServerContext): TlsServer {
+  const {tls: defaults, report} = context;
+  const said = tls.verify ?? defaults.server.verify;
+  const verify = said === 'none' ? 'none' : 'required';
+  if (verify === 'required' && tls.caFile === undefined) {
+    const message =
+      `server '${name.text}': verify is enabled by default but no CA file specified; ` +
+      "set 'ca-file', for example to @system-ca, or 'verify none' where you are certain to trust the network";
+    report({level: 'alert', position: name.position, word: name.text, message});
+  }
+  return {
+    ...versionRange(tls, defaults.server),
+    verify,
+    caFile: tls.caFile ?? null,
+    crlFile: tls.crlFile ?? null,
+    verifyHost: verifyHost ?? null,
+    certificate: certificate ?? null,
+    alpn: tls.alpn ?? [],
+    ciphers: tls.ciphers ?? defaults.server.ciphers ?? null,
+    ciphersuites: tls.ciphersuites ?? defaults.server.ciphersuites ?? null,
+  };
+}

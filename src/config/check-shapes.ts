@@ -1,0 +1,246 @@
+/** Lines that say what a health check sends and expects: `option httpchk`, `http-check ...`, `tcp-check ...`. */
+import {type Arguments, ConfigError} from './arguments.ts';
+import {readFormat, textFormat} from './expression/log-format.ts';
+import {parseRegex} from './expression/regex.ts';
+import type {Expectation, TcpCheckStep} from './health.ts';
+import type {Word} from './lex.ts';
+import {smtpSteps} from './protocol-checks.ts';
+import type {Format} from './sample.ts';
+import type {Shape} from './shapes.ts';
+import {didYouMean} from './suggestion.ts';
+import {parsePort} from './units.ts';
+
+/** Of a request; undefined: not said here. */
+export interface CheckRequest {
+  readonly method?: string;
+  readonly uri?: Format;
+  readonly version?: string;
+  readonly headers?: readonly {readonly name: string; readonly value: Format}[];
+  readonly body?: Format;
+}
+
+function takeMethod(args: Arguments): string {
+  const word = args.take('<method>');
+  if (!/^[A-Z]+$/.test(word.text)) throw args.invalid(word, 'a method such as GET is expected');
+  return word.text;
+}
+
+function takeVersion(args: Arguments): string {
+  const word = args.take('<version>');
+  const [, version] = /^HTTP\/(\d\.\d)(?:\r\n|$)/.exec(word.text) ?? [];
+  if (version === undefined) throw args.invalid(word, 'HTTP/1.0 or HTTP/1.1 is expected');
+  return version;
+}
+
+/** Headers that old configurations put after the version: `HTTP/1.1\r\nHost:\ www`. */
+function headersInVersion(word: Word): {readonly name: string; readonly value: Format}[] {
+  return word.text
+    .split('\r\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [, name = '', value = ''] = /^([^:\s]+):\s*(.*)$/.exec(line) ?? [];
+      return name === '' ? [] : [{name, value: textFormat(value)}];
+    });
+}
+
+/** `[<uri>] | [<method> <uri> [<version>]]` */
+export const httpCheckOption: Shape<CheckRequest> = {
+  usage: '[[<method>] <uri> [<version>]]',
+  read(args) {
+    if (args.atEnd) return {};
+    const first = args.take('<uri>');
+    if (args.peek() === undefined) return {uri: textFormat(first.text)};
+    if (!/^[A-Z]+$/.test(first.text)) throw args.invalid(first, 'a method such as GET is expected');
+    const uri = textFormat(args.take('<uri>').text);
+    const versionWord = args.peek();
+    if (versionWord === undefined) return {method: first.text, uri};
+    const version = takeVersion(args);
+    // A host name may follow in words of its own.
+    const more = args.takeRest().map(({text}) => text);
+    const word = more.length === 0 ? versionWord : {...versionWord, text: `${versionWord.text} ${more.join(' ')}`};
+    return {method: first.text, uri, version, headers: headersInVersion(word)};
+  },
+};
+
+export const httpCheckSend: Shape<CheckRequest> = {
+  usage: '[meth <method>] [uri <uri> | uri-lf <format>] [ver <version>] [hdr <name> <format>]... [body <text> | body-lf <format>]',
+  read(args) {
+    const request: {-readonly [Key in keyof CheckRequest]: CheckRequest[Key]} = {};
+    const headers: {readonly name: string; readonly value: Format}[] = [];
+    while (!args.atEnd) {
+      const word = args.take('<option>');
+      switch (word.text) {
+        case 'meth':
+          request.method = takeMethod(args);
+          break;
+        case 'uri':
+          request.uri = textFormat(args.take('<uri>').text);
+          break;
+        case 'uri-lf':
+          request.uri = readFormat(args.take('<format>'), args.scope, 'value');
+          break;
+        case 'ver':
+          request.version = takeVersion(args);
+          break;
+        case 'hdr':
+          headers.push({name: args.take('<name>').text, value: readFormat(args.take('<format>'), args.scope, 'value')});
+          break;
+        case 'body':
+          request.body = textFormat(args.take('<text>').text);
+          break;
+        case 'body-lf':
+          request.body = readFormat(args.take('<format>'), args.scope, 'value');
+          break;
+        default:
+          throw args.invalid(word, `meth, uri, uri-lf, ver, hdr, body and body-lf are possible${didYouMean(word.text, ['meth', 'uri', 'ver', 'hdr', 'body'])}`);
+      }
+    }
+    return headers.length === 0 ? request : {...request, headers};
+  },
+};
+
+/** How an expectation begins, by the kind of check. */
+const httpKinds: Readonly<Record<string, Pick<Expectation, 'kind' | 'method'>>> = {
+  status: {kind: 'status', method: 'str'},
+  rstatus: {kind: 'status', method: 'reg'},
+  string: {kind: 'string', method: 'sub'},
+  rstring: {kind: 'string', method: 'reg'},
+};
+const tcpKinds: Readonly<Record<string, Pick<Expectation, 'kind' | 'method'>>> = {
+  string: {kind: 'string', method: 'sub'},
+  rstring: {kind: 'string', method: 'reg'},
+  binary: {kind: 'binary', method: 'sub'},
+  rbinary: {kind: 'binary', method: 'reg'},
+};
+/** Options whose values change how states are called, not what is healthy. */
+const ignoredValues = ['ok-status', 'error-status', 'tout-status', 'on-success', 'on-error', 'status-code', 'min-recv'];
+
+export const httpCheckExpect: Shape<Expectation> = {
+  usage: '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | rstring <regex> | hdr name <name> [value <text>]',
+  read: (args) => readExpectation(args, httpKinds, true),
+};
+
+export const tcpCheckExpect: Shape<TcpCheckStep> = {
+  usage: '[comment <text>] [!] string <text> | rstring <regex> | binary <hex> | rbinary <regex>',
+  read: (args) => ({kind: 'expect', expectation: readExpectation(args, tcpKinds, false)}),
+};
+
+function readExpectation(args: Arguments, kinds: typeof httpKinds, headers: boolean): Expectation {
+  let comment: string | null = null;
+  let negated = false;
+  for (;;) {
+    const word = args.take('<match>');
+    const bang = /^!+/.exec(word.text)?.[0] ?? '';
+    if (bang.length % 2 === 1) negated = !negated;
+    const name = word.text.slice(bang.length);
+    if (name === '') continue;
+    if (name === 'comment') comment = args.take('<text>').text;
+    else if (ignoredValues.includes(name)) ignoreOption(word, args);
+    else if (headers && (name === 'hdr' || name === 'fhdr')) return readHeaderExpectation(args, {negated, comment});
+    else return {negated, ...readPattern(word, name, args, kinds), name: null, comment};
+  }
+}
+
+function ignoreOption(word: Word, args: Arguments): void {
+  args.take('<value>');
+  args.warn(word, `'${word.text}' of '${args.keyword}' has no effect here`);
+}
+
+function readPattern(word: Word, name: string, args: Arguments, kinds: typeof httpKinds): Pick<Expectation, 'kind' | 'method' | 'value'> {
+  const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+  if (kind === undefined) throw args.invalid(word, `${Object.keys(kinds).join(', ')} are possible${didYouMean(name, Object.keys(kinds))}`);
+  const value = args.take('<pattern>');
+  const parsed = kind.method === 'reg' ? parseRegex(value.text, {ignoreCase: false}) : null;
+  if (parsed !== null && !parsed.ok) throw args.invalid(value, parsed.reason);
+  if (kind.kind === 'status' && kind.method === 'str') checkStatuses(value, args);
+  if (kind.kind === 'binary' && kind.method !== 'reg') parseHex(value, args);
+  return {...kind, value: value.text};
+}
+
+function checkStatuses(word: Word, args: Arguments): void {
+  for (const range of word.text.split(',')) {
+    const [, low = '', high = low] = /^(\d{3})(?:-(\d{3}))?$/.exec(range) ?? [];
+    if (low === '' || Number(high) < Number(low)) throw args.invalid(word, 'a status such as 200 or a range such as 200-399 is expected');
+  }
+}
+
+const headerFlags: Readonly<Record<string, Expectation['method']>> = {str: 'str', beg: 'beg', end: 'end', sub: 'sub', reg: 'reg'};
+
+function readHeaderExpectation(args: Arguments, {negated, comment}: Pick<Expectation, 'negated' | 'comment'>): Expectation {
+  const keyword = args.take('name');
+  if (keyword.text !== 'name') throw args.invalid(keyword, "'name' and the name of a header are expected");
+  const name = args.take('<name>').text;
+  if (args.peek()?.text !== 'value') return {negated, kind: 'header', method: 'sub', value: '', name, comment};
+  args.take('value');
+  let method: Expectation['method'] = 'str';
+  if (args.peek()?.text === '-m') {
+    args.take('-m');
+    const word = args.take('<method>');
+    const found = headerFlags[word.text];
+    if (found === undefined) throw args.invalid(word, `${Object.keys(headerFlags).join(', ')} are possible`);
+    method = found;
+  }
+  return {negated, kind: 'header', method, value: args.take('<value>').text, name, comment};
+}
+
+/** Pairs of hexadecimal digits. @throws ConfigError */
+function parseHex(word: Word, args: Arguments): Uint8Array {
+  if (!/^(?:[0-9A-Fa-f]{2})+$/.test(word.text)) throw args.invalid(word, 'pairs of hexadecimal digits are expected');
+  return Uint8Array.from(Buffer.from(word.text, 'hex'));
+}
+
+function skipComment(args: Arguments): void {
+  if (args.peek()?.text !== 'comment') return;
+  args.take('comment');
+  args.take('<text>');
+}
+
+export const tcpCheckSend: Shape<TcpCheckStep> = {
+  usage: '<text> [comment <text>]',
+  read(args) {
+    const data = Uint8Array.from(Buffer.from(args.take('<text>').text, 'utf8'));
+    skipComment(args);
+    return {kind: 'send', data};
+  },
+};
+
+export const tcpCheckSendBinary: Shape<TcpCheckStep> = {
+  usage: '<hex> [comment <text>]',
+  read(args) {
+    const data = parseHex(args.take('<hex>'), args);
+    skipComment(args);
+    return {kind: 'send', data};
+  },
+};
+
+export const tcpCheckConnect: Shape<TcpCheckStep> = {
+  usage: '[port <port>] [ssl] [sni <name>] [send-proxy] [comment <text>]',
+  read(args) {
+    const step: {port: number | null; tls: boolean; sendProxy: boolean; sni: string | null} = {port: null, tls: false, sendProxy: false, sni: null};
+    while (!args.atEnd) {
+      const word = args.take('<option>');
+      if (word.text === 'port') step.port = args.takeParsed('<port>', parsePort);
+      else if (word.text === 'ssl') step.tls = true;
+      else if (word.text === 'sni') step.sni = args.take('<name>').text;
+      else if (word.text === 'send-proxy') step.sendProxy = true;
+      else if (word.text === 'comment') args.take('<text>');
+      else if (word.text === 'default') continue;
+      else if (word.text === 'linger') args.warn(word, "'linger' has no effect here");
+      else if (['addr', 'via-socks4', 'alpn', 'proto'].includes(word.text))
+        throw new ConfigError(`'${word.text}' of '${args.keyword}' is not implemented yet`, word.position, word.text);
+      else throw args.invalid(word, "'port', 'ssl', 'sni', 'send-proxy' and 'comment' are possible");
+    }
+    return {kind: 'connect', ...step};
+  },
+};
+
+/** `option smtpchk [HELO | EHLO] [<domain>]`. */
+export const smtpCheck: Shape<readonly TcpCheckStep[]> = {
+  usage: '[HELO | EHLO <domain>]',
+  read(args) {
+    if (args.atEnd) return smtpSteps('HELO', 'localhost');
+    const hello = args.take('HELO');
+    if (hello.text !== 'HELO' && hello.text !== 'EHLO') throw args.invalid(hello, 'HELO or EHLO is expected');
+    return smtpSteps(hello.text, args.peek() === undefined ? 'localhost' : args.take('<domain>').text);
+  },
+};

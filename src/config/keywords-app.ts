@@ -1,0 +1,64 @@
+/** The keywords of `app`. */
+import {argv, exposedPorts, imageName, pathInside, processors, user, variables, volume} from './app-shapes.ts';
+import {keyword, ours} from './keyword.ts';
+import {choice, durationOrNever, hostPath, integer, onOrOff, size} from './shapes.ts';
+
+const oursInApp = {...ours, sections: ['app']} as const;
+
+export const appKeywords = {
+  'hibernate-after': keyword({
+    ...ours,
+    repeated: 'warning',
+    sections: ['defaults', 'app'],
+    shape: durationOrNever(),
+    absent: '60s',
+    description: 'How long an app must be without traffic before it is put to sleep.',
+  }),
+  rootfs: keyword({
+    ...oursInApp,
+    shape: hostPath(),
+    description: 'The root file system: a directory, which is never written to. Relative to the configuration file. This or `image` is required.',
+  }),
+  image: keyword({...oursInApp, shape: imageName, description: 'The root file system: an image of the store. This or `rootfs` is required.'}),
+  exec: keyword({...oursInApp, shape: argv, description: 'The program that is started. Required.'}),
+  expose: keyword({...oursInApp, repeated: 'allowed', shape: exposedPorts, description: 'Ports on which the app answers.'}),
+  memory: keyword({...oursInApp, shape: size({min: 1024 ** 2, minText: '1m'}), absent: 'no limit', description: 'Limit of memory.'}),
+  cpus: keyword({...oursInApp, shape: processors, absent: 'no limit', description: 'Limit of processor time, 0.5 is half a processor.'}),
+  pids: keyword({...oursInApp, shape: integer({min: 1, max: 4_194_304}), absent: 'no limit', description: 'Limit of processes and threads.'}),
+  env: keyword({...oursInApp, repeated: 'allowed', shape: variables, description: 'Environment variables. There are no others but what the runtime sets.'}),
+  user: keyword({...oursInApp, shape: user, absent: '0:0', description: 'Who runs the program, by names of the app or numbers.'}),
+  workdir: keyword({...oursInApp, shape: pathInside, absent: '/', description: 'Where the program is started.'}),
+  volume: keyword({
+    ...oursInApp,
+    repeated: 'allowed',
+    shape: volume,
+    description: 'A directory or file of the host inside the app. Not part of a checkpoint.',
+  }),
+  start: keyword({...oursInApp, shape: choice(['lazy', 'eager']), absent: 'lazy', description: 'At the first client, or with the gateway.'}),
+  'on-stop': keyword({
+    ...oursInApp,
+    shape: choice(['hibernate', 'kill']),
+    absent: 'hibernate',
+    description: 'What happens to the app when the gateway stops.',
+  }),
+  paging: keyword({
+    ...oursInApp,
+    shape: choice(['lazy', 'eager']),
+    absent: 'lazy',
+    description: 'Memory at a wake: page by page as it is needed, or all of it first.',
+  }),
+  prefetch: keyword({
+    ...oursInApp,
+    shape: choice(['off', 'last', 'predict']),
+    absent: 'predict',
+    description: 'Which pages are installed before they are touched: none, those of the last run, or those expected for what caused the wake.',
+  }),
+  'background-fetch': keyword({
+    ...oursInApp,
+    shape: onOrOff(),
+    absent: 'on',
+    description: 'After a wake the rest of the memory is brought here too, without hurry.',
+  }),
+  'read-ahead': keyword({...oursInApp, shape: onOrOff(), absent: 'on', description: 'With pages that are touched in a row come the next ones.'}),
+  'log-size': keyword({...oursInApp, shape: size({min: 4096, minText: '4k'}), absent: '1m', description: 'How much of the output of the app is kept.'}),
+} as const;

@@ -1,0 +1,135 @@
+/** The keywords of `global`. */
+import {keySource, privateRange, redisUrl} from './global-shapes.ts';
+import {keyword, ours, theirList, theirs, withFrontend} from './keyword.ts';
+import {globalLog} from './log-shape.ts';
+import {basePath, defaultPath, presetEnvironment, setEnvironment, tlsBindDefaults, tlsServerDefaults, unsetEnvironment} from './process-shapes.ts';
+import {duration, flagLine, hostPath, integer, size, textLine, word} from './shapes.ts';
+import {statsSocket} from './stats-shapes.ts';
+import {store} from './store-shape.ts';
+
+const oursInGlobal = {...ours, sections: ['global']} as const;
+const theirsInGlobal = {...theirs, sections: ['global']} as const;
+
+export const globalKeywords = {
+  redis: keyword({...oursInGlobal, shape: redisUrl, absent: 'a private Redis', description: 'Where the state of the apps is kept.'}),
+  'state-dir': keyword({
+    ...oursInGlobal,
+    shape: hostPath(),
+    absent: '/var/lib/picogate',
+    description: 'Everything this gateway keeps. Two gateways on a host need two of them.',
+  }),
+  'runtime-dir': keyword({...oursInGlobal, shape: hostPath(), absent: '`run` in state-dir', description: 'Sockets and mounts of the running gateway.'}),
+  store: keyword({
+    ...oursInGlobal,
+    shape: store,
+    absent: '`store` in state-dir',
+    description: 'Where checkpoints are kept: a directory, or a bucket of S3 (see above). Option `path-style`: the bucket is named in the path.',
+  }),
+  'cache-size': keyword({
+    ...oursInGlobal,
+    shape: size({min: 1024 ** 2, minText: '1m'}),
+    absent: '10g',
+    description: 'With a store on S3: how much of it is kept on this host too. What is not stored there yet is kept beyond that.',
+  }),
+  'encryption-key': keyword({
+    ...oursInGlobal,
+    repeated: 'allowed',
+    shape: keySource,
+    absent: 'no encryption',
+    description:
+      'Where the key is that encrypts what is stored. Of several the first encrypts, the others only decrypt what was written with them. ' +
+      'Only its owner may read a file (mode 600); a variable is removed from the environment. Example: [encrypted.cfg](../config/encrypted.cfg).',
+  }),
+  'private-range': keyword({
+    ...oursInGlobal,
+    shape: privateRange,
+    absent: 'auto',
+    description: 'The addresses of the apps, /16 to /24. `auto`: those that the checkpoints in a store on S3 have, else the first free /16 from 10.77.0.0 on.',
+  }),
+  criu: keyword({...oursInGlobal, shape: hostPath(), absent: 'as set up, else from PATH', description: 'The program criu.'}),
+  'keep-generations': keyword({
+    ...oursInGlobal,
+    shape: integer({min: 1, max: 100}),
+    absent: '2',
+    description: 'How many checkpoints of an app are kept.',
+  }),
+  'hard-stop-after': keyword({
+    ...theirsInGlobal,
+    shape: duration(),
+    absent: '30s',
+    description: 'How long stopping may take; then what is left is killed.',
+  }),
+  maxconn: keyword({
+    ...theirs,
+    sections: ['global', ...withFrontend],
+    shape: integer({min: 1, max: 2 ** 31 - 1}),
+    absent: '10000 in `global`, which is also the value of a frontend',
+    description: 'Sessions at a time: in `global` of all frontends together.',
+  }),
+  'global log': keyword({
+    ...theirList,
+    written: 'log',
+    sections: ['global'],
+    shape: globalLog,
+    description: 'Where lines go of what runs without a proxy, and of proxies with `log global`.',
+  }),
+  'log-send-hostname': keyword({
+    ...theirsInGlobal,
+    shape: textLine({optional: true}),
+    description: 'The name of this host in log lines; without one, that of the system.',
+  }),
+  'stats socket': keyword({...theirList, sections: ['global'], shape: statsSocket, description: 'Where the runtime API answers.'}),
+  'stats timeout': keyword({...theirsInGlobal, shape: duration(), absent: '10s', description: 'How long a connection to the runtime API may be idle.'}),
+  node: keyword({...theirsInGlobal, shape: word('<name>'), description: 'What statistics call this process.'}),
+  'global user': keyword({...theirsInGlobal, written: 'user', shape: word('<user>'), description: 'Who runs the process once everything is open.'}),
+  'global group': keyword({...theirsInGlobal, written: 'group', shape: word('<group>'), description: 'The group of the process.'}),
+  uid: keyword({...theirsInGlobal, shape: integer({min: 0, max: 2 ** 32 - 2}), description: 'The same as `user`, by number.'}),
+  gid: keyword({...theirsInGlobal, shape: integer({min: 0, max: 2 ** 32 - 2}), description: 'The same as `group`, by number.'}),
+  chroot: keyword({...theirsInGlobal, shape: hostPath(), description: 'The root directory of the process once everything is open.'}),
+  daemon: keyword({...theirsInGlobal, repeated: 'allowed', shape: flagLine(), negated: false, description: 'Run in the background.'}),
+  'master-worker': keyword({
+    ...theirsInGlobal,
+    repeated: 'allowed',
+    shape: textLine({optional: true}),
+    description: 'A master that starts workers, and replaces them on SIGUSR2.',
+  }),
+  pidfile: keyword({...theirsInGlobal, shape: hostPath(), description: 'Where the number of the process is written.'}),
+  nbthread: keyword({...theirsInGlobal, shape: integer({min: 1, max: 64}), absent: 'one for each processor', description: 'Worker processes.'}),
+  'ulimit-n': keyword({...theirsInGlobal, shape: integer({min: 1, max: 2 ** 31 - 1}), absent: 'as high as allowed', description: 'Limit of open descriptors.'}),
+  'server-state-file': keyword({...theirsInGlobal, shape: hostPath(), description: 'Where states of servers are read from at start.'}),
+  'server-state-base': keyword({...theirsInGlobal, shape: hostPath(), description: 'The directory of relative state files.'}),
+  localpeer: keyword({...theirsInGlobal, shape: word('<name>'), description: 'A name among peers. No effect: stick tables are local.'}),
+  'ca-base': keyword({
+    ...theirsInGlobal,
+    repeated: 'allowed',
+    shape: basePath('caBase'),
+    description: 'Where relative paths of `ca-file` and `crl-file` start, on the lines that follow.',
+  }),
+  'crt-base': keyword({
+    ...theirsInGlobal,
+    repeated: 'allowed',
+    shape: basePath('crtBase'),
+    description: 'Where relative paths of `crt` start, on the lines that follow.',
+  }),
+  'default-path': keyword({
+    ...theirsInGlobal,
+    repeated: 'allowed',
+    shape: defaultPath,
+    absent: 'config',
+    description: 'Where other relative paths start, on the lines that follow.',
+  }),
+  setenv: keyword({
+    ...theirList,
+    sections: ['global'],
+    shape: setEnvironment,
+    description: 'Gives an environment variable a value, for the lines that follow.',
+  }),
+  presetenv: keyword({...theirList, sections: ['global'], shape: presetEnvironment, description: 'The same, if it has none.'}),
+  unsetenv: keyword({...theirList, sections: ['global'], shape: unsetEnvironment, description: 'Removes environment variables, for the lines that follow.'}),
+  'ssl-default-bind-options': keyword({...theirsInGlobal, shape: tlsBindDefaults, description: 'Versions and tickets of TLS where a `bind` says nothing.'}),
+  'ssl-default-bind-ciphers': keyword({...theirsInGlobal, shape: word('<ciphers>'), description: 'Ciphers up to TLS 1.2 where a `bind` says nothing.'}),
+  'ssl-default-bind-ciphersuites': keyword({...theirsInGlobal, shape: word('<suites>'), description: 'Ciphers of TLS 1.3 where a `bind` says nothing.'}),
+  'ssl-default-server-options': keyword({...theirsInGlobal, shape: tlsServerDefaults, description: 'The same for servers.'}),
+  'ssl-default-server-ciphers': keyword({...theirsInGlobal, shape: word('<ciphers>'), description: 'The same for servers.'}),
+  'ssl-default-server-ciphersuites': keyword({...theirsInGlobal, shape: word('<suites>'), description: 'The same for servers.'}),
+} as const;

@@ -1,0 +1,77 @@
+/** The keywords of proxies in mode http, of logs of requests, and of the statistics page. */
+
+import {format} from './format-shapes.ts';
+import {captureHeader, compressionAlgorithms, contentTypes, declareCapture, errorFile, errorFiles, errorLocation, httpError} from './http-shapes.ts';
+import {keyword, proxies, theirList, theirs, withFrontend, withProxies} from './keyword.ts';
+import {flagLine, integer, placedWord, textLine, word} from './shapes.ts';
+import {requiredCondition, statsAuth, statsRefresh} from './stats-shapes.ts';
+
+const inFrontend = {...theirs, sections: withFrontend} as const;
+const stats = {...theirList, sections: withProxies} as const;
+const errors = {...theirList, sections: [...withProxies, 'http-errors']} as const;
+const ignoredSize = integer({min: 0, max: 2 ** 31 - 1});
+
+export const httpKeywords = {
+  'log-format': keyword({...inFrontend, shape: format('log'), description: 'What a log line says, with the variables below and `%[sample]`.'}),
+  'unique-id-format': keyword({...inFrontend, shape: format('value'), description: 'A name for each request, for `unique-id-header` and `%ID`.'}),
+  'unique-id-header': keyword({...inFrontend, shape: word('<name>'), description: 'The header that tells the server that name.'}),
+  'capture request': keyword({
+    ...theirList,
+    sections: ['frontend', 'listen'],
+    shape: captureHeader('request'),
+    description: 'A header of requests for log lines.',
+  }),
+  'capture response': keyword({
+    ...theirList,
+    sections: ['frontend', 'listen'],
+    shape: captureHeader('response'),
+    description: 'A header of answers for log lines.',
+  }),
+  'declare capture': keyword({
+    ...theirList,
+    sections: ['frontend', 'listen'],
+    shape: declareCapture,
+    description: 'A slot that `capture ... id` of rules fills.',
+  }),
+  'monitor-uri': keyword({...inFrontend, shape: word('<uri>'), description: 'A path that is answered here with 200, for those who watch this gateway.'}),
+  'monitor fail': keyword({...theirList, sections: ['frontend', 'listen'], shape: requiredCondition, description: 'When `monitor-uri` answers 503 instead.'}),
+  errorfile: keyword({...errors, shape: errorFile, description: 'A file with a whole answer, head and body, instead of the built-in page for a status.'}),
+  errorfiles: keyword({...theirList, sections: withProxies, shape: errorFiles, description: 'The pages of a section `http-errors`.'}),
+  errorloc: keyword({...errors, sections: withProxies, shape: errorLocation, description: 'The same as `errorloc302`.'}),
+  errorloc302: keyword({...errors, sections: withProxies, shape: errorLocation, description: 'Where clients are sent instead of an error page.'}),
+  errorloc303: keyword({...errors, sections: withProxies, shape: errorLocation, description: 'The same with status 303, so that they ask with GET.'}),
+  'http-error': keyword({...theirList, sections: withProxies, shape: httpError, description: 'An answer instead of the built-in page for a status.'}),
+  'compression algo': keyword({
+    ...theirs,
+    sections: withProxies,
+    shape: compressionAlgorithms,
+    description: 'How answers are compressed for clients that accept it.',
+  }),
+  'compression type': keyword({...theirList, sections: withProxies, shape: contentTypes, absent: 'all', description: 'Which types of content are.'}),
+  'compression offload': keyword({...theirList, sections: withProxies, shape: flagLine(), description: 'Servers are not asked to compress.'}),
+  'compression minsize-req': keyword({
+    ...theirList,
+    sections: withProxies,
+    shape: ignoredSize,
+    description: 'Accepted. No effect: requests are not compressed.',
+  }),
+  'compression minsize-res': keyword({
+    ...theirList,
+    sections: withProxies,
+    shape: ignoredSize,
+    description: 'Smaller answers stay as they are. No effect yet.',
+  }),
+  'filter compression': keyword({...theirList, sections: proxies, shape: flagLine(), description: 'Where compression happens among other filters. No effect.'}),
+  'stats enable': keyword({...stats, shape: flagLine(), description: 'A page of statistics.'}),
+  'stats uri': keyword({...stats, shape: word('<uri>'), absent: '/haproxy?stats', description: 'With what the path of that page begins.'}),
+  'stats realm': keyword({...stats, shape: textLine(), description: 'What browsers ask a password for.'}),
+  'stats auth': keyword({...stats, shape: statsAuth, description: 'Who may see it.'}),
+  'stats refresh': keyword({...stats, shape: statsRefresh, description: 'The page loads itself again.'}),
+  'stats hide-version': keyword({...stats, shape: flagLine(), description: 'The page does not tell the version.'}),
+  'stats show-node': keyword({...stats, shape: textLine({optional: true}), description: 'The page tells the name of this host.'}),
+  'stats show-desc': keyword({...stats, shape: textLine({optional: true}), description: 'The page tells a text.'}),
+  'stats show-legends': keyword({...stats, shape: flagLine(), description: 'The page tells more about each proxy.'}),
+  'stats show-modules': keyword({...stats, shape: flagLine(), description: 'Accepted. No effect.'}),
+  'stats admin': keyword({...stats, sections: proxies, shape: requiredCondition, description: 'Who may change the states of servers there.'}),
+  'stats scope': keyword({...stats, shape: placedWord('<proxy> | .'), absent: 'all', description: 'Which proxies the page shows.'}),
+} as const;

@@ -1,0 +1,50 @@
+/** What may follow some `option ...` lines. */
+import type {Arguments} from './arguments.ts';
+import type {TcpCheckStep} from './health.ts';
+import {mysqlSteps, postgresSteps} from './protocol-checks.ts';
+import type {Shape} from './shapes.ts';
+import {parseInteger} from './units.ts';
+
+/** 0: only for the last attempt. */
+export const redispatchInterval: Shape<number> = {
+  usage: '[<attempts>]',
+  read(args) {
+    if (args.atEnd) return 0;
+    const word = args.take('<attempts>');
+    // Negative numbers count from the last attempt; with a few attempts that is the last one.
+    if (/^-\d{1,4}$/.test(word.text)) return 0;
+    const parsed = parseInteger(word.text, {min: 0, max: 10_000});
+    if (!parsed.ok) throw args.invalid(word, parsed.reason);
+    return parsed.value;
+  },
+};
+
+/** A check without anything to say about it. */
+export function fixedSteps(steps: () => readonly TcpCheckStep[]): Shape<readonly TcpCheckStep[]> {
+  return {usage: '', read: steps};
+}
+
+function takeUser(args: Arguments): string {
+  const keyword = args.take('user');
+  if (keyword.text !== 'user') throw args.invalid(keyword, "'user' and a name are expected");
+  const word = args.take('<name>');
+  if (!/^[\x21-\x7e]{1,32}$/.test(word.text)) throw args.invalid(word, 'this cannot be the name of a user');
+  return word.text;
+}
+
+export const checkUser: Shape<readonly TcpCheckStep[]> = {
+  usage: '[user <name> [post-41]]',
+  read(args) {
+    if (args.atEnd) return mysqlSteps(null);
+    const user = takeUser(args);
+    if (args.peek() !== undefined) {
+      const version = args.take('post-41');
+      if (version.text !== 'post-41' && version.text !== 'pre-41') throw args.invalid(version, 'post-41 is expected');
+      if (version.text === 'pre-41') args.warn(version, "servers before 4.1 are greeted only, 'user' has no effect");
+      if (version.text === 'pre-41') return mysqlSteps(null);
+    }
+    return mysqlSteps(user);
+  },
+};
+
+export const postgresCheck: Shape<readonly TcpCheckStep[]> = {usage: 'user <name>', read: (args) => postgresSteps(takeUser(args))};

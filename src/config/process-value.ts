@@ -1,0 +1,43 @@
+/** What `global` says about the process itself: its logs, its runtime API, its identity. Data only; whoever runs the gateway carries it out. */
+import type {LogTarget} from './proxy-value.ts';
+
+/** `stats socket`: where the runtime API answers. */
+export interface StatsSocket {
+  readonly address:
+    | {readonly kind: 'unix'; readonly path: string; readonly abstract: boolean}
+    | {readonly kind: 'tcp'; readonly host: string; readonly port: number}
+    | {readonly kind: 'fd'; readonly fd: number};
+  readonly level: 'user' | 'operator' | 'admin';
+  /** Of the file: permission bits, owner and group; null: as the system makes it. */
+  readonly mode: number | null;
+  readonly user: string | null;
+  readonly group: string | null;
+  /** A new process may ask for the listening sockets. */
+  readonly exposeListeners: boolean;
+  readonly name: string | null;
+}
+
+export interface ProcessConfig {
+  readonly statsSockets: readonly StatsSocket[];
+  /** How long a connection to the runtime API may be idle. */
+  readonly statsTimeoutMs: number;
+  readonly logs: readonly LogTarget[];
+  readonly logTag: string;
+  /** What logs and the statistics call this host; null: its own name. */
+  readonly logHostname: string | null;
+  readonly node: string | null;
+  readonly description: string | null;
+  /** Names or numbers of who runs the process after start. */
+  readonly user: string | null;
+  readonly group: string | null;
+  readonly chroot: string | null;
+  readonly daemon: boolean;
+  readonly masterWorker: boolean;
+  readonly pidFile: string | null;
+  /** Null: as many as there are processors. */
+  readonly threads: number | null;
+  readonly descriptorLimit: number | null;
+  readonly serverStateFile: string | null;
+  /** After a soft stop, when what is left is ended by force; null: never. */
+  readonly hardStopAfterMs: number | null;
+}

@@ -1,0 +1,235 @@
+/** What `bind`, `server` and the lines `ssl-default-...-options` say about TLS. */
+import {basename, resolve} from 'node:path';
+import {type Arguments, ConfigError} from './arguments.ts';
+import {resolveInScope} from './expression/sample-expression.ts';
+import {readHostFile} from './host-files.ts';
+import type {Word} from './lex.ts';
+import {flag, type OptionSpec} from './options.ts';
+import type {Scope} from './scope.ts';
+import {choice} from './shapes.ts';
+import {type CertificateSource, type TlsVersion, tlsVersions} from './tls.ts';
+
+/** What is said so far; undefined: nothing, and the defaults of `global` hold. */
+export interface TlsDraft {
+  versions: {min?: TlsVersion; max?: TlsVersion; readonly refused: Set<TlsVersion>};
+  tickets?: boolean;
+  ciphers?: string;
+  ciphersuites?: string;
+  alpn?: readonly string[];
+  verify?: 'none' | 'optional' | 'required';
+  caFile?: string;
+  crlFile?: string;
+  strictSni?: boolean;
+}
+
+export function emptyTls(): TlsDraft {
+  return {versions: {refused: new Set()}};
+}
+
+type Holder = {readonly tls: TlsDraft};
+
+const versionNames: Readonly<Record<string, TlsVersion>> = {
+  'TLSv1.0': 'TLSv1.0',
+  'TLSv1.1': 'TLSv1.1',
+  'TLSv1.2': 'TLSv1.2',
+  'TLSv1.3': 'TLSv1.3',
+  SSLv3: 'TLSv1.0',
+};
+const bySuffix: Readonly<Record<string, TlsVersion>> = {tlsv10: 'TLSv1.0', tlsv11: 'TLSv1.1', tlsv12: 'TLSv1.2', tlsv13: 'TLSv1.3'};
+
+function takeVersion(args: Arguments): TlsVersion {
+  const word = args.take('<version>');
+  const version = versionNames[word.text];
+  if (version === undefined) throw args.invalid(word, `${tlsVersions.join(', ')} are possible`);
+  return version;
+}
+
+/** `ssl-min-ver`, `no-tlsv11`, `force-tlsv12`, tickets. */
+export const versionOptions: Readonly<Record<string, OptionSpec<Holder>>> = {
+  'ssl-min-ver': {
+    usage: '<version>',
+    apply: ({tls}, args) => {
+      tls.versions.min = takeVersion(args);
+    },
+  },
+  'ssl-max-ver': {
+    usage: '<version>',
+    apply: ({tls}, args) => {
+      tls.versions.max = takeVersion(args);
+    },
+  },
+  'no-sslv3': flag(() => undefined),
+  ...Object.fromEntries(
+    Object.entries(bySuffix).flatMap(([suffix, version]) => [
+      [`no-${suffix}`, flag<Holder>(({tls}) => void tls.versions.refused.add(version))],
+      [
+        `force-${suffix}`,
+        flag<Holder>(({tls}) => {
+          tls.versions.min = version;
+          tls.versions.max = version;
+        }),
+      ],
+    ]),
+  ),
+  'no-tls-tickets': flag(({tls}) => {
+    tls.tickets = false;
+  }),
+  'tls-tickets': flag(({tls}) => {
+    tls.tickets = true;
+  }),
+};
+
+export const commonTlsOptions: Readonly<Record<string, OptionSpec<Holder>>> = {
+  ...versionOptions,
+  ciphers: {
+    usage: '<ciphers>',
+    apply: ({tls}, args) => {
+      tls.ciphers = args.take('<ciphers>').text;
+    },
+  },
+  ciphersuites: {
+    usage: '<suites>',
+    apply: ({tls}, args) => {
+      tls.ciphersuites = args.take('<suites>').text;
+    },
+  },
+  alpn: {
+    usage: '<protocols>',
+    apply: ({tls}, args) => {
+      tls.alpn = takeProtocols(args);
+    },
+  },
+  'no-alpn': flag(({tls}) => {
+    tls.alpn = [];
+  }),
+  'ca-file': {
+    usage: '<file>',
+    apply: ({tls}, args) => {
+      tls.caFile = takeCaFile(args);
+    },
+  },
+  'crl-file': {
+    usage: '<file>',
+    apply: ({tls}, args) => {
+      tls.crlFile = takeCaFile(args);
+    },
+  },
+};
+
+export const bindVerify: OptionSpec<Holder> = {
+  usage: 'none | optional | required',
+  apply: ({tls}, args) => {
+    tls.verify = choice(['none', 'optional', 'required']).read(args);
+  },
+};
+
+export const serverVerify: OptionSpec<Holder> = {
+  usage: 'none | required',
+  apply: ({tls}, args) => {
+    tls.verify = choice(['none', 'required']).read(args);
+  },
+};
+
+function takeProtocols(args: Arguments): readonly string[] {
+  const word = args.take('<protocols>');
+  return parseProtocols(word, args);
+}
+
+function parseProtocols(word: Word, args: Arguments): readonly string[] {
+  const protocols = word.text.split(',').map((protocol) => protocol.trim());
+  if (protocols.some((protocol) => protocol === '' || protocol.length > 255))
+    throw args.invalid(word, 'names of protocols with commas between them are expected');
+  return protocols;
+}
+
+/** `@system-ca` stays as it is. */
+function takeCaFile(args: Arguments): string {
+  const word = args.take('<file>');
+  if (word.text.startsWith('@')) return word.text;
+  const path = below(args.scope.paths.caBase, word, args.scope);
+  if (args.scope.host.kindOf(path) === null)
+    throw new ConfigError(`unable to load CA or CRL file '${path}' : No such file or directory`, word.position, word.text);
+  return path;
+}
+
+/** Where a file of certificates is. */
+export function certificatePath(word: Word, scope: Scope): string {
+  return below(scope.paths.crtBase, word, scope);
+}
+
+function below(base: string | null, word: Word, scope: Scope): string {
+  return base === null ? resolveInScope(word, scope) : resolve(base, word.text);
+}
+
+/** A PEM file, or a directory of them. @throws ConfigError when it is not there */
+export function certificate(word: Word, scope: Scope): CertificateSource {
+  const path = certificatePath(word, scope);
+  if (scope.host.kindOf(path) === null) {
+    throw new ConfigError(`unable to stat SSL certificate from file '${path}' : No such file or directory`, word.position, word.text);
+  }
+  return {path, serverNames: [], alpn: null, versions: null, verify: null, caFile: null};
+}
+
+/** The lines of a `crt-list`: a file, options in brackets, names. */
+export function certificateList(word: Word, args: Arguments): readonly CertificateSource[] {
+  const {scope} = args;
+  const path = resolveInScope(word, scope);
+  if (scope.host.kindOf(path) === 'directory') return [{...certificate({text: path, position: word.position}, scope)}];
+  const lines = readHostFile(path, word, scope).split('\n');
+  return lines.flatMap((line, index) => {
+    const text = line.trim();
+    if (text === '' || text.startsWith('#')) return [];
+    return [listedCertificate(text, {word, args, place: `${basename(path)}:${index + 1}`})];
+  });
+}
+
+const listLine = /^(?<file>\S+?)(?:\s*\[(?<options>[^\]]*)\])?(?:\s+(?<names>[^[\]]*))?$/;
+
+function listedCertificate(text: string, {word, args, place}: {word: Word; args: Arguments; place: string}): CertificateSource {
+  const groups = listLine.exec(text)?.groups;
+  if (groups === undefined) throw args.invalid(word, `${place} is not a file, options in brackets, and names`);
+  const source = certificate({text: groups['file'] ?? '', position: word.position}, args.scope);
+  const options = (groups['options'] ?? '').split(/\s+/).filter((option) => option !== '');
+  const names = (groups['names'] ?? '').split(/\s+/).filter((name) => name !== '' && name !== '!*');
+  return {...source, ...listOptions(options, {word, args, place}), serverNames: names.map((name) => name.toLowerCase())};
+}
+
+function listOptions(options: readonly string[], {word, args, place}: {word: Word; args: Arguments; place: string}): Partial<CertificateSource> {
+  const found: {-readonly [Key in keyof CertificateSource]?: CertificateSource[Key]} = {};
+  const versions: {min: TlsVersion | null; max: TlsVersion | null} = {min: null, max: null};
+  for (let index = 0; index < options.length; index++) {
+    const option = options[index] ?? '';
+    const value = (): string => options[++index] ?? '';
+    if (option === 'alpn') found.alpn = parseProtocols({text: value(), position: word.position}, args);
+    else if (option === 'verify') found.verify = readVerify(value(), {word, args, place});
+    else if (option === 'ca-file') found.caFile = below(args.scope.paths.caBase, {text: value(), position: word.position}, args.scope);
+    else if (option === 'ssl-min-ver') versions.min = versionNames[value()] ?? null;
+    else if (option === 'ssl-max-ver') versions.max = versionNames[value()] ?? null;
+    else if (option === 'ocsp-update' || option === 'ciphers' || option === 'ciphersuites' || option === 'curves' || option === 'ecdhe') value();
+    else if (option !== 'allow-0rtt' && option !== 'no-ca-names') throw args.invalid(word, `${place}: unknown option '${option}'`);
+  }
+  if (versions.min !== null || versions.max !== null) found.versions = versions;
+  return found;
+}
+
+function readVerify(text: string, {word, args, place}: {word: Word; args: Arguments; place: string}): 'none' | 'optional' | 'required' {
+  if (text === 'none' || text === 'optional' || text === 'required') return text;
+  throw args.invalid(word, `${place}: 'verify' takes none, optional or required`);
+}
+
+/** Lowest and highest version after what is refused is left out. */
+export function versionRange({versions}: TlsDraft, fallback: TlsDraft): {readonly min: TlsVersion | null; readonly max: TlsVersion | null} {
+  const min = versions.min ?? fallback.versions.min;
+  const max = versions.max ?? fallback.versions.max;
+  const refused = versions.min === undefined && versions.max === undefined ? new Set([...versions.refused, ...fallback.versions.refused]) : versions.refused;
+  const lowest = min === undefined ? 0 : tlsVersions.indexOf(min);
+  const highest = max === undefined ? tlsVersions.length - 1 : tlsVersions.indexOf(max);
+  const possible = tlsVersions.filter((version, index) => index >= lowest && index <= highest && !refused.has(version));
+  const first = possible[0];
+  const last = possible.at(-1);
+  const unsaid = refused.size === 0;
+  return {
+    min: (unsaid || first === tlsVersions[0] ? min : first) ?? null,
+    max: (unsaid || last === tlsVersions.at(-1) ? max : last) ?? null,
+  };
+}

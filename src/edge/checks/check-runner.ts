@@ -1,0 +1,98 @@
+/** One health check of a server, from its connection to its verdict. */
+import type {CheckSchedule} from '../../config/health.ts';
+import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
+import type {Format} from '../../config/sample.ts';
+import type {Clock} from '../../core/clock.ts';
+import {type CheckAddress, type CheckConnection, type CheckServices, openCheckConnection} from './check-connection.ts';
+import {CheckFailure} from './check-failure.ts';
+import type {CheckFinding, CheckResult} from './check-result.ts';
+import {compileHttpCheck, type HttpCheck} from './http-check.ts';
+import {type ConnectStep, compileTcpCheck, type TcpCheck} from './tcp-check.ts';
+
+export interface CheckTarget {
+  readonly config: ServerConfig;
+  readonly schedule: CheckSchedule;
+  /** Where the server is at this moment. */
+  readonly address: CheckAddress;
+  readonly isUp: boolean;
+}
+
+export interface CheckRunner {
+  /** @throws the reason of the signal; whatever else goes wrong is a result */
+  run(target: CheckTarget, signal: AbortSignal): Promise<CheckResult>;
+}
+
+export interface CheckRunnerOptions {
+  readonly backend: Pick<BackendConfig, 'check' | 'checkTimeoutMs' | 'connectTimeoutMs'>;
+  readonly services: CheckServices;
+  readonly formatText: (format: Format) => string;
+  readonly clock: Clock;
+}
+
+type Compiled = {readonly kind: 'connect'} | {readonly kind: 'http'; readonly check: HttpCheck} | {readonly kind: 'tcp'; readonly check: TcpCheck};
+
+export function createCheckRunner(options: CheckRunnerOptions): CheckRunner {
+  const {clock} = options;
+  const compiled = compile(options);
+  return {
+    async run(target, signal) {
+      const startedMs = clock.monotonicMs();
+      const finding = await findOut(compiled, target, {...options, signal}).catch((error: unknown) => {
+        signal.throwIfAborted();
+        if (error instanceof CheckFailure) return error.finding;
+        throw error;
+      });
+      return {...finding, durationMs: clock.monotonicMs() - startedMs};
+    },
+  };
+}
+
+function compile({backend: {check}, formatText}: CheckRunnerOptions): Compiled {
+  switch (check.kind) {
+    case 'connect':
+      return check;
+    case 'http':
+      return {kind: 'http', check: compileHttpCheck(check, formatText)};
+    case 'tcp':
+      return {kind: 'tcp', check: compileTcpCheck(check.steps)};
+    default:
+      return check satisfies never;
+  }
+}
+
+/** Without `timeout check` the whole check has to be done within its interval; with it, the connection has that, and each answer the time-out. */
+async function findOut(compiled: Compiled, target: CheckTarget, options: CheckRunnerOptions & {readonly signal: AbortSignal}): Promise<CheckFinding> {
+  const {backend, clock} = options;
+  const {schedule} = target;
+  const startedMs = clock.monotonicMs();
+  const {checkTimeoutMs, connectTimeoutMs} = backend;
+  const open = (step: ConnectStep | null): Promise<CheckConnection> =>
+    openCheckConnection({
+      ...options,
+      server: target.config,
+      address: atPort(target.address, step?.port ?? null),
+      tls: step?.tls ?? schedule.tls,
+      sni: step?.sni ?? null,
+      sendProxy: step?.sendProxy ?? schedule.sendProxy,
+      connectTimeoutMs: checkTimeoutMs === null ? schedule.intervalMs : Math.min(connectTimeoutMs, schedule.intervalMs),
+    });
+  const answerTimeoutMs = (): number => checkTimeoutMs ?? Math.max(1, startedMs + schedule.intervalMs - clock.monotonicMs());
+  switch (compiled.kind) {
+    case 'connect': {
+      using _connection = await open(null);
+      return {status: schedule.tls ? 'L6OK' : 'L4OK', code: 0, info: ''};
+    }
+    case 'http': {
+      using connection = await open(null);
+      return await compiled.check.run(connection, {timeoutMs: answerTimeoutMs(), isUp: target.isUp});
+    }
+    case 'tcp':
+      return compiled.check.run(open, answerTimeoutMs());
+    default:
+      return compiled satisfies never;
+  }
+}
+
+function atPort(address: CheckAddress, port: number | null): CheckAddress {
+  return port === null || 'path' in address ? address : {...address, port};
+}

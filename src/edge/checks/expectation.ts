@@ -1,0 +1,42 @@
+/** What a check expects, compiled: does a text or a status match? Negation is the caller's. */
+import type {Expectation} from '../../config/health.ts';
+
+/** @throws SyntaxError for a pattern that is none */
+export function compileText({method, value}: Pick<Expectation, 'method' | 'value'>): (text: string) => boolean {
+  switch (method) {
+    case 'str':
+      return (text) => text === value;
+    case 'sub':
+      return (text) => text.includes(value);
+    case 'beg':
+      return (text) => text.startsWith(value);
+    case 'end':
+      return (text) => text.endsWith(value);
+    case 'reg': {
+      const pattern = new RegExp(value, 'm');
+      return (text) => pattern.test(text);
+    }
+    default:
+      return method satisfies never;
+  }
+}
+
+/** `200,300-399`, or a pattern. */
+export function compileStatus({method, value}: Pick<Expectation, 'method' | 'value'>): (status: number) => boolean {
+  if (method === 'reg') {
+    const matches = compileText({method, value});
+    return (status) => matches(String(status));
+  }
+  const ranges = value.split(',').map((range) => {
+    const [low = '', high = low] = range.split('-');
+    return {low: Number(low), high: Number(high)};
+  });
+  return (status) => ranges.some(({low, high}) => status >= low && status <= high);
+}
+
+/** Of any field of that name, whole or between commas; without a value it only has to be there. */
+export function compileHeader(expectation: Expectation): (headers: readonly (readonly [name: string, value: string])[]) => boolean {
+  const wanted = (expectation.name ?? '').toLowerCase();
+  const matches = expectation.value === '' ? () => true : compileText(expectation);
+  return (headers) => headers.some(([name, value]) => name === wanted && (matches(value) || value.split(',').some((part) => matches(part.trim()))));
+}

@@ -1,0 +1,157 @@
+/**
+ * When servers are checked. Never two checks of a server at a time. An app is checked only while it is awake: the checks stop when it goes to
+ * sleep, and the first one follows its wake; so they neither wake it nor hold a session open that keeps it awake.
+ */
+import type {CheckSchedule} from '../../config/health.ts';
+import type {BackendConfig, ServerConfig, Target} from '../../config/proxy-value.ts';
+import type {Format} from '../../config/sample.ts';
+import type {Clock} from '../../core/clock.ts';
+import type {AppName} from '../../core/ids.ts';
+import type {AppWatch} from '../app-access.ts';
+import type {CheckAddress, CheckServices} from './check-connection.ts';
+import type {CheckResult} from './check-result.ts';
+import {type CheckRunner, createCheckRunner} from './check-runner.ts';
+
+/** A server as its checks see it. */
+export interface CheckedServer {
+  readonly config: ServerConfig;
+  readonly target: Target;
+  readonly admin: 'ready' | 'drain' | 'maint';
+  readonly isUp: boolean;
+  /** Between up and down. */
+  readonly isChanging: boolean;
+  applyCheck(result: CheckResult): void;
+  assumeUp(): void;
+}
+
+export interface HealthChecksOptions {
+  readonly backends: readonly {readonly config: BackendConfig; readonly servers: readonly CheckedServer[]}[];
+  /** Null: apps are not checked. */
+  readonly watch: AppWatch | null;
+  readonly services: CheckServices;
+  readonly formatText: (format: Format) => string;
+  readonly clock: Clock;
+  /** By so many percent, at random, intervals are longer or shorter (`spread-checks`). */
+  readonly spreadPercent: number;
+  /** From 0 to 1; Math.random but in tests. */
+  readonly random?: () => number;
+}
+
+/** Starts all checks, the first ones spread over the shortest interval. Disposing stops them at once; what runs is given up. */
+export function startHealthChecks(options: HealthChecksOptions): Disposable {
+  const stop = new AbortController();
+  const planned = options.backends.flatMap(({config, servers}) => {
+    const runner = createCheckRunner({...options, backend: config});
+    return servers.flatMap((server) => (server.config.check === null ? [] : [{server, schedule: server.config.check, runner}]));
+  });
+  const shortestMs = Math.min(...planned.map(({schedule}) => schedule.intervalMs));
+  const plans = planned.map((plan) => new CheckPlan(plan, options, stop.signal));
+  for (const [index, plan] of plans.entries()) plan.start((shortestMs * index) / plans.length);
+  const unwatch = options.watch?.onChange((app, awake) => {
+    for (const plan of plans) plan.appChanged(app, awake);
+  });
+  return {
+    [Symbol.dispose]() {
+      unwatch?.();
+      stop.abort();
+      for (const plan of plans) plan.stop();
+    },
+  };
+}
+
+class CheckPlan {
+  readonly #server: CheckedServer;
+  readonly #schedule: CheckSchedule;
+  readonly #runner: CheckRunner;
+  readonly #options: HealthChecksOptions;
+  readonly #signal: AbortSignal;
+  #cancelNext: () => void = () => undefined;
+  #isRunning = false;
+  #current = new AbortController();
+
+  constructor(
+    plan: {readonly server: CheckedServer; readonly schedule: CheckSchedule; readonly runner: CheckRunner},
+    options: HealthChecksOptions,
+    signal: AbortSignal,
+  ) {
+    this.#server = plan.server;
+    this.#schedule = plan.schedule;
+    this.#runner = plan.runner;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  start(delayMs: number): void {
+    this.#cancelNext();
+    if (this.#signal.aborted) return;
+    this.#cancelNext = this.#options.clock.after(delayMs, () => void this.#check());
+  }
+
+  stop(): void {
+    this.#cancelNext();
+    this.#current.abort();
+  }
+
+  appChanged(app: AppName, awake: boolean): void {
+    const {target} = this.#server;
+    if (target.kind !== 'app' || target.app !== app) return;
+    if (awake) {
+      if (!this.#isRunning) this.start(0);
+      return;
+    }
+    this.stop();
+    this.#server.assumeUp();
+  }
+
+  async #check(): Promise<void> {
+    if (this.#isRunning) return;
+    const address = this.#address();
+    if (this.#server.admin === 'maint' || address === null) {
+      // An app is checked again when it wakes up.
+      if (this.#server.target.kind !== 'app' || address !== null) this.start(this.#intervalMs());
+      return;
+    }
+    this.#isRunning = true;
+    this.#current = new AbortController();
+    const {signal} = this.#current;
+    try {
+      const {config, isUp} = this.#server;
+      const result = await this.#runner.run({config, schedule: this.#schedule, address, isUp}, signal);
+      if (!signal.aborted) this.#server.applyCheck(result);
+    } catch (error) {
+      // Given up because it is not wanted any more.
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#isRunning = false;
+    }
+    // One that was given up because the app went to sleep is made up for if it is awake again.
+    this.start(signal.aborted ? 0 : this.#intervalMs());
+  }
+
+  /** Null: an app that sleeps. */
+  #address(): CheckAddress | null {
+    const {address, port} = this.#schedule;
+    const {target} = this.#server;
+    switch (target.kind) {
+      case 'address':
+        return {host: address ?? target.host, port: port ?? target.port};
+      case 'unix':
+        if (address !== null && port !== null) return {host: address, port};
+        return {path: target.abstract ? `\0${target.path}` : target.path};
+      case 'app': {
+        const host = this.#options.watch?.awakeHost(target.app) ?? null;
+        return host === null ? null : {host: address ?? host, port: port ?? target.port};
+      }
+      default:
+        return target satisfies never;
+    }
+  }
+
+  #intervalMs(): number {
+    const {intervalMs, fastIntervalMs, downIntervalMs} = this.#schedule;
+    const {isUp, isChanging} = this.#server;
+    const plainMs = isChanging ? (fastIntervalMs ?? intervalMs) : isUp ? intervalMs : (downIntervalMs ?? intervalMs);
+    const random = this.#options.random ?? Math.random;
+    return plainMs * (1 + (this.#options.spreadPercent / 100) * (random() * 2 - 1));
+  }
+}

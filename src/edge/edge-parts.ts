@@ -1,0 +1,163 @@
+/** What all frontends of one generation of the configuration share: compiled rules, backends, tables, certificates. */
+import {readFileSync} from 'node:fs';
+import type {ProcessConfig} from '../config/process-value.ts';
+import {bareFrontend} from '../config/proxy-defaults.ts';
+import type {BackendConfig, FrontendConfig, Userlist} from '../config/proxy-value.ts';
+import type {Clock} from '../core/clock.ts';
+import {CodedError} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import type {AppAccess, AppWatch} from './app-access.ts';
+import {startHealthChecks} from './checks/health-checks.ts';
+import {parseClientHello} from './inspect/client-hello.ts';
+import type {ListeningSockets} from './listening-sockets.ts';
+import {openPools, type Pools} from './pool/pools.ts';
+import {ownProxyHeader} from './proxy-protocol/send-proxy-header.ts';
+import {openRefusalLog, type RefusalLog} from './refusal-log.ts';
+import {createSampleCompiler, type SampleCompiler} from './samples/compile.ts';
+import type {SampleContext, Surroundings} from './samples/context.ts';
+import {createPatternLists, type PatternLists} from './samples/pattern-lists.ts';
+import {createProcessVariables} from './samples/variables.ts';
+import type {EntranceOptions} from './session/entrance.ts';
+import {compileRoutes, type RouteOf} from './session/routes.ts';
+import {type MannersOf, openServerManners} from './session/server-connections.ts';
+import {openStickTables, type StickTables} from './stick/stick-tables.ts';
+import {type CertificateStore, openCertificateStore} from './tls/certificate-store.ts';
+import {authenticator} from './userlists.ts';
+
+export interface EdgePartsOptions {
+  readonly frontends: readonly FrontendConfig[];
+  readonly backends: readonly BackendConfig[];
+  readonly userlists: readonly Userlist[];
+  readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname'>;
+  readonly apps: AppAccess;
+  readonly watch: AppWatch | null;
+  readonly sockets?: ListeningSockets | undefined;
+  /** 48 bytes that last longer than one generation. */
+  readonly ticketKeys: Buffer;
+  /** Sessions of a frontend, for expressions. */
+  readonly frontendSessions: Surroundings['frontendSessions'];
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+export interface EdgeParts {
+  readonly compiler: SampleCompiler;
+  readonly lists: PatternLists;
+  readonly pools: Pools;
+  readonly tables: StickTables;
+  readonly routeOf: RouteOf;
+  readonly mannersOf: MannersOf;
+  readonly certificates: CertificateStore;
+  readonly process: EdgePartsOptions['process'];
+  /** What each entrance gets, whatever its frontend. */
+  readonly entrance: Pick<EntranceOptions, 'sockets' | 'tls' | 'contextParts' | 'clock' | 'log'>;
+  readonly refusals: RefusalLog;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Handshakes of TLS under way at a time, per listener. */
+const maxHandshakes = 1000;
+/** The check itself has less, where `timeout check` says so. */
+const checkHandshakeMs = 10_000;
+/** How much checks are spread over time, in percent of their interval: HAProxy's `spread-checks` is 0 by default, and recommends 2 to 5. */
+const spreadPercent = 5;
+
+/** For texts of checks, which no client has asked for. */
+const withoutSession: SampleContext = {
+  connection: {
+    protocol: 'tcp',
+    frontend: bareFrontend({name: '', position: {file: '', line: 1, column: 1}}),
+    source: {host: '', port: 0},
+    destination: {host: '', port: 0},
+    receivedProxy: false,
+    tls: null,
+    acceptedAtMs: 0,
+    id: 0,
+  },
+  payload: new Uint8Array(),
+  inspectionEnded: true,
+  request: null,
+  response: null,
+  variables: createProcessVariables(),
+  captures: [],
+  surroundings: {
+    usableServers: () => null,
+    isServerUp: () => null,
+    backendSessions: () => null,
+    frontendSessions: () => null,
+    authenticate: () => null,
+    tableValue: () => null,
+    tableSize: () => null,
+    trackedValue: () => null,
+  },
+};
+
+/** The caller disposes it when no session is left. @throws CodedError for certificates that cannot be used, and those of the compiler */
+export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgeParts & AsyncDisposable> {
+  const {frontends, backends, clock, log, apps, watch} = options;
+  await using scope = new AsyncDisposableStack();
+  const lists = createPatternLists();
+  const compiler = createSampleCompiler({lists, readFile: (path) => readFileSync(path, 'utf8'), parseClientHello});
+  const refusals = scope.use(openRefusalLog(log, clock));
+  const tables = scope.use(openStickTables({proxies: [...frontends, ...backends], clock}));
+  const pools = scope.use(openPools({backends, frontends, apps, watch, clock, log}));
+  const certificates = await openCertificateStore(frontends.flatMap(({binds}) => binds.flatMap(({tls}) => (tls?.certificates ?? []).map(({path}) => path))));
+  const mannersOf = await openServerManners(backends, compiler);
+  const surroundings: Surroundings = {
+    usableServers: pools.usableServers,
+    isServerUp: pools.isServerUp,
+    backendSessions: pools.backendSessions,
+    frontendSessions: options.frontendSessions,
+    authenticate: authenticator(options.userlists),
+    tableValue: tables.tableValue,
+    tableSize: tables.tableSize,
+    trackedValue: () => null,
+  };
+  const parts: EdgeParts = {
+    compiler,
+    lists,
+    pools,
+    tables,
+    routeOf: compileRoutes(backends, {compiler, pools, tables}),
+    mannersOf,
+    certificates,
+    process: options.process,
+    entrance: {
+      sockets: options.sockets,
+      tls: {store: certificates, ticketKeys: options.ticketKeys, maxHandshakes},
+      contextParts: {processVariables: createProcessVariables(), surroundings},
+      clock,
+      log,
+    },
+    refusals,
+    clock,
+    log,
+  };
+  scope.use(checks(parts, options));
+  const owned = scope.move();
+  return {...parts, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+}
+
+/** Checks of all servers that have them, with what a connection to each of them begins with. */
+function checks({pools, mannersOf, compiler, clock}: EdgeParts, {watch}: EdgePartsOptions): Disposable {
+  return startHealthChecks({
+    backends: [...pools.list()].map(({config, servers}) => ({config, servers})),
+    watch,
+    services: {
+      async secure(socket, server, sni) {
+        const {tls} = mannersOf(server);
+        if (tls === null) throw new CodedError('ERR_SERVER_TLS', `Cannot check server "${server.name}" with TLS: it has no "ssl"`, {source: 'client'});
+        return tls.secure(socket, {sni, timeoutMs: checkHandshakeMs});
+      },
+      proxyHeader: (server, socket) =>
+        ownProxyHeader(server.sendProxy ?? 'v1', {
+          source: {host: socket.localAddress ?? '0.0.0.0', port: socket.localPort ?? 0},
+          destination: {host: socket.remoteAddress ?? '0.0.0.0', port: socket.remotePort ?? 0},
+        }),
+    },
+    formatText: (format) => compiler.compileFormat(format, 'value')(withoutSession),
+    clock,
+    spreadPercent,
+  });
+}

@@ -1,0 +1,54 @@
+/** Makes the head of a server's answer the one that the client gets: rules, persistence, compression. */
+
+import type {ServerConfig} from '../../config/proxy-value.ts';
+import {type Compressor, compressorFor} from './compression.ts';
+import type {BodyLength, ResponseHead} from './message.ts';
+import type {CookieFinding} from './persistence-cookie.ts';
+import {responseForClient} from './persistence-cookie.ts';
+import {type LocalReply, reasonOf} from './reply.ts';
+import {type ResponseVerdict, runResponseRules} from './response-rules.ts';
+import type {Transaction} from './transaction.ts';
+
+/** `http-response` rules: of the backend, then of the frontend. */
+export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {
+  const {backend, frontend} = transaction;
+  const verdict = backend === null ? null : runResponseRules(backend.responseRules, transaction, response);
+  return verdict ?? runResponseRules(frontend.responseRules, transaction, response);
+}
+
+/** `http-after-response` rules change every answer, also those that are made here. */
+export function applyAfterResponse(transaction: Transaction, response: ResponseHead): void {
+  const {backend, frontend} = transaction;
+  if (backend !== null) runResponseRules(backend.afterResponseRules, transaction, response);
+  runResponseRules(frontend.afterResponseRules, transaction, response);
+}
+
+export function applyPersistence(
+  transaction: Transaction,
+  response: ResponseHead,
+  finding: CookieFinding | null,
+  server: ServerConfig | null,
+  nowMs: number,
+): void {
+  const cookie = transaction.backend?.cookie ?? null;
+  if (cookie === null || finding === null || server === null) return;
+  const {headers, flag} = responseForClient(cookie, response.headers, {finding, server, method: transaction.received.method, nowMs});
+  response.headers = headers;
+  transaction.cookieFlags = `${transaction.cookieFlags.charAt(0)}${flag}`;
+}
+
+/** Null: the body goes as it is. */
+export function compress(transaction: Transaction, acceptEncoding: string | null, response: ResponseHead, length: BodyLength): Compressor | null {
+  const compression = transaction.backend?.config.compression ?? transaction.frontend.config.compression;
+  return compression === null ? null : compressorFor(compression, transaction.request, acceptEncoding, response, length);
+}
+
+export function headOfReply(reply: LocalReply): ResponseHead {
+  return {status: reply.status, reason: reply.reason, version: '1.1', headers: [['content-length', String(reply.body.length)], ...reply.headers]};
+}
+
+/** HTTP/2 has no reasons. */
+export function withReason(head: ResponseHead): ResponseHead {
+  if (head.reason === '' && head.version === '2.0') head.reason = reasonOf(head.status);
+  return head;
+}

@@ -1,0 +1,55 @@
+/** How an exchange gets its server: the balance, persistence, queues and wakes of a backend, as far as HTTP needs them. */
+import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {Trigger} from '../../core/trigger.ts';
+import type {HeaderFields, SampleValue} from '../samples/context.ts';
+
+export interface ServerEndpoint {
+  readonly host: string;
+  readonly port: number;
+  /** Of a unix socket, instead of host and port; starts with a zero byte when it is abstract. */
+  readonly path: string | null;
+}
+
+export interface AssignRequest {
+  /** The client's address. */
+  readonly source: string;
+  readonly http: {readonly uri: string; readonly headers: HeaderFields};
+  /** Of `balance hash`: what its expression yields. */
+  readonly sample: SampleValue;
+  /** Of a wake, without the app's port. */
+  readonly trigger: Omit<Extract<Trigger, {readonly source: string}>, 'port'>;
+  /** Servers to which the client belongs (`use-server`, cookie): the first one that is up is taken. */
+  readonly preferred: readonly string[];
+}
+
+export interface SessionEnd {
+  /** `server-error`: an answer that could not be used, or none. */
+  readonly outcome: 'done' | 'client-abort' | 'server-abort' | 'server-error';
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Until the head of the answer; null: there was none. */
+  readonly responseMs: number | null;
+}
+
+export interface AssignedServer {
+  readonly server: {readonly config: ServerConfig} | null;
+  /** Another one after `retry`, as is `server`. */
+  readonly endpoint: ServerEndpoint;
+  /**
+   * It could not be connected to. Settles when it is to be tried again, after a pause.
+   * @throws CodedError ERR_CONNECT when no attempt is left, what `assign` throws, or the reason of `signal`; it is released then
+   */
+  retry(cause: unknown, signal: AbortSignal): Promise<void>;
+  connected(connectMs: number): void;
+  response(status: number): void;
+  /** The session with the app, if it is one, ends with it. A second time nothing happens. */
+  release(end: SessionEnd): void;
+}
+
+export interface Assignment {
+  /**
+   * @param signal aborted when the client leaves
+   * @throws CodedError ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_TIMEOUT and what waking throws, ERR_NO_SERVER, or the reason of `signal`
+   */
+  assign(backend: string, request: AssignRequest, signal: AbortSignal): Promise<AssignedServer>;
+}

@@ -1,0 +1,354 @@
+/**
+ * One request of a client and its answer: rules in HAProxy's order, a backend, a server, and the bodies both ways. Whatever is held
+ * here is one piece of a body at most; who is slower slows the other down.
+ */
+import {errorCode, errorMessage} from '../../core/errors.ts';
+import {applyAfterResponse, applyPersistence, applyResponseRules, compress, headOfReply, withReason} from './answer.ts';
+import type {Compressor} from './compression.ts';
+import {Forwarding, type ForwardingEvents, type ForwardingFailure} from './forwarding.ts';
+import {isBodyless} from './h1-framing.ts';
+import type {BackendUse, HttpParts} from './http-parts.ts';
+import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead, Tunnel} from './message.ts';
+import {fieldValue, headerOf, withoutHeader} from './message.ts';
+import type {CookieFinding} from './persistence-cookie.ts';
+import {firstName} from './proxies.ts';
+import type {LocalReply} from './reply.ts';
+import {RequestBody} from './request-body.ts';
+import {planRequest, prepareForServer} from './request-plan.ts';
+import type {FinalVerdict, RequestRule} from './request-rules.ts';
+import {splitTarget} from './target.ts';
+import type {Transaction} from './transaction.ts';
+import {openTunnel} from './tunnel.ts';
+
+const defaultTarpitMs = 5000;
+/** What a client is told when its app did not wake. */
+const retryAfterSeconds = '5';
+
+export interface ExchangeOptions {
+  readonly parts: HttpParts;
+  readonly client: ClientStream;
+  readonly transaction: Transaction;
+  readonly over: () => void;
+}
+
+export class Exchange implements RequestEvents, ForwardingEvents {
+  readonly #parts: HttpParts;
+  readonly #client: ClientStream;
+  readonly #transaction: Transaction;
+  readonly #body: RequestBody;
+  readonly #over: () => void;
+  #use: BackendUse | null = null;
+  #forwarding: Forwarding | null = null;
+  #finding: CookieFinding | null = null;
+  #cancelDelay: (() => void) | null = null;
+  #acceptEncoding: string | null = null;
+  #compressor: Compressor | null = null;
+  #isAnswered = false;
+  #isOver = false;
+
+  constructor({parts, client, transaction, over}: ExchangeOptions) {
+    this.#parts = parts;
+    this.#over = over;
+    this.#client = client;
+    this.#transaction = transaction;
+    this.#body = new RequestBody(client, transaction.incoming.length, headerOf(transaction.request.headers, 'expect')?.toLowerCase() === '100-continue');
+    transaction.bytesIn = transaction.incoming.headBytes;
+  }
+
+  start(): this {
+    const {config, monitorFails, uniqueId} = this.#transaction.frontend;
+    const transaction = this.#transaction;
+    transaction.captureFields('request');
+    if (uniqueId !== null) transaction.uniqueId = fieldValue(uniqueId.make(transaction));
+    if (config.monitorUri !== null && splitTarget(transaction.request.uri).path === config.monitorUri) {
+      const hasFailed = monitorFails.some((fails) => fails(transaction));
+      this.#reply(transaction.errorPage(hasFailed ? 503 : 200), 'LR');
+    } else this.#runRules(transaction.frontend.requestRules, 0);
+    return this;
+  }
+
+  /** Runs the rules of the frontend, or of the backend once there is one, and goes on when none of them answers. */
+  #runRules(rules: readonly RequestRule[], from: number): void {
+    for (let at = from; at < rules.length; at++) {
+      const verdict = rules[at]?.(this.#transaction) ?? null;
+      if (verdict === null) continue;
+      if (verdict.kind === 'allow') break;
+      if (verdict.kind === 'wait-for-body') this.#waitForBody(verdict, () => this.#runRules(rules, at + 1));
+      else this.#decide(verdict);
+      return;
+    }
+    if (this.#use === null) this.#chooseBackend();
+    else this.#chooseServer(this.#use);
+  }
+
+  #decide(verdict: FinalVerdict): void {
+    switch (verdict.kind) {
+      case 'reply':
+        this.#reply(verdict.reply, verdict.why === 'denied' ? 'PR' : 'LR');
+        break;
+      case 'tarpit': {
+        const {frontend, backend} = this.#transaction;
+        const delayMs = backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
+        this.#cancelDelay = this.#parts.clock.after(delayMs, () => this.#reply(verdict.reply, 'PT'));
+        break;
+      }
+      case 'reject':
+      case 'silent-drop':
+        this.#client.vanish(verdict.kind === 'reject' ? 'reset' : 'drop');
+        this.#finish('PR', null);
+        break;
+      default:
+        verdict satisfies never;
+    }
+  }
+
+  #waitForBody({timeMs, atLeastBytes}: {readonly timeMs: number; readonly atLeastBytes: number}, next: () => void): void {
+    const go = (isInTime: boolean): void => {
+      this.#cancelDelay?.();
+      this.#cancelDelay = null;
+      if (this.#isOver) return;
+      this.#transaction.request.body = this.#body.buffered();
+      if (isInTime) next();
+      else this.#reply(this.#transaction.errorPage(408), 'cR');
+    };
+    if (this.#body.expectsContinue) this.#transaction.request.headers = withoutHeader(this.#transaction.request.headers, 'expect');
+    this.#cancelDelay = this.#parts.clock.after(timeMs, () => {
+      this.#body.stopWaiting();
+      go(false);
+    });
+    this.#body.waitFor(atLeastBytes, () => go(true));
+  }
+
+  #chooseBackend(): void {
+    const transaction = this.#transaction;
+    const {frontend} = transaction;
+    if (this.#showsStats()) return;
+    const name = firstName(frontend.useBackends, transaction) || frontend.config.defaultBackend;
+    const use = this.#parts.backend(name);
+    if (use === null) {
+      this.#reply(transaction.errorPage(503), 'SC', `no backend "${name}"`);
+      return;
+    }
+    this.#use = use;
+    transaction.backend = use.backend;
+    this.#runRules(use.backend.requestRules, 0);
+  }
+
+  #showsStats(): boolean {
+    const page = (this.#transaction.backend ?? this.#transaction.frontend).config.stats;
+    const reply = page === null ? null : this.#parts.stats(page, this.#transaction);
+    if (reply !== null) this.#reply(reply, 'LR');
+    return reply !== null;
+  }
+
+  #chooseServer(use: BackendUse): void {
+    if (this.#showsStats()) return;
+    const transaction = this.#transaction;
+    const plan = planRequest(transaction, use.backend, this.#parts.clock.nowMs());
+    this.#finding = plan.finding;
+    if (plan.redirect !== null) {
+      this.#reply(plan.redirect, 'LR');
+      return;
+    }
+    this.#acceptEncoding = headerOf(transaction.request.headers, 'accept-encoding');
+    prepareForServer(transaction, use);
+    this.#forwarding = new Forwarding({transaction, parts: this.#parts, events: this, backend: use.backend.config, plan, body: this.#body});
+    this.#forwarding.start();
+  }
+
+  // The client's side.
+
+  requestData(chunk: Buffer): void {
+    this.#transaction.bytesIn += chunk.length;
+    if (!this.#isOver) this.#body.data(chunk);
+  }
+
+  requestEnd(trailers: readonly Header[] | null): void {
+    if (!this.#isOver) this.#body.end(trailers);
+  }
+
+  requestMalformed(reason: string): void {
+    if (this.#isAnswered) this.#breakOff('CD', reason);
+    else this.#reply(this.#transaction.errorPage(400), 'PR', reason);
+  }
+
+  clientDrained(): void {
+    if (this.#compressor === null) this.#forwarding?.resume();
+    else this.#compressor.resume();
+  }
+
+  clientGone(how: 'closed' | 'half-closed' | 'timeout'): void {
+    if (this.#isOver) return;
+    const forwarding = this.#forwarding;
+    if (how === 'half-closed' && forwarding?.isConnected === true && this.#use?.backend.config.abortOnClose !== true) return;
+    if (how === 'timeout') {
+      this.#parts.counters.timeouts++;
+      if (!this.#isAnswered) {
+        this.#reply(this.#transaction.errorPage(408), 'cD');
+        return;
+      }
+    } else if (forwarding?.isConnected !== true) this.#parts.counters.abandoned++;
+    const phase = this.#isAnswered
+      ? 'D'
+      : forwarding?.isConnected === true
+        ? 'H'
+        : forwarding !== null && forwarding.server !== null
+          ? 'C'
+          : forwarding === null
+            ? 'R'
+            : 'Q';
+    this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phase}`, null);
+  }
+
+  // The server's side.
+
+  serverDrained(): void {
+    this.#body.serverDrained();
+  }
+
+  informational(head: ResponseHead): void {
+    if (head.status === 100 && !this.#body.expectsContinue) return;
+    this.#client.informational(withReason(head));
+  }
+
+  answered(head: ResponseHead, length: BodyLength): void {
+    const transaction = this.#transaction;
+    const server = this.#forwarding?.server ?? null;
+    transaction.response = withReason(head);
+    transaction.endRequest();
+    transaction.captureFields('response');
+    const verdict = applyResponseRules(transaction, head);
+    if (verdict?.kind === 'reply') {
+      this.#reply(verdict.reply, verdict.why === 'denied' ? 'PH' : 'LH');
+      return;
+    }
+    applyPersistence(transaction, head, this.#finding, server, this.#parts.clock.nowMs());
+    this.#compressor = compress(transaction, this.#acceptEncoding, head, length);
+    applyAfterResponse(transaction, head);
+    this.#isAnswered = true;
+    transaction.status = head.status;
+    const {connectionMode} = transaction.frontend.config;
+    if (connectionMode === 'close' || transaction.backend?.config.connectionMode === 'close') this.#client.closeAfter();
+    transaction.bytesOut += this.#client.head(head, this.#compressor === null ? length : null, isBodyless(transaction.received.method, head.status));
+    if (this.#compressor !== null) this.#startCompressor(this.#compressor);
+  }
+
+  #startCompressor(compressor: Compressor): void {
+    compressor.on('data', (chunk: Buffer) => {
+      if (this.#isOver) return;
+      this.#transaction.bytesOut += chunk.length;
+      if (!this.#client.write(chunk)) compressor.pause();
+    });
+    compressor.on('drain', () => this.#forwarding?.resume());
+    compressor.on('error', (error) => this.#breakOff('PD', errorMessage(error)));
+  }
+
+  answerData(chunk: Buffer): void {
+    if (this.#compressor !== null) {
+      if (!this.#compressor.write(chunk)) this.#forwarding?.pause();
+      return;
+    }
+    this.#transaction.bytesOut += chunk.length;
+    if (!this.#client.write(chunk)) this.#forwarding?.pause();
+  }
+
+  answerPaused(): void {
+    if (!this.#isOver) this.#client.flush();
+  }
+
+  answerEnd(trailers: readonly Header[] | null): void {
+    const compressor = this.#compressor;
+    if (compressor === null) {
+      this.#complete(trailers);
+      return;
+    }
+    compressor.on('end', () => this.#complete(trailers));
+    compressor.end();
+  }
+
+  #complete(trailers: readonly Header[] | null): void {
+    if (this.#isOver) return;
+    this.#finish('--', null);
+    this.#client.end(trailers);
+  }
+
+  switched(head: ResponseHead, server: Tunnel): void {
+    const transaction = this.#transaction;
+    transaction.response = head;
+    applyResponseRules(transaction, head);
+    applyAfterResponse(transaction, head);
+    transaction.status = head.status;
+    const client = this.#client.tunnel(head);
+    if (client === null) {
+      server.socket.destroy();
+      this.#reply(transaction.errorPage(502), 'PH', 'the server switched protocols on HTTP/2');
+      return;
+    }
+    this.#isAnswered = true;
+    const {timeouts} = transaction;
+    const tunnelMs = timeouts.tunnel ?? transaction.backend?.config.tunnelTimeoutMs ?? transaction.frontend.config.tunnelTimeoutMs;
+    openTunnel({
+      client,
+      server,
+      timeouts: {
+        clientMs: tunnelMs ?? timeouts.client ?? transaction.frontend.config.clientTimeoutMs,
+        serverMs: tunnelMs ?? timeouts.server ?? transaction.backend?.config.serverTimeoutMs ?? transaction.frontend.config.clientTimeoutMs,
+      },
+      clock: this.#parts.clock,
+      counters: this.#parts.counters,
+      ended: (why) => this.#finish(why === 'closed' ? '--' : why === 'client-timeout' ? 'cD' : 'sD', null),
+    });
+  }
+
+  failed({status, termination, error}: ForwardingFailure): void {
+    const page = this.#transaction.errorPage(status);
+    const isHeld = status === 503 && errorCode(error) !== 'ERR_CONNECT' && errorCode(error) !== 'ERR_NO_SERVER';
+    const reply =
+      isHeld && !page.headers.some(([name]) => name === 'retry-after')
+        ? {...page, headers: [...page.headers, ['retry-after', retryAfterSeconds] as const]}
+        : page;
+    this.#reply(reply, termination, errorMessage(error));
+  }
+
+  brokenOff(termination: string, reason: string): void {
+    this.#breakOff(termination, reason);
+  }
+
+  /** Answers here. The server, if there is one, is given up. */
+  #reply(reply: LocalReply, termination: string, reason: string | null = null): void {
+    if (this.#isOver) return;
+    const transaction = this.#transaction;
+    const head = headOfReply(reply);
+    transaction.response = head;
+    transaction.endRequest();
+    applyAfterResponse(transaction, head);
+    transaction.status = head.status;
+    if (!this.#body.isComplete || reply.status === 400 || reply.status === 408) this.#client.closeAfter();
+    const bodyless = isBodyless(transaction.received.method, head.status);
+    transaction.bytesOut += this.#client.head(head, reply.body.length, bodyless);
+    if (!bodyless && reply.body.length > 0) {
+      transaction.bytesOut += reply.body.length;
+      this.#client.write(reply.body);
+    }
+    this.#finish(termination, reason);
+    this.#client.end(null);
+  }
+
+  #breakOff(termination: string, reason: string | null): void {
+    if (this.#isOver) return;
+    this.#finish(termination, reason);
+    this.#client.abort();
+  }
+
+  #finish(termination: string, reason: string | null): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#cancelDelay?.();
+    this.#compressor?.removeAllListeners('data');
+    this.#forwarding?.abort(termination === '--' ? 'done' : 'client-abort');
+    const {clock} = this.#parts;
+    this.#over();
+    if (termination !== '--') this.#transaction.end(termination, reason);
+    this.#parts.finished(this.#transaction.record(clock.monotonicMs(), clock.nowMs()), this.#transaction);
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * The server's side of an exchange: gets a server and a connection, sends the request, and hears the answer. Tries again where nothing
+ * was understood yet: connections that cannot be made, and what `retry-on` names for requests that can be sent twice.
+ */
+import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
+import {CodedError, errorCode} from '../../core/errors.ts';
+import type {AssignedServer, SessionEnd} from './assignment.ts';
+import type {HttpParts} from './http-parts.ts';
+import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
+import type {RequestBody} from './request-body.ts';
+import type {RequestPlan} from './request-plan.ts';
+import type {AcquireRequest} from './server-pool.ts';
+import type {ClientSession, Endpoint, Transaction} from './transaction.ts';
+
+/** What the exchange hears. After `failed`, `brokenOff`, `answerEnd` or `switched` nothing more. */
+export interface ForwardingEvents {
+  informational(head: ResponseHead): void;
+  answered(head: ResponseHead, length: BodyLength): void;
+  answerData(chunk: Buffer): void;
+  /** There is no more at this moment. */
+  answerPaused(): void;
+  answerEnd(trailers: readonly Header[] | null): void;
+  serverDrained(): void;
+  switched(head: ResponseHead, tunnel: Tunnel): void;
+  failed(failure: ForwardingFailure): void;
+  /** The answer has begun, but will not be complete. */
+  brokenOff(termination: string, reason: string): void;
+}
+
+export interface ForwardingFailure {
+  readonly status: number;
+  readonly termination: string;
+  readonly error: unknown;
+}
+
+export interface ForwardingOptions {
+  readonly transaction: Transaction;
+  readonly parts: HttpParts;
+  readonly events: ForwardingEvents;
+  readonly backend: BackendConfig;
+  readonly plan: RequestPlan;
+  readonly body: RequestBody;
+}
+
+const unixAddress = {host: 'unix', port: 0};
+const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+export class Forwarding implements ResponseEvents, AcquireRequest {
+  readonly #options: ForwardingOptions;
+  readonly #transaction: Transaction;
+  readonly #abort = new AbortController();
+  #assigned: AssignedServer | null = null;
+  #stream: ServerStream | null = null;
+  #dialling: {cancel(): void} | null = null;
+  #repeats = 0;
+  #isAnswered = false;
+  #isOver = false;
+  // What the pool of connections asks: this object is the request, so that none has to be made.
+  readonly backend: BackendConfig;
+  readonly context: Transaction;
+  readonly events = this;
+  readonly mayTunnel: boolean;
+  mustBeNew: boolean;
+
+  constructor(options: ForwardingOptions) {
+    const {plan, transaction} = options;
+    this.#options = options;
+    this.#transaction = transaction;
+    this.backend = options.backend;
+    this.context = transaction;
+    this.mayTunnel = plan.upgrade || transaction.request.method === 'CONNECT';
+    this.mustBeNew = this.mayTunnel;
+  }
+
+  get session(): ClientSession {
+    return this.#transaction.session;
+  }
+
+  get isFirst(): boolean {
+    return this.#transaction.incoming.index === 0;
+  }
+
+  get timeoutMs(): number {
+    return this.#transaction.timeouts.server ?? this.backend.serverTimeoutMs;
+  }
+
+  /** Null while none is chosen. */
+  get server(): ServerConfig | null {
+    return this.#assigned?.server?.config ?? null;
+  }
+
+  get isConnected(): boolean {
+    return this.#stream !== null;
+  }
+
+  start(): void {
+    const {parts, plan} = this.#options;
+    this.#wait(parts.assignment.assign(this.backend.name, plan.assign, this.#abort.signal), (assigned) => {
+      this.#assigned = assigned;
+      this.#transaction.assignedAtMs = parts.clock.monotonicMs();
+      this.#connect();
+    });
+  }
+
+  /** Gives everything up; no event follows. */
+  abort(outcome: SessionEnd['outcome']): void {
+    if (this.#isOver) return;
+    if (this.#stream === null) this.#abort.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
+    this.#dialling?.cancel();
+    this.#stream?.abort();
+    this.#end(outcome);
+  }
+
+  pause(): void {
+    this.#stream?.pause();
+  }
+
+  resume(): void {
+    this.#stream?.resume();
+  }
+
+  #end(outcome: SessionEnd['outcome']): void {
+    const {bytesIn, bytesOut, connectedAtMs, answeredAtMs} = this.#transaction;
+    this.#isOver = true;
+    this.#stream = null;
+    this.#dialling = null;
+    this.#assigned?.release({outcome, bytesIn, bytesOut, responseMs: answeredAtMs === 0 ? null : answeredAtMs - connectedAtMs});
+    this.#assigned = null;
+  }
+
+  #fail(failure: ForwardingFailure): void {
+    this.#end('server-error');
+    this.#options.events.failed(failure);
+  }
+
+  /** Goes on with what was waited for, unless the exchange is over. */
+  #wait<T>(promise: Promise<T>, then: (value: T) => void): void {
+    const {counters} = this.#options.parts;
+    counters.waiting++;
+    promise.then(
+      (value) => {
+        counters.waiting--;
+        if (!this.#isOver) then(value);
+        else if (isAssigned(value)) value.release({outcome: 'client-abort', bytesIn: 0, bytesOut: 0, responseMs: null});
+      },
+      (error: unknown) => {
+        counters.waiting--;
+        if (!this.#isOver) this.#unreached(error);
+      },
+    );
+  }
+
+  #unreached(error: unknown): void {
+    const {counters} = this.#options.parts;
+    const code = errorCode(error);
+    let termination = 'SC';
+    if (code === 'ERR_CONNECT') {
+      counters.connectFailures++;
+      if (isTimeout(error)) termination = 'sC';
+    } else if (code === 'ERR_QUEUE_FULL') {
+      counters.refused++;
+      termination = 'SQ';
+    } else if (code === 'ERR_QUEUE_TIMEOUT') termination = 'sQ';
+    else if (code !== 'ERR_NO_SERVER') counters.wakeFailures++;
+    this.#fail({status: 503, termination, error});
+  }
+
+  #connect(): void {
+    const {parts} = this.#options;
+    const assigned = this.#assigned;
+    const server = this.server;
+    if (assigned === null || server === null) return;
+    const {endpoint} = assigned;
+    this.#transaction.server = server.name;
+    this.#transaction.serverAddress = endpoint.path === null ? endpoint : unixAddress;
+    this.#dialling = parts.pool.acquire(this, {server, endpoint}, this);
+  }
+
+  /** Of the pool. */
+  acquired(stream: ServerStream, local: Endpoint | null): void {
+    const {plan, body, parts} = this.#options;
+    const transaction = this.#transaction;
+    transaction.backendSource = local;
+    this.#dialling = null;
+    this.#stream = stream;
+    transaction.connectedAtMs = parts.clock.monotonicMs();
+    this.#assigned?.connected(transaction.connectedAtMs - transaction.assignedAtMs);
+    stream.head(transaction.request, transaction.incoming.length, {upgrade: plan.upgrade, close: this.backend.connectionMode !== 'keep-alive'});
+    body.sendTo(stream);
+  }
+
+  /** Of the pool. */
+  connectFailed(error: CodedError<'ERR_CONNECT'>): void {
+    this.#dialling = null;
+    const {retryOn} = this.backend;
+    const assigned = this.#assigned;
+    if (assigned === null || !(retryOn.includes('conn-failure') || retryOn.includes('all-retryable-errors'))) {
+      this.#unreached(error);
+      return;
+    }
+    const before = this.server;
+    this.#wait(assigned.retry(error.cause, this.#abort.signal), () => {
+      this.#transaction.retries++;
+      this.#transaction.redispatched ||= this.server !== before;
+      this.#connect();
+    });
+  }
+
+  /** Sends the same request again. */
+  #repeat(): void {
+    this.#repeats++;
+    this.#transaction.retries++;
+    this.#stream = null;
+    this.#connect();
+  }
+
+  responseInformational(head: ResponseHead): void {
+    this.#options.events.informational(head);
+  }
+
+  responseHead(head: ResponseHead, length: BodyLength): void {
+    const {parts} = this.#options;
+    if (this.backend.retryOn.includes(String(head.status)) && this.#mayRepeat()) {
+      this.#stream?.abort();
+      this.#repeat();
+      return;
+    }
+    this.#isAnswered = true;
+    this.#transaction.answeredAtMs = parts.clock.monotonicMs();
+    this.#assigned?.response(head.status);
+    this.#options.events.answered(head, length);
+  }
+
+  responseData(chunk: Buffer): void {
+    if (!this.#isOver) this.#options.events.answerData(chunk);
+  }
+
+  responsePaused(): void {
+    this.#options.events.answerPaused();
+  }
+
+  responseEnd(trailers: readonly Header[] | null): void {
+    if (this.#isOver) return;
+    this.#end('done');
+    this.#options.events.answerEnd(trailers);
+  }
+
+  serverDrained(): void {
+    this.#options.events.serverDrained();
+  }
+
+  responseTunnel(head: ResponseHead, tunnel: Tunnel): void {
+    this.#isAnswered = true;
+    this.#transaction.answeredAtMs = this.#options.parts.clock.monotonicMs();
+    this.#options.events.switched(head, tunnel);
+  }
+
+  responseFailed(failure: ServerFailure): void {
+    if (this.#isOver) return;
+    const isDead = failure.kind === 'empty' && this.#stream?.reused === true;
+    this.#stream = null;
+    if (this.#isAnswered) {
+      this.#end('server-abort');
+      this.#options.events.brokenOff(failure.kind === 'timeout' ? 'sD' : 'SD', failure.reason);
+      return;
+    }
+    const {method} = this.#transaction.request;
+    if (isDead && !this.mustBeNew && idempotent.has(method) && this.#options.body.isReplayable) {
+      // The server had closed the connection that was to be used again: it has seen nothing of this request.
+      this.mustBeNew = true;
+      this.#connect();
+      return;
+    }
+    const reasons = {empty: 'empty-response', junk: 'junk-response', cut: 'empty-response', timeout: 'response-timeout'} as const;
+    const {retryOn} = this.backend;
+    if ((retryOn.includes(reasons[failure.kind]) || retryOn.includes('all-retryable-errors')) && this.#mayRepeat()) {
+      this.#repeat();
+      return;
+    }
+    const isTimeout = failure.kind === 'timeout';
+    const error = new CodedError('ERR_BAD_RESPONSE', `Cannot use the answer of server "${this.#transaction.server ?? ''}": ${failure.reason}`, {
+      source: 'server',
+    });
+    this.#fail({status: isTimeout ? 504 : 502, termination: isTimeout ? 'sH' : failure.kind === 'junk' ? 'PH' : 'SH', error});
+  }
+
+  #mayRepeat(): boolean {
+    return this.#repeats < this.backend.retries && this.#options.body.isReplayable;
+  }
+}
+
+function isAssigned(value: unknown): value is AssignedServer {
+  return typeof value === 'object' && value !== null && 'release' in value;
+}
+
+/** Of `timeout connect`. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && (errorCode(error.cause) === 'ERR_CONNECT_TIMEOUT' || (error.cause !== undefined && isTimeout(error.cause)));
+}

@@ -1,0 +1,399 @@
+/**
+ * One HTTP/1 connection of a client: reads requests one after the other, however they are pipelined, and writes their answers. The next
+ * head is only looked at when the answer before it is complete.
+ */
+import type {Socket} from 'node:net';
+import type {Clock} from '../../core/clock.ts';
+import {assert} from '../../core/errors.ts';
+import {BodyDecoder, type BodySink} from './h1-body.ts';
+import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
+import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
+import {MessageWriter, responseText} from './h1-writer.ts';
+import {LazyTimer} from './lazy-timer.ts';
+import type {BodyLength, ClientStream, Header, RequestEvents, RequestHead, ResponseHead, Tunnel} from './message.ts';
+import {checkTarget} from './target.ts';
+
+const nothing = Buffer.alloc(0);
+/** Requests sent before their turn wait here, and then in the kernel. */
+const maxPipelinedBytes = 65_536;
+/** After the last answer a client may still be sending; closing at once would cost it the answer. */
+const lingerMs = 1000;
+const maxLingerBytes = 1_048_576;
+
+/** A request whose head is here. Times are of Clock.monotonicMs. */
+export interface IncomingRequest {
+  readonly head: RequestHead;
+  readonly length: BodyLength;
+  /** How many came before it on its connection. */
+  readonly index: number;
+  /** When its connection was accepted, or the answer before it was complete. */
+  readonly idleSinceMs: number;
+  readonly firstByteMs: number;
+  readonly headBytes: number;
+}
+
+/** A request that could not be read. */
+export interface BrokenRequest {
+  readonly status: number;
+  readonly reason: string;
+  readonly index: number;
+  readonly idleSinceMs: number;
+  readonly firstByteMs: number;
+  /** What came of it. */
+  readonly bytes: Buffer;
+}
+
+export interface H1ClientOptions {
+  readonly socket: Socket;
+  readonly clock: Clock;
+  readonly acceptedMs: number;
+  readonly timeouts: {readonly requestMs: number; readonly keepAliveMs: number; readonly clientMs: number};
+  /** Starts an exchange. */
+  begin(stream: ClientStream, request: IncomingRequest): RequestEvents;
+  /** A whole answer for a request that could not be read; null: none, the connection is closed. */
+  refuse(request: BrokenRequest): Buffer | null;
+}
+
+type State = 'idle' | 'head' | 'exchange' | 'closing' | 'closed';
+
+export class H1ClientConnection implements ClientStream, BodySink {
+  readonly #options: H1ClientOptions;
+  readonly #socket: Socket;
+  readonly #writer: MessageWriter;
+  readonly #timer: LazyTimer;
+  #state: State = 'idle';
+  #pending: Buffer = nothing;
+  #index = 0;
+  #idleSinceMs: number;
+  #firstByteMs = 0;
+  #version: '1.0' | '1.1' = '1.1';
+  #keep = false;
+  #events: RequestEvents | null = null;
+  #decoder: BodyDecoder | null = null;
+  #paused = false;
+  #responseDone = false;
+  #isReading = false;
+  #lingered = 0;
+
+  /** Takes over an accepted socket. `early`: what was read from it already. */
+  constructor(options: H1ClientOptions, early: Buffer) {
+    const {socket, clock} = options;
+    this.#options = options;
+    this.#socket = socket;
+    this.#writer = new MessageWriter(socket);
+    this.#timer = new LazyTimer(clock, () => this.#expired());
+    this.#idleSinceMs = options.acceptedMs;
+    socket.on('data', this.#onData);
+    socket.on('drain', () => {
+      this.#timer.clear();
+      this.#events?.clientDrained();
+    });
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', () => {
+      // A reset is the client's affair; 'close' follows.
+    });
+    socket.on('close', () => this.#onClose());
+    this.#timer.set(options.timeouts.requestMs);
+    if (early.length > 0) this.#onData(early);
+  }
+
+  /** Closes when no request is under way, else after its answer. */
+  finish(): void {
+    if (this.#state === 'idle') this.#socket.destroySoon();
+    else this.#keep = false;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#waitForBody();
+    this.#socket.resume();
+    if (!this.#isReading) this.#read();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#timer.clear();
+    this.#socket.pause();
+  }
+
+  closeAfter(): void {
+    this.#keep = false;
+  }
+
+  informational(head: ResponseHead): void {
+    if (this.#version === '1.0') return;
+    this.#socket.write(responseText(head, '', ''), 'latin1');
+  }
+
+  head(head: ResponseHead, length: BodyLength, bodyless: boolean): number {
+    const chunked = length === null && !bodyless && this.#version === '1.1';
+    let framing = '';
+    if (chunked) framing = 'transfer-encoding: chunked\r\n';
+    else if (bodyless) framing = bodylessFraming(head);
+    else if (length === null) this.#keep = false;
+    else framing = `content-length: ${length}\r\n`;
+    // Upgrades that were refused, and options of this connection.
+    const connection = this.#keep ? (this.#version === '1.0' ? 'connection: keep-alive\r\n' : '') : 'connection: close\r\n';
+    const text = responseText(head, framing, connection);
+    this.#writer.begin(text, chunked);
+    return text.length;
+  }
+
+  flush(): void {
+    this.#writer.flush();
+  }
+
+  write(chunk: Buffer): boolean {
+    const isTaken = this.#writer.write(chunk);
+    if (!isTaken) this.#timer.set(this.#options.timeouts.clientMs);
+    return isTaken;
+  }
+
+  end(trailers: readonly Header[] | null): void {
+    this.#writer.end(trailers);
+    this.#responseDone = true;
+    if (this.#decoder?.isDone === true) this.#next();
+    else this.#linger();
+  }
+
+  abort(): void {
+    this.#state = 'closed';
+    this.#events = null;
+    this.#socket.destroy();
+  }
+
+  vanish(how: 'reset' | 'drop'): void {
+    this.#state = 'closed';
+    this.#events = null;
+    if (how === 'reset') this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
+  }
+
+  tunnel(head: ResponseHead): Tunnel {
+    const upgrade = head.headers.find(([name]) => name === 'upgrade');
+    const extra = head.status === 101 ? `${upgrade === undefined ? '' : `upgrade: ${upgrade[1]}\r\n`}connection: Upgrade\r\n` : '';
+    this.#socket.write(responseText(head, extra, ''), 'latin1');
+    const rest = this.#pending;
+    this.#state = 'closed';
+    this.#events = null;
+    this.#timer.stop();
+    this.#socket.pause();
+    for (const name of ['data', 'drain', 'end']) this.#socket.removeAllListeners(name);
+    return {socket: this.#socket, head: rest};
+  }
+
+  /** Of the decoder. */
+  bodyData(chunk: Buffer): void {
+    this.#events?.requestData(chunk);
+  }
+
+  /** Of the decoder. */
+  bodyEnd(trailers: readonly Header[] | null): void {
+    this.#timer.clear();
+    this.#events?.requestEnd(trailers);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#state === 'closing') {
+      this.#lingered += chunk.length;
+      if (this.#lingered > maxLingerBytes) this.#socket.destroy();
+      return;
+    }
+    if (this.#state === 'closed') return;
+    this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#read();
+  };
+
+  /** Goes on with what is here, as far as it may. */
+  #read(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    try {
+      while (this.#pending.length > 0 && this.#step());
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  /** False: nothing more can be done now. */
+  #step(): boolean {
+    switch (this.#state) {
+      case 'idle':
+      case 'head':
+        return this.#readHead();
+      case 'exchange':
+        return this.#readBody();
+      case 'closing':
+      case 'closed':
+        this.#pending = nothing;
+        return false;
+      default:
+        return this.#state satisfies never;
+    }
+  }
+
+  #readHead(): boolean {
+    try {
+      const at = this.#state === 'idle' ? this.#skipEmptyLine() : 0;
+      if (at === this.#pending.length) return false;
+      if (this.#state === 'idle') {
+        this.#state = 'head';
+        this.#firstByteMs = this.#options.clock.monotonicMs();
+        this.#timer.set(this.#options.timeouts.requestMs);
+      }
+      const end = findHeadEnd(this.#pending, at);
+      if (end === -1) return false;
+      const head = parseRequestHead(this.#pending, at, end);
+      checkTarget(head);
+      const framing = requestFraming(head);
+      head.headers = withoutNominated(head.headers);
+      this.#pending = end === this.#pending.length ? nothing : this.#pending.subarray(end);
+      this.#begin(head, framing, end - at);
+      return true;
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      this.#refuse(error.status, error.message);
+      return false;
+    }
+  }
+
+  /** RFC 9112, section 2.2: an empty line before a request is passed over. */
+  #skipEmptyLine(): number {
+    return this.#pending[0] === 13 && this.#pending[1] === 10 ? 2 : 0;
+  }
+
+  #begin(head: RequestHead, framing: Framing, headBytes: number): void {
+    assert(head.version !== '2.0', 'HTTP/2 has no such heads');
+    this.#state = 'exchange';
+    this.#timer.clear();
+    this.#version = head.version;
+    this.#keep = keepsAlive(head.version, head.headers);
+    this.#decoder = new BodyDecoder(framing, this);
+    this.#responseDone = false;
+    this.#paused = !this.#decoder.isDone;
+    const events = this.#options.begin(this, {
+      head,
+      length: framing.length,
+      index: this.#index++,
+      idleSinceMs: this.#idleSinceMs,
+      firstByteMs: this.#firstByteMs,
+      headBytes,
+    });
+    // It may have been answered at once.
+    this.#events = this.#isAnswered() ? null : events;
+  }
+
+  #isAnswered(): boolean {
+    return this.#responseDone;
+  }
+
+  #readBody(): boolean {
+    const decoder = this.#decoder;
+    if (decoder === null || decoder.isDone || this.#paused) {
+      if (this.#pending.length > maxPipelinedBytes) this.#socket.pause();
+      return false;
+    }
+    const bytes = this.#pending;
+    this.#pending = nothing;
+    try {
+      const end = decoder.decode(bytes, 0);
+      this.#waitForBody();
+      if (end < bytes.length) this.#pending = bytes.subarray(end);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      this.#keep = false;
+      this.#decoder = null;
+      this.#events?.requestMalformed(error.message);
+    }
+    return true;
+  }
+
+  #waitForBody(): void {
+    if (this.#decoder?.isDone === false && !this.#paused) this.#timer.set(this.#options.timeouts.clientMs);
+  }
+
+  /** The answer is complete, and so was the request. */
+  #next(): void {
+    this.#events = null;
+    this.#decoder = null;
+    if (!this.#keep) {
+      this.#close();
+      return;
+    }
+    this.#state = 'idle';
+    this.#idleSinceMs = this.#options.clock.monotonicMs();
+    this.#timer.set(this.#options.timeouts.keepAliveMs);
+    this.#socket.resume();
+    if (this.#pending.length > 0) this.#read();
+    else if (this.#socket.readableEnded) this.#close();
+  }
+
+  /** The answer is complete, but the client goes on sending. */
+  #linger(): void {
+    this.#events = null;
+    this.#close();
+  }
+
+  #close(): void {
+    this.#state = 'closing';
+    this.#pending = nothing;
+    this.#socket.resume();
+    this.#socket.end();
+    this.#timer.set(lingerMs);
+    if (this.#socket.readableEnded) this.#socket.destroySoon();
+  }
+
+  #refuse(status: number, reason: string): void {
+    const bytes = this.#pending;
+    this.#pending = nothing;
+    const answer = this.#options.refuse({status, reason, index: this.#index, idleSinceMs: this.#idleSinceMs, firstByteMs: this.#firstByteMs, bytes});
+    if (answer !== null) this.#socket.write(answer);
+    this.#close();
+  }
+
+  #expired(): void {
+    switch (this.#state) {
+      case 'idle':
+        if (this.#index === 0) this.#refuse(408, 'no request in time');
+        else this.#close();
+        break;
+      case 'head':
+        this.#refuse(408, 'no complete request in time');
+        break;
+      case 'exchange':
+        this.#events?.clientGone('timeout');
+        break;
+      case 'closing':
+      case 'closed':
+        this.#socket.destroy();
+        break;
+      default:
+        this.#state satisfies never;
+    }
+  }
+
+  #onEnd(): void {
+    if (this.#state === 'head') this.#refuse(400, 'the client left in the middle of a request');
+    else if (this.#state === 'exchange') this.#events?.clientGone(this.#decoder?.isDone === false ? 'closed' : 'half-closed');
+    else this.#socket.destroySoon();
+  }
+
+  #onClose(): void {
+    this.#timer.stop();
+    const events = this.#events;
+    this.#events = null;
+    this.#state = 'closed';
+    events?.clientGone('closed');
+  }
+}
+
+/** What an answer without a body says about the one that it would have. */
+function bodylessFraming(head: ResponseHead): string {
+  if (head.status === 204 || head.status < 200) return '';
+  let text = '';
+  for (const [name, value] of head.headers) {
+    if (name === 'content-length') text += `content-length: ${value}\r\n`;
+    else if (name === 'transfer-encoding') text += 'transfer-encoding: chunked\r\n';
+  }
+  return text;
+}

@@ -1,0 +1,264 @@
+/** A connection of a client to an HTTP frontend: HTTP/1 or HTTP/2, as ALPN, the bind, or its first bytes say. */
+import {constants, createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream} from 'node:http2';
+import type {Socket} from 'node:net';
+import type {Bind} from '../../config/proxy-value.ts';
+import {errorMessage} from '../../core/errors.ts';
+import {Exchange} from './exchange.ts';
+import {type BrokenRequest, H1ClientConnection, type IncomingRequest} from './h1-client-connection.ts';
+import {HeadError} from './h1-head.ts';
+import {responseText} from './h1-writer.ts';
+import {H2ClientStream} from './h2-client-stream.ts';
+import {h2Request} from './h2-request.ts';
+import type {HttpParts} from './http-parts.ts';
+import {LazyTimer} from './lazy-timer.ts';
+import type {ClientStream} from './message.ts';
+import {errorPage} from './proxies.ts';
+import {brokenRequestRecord} from './session-record.ts';
+import {type ClientSession, Transaction, type TransactionParts} from './transaction.ts';
+
+const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+const nothing = Buffer.alloc(0);
+/** As HAProxy's `tune.h2.max-concurrent-streams`, and its limit on heads. */
+const h2Settings = {maxConcurrentStreams: 100, maxHeaderListSize: 16_384, enablePush: false};
+
+export interface HttpConnectionOptions {
+  readonly socket: Socket;
+  readonly session: ClientSession;
+  readonly bind: Pick<Bind, 'proto'>;
+  readonly parts: HttpParts;
+}
+
+export interface HttpConnection {
+  /** Requests that are being answered. */
+  readonly exchanges: number;
+  readonly lastActivityMs: number;
+  /** Closes when its requests are answered. */
+  finish(): void;
+  cut(): void;
+}
+
+interface Timeouts {
+  readonly requestMs: number;
+  readonly keepAliveMs: number;
+  readonly clientMs: number;
+}
+
+/** HAProxy's fall-backs: `http-keep-alive` is `http-request`, and that is `client`. */
+function timeoutsOf({frontend}: HttpParts): Timeouts {
+  const {clientTimeoutMs, httpRequestTimeoutMs, keepAliveTimeoutMs} = frontend.config;
+  const requestMs = httpRequestTimeoutMs ?? clientTimeoutMs;
+  return {requestMs, keepAliveMs: keepAliveTimeoutMs ?? requestMs, clientMs: clientTimeoutMs};
+}
+
+class Connection implements HttpConnection {
+  readonly #options: HttpConnectionOptions;
+  readonly #timeouts: Timeouts;
+  readonly #transactionParts: TransactionParts;
+  #h1: H1ClientConnection | null = null;
+  #h2: ServerHttp2Session | null = null;
+  #timer: LazyTimer | null = null;
+  exchanges = 0;
+  lastActivityMs: number;
+
+  constructor(options: HttpConnectionOptions) {
+    this.#options = options;
+    this.#timeouts = timeoutsOf(options.parts);
+    const {frontend, surroundings, processVariables, track} = options.parts;
+    this.#transactionParts = {frontend, surroundings, processVariables, track, session: options.session};
+    this.lastActivityMs = options.session.acceptedMs;
+  }
+
+  start(): void {
+    const {socket, bind, session} = this.#options;
+    const alpn = session.facts.tls?.alpn ?? null;
+    if (bind.proto === 'h2' || alpn === 'h2') this.#startH2(nothing);
+    else if (bind.proto === 'h1' || alpn !== null) this.#startH1(nothing);
+    else this.#sniff(socket);
+  }
+
+  finish(): void {
+    this.#h1?.finish();
+    this.#h2?.close();
+    if (this.#h1 === null && this.#h2 === null) this.#options.socket.destroySoon();
+  }
+
+  cut(): void {
+    this.#h2?.destroy();
+    this.#options.socket.destroy();
+  }
+
+  /** Reads until it is clear whether the first bytes are HTTP/2's preface. */
+  #sniff(socket: Socket): void {
+    let bytes: Buffer = nothing;
+    const stop = (): void => {
+      this.#timer?.stop();
+      this.#timer = null;
+      socket.off('data', look);
+      socket.off('end', ended);
+      socket.off('error', ignore);
+    };
+    const ignore = (): void => {
+      // 'close' follows.
+    };
+    const ended = (): void => {
+      stop();
+      this.#startH1(bytes);
+    };
+    const look = (chunk: Buffer): void => {
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+      const compared = Math.min(bytes.length, preface.length);
+      if (bytes.compare(preface, 0, compared, 0, compared) !== 0) {
+        stop();
+        this.#startH1(bytes);
+      } else if (compared === preface.length) {
+        stop();
+        this.#startH2(bytes);
+      }
+    };
+    socket.on('data', look);
+    socket.on('end', ended);
+    socket.on('error', ignore);
+    // A client that says nothing is refused as one that says too little.
+    this.#timer = new LazyTimer(this.#options.parts.clock, () => {
+      stop();
+      this.#startH1(bytes);
+    });
+    this.#timer.set(this.#timeouts.requestMs);
+    socket.once('close', () => this.#timer?.stop());
+  }
+
+  #startH1(early: Buffer): void {
+    const {socket, session, parts} = this.#options;
+    this.#h1 = new H1ClientConnection(
+      {
+        socket,
+        clock: parts.clock,
+        acceptedMs: session.acceptedMs,
+        timeouts: this.#timeouts,
+        begin: (stream, incoming) => this.#begin(stream, incoming),
+        refuse: (broken) => this.#refuse(broken),
+      },
+      early,
+    );
+  }
+
+  #begin(stream: ClientStream, incoming: IncomingRequest): Exchange {
+    const {parts} = this.#options;
+    const nowMs = parts.clock.monotonicMs();
+    this.lastActivityMs = nowMs;
+    this.exchanges++;
+    return new Exchange({parts, client: stream, transaction: new Transaction(this.#transactionParts, incoming, nowMs), over: this.#over}).start();
+  }
+
+  readonly #over = (): void => {
+    this.exchanges--;
+    this.lastActivityMs = this.#options.parts.clock.monotonicMs();
+  };
+
+  /** A whole answer for what is not HTTP, or came too slowly. */
+  #refuse({status, reason, index, ...times}: BrokenRequest): Buffer | null {
+    const {parts, session} = this.#options;
+    const isNothing = times.bytes.length === 0 && status === 400;
+    if (status === 408) parts.counters.timeouts++;
+    if (isNothing) return null;
+    const {frontend, clock} = parts;
+    const page = errorPage(status, frontend, null);
+    const head = responseText(
+      {status: page.status, reason: page.reason, version: '1.1', headers: [...page.headers]},
+      `content-length: ${page.body.length}\r\n`,
+      'connection: close\r\n',
+    );
+    parts.finished(
+      brokenRequestRecord({
+        session,
+        idleSinceMs: times.idleSinceMs,
+        firstByteMs: times.bytes.length === 0 && index === 0 ? 0 : times.firstByteMs,
+        nowMs: clock.monotonicMs(),
+        wallMs: clock.nowMs(),
+        status: page.status,
+        bytes: {in: times.bytes.length, out: head.length + page.body.length},
+        termination: status === 408 ? 'cR--' : reason.includes('left in the middle') ? 'CR--' : 'PR--',
+        reason,
+      }),
+      null,
+    );
+    return Buffer.concat([Buffer.from(head, 'latin1'), page.body]);
+  }
+
+  #startH2(early: Buffer): void {
+    const {socket} = this.#options;
+    // What is unshifted must still be there when the session looks for it.
+    socket.pause();
+    if (early.length > 0) socket.unshift(early);
+    const server = h2Server();
+    server.once('session', (session) => this.#takeSession(session));
+    // Makes a session at once.
+    server.emit('connection', socket);
+  }
+
+  #takeSession(session: ServerHttp2Session): void {
+    const {parts} = this.#options;
+    this.#h2 = session;
+    const timer = new LazyTimer(parts.clock, () => session.close());
+    this.#timer = timer;
+    timer.set(this.#timeouts.requestMs);
+    let index = 0;
+    session.on('error', () => {
+      // The streams are told; 'close' follows.
+    });
+    session.on('close', () => timer.stop());
+    session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, rawHeaders: readonly string[]) => {
+      timer.clear();
+      stream.once('close', () => {
+        if (this.exchanges === 0) timer.set(this.#timeouts.keepAliveMs);
+      });
+      this.#stream(stream, {endsHere: (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0, raw: rawHeaders, index: index++});
+    });
+  }
+
+  #stream(stream: ServerHttp2Stream, {endsHere, raw, index}: {readonly endsHere: boolean; readonly raw: readonly string[]; readonly index: number}): void {
+    const {parts, session} = this.#options;
+    const nowMs = parts.clock.monotonicMs();
+    const client = new H2ClientStream({stream, clock: parts.clock, clientMs: this.#timeouts.clientMs});
+    try {
+      const {head, length} = h2Request(raw, endsHere);
+      const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
+      const exchange = this.#begin(client, {head, length, index, idleSinceMs: index === 0 ? session.acceptedMs : nowMs, firstByteMs: nowMs, headBytes});
+      client.listen(exchange);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      const page = errorPage(error.status, parts.frontend, null);
+      parts.finished(
+        brokenRequestRecord({
+          session,
+          idleSinceMs: session.acceptedMs,
+          firstByteMs: nowMs,
+          nowMs,
+          wallMs: parts.clock.nowMs(),
+          status: page.status,
+          bytes: {in: 0, out: page.body.length},
+          termination: 'PR--',
+          reason: errorMessage(error),
+        }),
+        null,
+      );
+      client.head({status: page.status, reason: '', version: '2.0', headers: [...page.headers]}, page.body.length, false);
+      client.write(page.body);
+      client.end(null);
+    }
+  }
+}
+
+let sharedServer: Http2Server | null = null;
+
+/** Never listens: it makes sessions of sockets. Its limits stop floods of resets; nghttp2 has others of its own. */
+function h2Server(): Http2Server {
+  sharedServer ??= createServer({settings: h2Settings, streamResetBurst: 200, streamResetRate: 50});
+  return sharedServer;
+}
+
+export function openHttpConnection(options: HttpConnectionOptions): HttpConnection {
+  const connection = new Connection(options);
+  connection.start();
+  return connection;
+}

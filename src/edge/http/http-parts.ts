@@ -1,0 +1,31 @@
+/** What all exchanges of an HTTP frontend share. */
+import type {StatsPage} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
+import type {Counters} from '../counters.ts';
+import type {AddressField} from './address-fields.ts';
+import type {Assignment} from './assignment.ts';
+import type {HttpBackendProxy} from './proxies.ts';
+import type {LocalReply} from './reply.ts';
+import type {ServerPool} from './server-pool.ts';
+import type {RequestRecord} from './session-record.ts';
+import type {Transaction, TransactionParts} from './transaction.ts';
+
+/** A backend as one frontend uses it. */
+export interface BackendUse {
+  readonly backend: HttpBackendProxy;
+  readonly forwardFor: AddressField | null;
+  readonly originalTo: AddressField | null;
+}
+
+export interface HttpParts extends Omit<TransactionParts, 'session'> {
+  /** Null: there is no such backend. */
+  backend(name: string): BackendUse | null;
+  readonly assignment: Assignment;
+  readonly pool: ServerPool;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  /** The answer of a statistics page; null: the request is not for it. */
+  stats(page: StatsPage, transaction: Transaction): LocalReply | null;
+  /** A request is over. */
+  finished(record: RequestRecord, transaction: Transaction | null): void;
+}

@@ -1,0 +1,115 @@
+/** Frontends and backends whose conditions, formats and rules are functions. Made once, when the gateway starts. */
+import type {BackendConfig, CookiePersistence, FrontendConfig, ProxyBase} from '../../config/proxy-value.ts';
+import type {SampleContext, SampleValue} from '../samples/context.ts';
+import type {Compilers} from './compilers.ts';
+import {builtInReply, type LocalReply, parseErrorFile, reasonOf} from './reply.ts';
+import {compileRequestRules, type RequestRule} from './request-rules.ts';
+import {compileResponseRules, type ResponseRule} from './response-rules.ts';
+
+interface Proxy {
+  readonly requestRules: readonly RequestRule[];
+  readonly responseRules: readonly ResponseRule[];
+  readonly afterResponseRules: readonly ResponseRule[];
+  /** Pages that the proxy has instead of HAProxy's. */
+  readonly errorPages: ReadonlyMap<number, LocalReply>;
+}
+
+/** Null: its condition does not hold. */
+type NameRule = (context: SampleContext) => string | null;
+
+export interface HttpFrontendProxy extends Proxy {
+  readonly config: FrontendConfig;
+  readonly useBackends: readonly NameRule[];
+  readonly monitorFails: readonly ((context: SampleContext) => boolean)[];
+  readonly uniqueId: {readonly make: (context: SampleContext) => string; readonly header: string | null} | null;
+  /** Slots that are filled from fields by themselves. */
+  readonly captures: readonly {readonly slot: number; readonly header: string; readonly length: number; readonly of: 'request' | 'response'}[];
+}
+
+export interface HttpBackendProxy extends Proxy {
+  readonly config: BackendConfig;
+  readonly useServers: readonly NameRule[];
+  readonly cookie: CookiePersistence | null;
+  /** What `balance hash` hashes; null: another algorithm. */
+  readonly balanceSample: ((context: SampleContext) => SampleValue) | null;
+}
+
+export interface ProxyParts {
+  readonly compilers: Compilers;
+  readonly readFile: (path: string) => Buffer;
+}
+
+function compileProxy(config: ProxyBase, {compilers, readFile}: ProxyParts): Proxy {
+  const errorPages = new Map<number, LocalReply>();
+  for (const [status, path] of Object.entries(config.errorFiles)) errorPages.set(Number(status), parseErrorFile(path, readFile(path)));
+  for (const [status, {code, url}] of Object.entries(config.errorLocations)) {
+    errorPages.set(Number(status), {
+      status: code,
+      reason: reasonOf(code),
+      headers: [
+        ['cache-control', 'no-cache'],
+        ['location', url],
+      ],
+      body: Buffer.alloc(0),
+    });
+  }
+  return {
+    requestRules: compileRequestRules(config.http.request, {compilers, readFile, realm: config.name}),
+    responseRules: compileResponseRules(config.http.response, {compilers, readFile}),
+    afterResponseRules: compileResponseRules(config.http.afterResponse, {compilers, readFile}),
+    errorPages,
+  };
+}
+
+interface Named {
+  readonly condition: Parameters<Compilers['condition']>[0] | null;
+}
+
+function compileNameRule(
+  rule: Named,
+  name: {readonly kind: 'name'; readonly name: string} | {readonly kind: 'format'; readonly format: Parameters<Compilers['format']>[0]},
+  compilers: Compilers,
+): NameRule {
+  const holds = rule.condition === null ? null : compilers.condition(rule.condition);
+  const make = name.kind === 'name' ? () => name.name : compilers.format(name.format, 'value');
+  return (context) => (holds === null || holds(context) ? make(context) : null);
+}
+
+/** @throws CodedError ERR_BAD_ERROR_FILE, and what reading files and compiling throws */
+export function compileFrontend(config: FrontendConfig, parts: ProxyParts): HttpFrontendProxy {
+  const {compilers} = parts;
+  return {
+    config,
+    ...compileProxy(config, parts),
+    useBackends: config.useBackends.map((rule) => compileNameRule(rule, rule.action.backend, compilers)),
+    monitorFails: config.monitorFail.map((condition) => compilers.condition(condition)),
+    uniqueId:
+      config.uniqueId === null ? null : {make: compilers.format(config.uniqueId.format, 'value'), header: config.uniqueId.header?.toLowerCase() ?? null},
+    captures: config.captures.flatMap(({header, length, of}, slot) => (header === null ? [] : [{slot, header: header.toLowerCase(), length, of}])),
+  };
+}
+
+/** @throws CodedError ERR_BAD_ERROR_FILE, and what reading files and compiling throws */
+export function compileBackend(config: BackendConfig, parts: ProxyParts): HttpBackendProxy {
+  return {
+    config,
+    ...compileProxy(config, parts),
+    useServers: config.useServers.map((rule) => compileNameRule(rule, rule.action.server, parts.compilers)),
+    cookie: config.cookie,
+    balanceSample: config.balance.kind === 'hash' ? parts.compilers.expression(config.balance.expression) : null,
+  };
+}
+
+/** The first name that a rule yields, or `''`. */
+export function firstName(rules: readonly NameRule[], context: SampleContext): string {
+  for (const rule of rules) {
+    const name = rule(context);
+    if (name !== null) return name;
+  }
+  return '';
+}
+
+/** The page of the backend, else of the frontend, else HAProxy's. */
+export function errorPage(status: number, frontend: HttpFrontendProxy, backend: HttpBackendProxy | null): LocalReply {
+  return backend?.errorPages.get(status) ?? frontend.errorPages.get(status) ?? builtInReply(status);
+}

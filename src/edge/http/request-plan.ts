@@ -1,0 +1,82 @@
+/** Between the last rule and the choice of a server: what persistence says, what the server is told. */
+import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {AssignRequest} from './assignment.ts';
+import {connectionHas} from './h1-framing.ts';
+import type {BackendUse} from './http-parts.ts';
+import {headerOf, type RequestHead, withoutHeader} from './message.ts';
+import {type CookieFinding, findCookie, requestForServer} from './persistence-cookie.ts';
+import {firstName, type HttpBackendProxy} from './proxies.ts';
+import {type LocalReply, reasonOf} from './reply.ts';
+import {splitTarget} from './target.ts';
+import type {Transaction} from './transaction.ts';
+
+export interface RequestPlan {
+  readonly assign: AssignRequest;
+  readonly finding: CookieFinding | null;
+  /** The client wants another protocol, and the server may decide. */
+  readonly upgrade: boolean;
+  /** The server of this client is reached directly (`redir`). */
+  readonly redirect: LocalReply | null;
+}
+
+/** Not `h2c`: its requests would bypass every rule. */
+function wantsUpgrade({version, headers}: RequestHead, isBodyless: boolean): boolean {
+  if (version !== '1.1' || !isBodyless) return false;
+  const protocol = headerOf(headers, 'upgrade');
+  return protocol !== null && !/\bh2c?\b/i.test(protocol) && connectionHas(headers, 'upgrade');
+}
+
+function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead): LocalReply | null {
+  if (redirectPrefix === null || (method !== 'GET' && method !== 'HEAD')) return null;
+  const {path, query} = splitTarget(uri);
+  const location = `${redirectPrefix}${path}${query === null ? '' : `?${query}`}`;
+  return {
+    status: 302,
+    reason: reasonOf(302),
+    headers: [
+      ['cache-control', 'no-cache'],
+      ['location', location],
+    ],
+    body: Buffer.alloc(0),
+  };
+}
+
+export function planRequest(transaction: Transaction, backend: HttpBackendProxy, nowMs: number): RequestPlan {
+  const {request} = transaction;
+  const {servers} = backend.config;
+  const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, nowMs);
+  if (finding !== null) transaction.cookieFlags = `${finding.flag}-`;
+  const wanted = backend.useServers.length === 0 ? '' : firstName(backend.useServers, transaction);
+  const designated = wanted === '' ? null : (servers.find(({name}) => name === wanted) ?? null);
+  const chosen = designated ?? finding?.server ?? null;
+  return {
+    finding,
+    upgrade: wantsUpgrade(request, transaction.incoming.length === 0),
+    redirect: chosen === null ? null : redirectTo(chosen, request),
+    assign: assignRequest(transaction, backend, [designated, finding?.server ?? null]),
+  };
+}
+
+function assignRequest(context: Transaction, backend: HttpBackendProxy, wanted: readonly (ServerConfig | null)[]): AssignRequest {
+  const {request, connection} = context;
+  const source = connection.source.host;
+  return {
+    source,
+    http: request,
+    sample: backend.balanceSample?.(context) ?? null,
+    trigger: {kind: 'connection', protocol: 'tcp', source, sni: connection.tls?.sni ?? undefined, request: {method: request.method, path: request.uri}},
+    preferred: wanted.flatMap((server) => (server === null ? [] : [server.name])),
+  };
+}
+
+/** Fields that the server gets besides those of the client. */
+export function prepareForServer(transaction: Transaction, {backend, forwardFor, originalTo}: BackendUse): void {
+  const {request, connection, frontend, uniqueId} = transaction;
+  if (backend.cookie !== null) request.headers = requestForServer(backend.cookie, request.headers);
+  const compression = backend.config.compression ?? frontend.config.compression;
+  if (compression?.offload === true) request.headers = withoutHeader(request.headers, 'accept-encoding');
+  const header = frontend.uniqueId?.header ?? null;
+  if (header !== null && uniqueId !== null) request.headers.push([header, uniqueId]);
+  forwardFor?.add(request.headers, connection.source.host);
+  originalTo?.add(request.headers, connection.destination.host);
+}

@@ -1,0 +1,163 @@
+/** `http-request` rules, made functions, and carried out in order. */
+import type {HttpRequestAction, Rule} from '../../config/rules.ts';
+import type {Compilers} from './compilers.ts';
+import {compileHeaderAction} from './header-actions.ts';
+import {compileRedirect} from './redirect.ts';
+import {compileReply, type LocalReply} from './reply.ts';
+import type {RuleSubject} from './rule-subject.ts';
+import {compileUriAction} from './uri-actions.ts';
+import {compileCapture, compileSetAddress, compileSetVariable} from './variable-actions.ts';
+
+/** There is no next rule. */
+export type FinalVerdict =
+  | {readonly kind: 'reject' | 'silent-drop'}
+  | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'}
+  | {readonly kind: 'tarpit'; readonly reply: LocalReply};
+
+/** What a rule decides. Null: the next rule is next. */
+export type Verdict = FinalVerdict | {readonly kind: 'allow'} | {readonly kind: 'wait-for-body'; readonly timeMs: number; readonly atLeastBytes: number} | null;
+
+/** Null also when its condition does not hold. */
+export type RequestRule = (transaction: RuleSubject) => Verdict;
+
+export interface RuleParts {
+  readonly compilers: Compilers;
+  readonly readFile: (path: string) => Buffer;
+  /** Of `auth` without one. */
+  readonly realm: string;
+}
+
+export function compileRequestRules(rules: readonly Rule<HttpRequestAction>[], parts: RuleParts): readonly RequestRule[] {
+  return rules.map(({action, condition}) => {
+    const perform = compileAction(action, parts);
+    if (condition === null) return perform;
+    const holds = parts.compilers.condition(condition);
+    return (transaction) => (holds(transaction) ? perform(transaction) : null);
+  });
+}
+
+function compileAction(action: HttpRequestAction, parts: RuleParts): RequestRule {
+  const {compilers} = parts;
+  switch (action.kind) {
+    case 'allow':
+      return () => ({kind: 'allow'});
+    case 'reject':
+    case 'silent-drop': {
+      const verdict = {kind: action.kind};
+      return () => verdict;
+    }
+    case 'wait-for-body': {
+      const verdict = {kind: action.kind, timeMs: action.timeMs, atLeastBytes: action.atLeastBytes};
+      return () => verdict;
+    }
+    case 'deny':
+    case 'return':
+    case 'tarpit':
+    case 'auth':
+    case 'redirect':
+      return compileAnswer(action, parts);
+    case 'set-method':
+    case 'set-path':
+    case 'set-pathq':
+    case 'set-query':
+    case 'set-uri':
+    case 'replace-path':
+    case 'replace-pathq':
+    case 'replace-uri': {
+      const edit = compileUriAction(action, compilers);
+      return (transaction) => {
+        edit(transaction.request, transaction);
+        return null;
+      };
+    }
+    case 'set-header':
+    case 'add-header':
+    case 'del-header':
+    case 'replace-header':
+    case 'replace-value': {
+      const edit = compileHeaderAction(action, compilers);
+      return (transaction) => {
+        const {request} = transaction;
+        request.headers = edit(request.headers, transaction);
+        return null;
+      };
+    }
+    default:
+      return compileEffect(action, parts);
+  }
+}
+
+type Answer = Extract<HttpRequestAction, {kind: 'deny' | 'return' | 'tarpit' | 'auth' | 'redirect'}>;
+
+function compileAnswer(action: Answer, {compilers, readFile, realm}: RuleParts): RequestRule {
+  switch (action.kind) {
+    case 'redirect': {
+      const redirect = compileRedirect(action, compilers);
+      return (transaction) => {
+        const reply = redirect(transaction);
+        return reply === null ? null : {kind: 'reply', reply, why: 'answered'};
+      };
+    }
+    case 'auth': {
+      const challenge = `Basic realm="${(action.realm ?? realm).replace(/["\\]/g, '\\$&')}"`;
+      return (transaction) => {
+        const page = transaction.errorPage(401);
+        return {kind: 'reply', why: 'denied', reply: {...page, headers: [...page.headers, ['www-authenticate', challenge]]}};
+      };
+    }
+    case 'deny':
+    case 'return':
+    case 'tarpit': {
+      const make = compileReply(action.reply, compilers, readFile);
+      const {kind} = action;
+      return (transaction) => {
+        const reply = make(transaction, transaction.errorPage);
+        return kind === 'tarpit' ? {kind, reply} : {kind: 'reply', reply, why: kind === 'deny' ? 'denied' : 'answered'};
+      };
+    }
+    default:
+      return action satisfies never;
+  }
+}
+
+type Effect = Extract<
+  HttpRequestAction,
+  {kind: 'set-var' | 'unset-var' | 'capture' | 'track' | 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port' | 'set-log-level' | 'set-timeout'}
+>;
+
+/** What has an effect, and never a verdict. */
+function compileEffect(action: Effect, {compilers}: RuleParts): RequestRule {
+  const perform = effectOf(action, compilers);
+  return (transaction) => {
+    perform(transaction);
+    return null;
+  };
+}
+
+function effectOf(action: Effect, compilers: Compilers): (transaction: RuleSubject) => void {
+  switch (action.kind) {
+    case 'set-var':
+      return compileSetVariable(action, compilers);
+    case 'unset-var':
+      return ({variables}) => variables.unset(action.name);
+    case 'capture':
+      return compileCapture(action, compilers);
+    case 'track':
+      return (transaction) => transaction.track(action);
+    case 'set-src':
+    case 'set-src-port':
+    case 'set-dst':
+    case 'set-dst-port':
+      return compileSetAddress(action, compilers);
+    case 'set-log-level':
+      return (transaction) => {
+        transaction.logLevel = action.level;
+      };
+    case 'set-timeout':
+      return ({timeouts}) => {
+        timeouts[action.which] = action.ms;
+      };
+    default:
+      return action satisfies never;
+  }
+}

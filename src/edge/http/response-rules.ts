@@ -1,0 +1,104 @@
+/** `http-response` and `http-after-response` rules, made functions, and carried out in order. */
+import type {HttpResponseAction, Rule} from '../../config/rules.ts';
+import type {Compilers} from './compilers.ts';
+import {compileHeaderAction} from './header-actions.ts';
+import type {ResponseHead} from './message.ts';
+import {compileRedirect} from './redirect.ts';
+import {compileReply, type LocalReply, reasonOf} from './reply.ts';
+import type {RuleSubject} from './rule-subject.ts';
+import {compileCapture, compileSetVariable} from './variable-actions.ts';
+
+/** Null: the next rule is next. */
+export type ResponseVerdict = {readonly kind: 'allow'} | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'} | null;
+
+export type ResponseRule = (transaction: RuleSubject, response: ResponseHead) => ResponseVerdict;
+
+interface Parts {
+  readonly compilers: Compilers;
+  readonly readFile: (path: string) => Buffer;
+}
+
+export function compileResponseRules(rules: readonly Rule<HttpResponseAction>[], parts: Parts): readonly ResponseRule[] {
+  return rules.map(({action, condition}) => {
+    const perform = compileAction(action, parts);
+    if (condition === null) return perform;
+    const holds = parts.compilers.condition(condition);
+    return (transaction, response) => (holds(transaction) ? perform(transaction, response) : null);
+  });
+}
+
+/** Stops at the first verdict; `allow` only ends this list. */
+export function runResponseRules(rules: readonly ResponseRule[], transaction: RuleSubject, response: ResponseHead): ResponseVerdict {
+  for (const rule of rules) {
+    const verdict = rule(transaction, response);
+    if (verdict !== null) return verdict.kind === 'allow' ? null : verdict;
+  }
+  return null;
+}
+
+const allow = {kind: 'allow'} as const;
+
+function compileAction(action: HttpResponseAction, {compilers, readFile}: Parts): ResponseRule {
+  switch (action.kind) {
+    case 'allow':
+      return () => allow;
+    case 'redirect': {
+      const redirect = compileRedirect(action, compilers);
+      return (transaction) => {
+        const reply = redirect(transaction);
+        return reply === null ? null : {kind: 'reply', reply, why: 'answered'};
+      };
+    }
+    case 'deny':
+    case 'return': {
+      const make = compileReply(action.reply, compilers, readFile);
+      const why = action.kind === 'deny' ? 'denied' : 'answered';
+      return (transaction) => ({kind: 'reply', reply: make(transaction, transaction.errorPage), why});
+    }
+    default:
+      return compileEdit(action, compilers);
+  }
+}
+
+type Edit = Exclude<HttpResponseAction, {kind: 'allow' | 'redirect' | 'deny' | 'return'}>;
+
+/** What changes something, and never has a verdict. */
+function compileEdit(action: Edit, compilers: Compilers): ResponseRule {
+  const perform = editOf(action, compilers);
+  return (transaction, response) => {
+    perform(transaction, response);
+    return null;
+  };
+}
+
+function editOf(action: Edit, compilers: Compilers): (transaction: RuleSubject, response: ResponseHead) => void {
+  switch (action.kind) {
+    case 'set-header':
+    case 'add-header':
+    case 'del-header':
+    case 'replace-header':
+    case 'replace-value': {
+      const edit = compileHeaderAction(action, compilers);
+      return (transaction, response) => {
+        response.headers = edit(response.headers, transaction);
+      };
+    }
+    case 'set-status':
+      return (_transaction, response) => {
+        response.status = action.status;
+        response.reason = action.reason ?? reasonOf(action.status);
+      };
+    case 'set-var':
+      return compileSetVariable(action, compilers);
+    case 'unset-var':
+      return ({variables}) => variables.unset(action.name);
+    case 'capture':
+      return compileCapture(action, compilers);
+    case 'set-log-level':
+      return (transaction) => {
+        transaction.logLevel = action.level;
+      };
+    default:
+      return action satisfies never;
+  }
+}

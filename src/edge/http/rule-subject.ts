@@ -1,0 +1,16 @@
+/** What rules need of a transaction. */
+import type {TrackCounters} from '../../config/rules.ts';
+import type {SampleContext} from '../samples/context.ts';
+import type {RequestHead} from './message.ts';
+import type {LocalReply} from './reply.ts';
+
+export interface RuleSubject extends SampleContext {
+  readonly request: RequestHead & {readonly body: Uint8Array | null};
+  readonly captures: (string | null)[];
+  /** Of `set-timeout`, in milliseconds; null: as configured. */
+  readonly timeouts: {client: number | null; server: number | null; tunnel: number | null};
+  /** Of `set-log-level`. */
+  logLevel: string | null;
+  readonly errorPage: (status: number) => LocalReply;
+  track(action: TrackCounters): void;
+}

@@ -1,0 +1,51 @@
+/** Connections that are no longer HTTP: WebSocket and other upgrades, and CONNECT. */
+import type {Clock} from '../../core/clock.ts';
+import type {Counters} from '../counters.ts';
+import {startRelay} from '../relay.ts';
+import type {Tunnel} from './message.ts';
+
+export interface TunnelOptions {
+  readonly client: Tunnel;
+  readonly server: Tunnel;
+  readonly timeouts: {readonly clientMs: number; readonly serverMs: number};
+  readonly clock: Clock;
+  readonly counters: Counters;
+  /** Both are closed. */
+  readonly ended: (why: 'closed' | 'client-timeout' | 'server-timeout') => void;
+}
+
+/** Joins both connections until they end. What each side said already goes first. */
+export function openTunnel({client, server, timeouts, clock, counters, ended}: TunnelOptions): void {
+  let why: 'closed' | 'client-timeout' | 'server-timeout' = 'closed';
+  let open = 2;
+  const closed = (): void => {
+    client.socket.destroySoon();
+    server.socket.destroySoon();
+    if (--open > 0) return;
+    relay.stop();
+    ended(why);
+  };
+  if (server.head.length > 0) server.socket.unshift(server.head);
+  if (client.head.length > 0) client.socket.unshift(client.head);
+  client.socket.once('close', closed);
+  server.socket.once('close', closed);
+  const relay = startRelay({
+    client: client.socket,
+    server: server.socket,
+    clientTimeoutMs: timeouts.clientMs,
+    serverTimeoutMs: timeouts.serverMs,
+    clock,
+    counters,
+    onBusy: () => {
+      // An upgraded connection keeps its app for as long as it is open.
+    },
+    onTimeout: (side) => {
+      counters.timeouts++;
+      why = side === 'client' ? 'client-timeout' : 'server-timeout';
+      client.socket.destroy();
+      server.socket.destroy();
+    },
+  });
+  client.socket.resume();
+  server.socket.resume();
+}

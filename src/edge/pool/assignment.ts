@@ -1,0 +1,122 @@
+/** A session's place at a server, from its choice to the session's end. */
+import type {Trigger} from '../../core/trigger.ts';
+import type {SessionHandle} from '../app-access.ts';
+import type {Waiter} from './fair-queue.ts';
+import type {BalanceRequest} from './hash-key.ts';
+import type {PoolServer} from './server.ts';
+import type {TriedServers} from './server-choice.ts';
+import {countResponse, type ServerStats} from './server-stats.ts';
+
+/** A server whose sessions are those of a pool. */
+export type AssignedServer = PoolServer<Assignment>;
+
+/** What is known of a session when it needs a server. */
+export interface PoolRequest extends BalanceRequest {
+  /** Of a wake, without the port, which is the server's. */
+  readonly trigger: Omit<Extract<Trigger, {readonly source: string}>, 'port'>;
+  /** Names of servers to which it belongs (`use-server`, cookie, stick table), the first one that is up is taken. */
+  readonly preferred: readonly string[];
+  /** Called when a server is chosen, before it is waited for. */
+  readonly placed?: ((server: AssignedServer) => void) | undefined;
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  /** Of a unix socket, instead of host and port; starts with a zero byte when it is abstract. */
+  readonly path: string | null;
+}
+
+/** How a session ended, as the counters need it. */
+export interface SessionEnd {
+  /** `server-error`: an answer that could not be used, or none. */
+  readonly outcome: 'done' | 'client-abort' | 'server-abort' | 'server-error';
+  /** From the client, and to it. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Until the first byte of the answer; null: there was none. */
+  readonly responseMs: number | null;
+}
+
+/** What an assignment needs of its pool. */
+export interface AssignmentHost {
+  readonly stats: ServerStats;
+  retry(assignment: Assignment, cause: unknown, signal: AbortSignal): Promise<void>;
+  release(assignment: Assignment, end: SessionEnd): void;
+}
+
+const noServers: ReadonlySet<AssignedServer> = new Set();
+
+export class Assignment implements Waiter, TriedServers<AssignedServer> {
+  readonly request: PoolRequest;
+  readonly source: string;
+  readonly startedMs: number;
+  /** Null only before and after it has a place. */
+  server: AssignedServer | null = null;
+  endpoint: Endpoint = {host: '', port: 0, path: null};
+  dead = noServers;
+  previous: AssignedServer | null = null;
+  /** The server was chosen by `preferred`. */
+  isPersistent = false;
+  /** The servers that it belongs to have failed it: balance decides. */
+  hasLeft = false;
+  retries = 0;
+  wokenRetries = 0;
+  /** `endpoint` is that of `server`, which is awake. */
+  isReached = false;
+  isOver = false;
+  /** Waited for a free place, and for wakes. */
+  queuedMs = 0;
+  wakeMs = 0;
+  handle: SessionHandle | null = null;
+  /** Called when the server must have no sessions any more; the session ends then, and releases. */
+  onCut: (() => void) | null = null;
+  readonly #host: AssignmentHost;
+
+  constructor(request: PoolRequest, startedMs: number, host: AssignmentHost) {
+    this.request = request;
+    this.source = request.source;
+    this.startedMs = startedMs;
+    this.#host = host;
+  }
+
+  /** Null for an ordinary server. */
+  get app(): string | null {
+    return this.server?.target.kind === 'app' ? this.server.target.app : null;
+  }
+
+  /** Tells whether the client's last bytes are unanswered; then the app is not put to sleep. */
+  busy(value: boolean): void {
+    this.handle?.busy(value);
+  }
+
+  /**
+   * The endpoint could not be connected to. Settles when it is to be tried again, after a pause, or `endpoint` has become another one.
+   * @throws CodedError ERR_CONNECT when no attempt is left, what `Pool.assign` throws, or the reason of `signal`; the place is released then
+   */
+  retry(cause: unknown, signal: AbortSignal): Promise<void> {
+    return this.#host.retry(this, cause, signal);
+  }
+
+  /** The connection stands. */
+  connected(connectMs: number): void {
+    this.server?.stats.connectMs.add(connectMs);
+    this.#host.stats.connectMs.add(connectMs);
+  }
+
+  /** An HTTP answer came. */
+  response(status: number): void {
+    if (this.server !== null) countResponse(this.server.stats, status);
+    countResponse(this.#host.stats, status);
+  }
+
+  /** Gives the place to the next one; a second time nothing happens. */
+  release(end: SessionEnd): void {
+    this.#host.release(this, end);
+  }
+
+  /** No attempt on that server will be made any more. */
+  bury(server: AssignedServer): void {
+    this.dead = new Set([...this.dead, server]);
+  }
+}

@@ -1,0 +1,34 @@
+/** Why a session gets no server. */
+import type {BackendConfig} from '../../config/proxy-value.ts';
+import {CodedError, errorMessage} from '../../core/errors.ts';
+import {showAddress} from '../addresses.ts';
+import type {AssignedServer, Endpoint} from './assignment.ts';
+
+/** @param cause why the last server failed the session; then the message is that one's */
+export function noServer(backend: BackendConfig, cause: unknown): CodedError<'ERR_NO_SERVER'> {
+  if (cause !== null) return new CodedError('ERR_NO_SERVER', errorMessage(cause), {source: 'server', retryable: true, cause});
+  const found = backend.servers.length === 0 ? 'it has none' : 'none of them can be used';
+  return new CodedError('ERR_NO_SERVER', `Cannot find a server of backend "${backend.name}": ${found}`, {source: 'server', retryable: true});
+}
+
+export function connectError(
+  backend: BackendConfig,
+  server: AssignedServer,
+  {endpoint, cause}: {endpoint: Endpoint; cause: unknown},
+): CodedError<'ERR_CONNECT'> {
+  const where = endpoint.path ?? showAddress(endpoint.host, endpoint.port);
+  const message = `Cannot connect to server "${backend.name}/${server.name}" at ${where}: ${errorMessage(cause)}`;
+  return new CodedError('ERR_CONNECT', message, {source: 'server', retryable: true, cause});
+}
+
+export function queueFull(what: string, waiting: number): CodedError<'ERR_QUEUE_FULL'> {
+  return new CodedError('ERR_QUEUE_FULL', `Cannot hold another session for ${what}: ${waiting} wait already (maxqueue)`, {source: 'server', retryable: true});
+}
+
+export function queueTimeout(what: string, timeoutMs: number): CodedError<'ERR_QUEUE_TIMEOUT'> {
+  return new CodedError('ERR_QUEUE_TIMEOUT', `Cannot give a session to ${what}: no free place within ${timeoutMs} ms`, {source: 'server', retryable: true});
+}
+
+export function wakeTimeout(app: string, timeoutMs: number): CodedError<'ERR_WAKE_TIMEOUT'> {
+  return new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${app}": not ready within ${timeoutMs} ms`, {source: 'server', retryable: true});
+}

@@ -1,0 +1,378 @@
+/** A backend at run time: gives each session a server, and a place there. */
+import type {BackendConfig} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
+import {errorCode} from '../../core/errors.ts';
+import type {AppAccess, AppWatch} from '../app-access.ts';
+import {type AssignedServer, Assignment, type AssignmentHost, type PoolRequest, type SessionEnd} from './assignment.ts';
+import {createChooser} from './balance.ts';
+import {FairQueue} from './fair-queue.ts';
+import type {BalanceRequest} from './hash-key.ts';
+import {asError, HeldSession, hold, pause, type WaitingRoom} from './hold.ts';
+import {mayLeave, nextAttempt} from './next-attempt.ts';
+import {connectError, noServer, queueFull, queueTimeout} from './pool-errors.ts';
+import {reachServer} from './reach-server.ts';
+import {type Condition, PoolServer, type ServerHost} from './server.ts';
+import type {Chooser} from './server-choice.ts';
+import {describeChange} from './server-report.ts';
+import {countSession, newServerStats, type ServerStats} from './server-stats.ts';
+import type {WakeLimiter} from './wake-limiter.ts';
+
+export interface PoolOptions {
+  readonly backend: BackendConfig;
+  readonly apps: AppAccess;
+  /** Null: an app counts as awake while it has sessions. */
+  readonly watch: AppWatch | null;
+  readonly clock: Clock;
+  /** Of all pools: what waits, whatever for. */
+  readonly room: WaitingRoom;
+  readonly wakeLimiter: WakeLimiter;
+  /** For a backend that has none of its own; null: servers may have their `maxconn` at once. */
+  readonly defaultFullconn: number | null;
+  /** Lines about servers that go up and down, and about their checks. */
+  readonly report: (line: string) => void;
+}
+
+export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable {
+  readonly config: BackendConfig;
+  readonly name: string;
+  readonly clock: Clock;
+  readonly logHealthChecks: boolean;
+  readonly fullconn: number | null;
+  readonly servers: readonly AssignedServer[];
+  readonly stats: ServerStats;
+  readonly #options: PoolOptions;
+  readonly #chooser: Chooser<AssignedServer, BalanceRequest>;
+  /** Sessions that take any server. */
+  readonly #queue = new FairQueue<HeldSession<Assignment, AssignedServer>>(Number.POSITIVE_INFINITY);
+  /** Those that balance chooses among: of the backup servers only the first, unless `allbackups`. */
+  #usable: readonly AssignedServer[] = [];
+  #sessions = 0;
+
+  constructor(options: PoolOptions) {
+    const {backend, clock} = options;
+    this.#options = options;
+    this.config = backend;
+    this.name = backend.name;
+    this.clock = clock;
+    this.logHealthChecks = backend.logHealthChecks;
+    this.fullconn = backend.fullconn ?? options.defaultFullconn;
+    this.stats = newServerStats(clock.monotonicMs());
+    this.servers = backend.servers.map((config, index) => new PoolServer<Assignment>(index + 1, config, this));
+    this.#chooser = createChooser(backend, this.servers);
+    this.#regroup();
+  }
+
+  /** How many servers can be used, as `nbsrv` counts them. */
+  get usableServers(): number {
+    return this.#usable.length;
+  }
+
+  /** Sessions that wait for any server. */
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  /** Sessions that have a server, or wait for one. */
+  sessions(): number {
+    return this.#sessions;
+  }
+
+  server(name: string): AssignedServer | null {
+    return this.servers.find((server) => server.name === name) ?? null;
+  }
+
+  isAppAwake(server: AssignedServer): boolean {
+    const {watch} = this.#options;
+    if (server.target.kind !== 'app') return true;
+    return watch === null ? server.reachedSessions > 0 : watch.awakeHost(server.target.app) !== null;
+  }
+
+  /**
+   * Gives the session a server: a free place at it, and where it accepts connections.
+   * @param signal aborted when the client leaves, which frees its place at once
+   * @throws CodedError ERR_NO_SERVER, ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_RATE, or the reason of `signal`
+   */
+  async assign(request: PoolRequest, signal: AbortSignal): Promise<Assignment> {
+    const assignment = new Assignment(request, this.clock.monotonicMs(), this);
+    this.#sessions++;
+    countSession(this.stats, {sessions: this.#sessions, nowMs: assignment.startedMs});
+    await this.#findPlace(assignment, signal);
+    return assignment;
+  }
+
+  async retry(assignment: Assignment, cause: unknown, signal: AbortSignal): Promise<void> {
+    const {server} = assignment;
+    if (server === null) throw asError(cause);
+    try {
+      signal.throwIfAborted();
+      const next = nextAttempt({
+        backend: this.config,
+        retries: assignment.retries,
+        wokenRetries: assignment.wokenRetries,
+        elapsedMs: this.clock.monotonicMs() - assignment.startedMs,
+        server: {isApp: server.target.kind === 'app', isUp: server.isUp},
+        wasRefused: errorCode(cause) === 'ECONNREFUSED',
+        isPersistent: assignment.isPersistent,
+        usableServers: this.#usable.length,
+      });
+      if (next.kind === 'give-up') throw this.#countConnectError(server, connectError(this.config, server, {endpoint: assignment.endpoint, cause}));
+      if (next.kind === 'same') {
+        if (next.isWoken) assignment.wokenRetries++;
+        else this.#countRetry(assignment, server);
+        await pause(next.delayMs, {clock: this.clock, signal});
+        return;
+      }
+      if (server.target.kind === 'app') assignment.bury(server);
+      this.#redispatch(assignment, server);
+    } catch (error) {
+      this.#drop(assignment);
+      throw error;
+    }
+    await this.#findPlace(assignment, signal);
+  }
+
+  release(assignment: Assignment, end: SessionEnd): void {
+    const {server} = assignment;
+    if (server === null) return;
+    for (const stats of [server.stats, this.stats]) {
+      stats.bytesIn += end.bytesIn;
+      stats.bytesOut += end.bytesOut;
+      if (end.outcome === 'client-abort') stats.clientAborts++;
+      if (end.outcome === 'server-abort') stats.serverAborts++;
+      if (end.outcome === 'server-error') stats.responseErrors++;
+      if (end.responseMs !== null) stats.responseMs.add(end.responseMs);
+      stats.queueMs.add(assignment.queuedMs);
+      stats.totalMs.add(this.clock.monotonicMs() - assignment.startedMs);
+    }
+    this.#drop(assignment);
+  }
+
+  changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void {
+    this.#regroup();
+    const {from, to, cause} = change;
+    if (from !== to) {
+      const requeued = to === 'down' || to === 'maint' ? this.#requeue(server) : 0;
+      this.#reportChange(server, {...change, cause: this.logHealthChecks && cause.startsWith(', reason') ? '' : cause, requeued});
+      this.#shutSessions(server, to);
+    }
+    for (const usable of this.#usable) this.#serve(usable);
+  }
+
+  report(line: string): void {
+    this.#options.report(line);
+  }
+
+  [Symbol.dispose](): void {
+    for (const server of this.servers) server.dispose();
+  }
+
+  #regroup(): void {
+    const up = this.servers.filter(({condition}) => condition === 'up');
+    const active = up.filter(({config}) => !config.backup);
+    const backups = this.config.allBackups ? up : up.slice(0, 1);
+    this.#usable = active.length > 0 ? active : backups;
+    this.#chooser.update(this.#usable);
+  }
+
+  /** @throws as `assign`; then the session has no place, and is no more counted */
+  async #findPlace(assignment: Assignment, signal: AbortSignal): Promise<void> {
+    let cause: unknown = null;
+    try {
+      while (true) {
+        signal.throwIfAborted();
+        const picked = this.#pick(assignment);
+        if (picked === null) throw noServer(this.config, cause);
+        const server = picked !== 'full' && picked.hasRoom() ? this.#take(picked, assignment) : await this.#waitForPlace(assignment, picked, signal);
+        try {
+          assignment.endpoint = await reachServer(server, assignment, {...this.#options, signal});
+          signal.throwIfAborted();
+          assignment.isReached = true;
+          server.reachedSessions++;
+          return;
+        } catch (error) {
+          signal.throwIfAborted();
+          if (isRefusal(error)) throw error;
+          cause = error;
+          this.#bury(assignment, server, error);
+        }
+      }
+    } catch (error) {
+      this.#drop(assignment);
+      throw error;
+    }
+  }
+
+  /** A wake that failed is a dead server. @throws CodedError ERR_NO_SERVER when no other one may be tried */
+  #bury(assignment: Assignment, server: AssignedServer, cause: unknown): void {
+    for (const stats of [server.stats, this.stats]) stats.wakeFailures++;
+    const tried = {backend: this.config, isPersistent: assignment.isPersistent, usableServers: this.#usable.length};
+    assignment.bury(server);
+    if (assignment.retries >= this.config.retries || !mayLeave(tried)) throw noServer(this.config, cause);
+    this.#redispatch(assignment, server);
+  }
+
+  /** `full`: the session has to wait for any server. */
+  #pick(assignment: Assignment): AssignedServer | 'full' | null {
+    const {request, dead} = assignment;
+    if (!assignment.hasLeft) {
+      for (const name of request.preferred) {
+        const server = this.server(name);
+        if (server?.isUp !== true || server.admin === 'maint' || dead.has(server)) continue;
+        assignment.isPersistent = true;
+        return server;
+      }
+    }
+    assignment.isPersistent = false;
+    const chosen = this.#chooser.choose(request, assignment);
+    if (chosen !== null) return chosen;
+    return this.#usable.some((server) => !dead.has(server)) ? 'full' : null;
+  }
+
+  #take(server: AssignedServer, assignment: Assignment): AssignedServer {
+    assignment.server = server;
+    server.sessions.add(assignment);
+    countSession(server.stats, {sessions: server.sessions.size, nowMs: this.clock.monotonicMs()});
+    if (!assignment.isPersistent) for (const stats of [server.stats, this.stats]) stats.balancedTotal++;
+    assignment.request.placed?.(server);
+    return server;
+  }
+
+  async #waitForPlace(assignment: Assignment, at: AssignedServer | 'full', signal: AbortSignal): Promise<AssignedServer> {
+    const queue = at === 'full' ? this.#queue : at.queue;
+    const stats = at === 'full' ? this.stats : at.stats;
+    const what = at === 'full' ? `backend "${this.name}"` : `server "${this.name}/${at.name}"`;
+    const timeoutMs = this.config.queueTimeoutMs ?? this.config.connectTimeoutMs;
+    const held = new HeldSession<Assignment, AssignedServer>(assignment, queue, this.clock.monotonicMs());
+    try {
+      return await hold(held, {
+        room: this.#options.room,
+        timeoutMs,
+        clock: this.clock,
+        signal,
+        timedOut: () => queueTimeout(what, timeoutMs),
+        full: () => queueFull(what, queue.size),
+        begin: () => {
+          stats.queueMax = Math.max(stats.queueMax, queue.size);
+        },
+      });
+    } finally {
+      assignment.queuedMs += this.clock.monotonicMs() - held.sinceMs;
+    }
+  }
+
+  /** Gives free places to those that have waited longest, for this server or for any. */
+  #serve(server: AssignedServer): void {
+    while (server.hasFreePlace()) {
+      const own = server.queue.first;
+      const any = this.#usable.includes(server) ? this.#firstFor(server) : undefined;
+      const next = own === undefined || (any !== undefined && any.sinceMs < own.sinceMs) ? any : own;
+      if (next === undefined) return;
+      this.#grant(server, next);
+    }
+  }
+
+  #grant(server: AssignedServer, held: HeldSession<Assignment, AssignedServer>): void {
+    held.queue.leave(held);
+    held.resolve(this.#take(server, held.session));
+  }
+
+  #firstFor(server: AssignedServer): HeldSession<Assignment, AssignedServer> | undefined {
+    for (const held of this.#queue) if (!held.session.dead.has(server)) return held;
+    return undefined;
+  }
+
+  /** A server has gone: those that waited for it are sent elsewhere, but for those that belong to it where `option redispatch` is missing. */
+  #requeue(server: AssignedServer): number {
+    let moved = 0;
+    for (const held of [...server.queue]) {
+      const {session} = held;
+      if (session.isPersistent && this.config.redispatch === null) continue;
+      moved++;
+      session.hasLeft = true;
+      server.queue.leave(held);
+      const picked = this.#pick(session);
+      if (picked === null) held.reject(noServer(this.config, null));
+      else if (picked !== 'full' && picked.hasRoom()) this.#grant(picked, held);
+      else {
+        held.queue = picked === 'full' ? this.#queue : picked.queue;
+        const displaced = held.queue.enter(held);
+        const full = queueFull(`server "${this.name}/${server.name}"`, held.queue.size);
+        if (displaced === 'full') held.reject(full);
+        else displaced?.reject(full);
+      }
+    }
+    return moved;
+  }
+
+  #countRetry(assignment: Assignment, server: AssignedServer): void {
+    assignment.retries++;
+    for (const stats of [server.stats, this.stats]) stats.retries++;
+  }
+
+  #countConnectError<E extends Error>(server: AssignedServer, error: E): E {
+    for (const stats of [server.stats, this.stats]) stats.connectErrors++;
+    return error;
+  }
+
+  #redispatch(assignment: Assignment, server: AssignedServer): void {
+    assignment.retries++;
+    assignment.hasLeft = true;
+    assignment.previous = server;
+    for (const stats of [server.stats, this.stats]) stats.redispatches++;
+    this.#leave(assignment);
+  }
+
+  #leave(assignment: Assignment): void {
+    const {server} = assignment;
+    if (server === null) return;
+    assignment.handle?.[Symbol.dispose]();
+    assignment.handle = null;
+    assignment.server = null;
+    if (assignment.isReached) server.reachedSessions--;
+    assignment.isReached = false;
+    server.sessions.delete(assignment);
+    this.#serve(server);
+  }
+
+  #drop(assignment: Assignment): void {
+    if (assignment.isOver) return;
+    assignment.isOver = true;
+    this.#sessions--;
+    this.#leave(assignment);
+  }
+
+  #reportChange(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string; readonly requeued: number}): void {
+    const up = this.servers.filter(({condition}) => condition === 'up');
+    const backup = up.filter(({config}) => config.backup).length;
+    const line = describeChange({
+      ...change,
+      server: `${this.name}/${server.name}`,
+      isBackup: server.config.backup,
+      via: server.config.track,
+      backend: {active: up.length - backup, backup},
+      sessions: server.sessions.size,
+      queued: server.queue.size,
+    });
+    if (line !== null) this.#options.report(line);
+    if (this.#usable.length === 0) this.#options.report(`backend '${this.name}' has no server available!`);
+  }
+
+  /** `on-marked-down shutdown-sessions`, `on-marked-up shutdown-backup-sessions`. */
+  #shutSessions(server: AssignedServer, to: Condition): void {
+    const {onMarkedDown, onMarkedUp, backup} = server.config;
+    if ((to === 'down' || to === 'maint') && onMarkedDown === 'shutdown-sessions') cutAll(server);
+    if (to === 'up' && !backup && onMarkedUp === 'shutdown-backup-sessions') {
+      for (const other of this.servers) if (other.config.backup) cutAll(other);
+    }
+  }
+}
+
+/** Sessions are released meanwhile. */
+function cutAll(server: AssignedServer): void {
+  for (const session of [...server.sessions]) session.onCut?.();
+}
+
+/** Not the app has failed: there are too many sessions, or wakes. */
+function isRefusal(error: unknown): boolean {
+  return ['ERR_QUEUE_FULL', 'ERR_WAKE_RATE'].includes(errorCode(error) ?? '');
+}

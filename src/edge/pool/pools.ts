@@ -1,0 +1,92 @@
+/** The pools of all backends, and what they share: the room of those that wait, the limits on wakes, servers that follow others. */
+import type {BackendConfig, FrontendConfig} from '../../config/proxy-value.ts';
+import type {WakeRate} from '../../config/wake-rate.ts';
+import type {Clock} from '../../core/clock.ts';
+import {assert} from '../../core/errors.ts';
+import type {AppName} from '../../core/ids.ts';
+import type {Log} from '../../core/log.ts';
+import type {AppAccess, AppWatch} from '../app-access.ts';
+import type {Surroundings} from '../samples/context.ts';
+import type {AssignedServer} from './assignment.ts';
+import {FairQueue} from './fair-queue.ts';
+import type {WaitingRoom} from './hold.ts';
+import {Pool} from './pool.ts';
+import {createWakeLimiter} from './wake-limiter.ts';
+
+export interface PoolsOptions {
+  readonly backends: readonly BackendConfig[];
+  /** Their `maxconn` decides when a backend counts as full. */
+  readonly frontends: readonly FrontendConfig[];
+  readonly apps: AppAccess;
+  readonly watch?: AppWatch | null;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Sessions that may wait at a time, whatever for. */
+  readonly maxWaiting?: number;
+  readonly wakeRates?: {readonly perApp: ReadonlyMap<AppName, WakeRate>; readonly perSource: WakeRate | null};
+}
+
+const defaultMaxWaiting = 65_536;
+
+export interface Pools extends Disposable {
+  /** Null: there is no such backend. */
+  get(backend: string): Pool | null;
+  list(): Iterable<Pool>;
+  /** What expressions ask about backends (Surroundings); whoever evaluates them knows which backend `''` is. */
+  readonly usableServers: Surroundings['usableServers'];
+  readonly isServerUp: Surroundings['isServerUp'];
+  readonly backendSessions: Surroundings['backendSessions'];
+}
+
+export function openPools(options: PoolsOptions): Pools {
+  const {backends, frontends, apps, clock, log} = options;
+  const room: WaitingRoom = new FairQueue(options.maxWaiting ?? defaultMaxWaiting);
+  const wakeLimiter = createWakeLimiter(options.wakeRates ?? {perApp: new Map(), perSource: null}, clock);
+  const pools = new Map(
+    backends.map((backend) => {
+      const pool = new Pool({
+        backend,
+        apps,
+        watch: options.watch ?? null,
+        clock,
+        room,
+        wakeLimiter,
+        defaultFullconn: defaultFullconn(backend, frontends),
+        report: (line) => log.warn({backend: backend.name}, line),
+      });
+      return [backend.name, pool] as const;
+    }),
+  );
+  for (const pool of pools.values()) {
+    for (const server of pool.servers) if (server.config.track !== null) server.follow(serverAt(pools, server.config.track));
+  }
+  return {
+    get: (backend) => pools.get(backend) ?? null,
+    list: () => pools.values(),
+    usableServers: (backend) => pools.get(backend)?.usableServers ?? null,
+    isServerUp: (backend, server) => {
+      const found = pools.get(backend)?.server(server) ?? null;
+      return found === null ? null : found.isUp && found.admin !== 'maint';
+    },
+    backendSessions: (backend) => pools.get(backend)?.sessions() ?? null,
+    [Symbol.dispose]() {
+      for (const pool of pools.values()) pool[Symbol.dispose]();
+    },
+  };
+}
+
+/** A tenth of what all frontends that can send sessions here may have (manual, `fullconn`). */
+function defaultFullconn({name}: BackendConfig, frontends: readonly FrontendConfig[]): number | null {
+  const senders = frontends.filter(
+    ({defaultBackend, useBackends}) => defaultBackend === name || useBackends.some(({action: {backend}}) => backend.kind === 'format' || backend.name === name),
+  );
+  const total = senders.reduce((sum, {maxconn}) => sum + maxconn, 0);
+  return total === 0 ? null : Math.ceil(total / 10);
+}
+
+function serverAt(pools: ReadonlyMap<string, Pool>, path: string): AssignedServer {
+  const [backend = '', server = ''] = path.split('/');
+  const found = pools.get(backend)?.server(server) ?? null;
+  assert(found !== null, `Server "${path}" that another one tracks does not exist`);
+  return found;
+}

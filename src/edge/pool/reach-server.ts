@@ -1,0 +1,54 @@
+/** From a server that a session has a place at to an address that can be connected to: at once for an ordinary one, after its wake for an app. */
+import type {BackendConfig} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
+import type {AppAccess} from '../app-access.ts';
+import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
+import {asError, HeldSession, hold, type WaitingRoom} from './hold.ts';
+import {queueFull, wakeTimeout} from './pool-errors.ts';
+import type {WakeLimiter} from './wake-limiter.ts';
+
+export interface ReachOptions {
+  readonly backend: BackendConfig;
+  readonly apps: AppAccess;
+  readonly clock: Clock;
+  readonly room: WaitingRoom;
+  readonly wakeLimiter: WakeLimiter;
+  /** Aborted when the client leaves. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Neither `timeout connect` nor `timeout queue` bounds a wake, `timeout wake` does.
+ * @throws CodedError ERR_WAKE_RATE, ERR_WAKE_TIMEOUT, ERR_QUEUE_FULL, what the wake threw, or the reason of the signal
+ */
+export async function reachServer(server: AssignedServer, assignment: Assignment, options: ReachOptions): Promise<Endpoint> {
+  const {target} = server;
+  server.stats.connectAttempts++;
+  if (target.kind === 'address') return {host: target.host, port: target.port, path: null};
+  if (target.kind === 'unix') return {host: '', port: 0, path: target.abstract ? `\0${target.path}` : target.path};
+  const {app, port} = target;
+  const {apps, backend, clock, wakeLimiter} = options;
+  if (!server.isAwake && server.wakers.size === 0) wakeLimiter.admit(app, assignment.source);
+  const held = new HeldSession<Assignment, {readonly host: string}>(assignment, server.wakers, clock.monotonicMs());
+  const over = new AbortController();
+  assignment.handle = apps.session(app);
+  assignment.handle.busy(true);
+  try {
+    const {host} = await hold(held, {
+      ...options,
+      timeoutMs: backend.wakeTimeoutMs,
+      timedOut: () => wakeTimeout(app, backend.wakeTimeoutMs),
+      full: () => queueFull(`app "${app}"`, server.wakers.size),
+      begin: () => {
+        server.stats.wakes++;
+        apps.wake(app, {...assignment.request.trigger, port}, over.signal).then(held.resolve, (error: unknown) => held.reject(asError(error)));
+      },
+    });
+    return {host, port, path: null};
+  } catch (error) {
+    over.abort(error);
+    throw error;
+  } finally {
+    assignment.wakeMs += clock.monotonicMs() - held.sinceMs;
+  }
+}

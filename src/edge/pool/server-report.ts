@@ -1,0 +1,56 @@
+/** Changes of servers' states as HAProxy logs them. */
+import type {Condition} from './server.ts';
+
+export interface BackendState {
+  readonly active: number;
+  readonly backup: number;
+}
+
+export interface StateChange {
+  /** `web/s1` */
+  readonly server: string;
+  readonly isBackup: boolean;
+  readonly from: Condition;
+  readonly to: Condition;
+  /** `, reason: ...`, or `''` when it is logged already. */
+  readonly cause: string;
+  /** `web/s2` whose state it has, or null. */
+  readonly via: string | null;
+  readonly backend: BackendState;
+  readonly sessions: number;
+  readonly requeued: number;
+  readonly queued: number;
+}
+
+/** Null: nobody needs to know. */
+export function describeChange(change: StateChange): string | null {
+  if (change.from === change.to) return null;
+  const server = `${change.isBackup ? 'Backup ' : ''}Server ${change.server}`;
+  const via = change.via === null ? '' : ` via ${change.via}`;
+  return `${server} ${verb(change)}${via}${change.cause}. ${serversLeft(change)}`;
+}
+
+function verb({from, to}: StateChange): string {
+  switch (to) {
+    case 'down':
+      return 'is DOWN';
+    case 'nolb':
+      return 'is stopping';
+    case 'drain':
+      return from === 'maint' ? 'is DRAIN (leaving maintenance)' : 'enters drain state';
+    case 'maint':
+      return from === 'down' ? 'was DOWN and now enters maintenance' : 'is going DOWN for maintenance';
+    case 'up':
+      if (from === 'maint') return 'is UP/READY (leaving forced maintenance)';
+      return from === 'drain' ? 'is UP (leaving forced drain)' : 'is UP';
+    default:
+      return to satisfies never;
+  }
+}
+
+function serversLeft({to, backend: {active, backup}, sessions, requeued, queued}: StateChange): string {
+  const onBackup = active === 0 && backup > 0 ? ' Running on backup.' : '';
+  return to === 'down' || to === 'maint'
+    ? `${active} active and ${backup} backup servers left.${onBackup} ${sessions} sessions active, ${requeued} requeued, ${queued} remaining in queue.`
+    : `${active} active and ${backup} backup servers online.${onBackup} ${requeued} sessions requeued, ${queued} total in queue.`;
+}

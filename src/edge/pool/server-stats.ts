@@ -1,0 +1,118 @@
+/** What a server, or a backend in all, has done: the counters behind `show stat` (HAProxy management guide). Only what is counted; the rest is computed when it is asked for. */
+import {Frequency} from '../stick/frequency.ts';
+
+export interface ServerStats {
+  /** smax: most sessions at a time. */
+  sessionsMax: number;
+  /** stot, lbtot: sessions that came here, and those of them that the balance algorithm sent. */
+  sessionsTotal: number;
+  balancedTotal: number;
+  /** qmax: most sessions that waited at a time. */
+  queueMax: number;
+  bytesIn: number;
+  bytesOut: number;
+  /** econ, eresp, wretr, wredis. */
+  connectErrors: number;
+  responseErrors: number;
+  retries: number;
+  redispatches: number;
+  clientAborts: number;
+  serverAborts: number;
+  /** chkfail, chkdown. */
+  failedChecks: number;
+  timesDown: number;
+  /** Clock.monotonicMs of the last change of state, and the time that it was down before. */
+  changedAtMs: number;
+  downtimeMs: number;
+  /** Clock.monotonicMs of the last session; null: there was none. */
+  lastSessionMs: number | null;
+  /** Attempts to connect, and those that waited for a wake. */
+  connectAttempts: number;
+  wakes: number;
+  wakeFailures: number;
+  /** Answers by the first digit of their status; the first is of all others. */
+  readonly responses: [other: number, informational: number, success: number, redirection: number, clientError: number, serverError: number];
+  readonly sessionRate: Frequency;
+  sessionRateMax: number;
+  readonly queueMs: MovingAverage;
+  readonly connectMs: MovingAverage;
+  readonly responseMs: MovingAverage;
+  readonly totalMs: MovingAverage;
+}
+
+export function newServerStats(nowMs: number): ServerStats {
+  return {
+    sessionsMax: 0,
+    sessionsTotal: 0,
+    balancedTotal: 0,
+    queueMax: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    connectErrors: 0,
+    responseErrors: 0,
+    retries: 0,
+    redispatches: 0,
+    clientAborts: 0,
+    serverAborts: 0,
+    failedChecks: 0,
+    timesDown: 0,
+    changedAtMs: nowMs,
+    downtimeMs: 0,
+    lastSessionMs: null,
+    connectAttempts: 0,
+    wakes: 0,
+    wakeFailures: 0,
+    responses: [0, 0, 0, 0, 0, 0],
+    sessionRate: new Frequency(1000),
+    sessionRateMax: 0,
+    queueMs: new MovingAverage(),
+    connectMs: new MovingAverage(),
+    responseMs: new MovingAverage(),
+    totalMs: new MovingAverage(),
+  };
+}
+
+const averagedSamples = 1024;
+
+/** The average of about the last 1024 samples, as in the times of `show stat`: older ones fade. */
+export class MovingAverage {
+  #sum = 0;
+  #count = 0;
+  max = 0;
+
+  add(sample: number): void {
+    if (sample > this.max) this.max = sample;
+    if (this.#count < averagedSamples) this.#count++;
+    else this.#sum -= this.#sum / averagedSamples;
+    this.#sum += sample;
+  }
+
+  /** Rounded. */
+  get value(): number {
+    return this.#count === 0 ? 0 : Math.round(this.#sum / this.#count);
+  }
+}
+
+/** A session has been given to the server, or has come to the backend. */
+export function countSession(stats: ServerStats, {sessions, nowMs}: {readonly sessions: number; readonly nowMs: number}): void {
+  stats.sessionsTotal++;
+  stats.lastSessionMs = nowMs;
+  if (sessions > stats.sessionsMax) stats.sessionsMax = sessions;
+  stats.sessionRate.add(1, nowMs);
+  stats.sessionRateMax = Math.max(stats.sessionRateMax, stats.sessionRate.read(nowMs));
+}
+
+export function countResponse(stats: ServerStats, status: number): void {
+  const digit = Math.floor(status / 100);
+  switch (digit) {
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+      stats.responses[digit]++;
+      break;
+    default:
+      stats.responses[0]++;
+  }
+}

@@ -1,0 +1,276 @@
+/** One server of a backend at run time: its state, its sessions, and those that wait for it. */
+import type {ServerConfig, Target} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
+import {type CheckResult, checkVerdict, describeCheck} from '../checks/check-result.ts';
+import {FairQueue, type Waiter} from './fair-queue.ts';
+import type {HeldSession} from './hold.ts';
+import type {BalancedServer} from './server-choice.ts';
+import {bestHealth, describeHealth, type HealthThresholds, healthAfter, initialHealth, isUp} from './server-health.ts';
+import {newServerStats, type ServerStats} from './server-stats.ts';
+
+/** As the operator has it: `drain` takes no new sessions but those that belong to it, `maint` takes none. */
+export type AdminState = 'ready' | 'drain' | 'maint';
+/** What comes of all that decides; `nolb` is drained because it answers its checks with 404. */
+export type Condition = 'up' | 'down' | 'nolb' | 'drain' | 'maint';
+
+/** What a server needs of its backend. */
+export interface ServerHost<S extends Waiter> {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly logHealthChecks: boolean;
+  /** Sessions of the backend, and the number at which every server may have its `maxconn`; null: always. */
+  sessions(): number;
+  readonly fullconn: number | null;
+  isAppAwake(server: PoolServer<S>): boolean;
+  /** Whether it can be used, or its weight, has changed. `cause` is for people: `, reason: ...`. */
+  changed(server: PoolServer<S>, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void;
+  /** A line of the log about a check. */
+  report(line: string): void;
+}
+
+const sixteenths = 16;
+const noThresholds: HealthThresholds = {rise: 1, fall: 1};
+
+/** @typeParam S its sessions */
+export class PoolServer<S extends Waiter> implements BalancedServer {
+  readonly id: number;
+  readonly config: ServerConfig;
+  readonly stats: ServerStats;
+  readonly sessions = new Set<S>();
+  /** Those of them that wait for no wake. */
+  reachedSessions = 0;
+  /** Sessions that wait for a free place, and those that wait for the app. */
+  readonly queue: FairQueue<HeldSession<S, PoolServer<S>>>;
+  readonly wakers: FairQueue<HeldSession<S, {readonly host: string}>>;
+  target: Target;
+  weight: number;
+  effectiveWeight: number;
+  lastCheck: CheckResult | null = null;
+  readonly #host: ServerHost<S>;
+  readonly #thresholds: HealthThresholds;
+  readonly #followers: PoolServer<S>[] = [];
+  #followed: PoolServer<S> | null = null;
+  #admin: AdminState;
+  #health: number;
+  #stopping = false;
+  /** Since when it starts slowly (Clock.monotonicMs); null: it does not. */
+  #startedAtMs: number | null = null;
+  #cancelWarmUp: () => void = () => undefined;
+
+  constructor(id: number, config: ServerConfig, host: ServerHost<S>) {
+    this.id = id;
+    this.config = config;
+    this.#host = host;
+    this.stats = newServerStats(host.clock.monotonicMs());
+    const bound = config.maxqueue ?? Number.POSITIVE_INFINITY;
+    this.queue = new FairQueue(bound);
+    this.wakers = new FairQueue(bound);
+    this.target = config.target;
+    this.weight = config.weight;
+    this.effectiveWeight = config.weight * sixteenths;
+    this.#thresholds = config.check ?? noThresholds;
+    this.#health = initialHealth(this.#thresholds);
+    this.#admin = config.disabled ? 'maint' : 'ready';
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get admin(): AdminState {
+    return this.#admin;
+  }
+
+  get condition(): Condition {
+    if (this.#admin === 'maint') return 'maint';
+    if (!this.isUp) return 'down';
+    if (this.#followed?.isStopping ?? this.#stopping) return 'nolb';
+    return this.#admin === 'drain' || this.weight === 0 ? 'drain' : 'up';
+  }
+
+  get isUp(): boolean {
+    return this.#followed === null ? isUp(this.#health, this.#thresholds) : this.#followed.isUp && this.#followed.admin !== 'maint';
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** As in `show stat`: the counter between 0 and rise + fall - 1. */
+  get health(): number {
+    return this.#health;
+  }
+
+  /** Its checks move it between up and down at this moment. */
+  get isChanging(): boolean {
+    return this.#health > 0 && this.#health < bestHealth(this.#thresholds);
+  }
+
+  get load(): number {
+    return this.sessions.size + this.queue.size;
+  }
+
+  get isAwake(): boolean {
+    return this.target.kind !== 'app' || this.#host.isAppAwake(this);
+  }
+
+  /** How many sessions it may have at this moment (manual, `fullconn`, `slowstart`); null: no limit. */
+  get maxconn(): number | null {
+    const {maxconn, minconn} = this.config;
+    if (maxconn === null) return null;
+    const {fullconn} = this.#host;
+    const sessions = this.#host.sessions();
+    const isStatic = minconn === null || minconn >= maxconn || fullconn === null || sessions >= fullconn;
+    const limit = isStatic ? maxconn : Math.max(minconn, Math.floor((sessions * maxconn) / fullconn));
+    return Math.max(1, Math.floor(limit * this.#warmth()));
+  }
+
+  /** While it starts slowly: how much of its weight it has; null: all. */
+  get warmthPercent(): number | null {
+    return this.#startedAtMs === null ? null : Math.max(1, Math.floor(this.#warmth() * 100));
+  }
+
+  hasRoom(): boolean {
+    return this.queue.size === 0 && this.hasFreePlace();
+  }
+
+  hasFreePlace(): boolean {
+    const {maxconn} = this;
+    return maxconn === null || this.sessions.size < maxconn;
+  }
+
+  /** What `show stat` calls it: `UP`, `UP 1/3` on its way down, `DOWN 1/2` on its way up, `no check`, ... */
+  get status(): string {
+    const {condition} = this;
+    switch (condition) {
+      case 'maint':
+        return 'MAINT';
+      case 'nolb':
+        return 'NOLB';
+      case 'drain':
+        return 'DRAIN';
+      case 'down':
+        return this.#health === 0 ? 'DOWN' : `DOWN ${this.#health}/${this.#thresholds.rise}`;
+      case 'up':
+        if (this.config.check === null && this.#followed === null) return 'no check';
+        if (this.#followed !== null || this.#health === bestHealth(this.#thresholds)) return 'UP';
+        return `UP ${this.#health - this.#thresholds.rise + 1}/${this.#thresholds.fall}`;
+      default:
+        return condition satisfies never;
+    }
+  }
+
+  /** Counts a check, and takes the server down or up when that was one too many. In maintenance nothing is counted. */
+  applyCheck(result: CheckResult): void {
+    if (this.#admin === 'maint') return;
+    this.lastCheck = result;
+    const verdict = checkVerdict(result);
+    const health = healthAfter(this.#health, verdict !== 'failed', this.#thresholds);
+    const hasMoved = health !== this.#health;
+    if (hasMoved && verdict === 'failed') this.stats.failedChecks++;
+    this.#change(describeCheck(result), () => {
+      this.#health = health;
+      if (isUp(health, this.#thresholds)) this.#stopping = verdict === 'conditional';
+      if (hasMoved && this.#host.logHealthChecks) this.#reportCheck(result);
+    });
+  }
+
+  /** Has the state of another server from now on (`track`). */
+  follow(other: PoolServer<S>): void {
+    this.#followed = other;
+    other.#followers.push(this);
+  }
+
+  setAdmin(state: AdminState): void {
+    this.#change('', () => {
+      this.#admin = state;
+    });
+  }
+
+  /** Of the runtime API: until the next checks say otherwise. */
+  setHealth(health: 'up' | 'stopping' | 'down'): void {
+    this.#change(', changed from CLI', () => {
+      this.#health = health === 'down' ? 0 : bestHealth(this.#thresholds);
+      this.#stopping = health === 'stopping';
+    });
+  }
+
+  /** The app sleeps: it counts as up, whatever its last checks found. */
+  assumeUp(): void {
+    this.#change('', () => {
+      this.#health = bestHealth(this.#thresholds);
+      this.#stopping = false;
+    });
+  }
+
+  /** @param weight 0 to 256 */
+  setWeight(weight: number): void {
+    this.#change('', () => {
+      this.weight = weight;
+    });
+  }
+
+  /** New sessions go there, and checks; those of before stay where they are. */
+  setAddress(host: string, port: number): void {
+    this.target = {kind: 'address', host, port};
+  }
+
+  /** Stops the timer. */
+  dispose(): void {
+    this.#cancelWarmUp();
+  }
+
+  #reportCheck(result: CheckResult): void {
+    const verdict = checkVerdict(result);
+    const outcome = verdict === 'failed' ? 'failed' : verdict === 'conditional' ? 'conditionally succeeded' : 'succeeded';
+    const status = describeHealth(this.#health, this.#thresholds, this.weight === 0 ? 'DRAIN' : 'UP');
+    const server = `${this.config.backup ? 'backup ' : ''}server ${this.#host.name}/${this.name}`;
+    this.#host.report(`Health check for ${server} ${outcome}${describeCheck(result)}, status: ${status}.`);
+  }
+
+  #change(cause: string, change: () => void): void {
+    const affected: readonly {readonly server: PoolServer<S>; readonly from: Condition; readonly weight: number}[] = [this, ...this.#followers].map(
+      (server) => ({server, from: server.condition, weight: server.effectiveWeight}),
+    );
+    change();
+    for (const {server, from, weight} of affected) {
+      const to = server.condition;
+      if (from !== to) server.#moved(from, to);
+      server.effectiveWeight = server.#weightNow();
+      if (from !== to || server.effectiveWeight !== weight) server.#host.changed(server, {from, to, cause});
+    }
+  }
+
+  #moved(from: Condition, to: Condition): void {
+    const nowMs = this.#host.clock.monotonicMs();
+    if (from === 'down' || from === 'maint') this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
+    if (to === 'down') this.stats.timesDown++;
+    this.stats.changedAtMs = nowMs;
+    this.#cancelWarmUp();
+    this.#startedAtMs = to === 'up' && this.config.slowStartMs !== null ? nowMs : null;
+    if (this.#startedAtMs !== null) this.#warmUp();
+  }
+
+  #warmUp(): void {
+    const {slowStartMs} = this.config;
+    if (slowStartMs === null) return;
+    this.#cancelWarmUp = this.#host.clock.after(Math.max(1000, slowStartMs / 20), () => {
+      if (this.#warmth() >= 1) this.#startedAtMs = null;
+      else this.#warmUp();
+      const {condition} = this;
+      this.effectiveWeight = this.#weightNow();
+      this.#host.changed(this, {from: condition, to: condition, cause: ''});
+    });
+  }
+
+  /** From 0 to 1. */
+  #warmth(): number {
+    const {slowStartMs} = this.config;
+    if (this.#startedAtMs === null || slowStartMs === null) return 1;
+    return Math.min(1, (this.#host.clock.monotonicMs() - this.#startedAtMs) / slowStartMs);
+  }
+
+  #weightNow(): number {
+    return this.weight * Math.min(sixteenths, Math.floor(sixteenths * this.#warmth()) + 1);
+  }
+}

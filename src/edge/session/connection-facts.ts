@@ -1,0 +1,67 @@
+/** What is known of an accepted connection. What only rules and log lines ask for is found out when they do: most connections meet neither. */
+import type {Socket} from 'node:net';
+import type {FrontendConfig} from '../../config/proxy-value.ts';
+import {plainAddress} from '../addresses.ts';
+import type {ProxyHeader} from '../proxy-protocol/proxy-header.ts';
+import type {ConnectionFacts, TlsFacts} from '../samples/context.ts';
+
+interface Endpoint {
+  host: string;
+  port: number;
+}
+
+let connections = 0;
+
+/** Also those of clients that were refused. */
+export function connectionCount(): number {
+  return connections;
+}
+
+export class SocketFacts implements ConnectionFacts {
+  readonly protocol = 'tcp';
+  readonly frontend: FrontendConfig;
+  readonly acceptedAtMs: number;
+  readonly id: number;
+  receivedProxy = false;
+  tls: TlsFacts | null = null;
+  /** What the proxy in front said beyond addresses. */
+  header: ProxyHeader | null = null;
+  readonly #socket: Socket;
+  #source: Endpoint | null = null;
+  #destination: Endpoint | null = null;
+
+  constructor(socket: Socket, frontend: FrontendConfig, acceptedAtMs: number) {
+    this.#socket = socket;
+    this.frontend = frontend;
+    this.acceptedAtMs = acceptedAtMs;
+    this.id = ++connections;
+  }
+
+  get source(): Endpoint {
+    this.#source ??= {host: plainAddress(this.#socket.remoteAddress ?? ''), port: this.#socket.remotePort ?? 0};
+    return this.#source;
+  }
+
+  set source(endpoint: Endpoint) {
+    this.#source = endpoint;
+  }
+
+  get destination(): Endpoint {
+    this.#destination ??= {host: plainAddress(this.#socket.localAddress ?? ''), port: this.#socket.localPort ?? 0};
+    return this.#destination;
+  }
+
+  set destination(endpoint: Endpoint) {
+    this.#destination = endpoint;
+  }
+
+  /** From now on the connection is that of the client in the header. */
+  proxied(header: ProxyHeader): void {
+    this.receivedProxy = true;
+    this.header = header;
+    const {addresses} = header;
+    if (header.local || addresses?.kind !== 'ip') return;
+    this.#source = {...addresses.source};
+    this.#destination = {...addresses.destination};
+  }
+}

@@ -1,0 +1,135 @@
+/** `tcp-request` rules as functions: what they do to a session, and what they decide about it (HAProxy's manual, `tcp-request`). */
+import type {Rule, TcpRequestAction} from '../../config/rules.ts';
+import {CodedError} from '../../core/errors.ts';
+import type {SampleCompiler} from '../samples/compile.ts';
+import type {SampleContext, SampleValue} from '../samples/context.ts';
+import {stickKey} from '../stick/stick-key.ts';
+import type {StickTable} from '../stick/stick-table.ts';
+import type {SessionContext} from './session-context.ts';
+
+export type Verdict = 'accept' | 'reject' | 'silent-drop' | 'expect-proxy';
+
+export interface RuleParts {
+  readonly compiler: SampleCompiler;
+  /** The table that a rule of this proxy means: by its name, or its own. */
+  readonly tableOf: (name: string | null) => StickTable | null;
+}
+
+/** Null: the next rule decides. */
+type Action = (session: SessionContext) => Verdict | null;
+
+export interface ConnectionRule {
+  readonly holds: ((context: SampleContext) => boolean) | null;
+  readonly act: Action;
+}
+
+/** @throws CodedError of the compiler; ERR_NO_TABLE */
+export function compileConnectionRules(rules: readonly Rule<TcpRequestAction>[], parts: RuleParts): readonly ConnectionRule[] {
+  return rules.map(({action, condition}) => ({
+    holds: condition === null ? null : parts.compiler.compileCondition(condition),
+    act: compileAction(action, parts),
+  }));
+}
+
+function compileAction(action: TcpRequestAction, parts: RuleParts): Action {
+  const {compiler} = parts;
+  switch (action.kind) {
+    case 'accept':
+    case 'reject':
+    case 'silent-drop':
+    case 'expect-proxy': {
+      const verdict = action.kind;
+      return () => verdict;
+    }
+    case 'set-var': {
+      const value = compileValue(action.value, compiler);
+      return quietly((session) => session.variables.set(action.name, value(session)));
+    }
+    case 'unset-var':
+      return quietly((session) => session.variables.unset(action.name));
+    case 'capture': {
+      const sample = compiler.compileExpression(action.expression);
+      return quietly((session) => {
+        session.captures[action.id] = textOf(sample(session))?.slice(0, action.length) ?? null;
+      });
+    }
+    case 'track':
+      return compileTrack(action, parts);
+    case 'set-src':
+    case 'set-src-port':
+    case 'set-dst':
+    case 'set-dst-port':
+      return compileSetAddress(action, compiler);
+    default:
+      return action satisfies never;
+  }
+}
+
+function quietly(act: (session: SessionContext) => void): Action {
+  return (session) => {
+    act(session);
+    return null;
+  };
+}
+
+function compileValue(value: Extract<TcpRequestAction, {kind: 'set-var'}>['value'], compiler: SampleCompiler): (context: SampleContext) => SampleValue {
+  if (value.kind === 'expression') return compiler.compileExpression(value.expression);
+  const format = compiler.compileFormat(value.format, 'value');
+  return (context) => ({type: 'str', value: format(context)});
+}
+
+function compileTrack({counter, key, table: name}: Extract<TcpRequestAction, {kind: 'track'}>, {compiler, tableOf}: RuleParts): Action {
+  const table = tableOf(name);
+  if (table === null) throw new CodedError('ERR_NO_TABLE', `Cannot track ${key.text}: there is no table "${name ?? ''}"`, {source: 'client'});
+  const sample = compiler.compileExpression(key);
+  return quietly((session) => {
+    const text = stickKey(table.config, sample(session));
+    if (text !== null) session.tracking.track(counter, {table, key: text, of: 'connection'});
+  });
+}
+
+type SetAddress = Extract<TcpRequestAction, {kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'}>;
+
+/** What is no address or port changes nothing. */
+function compileSetAddress({kind, expression}: SetAddress, compiler: SampleCompiler): Action {
+  const sample = compiler.compileExpression(expression);
+  const which = kind === 'set-src' || kind === 'set-src-port' ? 'source' : 'destination';
+  const isPort = kind === 'set-src-port' || kind === 'set-dst-port';
+  return quietly((session) => {
+    const value = sample(session);
+    const {connection} = session;
+    if (isPort && value?.type === 'int' && value.value >= 0 && value.value <= 65_535) connection[which] = {...connection[which], port: value.value};
+    if (!isPort && value?.type === 'ip') connection[which] = {...connection[which], host: value.value};
+  });
+}
+
+function textOf(value: SampleValue): string | null {
+  if (value === null) return null;
+  return value.type === 'bin' ? Buffer.from(value.value).toString('latin1') : String(value.value);
+}
+
+/** Goes through rules, once; where one cannot be decided yet, the next call goes on with it. */
+export class RuleRun {
+  readonly #rules: readonly ConnectionRule[];
+  #next = 0;
+
+  constructor(rules: readonly ConnectionRule[]) {
+    this.#rules = rules;
+  }
+
+  /** `accept` at their end. */
+  run(session: SessionContext): Verdict | 'undecided' {
+    for (let rule = this.#rules[this.#next]; rule !== undefined; rule = this.#rules[++this.#next]) {
+      if (rule.holds !== null) {
+        const holds = rule.holds(session);
+        if (session.undecided) return 'undecided';
+        if (!holds) continue;
+      }
+      const verdict = rule.act(session);
+      if (verdict === null) continue;
+      this.#next++;
+      return verdict;
+    }
+    return 'accept';
+  }
+}

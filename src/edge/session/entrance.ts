@@ -1,0 +1,155 @@
+/**
+ * The way of a connection into a frontend: `tcp-request connection` rules, the PROXY header, TLS, `tcp-request session` rules. What is refused
+ * on it wakes nothing.
+ */
+import type {Socket} from 'node:net';
+import type {Bind, FrontendConfig} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
+import {errorCode, errorMessage} from '../../core/errors.ts';
+import type {Log} from '../../core/log.ts';
+import type {BoundAddress} from '../addresses.ts';
+import type {Counters} from '../counters.ts';
+import type {ListeningSockets} from '../listening-sockets.ts';
+import {receiveProxyHeader} from '../proxy-protocol/receive-proxy-header.ts';
+import {openTcpListener, type TcpListener} from '../tcp-listener.ts';
+import {openTlsAcceptor, type TlsAcceptor, type TlsAcceptorOptions} from '../tls/accept-tls.ts';
+import {SocketFacts} from './connection-facts.ts';
+import {type ConnectionRule, RuleRun, type Verdict} from './connection-rules.ts';
+import {refuseSocket} from './refuse-socket.ts';
+import {type ContextParts, SessionContext} from './session-context.ts';
+
+/** A connection whose protocol begins. Nobody has read from the socket; its errors are the receiver's from now on. */
+export interface Entered {
+  readonly socket: Socket;
+  readonly facts: SocketFacts;
+  /** Owned by the receiver. */
+  readonly context: SessionContext;
+  /** Clock.monotonicMs of accept, and how long PROXY header and TLS took. */
+  readonly acceptedMs: number;
+  readonly handshakeMs: number;
+  readonly bind: Bind;
+}
+
+export interface EntranceOptions {
+  readonly config: FrontendConfig;
+  readonly bind: Bind;
+  readonly connectionRules: readonly ConnectionRule[];
+  readonly sessionRules: readonly ConnectionRule[];
+  readonly ipv6Only: boolean;
+  readonly sockets?: ListeningSockets | undefined;
+  readonly tls: TlsAcceptorOptions;
+  readonly contextParts: ContextParts;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly enter: (entered: Entered) => void;
+}
+
+export interface Entrance extends Disposable {
+  readonly address: BoundAddress;
+  /** New connections stay in the backlog. */
+  pause(): void;
+  resume(): void;
+}
+
+/** A client that is let in must be done with what comes before its protocol in this time, or sooner where `timeout client` is shorter. */
+const handshakeTimeoutMs = 30_000;
+
+/** @throws CodedError ERR_BIND, ERR_CA_FILE */
+export async function openEntrance(options: EntranceOptions): Promise<Entrance> {
+  const {config, bind, log} = options;
+  const acceptor = bind.tls === null ? null : await openTlsAcceptor(bind.tls, options.tls);
+  const way = new Way(options, acceptor);
+  const listener: TcpListener = await openTcpListener({
+    frontend: config.name,
+    bind,
+    ipv6Only: options.ipv6Only,
+    sockets: options.sockets,
+    onConnection: (socket) => way.accept(socket),
+    onError: (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'listener'),
+  });
+  return {
+    address: {frontend: config.name, protocol: 'tcp', host: listener.host, port: listener.port},
+    pause: () => listener.pause(),
+    resume: () => listener.resume(),
+    [Symbol.dispose]: () => listener[Symbol.dispose](),
+  };
+}
+
+class Way {
+  readonly #options: EntranceOptions;
+  readonly #acceptor: TlsAcceptor | null;
+  readonly #timeoutMs: number;
+
+  constructor(options: EntranceOptions, acceptor: TlsAcceptor | null) {
+    this.#options = options;
+    this.#acceptor = acceptor;
+    this.#timeoutMs = Math.min(options.config.clientTimeoutMs, handshakeTimeoutMs);
+  }
+
+  accept(socket: Socket): void {
+    const {bind, clock, config, connectionRules, sessionRules, contextParts, counters, enter} = this.#options;
+    counters.accepted++;
+    const facts = new SocketFacts(socket, config, clock.nowMs());
+    const context = new SessionContext(facts, contextParts);
+    const acceptedMs = clock.monotonicMs();
+    const verdict = connectionRules.length === 0 ? 'accept' : judge(connectionRules, context);
+    const expectsHeader = bind.acceptProxy || verdict === 'expect-proxy';
+    if (verdict === 'accept' && !expectsHeader && this.#acceptor === null && sessionRules.length === 0) {
+      if (context.isTracked) context.tracking.sessionAccepted();
+      enter({socket, facts, context, acceptedMs, handshakeMs: 0, bind});
+      return;
+    }
+    if (verdict === 'reject' || verdict === 'silent-drop') {
+      this.#refuse(socket, context, verdict);
+      return;
+    }
+    void this.#shakeHands(socket, {facts, context, acceptedMs, expectsHeader});
+  }
+
+  async #shakeHands(raw: Socket, way: {facts: SocketFacts; context: SessionContext; acceptedMs: number; expectsHeader: boolean}): Promise<void> {
+    const {facts, context, acceptedMs, expectsHeader} = way;
+    const {bind, clock, sessionRules, enter, counters, log, config} = this.#options;
+    // Whatever happens to the connection meanwhile is found by who waits for it.
+    const ignore = (): void => undefined;
+    raw.on('error', ignore);
+    try {
+      if (expectsHeader) facts.proxied(await receiveProxyHeader(raw, {timeoutMs: this.#timeoutMs}));
+      const socket = this.#acceptor === null ? raw : await this.#secure(raw, facts);
+      raw.off('error', ignore);
+      const verdict = sessionRules.length === 0 ? 'accept' : judge(sessionRules, context);
+      if (verdict === 'reject' || verdict === 'silent-drop') {
+        this.#refuse(socket, context, verdict);
+        return;
+      }
+      if (context.isTracked) context.tracking.sessionAccepted();
+      enter({socket, facts, context, acceptedMs, handshakeMs: clock.monotonicMs() - acceptedMs, bind});
+    } catch (error) {
+      counters.handshakeFailures++;
+      log.debug({frontend: config.name, source: facts.source.host, reason: errorMessage(error), code: errorCode(error)}, 'connection refused');
+      raw.destroy();
+      context[Symbol.dispose]();
+    }
+  }
+
+  async #secure(raw: Socket, facts: SocketFacts): Promise<Socket> {
+    const accepted = await this.#acceptor?.accept(raw, {timeoutMs: this.#timeoutMs});
+    if (accepted === undefined) return raw;
+    facts.tls = accepted.facts;
+    return accepted.socket;
+  }
+
+  #refuse(socket: Socket, context: SessionContext, verdict: 'reject' | 'silent-drop'): void {
+    this.#options.counters.denied++;
+    refuseSocket(socket, verdict);
+    context[Symbol.dispose]();
+  }
+}
+
+/** What cannot be decided without bytes, of which there are none yet, does not hold. */
+function judge(rules: readonly ConnectionRule[], context: SessionContext): Verdict {
+  context.inspectionEnded = true;
+  const verdict = new RuleRun(rules).run(context);
+  context.inspectionEnded = false;
+  return verdict === 'undecided' ? 'accept' : verdict;
+}

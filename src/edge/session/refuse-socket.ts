@@ -1,0 +1,32 @@
+/** How a client is refused by a rule. */
+import type {Socket} from 'node:net';
+import {SystemCallError, setSocketOption} from '../../core/libc.ts';
+
+/** TCP_REPAIR, linux/tcp.h: a socket in repair mode is closed without a packet. */
+const tcp = {level: 6, repair: 19} as const;
+
+/** `reject` closes; `silent-drop` leaves the client waiting where the system allows that (CAP_NET_ADMIN), else resets, as HAProxy does. */
+export function refuseSocket(socket: Socket, how: 'reject' | 'silent-drop'): void {
+  socket.on('error', () => {
+    // It is gone already.
+  });
+  if (how === 'reject') {
+    socket.destroy();
+    return;
+  }
+  if (repair(socket)) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
+function repair(socket: Socket): boolean {
+  const handle: unknown = '_handle' in socket ? socket._handle : null;
+  const fd: unknown = typeof handle === 'object' && handle !== null && 'fd' in handle ? handle.fd : null;
+  if (typeof fd !== 'number' || fd < 0) return false;
+  try {
+    setSocketOption(fd, tcp.level, tcp.repair, 1);
+    return true;
+  } catch (error) {
+    if (error instanceof SystemCallError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,116 @@
+/** How each server is spoken to before its protocol begins: where the connection comes from, the PROXY header, TLS. */
+import {connect, type Socket, type TcpNetConnectOpts} from 'node:net';
+import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
+import {CodedError} from '../../core/errors.ts';
+import type {Endpoint} from '../pool/assignment.ts';
+import {type ProxiedClient, proxyHeaderWriter} from '../proxy-protocol/send-proxy-header.ts';
+import type {SampleCompiler} from '../samples/compile.ts';
+import type {SampleContext} from '../samples/context.ts';
+import {openTlsConnector, type TlsConnector} from '../tls/connect-tls.ts';
+
+/** Compiled for one server. */
+export interface ServerManners {
+  readonly header: ((client: ProxiedClient) => Buffer) | null;
+  readonly tls: TlsConnector | null;
+  /** The name that the server is asked for with TLS. */
+  readonly sniOf: ((context: SampleContext) => string | null) | null;
+  /** Nothing comes before what the client says. */
+  readonly isPlain: boolean;
+}
+
+export type MannersOf = (server: ServerConfig) => ServerManners;
+
+const plain: ServerManners = {header: null, tls: null, sniOf: null, isPlain: true};
+
+/** @throws CodedError ERR_CA_FILE, ERR_CERTIFICATE, and those of the compiler */
+export async function openServerManners(backends: readonly BackendConfig[], compiler: SampleCompiler): Promise<MannersOf> {
+  const known = new Map<ServerConfig, ServerManners>();
+  for (const backend of backends) {
+    for (const server of backend.servers) {
+      if (server.sendProxy === null && server.tls === null) continue;
+      const sample = server.sni === null ? null : compiler.compileExpression(server.sni);
+      known.set(server, {
+        header: server.sendProxy === null ? null : proxyHeaderWriter(server.sendProxy, server.proxyV2Options),
+        tls: server.tls === null ? null : await openTlsConnector(`${backend.name}/${server.name}`, server.tls),
+        sniOf: sample === null ? null : (context) => textOf(sample(context)),
+        isPlain: false,
+      });
+    }
+  }
+  return (server) => known.get(server) ?? plain;
+}
+
+function textOf(value: ReturnType<ReturnType<SampleCompiler['compileExpression']>>): string | null {
+  return value === null || value.type === 'bin' ? null : String(value.value);
+}
+
+export interface ServerRequest {
+  readonly backend: BackendConfig;
+  readonly server: ServerConfig;
+  readonly endpoint: Endpoint;
+  readonly manners: ServerManners;
+  /** Of the session; made only when something asks for it. */
+  readonly context: () => SampleContext;
+  readonly clock: Clock;
+  /** Called with each socket that is made, before it is connected: the session's to destroy. */
+  readonly onSocket: (socket: Socket) => void;
+}
+
+/**
+ * Connects, with half-open allowed, and says what has to be said before the client's bytes. `timeout connect` bounds all of it.
+ * @throws CodedError ERR_CONNECT_TIMEOUT, ERR_SERVER_TLS, ERR_ABANDONED; errors of the system
+ */
+export async function connectServer(request: ServerRequest): Promise<Socket> {
+  const {manners, backend, clock, context} = request;
+  const deadlineMs = clock.monotonicMs() + backend.connectTimeoutMs;
+  const socket = await connectSocket(request);
+  if (manners.isPlain) return socket;
+  if (manners.header !== null) {
+    const {connection, uniqueId = null} = context();
+    socket.write(manners.header({protocol: 'tcp', source: connection.source, destination: connection.destination, tls: connection.tls, uniqueId}));
+  }
+  if (manners.tls === null) return socket;
+  const timeoutMs = Math.max(1, deadlineMs - clock.monotonicMs());
+  const secured = await manners.tls.secure(socket, {sni: manners.sniOf?.(context()) ?? null, timeoutMs});
+  secured.allowHalfOpen = true;
+  request.onSocket(secured);
+  return secured;
+}
+
+function connectSocket({backend, server, endpoint, context, clock, onSocket}: ServerRequest): Promise<Socket> {
+  const {connectTimeoutMs} = backend;
+  return new Promise((resolve, reject) => {
+    const socket = connect(optionsFor({backend, server, endpoint, context}));
+    onSocket(socket);
+    const cancel = clock.after(connectTimeoutMs, () => {
+      socket.destroy(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${connectTimeoutMs} ms`, {source: 'server', retryable: true}));
+    });
+    const onClose = (): void => {
+      cancel();
+      reject(new CodedError('ERR_ABANDONED', 'The connection was given up', {source: 'client'}));
+    };
+    socket.once('connect', () => {
+      cancel();
+      socket.off('error', reject);
+      socket.off('close', onClose);
+      resolve(socket);
+    });
+    socket.once('error', reject);
+    socket.once('close', onClose);
+  });
+}
+
+function optionsFor({
+  backend,
+  server,
+  endpoint: {host, port, path},
+  context,
+}: Pick<ServerRequest, 'backend' | 'server' | 'endpoint' | 'context'>): TcpNetConnectOpts | {path: string; allowHalfOpen: true} {
+  if (path !== null) return {path, allowHalfOpen: true};
+  const options: TcpNetConnectOpts = {host, port, allowHalfOpen: true, noDelay: true, keepAlive: true};
+  const source = server.source ?? backend.source;
+  if (source === null) return options;
+  if (source === 'client') return {...options, localAddress: context().connection.source.host};
+  return {...options, localAddress: source.host, ...(source.port === null ? {} : {localPort: source.port})};
+}

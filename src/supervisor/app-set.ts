@@ -1,0 +1,117 @@
+/**
+ * The apps of this worker by name, while the configuration changes: new apps are opened, those that are gone are hibernated, and one with
+ * other settings is opened anew when it sleeps - at once, or before its next wake.
+ */
+import {isDeepStrictEqual} from 'node:util';
+import type {AppConfig} from '../config/value.ts';
+import {CodedError} from '../core/errors.ts';
+import type {App} from './app.ts';
+
+export interface AppSetOptions {
+  readonly open: (config: AppConfig) => Promise<App>;
+  /** Hibernates the app for good, and frees what it has of the host. */
+  readonly close: (app: App, name: string) => Promise<void>;
+}
+
+interface Entry {
+  readonly app: App;
+  readonly config: AppConfig;
+}
+
+export class AppSet {
+  readonly #options: AppSetOptions;
+  readonly #entries = new Map<string, Entry>();
+  /** Settings of apps that run with older ones. */
+  readonly #wanted = new Map<string, AppConfig>();
+  /** Apps that are being replaced: everybody waits for the same replacement. */
+  readonly #replacing = new Map<string, Promise<void>>();
+
+  constructor(options: AppSetOptions) {
+    this.#options = options;
+  }
+
+  /** @throws CodedError ERR_UNKNOWN_APP */
+  find(name: string): App {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) return entry.app;
+    throw new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}": the gateway has ${[...this.#entries.keys()].join(', ') || 'none'}`, {source: 'client'});
+  }
+
+  /** The app with its newest settings, if it sleeps. @throws CodedError ERR_UNKNOWN_APP, or why it cannot be opened */
+  async ready(name: string): Promise<App> {
+    const entry = this.#entries.get(name);
+    const wanted = this.#wanted.get(name);
+    if (wanted !== undefined && (entry === undefined || sleeps(entry.app))) await this.#replace(name, wanted);
+    return this.find(name);
+  }
+
+  *values(): Generator<App> {
+    for (const {app} of this.#entries.values()) yield app;
+  }
+
+  names(): readonly string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** @throws CodedError why a new one cannot be opened; those that were opened before it are closed again */
+  async add(configs: readonly AppConfig[]): Promise<void> {
+    const opened: string[] = [];
+    try {
+      for (const config of configs) {
+        if (this.#entries.has(config.name)) continue;
+        this.#entries.set(config.name, {app: await this.#options.open(config), config});
+        opened.push(config.name);
+      }
+    } catch (error) {
+      for (const name of opened) await this.#remove(name);
+      throw error;
+    }
+    for (const config of configs) {
+      const entry = this.#entries.get(config.name);
+      if (entry === undefined) continue;
+      if (sameSettings(entry.config, config)) this.#wanted.delete(config.name);
+      else this.#wanted.set(config.name, config);
+    }
+  }
+
+  /** Closes all whose names are not in `configs`. */
+  async retire(configs: readonly AppConfig[]): Promise<void> {
+    const named = new Set<string>(configs.map(({name}) => name));
+    const gone = this.names().filter((name) => !named.has(name));
+    await Promise.all(gone.map((name) => this.#remove(name)));
+  }
+
+  async #remove(name: string): Promise<void> {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    this.#wanted.delete(name);
+    await this.#options.close(entry.app, name);
+    if (this.#entries.get(name) === entry) this.#entries.delete(name);
+  }
+
+  #replace(name: string, config: AppConfig): Promise<void> {
+    const underWay = this.#replacing.get(name);
+    if (underWay !== undefined) return underWay;
+    const replaced = this.#replaceNow(name, config).finally(() => this.#replacing.delete(name));
+    this.#replacing.set(name, replaced);
+    return replaced;
+  }
+
+  async #replaceNow(name: string, config: AppConfig): Promise<void> {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) await this.#options.close(entry.app, name);
+    this.#entries.delete(name);
+    this.#entries.set(name, {app: await this.#options.open(config), config});
+    if (this.#wanted.get(name) === config) this.#wanted.delete(name);
+  }
+}
+
+function sleeps(app: App): boolean {
+  const {state} = app.status();
+  return state === 'hibernated' || state === 'stopped' || state === 'failed';
+}
+
+/** Wherever they stand in the file. */
+function sameSettings(a: AppConfig, b: AppConfig): boolean {
+  return isDeepStrictEqual({...a, position: null}, {...b, position: null});
+}
