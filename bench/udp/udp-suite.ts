@@ -1,11 +1,11 @@
 /** Datagrams per second through `mode udp` and through the stream module of nginx, in turns, and what an idle session costs in memory. */
 import {freePort} from '../../test/helpers/gateway.ts';
-import {type BenchGateway, startBenchGateway} from '../bench-gateway.ts';
 import type {ProcessMemory} from '../process-tree.ts';
 import {median} from '../statistics.ts';
 import type {Goal, Report, Sample, Suite, SuiteContext} from '../suite.ts';
 import {fixed, type Table} from '../table.ts';
 import {startNginxStream} from './nginx-stream.ts';
+import {type PlainGateway, startPlainGateway} from './plain-gateway.ts';
 import {openUdpPeers, type UdpPeers} from './udp-load.ts';
 
 const proxies = ['nginx stream', 'mode udp'] as const;
@@ -50,7 +50,7 @@ async function run(context: SuiteContext): Promise<Report> {
   const peers = scope.use(openUdpPeers());
   const ports = {nginx: await freePort(), gateway: await freePort()};
   const nginx = scope.use(await startNginxStream({listen: ports.nginx, server: peers.port}));
-  const gateway = scope.use(await startBenchGateway({signal: context.signal, configure: () => configuration(ports.gateway, peers.port)}));
+  const gateway = scope.use(await startPlainGateway(configuration(ports.gateway, peers.port), context.signal));
   const measured: readonly Proxy[] = [
     {name: 'nginx stream', port: ports.nginx, memory: () => nginx.memory()},
     {name: 'mode udp', port: ports.gateway, memory: () => gateway.memory()},
@@ -69,6 +69,7 @@ function configuration(port: number, server: number): string {
     default_backend udp
 backend udp
     mode udp
+    timeout server 1m
     server s 127.0.0.1:${server}
 `;
 }
@@ -78,7 +79,7 @@ interface Measuring {
   readonly record: (sample: Sample) => void;
   readonly peers: UdpPeers;
   readonly measured: readonly Proxy[];
-  readonly gateway: BenchGateway;
+  readonly gateway: PlainGateway;
 }
 
 async function measureRound({context, record, peers, measured, gateway, round}: Measuring & {readonly round: number}): Promise<void> {
