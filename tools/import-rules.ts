@@ -48,7 +48,7 @@ export const packageRules: readonly ModuleRule[] = [
   },
   {
     name: 'koffi',
-    importers: ['src/core', 'src/nat', 'src/pager', 'test/nat'],
+    importers: ['src/core', 'src/nat', 'src/pager', 'src/edge/datagrams', 'test/nat'],
     why: 'system calls: in core/libc.ts, and where a call has a single user (libnftables, mappings, a listener in another namespace)',
   },
   {

@@ -183,10 +183,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   await setFrontends(config);
   const snapshot = async () =>
     gatewaySnapshot({
-      names: supervisor
-        .apps()
-        .map(({name}) => name)
-        .toArray(),
+      names: [...supervisor.names()],
       supervisor,
       pager,
       placements,

@@ -45,10 +45,6 @@ export class AppSet {
     return this.find(name);
   }
 
-  *names(): Generator<string> {
-    yield* this.#entries.keys();
-  }
-
   /** Undefined for an app that is gone. */
   get(name: string): App | undefined {
     return this.#entries.get(name)?.app;

@@ -56,6 +56,7 @@ export interface Supervisor extends AsyncDisposable {
   /** The app with the newest settings that were asked for, unless it runs with others. @throws CodedError */
   ready(name: string): Promise<App>;
   apps(): Iterable<App>;
+  names(): Iterable<string>;
   /** Opens new apps; others get changed settings before their next wake. @throws CodedError; no new one is open then */
   addApps(apps: readonly AppConfig[]): Promise<void>;
   /** Hibernates and forgets the apps that are not among these. Never throws. */
@@ -184,6 +185,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     app: (name) => apps.find(name),
     ready: (name) => apps.ready(name),
     apps: () => apps.values(),
+    names: () => apps.names(),
     addApps,
     retireApps: (configs) => apps.retire(configs),
     packetWanted(name, trigger) {
