@@ -4,7 +4,7 @@ import {errorMessage} from '../../core/errors.ts';
 import type {Log} from '../../core/log.ts';
 import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
-import type {SharedDatagramSocket} from '../datagram-sockets.ts';
+import type {SharedMessageSocket} from '../message-sockets.ts';
 import {localAddresses} from './local-address.ts';
 import type {Responder} from './responder.ts';
 
@@ -18,7 +18,7 @@ export class DatagramService {
   readonly #counters: Counters;
   readonly #log: Log;
   readonly #frontend: string;
-  readonly #shared: SharedDatagramSocket[] = [];
+  readonly #shared: SharedMessageSocket[] = [];
   readonly #settleDrained: () => void;
   #outstanding = 0;
   #stopped = false;
@@ -33,7 +33,7 @@ export class DatagramService {
     this.#settleDrained = resolve;
   }
 
-  add(shared: SharedDatagramSocket, clock: Clock): void {
+  add(shared: SharedMessageSocket, clock: Clock): void {
     this.#shared.push(shared);
     const {socket} = shared;
     const {address, port} = socket.address();

@@ -56,7 +56,7 @@ export async function openDnsFrontend(options: DnsFrontendOptions): Promise<Fron
   for (const bind of config.binds) {
     const ipv6Only = options.ipv6Only(bind.port);
     if (bind.protocol === 'udp') {
-      const shared = await sockets.datagrams.take({frontend: config.name, bind, ipv6Only});
+      const shared = await sockets.messages.take({frontend: config.name, bind, ipv6Only});
       datagrams.add(shared, clock);
       const {address, port} = shared.socket.address();
       addresses.push({frontend: config.name, protocol: 'udp', host: address, port});

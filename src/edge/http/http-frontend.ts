@@ -2,9 +2,9 @@
 import type {Socket} from 'node:net';
 import type {Bind} from '../../config/proxy-value.ts';
 import type {BoundAddress} from '../addresses.ts';
-import {newCounters} from '../counters.ts';
 import type {Frontend} from '../frontend.ts';
 import type {ConnectionFacts} from '../samples/context.ts';
+import type {SessionContext} from '../session/session-context.ts';
 import {addressFields} from './address-fields.ts';
 import {type HttpConnection, openHttpConnection} from './http-connection.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
@@ -13,6 +13,8 @@ import type {HttpBackendProxy} from './proxies.ts';
 /** A connection that HTTP begins on: its PROXY header is read, and its TLS is taken off. Nobody has read from the socket. */
 export interface Accepted {
   readonly socket: Socket;
+  /** Owned by the receiver. */
+  readonly context: SessionContext;
   readonly facts: ConnectionFacts;
   /** Clock.monotonicMs of accept, and how long PROXY header and TLS took. */
   readonly acceptedMs: number;
@@ -26,7 +28,7 @@ export interface HttpListener extends Disposable {
   resume(): void;
 }
 
-export interface HttpFrontendOptions extends Omit<HttpParts, 'counters' | 'backend'> {
+export interface HttpFrontendOptions extends Omit<HttpParts, 'backend'> {
   readonly backends: ReadonlyMap<string, HttpBackendProxy>;
   /** @throws CodedError ERR_BIND */
   listen(bind: Bind, accept: (accepted: Accepted) => void): Promise<HttpListener>;
@@ -47,9 +49,9 @@ function backendUses({frontend, backends}: HttpFrontendOptions): ReadonlyMap<str
 /** @throws CodedError ERR_BIND; what was bound before is closed again */
 export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Frontend> {
   const {config} = options.frontend;
-  const counters = newCounters();
+  const {counters} = options;
   const uses = backendUses(options);
-  const parts: HttpParts = {...options, counters, backend: (name) => uses.get(name) ?? null};
+  const parts: HttpParts = {...options, backend: (name) => uses.get(name) ?? null};
   const connections = new Map<HttpConnection, Accepted>();
   const listeners: HttpListener[] = [];
   const whenEmpty: (() => void)[] = [];
@@ -57,15 +59,16 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
 
   const admit = (accepted: Accepted, bind: Bind): void => {
     const {socket, facts, acceptedMs, handshakeMs} = accepted;
-    counters.accepted++;
-    const connection = openHttpConnection({socket, bind, parts, session: {facts, acceptedMs, handshakeMs, variables: new Map()}});
+    const connection = openHttpConnection({socket, bind, parts, session: {facts, acceptedMs, handshakeMs, context: accepted.context}});
     connections.set(connection, accepted);
     counters.sessions = connections.size;
+    counters.sessionsMax = Math.max(counters.sessionsMax, connections.size);
     if (connections.size >= config.maxconn) for (const listener of listeners) listener.pause();
     socket.once('close', () => {
       counters.bytesIn += socket.bytesRead;
       counters.bytesOut += socket.bytesWritten;
       connections.delete(connection);
+      accepted.context[Symbol.dispose]();
       counters.sessions = connections.size;
       if (accepting && connections.size < config.maxconn) for (const listener of listeners) listener.resume();
       if (connections.size === 0) for (const resolve of whenEmpty.splice(0)) resolve();
