@@ -1,7 +1,5 @@
-import {errorCode} from '../core/errors.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {unnoticedAddress} from '../nat/names.ts';
-import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 
 /** The edge's view of the apps. */
@@ -30,20 +28,8 @@ export function edgeAccess(supervisor: Supervisor): AppAccess {
 
 /** Who is awake, for those who must wake nobody. */
 export function edgeWatch(supervisor: Supervisor): AppWatch {
-  const find = (name: string): App | null => {
-    try {
-      return supervisor.app(name);
-    } catch (error) {
-      // Gone from the configuration, or just being replaced.
-      if (errorCode(error) === 'ERR_UNKNOWN_APP') return null;
-      throw error;
-    }
-  };
   return {
-    awakeHost(name) {
-      const app = find(name);
-      return app?.isAwake === true ? app.address : null;
-    },
+    awakeHost: (name) => supervisor.awakeAddress(name),
     checkSource: unnoticedAddress,
     onChange: (callback) => supervisor.onAwakeChange(callback),
   };

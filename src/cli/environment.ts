@@ -13,6 +13,6 @@ export function applyEnvironment(changes: Changes, before: Changes = {}): void {
 }
 
 function setVariable(name: string, value: string | null | undefined): void {
-  if (value === null || value === undefined) delete process.env[name];
+  if (value === null || value === undefined) Reflect.deleteProperty(process.env, name);
   else process.env[name] = value;
 }

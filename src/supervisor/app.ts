@@ -5,7 +5,6 @@
  * The route goes away before the dump, so that nothing can answer for a sleeper with a reset, and comes back only when
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
-import {setImmediate} from 'node:timers/promises';
 import {errorMessage} from '../core/errors.ts';
 import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
@@ -23,17 +22,13 @@ import {checkpointInstance, endInstance, type Instance, pagingOf, type Rest, res
 import {LateRest, type Origin} from './late-rest.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {liveStatus} from './live-status.ts';
-import {becomesQuiet} from './quiet.ts';
+import {becomesQuiet, quietTimeoutMs, unquiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
 import {lossEvent, stateAtRest} from './rest-state.ts';
 import {type Beginning, revive} from './revive.ts';
 import {Standby} from './standby.ts';
 import {untilHibernated} from './until-hibernated.ts';
 
-/** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
-const quietTimeoutMs = 200;
-/** An app that was not quiet is left alone for so long: what it has to send again must get through between two attempts. */
-const unquiet = {pauseMs: 1000, reason: 'it was at work: a thread ran, or a socket held something unread or unsent'} as const;
 const wantedReason = 'it was needed while it was being put to sleep';
 
 /** For waits whose failure is told to those who asked for it. */
@@ -105,10 +100,6 @@ export class App {
 
   get address(): string {
     return this.#options.network.address;
-  }
-
-  get isAwake(): boolean {
-    return this.#state === 'running';
   }
 
   /** The generation at which Redis points, for all we know. */
@@ -260,10 +251,9 @@ export class App {
 
   #move(event: LifecycleEvent): void {
     const to = next(this.#state, event);
-    const from = this.#state;
-    this.#options.records.event('state', {from, to});
+    this.#options.records.event('state', {from: this.#state, to});
     this.#state = to;
-    if ((from === 'running') !== (to === 'running')) this.#options.awakeChanged(to === 'running');
+    this.#options.moved(to);
   }
 
   async #revive(trigger: Trigger): Promise<void> {
@@ -278,7 +268,7 @@ export class App {
     this.#move('ready');
     const wake = {at, ms: this.#runningSinceMs - startedMs, trigger: describeTrigger(trigger)};
     // When those who wait have gone on.
-    void setImmediate().then(() => this.#noteWake(wake, instance));
+    setImmediate(() => void this.#noteWake(wake, instance));
     this.#idle.start();
   }
 
@@ -332,7 +322,7 @@ export class App {
     this.#history.counted(await pagingOf(this.#options, instance));
     this.#move('drain');
     // Who watches the app closes what it has of it, while its last packets still get there.
-    await setImmediate();
+    await new Promise<void>((resolve) => void setImmediate(resolve));
     network.sleep('unknown');
     try {
       // What came in before the route went away is to be answered; nothing new reaches the app now.

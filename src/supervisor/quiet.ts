@@ -6,6 +6,10 @@ import {readdir, readFile} from 'node:fs/promises';
 import {errorCode} from '../core/errors.ts';
 import {readPortUse} from './ports.ts';
 
+/** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
+export const quietTimeoutMs = 200;
+/** An app that was not quiet is left alone for so long: what it has to send again must get through between two attempts. */
+export const unquiet = {pauseMs: 1000, reason: 'it was at work: a thread ran, or a socket held something unread or unsent'} as const;
 const pollMs = 5;
 
 /** Running, or in a wait that ends soon by itself (disk): proc_pid_stat(5), field 3, after the name in parentheses. */

@@ -14,6 +14,7 @@ import type {Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
 import {App} from './app.ts';
 import {AppSet} from './app-set.ts';
+import {AwakeApps} from './awake-apps.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import {type GenerationMeta, type Network, type Rest, restLayers} from './instance.ts';
@@ -56,6 +57,8 @@ export interface Supervisor extends AsyncDisposable {
   /** The app with the newest settings that were asked for, unless it runs with others. @throws CodedError */
   ready(name: string): Promise<App>;
   apps(): Iterable<App>;
+  /** Null: it does not run, or is on its way to sleep. */
+  awakeAddress(name: AppName): string | null;
   /** Calls back when an app has begun to run, or does not run any more, until the returned function is called. */
   onAwakeChange(listener: (app: AppName, awake: boolean) => void): () => void;
   names(): Iterable<string>;
@@ -91,19 +94,17 @@ async function setLayersAside(
   }
 }
 
-type AwakeListener = (app: AppName, awake: boolean) => void;
-
 /** What all apps share. */
 interface Shared {
   readonly standbys: StandbyLimit;
-  readonly awakeListeners: ReadonlySet<AwakeListener>;
+  readonly awake: AwakeApps;
 }
 
 function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
   return join(stateDir, 'apps', app, 'layers');
 }
 
-async function openApp(options: SupervisorOptions, config: AppConfig, {standbys, awakeListeners}: Shared): Promise<App> {
+async function openApp(options: SupervisorOptions, config: AppConfig, {standbys, awake}: Shared): Promise<App> {
   const {record, rest, outage} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
   const workDir = join(options.runtimeDir, 'work', config.name);
@@ -142,9 +143,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
     }),
     clock: options.clock,
     log: options.log,
-    awakeChanged: (awake) => {
-      for (const listener of awakeListeners) listener(config.name, awake);
-    },
+    moved: (to) => awake.moved(config.name, to),
     rest,
     pointer: record.generation,
     lastWake: record.lastWake,
@@ -174,8 +173,8 @@ function originOf({record, rest, outage}: Recovered): Origin {
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
-  const awakeListeners = new Set<AwakeListener>();
-  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awakeListeners};
+  const awake = new AwakeApps();
+  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awake};
   const stopDeadlineMs = (): number => clock.monotonicMs() + options.stopTimeoutMs;
   const apps = new AppSet({
     open: (config) => openApp(options, config, shared),
@@ -199,10 +198,8 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     app: (name) => apps.find(name),
     ready: (name) => apps.ready(name),
     apps: () => apps.values(),
-    onAwakeChange(listener) {
-      awakeListeners.add(listener);
-      return () => void awakeListeners.delete(listener);
-    },
+    awakeAddress: (name) => (awake.has(name) ? apps.find(name).address : null),
+    onAwakeChange: (listener) => awake.listen(listener),
     names: () => apps.names(),
     addApps,
     retireApps: (configs) => apps.retire(configs),
