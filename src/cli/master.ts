@@ -9,6 +9,7 @@ import {systemClock} from '../core/clock.ts';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {load} from './configuration.ts';
+import {applyEnvironment} from './environment.ts';
 import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
 import type {HaproxyArguments} from './haproxy-arguments.ts';
 import {openNotifier} from './notify.ts';
@@ -41,6 +42,7 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
   using signals = listenToSignals();
   const master = options.masterSocket === null ? null : parseMasterSocket(options.masterSocket);
   using notifier = openNotifier(process.env, systemClock);
+  applyEnvironment(config.environment);
   await using gateway = await openGateway(withArguments(config, options), log);
   const reloads = {done: 0, failed: 0};
   const state = {stopping: false};
@@ -87,9 +89,11 @@ async function takeOver(gateway: Gateway, options: MasterOptions, configureSocke
     if (config === null) return messages;
     const next = withArguments(config, options);
     await configureSockets(next);
+    applyEnvironment(next.environment, gateway.config.environment);
     try {
       await gateway.configure(next);
     } catch (error) {
+      applyEnvironment(gateway.config.environment, next.environment);
       await configureSockets(gateway.config);
       throw error;
     }

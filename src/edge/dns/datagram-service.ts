@@ -4,20 +4,21 @@ import {errorMessage} from '../../core/errors.ts';
 import type {Log} from '../../core/log.ts';
 import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
+import type {SharedDatagramSocket} from '../datagram-sockets.ts';
 import {localAddresses} from './local-address.ts';
 import type {Responder} from './responder.ts';
 
 /** A client that cannot be reached asks again, or does not. */
 const ignoreFailure = (): void => undefined;
 
-/** Datagram sockets, which stay open until what was asked is answered. */
+/** Datagram sockets, which are kept until what was asked is answered; a question that comes after `stop()` is for the next generation. */
 export class DatagramService {
   readonly drained: Promise<void>;
   readonly #responder: Responder;
   readonly #counters: Counters;
   readonly #log: Log;
   readonly #frontend: string;
-  readonly #sockets: Socket[] = [];
+  readonly #shared: SharedDatagramSocket[] = [];
   readonly #settleDrained: () => void;
   #outstanding = 0;
   #stopped = false;
@@ -32,14 +33,15 @@ export class DatagramService {
     this.#settleDrained = resolve;
   }
 
-  add(socket: Socket, clock: Clock): void {
-    this.#sockets.push(socket);
+  add(shared: SharedDatagramSocket, clock: Clock): void {
+    this.#shared.push(shared);
+    const {socket} = shared;
     const {address, port} = socket.address();
     const everywhere = address === '0.0.0.0' || address === '::' ? localAddresses(address, clock) : null;
     socket.on('error', (error) => this.#log.error({frontend: this.#frontend, reason: errorMessage(error)}, 'datagram socket'));
-    socket.on('message', (message, from) => {
+    shared.receive((message, from) => {
       // Nobody can be answered at port 0, which only forged datagrams come from.
-      if (this.#stopped || from.port === 0) return;
+      if (this.#stopped || from.port === 0) return false;
       this.#counters.bytesIn += message.length;
       const source = plainAddress(from.address);
       const local = everywhere === null ? address : everywhere.towards(source);
@@ -49,6 +51,7 @@ export class DatagramService {
           : local.then((found) => this.#responder.respond(message, {protocol: 'udp', source, address: found, port}));
       if (answer instanceof Promise) void this.#sendLater(socket, answer, from);
       else if (answer !== null) this.#send(socket, answer, from);
+      return true;
     });
   }
 
@@ -73,7 +76,7 @@ export class DatagramService {
 
   #closeIfDone(): void {
     if (!this.#stopped || this.#outstanding > 0) return;
-    for (const socket of this.#sockets.splice(0)) socket.close();
+    for (const shared of this.#shared.splice(0)) shared[Symbol.dispose]();
     this.#settleDrained();
   }
 }
