@@ -8,6 +8,7 @@ import type {HttpBackendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import type {ServerPool} from './server-pool.ts';
 import type {RequestRecord} from './session-record.ts';
+import type {SessionContext} from '../session/session-context.ts';
 import type {Transaction, TransactionParts} from './transaction.ts';
 
 /** A backend as one frontend uses it. */
@@ -26,6 +27,6 @@ export interface HttpParts extends Omit<TransactionParts, 'session'> {
   readonly counters: Counters;
   /** The answer of a statistics page; null: the request is not for it. */
   stats(page: StatsPage, transaction: Transaction): LocalReply | null;
-  /** A request is over. */
-  finished(record: RequestRecord, transaction: Transaction | null): void;
+  /** A request is over; the context is that of its connection where the request was not understood. */
+  finished(record: RequestRecord, context: Transaction | SessionContext): void;
 }

@@ -91,6 +91,7 @@ class Way {
     const {bind, clock, config, connectionRules, sessionRules, contextParts, counters, enter} = this.#options;
     counters.accepted++;
     const facts = new SocketFacts(socket, config, clock.nowMs());
+    if (config.logs.length > 0) facts.keepAddresses();
     const context = new SessionContext(facts, contextParts);
     const acceptedMs = clock.monotonicMs();
     const verdict = connectionRules.length === 0 ? 'accept' : judge(connectionRules, context);
