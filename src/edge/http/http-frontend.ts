@@ -90,10 +90,15 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
     name: config.name,
     addresses: listeners.map(({address}) => address),
     counters,
+    admission: null,
     stopAccepting,
     *sessions() {
-      for (const [{exchanges, lastActivityMs}, {facts, acceptedMs}] of connections) {
-        yield {frontend: config.name, protocol: 'tcp', app: null, source: facts.source.host, startedMs: acceptedMs, lastActivityMs, busy: exchanges > 0};
+      const common = {frontend: config.name, protocol: 'tcp', backend: null, server: null, app: null} as const;
+      for (const [connection, {facts, acceptedMs}] of connections) {
+        const {id, source} = facts;
+        const {exchanges, lastActivityMs} = connection;
+        const where = {source: source.host, sourcePort: source.port};
+        yield {...common, ...where, id, startedMs: acceptedMs, lastActivityMs, busy: exchanges > 0, cut: () => connection.cut()};
       }
     },
     async ended() {
