@@ -152,7 +152,7 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
       ...identity('Backend', backend, {name: 'BACKEND', id: 0}),
       ...common(stats, mode),
       ...ofServers(stats),
-      slim: 0,
+      slim: backend.fullconn ?? 0,
       dreq: stats.deniedRequests,
       status: isDown ? 'DOWN' : 'UP',
       weight: sum(counting),
@@ -177,7 +177,7 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
 export function serverStatus({administrative, health, check, track}: ServerControl): string {
   if (administrative === 'maint') return track === null ? 'MAINT' : `MAINT (via ${track})`;
   if (administrative === 'drain' && health !== 'down') return 'DRAIN';
-  if (check === null) return health === 'up' ? 'no check' : health === 'down' ? 'DOWN' : 'NOLB';
+  if (check === null) return health === 'up' ? (track === null ? 'no check' : 'UP') : health === 'down' ? 'DOWN' : 'NOLB';
   const {level, rise, fall} = check;
   if (health === 'down') return level > 0 ? `DOWN ${level}/${rise}` : 'DOWN';
   const name = health === 'up' ? 'UP' : 'NOLB';

@@ -9,9 +9,12 @@ import type {Log} from '../core/log.ts';
 import type {AppAccess} from '../edge/app-access.ts';
 import {type Edge, openEdge} from '../edge/edge.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
+import {SessionLimit} from '../edge/session-limit.ts';
 
 export interface EdgeGenerations extends AsyncDisposable {
   readonly current: Edge;
+  /** Of all generations together: `maxconn` of the section `global`, or what an operator has set. */
+  readonly limit: SessionLimit;
   /** What still has sessions: the present configuration, and those before it that drain. */
   configs(): readonly Config[];
   /** All edges that have sessions; the present one is the last. */
@@ -35,6 +38,7 @@ const foreverMs = 2 ** 31 - 1;
 /** @throws CodedError ERR_BIND */
 export async function openEdgeGenerations(first: Config, {apps, log}: {readonly apps: AppAccess; readonly log: Log}): Promise<EdgeGenerations> {
   const sockets = openListeningSockets();
+  const limit = new SessionLimit(first.global.maxconn);
   const open = (config: Config, access: AppAccess): Promise<Edge> =>
     openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
@@ -42,6 +46,7 @@ export async function openEdgeGenerations(first: Config, {apps, log}: {readonly 
       apps: access,
       clock: systemClock,
       sockets,
+      limit,
       log,
     });
   let current = await open(first, apps);
@@ -63,6 +68,7 @@ export async function openEdgeGenerations(first: Config, {apps, log}: {readonly 
     get current() {
       return current;
     },
+    limit,
     configs: () => [...draining.values(), currentConfig],
     edges: () => [...draining.keys(), current],
     async replace(config, {apps: access, drainMs, onDrained}) {
@@ -71,6 +77,7 @@ export async function openEdgeGenerations(first: Config, {apps, log}: {readonly 
       draining.set(old, currentConfig);
       current = next;
       currentConfig = config;
+      limit.setMaxconn(config.global.maxconn);
       void retire(old, drainMs, onDrained);
     },
     stopAccepting: () => current.stopAccepting(),

@@ -56,9 +56,10 @@ export class Admission {
 
   /** A session begins; each one has to leave once. */
   entered(): void {
+    const nowMs = this.#clock.monotonicMs();
     this.#counters.sessions++;
-    countSession(this.#counters, this.#clock.monotonicMs());
-    this.#limit.entered();
+    countSession(this.#counters, nowMs);
+    this.#limit.entered(nowMs);
     this.#update();
   }
 

@@ -1,5 +1,8 @@
+import {Rate} from './rate.ts';
+
 /** Sessions of all frontends together: HAProxy's `maxconn` of the section `global`. Lasts longer than one generation of the configuration. */
 export class SessionLimit {
+  readonly rate = new Rate();
   #maxconn: number;
   #sessions = 0;
   readonly #listeners = new Set<() => void>();
@@ -22,7 +25,9 @@ export class SessionLimit {
     this.#tell();
   }
 
-  entered(): void {
+  /** @param nowMs of Clock.monotonicMs */
+  entered(nowMs: number): void {
+    this.rate.count(nowMs);
     this.#sessions++;
     if (this.#sessions === this.#maxconn) this.#tell();
   }
