@@ -92,14 +92,13 @@ function frontendRow(frontend: FrontendControl): StatRow {
       conn_rate: stats.connectionRate,
       conn_rate_max: stats.connectionRateMax,
       conn_tot: stats.connectionsTotal,
-      intercepted: stats.intercepted,
       dcon: stats.deniedConnections,
       dses: stats.deniedSessions,
       req_rate: stats.requestRate,
       req_rate_max: stats.requestRateMax,
       req_tot: stats.requestsTotal,
       ...noCompression,
-      ...(mode === 'http' ? noCache : {}),
+      ...(mode === 'http' ? {intercepted: stats.intercepted, ...noCache} : {}),
     },
   };
 }
@@ -235,7 +234,6 @@ function checkColumns(check: CheckFacts) {
     check_rise: check.rise,
     check_fall: check.fall,
     check_health: check.level,
-    hanafail: 0,
   };
 }
 

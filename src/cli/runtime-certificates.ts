@@ -45,11 +45,11 @@ function certificateFacts({path, leaf, chainPem}: Certificate): CertificateFacts
   };
 }
 
-/** Node has a line for each part of a name; OpenSSL's old form, which HAProxy prints, has a slash before each. */
+/** Node has a line for each part of a name, with backslashes (RFC 2253); OpenSSL's old form, which HAProxy prints, has a slash before each part. */
 function oneLine(name: string | undefined): string {
   return (name ?? '')
     .split('\n')
-    .map((part) => `/${part}`)
+    .map((part) => `/${part.replaceAll(/\\([^0-9A-Fa-f])/g, '$1')}`)
     .join('');
 }
 
