@@ -13,12 +13,12 @@ export async function events(files: readonly string[] | undefined, {follow, line
   await using owned = connection;
   const stream = openEvents(owned);
   const print = (event: Event): void => void process.stdout.write(`${json ? JSON.stringify(event) : line(event)}\n`);
+  const stop = new AbortController();
+  // Before the first line: who reads it may interrupt us at once.
+  if (follow) for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const past = await stream.last(lines);
   for (const {event} of past) print(event);
   if (!follow) return 0;
-  const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
-  process.once('SIGTERM', () => stop.abort());
   for await (const {event} of stream.follow({...(past.at(-1) === undefined ? {} : {after: past.at(-1)?.id ?? '0'}), signal: stop.signal})) print(event);
   return 0;
 }

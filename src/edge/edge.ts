@@ -12,6 +12,7 @@ import {datagramChoice, datagramProxyCodec} from './datagram-rules.ts';
 import {type DnsFrontendOptions, openDnsFrontend} from './dns/dns-frontend.ts';
 import {type EdgeParts, openEdgeParts} from './edge-parts.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
+import {type HttpSide, openHttpSide, type StatsAnswer} from './http/open-http.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
 import {SessionLimit} from './session-limit.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
@@ -32,6 +33,8 @@ export interface EdgeOptions {
   readonly clock: Clock;
   /** Shared with the edge that this one replaces, or is replaced by; by default it has its own sockets. */
   readonly sockets?: ListeningSockets | undefined;
+  /** What shows the statistics page; by default nobody does. */
+  readonly stats?: StatsAnswer;
   /** 48 bytes, likewise. */
   readonly ticketKeys?: Buffer;
   /** Likewise; by default there is none. */
@@ -61,14 +64,14 @@ function ipv4Ports(frontends: readonly FrontendConfig[], protocol: 'tcp' | 'udp'
   return new Set(binds.filter((bind) => bind.protocol === protocol && bindHost(bind) === '0.0.0.0' && bind.port !== 0).map(({port}) => port));
 }
 
-async function openFrontends(options: EdgeOptions, parts: EdgeParts): Promise<Frontend[]> {
+async function openFrontends(options: EdgeOptions, {parts, http}: Pick<Opening, 'parts' | 'http'>): Promise<Frontend[]> {
   const {frontends} = options;
   const ports = {tcp: ipv4Ports(frontends, 'tcp'), udp: ipv4Ports(frontends, 'udp')};
   const opened: Frontend[] = [];
   try {
     for (const config of frontends) {
       if (config.mode === 'nat' || config.disabled) continue;
-      opened.push(await openFrontend(config, {options, parts, ipv6Only: (protocol, port) => ports[protocol].has(port)}));
+      opened.push(await openFrontend(config, {options, parts, http, ipv6Only: (protocol, port) => ports[protocol].has(port)}));
     }
     return opened;
   } catch (error) {
@@ -83,10 +86,11 @@ async function openFrontends(options: EdgeOptions, parts: EdgeParts): Promise<Fr
 interface Opening {
   readonly options: EdgeOptions;
   readonly parts: EdgeParts;
+  readonly http: HttpSide;
   readonly ipv6Only: (protocol: 'tcp' | 'udp', port: number) => boolean;
 }
 
-async function openFrontend(config: FrontendConfig, {options, parts, ipv6Only}: Opening): Promise<Frontend> {
+async function openFrontend(config: FrontendConfig, {options, parts, http, ipv6Only}: Opening): Promise<Frontend> {
   const {clock, log, sockets, apps, findApp = () => null} = options;
   const {refusals} = parts;
   switch (config.mode) {
@@ -106,7 +110,7 @@ async function openFrontend(config: FrontendConfig, {options, parts, ipv6Only}: 
     case 'dns':
       return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), clock, log, refusals});
     case 'http':
-      throw new CodedError('ERR_NOT_IMPLEMENTED', `Cannot open frontend "${config.name}": mode http is not implemented yet`, {source: 'client'});
+      return http.openFrontend(config, (port) => ipv6Only('tcp', port));
     case 'nat':
       throw new CodedError('ERR_ASSERTION', `Frontend "${config.name}" is the kernel's`, {source: 'bug'});
     default:
@@ -125,7 +129,8 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const {userlists = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
   const {limit = new SessionLimit(Number.POSITIVE_INFINITY)} = options;
   const parts = scope.use(await openEdgeParts({...options, userlists, process, watch, ticketKeys, limit, frontendSessions}));
-  const frontends = await openFrontends(options, parts);
+  const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));
+  const frontends = await openFrontends(options, {parts, http});
   opened.frontends = frontends;
   const stopAccepting = (): void => {
     for (const frontend of frontends) frontend.stopAccepting();

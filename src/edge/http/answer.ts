@@ -11,14 +11,14 @@ import type {Transaction} from './transaction.ts';
 
 /** `http-response` rules: of the backend, then of the frontend. */
 export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {
-  const {backend, frontend} = transaction;
+  const {destination: backend, frontend} = transaction;
   const verdict = backend === null ? null : runResponseRules(backend.responseRules, transaction, response);
   return verdict ?? runResponseRules(frontend.responseRules, transaction, response);
 }
 
 /** `http-after-response` rules change every answer, also those that are made here. */
 export function applyAfterResponse(transaction: Transaction, response: ResponseHead): void {
-  const {backend, frontend} = transaction;
+  const {destination: backend, frontend} = transaction;
   if (backend !== null) runResponseRules(backend.afterResponseRules, transaction, response);
   runResponseRules(frontend.afterResponseRules, transaction, response);
 }
@@ -30,7 +30,7 @@ export function applyPersistence(
   server: ServerConfig | null,
   nowMs: number,
 ): void {
-  const cookie = transaction.backend?.cookie ?? null;
+  const cookie = transaction.destination?.cookie ?? null;
   if (cookie === null || finding === null || server === null) return;
   const {headers, flag} = responseForClient(cookie, response.headers, {finding, server, method: transaction.received.method, nowMs});
   response.headers = headers;
@@ -39,7 +39,7 @@ export function applyPersistence(
 
 /** Null: the body goes as it is. */
 export function compress(transaction: Transaction, acceptEncoding: string | null, response: ResponseHead, length: BodyLength): Compressor | null {
-  const compression = transaction.backend?.config.compression ?? transaction.frontend.config.compression;
+  const compression = transaction.destination?.config.compression ?? transaction.frontend.config.compression;
   return compression === null ? null : compressorFor(compression, transaction.request, acceptEncoding, response, length);
 }
 

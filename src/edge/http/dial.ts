@@ -1,6 +1,5 @@
 /** Connects to a server: TCP or a unix socket, a PROXY header where it is configured, TLS. */
 import {connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts} from 'node:net';
-import {type ConnectionOptions, connect as connectTls} from 'node:tls';
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {CodedError, errorMessage} from '../../core/errors.ts';
@@ -10,8 +9,10 @@ import type {ServerEndpoint} from './assignment.ts';
 /** What the parts for TLS and the PROXY protocol have to say about a new connection. */
 export interface DialParts {
   readonly clock: Clock;
-  /** Null: the server is spoken to in the clear. `servername` is the SNI. */
-  tlsOptions(server: ServerConfig, context: SampleContext): ConnectionOptions | null;
+  /** The name that a server is asked for with TLS. */
+  sni(server: ServerConfig, context: SampleContext): string | null;
+  /** TLS on a connected socket; null: the server is spoken to in the clear. Rejects when the handshake fails, and destroys the socket then. */
+  secure(raw: Socket, server: ServerConfig, options: {readonly sni: string | null; readonly timeoutMs: number}): Promise<Socket> | null;
   /** The header that comes first; null: none. */
   proxyHeader(server: ServerConfig, context: SampleContext): Buffer | null;
 }
@@ -103,15 +104,17 @@ export function dial(request: DialRequest, parts: DialParts, result: DialResult)
   plain.once('connect', () => {
     const header = parts.proxyHeader(server, context);
     if (header !== null) plain.write(header);
-    const tls = parts.tlsOptions(server, context);
-    if (tls === null) {
+    const securing = parts.secure(plain, server, {sni: parts.sni(server, context), timeoutMs: backend.connectTimeoutMs});
+    if (securing === null) {
       ready();
       return;
     }
-    socket = connectTls({...tls, socket: plain});
-    socket.on('error', fail);
-    socket.once('close', closed);
-    socket.once('secureConnect', ready);
+    // It tells of what happens to the connection meanwhile.
+    plain.off('close', closed);
+    securing.then((secured) => {
+      socket = secured;
+      ready();
+    }, fail);
   });
   return {
     cancel: () => {

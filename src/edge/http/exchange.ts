@@ -87,7 +87,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
         this.#reply(verdict.reply, verdict.why === 'denied' ? 'PR' : 'LR');
         break;
       case 'tarpit': {
-        const {frontend, backend} = this.#transaction;
+        const {frontend, destination: backend} = this.#transaction;
         const delayMs = backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
         this.#cancelDelay = this.#parts.clock.after(delayMs, () => this.#reply(verdict.reply, 'PT'));
         break;
@@ -130,12 +130,12 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       return;
     }
     this.#use = use;
-    transaction.backend = use.backend;
+    transaction.destination = use.backend;
     this.#runRules(use.backend.requestRules, 0);
   }
 
   #showsStats(): boolean {
-    const page = (this.#transaction.backend ?? this.#transaction.frontend).config.stats;
+    const page = (this.#transaction.destination ?? this.#transaction.frontend).config.stats;
     const reply = page === null ? null : this.#parts.stats(page, this.#transaction);
     if (reply !== null) this.#reply(reply, 'LR');
     return reply !== null;
@@ -228,7 +228,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#isAnswered = true;
     transaction.status = head.status;
     const {connectionMode} = transaction.frontend.config;
-    if (connectionMode === 'close' || transaction.backend?.config.connectionMode === 'close') this.#client.closeAfter();
+    if (connectionMode === 'close' || transaction.destination?.config.connectionMode === 'close') this.#client.closeAfter();
     transaction.bytesOut += this.#client.head(head, this.#compressor === null ? length : null, isBodyless(transaction.received.method, head.status));
     if (this.#compressor !== null) this.#startCompressor(this.#compressor);
   }
@@ -286,13 +286,15 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#isAnswered = true;
     const {timeouts} = transaction;
-    const tunnelMs = timeouts.tunnel ?? transaction.backend?.config.tunnelTimeoutMs ?? transaction.frontend.config.tunnelTimeoutMs;
+    const tunnelMs = timeouts.tunnel ?? transaction.destination?.config.tunnelTimeoutMs ?? transaction.frontend.config.tunnelTimeoutMs;
     openTunnel({
       client,
       server,
       timeouts: {
         clientMs: tunnelMs ?? timeouts.client ?? transaction.frontend.config.clientTimeoutMs,
-        serverMs: tunnelMs ?? timeouts.server ?? transaction.backend?.config.serverTimeoutMs ?? transaction.frontend.config.clientTimeoutMs,
+        serverMs: tunnelMs ?? timeouts.server ?? transaction.destination?.config.serverTimeoutMs ?? transaction.frontend.config.clientTimeoutMs,
+        clientFinMs: transaction.frontend.config.clientFinTimeoutMs,
+        serverFinMs: transaction.destination?.config.serverFinTimeoutMs ?? null,
       },
       clock: this.#parts.clock,
       counters: this.#parts.counters,
@@ -349,6 +351,6 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const {clock} = this.#parts;
     this.#over();
     if (termination !== '--') this.#transaction.end(termination, reason);
-    this.#parts.finished(this.#transaction.record(clock.monotonicMs(), clock.nowMs()), this.#transaction);
+    this.#parts.finished(this.#transaction.toRecord(clock.monotonicMs(), clock.nowMs()), this.#transaction);
   }
 }

@@ -63,8 +63,7 @@ class Connection implements HttpConnection {
   constructor(options: HttpConnectionOptions) {
     this.#options = options;
     this.#timeouts = timeoutsOf(options.parts);
-    const {frontend, surroundings, processVariables, track} = options.parts;
-    this.#transactionParts = {frontend, surroundings, processVariables, track, session: options.session};
+    this.#transactionParts = {frontend: options.parts.frontend, session: options.session};
     this.lastActivityMs = options.session.acceptedMs;
   }
 

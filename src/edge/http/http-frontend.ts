@@ -2,9 +2,10 @@
 import type {Socket} from 'node:net';
 import type {Bind} from '../../config/proxy-value.ts';
 import type {BoundAddress} from '../addresses.ts';
-import {newCounters} from '../counters.ts';
+import type {Admission, Gate} from '../admission.ts';
 import type {Frontend} from '../frontend.ts';
 import type {ConnectionFacts} from '../samples/context.ts';
+import type {SessionContext} from '../session/session-context.ts';
 import {addressFields} from './address-fields.ts';
 import {type HttpConnection, openHttpConnection} from './http-connection.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
@@ -13,21 +14,21 @@ import type {HttpBackendProxy} from './proxies.ts';
 /** A connection that HTTP begins on: its PROXY header is read, and its TLS is taken off. Nobody has read from the socket. */
 export interface Accepted {
   readonly socket: Socket;
+  /** Owned by the receiver. */
+  readonly context: SessionContext;
   readonly facts: ConnectionFacts;
   /** Clock.monotonicMs of accept, and how long PROXY header and TLS took. */
   readonly acceptedMs: number;
   readonly handshakeMs: number;
 }
 
-export interface HttpListener extends Disposable {
+export interface HttpListener extends Gate {
   readonly address: BoundAddress;
-  /** New connections stay in the backlog. */
-  pause(): void;
-  resume(): void;
 }
 
-export interface HttpFrontendOptions extends Omit<HttpParts, 'counters' | 'backend'> {
+export interface HttpFrontendOptions extends Omit<HttpParts, 'backend'> {
   readonly backends: ReadonlyMap<string, HttpBackendProxy>;
+  readonly admission: Admission;
   /** @throws CodedError ERR_BIND */
   listen(bind: Bind, accept: (accepted: Accepted) => void): Promise<HttpListener>;
 }
@@ -47,40 +48,40 @@ function backendUses({frontend, backends}: HttpFrontendOptions): ReadonlyMap<str
 /** @throws CodedError ERR_BIND; what was bound before is closed again */
 export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Frontend> {
   const {config} = options.frontend;
-  const counters = newCounters();
+  const {counters, admission} = options;
   const uses = backendUses(options);
-  const parts: HttpParts = {...options, counters, backend: (name) => uses.get(name) ?? null};
+  const parts: HttpParts = {...options, backend: (name) => uses.get(name) ?? null};
   const connections = new Map<HttpConnection, Accepted>();
-  const listeners: HttpListener[] = [];
+  const addresses: BoundAddress[] = [];
   const whenEmpty: (() => void)[] = [];
-  let accepting = true;
 
   const admit = (accepted: Accepted, bind: Bind): void => {
     const {socket, facts, acceptedMs, handshakeMs} = accepted;
-    counters.accepted++;
-    const connection = openHttpConnection({socket, bind, parts, session: {facts, acceptedMs, handshakeMs, variables: new Map()}});
+    const connection = openHttpConnection({socket, bind, parts, session: {facts, acceptedMs, handshakeMs, context: accepted.context}});
     connections.set(connection, accepted);
-    counters.sessions = connections.size;
-    if (connections.size >= config.maxconn) for (const listener of listeners) listener.pause();
+    admission.entered();
     socket.once('close', () => {
       counters.bytesIn += socket.bytesRead;
       counters.bytesOut += socket.bytesWritten;
       connections.delete(connection);
-      counters.sessions = connections.size;
-      if (accepting && connections.size < config.maxconn) for (const listener of listeners) listener.resume();
+      accepted.context[Symbol.dispose]();
+      admission.left();
       if (connections.size === 0) for (const resolve of whenEmpty.splice(0)) resolve();
     });
   };
   const stopAccepting = (): void => {
-    accepting = false;
-    for (const listener of listeners) listener[Symbol.dispose]();
+    admission.stop();
     for (const connection of connections.keys()) connection.finish();
   };
   const cut = (): void => {
     for (const connection of connections.keys()) connection.cut();
   };
   try {
-    for (const bind of config.binds) listeners.push(await options.listen(bind, (accepted) => admit(accepted, bind)));
+    for (const bind of config.binds) {
+      const listener = await options.listen(bind, (accepted) => admit(accepted, bind));
+      admission.add(listener);
+      addresses.push(listener.address);
+    }
   } catch (error) {
     stopAccepting();
     cut();
@@ -88,9 +89,9 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
   }
   return {
     name: config.name,
-    addresses: listeners.map(({address}) => address),
+    addresses,
     counters,
-    admission: null,
+    admission,
     stopAccepting,
     *sessions() {
       const common = {frontend: config.name, protocol: 'tcp', backend: null, server: null, app: null} as const;

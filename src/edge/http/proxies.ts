@@ -1,6 +1,7 @@
 /** Frontends and backends whose conditions, formats and rules are functions. Made once, when the gateway starts. */
 import type {BackendConfig, CookiePersistence, FrontendConfig, ProxyBase} from '../../config/proxy-value.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
+import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {builtInReply, type LocalReply, parseErrorFile, reasonOf} from './reply.ts';
 import {compileRequestRules, type RequestRule} from './request-rules.ts';
@@ -37,9 +38,10 @@ export interface HttpBackendProxy extends Proxy {
 export interface ProxyParts {
   readonly compilers: Compilers;
   readonly readFile: (path: string) => Buffer;
+  readonly tableOf: (name: string) => StickTable | null;
 }
 
-function compileProxy(config: ProxyBase, {compilers, readFile}: ProxyParts): Proxy {
+function compileProxy(config: ProxyBase, {compilers, readFile, tableOf}: ProxyParts): Proxy {
   const errorPages = new Map<number, LocalReply>();
   for (const [status, path] of Object.entries(config.errorFiles)) errorPages.set(Number(status), parseErrorFile(path, readFile(path)));
   for (const [status, {code, url}] of Object.entries(config.errorLocations)) {
@@ -54,7 +56,7 @@ function compileProxy(config: ProxyBase, {compilers, readFile}: ProxyParts): Pro
     });
   }
   return {
-    requestRules: compileRequestRules(config.http.request, {compilers, readFile, realm: config.name}),
+    requestRules: compileRequestRules(config.http.request, {compilers, readFile, realm: config.name, tableOf: (table) => tableOf(table ?? config.name)}),
     responseRules: compileResponseRules(config.http.response, {compilers, readFile}),
     afterResponseRules: compileResponseRules(config.http.afterResponse, {compilers, readFile}),
     errorPages,

@@ -1,5 +1,9 @@
 /** `http-request` rules, made functions, and carried out in order. */
+
 import type {HttpRequestAction, Rule} from '../../config/rules.ts';
+import {CodedError} from '../../core/errors.ts';
+import {stickKey} from '../stick/stick-key.ts';
+import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {compileHeaderAction} from './header-actions.ts';
 import {compileRedirect} from './redirect.ts';
@@ -25,6 +29,8 @@ export interface RuleParts {
   readonly readFile: (path: string) => Buffer;
   /** Of `auth` without one. */
   readonly realm: string;
+  /** The table that a rule of this proxy means: by its name, or its own. */
+  readonly tableOf: (name: string | null) => StickTable | null;
 }
 
 export function compileRequestRules(rules: readonly Rule<HttpRequestAction>[], parts: RuleParts): readonly RequestRule[] {
@@ -126,15 +132,16 @@ type Effect = Extract<
 >;
 
 /** What has an effect, and never a verdict. */
-function compileEffect(action: Effect, {compilers}: RuleParts): RequestRule {
-  const perform = effectOf(action, compilers);
+function compileEffect(action: Effect, parts: RuleParts): RequestRule {
+  const perform = effectOf(action, parts);
   return (transaction) => {
     perform(transaction);
     return null;
   };
 }
 
-function effectOf(action: Effect, compilers: Compilers): (transaction: RuleSubject) => void {
+function effectOf(action: Effect, parts: RuleParts): (transaction: RuleSubject) => void {
+  const {compilers} = parts;
   switch (action.kind) {
     case 'set-var':
       return compileSetVariable(action, compilers);
@@ -143,7 +150,7 @@ function effectOf(action: Effect, compilers: Compilers): (transaction: RuleSubje
     case 'capture':
       return compileCapture(action, compilers);
     case 'track':
-      return (transaction) => transaction.track(action);
+      return compileTrack(action, parts);
     case 'set-src':
     case 'set-src-port':
     case 'set-dst':
@@ -160,4 +167,14 @@ function effectOf(action: Effect, compilers: Compilers): (transaction: RuleSubje
     default:
       return action satisfies never;
   }
+}
+
+function compileTrack({counter, key, table: name}: Extract<Effect, {kind: 'track'}>, {compilers, tableOf}: RuleParts): (transaction: RuleSubject) => void {
+  const table = tableOf(name);
+  if (table === null) throw new CodedError('ERR_NO_TABLE', `Cannot track ${key.text}: there is no table "${name ?? ''}"`, {source: 'client'});
+  const sample = compilers.expression(key);
+  return (transaction) => {
+    const text = stickKey(table.config, sample(transaction));
+    if (text !== null) transaction.track(counter, table, text);
+  };
 }

@@ -1,6 +1,6 @@
 /** What rules need of a transaction. */
-import type {TrackCounters} from '../../config/rules.ts';
 import type {SampleContext} from '../samples/context.ts';
+import type {StickTable} from '../stick/stick-table.ts';
 import type {RequestHead} from './message.ts';
 import type {LocalReply} from './reply.ts';
 
@@ -12,5 +12,5 @@ export interface RuleSubject extends SampleContext {
   /** Of `set-log-level`. */
   logLevel: string | null;
   readonly errorPage: (status: number) => LocalReply;
-  track(action: TrackCounters): void;
+  track(counter: number, table: StickTable, key: string): void;
 }

@@ -119,7 +119,7 @@ export class ServerConnections implements ServerPool {
     const isPrivate = server.sendProxy !== null || (server.source ?? backend.source) === 'client' || backend.httpReuse === 'never';
     const hasSni = server.sni !== null && server.tls !== null;
     if (isPrivate || hasSni) {
-      const sni = hasSni ? (this.#parts.tlsOptions(server, request.context)?.servername ?? '') : '';
+      const sni = hasSni ? (this.#parts.sni(server, request.context) ?? '') : '';
       return this.#slotOf(`${backend.name} ${server.name} ${endpointKey(endpoint)} ${sni} ${isPrivate ? request.session.facts.id : ''}`);
     }
     const place = endpoint.path ?? endpoint.host;

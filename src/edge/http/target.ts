@@ -9,7 +9,7 @@ export interface TargetParts {
   readonly query: string | null;
 }
 
-const absolute = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)/;
+const absolute = /^([A-Za-z]+):\/\/([^/?#]*)/;
 
 export function splitTarget(uri: string): TargetParts {
   const prefix = uri.startsWith('/') ? '' : (absolute.exec(uri)?.[0] ?? '');

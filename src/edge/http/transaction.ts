@@ -1,13 +1,16 @@
 /** One request and its answer: what is known about them, as expressions, rules and the log ask. */
-import type {TrackCounters} from '../../config/rules.ts';
+import type {SessionRecord} from '../logs/session-record.ts';
 import type {ConnectionFacts, Surroundings} from '../samples/context.ts';
+import type {ScopedVariables} from '../samples/variables.ts';
+import type {SessionContext} from '../session/session-context.ts';
+import type {StickTable} from '../stick/stick-table.ts';
+import {Tracking} from '../stick/tracking.ts';
 import type {IncomingRequest} from './h1-client-connection.ts';
 import {headerOf, type RequestHead, type ResponseHead} from './message.ts';
 import {errorPage, type HttpBackendProxy, type HttpFrontendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
 import type {RequestRecord} from './session-record.ts';
-import {TransactionVariables, type VariableStore} from './variables.ts';
 
 export interface Endpoint {
   readonly host: string;
@@ -19,15 +22,13 @@ export interface ClientSession {
   readonly facts: ConnectionFacts;
   readonly acceptedMs: number;
   readonly handshakeMs: number;
-  readonly variables: VariableStore;
+  /** Owned by the connection; what it tracks counts for all of its requests. */
+  readonly context: SessionContext;
 }
 
 export interface TransactionParts {
   readonly frontend: HttpFrontendProxy;
   readonly session: ClientSession;
-  readonly surroundings: Surroundings;
-  readonly processVariables: VariableStore;
-  readonly track: (action: TrackCounters, transaction: Transaction) => void;
 }
 
 const nothing = new Uint8Array(0);
@@ -38,20 +39,23 @@ export class Transaction implements RuleSubject {
   readonly inspectionEnded = true;
   readonly session: ClientSession;
   readonly connection: ConnectionFacts;
-  readonly surroundings: Surroundings;
   readonly frontend: HttpFrontendProxy;
   readonly request: RequestHead & {body: Uint8Array | null};
   readonly received: {readonly method: string; readonly uri: string; readonly version: string};
   readonly incoming: IncomingRequest;
   readonly captures: (string | null)[];
   readonly timeouts: {client: number | null; server: number | null; tunnel: number | null} = {client: null, server: null, tunnel: null};
-  readonly #parts: TransactionParts;
   readonly #number: number;
-  #variables: TransactionVariables | null = null;
+  #variables: ScopedVariables | null = null;
+  #surroundings: Surroundings | null = null;
+  #tracking: Tracking | null = null;
   response: ResponseHead | null = null;
-  backend: HttpBackendProxy | null = null;
+  /** The backend that was chosen. */
+  destination: HttpBackendProxy | null = null;
   logLevel: string | null = null;
   uniqueId: string | null = null;
+  /** Made when it is over, for its log line. */
+  record: SessionRecord | null = null;
   /** Marks of Clock.monotonicMs; 0: not reached. */
   headAtMs: number;
   assignedAtMs = 0;
@@ -73,11 +77,9 @@ export class Transaction implements RuleSubject {
 
   constructor(parts: TransactionParts, incoming: IncomingRequest, nowMs: number) {
     const {head} = incoming;
-    this.#parts = parts;
     this.#number = ++requestCount;
     this.session = parts.session;
     this.connection = parts.session.facts;
-    this.surroundings = parts.surroundings;
     this.frontend = parts.frontend;
     this.incoming = incoming;
     this.headAtMs = nowMs;
@@ -87,20 +89,55 @@ export class Transaction implements RuleSubject {
     this.captures = captures.length === 0 ? [] : new Array<string | null>(captures.length).fill(null);
   }
 
-  get variables(): TransactionVariables {
-    this.#variables ??= new TransactionVariables({session: this.session.variables, process: this.#parts.processVariables});
+  get variables(): ScopedVariables {
+    this.#variables ??= this.session.context.variables.forRequest();
     return this.#variables;
+  }
+
+  get backend(): string | null {
+    return this.destination?.config.name ?? null;
+  }
+
+  get surroundings(): Surroundings {
+    const {surroundings} = this.session.context;
+    const here = (backend: string): string => (backend === '' ? (this.backend ?? '') : backend);
+    this.#surroundings ??= {
+      ...surroundings,
+      usableServers: (backend) => surroundings.usableServers(here(backend)),
+      isServerUp: (backend, server) => surroundings.isServerUp(here(backend), server),
+      backendSessions: (backend) => surroundings.backendSessions(here(backend)),
+      tableValue: (table, key, what) => surroundings.tableValue(table === '' ? (this.backend ?? this.frontend.config.name) : table, key, what),
+      trackedValue: (counter, what) => this.#tracking?.value(counter, what) ?? surroundings.trackedValue(counter, what),
+    };
+    return this.#surroundings;
   }
 
   /** The answer begins: what lived as long as the request is forgotten. */
   endRequest(): void {
-    this.#variables?.endRequest();
+    this.#variables?.clear('req');
   }
 
-  readonly errorPage = (status: number): LocalReply => errorPage(status, this.frontend, this.backend);
+  readonly errorPage = (status: number): LocalReply => errorPage(status, this.frontend, this.destination);
 
-  track(action: TrackCounters): void {
-    this.#parts.track(action, this);
+  /** Counts under that number from now on, until the request is over. */
+  track(counter: number, table: StickTable, key: string): void {
+    this.#tracking ??= new Tracking();
+    this.#tracking.track(counter, {table, key, of: 'request'});
+  }
+
+  /** What is tracked learns how the request went, and is let go. */
+  endTracking(): void {
+    const trackings = [this.#tracking, this.session.context.isTracked ? this.session.context.tracking : null];
+    for (const tracking of trackings) {
+      if (tracking === null) continue;
+      if (tracking !== this.#tracking) tracking.httpRequest();
+      if (this.status >= 400 && this.status < 500) tracking.httpError();
+      if (this.status >= 500 && this.status !== 501 && this.status !== 505) tracking.httpFailure();
+      tracking.bytesIn(this.bytesIn);
+      tracking.bytesOut(this.bytesOut);
+    }
+    this.#tracking?.[Symbol.dispose]();
+    this.#tracking = null;
   }
 
   /** Fills the slots of `capture request header` or `capture response header`. */
@@ -123,7 +160,7 @@ export class Transaction implements RuleSubject {
     return this.#termination;
   }
 
-  record(nowMs: number, wallMs: number): RequestRecord {
+  toRecord(nowMs: number, wallMs: number): RequestRecord {
     const {incoming, session} = this;
     const between = (from: number, to: number): number | null => (from === 0 || to === 0 ? null : Math.max(0, Math.round(to - from)));
     return {
@@ -140,7 +177,7 @@ export class Transaction implements RuleSubject {
         totalMs: between(session.acceptedMs, nowMs),
       },
       requestNumber: this.#number,
-      backend: this.backend?.config.name ?? null,
+      backend: this.destination?.config.name ?? null,
       server: this.server,
       serverAddress: this.serverAddress,
       backendSource: this.backendSource,

@@ -7,7 +7,7 @@ import type {Tunnel} from './message.ts';
 export interface TunnelOptions {
   readonly client: Tunnel;
   readonly server: Tunnel;
-  readonly timeouts: {readonly clientMs: number; readonly serverMs: number};
+  readonly timeouts: {readonly clientMs: number; readonly serverMs: number; readonly clientFinMs: number | null; readonly serverFinMs: number | null};
   readonly clock: Clock;
   readonly counters: Counters;
   /** Both are closed. */
@@ -32,8 +32,12 @@ export function openTunnel({client, server, timeouts, clock, counters, ended}: T
   const relay = startRelay({
     client: client.socket,
     server: server.socket,
+    firstBytes: null,
     clientTimeoutMs: timeouts.clientMs,
     serverTimeoutMs: timeouts.serverMs,
+    clientFinTimeoutMs: timeouts.clientFinMs,
+    serverFinTimeoutMs: timeouts.serverFinMs,
+    tunnelTimeoutMs: null,
     clock,
     counters,
     onBusy: () => {

@@ -1,4 +1,7 @@
-/** The same requests through Debian's HAProxy and through ours, with rules that mean the same: the same answers, and the same seen by the server. */
+/**
+ * The same requests through Debian's HAProxy and through ours, with rules that mean the same: the same answers, and the same seen by the server.
+ * Where ours is stricter (both lengths, NUL, blanks in the request line), smuggling.test.ts says so.
+ */
 
 import {once} from 'node:events';
 import {existsSync} from 'node:fs';
@@ -142,11 +145,8 @@ const cases: readonly Case[] = [
       'GET http://other/abs HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n',
       `${get('/1').replace('Connection: close\r\n', '')}${get('/2')}`,
       get('/', 'X-Empty:\r\nX-Blank:   a b  \r\nX-Twice: 1\r\nX-Twice: 2\r\n'),
-      'GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       'GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n',
       'GET / HTTP/1.1\r\nHost: h\r\nA b: c\r\n\r\n',
-      'GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n',
-      'GET  / HTTP/1.1\r\nHost: h\r\n\r\n',
       '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
     ],
   },

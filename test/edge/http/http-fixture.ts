@@ -1,19 +1,24 @@
 /** An HTTP frontend on a port of loopback, with a backend whose servers are taken in turn. */
+import {once} from 'node:events';
 import {readFileSync} from 'node:fs';
-import type {ConnectionOptions} from 'node:tls';
+import {type ConnectionOptions, connect, type TLSSocket} from 'node:tls';
 import {bareBackend, bareBind, bareFrontend, bareServer} from '../../../src/config/proxy-defaults.ts';
 import type {BackendConfig, Bind, FrontendConfig, ServerConfig} from '../../../src/config/proxy-value.ts';
 import {systemClock} from '../../../src/core/clock.ts';
 import {CodedError} from '../../../src/core/errors.ts';
 import {createLog} from '../../../src/core/log.ts';
-import type {Counters} from '../../../src/edge/counters.ts';
+import {Admission} from '../../../src/edge/admission.ts';
+import {type Counters, newCounters} from '../../../src/edge/counters.ts';
 import type {AssignedServer, Assignment, AssignRequest, ServerEndpoint, SessionEnd} from '../../../src/edge/http/assignment.ts';
 import {openHttpFrontend} from '../../../src/edge/http/http-frontend.ts';
-import {listenPlain} from '../../../src/edge/http/plain-listener.ts';
 import {compileBackend, compileFrontend} from '../../../src/edge/http/proxies.ts';
 import {ServerConnections} from '../../../src/edge/http/server-pool.ts';
 import type {RequestRecord} from '../../../src/edge/http/session-record.ts';
 import type {Surroundings} from '../../../src/edge/samples/context.ts';
+import {createProcessVariables} from '../../../src/edge/samples/variables.ts';
+import {openEntrance} from '../../../src/edge/session/entrance.ts';
+import {SessionLimit} from '../../../src/edge/session-limit.ts';
+import {openCertificateStore} from '../../../src/edge/tls/certificate-store.ts';
 import {testCompilers} from './evaluator.ts';
 
 export const position = {file: 'test.cfg', line: 1, column: 1};
@@ -102,6 +107,12 @@ function inTurn(backend: BackendConfig, outcomes: SessionEnd['outcome'][], reque
   };
 }
 
+async function secured(options: ConnectionOptions): Promise<TLSSocket> {
+  const socket = connect(options);
+  await once(socket, 'secureConnect');
+  return socket;
+}
+
 export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp> {
   const records: RequestRecord[] = [];
   const outcomes: SessionEnd['outcome'][] = [];
@@ -110,20 +121,38 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
   const config: FrontendConfig = {...bareFrontend({name: 'front', position}), mode: 'http', binds: [bind], defaultBackend: 'back', ...settings.frontend};
   const servers = settings.servers.map((at, index) => testServer(`s${index + 1}`, at, {cookie: `c${index + 1}`, ...settings.server}));
   const backend: BackendConfig = {...bareBackend({name: 'back', position}), mode: 'http', servers, ...settings.backend};
-  const compile = {compilers: testCompilers, readFile: (path: string) => readFileSync(path)};
-  const pool = new ServerConnections({clock: systemClock, tlsOptions: () => settings.tls ?? null, proxyHeader: () => null});
+  const compile = {compilers: testCompilers, readFile: (path: string) => readFileSync(path), tableOf: () => null};
+  const pool = new ServerConnections({
+    clock: systemClock,
+    sni: () => null,
+    secure: (socket) => (settings.tls === undefined ? null : secured({...settings.tls, socket})),
+    proxyHeader: () => null,
+  });
+  const counters = newCounters();
   const frontend = await openHttpFrontend({
     frontend: compileFrontend(config, compile),
     backends: new Map([['back', compileBackend(backend, compile)]]),
     assignment: {assign: settings.assign ?? inTurn(backend, outcomes, assigned)},
     pool,
     clock: systemClock,
-    surroundings,
-    processVariables: new Map(),
-    track: () => undefined,
+    counters,
+    admission: new Admission({maxconn: config.maxconn, counters, limit: new SessionLimit(Number.POSITIVE_INFINITY), clock: systemClock}),
     stats: () => null,
     finished: (record) => void records.push(record),
-    listen: (one, accept) => listenPlain({config, bind: one, ipv6Only: false, clock: systemClock, log: createLog('silent')}, accept),
+    listen: async (one, enter) =>
+      openEntrance({
+        config,
+        bind: one,
+        connectionRules: [],
+        sessionRules: [],
+        ipv6Only: false,
+        tls: {store: await openCertificateStore([]), ticketKeys: Buffer.alloc(48), maxHandshakes: 1},
+        contextParts: {processVariables: createProcessVariables(), surroundings},
+        counters,
+        clock: systemClock,
+        log: createLog('silent'),
+        enter,
+      }),
   });
   const port = frontend.addresses[0]?.port ?? 0;
   return {

@@ -1,0 +1,102 @@
+/** Frontends of mode http on the parts that all frontends share: entrances, backends, rules, log lines. */
+import {readFileSync} from 'node:fs';
+import type {BackendConfig, FrontendConfig, StatsPage} from '../../config/proxy-value.ts';
+import {CodedError} from '../../core/errors.ts';
+import {Admission} from '../admission.ts';
+import {newCounters} from '../counters.ts';
+import type {EdgeParts} from '../edge-parts.ts';
+import type {Frontend} from '../frontend.ts';
+import {compileRegex} from '../samples/regex.ts';
+import {compileConnectionRules} from '../session/connection-rules.ts';
+import {openEntrance} from '../session/entrance.ts';
+import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
+import {openHttpFrontend} from './http-frontend.ts';
+import {httpRecord} from './http-record.ts';
+import {countRequest} from './request-counters.ts';
+import {compileBackend, compileFrontend, type HttpBackendProxy, type ProxyParts} from './proxies.ts';
+import type {LocalReply} from './reply.ts';
+import {ServerConnections} from './server-pool.ts';
+import type {Transaction} from './transaction.ts';
+
+/** The answer of a statistics page; null: the request is not for it. */
+export type StatsAnswer = (page: StatsPage, transaction: Transaction) => LocalReply | null;
+
+/** What frontends of mode http share. Disposing it closes idle connections to servers. */
+export interface HttpSide extends Disposable {
+  openFrontend(config: FrontendConfig, ipv6Only: (port: number) => boolean): Promise<Frontend>;
+}
+
+/** @throws CodedError ERR_BAD_ERROR_FILE, and those of the compiler */
+export function openHttpSide(backends: readonly BackendConfig[], parts: EdgeParts, stats: StatsAnswer): HttpSide {
+  const {compiler, mannersOf, pools, tables, clock} = parts;
+  const proxyParts: ProxyParts = {
+    compilers: {condition: compiler.compileCondition, expression: compiler.compileExpression, format: compiler.compileFormat, regex: compileRegex},
+    readFile: (path) => readFileSync(path),
+    tableOf: (name) => tables.get(name),
+  };
+  const compiled = new Map<string, HttpBackendProxy>();
+  for (const backend of backends) if (backend.mode === 'http') compiled.set(backend.name, compileBackend(backend, proxyParts));
+  const connections = new ServerConnections({
+    clock,
+    sni: (server, context) => mannersOf(server).sniOf?.(context) ?? null,
+    secure: (raw, server, options) => mannersOf(server).tls?.secure(raw, options) ?? null,
+    proxyHeader: (server, context) => {
+      const {connection, uniqueId = null} = context;
+      const client = {protocol: 'tcp', source: connection.source, destination: connection.destination, tls: connection.tls, uniqueId} as const;
+      return mannersOf(server).header?.(client) ?? null;
+    },
+  });
+  return {
+    async openFrontend(config, ipv6Only) {
+      const counters = newCounters();
+      const lines = await openSessionLines(config, parts);
+      const rules = (list: FrontendConfig['tcp']['connection']): ReturnType<typeof compileConnectionRules> =>
+        compileConnectionRules(list, {compiler, tableOf: (name) => tables.get(name ?? config.name)});
+      const common = {...parts.entrance, config, connectionRules: rules(config.tcp.connection), sessionRules: rules(config.tcp.session), counters};
+      const frontend = await openHttpFrontend({
+        frontend: compileFrontend(config, proxyParts),
+        backends: compiled,
+        counters,
+        admission: new Admission({maxconn: config.maxconn, counters, limit: parts.limit, clock}),
+        assignment: {
+          async assign(backend, request, signal) {
+            const pool = pools.get(backend);
+            if (pool === null) throw new CodedError('ERR_ASSERTION', `There is no backend "${backend}"`, {source: 'bug'});
+            return pool.assign(request, signal);
+          },
+        },
+        pool: connections,
+        clock,
+        stats,
+        finished: (record, transaction) => {
+          countRequest(counters, record, clock.monotonicMs());
+          if (transaction !== null) logRequest(lines, transaction, {record, counters, parts});
+          transaction?.endTracking();
+        },
+        listen: (bind, accept) => openEntrance({...common, bind, ipv6Only: ipv6Only(bind.port), enter: accept}),
+      });
+      return {
+        ...frontend,
+        sessions: () => frontend.sessions(),
+        async ended() {
+          await frontend.ended();
+          await lines[Symbol.asyncDispose]();
+        },
+      };
+    },
+    [Symbol.dispose]: () => connections.close(),
+  };
+}
+
+function logRequest(lines: SessionLines, transaction: Transaction, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {
+  const {logLevel} = transaction;
+  if (!lines.isWanted || logLevel === 'silent') return;
+  const record = httpRecord({...facts, lineNumber: lines.nextNumber});
+  lines.write(Object.assign(transaction, {record}), levelOf(logLevel));
+}
+
+const levels = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const;
+
+function levelOf(name: string | null): (typeof levels)[number] {
+  return levels.find((level) => level === name) ?? 'info';
+}
