@@ -10,6 +10,7 @@ import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
+import {SessionLimit} from '../edge/session-limit.ts';
 
 /** Who runs the apps; there is no watch without apps. */
 export interface AppParts {
@@ -19,6 +20,8 @@ export interface AppParts {
 
 export interface EdgeGenerations extends AsyncDisposable {
   readonly current: Edge;
+  /** Of all generations together: `maxconn` of the section `global`, or what an operator has set. */
+  readonly limit: SessionLimit;
   /** What still has sessions: the present configuration, and those before it that drain. */
   configs(): readonly Config[];
   /** All edges that have sessions; the present one is the last. */
@@ -50,6 +53,7 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
   const sockets = openListeningSockets();
   // Clients come back with the tickets of before a reload.
   const ticketKeys = randomBytes(48);
+  const limit = new SessionLimit(first.global.maxconn);
   const open = (config: Config, {access, watch}: AppParts): Promise<Edge> =>
     openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
@@ -62,6 +66,7 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
       sockets,
       ticketKeys,
       findApp: findAppAmong(config.apps),
+      limit,
       log,
     });
   let current = await open(first, apps);
@@ -83,6 +88,7 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
     get current() {
       return current;
     },
+    limit,
     configs: () => [...draining.values(), currentConfig],
     edges: () => [...draining.keys(), current],
     async replace(config, {drainMs, onDrained, ...apps}) {
@@ -91,6 +97,7 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
       draining.set(old, currentConfig);
       current = next;
       currentConfig = config;
+      limit.setMaxconn(config.global.maxconn);
       void retire(old, drainMs, onDrained);
     },
     stopAccepting: () => current.stopAccepting(),

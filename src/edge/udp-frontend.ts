@@ -8,7 +8,7 @@ import type {Clock} from '../core/clock.ts';
 import {assert, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {type BoundAddress, plainAddress} from './addresses.ts';
-import {newCounters} from './counters.ts';
+import {countConnection, countSession, newCounters} from './counters.ts';
 import {openDatagramSockets, type SharedDatagramSocket} from './datagram-sockets.ts';
 import type {Frontend} from './frontend.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
@@ -65,6 +65,7 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
     name: config.name,
     addresses,
     counters,
+    admission: null,
     stopAccepting: () => table.stop(),
     sessions: () => table.list(),
     ended: () => closed,
@@ -151,8 +152,11 @@ class SessionTable {
   }
 
   *list(): ReturnType<Frontend['sessions']> {
-    for (const {app, source, startedMs, lastActivityMs, isBusy} of this.#sessions.values()) {
-      yield {frontend: this.#options.config.name, protocol: 'udp', app, source, startedMs, lastActivityMs, busy: isBusy};
+    const frontend = this.#options.config.name;
+    for (const session of this.#sessions.values()) {
+      const {id, backend, server, app, source, sourcePort, startedMs, lastActivityMs, isBusy} = session;
+      const cut = (): void => session.close();
+      yield {id, frontend, protocol: 'udp', backend, server, app, source, sourcePort, startedMs, lastActivityMs, busy: isBusy, cut};
     }
   }
 
@@ -170,6 +174,7 @@ class SessionTable {
     const {socket} = listener;
     const session = new UdpSession({
       source,
+      sourcePort: addresses.source.port,
       pool,
       headerFor: (server) => proxyCodec?.write(addresses, server) ?? null,
       idleTimeoutMs: Math.min(config.clientTimeoutMs, pool.config.serverTimeoutMs),
@@ -194,7 +199,7 @@ class SessionTable {
         refusals.report({frontend: config.name, server: session.serverName, reason: errorMessage(error)});
       },
     });
-    this.#counters.accepted++;
+    countConnection(this.#counters, session.startedMs);
     if (session.idleTimeoutMs < this.#shortestTimeoutMs) {
       this.#shortestTimeoutMs = session.idleTimeoutMs;
       this.#cancelSweep?.();
@@ -203,6 +208,7 @@ class SessionTable {
     this.#sessions.set(key, session);
     this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1);
     this.#counters.sessions = this.#sessions.size;
+    countSession(this.#counters, session.startedMs);
     void session.start();
     this.#cancelSweep ??= this.#scheduleSweep();
     return session;

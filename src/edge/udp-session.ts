@@ -8,9 +8,11 @@ import {showAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
 import type {AssignedServer, Assignment, Endpoint} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
+import {nextConnectionId} from './session/connection-facts.ts';
 
 export interface UdpSessionOptions {
   readonly source: string;
+  readonly sourcePort: number;
   readonly pool: Pool;
   /** What stands before each datagram to a server; null: nothing does. */
   readonly headerFor: (server: ServerConfig) => Uint8Array | null;
@@ -32,6 +34,7 @@ const maxHeldBytes = 256 * 1024;
 const maxBusyMs = 10_000;
 
 export class UdpSession {
+  readonly id = nextConnectionId();
   readonly startedMs: number;
   lastActivityMs: number;
   readonly #options: UdpSessionOptions;
@@ -64,6 +67,18 @@ export class UdpSession {
   /** `backend/server` */
   get serverName(): string {
     return `${this.#options.pool.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
+  }
+
+  get backend(): string {
+    return this.#options.pool.name;
+  }
+
+  get server(): string | null {
+    return this.#chosen?.name ?? null;
+  }
+
+  get sourcePort(): number {
+    return this.#options.sourcePort;
   }
 
   get source(): string {

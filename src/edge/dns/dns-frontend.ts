@@ -79,6 +79,7 @@ export async function openDnsFrontend(options: DnsFrontendOptions): Promise<Fron
     name: config.name,
     addresses,
     counters,
+    admission: null,
     stopAccepting() {
       datagrams.stop();
       connections.stop();

@@ -2,6 +2,7 @@
 import {readFileSync} from 'node:fs';
 import type {BackendConfig, FrontendConfig, StatsPage} from '../../config/proxy-value.ts';
 import {CodedError} from '../../core/errors.ts';
+import {Admission} from '../admission.ts';
 import {newCounters} from '../counters.ts';
 import type {EdgeParts} from '../edge-parts.ts';
 import type {Frontend} from '../frontend.ts';
@@ -12,6 +13,7 @@ import type {SessionContext} from '../session/session-context.ts';
 import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
 import {openHttpFrontend} from './http-frontend.ts';
 import {httpRecord} from './http-record.ts';
+import {countRequest} from './request-counters.ts';
 import {compileBackend, compileFrontend, type HttpBackendProxy, type ProxyParts} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import {ServerConnections} from './server-pool.ts';
@@ -61,6 +63,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         frontend: compileFrontend(config, proxyParts),
         backends: compiled,
         counters,
+        admission: new Admission({maxconn: config.maxconn, counters, limit: parts.limit, clock}),
         assignment: {
           async assign(backend, request, signal) {
             const pool = pools.get(backend);
@@ -72,6 +75,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         clock,
         stats,
         finished: (record, context) => {
+          countRequest(counters, record, clock.monotonicMs());
           logRequest(lines, context, {record, counters, parts});
           if (context instanceof Transaction) context.endTracking();
         },
