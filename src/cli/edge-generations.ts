@@ -9,6 +9,7 @@ import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
+import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
 import {SessionLimit} from '../edge/session-limit.ts';
 
@@ -49,7 +50,7 @@ function findAppAmong(apps: readonly AppConfig[]): NonNullable<EdgeOptions['find
 const foreverMs = 2 ** 31 - 1;
 
 /** @throws CodedError ERR_BIND */
-export async function openEdgeGenerations(first: Config, {log, ...apps}: AppParts & {readonly log: Log}): Promise<EdgeGenerations> {
+export async function openEdgeGenerations(first: Config, {log, stats, ...apps}: AppParts & {readonly log: Log; readonly stats: StatsAnswer}): Promise<EdgeGenerations> {
   const sockets = openListeningSockets();
   // Clients come back with the tickets of before a reload.
   const ticketKeys = randomBytes(48);
@@ -67,6 +68,7 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
       ticketKeys,
       findApp: findAppAmong(config.apps),
       limit,
+      stats,
       log,
     });
   let current = await open(first, apps);

@@ -207,7 +207,7 @@ const ports = [...configuration.matchAll(/bind 127\.0\.0\.1:\$\{([A-Z_]+)\}/g)].
 /** What every server answers, whatever was asked: the head it got, or what the path asks for. */
 function answerOf(head: string, socket: Socket): void {
   const [, path = '/'] = head.split(' ');
-  const send = (fields: string, body: string): void => void socket.write(`HTTP/1.1 200 OK\r\nX-Origin: origin-1\r\n${fields}Content-Length: ${body.length}\r\n\r\n${head.startsWith('HEAD ') ? '' : body}`);
+  const send = (fields: string, body: string): void => void socket.write(`HTTP/1.1 200 OK\r\nX-Origin: origin-1\r\nETag: "1"\r\n${fields}Content-Length: ${body.length}\r\n\r\n${head.startsWith('HEAD ') ? '' : body}`);
   if (path.startsWith('/silent')) return;
   if (path.startsWith('/hang-up')) socket.destroy();
   else if (path.startsWith('/cut')) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf');
@@ -387,7 +387,9 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'TLS by its name, passed through or ended behind a unix socket',
     frontends: ['tls-in', 'tls-end~'],
-    lines: 10,
+    lines: 11,
+    // What a library of TLS sends besides, and how it says goodbye, is its own affair.
+    mask: (line) => line.replace(/(terminated\/t1 \S+) \d+ \S+/, '$1 BYTES END'),
     talk: async (twin) => {
       const port = twin.port('TLS');
       return [
