@@ -14,6 +14,7 @@ import {type EdgeParts, openEdgeParts} from './edge-parts.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
 import {type HttpSide, openHttpSide, type StatsAnswer} from './http/open-http.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
+import {SessionLimit} from './session-limit.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
 import {openUdpFrontend} from './udp-frontend.ts';
 
@@ -36,12 +37,16 @@ export interface EdgeOptions {
   readonly stats?: StatsAnswer;
   /** 48 bytes, likewise. */
   readonly ticketKeys?: Buffer;
+  /** Likewise; by default there is none. */
+  readonly limit?: SessionLimit;
 }
 
 /** Disposing it closes everything at once; `drain` first to let sessions end. */
 export interface Edge extends AsyncDisposable {
   /** For the runtime API. */
   readonly parts: EdgeParts;
+  /** Those that are open. */
+  readonly frontends: readonly Frontend[];
   /** Where the frontends really listen. */
   addresses(): readonly BoundAddress[];
   /** By frontend. */
@@ -103,7 +108,7 @@ async function openFrontend(config: FrontendConfig, {options, parts, http, ipv6O
         sockets,
       });
     case 'dns':
-      return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), clock, log, refusals});
+      return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), sockets, clock, log, refusals});
     case 'http':
       return http.openFrontend(config, (port) => ipv6Only('tcp', port));
     case 'nat':
@@ -122,7 +127,8 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const opened: {frontends: readonly Frontend[]} = {frontends: []};
   const frontendSessions = (name: string): number | null => opened.frontends.find((frontend) => frontend.name === name)?.counters.sessions ?? null;
   const {userlists = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
-  const parts = scope.use(await openEdgeParts({...options, userlists, process, watch, ticketKeys, frontendSessions}));
+  const {limit = new SessionLimit(Number.POSITIVE_INFINITY)} = options;
+  const parts = scope.use(await openEdgeParts({...options, userlists, process, watch, ticketKeys, limit, frontendSessions}));
   const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));
   const frontends = await openFrontends(options, {parts, http});
   opened.frontends = frontends;
@@ -138,6 +144,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const owned = scope.move();
   return {
     parts,
+    frontends,
     addresses: () => frontends.flatMap(({addresses}) => addresses),
     counters: () => new Map(frontends.map(({name, counters}) => [name, counters])),
     *sessions() {

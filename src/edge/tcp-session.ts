@@ -80,8 +80,17 @@ export class TcpSession {
     return this.#entered.acceptedMs;
   }
 
+  /** Unlike that of any other connection of the process. */
+  get id(): number {
+    return this.#entered.facts.id;
+  }
+
   get source(): string {
     return this.#entered.facts.source.host;
+  }
+
+  get sourcePort(): number {
+    return this.#entered.facts.source.port;
   }
 
   get app(): string | null {
@@ -89,9 +98,18 @@ export class TcpSession {
     return target?.kind === 'app' ? target.app : null;
   }
 
+  /** Null until it is chosen. */
+  get backend(): string | null {
+    return this.#route?.pool.name ?? null;
+  }
+
+  get server(): string | null {
+    return this.#chosen?.name ?? null;
+  }
+
   /** `backend/server`, as far as they are chosen. */
   get serverName(): string {
-    return `${this.#route?.pool.name ?? this.#parts.config.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
+    return `${this.backend ?? this.#parts.config.name}/${this.server ?? '<NOSRV>'}`;
   }
 
   /** When bytes moved last, or the session began (Clock.monotonicMs). */
@@ -159,7 +177,7 @@ export class TcpSession {
     context.inspectionEnded = false;
     this.#firstBytes = known === null ? bytes : Buffer.concat([known, bytes]);
     if (verdict !== 'reject' && verdict !== 'silent-drop') return true;
-    this.#parts.counters.denied++;
+    this.#parts.counters.deniedRequests++;
     this.#ended('P', 'R');
     refuseSocket(socket, verdict);
     return false;

@@ -6,6 +6,7 @@ import type {Socket} from 'node:net';
 import type {Clock} from '../../core/clock.ts';
 import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
+import {nextConnectionId} from '../session/connection-facts.ts';
 import {frame, readFrames} from './frames.ts';
 import type {Responder} from './responder.ts';
 
@@ -23,19 +24,23 @@ export interface TcpConnectionOptions {
 const maxOutstanding = 32;
 
 export class DnsTcpConnection {
+  readonly id = nextConnectionId();
   readonly source: string;
+  readonly sourcePort: number;
   readonly startedMs: number;
   lastActivityMs: number;
   readonly #options: TcpConnectionOptions;
   #outstanding = 0;
   #clientEnded = false;
   #finishing = false;
+  #hasAsked = false;
   #cancelIdle: () => void = () => undefined;
 
   constructor(options: TcpConnectionOptions) {
     const {client, clock, counters} = options;
     this.#options = options;
     this.source = plainAddress(client.remoteAddress ?? '');
+    this.sourcePort = client.remotePort ?? 0;
     this.startedMs = clock.monotonicMs();
     this.lastActivityMs = this.startedMs;
     const arrival = {protocol: 'tcp', source: this.source, address: plainAddress(client.localAddress ?? ''), port: client.localPort ?? 0} as const;
@@ -43,6 +48,7 @@ export class DnsTcpConnection {
     client.on('data', (chunk) => {
       counters.bytesIn += chunk.length;
       frames(chunk);
+      this.#endIfDone();
     });
     client.on('end', () => {
       this.#clientEnded = true;
@@ -63,7 +69,7 @@ export class DnsTcpConnection {
     return this.#outstanding > 0;
   }
 
-  /** Ends the connection when what was asked is answered. */
+  /** Ends the connection when what was asked is answered. Who has only just come, and asked nothing yet, may do so until the idle time is over. */
   finish(): void {
     this.#finishing = true;
     this.#endIfDone();
@@ -76,6 +82,7 @@ export class DnsTcpConnection {
   /** @returns whether more is to be read */
   #take(answer: Buffer | null | Promise<Buffer | null>): boolean {
     this.#watchIdle();
+    this.#hasAsked = true;
     if (!(answer instanceof Promise)) return this.#send(answer);
     this.#outstanding++;
     if (this.#outstanding >= maxOutstanding) this.#options.client.pause();
@@ -107,7 +114,8 @@ export class DnsTcpConnection {
   }
 
   #endIfDone(): void {
-    if (this.#outstanding === 0 && (this.#clientEnded || this.#finishing)) this.#options.client.end(() => this.#options.client.destroySoon());
+    const isOver = this.#clientEnded || (this.#finishing && this.#hasAsked);
+    if (this.#outstanding === 0 && isOver) this.#options.client.end(() => this.#options.client.destroySoon());
   }
 
   #watchIdle(): void {

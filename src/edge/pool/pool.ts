@@ -14,7 +14,7 @@ import {reachServer} from './reach-server.ts';
 import {type Condition, PoolServer, type ServerHost} from './server.ts';
 import type {Chooser} from './server-choice.ts';
 import {describeChange} from './server-report.ts';
-import {countSession, newServerStats, type ServerStats} from './server-stats.ts';
+import {clearStats, countSession, newServerStats, type ServerStats} from './server-stats.ts';
 import type {WakeLimiter} from './wake-limiter.ts';
 
 export interface PoolOptions {
@@ -79,6 +79,12 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
 
   server(name: string): AssignedServer | null {
     return this.servers.find((server) => server.name === name) ?? null;
+  }
+
+  /** `clear counters`, for the backend and its servers. */
+  clearCounters(scope: 'maxima' | 'all'): void {
+    clearStats(this.stats, scope, {sessions: this.#sessions, queued: this.queued});
+    for (const {stats, sessions, queue} of this.servers) clearStats(stats, scope, {sessions: sessions.size, queued: queue.size});
   }
 
   isAppAwake(server: AssignedServer): boolean {
@@ -148,7 +154,9 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 
   changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void {
+    const wasUsable = this.#usable.length > 0;
     this.#regroup();
+    this.#countChange(wasUsable);
     const {from, to, cause} = change;
     if (from !== to) {
       const requeued = to === 'down' || to === 'maint' ? this.#requeue(server) : 0;
@@ -164,6 +172,16 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
 
   [Symbol.dispose](): void {
     for (const server of this.servers) server.dispose();
+  }
+
+  /** The backend is down while none of its servers can be used. */
+  #countChange(wasUsable: boolean): void {
+    const isUsable = this.#usable.length > 0;
+    if (isUsable === wasUsable) return;
+    const nowMs = this.clock.monotonicMs();
+    if (isUsable) this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
+    else this.stats.timesDown++;
+    this.stats.changedAtMs = nowMs;
   }
 
   #regroup(): void {
@@ -367,8 +385,8 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 }
 
-/** Sessions are released meanwhile. */
-function cutAll(server: AssignedServer): void {
+/** Ends all sessions of a server; they are released meanwhile. */
+export function cutAll(server: AssignedServer): void {
   for (const session of [...server.sessions]) session.onCut?.();
 }
 
