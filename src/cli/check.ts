@@ -1,4 +1,4 @@
-import {evaluateCondition} from '../config/conditional/predicates.ts';
+import {evaluateWritten} from '../config/conditional/predicates.ts';
 import {load, printDiagnostics} from './configuration.ts';
 
 /** @returns the exit status: 0 for a valid configuration, else 1 */
@@ -13,7 +13,7 @@ export async function check(files: readonly string[] | undefined, {quiet, json}:
 
 /** HAProxy's `-cc`: whether a condition of `.if` holds. @returns the exit status: 0 if it does, 1 if not, 2 for what is no condition */
 export function checkCondition(condition: string): number {
-  const verdict = evaluateCondition(condition, process.env);
+  const verdict = evaluateWritten(condition, process.env);
   if (verdict.ok) return verdict.value ? 0 : 1;
   process.stderr.write(`picogate: Cannot evaluate condition "${condition}": ${verdict.reason}\n`);
   return 2;

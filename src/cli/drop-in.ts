@@ -1,5 +1,5 @@
 /** The program under HAProxy's command line. */
-import {evaluateCondition} from '../config/conditional/predicates.ts';
+import {evaluateWritten} from '../config/conditional/predicates.ts';
 import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import {load, printDiagnostics} from './configuration.ts';
@@ -35,7 +35,7 @@ export async function dropIn(words: readonly string[]): Promise<number> {
 
 /** `-cc`: 0 when it holds, 1 when it does not, 2 when it is none. */
 function evaluate(condition: string): number {
-  const verdict = evaluateCondition(condition, process.env);
+  const verdict = evaluateWritten(condition, process.env);
   if (verdict.ok) return verdict.value ? 0 : 1;
   process.stderr.write(`[ALERT]    (${process.pid}) : config : Failed to evaluate condition: ${verdict.reason}\n`);
   return exitStatus.cannotStart;

@@ -46,6 +46,10 @@ function findAppAmong(apps: readonly AppConfig[]): NonNullable<EdgeOptions['find
   return (name) => byName.get(name) ?? null;
 }
 
+function wakeRatesOf({apps, global}: Config): NonNullable<EdgeOptions['wakeRates']> {
+  return {perApp: new Map(apps.flatMap(({name, wakeRate}) => (wakeRate === null ? [] : [[name, wakeRate]]))), perSource: global.wakeRatePerSource};
+}
+
 /** Longer timers do not exist in Node. */
 const foreverMs = 2 ** 31 - 1;
 
@@ -69,6 +73,7 @@ export async function openEdgeGenerations(
       clock: systemClock,
       sockets,
       ticketKeys,
+      wakeRates: wakeRatesOf(config),
       findApp: findAppAmong(config.apps),
       limit,
       stats,

@@ -54,6 +54,7 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     backgroundFetch: own(section, 'background-fetch')?.value ?? true,
     readAhead: own(section, 'read-ahead')?.value ?? true,
     wakeTimeoutMs: effective(section, 'timeout wake')?.value ?? defaultWakeTimeoutMs,
+    wakeRate: own(section, 'wake-rate')?.value ?? null,
     logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
   };
   const rootfs = own(section, 'rootfs')?.value;

@@ -39,6 +39,7 @@ export function buildGlobal(sections: readonly Section[]): GlobalDraft {
     stopTimeoutMs: effective(together, 'hard-stop-after')?.value ?? defaultStopTimeoutMs,
     criu: effective(together, 'criu')?.value.text ?? null,
     keepGenerations: effective(together, 'keep-generations')?.value ?? 2,
+    wakeRatePerSource: effective(together, 'global wake-rate')?.value ?? null,
     process: buildProcess(together),
   };
   return {value, environment: environmentOf(together), tls: tlsDefaults(together)};

@@ -1,7 +1,7 @@
 /** Userlists, resolvers and pages of `http-errors`. */
 import type {Diagnostic} from './diagnostic.ts';
 import type {Userlist} from './proxy-value.ts';
-import type {HoldStatus, ResolversConfig} from './resolvers-value.ts';
+import {bareResolvers, type ResolversConfig} from './resolvers.ts';
 import {all, own, type Section} from './section.ts';
 import {didYouMean} from './suggestion.ts';
 
@@ -29,19 +29,19 @@ export function buildUserlist(section: Section, report: Report): Userlist {
   };
 }
 
-const defaultHoldMs: Readonly<Record<HoldStatus, number>> = {valid: 10_000, nx: 30_000, refused: 30_000, timeout: 30_000, other: 30_000, obsolete: 0};
-
 export function buildResolvers(section: Section): ResolversConfig {
+  const bare = bareResolvers(section);
   return {
-    name: section.name,
-    position: section.position,
+    ...bare,
     nameservers: all(section, 'nameserver').map(({value}) => value),
-    systemNameservers: own(section, 'parse-resolv-conf') !== undefined,
-    retries: own(section, 'resolve_retries')?.value ?? 3,
-    retryTimeoutMs: own(section, 'timeout retry')?.value ?? 1000,
-    resolveTimeoutMs: own(section, 'timeout resolve')?.value ?? 1000,
-    holdMs: {...defaultHoldMs, ...Object.fromEntries(all(section, 'hold').map(({value}) => [value.status, value.ms]))},
-    payloadBytes: own(section, 'accepted_payload_size')?.value ?? 512,
+    parseResolvConf: own(section, 'parse-resolv-conf') !== undefined,
+    resolveRetries: own(section, 'resolve_retries')?.value ?? bare.resolveRetries,
+    timeouts: {
+      resolveMs: own(section, 'timeout resolve')?.value ?? bare.timeouts.resolveMs,
+      retryMs: own(section, 'timeout retry')?.value ?? bare.timeouts.retryMs,
+    },
+    hold: {...bare.hold, ...Object.fromEntries(all(section, 'hold').map(({value}) => [value.kind, value.ms]))},
+    acceptedPayloadBytes: own(section, 'accepted_payload_size')?.value ?? bare.acceptedPayloadBytes,
   };
 }
 

@@ -2,6 +2,7 @@
 import {argv, exposedPorts, imageName, pathInside, processors, user, variables, volume} from './app-shapes.ts';
 import {keyword, ours} from './keyword.ts';
 import {choice, durationOrNever, hostPath, integer, onOrOff, size} from './shapes.ts';
+import {wakeRate} from './wake-rate.ts';
 
 const oursInApp = {...ours, sections: ['app']} as const;
 
@@ -60,5 +61,13 @@ export const appKeywords = {
     description: 'After a wake the rest of the memory is brought here too, without hurry.',
   }),
   'read-ahead': keyword({...oursInApp, shape: onOrOff(), absent: 'on', description: 'With pages that are touched in a row come the next ones.'}),
+  'wake-rate': keyword({
+    ...oursInApp,
+    shape: wakeRate,
+    absent: 'no limit',
+    description:
+      'How often sessions may wake the app: `10/1m` is ten times in a minute, be it at once. More of them are refused while it sleeps, as when no server ' +
+      'is available; an app that is awake takes all. Packets in mode nat do not count.',
+  }),
   'log-size': keyword({...oursInApp, shape: size({min: 4096, minText: '4k'}), absent: '1m', description: 'How much of the output of the app is kept.'}),
 } as const;

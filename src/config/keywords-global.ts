@@ -6,6 +6,7 @@ import {basePath, defaultPath, presetEnvironment, setEnvironment, tlsBindDefault
 import {duration, flagLine, hostPath, integer, size, textLine, word} from './shapes.ts';
 import {statsSocket} from './stats-shapes.ts';
 import {store} from './store-shape.ts';
+import {wakeRatePerSource} from './wake-rate.ts';
 
 const oursInGlobal = {...ours, sections: ['global']} as const;
 const theirsInGlobal = {...theirs, sections: ['global']} as const;
@@ -52,6 +53,13 @@ export const globalKeywords = {
     shape: integer({min: 1, max: 100}),
     absent: '2',
     description: 'How many checkpoints of an app are kept.',
+  }),
+  'global wake-rate': keyword({
+    ...oursInGlobal,
+    written: 'wake-rate',
+    shape: wakeRatePerSource,
+    absent: 'no limit, since one address may stand for many clients (NAT, a load balancer)',
+    description: 'How often one source address may wake apps, all together, so that a scanner cannot keep everything awake.',
   }),
   'hard-stop-after': keyword({
     ...theirsInGlobal,

@@ -69,7 +69,7 @@ const inProxies = table({
     tcp-check+send-lf tcp-check+send-binary-lf tcp-check+set-var tcp-check+set-var-fmt tcp-check+unset-var stats+http-request
     stats+bind-process capture+cookie error-log-format log-format-sd log-steps server-state-file-name use-small-buffers
     persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-send-name-header http-drop-request-trailers
-    http-drop-response-trailers wake-rate filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
+    http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
     reqtarpit reqitarpit rsprep rspirep rspdeny rspideny
     option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response
     option+accept-unsafe-violations-in-http-request option+accept-unsafe-violations-in-http-response option+http-restrict-req-hdr-names

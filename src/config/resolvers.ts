@@ -20,7 +20,8 @@ export interface ResolversConfig {
   readonly acceptedPayloadBytes: number;
 }
 
-export type HoldKind = 'valid' | 'nx' | 'other' | 'refused' | 'timeout' | 'obsolete';
+export const holdKinds = ['valid', 'nx', 'refused', 'timeout', 'other', 'obsolete'] as const;
+export type HoldKind = (typeof holdKinds)[number];
 
 export interface NameserverConfig {
   readonly name: string;

@@ -3,14 +3,12 @@ import {isIP} from 'node:net';
 import {parseBindAddress} from './address.ts';
 import type {Arguments} from './arguments.ts';
 import type {Userlist} from './proxy-value.ts';
-import {type HoldStatus, holdStatuses, type ResolversConfig} from './resolvers-value.ts';
+import {type HoldKind, holdKinds, type NameserverConfig} from './resolvers.ts';
 import {choice, type Placed, type Shape} from './shapes.ts';
 import {didYouMean} from './suggestion.ts';
 import {parseTime} from './units.ts';
 
-type Nameserver = ResolversConfig['nameservers'][number];
-
-export const nameserver: Shape<Nameserver> = {
+export const nameserver: Shape<NameserverConfig> = {
   usage: '<name> [udp@ | tcp@]<address>[:<port>]',
   read(args) {
     const name = args.take('<name>').text;
@@ -25,11 +23,11 @@ export const nameserver: Shape<Nameserver> = {
   },
 };
 
-export const hold: Shape<{readonly status: HoldStatus; readonly ms: number}> = {
-  usage: `${holdStatuses.join(' | ')} <time>`,
+export const hold: Shape<{readonly kind: HoldKind; readonly ms: number}> = {
+  usage: `${holdKinds.join(' | ')} <time>`,
   read(args) {
-    const status = choice(holdStatuses).read(args);
-    return {status, ms: args.takeParsed('<time>', parseTime)};
+    const kind = choice(holdKinds).read(args);
+    return {kind, ms: args.takeParsed('<time>', parseTime)};
   },
 };
 

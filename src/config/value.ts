@@ -4,7 +4,8 @@ import type {Diagnostic} from './diagnostic.ts';
 import type {Position} from './position.ts';
 import type {ProcessConfig} from './process-value.ts';
 import type {BackendConfig, FrontendConfig, Userlist} from './proxy-value.ts';
-import type {ResolversConfig} from './resolvers-value.ts';
+import type {ResolversConfig} from './resolvers.ts';
+import type {WakeRate} from './wake-rate.ts';
 
 export interface Config {
   /** The files that were read, in order. */
@@ -40,6 +41,8 @@ export interface GlobalConfig {
   readonly criu: string | null;
   /** How many checkpoints of an app are kept. */
   readonly keepGenerations: number;
+  /** How often one source address may wake apps; null: no limit. */
+  readonly wakeRatePerSource: WakeRate | null;
   readonly process: ProcessConfig;
 }
 
@@ -100,6 +103,8 @@ export interface AppConfig {
   /** With pages that are touched in a row come the next ones. */
   readonly readAhead: boolean;
   readonly wakeTimeoutMs: number;
+  /** How often sessions may wake it; null: no limit. */
+  readonly wakeRate: WakeRate | null;
   /** How much of the app's output is kept. */
   readonly logBytes: number;
 }

@@ -10,7 +10,7 @@ import type {AppAccess, AppWatch} from './app-access.ts';
 import {startHealthChecks} from './checks/health-checks.ts';
 import {parseClientHello} from './inspect/client-hello.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
-import {openPools, type Pools} from './pool/pools.ts';
+import {openPools, type Pools, type PoolsOptions} from './pool/pools.ts';
 import {ownProxyHeader} from './proxy-protocol/send-proxy-header.ts';
 import {openRefusalLog, type RefusalLog} from './refusal-log.ts';
 import {createSampleCompiler, type SampleCompiler} from './samples/compile.ts';
@@ -32,6 +32,8 @@ export interface EdgePartsOptions {
   readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname'>;
   readonly apps: AppAccess;
   readonly watch: AppWatch | null;
+  /** How often sessions may wake apps. */
+  readonly wakeRates?: PoolsOptions['wakeRates'];
   readonly sockets?: ListeningSockets | undefined;
   /** 48 bytes that last longer than one generation. */
   readonly ticketKeys: Buffer;
@@ -105,7 +107,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
   const compiler = createSampleCompiler({lists, readFile: (path) => readFileSync(path, 'utf8'), parseClientHello});
   const refusals = scope.use(openRefusalLog(log, clock));
   const tables = scope.use(openStickTables({proxies: [...frontends, ...backends], clock}));
-  const pools = scope.use(openPools({backends, frontends, apps, watch, clock, log}));
+  const pools = scope.use(openPools({backends, frontends, apps, watch, clock, log, wakeRates: options.wakeRates}));
   const certificates = await openCertificateStore(frontends.flatMap(({binds}) => binds.flatMap(({tls}) => (tls?.certificates ?? []).map(({path}) => path))));
   const mannersOf = await openServerManners(backends, compiler);
   const surroundings: Surroundings = {

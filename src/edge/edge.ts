@@ -10,7 +10,7 @@ import type {AppAccess, AppWatch} from './app-access.ts';
 import type {Counters} from './counters.ts';
 import {datagramChoice, datagramProxyCodec} from './datagram-rules.ts';
 import {type DnsFrontendOptions, openDnsFrontend} from './dns/dns-frontend.ts';
-import {type EdgeParts, openEdgeParts} from './edge-parts.ts';
+import {type EdgeParts, type EdgePartsOptions, openEdgeParts} from './edge-parts.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
 import {type HttpSide, openHttpSide, type StatsAnswer} from './http/open-http.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
@@ -27,6 +27,8 @@ export interface EdgeOptions {
   readonly apps: AppAccess;
   /** Null: apps are not checked, and count as awake while they have sessions. */
   readonly watch?: AppWatch | null;
+  /** How often sessions may wake apps; by default as often as they want. */
+  readonly wakeRates?: EdgePartsOptions['wakeRates'];
   /** What names in zones of mode dns stand for, by lower-case name. */
   readonly findApp?: DnsFrontendOptions['findApp'];
   readonly log: Log;

@@ -87,6 +87,7 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
     backgroundFetch: true,
     readAhead: true,
     wakeTimeoutMs: 10_000,
+    wakeRate: null,
     logBytes: 1024 * 1024,
     ...settings,
   };

@@ -1,6 +1,6 @@
 /** The conditions of `.if` and of `-cc`: predicates with `!`, `&&`, `||` and parentheses. */
 import {readArgumentList} from '../expression/argument-list.ts';
-import type {Environment} from '../lex.ts';
+import {type Environment, lexLine} from '../lex.ts';
 import {didYouMean} from '../suggestion.ts';
 
 /** The version of HAProxy whose language this is. */
@@ -10,6 +10,12 @@ export const languageVersion = '2.6.0';
 export const features: ReadonlySet<string> = new Set(['PICOGATE', 'OPENSSL', 'ZLIB', 'GETADDRINFO', 'TPROXY', 'LINUX_TPROXY', 'EPOLL', 'POLL', 'SYSTEMD']);
 
 export type Verdict = {readonly ok: true; readonly value: boolean} | {readonly ok: false; readonly reason: string};
+
+/** Evaluates a condition as it stands in a file or on a command line: variables are expanded, and quotes taken away, before it is read. */
+export function evaluateWritten(text: string, env: Environment): Verdict {
+  const line = lexLine(text, {file: '', line: 1, section: '', env});
+  return line.ok ? evaluateCondition(line.words.map((word) => word.text).join(' '), env) : {ok: false, reason: line.message};
+}
 
 /** Evaluates a condition; nothing at all is false. Anything that is evaluated without need is read, too, so that errors show. */
 export function evaluateCondition(text: string, env: Environment): Verdict {

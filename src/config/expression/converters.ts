@@ -12,7 +12,7 @@ const signatures = signatureTable(`
   and(string) int
   b64dec bin
   base64 str
-  be2dec(string[,int,int]) str
+  be2dec(string,int[,int]) str
   be2hex(string[,int,int]) str
   bool bool
   bytes(int[,int]) bin
@@ -75,7 +75,6 @@ const signatures = signatureTable(`
     .join('\n')}
   map_regm(map[,string]) str
   ${tableReadings.map((what) => `table_${what}(table) int`).join('\n')}
-  str str
 `);
 
 /** Converters of HAProxy that are not implemented. */

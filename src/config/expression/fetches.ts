@@ -84,8 +84,6 @@ const signatures = signatureTable(`
   payload_lv(int,int[,string]) bin
   query str
   rand([int]) int
-  rdp_cookie([string]) str
-  rdp_cookie_cnt([string]) int
   req.body bin
   req.body_len int
   req.body_param([string]) bin
@@ -105,8 +103,6 @@ const signatures = signatureTable(`
   req.payload(int,int) bin
   req.payload_lv(int,int[,string]) bin
   req.proto_http bool
-  req.rdp_cookie([string]) str
-  req.rdp_cookie_cnt([string]) int
   req.ssl_alpn str
   req.ssl_hello_type int
   req.ssl_sni str
@@ -114,8 +110,6 @@ const signatures = signatureTable(`
   req.ver str
   req_len int
   req_proto_http bool
-  req_rdp_cookie([string]) str
-  req_rdp_cookie_cnt([string]) int
   req_ssl_hello_type int
   req_ssl_sni str
   req_ssl_ver int
@@ -178,7 +172,8 @@ const signatures = signatureTable(`
 
 /** Fetches of HAProxy that are not implemented. */
 export const laterFetches: ReadonlySet<string> = new Set(
-  `avg_queue base32+src bc_dst bc_dst_port bc_http_major bc_src bc_src_port be_conn_free be_id be_server_timeout be_sess_rate be_tunnel_timeout connslots
+  `rdp_cookie rdp_cookie_cnt req.rdp_cookie req.rdp_cookie_cnt req_rdp_cookie req_rdp_cookie_cnt
+  avg_queue base32+src bc_dst bc_dst_port bc_http_major bc_src bc_src_port be_conn_free be_id be_server_timeout be_sess_rate be_tunnel_timeout connslots
   cookie cpu_calls dst_conn dst_is_local fc_dst_is_local fc_err_str fc_lost fc_pp_authority fc_pp_unique_id fc_reordering fc_retrans fc_rtt fc_rttvar
   fc_sacked fc_src_is_local fc_unacked fcgi.docroot fcgi.index fe_client_timeout fe_id fe_req_rate fe_sess_rate http_first_req lat_ns_avg nbproc
   prio_class prio_offset proc queue rep_ssl_hello_type req.hdrs_bin req.ssl_ec_ext req.ssl_st_ext res.body res.body_len res.body_size res.cache_hit

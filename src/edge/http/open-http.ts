@@ -1,12 +1,12 @@
 /** Frontends of mode http on the parts that all frontends share: entrances, backends, rules, log lines. */
 import {readFileSync} from 'node:fs';
+import {compileRegex} from '../../config/expression/regex.ts';
 import type {BackendConfig, FrontendConfig, StatsPage} from '../../config/proxy-value.ts';
 import {CodedError} from '../../core/errors.ts';
 import {Admission} from '../admission.ts';
 import {newCounters} from '../counters.ts';
 import type {EdgeParts} from '../edge-parts.ts';
 import type {Frontend} from '../frontend.ts';
-import {compileRegex} from '../samples/regex.ts';
 import {compileConnectionRules} from '../session/connection-rules.ts';
 import {openEntrance} from '../session/entrance.ts';
 import type {SessionContext} from '../session/session-context.ts';

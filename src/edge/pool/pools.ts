@@ -23,7 +23,7 @@ export interface PoolsOptions {
   readonly log: Log;
   /** Sessions that may wait at a time, whatever for. */
   readonly maxWaiting?: number;
-  readonly wakeRates?: {readonly perApp: ReadonlyMap<AppName, WakeRate>; readonly perSource: WakeRate | null};
+  readonly wakeRates?: {readonly perApp: ReadonlyMap<AppName, WakeRate>; readonly perSource: WakeRate | null} | undefined;
 }
 
 const defaultMaxWaiting = 65_536;

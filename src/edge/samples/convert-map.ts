@@ -1,9 +1,10 @@
 /** `map` and its relatives, and converters that ask or change the session's surroundings. HAProxy's manual, section 7.3.1. */
+
+import {compileRegex} from '../../config/expression/regex.ts';
 import type {SampleCall} from '../../config/sample.ts';
 import {expandReferences} from './convert-text.ts';
 import {badCall, type Converter, type ConverterBuilder, neededArgument, type SampleEnvironment, textArgument} from './fetch.ts';
 import {type PatternList, type PatternMethod, readMapFile} from './pattern-lists.ts';
-import {compileRegex} from './regex.ts';
 import {byteString, type Found, intValue, leadingInteger, textValue, toAddress, toText} from './value.ts';
 import {checkVariableName} from './variables.ts';
 

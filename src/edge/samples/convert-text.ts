@@ -1,9 +1,10 @@
 /** Converters on texts: HAProxy's manual, section 7.3.1. */
+
+import {compileRegex} from '../../config/expression/regex.ts';
 import type {SampleCall} from '../../config/sample.ts';
 import {badCall, type Converter, type ConverterBuilder, integerArgument, neededArgument, simple, textArgument} from './fetch.ts';
 import {jsonText} from './json-text.ts';
 import {lowerCase} from './patterns.ts';
-import {compileRegex} from './regex.ts';
 import {type Found, intValue, textValue, toBoolean, toText} from './value.ts';
 import {checkVariableName} from './variables.ts';
 

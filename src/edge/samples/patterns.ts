@@ -2,11 +2,12 @@
  * Sets of patterns, and what a sample is compared with: HAProxy's manual, section 7.1. One index per matching method answers for all patterns
  * of a list or map at once, so that exact texts, prefixes and networks cost the same for ten patterns as for ten thousand.
  */
+
+import {compileRegex} from '../../config/expression/regex.ts';
 import type {MatchMethod} from '../../config/sample.ts';
 import {CodedError} from '../../core/errors.ts';
 import {maskAddress, type Network, parseAddress, parseNetwork} from './address.ts';
 import {parseRange} from './range.ts';
-import {compileRegex} from './regex.ts';
 import {byteString, type Found, latin1, toAddress, toBytes, toInteger, toText} from './value.ts';
 
 export interface PatternEntry {

@@ -1,9 +1,9 @@
 import test from 'ava';
+import {compileRegex} from '../../../src/config/expression/regex.ts';
 import {formatAddress, parseAddress, parseNetwork} from '../../../src/edge/samples/address.ts';
 import {createSampleCompiler} from '../../../src/edge/samples/compile.ts';
 import type {SampleContext} from '../../../src/edge/samples/context.ts';
 import {createPatternList, parseMapFile} from '../../../src/edge/samples/pattern-lists.ts';
-import {compileRegex} from '../../../src/edge/samples/regex.ts';
 import {contextOf, environment} from './sample-fixture.ts';
 import {aclTest, condition, expression} from './sample-text.ts';
 
