@@ -18,7 +18,7 @@ export function buildDns(section: Section, report: (diagnostic: Diagnostic) => v
     const {position, ...record} = value;
     const zone = zoneOf(record.name, records.keys());
     if (zone === undefined) alert(position, record.name, `record '${record.name}' is in no zone of this frontend`);
-    else records.get(zone)?.push(record);
+    else records.get(zone)?.push({...record, name: `${record.name}.`}); // Complete, where those of a zone file may lack the zone.
   }
   const addresses = all(section, 'answer-with').flatMap(({value}) => value);
   const forwardTo = all(section, 'forward').flatMap(({value}) => value);
