@@ -1,5 +1,6 @@
 /** What a server, or a backend in all, has done: the counters behind `show stat` (HAProxy management guide). Only what is counted; the rest is computed when it is asked for. */
 import {Rate} from '../rate.ts';
+import type {SessionEnd} from './session-end.ts';
 
 export interface ServerStats {
   /** smax: most sessions at a time. */
@@ -91,8 +92,8 @@ export class MovingAverage {
   }
 }
 
-/** A session has been given to the server, or has come to the backend. */
-export function countSession(stats: ServerStats, {sessions, nowMs}: {readonly sessions: number; readonly nowMs: number}): void {
+/** A session has been given to the server, or has come to the backend, which has `sessions` now. */
+export function countSession(stats: ServerStats, sessions: number, nowMs: number): void {
   stats.sessionsTotal++;
   stats.lastSessionMs = nowMs;
   if (sessions > stats.sessionsMax) stats.sessionsMax = sessions;
@@ -107,6 +108,22 @@ export function clearStats(stats: ServerStats, scope: 'maxima' | 'all', now: {re
   stats.queueMax = now.queued;
   stats.sessionRate.max = 0;
   for (const times of [stats.queueMs, stats.connectMs, stats.responseMs, stats.totalMs]) times.max = 0;
+}
+
+/** A session is over. */
+export function countEnd(
+  stats: ServerStats,
+  {outcome, bytesIn, bytesOut, responseMs}: SessionEnd,
+  {queuedMs, totalMs}: {readonly queuedMs: number; readonly totalMs: number},
+): void {
+  stats.bytesIn += bytesIn;
+  stats.bytesOut += bytesOut;
+  if (outcome === 'client-abort') stats.clientAborts++;
+  if (outcome === 'server-abort') stats.serverAborts++;
+  if (outcome === 'server-error') stats.responseErrors++;
+  if (responseMs !== null) stats.responseMs.add(responseMs);
+  stats.queueMs.add(queuedMs);
+  stats.totalMs.add(totalMs);
 }
 
 export function countResponse(stats: ServerStats, status: number): void {
