@@ -50,7 +50,10 @@ function findAppAmong(apps: readonly AppConfig[]): NonNullable<EdgeOptions['find
 const foreverMs = 2 ** 31 - 1;
 
 /** @throws CodedError ERR_BIND */
-export async function openEdgeGenerations(first: Config, {log, stats, ...apps}: AppParts & {readonly log: Log; readonly stats: StatsAnswer}): Promise<EdgeGenerations> {
+export async function openEdgeGenerations(
+  first: Config,
+  {log, stats, ...apps}: AppParts & {readonly log: Log; readonly stats: StatsAnswer},
+): Promise<EdgeGenerations> {
   const sockets = openListeningSockets();
   // Clients come back with the tickets of before a reload.
   const ticketKeys = randomBytes(48);

@@ -15,7 +15,12 @@ export function statsAnswer(control: GatewayControl): StatsAnswer {
       return {...refusal, headers: [...refusal.headers, ['www-authenticate', `Basic realm="${page.realm ?? 'HAProxy Statistics'}"`]]};
     }
     const {contentType, headers, body} = statsPage(control, page, request);
-    return {status: 200, reason: 'OK', headers: [['content-type', contentType], ...headers.map(([name, value]) => [name, value] as const)], body: Buffer.from(body)};
+    return {
+      status: 200,
+      reason: 'OK',
+      headers: [['content-type', contentType], ...headers.map(([name, value]) => [name, value] as const)],
+      body: Buffer.from(body),
+    };
   };
 }
 

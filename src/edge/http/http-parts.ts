@@ -2,13 +2,13 @@
 import type {StatsPage} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
+import type {SessionContext} from '../session/session-context.ts';
 import type {AddressField} from './address-fields.ts';
 import type {Assignment} from './assignment.ts';
 import type {HttpBackendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import type {ServerPool} from './server-pool.ts';
 import type {RequestRecord} from './session-record.ts';
-import type {SessionContext} from '../session/session-context.ts';
 import type {Transaction, TransactionParts} from './transaction.ts';
 
 /** A backend as one frontend uses it. */
