@@ -62,8 +62,8 @@ export class SocketFacts implements ConnectionFacts {
 
   /** For who asks when the connection is over, and tells nobody its addresses any more. */
   keepAddresses(): void {
-    void this.source;
-    void this.destination;
+    this.source = this.source;
+    this.destination = this.destination;
   }
 
   /** From now on the connection is that of the client in the header. */
