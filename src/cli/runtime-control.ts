@@ -2,7 +2,7 @@
 import {hostname} from 'node:os';
 import type {GatewayControl, ProcessFacts} from '../admin/gateway-control.ts';
 import {systemClock} from '../core/clock.ts';
-import {clearCounters, type Counters} from '../edge/counters.ts';
+import {type Counters, clearCounters} from '../edge/counters.ts';
 import type {Edge} from '../edge/edge.ts';
 import type {Gateway} from './gateway.ts';
 import {proxyNumbers} from './proxy-numbers.ts';

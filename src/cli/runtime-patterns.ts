@@ -1,5 +1,5 @@
 /** Lists of patterns as the runtime API sees them: one for each file, whose changes are made wherever that file is used. */
-import type {PatternEntry as ShownEntry, PatternKind, PatternListControl} from '../admin/gateway-control.ts';
+import type {PatternKind, PatternListControl, PatternEntry as ShownEntry} from '../admin/gateway-control.ts';
 import type {PatternList, PatternLists} from '../edge/samples/pattern-lists.ts';
 import type {PatternEntry} from '../edge/samples/patterns.ts';
 

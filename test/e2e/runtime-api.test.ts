@@ -6,8 +6,8 @@ import {join} from 'node:path';
 import {connect as connectTls, type TLSSocket} from 'node:tls';
 import test, {type ExecutionContext} from 'ava';
 import {run} from '../../src/core/command.ts';
-import {makeTestAuthority, makeTestCertificate, openssl} from '../edge/tls/certificates.ts';
 import {type TestServer, testClient, testServer} from '../edge/edge-fixture.ts';
+import {makeTestAuthority, makeTestCertificate, openssl} from '../edge/tls/certificates.ts';
 import {type DropInProgram, dropInProgram} from '../helpers/drop-in-program.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -67,7 +67,8 @@ backend other
   server c 127.0.0.1:${servers.c.port}
 `,
   );
-  const ask = async (command: string): Promise<string> => (await run(['socat', '-', `UNIX-CONNECT:${socket}`], {input: `${command}\n`, timeoutMs: 10_000})).stdout;
+  const ask = async (command: string): Promise<string> =>
+    (await run(['socat', '-', `UNIX-CONNECT:${socket}`], {input: `${command}\n`, timeoutMs: 10_000})).stdout;
   return {
     program,
     directory,
@@ -82,12 +83,12 @@ backend other
     },
     async reached() {
       using client = await testClient(front);
-      let over: string | null = null;
+      const end = {how: ''};
       void Promise.race([client.over, client.ended]).then((code) => {
-        over = code === undefined || code === '' ? 'closed' : code;
+        end.how = code === undefined || code === '' ? 'closed' : code;
       });
-      await until(() => client.text() !== '' || over !== null, {what: 'a server, or the end'});
-      return client.text() === '' ? (over ?? '') : client.text();
+      await until(() => client.text() !== '' || end.how !== '', {what: 'a server, or the end'});
+      return client.text() === '' ? end.how : client.text();
     },
   };
 }
@@ -170,7 +171,8 @@ test('sessions are listed with numbers that stay, and ended one by one or by ser
   using second = await testClient(lab.front);
   using third = await testClient(lab.front);
   await until(() => [first, second, third].every((client) => client.text() === 'a'));
-  const line = async (port: number | undefined): Promise<string> => (await lab.ask('show sess')).split('\n').find((text) => text.includes(`src=127.0.0.1:${port} `)) ?? '';
+  const line = async (port: number | undefined): Promise<string> =>
+    (await lab.ask('show sess')).split('\n').find((text) => text.includes(`src=127.0.0.1:${port} `)) ?? '';
   const shown = await line(second.socket.localPort);
   t.regex(shown, /^0x[0-9a-f]+: proto=tcpv4 src=127\.0\.0\.1:\d+ fe=front be=web srv=a /);
   const [id = ''] = shown.split(':');
@@ -231,8 +233,15 @@ test('a certificate is replaced while connections go on', async (t) => {
   const lab = await openLab(t);
   const path = `${lab.directory}/site.pem`;
   const authority = await makeTestAuthority(lab.directory);
-  const next = await makeTestCertificate(lab.directory, {file: 'next.pem', names: ['first.test', 'second.test'], subject: '/O=A, b/CN=second.test', key: 'rsa', by: authority});
-  const served = async (): Promise<string> => (await run(['openssl', 's_client', '-connect', `127.0.0.1:${lab.secure}`, '-servername', 'first.test'], {timeoutMs: 10_000})).stdout;
+  const next = await makeTestCertificate(lab.directory, {
+    file: 'next.pem',
+    names: ['first.test', 'second.test'],
+    subject: '/O=A, b/CN=second.test',
+    key: 'rsa',
+    by: authority,
+  });
+  const served = async (): Promise<string> =>
+    (await run(['openssl', 's_client', '-connect', `127.0.0.1:${lab.secure}`, '-servername', 'first.test'], {timeoutMs: 10_000})).stdout;
   const kept = await tlsClient(lab.secure);
   t.teardown(() => kept.destroy());
   let heard = '';

@@ -12,9 +12,9 @@ import {openEntrance} from '../session/entrance.ts';
 import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
 import {openHttpFrontend} from './http-frontend.ts';
 import {httpRecord} from './http-record.ts';
-import {countRequest} from './request-counters.ts';
 import {compileBackend, compileFrontend, type HttpBackendProxy, type ProxyParts} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
+import {countRequest} from './request-counters.ts';
 import {ServerConnections} from './server-pool.ts';
 import type {Transaction} from './transaction.ts';
 
