@@ -17,7 +17,7 @@ import {openState} from '../src/store/state.ts';
 import {until} from '../test/helpers/until.ts';
 import {type ProcessMemory, treeMemory, treeTimeMs} from './process-tree.ts';
 
-const programPath = fileURLToPath(new URL('../bin/picogate', import.meta.url));
+export const programPath = fileURLToPath(new URL('../bin/picogate', import.meta.url));
 const fixtures = fileURLToPath(new URL('../test/fixtures', import.meta.url));
 const readyDescriptor = 3;
 const controlTimeoutMs = 180_000;
@@ -160,7 +160,8 @@ ${globals.map((line) => `    ${line}\n`).join('')}defaults
 ${sections}`;
 }
 
-async function untilQuiet(pid: number, signal: AbortSignal): Promise<void> {
+/** Resolves when neither the process nor its descendants work any more. @throws Error when that takes too long */
+export async function untilQuiet(pid: number, signal: AbortSignal): Promise<void> {
   const deadlineMs = performance.now() + quiet.timeoutMs;
   for (let before = await treeTimeMs(pid); ; ) {
     await sleep(quiet.windowMs, undefined, {signal});

@@ -9,9 +9,10 @@ import {pagingSuite} from './paging/paging-suite.ts';
 import {openResults, type Results} from './results.ts';
 import type {Goal, Report, Suite} from './suite.ts';
 import {nothing, renderTable} from './table.ts';
+import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, pagingSuite];
+const suites: readonly Suite[] = [wakeSuite, pagingSuite, udpSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 

@@ -58,7 +58,7 @@ install_debian_packages() {
   } || fail "cannot install $absent: see above"
 }
 
-# Installs without starting a service, now or at the next boot: the gateway runs a private Redis of its own.
+# Installs without starting a service, now or at the next boot: the gateway runs a private Redis of its own, and tests their own HAProxy.
 apt_install() {
   policy=/usr/sbin/policy-rc.d
   ours=
@@ -79,7 +79,7 @@ apt_install() {
   [ "$installed" -eq 0 ] || return "$installed"
   for name in "$@"; do
     case $name in
-      redis-server | valkey-server) update-rc.d "$name" disable >/dev/null 2>&1 || say "could not disable the service $name; it may start at the next boot" ;;
+      redis-server | valkey-server | haproxy) update-rc.d "$name" disable >/dev/null 2>&1 || say "could not disable the service $name; it may start at the next boot" ;;
     esac
   done
 }

@@ -13,7 +13,8 @@ import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
 import {type Nat, openNat} from '../nat/nat.ts';
 import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
-import {connectRedis} from '../store/connection.ts';
+import type {Placement} from '../pager/protocol.ts';
+import {type Connection, connectRedis} from '../store/connection.ts';
 import {serveControl} from '../store/control.ts';
 import {lockFile} from '../store/directory-lock.ts';
 import {type Events, openEvents} from '../store/events.ts';
@@ -26,6 +27,8 @@ import {openSupervisor, type Supervisor, type SupervisorOptions} from '../superv
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
+import {EventCounts} from './event-counts.ts';
+import {gatewaySnapshot} from './gateway-snapshot.ts';
 import {natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
@@ -63,6 +66,24 @@ function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOpt
   const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
   // Where a store in a directory is by default: what such a gateway had is uploaded by one with a store on S3.
   return {storeDir: join(stateDir, 'store'), appsDir, remote};
+}
+
+/** What the pager says goes to Redis, and to the apps once they are opened. */
+function pagerEvents(
+  opened: Promise<Supervisor>,
+  parts: {readonly connection: Connection; readonly events: Events; readonly placements: Map<string, Placement>; readonly log: Log},
+): Pick<PagerOptions, 'onPlacement' | 'onTierEvent' | 'onInstanceLost' | 'onRestarted'> {
+  const {connection, events, placements, log} = parts;
+  const reports = placementReports(connection, events, {log, onStored: () => void opened.then((apps) => apps.stored())});
+  return {
+    ...reports,
+    onPlacement(app, placement) {
+      placements.set(app, placement);
+      reports.onPlacement(app, placement);
+    },
+    onInstanceLost: (instance, reason) => void opened.then((apps) => apps.instanceLost(instance, reason)),
+    onRestarted: () => void opened.then((apps) => apps.pagerRestarted()),
+  };
 }
 
 /** @throws CodedError when the store cannot be used as it is configured; one that only cannot be reached is no reason not to start */
@@ -115,7 +136,8 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
 
   const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
   const connection = scope.use(await connectRedis({url: redis.url, log}));
-  const events = openEvents(connection);
+  const [counts, placements] = [new EventCounts(), new Map<string, Placement>()];
+  const events = counts.counting(openEvents(connection));
   const identity = gatewayIdentity(stateDir);
 
   // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
@@ -127,9 +149,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
       runtimeDir,
       images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
       log,
-      ...placementReports(connection, events, log),
-      onInstanceLost: (instance, reason) => void opened.promise.then((apps) => apps.instanceLost(instance, reason)),
-      onRestarted: () => void opened.promise.then((apps) => apps.pagerRestarted()),
+      ...pagerEvents(opened.promise, {connection, events, placements, log}),
     }),
   );
   const nat = scope.use(
@@ -145,6 +165,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
       runtimeDir,
       keepGenerations: global.keepGenerations,
       stopTimeoutMs: global.stopTimeoutMs,
+      cacheBytes: store.remote?.cacheBytes ?? null,
       store: openState(connection),
       leases: openLeases(connection),
       events,
@@ -160,7 +181,15 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   opened.resolve(supervisor);
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(natEntries(next, (app) => supervisor.app(app).address));
   await setFrontends(config);
-  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager), log}));
+  const snapshot = async () =>
+    gatewaySnapshot({
+      names: [...supervisor.names()],
+      supervisor,
+      pager,
+      placements,
+      counts,
+    });
+  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshot), log}));
   const owned = scope.move();
   return {
     supervisor,

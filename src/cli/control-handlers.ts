@@ -5,6 +5,8 @@ import type {ControlHandler} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import {explainApp} from './explain.ts';
+import type {GatewaySnapshot} from './gateway-snapshot.ts';
 import {makeCold} from './make-cold.ts';
 
 const maxLogLines = 10_000;
@@ -34,9 +36,11 @@ async function storeOf(pager: Pick<Pager, 'placement'>, name: string): Promise<J
   return placement === null ? null : {...placement};
 }
 
+/** @param snapshot for metrics; the text is made of it where it is shown */
 export function controlHandlers(
   supervisor: Supervisor,
-  pager: Pick<Pager, 'predicted' | 'placement' | 'finishUpload' | 'dropLocal'>,
+  pager: Pick<Pager, 'predicted' | 'placement' | 'status' | 'finishUpload' | 'dropLocal'>,
+  snapshot: () => Promise<GatewaySnapshot>,
 ): Readonly<Record<string, ControlHandler>> {
   return {
     async wake(args) {
@@ -49,6 +53,8 @@ export function controlHandlers(
       return wantsCold(args) ? makeCold({app, name: requestedName(args)}, pager) : app.hibernate({force: false});
     },
     show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
+    explain: async (args) => explainApp(supervisor, pager, requestedName(args)),
+    metrics: async () => JSON.stringify(await snapshot()),
     async predicted(args) {
       requestedApp(supervisor, args); // It must be one of ours.
       return pager.predicted(requestedName(args));

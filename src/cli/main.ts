@@ -55,6 +55,10 @@ function build(): Command {
     .argument('<name>')
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./show.ts')).show(options.file, name, options)));
+  command('explain', 'what an app does now and why, and what it waits for')
+    .argument('<name>')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./explain.ts')).explain(options.file, name, options)));
   for (const verb of ['wake', 'hibernate'] as const) {
     const verbCommand = command(verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
       .argument('<name>')
@@ -79,6 +83,9 @@ function build(): Command {
 
 /** What tells of the past of the apps. */
 function addReports(command: (name: string, description: string) => Command, done: (status: number) => void): void {
+  command('metrics', "the gateway's metrics in Prometheus' text format").action(async (options: FileOption) =>
+    done(await (await import('./metrics.ts')).metrics(options.file)),
+  );
   command('predicted', 'which pages an app is expected to touch when it wakes, by what woke it')
     .argument('<name>')
     .option('-t, --trigger <trigger>', 'draw the address space as expected for this trigger')

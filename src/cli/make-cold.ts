@@ -2,7 +2,7 @@ import type {Pager} from '../pager/client.ts';
 import type {App} from '../supervisor/app.ts';
 
 interface Sleeper {
-  readonly housekeeping: Pick<App['housekeeping'], 'hold' | 'dropFiles'>;
+  readonly housekeeping: Pick<App['housekeeping'], 'done' | 'hold' | 'dropFiles'>;
   readonly standby: Pick<App['standby'], 'drop'>;
   status(): Pick<ReturnType<App['status']>, 'state'>;
   hibernate(): Promise<'hibernated' | 'cancelled'>;
@@ -18,6 +18,8 @@ export async function makeCold(
 ): Promise<'hibernated' | 'cancelled'> {
   const sleeps = (): boolean => app.status().state === 'hibernated';
   if (!sleeps() && (await app.hibernate()) === 'cancelled') return 'cancelled';
+  // If it has become wasteful, now is the time: what is in the store only is not compacted.
+  await app.housekeeping.done();
   // What is compacted meanwhile would not be in the upload.
   using _held = await app.housekeeping.hold();
   // That has waited for what was under way.

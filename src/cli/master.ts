@@ -12,6 +12,7 @@ import {load} from './configuration.ts';
 import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
 import type {HaproxyArguments} from './haproxy-arguments.ts';
 import {openNotifier} from './notify.ts';
+import {dropPrivileges} from './privileges.ts';
 import {runtimeControl} from './runtime-control.ts';
 import {openStatsSockets, parseMasterSocket} from './stats-sockets.ts';
 import {listenToSignals} from './stop-signal.ts';
@@ -58,6 +59,7 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
   await sockets.configure(config.global.process);
   const pidFile = options.pidFile ?? config.global.process.pidFile;
   if (pidFile !== null) await writeFile(pidFile, `${process.pid}\n`);
+  dropPrivileges(config.global.process, {hasApps: gateway.apps !== null, log});
   notifier.ready();
   log.info({apps: config.apps.length, frontends: config.frontends.length}, 'ready');
   options.onReady();

@@ -72,13 +72,9 @@ function buildProcess(section: Section): ProcessConfig {
     description: effective(section, 'description')?.value ?? null,
     user: effective(section, 'global user')?.value ?? (uid === undefined ? null : String(uid)),
     group: effective(section, 'global group')?.value ?? (gid === undefined ? null : String(gid)),
-    chroot: effective(section, 'chroot')?.value.text ?? null,
     daemon: effective(section, 'daemon')?.value ?? false,
     masterWorker: effective(section, 'master-worker') !== undefined,
     pidFile: effective(section, 'pidfile')?.value.text ?? null,
-    threads: effective(section, 'nbthread')?.value ?? null,
-    descriptorLimit: effective(section, 'ulimit-n')?.value ?? null,
-    serverStateFile: effective(section, 'server-state-file')?.value.text ?? null,
     hardStopAfterMs: effective(section, 'hard-stop-after')?.value ?? null,
   };
 }

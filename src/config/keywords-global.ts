@@ -81,11 +81,15 @@ export const globalKeywords = {
   'stats socket': keyword({...theirList, sections: ['global'], shape: statsSocket, description: 'Where the runtime API answers.'}),
   'stats timeout': keyword({...theirsInGlobal, shape: duration(), absent: '10s', description: 'How long a connection to the runtime API may be idle.'}),
   node: keyword({...theirsInGlobal, shape: word('<name>'), description: 'What statistics call this process.'}),
-  'global user': keyword({...theirsInGlobal, written: 'user', shape: word('<user>'), description: 'Who runs the process once everything is open.'}),
+  'global user': keyword({
+    ...theirsInGlobal,
+    written: 'user',
+    shape: word('<user>'),
+    description: 'Who runs the process once everything is open; no effect with apps, which need root.',
+  }),
   'global group': keyword({...theirsInGlobal, written: 'group', shape: word('<group>'), description: 'The group of the process.'}),
   uid: keyword({...theirsInGlobal, shape: integer({min: 0, max: 2 ** 32 - 2}), description: 'The same as `user`, by number.'}),
   gid: keyword({...theirsInGlobal, shape: integer({min: 0, max: 2 ** 32 - 2}), description: 'The same as `group`, by number.'}),
-  chroot: keyword({...theirsInGlobal, shape: hostPath(), description: 'The root directory of the process once everything is open.'}),
   daemon: keyword({...theirsInGlobal, repeated: 'allowed', shape: flagLine(), negated: false, description: 'Run in the background.'}),
   'master-worker': keyword({
     ...theirsInGlobal,
@@ -94,10 +98,6 @@ export const globalKeywords = {
     description: 'A master that starts workers, and replaces them on SIGUSR2.',
   }),
   pidfile: keyword({...theirsInGlobal, shape: hostPath(), description: 'Where the number of the process is written.'}),
-  nbthread: keyword({...theirsInGlobal, shape: integer({min: 1, max: 64}), absent: 'one for each processor', description: 'Worker processes.'}),
-  'ulimit-n': keyword({...theirsInGlobal, shape: integer({min: 1, max: 2 ** 31 - 1}), absent: 'as high as allowed', description: 'Limit of open descriptors.'}),
-  'server-state-file': keyword({...theirsInGlobal, shape: hostPath(), description: 'Where states of servers are read from at start.'}),
-  'server-state-base': keyword({...theirsInGlobal, shape: hostPath(), description: 'The directory of relative state files.'}),
   localpeer: keyword({...theirsInGlobal, shape: word('<name>'), description: 'A name among peers. No effect: stick tables are local.'}),
   'ca-base': keyword({
     ...theirsInGlobal,

@@ -46,7 +46,6 @@ export const serverKeywords = {
   }),
   fullconn: keyword({...inBackend, shape: integer({min: 1, max: 2 ** 31 - 1}), description: 'With so many sessions `minconn` has grown to `maxconn`.'}),
   source: keyword({...inBackend, shape: source, description: 'The address that connections to servers come from.'}),
-  'load-server-state-from-file': keyword({...inBackend, shape: choice(['none', 'global', 'local']), description: 'Where states of servers are read from.'}),
   'http-check send': keyword({...checkSteps, shape: httpCheckSend, description: 'What `option httpchk` sends.'}),
   'http-check expect': keyword({
     ...checkSteps,

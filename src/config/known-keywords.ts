@@ -34,7 +34,7 @@ const mailers = 'watch `picogate events` instead';
 
 /** `+` stands for the blank in a name of two words. */
 const inGlobal = table({
-  ignored: `nbproc cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
+  ignored: `nbthread nbproc chroot ulimit-n server-state-file server-state-base cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
     maxconnrate maxsslconn noepoll nokqueue noevports nopoll nogetaddrinfo noreuseport busy-polling thread-groups thread-group cpu-policy cpu-set
     max-spread-checks no-quic insecure-fork-wanted insecure-setuid-wanted unix-bind ssl-default-bind-curves ssl-default-bind-sigalgs
     ssl-default-bind-client-sigalgs ssl-default-server-curves ssl-default-server-sigalgs close-spread-time maxcompcpuusage maxcomprate maxpipes
@@ -59,7 +59,7 @@ const inGlobal = table({
 });
 
 const inProxies = table({
-  ignored: `option+http-pretend-keepalive option+splice-auto option+splice-request option+splice-response option+http-no-delay option+nolinger
+  ignored: `load-server-state-from-file option+http-pretend-keepalive option+splice-auto option+splice-request option+splice-response option+http-no-delay option+nolinger
     option+contstats option+http-ignore-probes option+prefer-last-server option+tcp-smart-accept option+tcp-smart-connect option+persist
     option+independent-streams option+independant-streams option+http_proxy option+http-buffer-request option+h1-case-adjust-bogus-client
     option+h1-case-adjust-bogus-server option+http-tunnel option+disable-h2-upgrade option+use-small-buffers option+idle-close-on-response

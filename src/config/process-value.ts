@@ -30,14 +30,9 @@ export interface ProcessConfig {
   /** Names or numbers of who runs the process after start. */
   readonly user: string | null;
   readonly group: string | null;
-  readonly chroot: string | null;
   readonly daemon: boolean;
   readonly masterWorker: boolean;
   readonly pidFile: string | null;
-  /** Null: as many as there are processors. */
-  readonly threads: number | null;
-  readonly descriptorLimit: number | null;
-  readonly serverStateFile: string | null;
   /** After a soft stop, when what is left is ended by force; null: never. */
   readonly hardStopAfterMs: number | null;
 }

@@ -2,55 +2,82 @@
  * Datagram sockets by address, shared like listening ones (listening-sockets.ts). There is no backlog from which each could take what is its
  * own: a datagram is offered to the generations in their order, so that the sessions of an old one go on, and nothing is lost.
  */
-import type {RemoteInfo, Socket} from 'node:dgram';
 import type {Bind} from '../config/proxy-value.ts';
 import {bindHost} from './addresses.ts';
-import {bindUdpSocket} from './udp-socket.ts';
+import {type BoundSocket, openBoundSocket} from './datagrams/bound-socket.ts';
+import {takePoller} from './datagrams/poller.ts';
+import type {ReceivedDatagram} from './datagrams/received-datagram.ts';
 
-/** @returns whether it was for this one */
-export type DatagramReceiver = (datagram: Buffer, from: RemoteInfo) => boolean;
+export interface DatagramReceiver {
+  /** The datagram is valid during the call. @returns whether it was for this one */
+  onDatagram(datagram: ReceivedDatagram): boolean;
+  /** Receiving failed; the socket goes on. Told to the newest only, as is `onLost`. */
+  onError(errno: number): void;
+  /** An answer was not sent. */
+  onLost(errno: number): void;
+}
 
-export interface SharedDatagramSocket extends Disposable {
+export interface SharedDatagramSocket extends AsyncDisposable {
   /** To send, and to ask for its address; it belongs to all who share it. */
-  readonly socket: Socket;
+  readonly socket: BoundSocket;
   /** From now on datagrams are offered to `receiver`, after those who came before it, until this is disposed. */
   receive(receiver: DatagramReceiver): void;
 }
 
 export interface DatagramSockets {
-  /** @throws CodedError ERR_BIND */
+  /** @throws CodedError ERR_BIND, SystemCallError when the system cannot do it */
   take(options: {readonly frontend: string; readonly bind: Bind; readonly ipv6Only: boolean}): Promise<SharedDatagramSocket>;
 }
 
-interface Entry {
-  readonly socket: Socket;
+interface Entry extends AsyncDisposable {
+  readonly socket: BoundSocket;
   users: number;
   /** The oldest first. */
-  receivers: readonly DatagramReceiver[];
+  readonly receivers: DatagramReceiver[];
 }
 
 export function openDatagramSockets(): DatagramSockets {
   const entries = new Map<string, Entry>();
-
-  const open = async (frontend: string, bind: Bind, ipv6Only: boolean): Promise<Entry> => {
-    const entry: Entry = {socket: await bindUdpSocket(frontend, bind, ipv6Only), users: 0, receivers: []};
-    entry.socket.on('message', (datagram, from) => {
-      for (const receiver of entry.receivers) if (receiver(datagram, from)) return;
-    });
-    return entry;
-  };
-
   return {
     async take({frontend, bind, ipv6Only}) {
-      // Any free port is another one each time.
-      const key = bind.port === 0 ? null : [bindHost(bind), bind.port, ipv6Only].join(' ');
-      const entry = (key === null ? undefined : entries.get(key)) ?? (await open(frontend, bind, ipv6Only));
+      const key = keyOf(bind, ipv6Only);
+      const entry = (key === null ? undefined : entries.get(key)) ?? (await openEntry(frontend, bind, ipv6Only));
       if (key !== null) entries.set(key, entry);
       return share(entry, () => {
         if (key !== null) entries.delete(key);
       });
     },
   };
+}
+
+/** Null: nobody else can have the socket. */
+function keyOf(bind: Bind, ipv6Only: boolean): string | null {
+  if (bind.inheritedFd !== null) return `fd@${bind.inheritedFd}`;
+  // Any free port is another one each time.
+  if (bind.port === 0) return null;
+  return [bindHost(bind), bind.port, ipv6Only, bind.v6only, bind.transparent, bind.interface].join(' ');
+}
+
+async function openEntry(frontend: string, bind: Bind, ipv6Only: boolean): Promise<Entry> {
+  await using scope = new AsyncDisposableStack();
+  const {poller} = scope.use(await takePoller());
+  const receivers: DatagramReceiver[] = [];
+  const socket = await openBoundSocket({
+    frontend,
+    bind,
+    ipv6Only,
+    poller,
+    events: {
+      onDatagram(datagram) {
+        for (const receiver of receivers) if (receiver.onDatagram(datagram)) return;
+      },
+      onError: (errno) => receivers.at(-1)?.onError(errno),
+      onLost: (errno) => receivers.at(-1)?.onLost(errno),
+    },
+  });
+  scope.use(socket);
+  const owned = scope.move();
+  return {socket, users: 0, receivers, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
 function share(entry: Entry, forget: () => void): SharedDatagramSocket {
@@ -61,16 +88,16 @@ function share(entry: Entry, forget: () => void): SharedDatagramSocket {
     socket: entry.socket,
     receive(receiver) {
       mine = receiver;
-      entry.receivers = [...entry.receivers, receiver];
+      entry.receivers.push(receiver);
     },
-    [Symbol.dispose]() {
+    async [Symbol.asyncDispose]() {
       if (!used) return;
       used = false;
-      entry.receivers = entry.receivers.filter((receiver) => receiver !== mine);
+      if (mine !== null) entry.receivers.splice(entry.receivers.indexOf(mine), 1);
       entry.users--;
       if (entry.users > 0) return;
       forget();
-      entry.socket.close();
+      await entry[Symbol.asyncDispose]();
     },
   };
 }

@@ -41,7 +41,6 @@ export function startRelay(options: RelayOptions): Relay {
   let clientSpoke = false;
   let serverSpoke = false;
   let busy = false;
-  let cancel: () => void = () => undefined;
 
   const setBusy = (value: boolean): void => {
     if (busy === value) return;
@@ -85,37 +84,44 @@ export function startRelay(options: RelayOptions): Relay {
     client.end();
   });
 
-  const timeouts = (): {readonly client: number; readonly server: number} => {
-    const {clientTimeoutMs, serverTimeoutMs, clientFinTimeoutMs, serverFinTimeoutMs, tunnelTimeoutMs} = options;
-    const established = tunnelTimeoutMs !== null && clientSpoke && serverSpoke;
-    return {
-      client: (client.readableEnded ? clientFinTimeoutMs : null) ?? (established ? tunnelTimeoutMs : clientTimeoutMs),
-      server: (server.readableEnded ? serverFinTimeoutMs : null) ?? (established ? tunnelTimeoutMs : serverTimeoutMs),
-    };
+  const stop = watchSilence(options, () => ({clientAtMs, serverAtMs, established: clientSpoke && serverSpoke}));
+  return {
+    lastActivityMs: () => Math.max(clientAtMs, serverAtMs),
+    isBusy: () => busy,
+    stop,
   };
+}
+
+interface Activity {
+  readonly clientAtMs: number;
+  readonly serverAtMs: number;
+  /** Both sides have said something. */
+  readonly established: boolean;
+}
+
+/** One timer for both sides. Returns what stops it. */
+function watchSilence(options: RelayOptions, activity: () => Activity): () => void {
+  const {client, server, clock, clientTimeoutMs, serverTimeoutMs, clientFinTimeoutMs, serverFinTimeoutMs, tunnelTimeoutMs} = options;
+  let cancel: () => void = () => undefined;
   const watch = (): void => {
     const nowMs = clock.monotonicMs();
-    const allowed = timeouts();
-    const clientLeftMs = clientAtMs + allowed.client - nowMs;
-    const serverLeftMs = serverAtMs + allowed.server - nowMs;
+    const {clientAtMs, serverAtMs, established} = activity();
+    const tunnelMs = established ? tunnelTimeoutMs : null;
+    const clientLeftMs = clientAtMs + ((client.readableEnded ? clientFinTimeoutMs : null) ?? tunnelMs ?? clientTimeoutMs) - nowMs;
+    const serverLeftMs = serverAtMs + ((server.readableEnded ? serverFinTimeoutMs : null) ?? tunnelMs ?? serverTimeoutMs) - nowMs;
     if (clientLeftMs <= 0) options.onTimeout('client');
     else if (serverLeftMs <= 0) options.onTimeout('server');
-    else cancel = clock.after(Math.max(1, Math.min(clientLeftMs, serverLeftMs, options.tunnelTimeoutMs ?? maxTimerMs, maxTimerMs)), watch);
+    else cancel = clock.after(Math.max(1, Math.min(clientLeftMs, serverLeftMs, tunnelTimeoutMs ?? maxTimerMs, maxTimerMs)), watch);
   };
-  watch();
   // A side that has ended may have less time than the timer that runs now.
   const watchAnew = (): void => {
     cancel();
     watch();
   };
-  if (options.clientFinTimeoutMs !== null) client.once('end', watchAnew);
-  if (options.serverFinTimeoutMs !== null) server.once('end', watchAnew);
-
-  return {
-    lastActivityMs: () => Math.max(clientAtMs, serverAtMs),
-    isBusy: () => busy,
-    stop: () => cancel(),
-  };
+  if (clientFinTimeoutMs !== null) client.once('end', watchAnew);
+  if (serverFinTimeoutMs !== null) server.once('end', watchAnew);
+  watch();
+  return () => cancel();
 }
 
 /** Longer timers do not exist in Node. */

@@ -1,7 +1,7 @@
 /** Users and their passwords, as `userlist` sections have them (HAProxy's manual, section 3.4). */
 import {createHash, timingSafeEqual} from 'node:crypto';
-import koffi from 'koffi';
 import type {Userlist} from '../config/proxy-value.ts';
+import {cryptPassword} from '../core/crypt.ts';
 import type {Surroundings} from './samples/context.ts';
 
 /** Passwords that were found right: a hash of crypt(3) is made to take milliseconds, and each request has one. */
@@ -29,7 +29,7 @@ export function authenticator(userlists: readonly Userlist[]): Surroundings['aut
   const right = new Set<string>();
   return (userlist, name, password) => {
     const user = lists.get(userlist)?.get(name);
-    if (user?.password == null) return null;
+    if (user === undefined || user.password === null) return null;
     const {text, kind} = user.password;
     if (kind === 'insecure') return sameText(password, text) ? user.groups : null;
     const key = createHash('sha256').update(`${text}\0${password}`).digest('base64');
@@ -48,12 +48,7 @@ function sameText(one: string, other: string): boolean {
   return timingSafeEqual(digest(one), digest(other));
 }
 
-type Crypt = (password: string, setting: string) => unknown;
-let crypt: Crypt | null = null;
-
-/** crypt(3) of the system, which knows all that passwords of the system may be hashed with. */
 function matchesCrypt(password: string, hashed: string): boolean {
-  crypt ??= koffi.load('libcrypt.so.1').func('const char *crypt(const char *password, const char *setting)') as unknown as Crypt;
-  const made = crypt(password, hashed);
-  return typeof made === 'string' && !made.startsWith('*') && sameText(made, hashed);
+  const made = cryptPassword(password, hashed);
+  return made !== null && sameText(made, hashed);
 }

@@ -20,6 +20,7 @@ import type {
   PagerSecrets,
   PagerService,
   PagerSettings,
+  PagerStatus,
   PagingStats,
   Placement,
   PreparedRestore,
@@ -91,8 +92,12 @@ export interface Pager extends AsyncDisposable {
   sweep(app: string): Promise<void>;
   /** @returns false when the remote store cannot be reached now. @throws CodedError when it cannot be used as it is configured */
   checkStore(): Promise<boolean>;
+  /** What is done for all apps now, and was since the pager started. */
+  status(): Promise<PagerStatus>;
   /** Where the newest generation is; null without a remote store. */
   placement(app: string): Promise<Placement | null>;
+  /** Layers take so much of `cache-size`, and those of the apps in `dropped` are gone. @returns what copies of objects take after they made room */
+  shareCache(layerBytes: number, dropped: readonly string[]): Promise<number>;
   /** Resolves when everything of the app is in the remote store. @throws CodedError ERR_NOT_STORED (retryable) */
   finishUpload(app: string): Promise<void>;
   /** Leaves the app in the remote store only. @throws CodedError ERR_STILL_USED, ERR_NOT_STORED (retryable) */
@@ -271,7 +276,9 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     prune: async (app, keep) => call('prune', {app, keep}),
     sweep: async (app) => call('sweep', {app}),
     checkStore: async () => call('checkStore', null),
+    status: async () => call('status', null),
     placement: async (app) => call('placement', {app}),
+    shareCache: async (layerBytes, dropped) => call('shareCache', {layerBytes, dropped}),
     finishUpload: async (app) => call('finishUpload', {app}),
     dropLocal: async (app) => call('dropLocal', {app}),
     fetchLayers: async (app, layers) => call('fetchLayers', {app, layers}),

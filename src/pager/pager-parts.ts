@@ -6,6 +6,7 @@ import type {FaultClient} from './faults/fault-client.ts';
 import type {KeeperPool} from './faults/keeper-pool.ts';
 import type {Fuse} from './fuse/fuse.ts';
 import type {RootfsImages} from './images/rootfs-images.ts';
+import type {EndedInstances} from './paging-totals.ts';
 import type {PredictedSets} from './prediction/predicted-set.ts';
 import type {Tiering} from './remote/tiering.ts';
 import type {RuntimeFiles} from './runtime-files.ts';
@@ -23,6 +24,7 @@ export interface Parts {
   readonly keepers: KeeperPool;
   readonly images: RootfsImages;
   readonly served: ServedInstances;
+  readonly ended: EndedInstances;
   /** Of apps whose newest generation is not certain to stay: the instance it was made of, null for one that was started. */
   readonly unsettled: Map<AppName, InstanceId | null>;
 }

@@ -19,6 +19,8 @@ import {openFuse} from './fuse/fuse.ts';
 import {imagesIn} from './images/rootfs-image-uses.ts';
 import {openRootfsImages} from './images/rootfs-images.ts';
 import type {Parts} from './pager-parts.ts';
+import {pagerStatus} from './pager-status.ts';
+import {EndedInstances} from './paging-totals.ts';
 import {expectedPages} from './prediction/expected-pages.ts';
 import {reportOf} from './prediction/predicted-report.ts';
 import {openPredictedSets} from './prediction/predicted-set.ts';
@@ -98,7 +100,7 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   );
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
-  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served, unsettled: new Map()};
+  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served, ended: new EndedInstances(), unsettled: new Map()};
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   const stop = new AbortController();
@@ -201,8 +203,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       return {meta, token};
     },
     async compactionDue({app, generation}) {
-      // What is kept elsewhere would have to be fetched to be written.
-      if (parts.tiering !== null && !(await parts.tiering.isLocal(appName(app), generation))) return false;
+      if (parts.tiering !== null && !(await parts.tiering.mayCompact(appName(app), generation))) return false;
       return store.compactionDue(appName(app), generation);
     },
     compact: async (request) => compact(parts, request),
@@ -225,7 +226,9 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
       parts.tiering?.tell(appName(app));
     },
     checkStore: async () => (await parts.tiering?.check()) ?? true,
+    status: async () => pagerStatus(parts),
     placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
+    shareCache: async ({layerBytes, dropped}) => (await parts.tiering?.share(layerBytes, dropped.map(appName))) ?? 0,
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
     fetchLayers: async ({app, layers}) => required(parts).fetchLayers(appName(app), layers),

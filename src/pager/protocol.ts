@@ -1,6 +1,8 @@
 /** What the gateway process and the pager process say to each other, over Node's channel between parent and child. JSON. */
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
+import type {S3Stats} from '../store/s3-options.ts';
+import type {StoreOutage} from '../store/store-health.ts';
 import type {InstanceStats, ProcessIds} from './faults/fault-messages.ts';
 import type {MountedImage} from './images/fuse-images.ts';
 import type {MountImageRequest} from './images/rootfs-images.ts';
@@ -67,6 +69,51 @@ export interface PagingStats extends InstanceStats {
   readonly predictedPages: number;
 }
 
+export interface PagerStatus {
+  /** Null when the store is a directory. */
+  readonly remote: RemoteStatus | null;
+  readonly apps: readonly AppPaging[];
+}
+
+export interface RemoteStatus {
+  /** For messages: the bucket and where it is. */
+  readonly place: string;
+  readonly requests: S3Stats;
+  /** Null while the store answers. */
+  readonly outage: StoreOutage | null;
+  readonly cacheBytes: number;
+  /** Of apps' files, as far as they are stored; both together are limited. */
+  readonly layerBytes: number;
+  readonly cacheLimitBytes: number;
+  readonly pendingObjects: number;
+  readonly pendingBytes: number;
+}
+
+/** Of the instances that this pager has served, those that have ended included. */
+export interface AppPaging extends PagingTotals {
+  readonly app: string;
+  /** Faults that wait for the store now; for how long the oldest of them has; and why, as far as that is known. */
+  readonly waiting: number;
+  readonly waitingMs: number | null;
+  readonly waitingReason: string | null;
+  /** Pages of the instances that are neither in memory nor known to be needless. */
+  readonly missingPages: number;
+  /** No fault of the app is answered, because the pager was killed and its successor cannot read the checkpoint yet. */
+  readonly standsStill: boolean;
+}
+
+export interface PagingTotals {
+  /** Faults that were answered with a stored page. */
+  readonly faults: number;
+  /** Faults that were answered with zeros, because nothing is stored there. */
+  readonly zeroFaults: number;
+  /** Pages that were to be installed before they are touched, and how many of them probably never were touched. */
+  readonly predictedPages: number;
+  readonly unusedPages: number;
+  /** Pages that came along with the fault of another one. */
+  readonly broughtPages: number;
+}
+
 /** What the pager does for the gateway. Each method takes one argument that survives JSON. */
 export interface PagerService {
   prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;
@@ -102,8 +149,15 @@ export interface PagerService {
    * @returns false when it cannot be reached at the moment. @throws ObjectStoreError when it cannot be used as it is configured
    */
   checkStore(request: null): Promise<boolean>;
+  /** What is done for all apps now, and was since the pager started. */
+  status(request: null): Promise<PagerStatus>;
   /** Where the newest generation of an app is; null without a remote store. */
   placement(request: {readonly app: string}): Promise<Placement | null>;
+  /**
+   * Layers take so much of what the local copies of objects may take, so that these make room; those of the apps in `dropped` are gone.
+   * @returns what the copies take now; 0 without a remote store
+   */
+  shareCache(request: {readonly layerBytes: number; readonly dropped: readonly string[]}): Promise<number>;
   /** Resolves when everything of the app is in the remote store. */
   finishUpload(request: {readonly app: string}): Promise<void>;
   /** Leaves the app in the remote store only. */

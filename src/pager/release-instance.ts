@@ -5,6 +5,7 @@ import {type AppName, appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {isNeeded, stopKeeper} from './faults/parking.ts';
 import type {Parts} from './pager-parts.ts';
+import {totalsOf} from './paging-totals.ts';
 import type {PagingStats} from './protocol.ts';
 import type {Served} from './served-instances.ts';
 
@@ -22,6 +23,8 @@ export async function statsOf({faults}: Parts, served: Served): Promise<PagingSt
     prefetched: 0,
     missing: 0,
     waiting: 0,
+    waitingMs: null,
+    waitingReason: null,
     medianFaultMicros: null,
     touched: [],
     brought: 0,
@@ -36,8 +39,12 @@ export async function release(parts: Parts, instance: InstanceId, log: Log): Pro
   const served = parts.served.find(instance);
   if (served === undefined) await releaseLost(parts, instance);
   else {
-    if (served.keeper !== null) await learn(parts, served, log);
+    const stats = await statsOf(parts, served).catch((error: unknown) => {
+      log.warn({instance, error: errorMessage(error)}, 'what the instance touched is not known');
+    });
+    if (stats !== undefined && served.keeper !== null) await learn(parts, served, {stats, log});
     await forget(parts, served);
+    if (stats !== undefined) parts.ended.add(served.checkpoint.app, totalsOf(served, stats));
   }
   const app = appOf(instance);
   // A restore that was only prepared says nothing about the instance that is being committed.
@@ -52,12 +59,12 @@ export function appOf(instance: InstanceId): AppName {
   return appName(instance.slice(0, instance.lastIndexOf('.')));
 }
 
-async function learn(parts: Parts, served: Served, log: Log): Promise<void> {
+async function learn(parts: Parts, served: Served, {stats, log}: {stats: PagingStats; log: Log}): Promise<void> {
   const {checkpoint, instance, prefetch} = served;
   // Another pager saw the first part of its run: half of the truth would throw pages out of the set.
   if (prefetch === null) return;
   try {
-    const {touched, passed, alongside} = await statsOf(parts, served);
+    const {touched, passed, alongside} = stats;
     await parts.predicted.learn(checkpoint.app, {
       plan: prefetch,
       touched: new Map(touched.map(({vpid, pages}) => [vpid, pages])),

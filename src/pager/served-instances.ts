@@ -147,6 +147,11 @@ export class ServedInstances {
     this.#waiting.delete(instance);
   }
 
+  /** Those that are served later. */
+  late(): readonly InstanceRecord[] {
+    return [...this.#waiting.values()];
+  }
+
   /** What instances of an app run from, also of those that are served later. */
   generationsOf(app: AppName): readonly Generation[] {
     const waiting = [...this.#waiting.values()].filter((record) => record.app === app);

@@ -2,7 +2,6 @@
  * A remote object store behind a local disk. What is written goes to a directory of its own, `pending`, and is durable there; `upload()` brings
  * one object to the remote store and only then moves it into the cache, which may be emptied at any time. So what lies in `pending` is exactly
  * what is not stored yet, whoever was killed when.
- *
  * Objects outside `apps/` are written to the remote store at once: nothing waits for them in a frozen state.
  */
 import {type FileHandle, mkdir, open, rename, stat} from 'node:fs/promises';
@@ -216,9 +215,14 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     await this.#cache.remove(key);
   }
 
-  /** Evicts until the limit is kept. Happens by itself whenever something is added. */
-  async makeRoom(): Promise<void> {
-    await this.#cache.makeRoom();
+  /** What the local copies take, those of pending objects not counted. */
+  get cachedBytes(): number {
+    return this.#cache.usedBytes;
+  }
+
+  /** Evicts until the limit is kept, of which something else takes a part. Happens by itself whenever something is added. */
+  async share(otherBytes: number): Promise<void> {
+    await this.#cache.share(otherBytes);
   }
 
   /** What has yet to be brought to the remote store. */

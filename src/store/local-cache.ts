@@ -42,6 +42,8 @@ export class LocalCache implements AsyncDisposable {
   readonly #entries = new Map<string, Entry>();
   readonly #opened = new Map<string, Promise<Opened>>();
   #evicting: Promise<void> | undefined;
+  /** What something else takes of the limit. */
+  #otherBytes = 0;
   #count = 0;
 
   static async open(options: LocalCacheOptions): Promise<LocalCache> {
@@ -207,10 +209,19 @@ export class LocalCache implements AsyncDisposable {
 
   /** Evicts until the limit is kept, as far as that is possible. */
   makeRoom(): Promise<void> {
-    this.#evicting ??= this.#evict(this.#options.limitBytes, graceMs.usual).finally(() => {
+    const {limitBytes} = this.#options;
+    // Half of it stays for copies, whatever else there is.
+    const ownBytes = limitBytes - Math.min(this.#otherBytes, limitBytes / 2);
+    this.#evicting ??= this.#evict(ownBytes, graceMs.usual).finally(() => {
       this.#evicting = undefined;
     });
     return this.#evicting;
+  }
+
+  /** Something else takes so much of the limit. Makes room. */
+  async share(otherBytes: number): Promise<void> {
+    this.#otherBytes = otherBytes;
+    await this.makeRoom();
   }
 
   /** The disk is full: what is not in use makes room for `bytes`. @returns whether anything was removed */

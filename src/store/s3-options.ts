@@ -2,6 +2,7 @@
 import type {Clock} from '../core/clock.ts';
 import type {Log} from '../core/log.ts';
 import type {ObjectStore} from './object-store.ts';
+import type {StoreOutage} from './store-health.ts';
 
 /** `global.store` of kind `s3` has the first five. Credentials come from where the tools of AWS look for them. */
 export interface S3StoreOptions {
@@ -61,7 +62,11 @@ export type S3Counters = {-readonly [Name in keyof S3Stats]: S3Stats[Name]};
 
 /** Disposing it closes its connections; what is under way fails then. */
 export interface S3Store extends ObjectStore, AsyncDisposable {
+  /** For messages: the bucket and where it is. */
+  readonly place: string;
   stats(): S3Stats;
+  /** Null while it answers, or nobody has asked it yet. */
+  outage(): StoreOutage | null;
   /**
    * Makes one request (LIST, of one key), to see that the bucket can be used.
    * @throws ObjectStoreError ERR_STORE_FAILED saying what to do; `retryable` when the server does not answer or has too much to do

@@ -11,6 +11,7 @@ import {defaultS3Limits, type S3Counters, type S3Stats, type S3Store, type S3Sto
 import {problemOf, storeError} from './s3-problem.ts';
 import {HedgedReader} from './s3-read.ts';
 import {type RequestOptions, uploadObject} from './s3-upload.ts';
+import {StoreHealth, type StoreOutage} from './store-health.ts';
 
 /**
  * Makes no request: `check` does. The caller disposes it.
@@ -28,23 +29,28 @@ class BucketStore implements S3Store {
   readonly #closed = new AbortController();
   readonly #reader: HedgedReader;
   readonly #stats: S3Counters = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
-  /** For messages. */
-  readonly #place: string;
+  readonly place: string;
+  readonly #health: StoreHealth;
 
   constructor(options: S3StoreOptions, client: S3Client, {clock, limits}: Pick<Patience, 'clock' | 'limits'>) {
     this.#options = options;
     this.#client = client;
     this.#patience = {clock, limits, closed: this.#closed.signal};
-    this.#place = `bucket "${options.bucket}"${options.endpoint === null ? '' : ` at ${options.endpoint}`}`;
-    this.#reader = new HedgedReader({client, patience: this.#patience, counters: this.#stats, place: this.#place});
+    this.#health = new StoreHealth(clock);
+    this.place = `bucket "${options.bucket}"${options.endpoint === null ? '' : ` at ${options.endpoint}`}`;
+    this.#reader = new HedgedReader({client, patience: this.#patience, counters: this.#stats, place: this.place});
   }
 
   stats(): S3Stats {
     return {...this.#stats};
   }
 
+  outage(): StoreOutage | null {
+    return this.#health.outage;
+  }
+
   async check(): Promise<void> {
-    await this.#run({doing: `use ${this.#place}`, key: ''}, undefined, () =>
+    await this.#run({doing: `use ${this.place}`, key: ''}, undefined, () =>
       this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(''), after: undefined, limit: 1}, signal), {}),
     );
   }
@@ -86,7 +92,7 @@ class BucketStore implements S3Store {
   }
 
   async list(prefix: string): Promise<readonly ListedObject[]> {
-    return this.#run({doing: `list objects "${prefix}..." in ${this.#place}`, key: prefix}, undefined, async () => {
+    return this.#run({doing: `list objects "${prefix}..." in ${this.place}`, key: prefix}, undefined, async () => {
       const found: ListedObject[] = [];
       const cut = this.#inBucket('').length;
       let after: string | undefined;
@@ -117,7 +123,7 @@ class BucketStore implements S3Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed.abort(new CodedError('ERR_STORE_CLOSED', `Cannot use ${this.#place}: the store is closed`, {source: 'host'}));
+    this.#closed.abort(new CodedError('ERR_STORE_CLOSED', `Cannot use ${this.place}: the store is closed`, {source: 'host'}));
     this.#client[Symbol.dispose]();
     return Promise.resolve();
   }
@@ -127,7 +133,7 @@ class BucketStore implements S3Store {
   }
 
   #what(verb: string, key: string): {readonly doing: string; readonly key: string} {
-    return {doing: `${verb} object "${key}" in ${this.#place}`, key};
+    return {doing: `${verb} object "${key}" in ${this.place}`, key};
   }
 
   /**
@@ -149,13 +155,17 @@ class BucketStore implements S3Store {
 
   /** Turns what S3 says into the store's errors; an abort stays what it is. */
   async #run<T>(what: {doing: string; key: string}, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
+    const begunAt = this.#patience.clock.nowMs();
     try {
-      return await operation();
+      const result = await operation();
+      this.#health.answered();
+      return result;
     } catch (error) {
       signal?.throwIfAborted();
       this.#closed.signal.throwIfAborted();
       if (error instanceof BodyError) throw error.cause;
       const failure = error instanceof ObjectStoreError ? error : storeError(what, error);
+      this.#health.failed(failure, begunAt);
       if (failure.code === 'ERR_STORE_FAILED' || failure.code === 'ERR_STORE_FULL') this.#stats.failures++;
       throw failure;
     }

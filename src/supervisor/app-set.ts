@@ -45,6 +45,15 @@ export class AppSet {
     return this.find(name);
   }
 
+  /** Undefined for an app that is gone. */
+  get(name: string): App | undefined {
+    return this.#entries.get(name)?.app;
+  }
+
+  *entries(): Generator<readonly [string, App]> {
+    for (const [name, {app}] of this.#entries) yield [name, app];
+  }
+
   *values(): Generator<App> {
     for (const {app} of this.#entries.values()) yield app;
   }

@@ -1,5 +1,6 @@
 /** What is known of an app, and to whom it is said. */
 import type {Clock} from '../core/clock.ts';
+import type {ErrorSource} from '../core/errors.ts';
 import type {FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {InstanceTools, Paging, Rest} from './instance.ts';
@@ -40,8 +41,26 @@ export type LiveStatus = {
   readonly pids: readonly number[];
   readonly busySessions: number;
   readonly awakeBecause: string | null;
+  /** How long until it can be put to sleep if nothing happens, or is looked at again; null when that is not foreseen. */
+  readonly sleepsInMs: number | null;
   readonly paging: Paging | null;
   readonly layers: readonly string[];
+  /** Its newest generation is being written again, in fewer segments. */
+  readonly compacting: boolean;
+  /** False while only a store that cannot be reached knows what the app starts from. */
+  readonly isOriginKnown: boolean;
+  /** The last one since the gateway started. */
+  readonly lastFailure: Failure | null;
+};
+
+export type Failure = {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly code: string | null;
+  readonly message: string;
+  /** Who has to act. */
+  readonly source: ErrorSource;
+  readonly retryable: boolean;
 };
 
 /** The shared state of one app, guarded by lease and fencing token. */

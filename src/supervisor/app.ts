@@ -16,6 +16,7 @@ import {BusySessions} from './busy-sessions.ts';
 import {withDeadline} from './deadline.ts';
 import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
+import type {IdleFacts} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
 import {checkpointInstance, endInstance, type Instance, pagingOf, type Rest, restLayers} from './instance.ts';
 import {LateRest, type Origin} from './late-rest.ts';
@@ -31,7 +32,8 @@ import {untilHibernated} from './until-hibernated.ts';
 /** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
 const quietTimeoutMs = 200;
 /** An app that was not quiet is left alone for so long: what it has to send again must get through between two attempts. */
-const unquietPauseMs = 1000;
+const unquiet = {pauseMs: 1000, reason: 'it was at work: a thread ran, or a socket held something unread or unsent'} as const;
+const wantedReason = 'it was needed while it was being put to sleep';
 
 /** For waits whose failure is told to those who asked for it. */
 const ignored = (): void => undefined;
@@ -53,7 +55,8 @@ export class App {
   #wantedWhileLeaving: {trigger: Trigger | undefined} = {trigger: undefined};
   readonly #busySessions = new BusySessions();
   #runningSinceMs = 0;
-  #notBeforeMs = 0;
+  /** After an attempt to sleep that did not succeed. */
+  #notBefore: Pick<IdleFacts, 'notBeforeMs' | 'notBeforeReason'> = {notBeforeMs: 0, notBeforeReason: ''};
   readonly #backOff = new BackOff();
   readonly #history: History;
   readonly #idle: IdleWatch;
@@ -74,7 +77,7 @@ export class App {
     this.#history = new History({...options, log: this.#log});
     this.#idle = new IdleWatch({
       ...options,
-      facts: () => ({runningSinceMs: this.#runningSinceMs, busySessions: this.#busySessions.count, notBeforeMs: this.#notBeforeMs}),
+      facts: () => ({runningSinceMs: this.#runningSinceMs, busySessions: this.#busySessions.count, ...this.#notBefore}),
       sleep: () => this.hibernate(),
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
@@ -183,7 +186,15 @@ export class App {
   /** What only this worker knows, at this moment. */
   async live(): Promise<LiveStatus> {
     const verdict = this.#state === 'running' ? await this.#idle.judge() : undefined;
-    return liveStatus(this.#options, {instance: this.#instance, verdict, busySessions: this.#busySessions.count, layers: this.layers()});
+    return liveStatus(this.#options, {
+      instance: this.#instance,
+      verdict,
+      busySessions: this.#busySessions.count,
+      layers: this.layers(),
+      compacting: this.housekeeping.compacting,
+      isOriginKnown: this.#late.isKnown,
+      lastFailure: this.#history.lastFailure,
+    });
   }
 
   /** The end of what the app has written to its standard output and standard error. */
@@ -308,7 +319,7 @@ export class App {
     const at = clock.nowMs();
     this.#idle.stop();
     const isQuiet = (): Promise<boolean> => becomesQuiet(() => this.#options.container.pids(), quietTimeoutMs);
-    if (!force && !(await isQuiet())) return this.#goOn(unquietPauseMs);
+    if (!force && !(await isQuiet())) return this.#goOn(unquiet);
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;
     this.#history.counted(await pagingOf(this.#options, instance));
@@ -316,7 +327,7 @@ export class App {
     network.sleep('unknown');
     try {
       // What came in before the route went away is to be answered; nothing new reaches the app now.
-      if (!force && !(await isQuiet())) return this.#goOn(unquietPauseMs);
+      if (!force && !(await isQuiet())) return this.#goOn(unquiet);
       this.#move('drained');
       const result = await checkpointInstance(this.#options, {
         instance,
@@ -325,7 +336,7 @@ export class App {
         pointer: this.#pointer,
         point: (generation) => records.point(instance.token, generation, this.#pointer),
       });
-      if (result === undefined) return this.#goOn();
+      if (result === undefined) return this.#goOn({pauseMs: this.#backOff.ms, reason: wantedReason});
       await endInstance(this.#options, instance);
       this.#backOff.succeeded();
       this.#history.slept({at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten});
@@ -337,7 +348,7 @@ export class App {
     } catch (error) {
       this.#backOff.failed();
       this.#history.failed(error);
-      if (this.#options.container.alive()) this.#goOn();
+      if (this.#options.container.alive()) this.#goOn({pauseMs: this.#backOff.ms, reason: `its checkpoint failed: ${errorMessage(error)}`});
       else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? lossEvent(this.#rest) : 'died');
       throw error;
     }
@@ -348,12 +359,12 @@ export class App {
   }
 
   /** The checkpoint was cancelled or failed, and the instance goes on. */
-  #goOn(pauseMs = this.#backOff.ms): 'cancelled' {
+  #goOn({pauseMs, reason}: {readonly pauseMs: number; readonly reason: string}): 'cancelled' {
     if (this.#state !== 'running') {
       this.#options.network.wake();
       this.#move('cancelled');
     }
-    this.#notBeforeMs = this.#options.clock.monotonicMs() + pauseMs;
+    this.#notBefore = {notBeforeMs: this.#options.clock.monotonicMs() + pauseMs, notBeforeReason: reason};
     this.#idle.start();
     return 'cancelled';
   }

@@ -32,12 +32,17 @@ export class Compaction {
   readonly #options: CompactionOptions;
   #holds = 0;
   #current: AbortController | undefined;
+  #isWriting = false;
   #running: Promise<void> = Promise.resolve();
   /** A generation of which there may be copies that nobody points at. */
   #copied: Generation | undefined;
 
   constructor(options: CompactionOptions) {
     this.#options = options;
+  }
+
+  get isUnderWay(): boolean {
+    return this.#isWriting;
   }
 
   /** The app is wanted: what is under way is given up, without waiting for its end. */
@@ -99,6 +104,7 @@ export class Compaction {
     const {generation} = original;
     const {config, moved, pager, pointer, records, replace} = this.#options;
     this.#copied = generation;
+    this.#isWriting = true;
     try {
       const made = await pager.compact({app: config.name, generation, token});
       if (made !== null && !isWanted()) {
@@ -111,6 +117,7 @@ export class Compaction {
         await pager.keep(config.name);
       }
     } finally {
+      this.#isWriting = false;
       // What fails here is tried again before the next generation is pruned, and when the gateway starts.
       await this.clear().catch(ignored);
     }

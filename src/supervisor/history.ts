@@ -1,8 +1,8 @@
 import type {Clock} from '../core/clock.ts';
-import {errorMessage} from '../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {AppStatus, HibernateRecord, Records, WakeRecord} from './app-status.ts';
+import type {AppStatus, Failure, HibernateRecord, Records, WakeRecord} from './app-status.ts';
 import type {Paging} from './instance.ts';
 
 type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError'>;
@@ -17,6 +17,7 @@ export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'
 export class History {
   readonly #options: HistoryOptions;
   #facts: Facts;
+  #lastFailure: Failure | null = null;
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -27,9 +28,16 @@ export class History {
     return this.#facts;
   }
 
+  get lastFailure(): Failure | null {
+    return this.#lastFailure;
+  }
+
   failed(error: unknown): void {
     const message = errorMessage(error);
-    this.#facts = {...this.#facts, lastError: {at: this.#options.clock.nowMs(), message}};
+    const at = this.#options.clock.nowMs();
+    const {source, retryable} = error instanceof CodedError ? error : {source: 'bug' as const, retryable: false};
+    this.#facts = {...this.#facts, lastError: {at, message}};
+    this.#lastFailure = {at, code: errorCode(error) ?? null, message, source, retryable};
     this.#options.log.error({error: message}, 'failed');
     this.#options.records.event('error', {message});
   }

@@ -27,6 +27,11 @@ export class Housekeeping {
     this.#compaction = new Compaction(options);
   }
 
+  /** The newest generation is being written again. */
+  get compacting(): boolean {
+    return this.#compaction.isUnderWay;
+  }
+
   tidy(): void {
     this.#passes = this.#passes.then(() => this.#pass());
   }
@@ -38,13 +43,18 @@ export class Housekeeping {
   }
 
   /**
-   * Removes the files of a sleeping app from this worker; all of them must be in the remote store.
-   * @returns false when it does not sleep (any more). @throws CodedError when what is stored is not known; nothing is removed then
+   * Removes the files of a sleeping app from this worker.
+   * @returns false when it does not sleep (any more), or not all of it is in the remote store. @throws CodedError when what is stored is not known; nothing is removed then
    */
   dropFiles(): Promise<boolean> {
     const dropped = this.#passes.then(() => this.#dropFiles());
     this.#passes = dropped.then(ignored, ignored);
     return dropped;
+  }
+
+  /** Resolves when nothing is left to be done. Never rejects. */
+  async done(): Promise<void> {
+    await this.#passes;
   }
 
   /** No generation is written from when this resolves until the result is disposed. */
@@ -53,9 +63,12 @@ export class Housekeeping {
   }
 
   async #dropFiles(): Promise<boolean> {
-    const {isAsleep, rest, replace, stored, dropLayers} = this.#options;
+    const {config, isAsleep, pager, rest, replace, stored, dropLayers} = this.#options;
     const before = rest();
     if (before.kind !== 'checkpoint' || !isAsleep()) return false;
+    // The app may have run and slept since whoever asks saw it stored.
+    const place = await pager.placement(config.name);
+    if (place?.stored !== true || place.pendingObjects > 0 || place.generation !== before.generation) return false;
     // Layers may have been merged since, and what came of it is nowhere else.
     const after = await stored(before);
     if (rest() !== before || !isAsleep()) return false;

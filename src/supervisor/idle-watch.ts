@@ -10,7 +10,7 @@ export interface IdleWatchOptions {
   readonly clock: Clock;
   readonly config: AppConfig;
   readonly network: Network;
-  readonly facts: () => Pick<IdleFacts, 'runningSinceMs' | 'busySessions' | 'notBeforeMs'>;
+  readonly facts: () => Pick<IdleFacts, 'runningSinceMs' | 'busySessions' | 'notBeforeMs' | 'notBeforeReason'>;
   /** Puts the app to sleep; starts this watch again if that was cancelled or failed. */
   readonly sleep: () => Promise<unknown>;
   readonly onError: (error: unknown) => void;

@@ -9,8 +9,9 @@ export interface IdleFacts {
   readonly busySessions: number;
   /** Null: never. */
   readonly hibernateAfterMs: number | null;
-  /** After a checkpoint that failed or was cancelled: not before this time. */
+  /** After an attempt that did not succeed: not before this time, and why it did not. */
   readonly notBeforeMs: number;
+  readonly notBeforeReason: string;
 }
 
 export type IdleVerdict = {readonly kind: 'sleep'} | {readonly kind: 'wait'; readonly ms: number; readonly reason: string};
@@ -25,6 +26,6 @@ export function judgeIdle(facts: IdleFacts): IdleVerdict {
   const idleLeftMs = idleSinceMs + facts.hibernateAfterMs - facts.nowMs;
   const backOffLeftMs = facts.notBeforeMs - facts.nowMs;
   if (idleLeftMs <= 0 && backOffLeftMs <= 0) return {kind: 'sleep'};
-  if (backOffLeftMs > idleLeftMs) return {kind: 'wait', ms: backOffLeftMs, reason: 'the last checkpoint did not succeed'};
+  if (backOffLeftMs > idleLeftMs) return {kind: 'wait', ms: backOffLeftMs, reason: facts.notBeforeReason};
   return {kind: 'wait', ms: idleLeftMs, reason: `traffic ${Math.round(facts.nowMs - idleSinceMs)} ms ago`};
 }

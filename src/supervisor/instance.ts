@@ -100,6 +100,13 @@ export interface Pager {
   /** The newest generation is certain to stay. */
   keep(app: string): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
+  /** What of the newest generation is in the remote store; null without one. */
+  placement(app: string): Promise<{readonly generation: number | null; readonly stored: boolean; readonly pendingObjects: number} | null>;
+  /**
+   * Layers take so much of `cache-size`, and those of the apps in `dropped` are gone: local copies of objects make room.
+   * @returns what those take now
+   */
+  shareCache(layerBytes: number, dropped: readonly string[]): Promise<number>;
   /** Brings layers here that are in the remote store only. @throws CodedError */
   fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }

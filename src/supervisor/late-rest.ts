@@ -34,6 +34,10 @@ export class LateRest {
     this.#wait();
   }
 
+  get isKnown(): boolean {
+    return this.#find === null;
+  }
+
   /** Resolves when it is known; several callers share one attempt. @throws as `find` of the options */
   async find(): Promise<void> {
     if (this.#find === null) return;

@@ -61,7 +61,12 @@ export async function tidyLayers(options: ChainOptions): Promise<Rest> {
 
 /** Removes all layers of a sleeping app that are stored elsewhere; what was put aside stays. A crash in between leaves nothing that looks like a layer. */
 export async function dropLayers(layersDir: string): Promise<void> {
-  for (const layer of await layersIn(layersDir)) if (!layer.startsWith(lostPrefix)) await removeLayer(layersDir, layer);
+  for (const layer of await droppableLayers(layersDir)) await removeLayer(layersDir, layer);
+}
+
+/** What `dropLayers()` would remove. */
+export async function droppableLayers(layersDir: string): Promise<readonly string[]> {
+  return (await layersIn(layersDir)).filter((layer) => !layer.startsWith(lostPrefix));
 }
 
 /**

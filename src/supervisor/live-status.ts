@@ -5,21 +5,20 @@ import {type Instance, pagingOf} from './instance.ts';
 /** What only this worker knows of an app, at this moment. @param facts.verdict of the idle watch, when it runs */
 export async function liveStatus(
   options: StatusOptions,
-  facts: {
+  facts: Pick<LiveStatus, 'busySessions' | 'layers' | 'compacting' | 'isOriginKnown' | 'lastFailure'> & {
     readonly instance: Instance | undefined;
     readonly verdict: IdleVerdict | undefined;
-    readonly busySessions: number;
-    readonly layers: readonly string[];
   },
 ): Promise<LiveStatus> {
   const {container, network} = options;
-  const {instance, verdict, busySessions, layers} = facts;
+  const {instance, verdict, ...others} = facts;
+  const waits = verdict?.kind === 'wait' ? verdict : null;
   return {
     address: network.address,
     pids: instance === undefined ? [] : container.pids(),
-    busySessions,
-    awakeBecause: verdict === undefined || verdict.kind === 'sleep' ? null : verdict.reason,
+    awakeBecause: waits?.reason ?? null,
+    sleepsInMs: waits !== null && Number.isFinite(waits.ms) ? waits.ms : null,
     paging: instance === undefined || instance.base === null ? null : await pagingOf(options, instance),
-    layers,
+    ...others,
   };
 }

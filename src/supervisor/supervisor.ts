@@ -19,6 +19,7 @@ import type {CheckpointDriver} from './criu.ts';
 import {type GenerationMeta, type Network, type Rest, restLayers} from './instance.ts';
 import type {Origin} from './late-rest.ts';
 import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
+import {LayerLimit} from './layer-limit.ts';
 import {appRecords, recordFields} from './records.ts';
 import {assignAddresses, type GenerationStore, type Recovered, readMeta, recover} from './recover.ts';
 import {StandbyLimit} from './standby-limit.ts';
@@ -32,6 +33,8 @@ export interface SupervisorOptions {
   readonly runtimeDir: string;
   readonly keepGenerations: number;
   readonly stopTimeoutMs: number;
+  /** What layers and local copies of objects may take together; null without a remote store, when layers are nowhere else. */
+  readonly cacheBytes: number | null;
   readonly store: Store;
   readonly leases: Leases;
   readonly events: Events;
@@ -53,6 +56,7 @@ export interface Supervisor extends AsyncDisposable {
   /** The app with the newest settings that were asked for, unless it runs with others. @throws CodedError */
   ready(name: string): Promise<App>;
   apps(): Iterable<App>;
+  names(): Iterable<string>;
   /** Opens new apps; others get changed settings before their next wake. @throws CodedError; no new one is open then */
   addApps(apps: readonly AppConfig[]): Promise<void>;
   /** Hibernates and forgets the apps that are not among these. Never throws. */
@@ -63,6 +67,8 @@ export interface Supervisor extends AsyncDisposable {
   instanceLost(instance: InstanceId, reason: string): void;
   /** Another pager serves: it knows nothing of restores that were only prepared, and could not take over every mount. */
   pagerRestarted(): void;
+  /** More of the apps is in the remote store than was: what is here may be too much. */
+  stored(): void;
   /** Wakes the apps with `start eager`; failures are logged. */
   startEager(): void;
 }
@@ -83,6 +89,10 @@ async function setLayersAside(
   }
 }
 
+function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
+  return join(stateDir, 'apps', app, 'layers');
+}
+
 async function openApp(options: SupervisorOptions, config: AppConfig, standbys: StandbyLimit): Promise<App> {
   const {record, rest, outage} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
@@ -92,7 +102,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig, standbys: 
     await rm(directory, {recursive: true, force: true});
     await mkdir(directory, {recursive: true, mode: 0o700});
   }
-  const layersDir = join(options.stateDir, 'apps', config.name, 'layers');
+  const layersDir = layersDirOf(options, config.name);
   const keptMetas = async (): Promise<GenerationMeta[]> => {
     const generations = await options.pager.generations(config.name);
     return Promise.all(generations.map(async (generation) => (await readMeta(options, config.name, generation)).meta));
@@ -166,10 +176,16 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     await apps.add(configs);
   };
   await addApps(options.apps);
+  const limit =
+    options.cacheBytes === null
+      ? undefined
+      : new LayerLimit({...options, apps, limitBytes: options.cacheBytes, layersDirOf: (app) => layersDirOf(options, app)});
+  limit?.check();
   return {
     app: (name) => apps.find(name),
     ready: (name) => apps.ready(name),
     apps: () => apps.values(),
+    names: () => apps.names(),
     addApps,
     retireApps: (configs) => apps.retire(configs),
     packetWanted(name, trigger) {
@@ -185,6 +201,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       options.containers.forgetImages();
       for (const app of apps.values()) app.prepareWake();
     },
+    stored: () => limit?.check(),
     startEager() {
       for (const config of options.apps) {
         if (config.start !== 'eager') continue;

@@ -9,6 +9,9 @@ test('makeCold() stores nothing of an app that was woken while it waited for a c
     status: () => ({state}),
     hibernate: async () => Promise.resolve('hibernated' as const),
     housekeeping: {
+      async done() {
+        calls.push('done');
+      },
       async hold() {
         state = 'running';
         return Promise.resolve({[Symbol.dispose]: () => undefined});
@@ -18,5 +21,5 @@ test('makeCold() stores nothing of an app that was woken while it waited for a c
     standby: {drop: call('drop')},
   };
   t.is(await makeCold({app, name: 'shop'}, {finishUpload: call('finishUpload'), dropLocal: call('dropLocal')}), 'cancelled');
-  t.deepEqual(calls, []);
+  t.deepEqual(calls, ['done']);
 });

@@ -7,7 +7,7 @@ import test, {type ExecutionContext} from 'ava';
 import {bindSocket, close, socket, socketType, tryRead} from '../../src/core/libc.ts';
 import {unixSocketAddress} from '../../src/edge/socket-address.ts';
 import {askSocket} from '../admin/stats-client.ts';
-import {echo, testServer} from '../edge/edge-fixture.ts';
+import {echo, testClient, testServer} from '../edge/edge-fixture.ts';
 import {defaults, dropInProgram, echoOnce} from '../helpers/drop-in-program.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {runs} from '../helpers/gateway-processes.ts';
@@ -195,4 +195,17 @@ test('a descriptor that was inherited is listened on, and goes on through a relo
   await echoOnce({port: address.port});
   t.is(await program.ask('reload'), 'Success=1\n\n');
   await echoOnce({port: address.port});
+});
+
+rootTest('user and group: the process gives up the rights of root once everything is open, and goes on serving', async (t) => {
+  await using server = await testServer(echo);
+  const port = await freePort();
+  const program = await dropInProgram(t, `global\n  user nobody\n  group nogroup\nlisten l\n  bind 127.0.0.1:${port}\n  server s 127.0.0.1:${server.port}\n`);
+  const status = await readFile(`/proc/${program.pid}/status`, 'latin1');
+  t.regex(status, /^Uid:\t65534\t65534\t65534/m);
+  t.regex(status, /^Gid:\t65534\t65534\t65534/m);
+  t.regex(status, /^Groups:\t65534 ?$/m);
+  using client = await testClient(port);
+  client.socket.end('hello');
+  t.is(await client.ended, 'hello');
 });

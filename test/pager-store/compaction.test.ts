@@ -13,7 +13,10 @@ import {DamagedCheckpointError} from '../../src/pager/checkpoints/damage.ts';
 import {type Keyring, openKeyring} from '../../src/pager/checkpoints/keyring.ts';
 import {SegmentSource} from '../../src/pager/checkpoints/segment-source.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
+import type {ObjectStore} from '../../src/store/object-store.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
+import {unreliableStore} from '../helpers/unreliable-store.ts';
+import {until} from '../helpers/until.ts';
 import {app, type Bench, bench, easyPage, flipByte, heap, heapPages, heapProcess, library, objectKeys, restored, samePages} from './checkpoint-bench.ts';
 import {fileBytes} from './fuse-files-on-disk.ts';
 import {pageOf} from './synthetic-dump.ts';
@@ -197,6 +200,29 @@ test('a compaction that is given up, or that a commit overtakes, leaves nothing'
   t.true((overtaken?.generation ?? 0) < generation);
   t.true(samePages(await restored(await b.store.load(app, generation)), pages));
 });
+
+for (const answered of [0, 5, 40]) {
+  test(`a compaction is given up at once while a store hangs after ${answered} reads of segments`, async (t) => {
+    await using b = await bench();
+    const {newest} = await chain(b, 12);
+    const before = await objectKeys(b.objects);
+    let [reads, isHanging] = [0, false];
+    const objects: ObjectStore = {
+      ...unreliableStore(b.objects),
+      async get(key, range) {
+        if (!key.includes('/segments/') || reads++ < answered) return b.objects.get(key, range);
+        isHanging = true;
+        return new Promise(() => undefined);
+      },
+    };
+    const store = openCheckpointStore({objects});
+    const compacting = store.compact({app, generation: newest.generation, token});
+    await until(() => isHanging, {what: 'a read that hangs'});
+    store.stopCompacting(app);
+    t.is(await compacting, null);
+    t.deepEqual(await objectKeys(b.objects), before);
+  });
+}
 
 test('copies of a damaged generation are kept, others are removed and nothing else', async (t) => {
   await using b = await bench();

@@ -30,7 +30,12 @@ export interface HttpSide extends Disposable {
 export function openHttpSide(backends: readonly BackendConfig[], parts: EdgeParts, stats: StatsAnswer): HttpSide {
   const {compiler, mannersOf, pools, tables, clock} = parts;
   const proxyParts: ProxyParts = {
-    compilers: {condition: compiler.compileCondition, expression: compiler.compileExpression, format: compiler.compileFormat, regex: compileRegex},
+    compilers: {
+      condition: (condition) => compiler.compileCondition(condition),
+      expression: (expression) => compiler.compileExpression(expression),
+      format: (format, use) => compiler.compileFormat(format, use),
+      regex: compileRegex,
+    },
     readFile: (path) => readFileSync(path),
     tableOf: (name) => tables.get(name),
   };

@@ -74,7 +74,7 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
         break;
       }
       const pending = stick?.request(context) ?? null;
-      const stuck = pending === null || pending.serverId === null ? undefined : pool.servers[pending.serverId - 1];
+      const stuck = pool.servers[(pending?.serverId ?? 0) - 1];
       if (stuck !== undefined) servers.push(stuck.name);
       return {servers, sample: sampleOf?.(context) ?? null, pending};
     },

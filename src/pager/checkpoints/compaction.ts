@@ -1,7 +1,8 @@
 /**
  * Writes the newest generation of a sleeping app again, with the live pages of several segments in one: a copy with the same content and less
  * dead weight. Pages that a wake is expected to need come first, the others in order of process and address, so that what is used together lies
- * together. Every page is checked when it is read.
+ * together. Every page is checked when it is read. What of a rewritten segment is kept elsewhere is fetched, and nothing of the others but their
+ * indexes.
  */
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {errorCode} from '../../core/errors.ts';
@@ -11,6 +12,7 @@ import {type SegmentUse, segmentsToRewrite} from './compaction-plan.ts';
 import {blockPages, type PageRun, PageTable, pageSizeBytes} from './page-table.ts';
 import {SegmentSource} from './segment-source.ts';
 import {type PageBatch, pageChecksum} from './segment-writer.ts';
+import {unlessAborted} from './unless-aborted.ts';
 import {type GenerationContent, type GenerationContext, type GenerationWriter, nextSegment, writeGeneration} from './write-generation.ts';
 
 /** Pages that are read and written together, at most. */
@@ -45,12 +47,25 @@ export async function compactionDue(context: GenerationContext, app: AppName, ge
  */
 export async function compact(context: GenerationContext, request: CompactionRequest): Promise<CompactionResult | null> {
   const {objects, keys} = context;
-  const {app, generation, token, signal} = request;
+  const {app, generation} = request;
   const checkpoint = await loadCheckpoint(context, app, generation);
-  await using source = new SegmentSource({objects, app, generation, dataKey: await keys.forWriting(app)});
-  const chosen = segmentsToRewrite(await segmentUses(source, checkpoint));
+  const source = new SegmentSource({objects, app, generation, dataKey: await keys.forWriting(app)});
+  try {
+    return await compactFrom(context, request, {source, checkpoint});
+  } finally {
+    // A read of what is kept elsewhere may hang; nobody waits for it.
+    void source[Symbol.asyncDispose]();
+  }
+}
+
+async function compactFrom(
+  context: GenerationContext,
+  {app, generation, token, signal, expected: expectedOf}: CompactionRequest,
+  {source, checkpoint}: {source: SegmentSource; checkpoint: Checkpoint},
+): Promise<CompactionResult | null> {
+  const chosen = segmentsToRewrite(await unlessAborted(segmentUses(source, checkpoint), signal));
   if (chosen.size === 0) return null;
-  const expected = (await request.expected?.(checkpoint)) ?? new Map<number, readonly PageRun[]>();
+  const expected = (await expectedOf?.(checkpoint)) ?? new Map<number, readonly PageRun[]>();
   signal?.throwIfAborted();
   const {meta, manifest} = checkpoint;
   const copy = {kind: 'compaction', app, token, parent: generation, above: null, copyOf: generation, layers: manifest.layers, meta, signal} as const;
@@ -133,7 +148,10 @@ async function* movedPages(rewriting: Rewriting, moved: MovedPages): AsyncGenera
     rewriting.signal?.throwIfAborted();
     const data = Buffer.allocUnsafeSlow(pages.length * pageSizeBytes);
     let filled = 0;
-    for (const {segment, index, count} of runs) filled += (await rewriting.source.read(segment, index, count)).copy(data, filled);
+    for (const {segment, index, count} of runs) {
+      const read = rewriting.source.read(segment, index, count);
+      filled += (await unlessAborted(read, rewriting.signal)).copy(data, filled);
+    }
     yield {pid, pages, data, checksums: pages.map((_, at) => pageChecksum(data, at))};
   }
   return undefined;

@@ -16,6 +16,8 @@ import {compressPiece, decodePiece, type StoredPiece} from './stored-piece.ts';
 
 /** Content of a frame, at most. */
 const frameBytes = 1024 * 1024;
+/** Every sleep writes images and tables anew, those of most apps a few KiB. */
+const thoroughBytes = 128 * 1024;
 
 /** The object, and whose it is for the message of an error. */
 export interface BundleObject {
@@ -75,7 +77,7 @@ export async function* bundleBody({tables, files, cipher}: BundleContent, layout
   let filled = 0;
   const frame = async (): Promise<Uint8Array> => {
     const plain = buffer.subarray(0, filled);
-    const {codec, data} = await compressPiece(plain);
+    const {codec, data} = await compressPiece(plain, filled <= thoroughBytes ? 'thorough' : 'quick');
     const bytes = cipher === undefined ? data : cipher.encrypt(stored, data);
     layout.frames.push({position: stored, storedBytes: bytes.length, plainBytes: filled, codec, checksum: crc32(bytes)});
     stored += bytes.length;

@@ -1,5 +1,6 @@
 /** Reads pages of an app's segments without blocking, through the object store; what it returns has been checked. */
 import {type FileHandle, open} from 'node:fs/promises';
+import {CodedError} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
 import type {ObjectStore} from '../../store/object-store.ts';
 import {BlockCache} from './block-cache.ts';
@@ -36,13 +37,16 @@ export class SegmentSource implements AsyncDisposable {
   readonly #options: SegmentSourceOptions;
   readonly #segments = new Map<number, Promise<OpenSegment>>();
   readonly #cache = new BlockCache(cachedBytes);
+  #isClosed = false;
 
   constructor(options: SegmentSourceOptions) {
     this.#options = options;
   }
 
   /** Opens a segment, once, and checks its index. @throws DamagedCheckpointError, ObjectStoreError */
-  open(segment: number): Promise<OpenSegment> {
+  async open(segment: number): Promise<OpenSegment> {
+    if (this.#isClosed)
+      throw new CodedError('ERR_CLOSED', `Cannot open segment ${segment} of app "${this.#options.app}": its reader is closed`, {source: 'bug'});
     const known = this.#segments.get(segment);
     if (known !== undefined) return known;
     const opened = this.#open(segment);
@@ -85,9 +89,11 @@ export class SegmentSource implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const opened = await Promise.allSettled(this.#segments.values());
+    this.#isClosed = true;
+    const opening = [...this.#segments.values()];
     this.#segments.clear();
-    for (const result of opened) if (result.status === 'fulfilled') await result.value.local?.file.close();
+    // One that could not be opened has nothing to close.
+    await Promise.allSettled(opening.map(async (opened) => (await opened).local?.file.close()));
   }
 
   async #open(segment: number): Promise<OpenSegment> {

@@ -3,7 +3,7 @@ import {crc32} from 'node:zlib';
 import {blockPages, pageSizeBytes} from './page-table.ts';
 import {type ObjectCipher, sealTagBytes} from './sealing.ts';
 import {renderEnd, renderHeader, type SegmentBlock, type SegmentIdentity, segmentHeaderBytes} from './segment.ts';
-import {compressPiece} from './stored-piece.ts';
+import {compressPiece, type Effort, isNoise} from './stored-piece.ts';
 
 /** Pages of one process, one after the other in `data`. All that the segment has of an aligned block comes in one batch. */
 export interface PageBatch {
@@ -17,6 +17,10 @@ export interface PageBatch {
 
 /** How long a batch is needed: until `batchesHeld` more have been asked for. */
 export const batchesHeld = 2;
+
+/** The first pages of a segment, of which many a small sleep has no more, are compressed with more effort than would be right for many. */
+const thoroughPages = 256;
+const fullBytes = blockPages * pageSizeBytes;
 
 /** @param cipher seals the segment; undefined when its app has no key */
 export async function* segmentBody(
@@ -52,14 +56,40 @@ interface EncodedBlock {
   readonly isRaw: boolean;
 }
 
+interface PlainBlock {
+  readonly plain: Uint8Array;
+  readonly effort: Effort;
+}
+
 /** The blocks of a batch are compressed at the same time. */
 async function* encodedBatches(batches: AsyncIterable<PageBatch>): AsyncGenerator<{batch: PageBatch; encoded: readonly EncodedBlock[]}, undefined> {
-  for await (const batch of batches) yield {batch, encoded: await Promise.all(blocksOf(batch).map(encodeBlock))};
+  let pages = 0;
+  for await (const batch of batches) {
+    const blocks = pages < thoroughPages ? merged(batch.data, blocksOf(batch)) : blocksOf(batch).map((plain): PlainBlock => ({plain, effort: 'quick'}));
+    pages += batch.pages.length;
+    yield {batch, encoded: await Promise.all(blocks.map(encodeBlock))};
+  }
   return undefined;
 }
 
-async function encodeBlock(plain: Uint8Array): Promise<EncodedBlock> {
-  const {codec, data} = await compressPiece(plain);
+/** Neighbours that are small together become one, so that what they have in common is stored once. Noise stays alone, to be read page by page. */
+function merged(data: Uint8Array, blocks: readonly Uint8Array[]): readonly PlainBlock[] {
+  const found: PlainBlock[] = [];
+  for (const plain of blocks) {
+    const last = found.at(-1);
+    const effort = plain.length === fullBytes || isNoise(plain) ? 'quick' : 'thorough';
+    if (effort === 'thorough' && last?.effort === 'thorough' && last.plain.length + plain.length <= fullBytes) {
+      const start = last.plain.byteOffset - data.byteOffset;
+      found[found.length - 1] = {plain: data.subarray(start, start + last.plain.length + plain.length), effort};
+    } else {
+      found.push({plain, effort});
+    }
+  }
+  return found;
+}
+
+async function encodeBlock({plain, effort}: PlainBlock): Promise<EncodedBlock> {
+  const {codec, data} = await compressPiece(plain, effort);
   return {count: plain.length / pageSizeBytes, codec, data, isRaw: data === plain};
 }
 

@@ -2,8 +2,8 @@
  * The format of a segment: an immutable object of pages of one app.
  *
  *   header   64 bytes: magic, version, segment, CRC-32 of the app's name; for people and tools
- *   blocks   up to 32 pages each, all from one aligned 32-page block of one process, one after the other, each compressed or not, and sealed
- *            when the app has a key
+ *   blocks   up to 32 pages each, all from one aligned 32-page block of one process, or from several of which it has few pages each; one after
+ *            the other, each compressed or not, and sealed when the app has a key
  *   index    per block: count, codec and stored length; then a CRC-32 per page of what it holds. Sealed like a block
  *   footer   96 bytes: magic, version, segment, CRC-32 of the app's name, sizes, how it is sealed, CRC-32 of the stored index and of the footer
  *

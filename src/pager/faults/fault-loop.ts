@@ -239,8 +239,10 @@ export class FaultLoop {
         const pump = (process: PagedProcess): void => this.#readProcess(instance, process);
         return {kind: 'missing', tables: missingTables(instance, command.processes, {buffer: this.#server.buffer, pump, fetches: this.#server.fetches})};
       }
-      case 'stats':
-        return {kind: 'stats', stats: this.#known(command.instance).stats()};
+      case 'stats': {
+        const instance = this.#known(command.instance);
+        return {kind: 'stats', stats: {...instance.stats(), ...this.#server.waitOf(instance)}};
+      }
       case 'release':
         return {kind: 'released', gone: this.#release(command.instance)};
       case 'repark':

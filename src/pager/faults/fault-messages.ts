@@ -80,7 +80,15 @@ export interface FaultRequest {
   readonly command: FaultCommand;
 }
 
-export interface InstanceStats {
+/** What is told of an instance whose threads stand still for the store. */
+export interface StoreWait {
+  /** How long the one that waits longest has waited. */
+  readonly waitingMs: number | null;
+  /** Why, once somebody was told. */
+  readonly waitingReason: string | null;
+}
+
+export interface InstanceStats extends StoreWait {
   /** CRIU has finished; from now on another pager can take over. */
   readonly restored: boolean;
   /** Faults that were answered with a stored page. */

@@ -7,6 +7,7 @@ import {faultPoint} from '../../core/fault-point.ts';
 import {blockPages, pageSizeBytes} from '../checkpoints/page-table.ts';
 import {AbsentPagesError} from './absent-pages.ts';
 import {Fetches} from './fault-fetches.ts';
+import type {StoreWait} from './fault-messages.ts';
 import {type Fault, type WaitingFault, WaitingFaults} from './fault-waiting.ts';
 import {wantedAhead} from './fetch-ahead.ts';
 import {mapAnonymous} from './mapping.ts';
@@ -100,6 +101,11 @@ export class FaultServer implements Disposable {
     for (const instance of this.#waiting.overdue(now)) this.#trouble(instance, 'the store has not answered for a second');
   }
 
+  /** What an instance waits for now. */
+  waitOf(instance: PagedInstance): StoreWait {
+    return this.#waiting.waitOf(instance, performance.now());
+  }
+
   get isBehind(): boolean {
     return this.#behind.size > 0;
   }
@@ -191,7 +197,7 @@ export class FaultServer implements Disposable {
   }
 
   #trouble(instance: PagedInstance, reason: string): void {
-    if (this.#waiting.trouble(instance)) this.#report({kind: 'waiting', instance: instance.id, reason});
+    if (this.#waiting.trouble(instance, reason)) this.#report({kind: 'waiting', instance: instance.id, reason});
   }
 
   #resumed({id}: PagedInstance): void {

@@ -1,5 +1,6 @@
 /** Faults that could not be answered at once, one entry per process and page: a thread that a signal interrupts faults on the same page again. */
 import type {AbsentPagesError} from './absent-pages.ts';
+import type {StoreWait} from './fault-messages.ts';
 import type {PagedInstance} from './paged-instance.ts';
 import type {PagedProcess} from './paged-process.ts';
 
@@ -32,7 +33,8 @@ const tellAfterMs = 1000;
 
 export class WaitingFaults {
   readonly #byProcess = new Map<PagedProcess, Map<number, WaitingFault>>();
-  readonly #troubled = new Set<PagedInstance>();
+  /** Those of whose waiting somebody was told, and what was wrong last. */
+  readonly #troubled = new Map<PagedInstance, string>();
   #size = 0;
 
   get size(): number {
@@ -90,10 +92,18 @@ export class WaitingFaults {
   }
 
   /** Somebody is to be told that the instance waits. @returns false when that has been done */
-  trouble(instance: PagedInstance): boolean {
-    if (this.#troubled.has(instance)) return false;
-    this.#troubled.add(instance);
-    return true;
+  trouble(instance: PagedInstance, reason: string): boolean {
+    const isNews = !this.#troubled.has(instance);
+    this.#troubled.set(instance, reason);
+    return isNews;
+  }
+
+  /** What an instance waits for now. */
+  waitOf(instance: PagedInstance, now: number): StoreWait {
+    if (instance.waiting === 0) return {waitingMs: null, waitingReason: null};
+    let since = now;
+    for (const fault of this.#all()) if (fault.instance === instance && fault.reason !== 'event') since = Math.min(since, fault.since);
+    return {waitingMs: now - since, waitingReason: this.#troubled.get(instance) ?? null};
   }
 
   /** @returns whether somebody was told that the instance waits, and it does so no more */
@@ -104,7 +114,7 @@ export class WaitingFaults {
   /** Forgets those of processes that have ended: nobody waits any more. @returns instances that had been told of, and go on */
   forgetClosed(): readonly PagedInstance[] {
     for (const [process, pages] of [...this.#byProcess]) if (!process.open) for (const fault of [...pages.values()]) this.#take(fault);
-    return [...this.#troubled].filter((instance) => this.isOver(instance) && instance.processes.length > 0);
+    return [...this.#troubled.keys()].filter((instance) => this.isOver(instance) && instance.processes.length > 0);
   }
 
   #take(fault: WaitingFault): void {

@@ -7,7 +7,7 @@ import {SegmentReader} from '../checkpoints/segment-reader.ts';
 import {AddressSpace, type SpaceEvent} from './address-space.ts';
 import {EventJournal, type JournalEvent} from './event-journal.ts';
 import type {Fetches} from './fault-fetches.ts';
-import type {Expectation, FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable} from './fault-messages.ts';
+import type {Expectation, FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable, StoreWait} from './fault-messages.ts';
 import {FaultTimes} from './fault-times.ts';
 import {FirstTouches, TouchWindow} from './first-touches.ts';
 import {LazySocket} from './lazy-socket.ts';
@@ -283,7 +283,7 @@ export class PagedInstance implements Disposable {
     old[Symbol.dispose]();
   }
 
-  stats(): InstanceStats {
+  stats(): Omit<InstanceStats, keyof StoreWait> {
     return {
       restored: this.#restored,
       faults: this.faults,

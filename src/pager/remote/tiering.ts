@@ -19,7 +19,7 @@ import {type Manifest, parseManifest} from '../checkpoints/manifest.ts';
 import type {PageRun} from '../checkpoints/page-table.ts';
 import {expectedPages} from '../prediction/expected-pages.ts';
 import type {PredictedSets} from '../prediction/predicted-set.ts';
-import type {Placement, RemoteSettings, TierEvent} from '../protocol.ts';
+import type {Placement, RemoteSettings, RemoteStatus, TierEvent} from '../protocol.ts';
 import {coldSegmentNumber} from './cold-object.ts';
 import {type ColdExpected, type ColdFetch, type ColdRequest, fetchCold, keepCold} from './cold-reader.ts';
 import {coldObject} from './cold-writer.ts';
@@ -33,6 +33,8 @@ const backgroundPauseMs = 100;
 const backgroundRetryMs = 5000;
 /** Until then the wake has all of the line, the processors and the disk. */
 const afterWakeMs = 1000;
+/** How soon whoever asks how the store is makes one that did not answer be asked again. */
+const askAgainMs = 5000;
 /** The indexes of all but very large segments are in this end of them. */
 const indexBytes = 256 * 1024;
 
@@ -56,6 +58,7 @@ export class Tiering implements AsyncDisposable {
   readonly #inUse: AppsInUse;
   readonly #stop = new AbortController();
   readonly #layers: LayerStore | null;
+  #layerBytes = 0;
   /** Copies of parts of cold objects that nobody lists. */
   readonly #coldCopies = new Map<string, ColdExpected>();
 
@@ -105,7 +108,7 @@ export class Tiering implements AsyncDisposable {
 
   /** To be called when all instances of a pager before this one are known. */
   begin(): void {
-    void this.objects.makeRoom();
+    void this.objects.share(this.#layerBytes);
     setTimeout(() => void this.#uploads.kickAll(), firstUploadMs).unref();
   }
 
@@ -120,6 +123,24 @@ export class Tiering implements AsyncDisposable {
       this.#options.log.warn({error: error.message}, 'the store cannot be reached; what is on this host has to be enough');
       return false;
     }
+  }
+
+  /** What is known of the remote store. After a while in which nobody has asked one that did not answer, it is asked again, without waiting for it. */
+  async status(): Promise<RemoteStatus> {
+    const {remote, objects} = this;
+    const outage = remote.outage();
+    if (outage !== null && Date.now() - outage.askedAt > askAgainMs) void this.check().catch(() => undefined); // The outage tells of it.
+    const pending = await objects.pendingObjects('apps/');
+    return {
+      place: remote.place,
+      requests: remote.stats(),
+      outage,
+      cacheBytes: objects.cachedBytes,
+      layerBytes: this.#layerBytes,
+      cacheLimitBytes: this.#options.remote.cacheBytes,
+      pendingObjects: pending.length,
+      pendingBytes: pending.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0),
+    };
   }
 
   /** What is committed of an app is certain to stay. */
@@ -168,6 +189,18 @@ export class Tiering implements AsyncDisposable {
     if (!(await this.#isMemoryLocal(app, generation))) return false;
     const {layers} = await this.#manifest(app, generation);
     return this.#layers === null || this.#layers.areLocal(app, layers);
+  }
+
+  /**
+   * Whether a generation may be written again, though some of what it is made of may have to be fetched for that: it was made here, so that its
+   * chain does not grow for ever when the app is woken in part only. What is kept in the store only stays there as it is.
+   */
+  async mayCompact(app: AppName, generation: number): Promise<boolean> {
+    if (await this.#isMemoryLocal(app, generation)) return true;
+    const keys = keysOf(app);
+    if (this.remote.outage() !== null || (await this.objects.localBytes(keys.manifest(generation))) === 0) return false;
+    const {bundle} = await this.#manifest(app, generation);
+    return (await this.objects.localBytes(bundle.key)) > 0;
   }
 
   async #isMemoryLocal(app: AppName, generation: number): Promise<boolean> {
@@ -260,6 +293,14 @@ export class Tiering implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** See `PagerService`. */
+  async share(layerBytes: number, dropped: readonly AppName[]): Promise<number> {
+    this.#layerBytes = layerBytes;
+    await this.objects.share(layerBytes);
+    for (const app of dropped) this.tell(app);
+    return this.objects.cachedBytes;
   }
 
   /** For an app that sleeps. Resolves when everything of it is in the remote store. @throws CodedError ERR_NOT_STORED */

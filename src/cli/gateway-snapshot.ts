@@ -1,0 +1,42 @@
+/** All that metrics tell, at one moment, as plain data: whoever shows it makes the text of it (metrics-text.ts), in whichever process. */
+import type {Pager} from '../pager/client.ts';
+import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
+import type {State} from '../supervisor/lifecycle.ts';
+import type {Supervisor} from '../supervisor/supervisor.ts';
+import type {AppCounts, EventCounts} from './event-counts.ts';
+import {type Residence, residenceOf} from './explanation.ts';
+
+export interface GatewaySnapshot {
+  readonly apps: readonly AppSnapshot[];
+  /** See `EventCounts`. */
+  readonly wakes: readonly number[];
+  readonly remote: RemoteStatus | null;
+}
+
+export interface AppSnapshot {
+  readonly name: string;
+  readonly state: State;
+  readonly residence: Residence;
+  readonly counts: AppCounts;
+  /** Null when the pager has served nothing of it since it started, or does not answer. */
+  readonly paging: AppPaging | null;
+}
+
+export interface SnapshotSources {
+  readonly names: readonly string[];
+  readonly supervisor: Pick<Supervisor, 'app'>;
+  readonly pager: Pick<Pager, 'status'>;
+  /** What the pager said last: it would have to look at every app to say it anew. */
+  readonly placements: ReadonlyMap<string, Placement>;
+  readonly counts: EventCounts;
+}
+
+export async function gatewaySnapshot({names, supervisor, pager, placements, counts}: SnapshotSources): Promise<GatewaySnapshot> {
+  const {remote, apps: paging} = await pager.status();
+  const apps = names.map((name): AppSnapshot => {
+    const status = supervisor.app(name).status();
+    const residence = residenceOf({status, placement: placements.get(name) ?? null});
+    return {name, state: status.state, residence, counts: counts.of(name), paging: paging.find(({app}) => app === name) ?? null};
+  });
+  return {apps, wakes: counts.wakes, remote};
+}

@@ -1,0 +1,117 @@
+import test from 'ava';
+import {EventCounts} from '../../src/cli/event-counts.ts';
+import type {GatewaySnapshot} from '../../src/cli/gateway-snapshot.ts';
+import {metricsText} from '../../src/cli/metrics-text.ts';
+import {CommandError, run} from '../../src/core/command.ts';
+import {appName} from '../../src/core/ids.ts';
+import {durableGateway} from '../helpers/durable-app.ts';
+import {ask} from '../helpers/line-client.ts';
+import {rootTest} from '../helpers/root-test.ts';
+
+const hasPromtool = await run(['promtool', '--version'], {timeoutMs: 5000}).then(
+  () => true,
+  () => false,
+);
+const lintTest = hasPromtool ? test : test.skip;
+
+const app = appName('blog');
+
+function counted(): EventCounts {
+  const counts = new EventCounts();
+  counts.add({at: 1, app, kind: 'woken', ms: 20, cold: 1});
+  counts.add({at: 2, app, kind: 'woken', ms: 21, cold: 0});
+  counts.add({at: 3, app, kind: 'woken', ms: 60_000, cold: 0});
+  counts.add({at: 4, app, kind: 'hibernated', ms: 500, frozenMs: 250, bytesWritten: 4096});
+  counts.add({at: 5, app, kind: 'compacted', bytesWritten: 100});
+  counts.add({at: 6, app, kind: 'error', message: 'no'});
+  counts.add({at: 7, app, kind: 'error'});
+  counts.add({at: 8, app: null, kind: 'error'});
+  return counts;
+}
+
+function snapshot(counts: EventCounts): GatewaySnapshot {
+  const paging = {
+    app,
+    faults: 7,
+    zeroFaults: 5,
+    predictedPages: 100,
+    unusedPages: 3,
+    broughtPages: 12,
+    waiting: 2,
+    waitingMs: 1500,
+    waitingReason: 'the store is away',
+    missingPages: 42,
+    standsStill: false,
+  };
+  const requests = {requests: 9, hedges: 2, hedgesWon: 1, retries: 3, failures: 4, bytesRead: 1000, bytesWritten: 2000};
+  const outage = {since: 1, askedAt: 2, message: 'refused'};
+  const remote = {place: 'bucket "b"', requests, outage, cacheBytes: 10, layerBytes: 0, cacheLimitBytes: 20, pendingObjects: 1, pendingBytes: 5};
+  const unknown = {name: 'never', state: 'stopped', residence: 'none', counts: counts.of('never'), paging: null} as const;
+  return {apps: [{name: app, state: 'running', residence: 'hot', counts: counts.of(app), paging}, unknown], wakes: counts.wakes, remote};
+}
+
+test('metricsText() has what was counted and what is', async (t) => {
+  const lines = (await metricsText(snapshot(counted()))).split('\n');
+  for (const line of [
+    'picogate_app_state{app="blog",state="running"} 1',
+    'picogate_app_state{app="blog",state="hibernated"} 0',
+    'picogate_app_residence{app="never",residence="none"} 1',
+    'picogate_app_wakes_total{app="blog",kind="restore"} 2',
+    'picogate_app_wakes_total{app="blog",kind="start"} 1',
+    'picogate_app_wakes_total{app="never",kind="restore"} 0',
+    'picogate_app_wake_seconds_total{app="blog"} 60.041',
+    'picogate_app_failures_total{app="blog"} 2',
+    'picogate_app_frozen_seconds_total{app="blog"} 0.25',
+    'picogate_app_hibernation_bytes_total{app="blog"} 4096',
+    'picogate_app_page_faults_total{app="blog",kind="stored"} 7',
+    'picogate_app_predicted_pages_total{app="blog"} 100',
+    'picogate_app_predicted_pages_unused_total{app="blog"} 3',
+    'picogate_app_page_faults_waiting{app="blog"} 2',
+    'picogate_app_page_fault_wait_seconds{app="blog"} 1.5',
+    'picogate_wake_duration_seconds_bucket{le="0.02"} 1',
+    'picogate_wake_duration_seconds_bucket{le="0.03"} 2',
+    'picogate_wake_duration_seconds_bucket{le="10"} 2',
+    'picogate_wake_duration_seconds_bucket{le="+Inf"} 3',
+    'picogate_wake_duration_seconds_sum 60.041',
+    'picogate_wake_duration_seconds_count 3',
+    'picogate_store_reachable 0',
+    'picogate_store_retries_total 3',
+    'picogate_upload_pending_bytes 5',
+    'picogate_cache_bytes 10',
+  ])
+    t.true(lines.includes(line), `${line} in\n${lines.join('\n')}`);
+  t.false(lines.some((line) => line.startsWith('picogate_app_page_faults_waiting{app="never"}')));
+});
+
+test('a gateway whose store is a directory says nothing of a remote store', async (t) => {
+  t.notRegex(await metricsText({...snapshot(counted()), remote: null}), /picogate_(store|upload|cache)/);
+});
+
+lintTest('promtool finds nothing wrong with the text', async (t) => {
+  const input = await metricsText(snapshot(counted()));
+  const found = await run(['promtool', 'check', 'metrics'], {timeoutMs: 10_000, input}).catch((error: unknown) => {
+    if (error instanceof CommandError) return {stdout: '', stderr: error.stderr === '' ? error.message : error.stderr};
+    throw error;
+  });
+  t.is(found.stderr, '');
+});
+
+rootTest('picogate metrics tells of a gateway from outside', async (t) => {
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  await ask(port, 'count');
+  await gateway.cli('hibernate', 'a');
+  await ask(port, 'count');
+  const text = await gateway.cli('metrics');
+  t.regex(text, /^picogate_app_state\{app="a",state="running"\} 1$/m);
+  t.regex(text, /^picogate_app_wakes_total\{app="a",kind="start"\} 1$/m);
+  t.regex(text, /^picogate_app_wakes_total\{app="a",kind="restore"\} 1$/m);
+  t.regex(text, /^picogate_app_hibernations_total\{app="a"\} 1$/m);
+  t.regex(text, /^picogate_app_hibernation_bytes_total\{app="a"\} [1-9]\d{6,}$/m);
+  t.regex(text, /^picogate_app_page_faults_total\{app="a",kind="stored"\} [1-9]/m);
+  t.regex(text, /^picogate_wake_duration_seconds_count 2$/m);
+  // Faults of an instance that has ended stay counted.
+  const faults = (from: string): number => Number(/^picogate_app_page_faults_total\{app="a",kind="stored"\} (\d+)$/m.exec(from)?.[1]);
+  await gateway.cli('hibernate', 'a');
+  t.true(faults(await gateway.cli('metrics')) >= faults(text));
+});
