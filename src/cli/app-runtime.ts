@@ -7,7 +7,7 @@ import {CodedError} from '../core/errors.ts';
 import {gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
-import type {AppAccess} from '../edge/app-access.ts';
+import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import type {AppNetwork} from '../nat/app-network.ts';
 import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
 import {type Nat, openNat} from '../nat/nat.ts';
@@ -25,7 +25,7 @@ import {openContainers, removeContainerLeftovers} from '../supervisor/containers
 import {openCriu} from '../supervisor/criu.ts';
 import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
 import {controlHandlers} from './control-handlers.ts';
-import {edgeAccess} from './edge-access.ts';
+import {edgeAccess, edgeWatch} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {EventCounts} from './event-counts.ts';
 import {gatewaySnapshot} from './gateway-snapshot.ts';
@@ -37,6 +37,7 @@ export interface AppRuntime extends AsyncDisposable {
   readonly supervisor: Supervisor;
   readonly events: Events;
   readonly access: AppAccess;
+  readonly watch: AppWatch;
   /** Opens new apps and gives changed ones their settings; those that are gone stay for the sessions of the old configuration. @throws CodedError */
   addApps(apps: readonly AppConfig[]): Promise<void>;
   /** Hibernates and forgets the apps that the configuration does not name any more. */
@@ -195,6 +196,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     supervisor,
     events,
     access: edgeAccess(supervisor),
+    watch: edgeWatch(supervisor),
     addApps: (apps) => supervisor.addApps(apps),
     retireApps: (apps) => supervisor.retireApps(apps),
     setFrontends,

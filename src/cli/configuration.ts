@@ -5,6 +5,8 @@ import {type Diagnostic, renderDiagnostic} from '../config/diagnostic.ts';
 import {loadConfig} from '../config/load.ts';
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
+import {checkCertificates} from '../edge/tls/check-certificates.ts';
+import {givenEnvironment} from './environment.ts';
 
 const defaultFile = '/etc/picogate/picogate.cfg';
 
@@ -34,6 +36,7 @@ async function hasAddress(host: string): Promise<boolean> {
 }
 
 /**
+ * Certificates and what else TLS needs are checked too.
  * @param options.missingPath see loadConfig(); default: a warning
  * @param options.lookUpNames whether names of servers without an address are worth a warning
  * @throws CodedError ERR_NO_CONFIG when there is no such file
@@ -51,7 +54,11 @@ export async function load(
       throw new CodedError('ERR_NO_CONFIG', `Cannot read configuration "${path}"${hint}`, {source: 'client', cause});
     }
   }
-  return loadConfig(paths, {env: process.env, missingPath, lookup: lookUpNames ? hasAddress : null});
+  const loaded = await loadConfig(paths, {env: givenEnvironment, missingPath, lookup: lookUpNames ? hasAddress : null});
+  if (loaded.config === null) return loaded;
+  const found = await checkCertificates(loaded.config);
+  const diagnostics = [...loaded.diagnostics, ...found];
+  return {config: found.some(({level}) => level === 'alert') ? null : {...loaded.config, warnings: diagnostics}, diagnostics};
 }
 
 /** Prints diagnostics to standard error, where HAProxy's users look for them. */

@@ -2,14 +2,22 @@
  * The edge through changes of the configuration: a new generation opens beside the old one, with the same listening sockets where addresses
  * stay, and the old one keeps its sessions, on its configuration, until they end.
  */
-import type {Config} from '../config/value.ts';
+import {randomBytes} from 'node:crypto';
+import type {AppConfig, Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import type {AppAccess} from '../edge/app-access.ts';
-import {type Edge, openEdge} from '../edge/edge.ts';
+import type {AppAccess, AppWatch} from '../edge/app-access.ts';
+import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
+import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
 import {SessionLimit} from '../edge/session-limit.ts';
+
+/** Who runs the apps; there is no watch without apps. */
+export interface AppParts {
+  readonly access: AppAccess;
+  readonly watch: AppWatch | null;
+}
 
 export interface EdgeGenerations extends AsyncDisposable {
   readonly current: Edge;
@@ -25,28 +33,45 @@ export interface EdgeGenerations extends AsyncDisposable {
    * @param options.onDrained called when the old generation has ended
    * @throws CodedError; the present one goes on then
    */
-  replace(config: Config, options: {readonly apps: AppAccess; readonly drainMs: number | null; readonly onDrained: () => void}): Promise<void>;
+  replace(config: Config, options: AppParts & {readonly drainMs: number | null; readonly onDrained: () => void}): Promise<void>;
   /** No listener stays open; sessions go on. */
   stopAccepting(): void;
   /** Waits until all sessions of all generations have ended. */
   drain(deadlineMs: number | null): Promise<void>;
 }
 
+/** By lower-case name, as names of DNS are; one object for each app, by which the zones know it again. */
+function findAppAmong(apps: readonly AppConfig[]): NonNullable<EdgeOptions['findApp']> {
+  const byName = new Map(apps.map(({name, expose}) => [name.toLowerCase(), {name, expose}]));
+  return (name) => byName.get(name) ?? null;
+}
+
 /** Longer timers do not exist in Node. */
 const foreverMs = 2 ** 31 - 1;
 
 /** @throws CodedError ERR_BIND */
-export async function openEdgeGenerations(first: Config, {apps, log}: {readonly apps: AppAccess; readonly log: Log}): Promise<EdgeGenerations> {
+export async function openEdgeGenerations(
+  first: Config,
+  {log, stats, ...apps}: AppParts & {readonly log: Log; readonly stats: StatsAnswer},
+): Promise<EdgeGenerations> {
   const sockets = openListeningSockets();
+  // Clients come back with the tickets of before a reload.
+  const ticketKeys = randomBytes(48);
   const limit = new SessionLimit(first.global.maxconn);
-  const open = (config: Config, access: AppAccess): Promise<Edge> =>
+  const open = (config: Config, {access, watch}: AppParts): Promise<Edge> =>
     openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
       backends: config.backends,
+      userlists: config.userlists,
+      process: config.global.process,
       apps: access,
+      watch,
       clock: systemClock,
       sockets,
+      ticketKeys,
+      findApp: findAppAmong(config.apps),
       limit,
+      stats,
       log,
     });
   let current = await open(first, apps);
@@ -71,8 +96,8 @@ export async function openEdgeGenerations(first: Config, {apps, log}: {readonly 
     limit,
     configs: () => [...draining.values(), currentConfig],
     edges: () => [...draining.keys(), current],
-    async replace(config, {apps: access, drainMs, onDrained}) {
-      const next = await open(config, access);
+    async replace(config, {drainMs, onDrained, ...apps}) {
+      const next = await open(config, apps);
       const old = current;
       draining.set(old, currentConfig);
       current = next;

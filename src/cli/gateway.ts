@@ -2,9 +2,9 @@
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import type {AppAccess} from '../edge/app-access.ts';
+import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
-import {type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
+import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
 
 export interface Gateway extends AsyncDisposable {
   readonly config: Config;
@@ -37,20 +37,27 @@ function refuseFixedChanges(before: Config, after: Config): void {
   }
 }
 
-const withoutApps: AppAccess = {
-  wake: (app) => Promise.reject(new CodedError('ERR_UNKNOWN_APP', `Cannot wake app "${app}": the gateway has none`, {source: 'bug'})),
-  session: () => ({busy: () => undefined, [Symbol.dispose]: () => undefined}),
+const withoutApps: AppParts = {
+  access: {
+    wake: (app) => Promise.reject(new CodedError('ERR_UNKNOWN_APP', `Cannot wake app "${app}": the gateway has none`, {source: 'bug'})),
+    session: () => ({busy: () => undefined, [Symbol.dispose]: () => undefined}),
+  },
+  watch: null,
 };
+
+function appParts(runtime: AppRuntime | null): AppParts {
+  return runtime === null ? withoutApps : {access: runtime.access, watch: runtime.watch};
+}
 
 /**
  * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
  * @throws CodedError naming what could not be opened; everything else is closed again then
  */
-export async function openGateway(config: Config, log: Log): Promise<Gateway> {
+export async function openGateway(config: Config, log: Log, stats: StatsAnswer = () => null): Promise<Gateway> {
   await using scope = new AsyncDisposableStack();
   const apps = needsAppRuntime(config) ? await openAppRuntime(config, log) : null;
   if (apps !== null) scope.use(apps);
-  const edge = scope.use(await openEdgeGenerations(config, {apps: apps?.access ?? withoutApps, log}));
+  const edge = scope.use(await openEdgeGenerations(config, {...appParts(apps), log, stats}));
   const gateway = new RunningGateway({config, log, apps, edge});
   scope.move();
   apps?.supervisor.startEager();
@@ -92,7 +99,7 @@ class RunningGateway implements Gateway {
     try {
       await apps?.setFrontends(config);
       await this.edge.replace(config, {
-        apps: apps?.access ?? withoutApps,
+        ...appParts(apps),
         drainMs: hardStopAfterMs(config),
         // Apps that are gone serve the sessions of the old configuration to their end.
         onDrained: () => void this.#apps?.retireApps(this.edge.configs().flatMap((used) => used.apps)),

@@ -87,4 +87,9 @@ export class Arguments {
   warn(word: Word, message: string): void {
     this.#report({level: 'warning', position: word.position, word: word.text, message});
   }
+
+  /** For what stands in a file that the line names. */
+  report(diagnostic: Diagnostic): void {
+    this.#report(diagnostic);
+  }
 }

@@ -17,8 +17,15 @@ export function buildDns(section: Section, report: (diagnostic: Diagnostic) => v
   for (const {value} of all(section, 'record')) {
     const {position, ...record} = value;
     const zone = zoneOf(record.name, records.keys());
-    if (zone === undefined) alert(position, record.name, `record '${record.name}' is in no zone of this frontend`);
-    else records.get(zone)?.push(record);
+    const taken = records.get(zone ?? '');
+    if (zone === undefined || taken === undefined) {
+      alert(position, record.name, `record '${record.name}' is in no zone of this frontend`);
+      continue;
+    }
+    const placed = {...record, name: `${record.name}.`};
+    const problem = misplaced(placed, zone, taken);
+    if (problem === null) taken.push(placed);
+    else alert(position, record.name, `record '${record.name}' ${problem}`);
   }
   const addresses = all(section, 'answer-with').flatMap(({value}) => value);
   const forwardTo = all(section, 'forward').flatMap(({value}) => value);
@@ -32,6 +39,14 @@ export function buildDns(section: Section, report: (diagnostic: Diagnostic) => v
     forwardTo,
     responsesPerSecond: own(section, 'response-rate')?.value ?? null,
   };
+}
+
+/** RFC 1034, 3.6.2: an alias is alone at its name, and that of a zone has records already. */
+function misplaced({name, type}: DnsRecord, zone: string, others: readonly DnsRecord[]): string | null {
+  if (type === 'CNAME' && name === `${zone}.`) return 'is the name of the zone, which cannot be an alias';
+  const there = others.filter((other) => other.name === name);
+  const conflict = type === 'CNAME' ? there.length > 0 : there.some((other) => other.type === 'CNAME');
+  return conflict ? 'is an alias (CNAME), which cannot have other records' : null;
 }
 
 /** The zone with the longest name that a name belongs to. */

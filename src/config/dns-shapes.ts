@@ -69,15 +69,36 @@ export const record: Shape<DnsRecord & {readonly position: Placed['position']}> 
     // In a text `ttl` may be meant: only at the end, before a number, it is not.
     if (type === 'TXT' && data.length > 2 && data.at(-2) === 'ttl' && /^\d{1,9}$/.test(data.at(-1) ?? '')) ttlSeconds = Number(data.splice(-2)[1]);
     checkData(args, type, data, position);
-    return {name, type, ttlSeconds, data: data.join(' '), position};
+    return {name, type, ttlSeconds, data: zoneFileData(type, data), position};
   },
 };
 
+/** In a configuration all names are whole ones, whether a dot ends them or not. */
+function zoneFileData(type: DnsRecord['type'], data: readonly string[]): string {
+  switch (type) {
+    case 'A':
+    case 'AAAA':
+      return data.join(' ');
+    case 'CNAME':
+    case 'NS':
+    case 'MX':
+    case 'SRV':
+      return data.join(' ').replace(/\.?$/, '.');
+    case 'TXT':
+      return data.map((text) => `"${text.replaceAll(/["\\]/g, '\\$&')}"`).join(' ');
+    default:
+      return type satisfies never;
+  }
+}
+
+/** Of all texts of a record: what the answer of one can have. */
+const mostTextBytes = 16_000;
+const longestName = 253;
 const domain = /^(?:\.|(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?)$/;
 
 function checkData(args: Arguments, type: DnsRecord['type'], data: readonly string[], position: Placed['position']): void {
   const isNumber = (text: string | undefined): boolean => /^\d{1,5}$/.test(text ?? '') && Number(text) <= 65_535;
-  const isDomain = (text: string | undefined): boolean => domain.test(text ?? '');
+  const isDomain = (text = ''): boolean => domain.test(text) && text.length <= longestName && text.split('.').every((label) => label.length <= 63);
   const right: Readonly<Record<DnsRecord['type'], () => boolean>> = {
     A: () => data.length === 1 && isIPv4(data[0] ?? ''),
     AAAA: () => data.length === 1 && isIPv6(data[0] ?? ''),
@@ -85,7 +106,7 @@ function checkData(args: Arguments, type: DnsRecord['type'], data: readonly stri
     NS: () => data.length === 1 && isDomain(data[0]),
     MX: () => data.length === 2 && isNumber(data[0]) && isDomain(data[1]),
     SRV: () => data.length === 4 && data.slice(0, 3).every(isNumber) && isDomain(data[3]),
-    TXT: () => data.every((text) => Buffer.byteLength(text) <= 255),
+    TXT: () => data.every((text) => Buffer.byteLength(text) <= 255) && Buffer.byteLength(data.join('')) <= mostTextBytes,
   };
   const expected: Readonly<Record<DnsRecord['type'], string>> = {
     A: 'an IPv4 address',

@@ -150,7 +150,7 @@ export const proxyKeywords = {
     description: 'How long a wake may take and a client is held. A backend without one of its own takes the longest that its apps state in their sections.',
   }),
   zone: keyword({...inDns, shape: zone, description: 'Mode dns: a zone whose names are answered here; those of apps wake them.'}),
-  record: keyword({...inDns, shape: record, description: 'Mode dns: a static record of a zone.'}),
+  record: keyword({...inDns, shape: record, description: 'Mode dns: a static record of a zone. Names are whole ones, also in the data.'}),
   forward: keyword({...inDns, shape: forward, absent: 'they are refused', description: 'Mode dns: where questions about other names go.'}),
   'answer-with': keyword({
     ...inDns,

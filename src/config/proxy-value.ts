@@ -171,10 +171,11 @@ export interface FrontendConfig extends ProxyBase {
 }
 
 export interface DnsRecord {
+  /** With a dot at the end; else relative to the zone. */
   readonly name: string;
   readonly type: 'A' | 'AAAA' | 'CNAME' | 'MX' | 'NS' | 'SRV' | 'TXT';
   readonly ttlSeconds: number | null;
-  /** As in a zone file: `10 mail.example.com.` */
+  /** As in a zone file: `10 mail.example.com.`, `"one text" "another"` */
   readonly data: string;
 }
 

@@ -1,6 +1,7 @@
 /** What `bind`, `server` and the lines `ssl-default-...-options` say about TLS. */
-import {basename, resolve} from 'node:path';
+import {resolve} from 'node:path';
 import {type Arguments, ConfigError} from './arguments.ts';
+import {parseCrtList} from './crt-list.ts';
 import {resolveInScope} from './expression/sample-expression.ts';
 import {readHostFile} from './host-files.ts';
 import type {Word} from './lex.ts';
@@ -170,51 +171,16 @@ export function certificate(word: Word, scope: Scope): CertificateSource {
   return {path, serverNames: [], alpn: null, versions: null, verify: null, caFile: null};
 }
 
-/** The lines of a `crt-list`: a file, options in brackets, names. */
+/** The certificates of a `crt-list`; what is wrong in it is reported with its own lines. A directory is taken for all that is in it. */
 export function certificateList(word: Word, args: Arguments): readonly CertificateSource[] {
   const {scope} = args;
   const path = resolveInScope(word, scope);
-  if (scope.host.kindOf(path) === 'directory') return [{...certificate({text: path, position: word.position}, scope)}];
-  const lines = readHostFile(path, word, scope).split('\n');
-  return lines.flatMap((line, index) => {
-    const text = line.trim();
-    if (text === '' || text.startsWith('#')) return [];
-    return [listedCertificate(text, {word, args, place: `${basename(path)}:${index + 1}`})];
-  });
-}
-
-const listLine = /^(?<file>\S+?)(?:\s*\[(?<options>[^\]]*)\])?(?:\s+(?<names>[^[\]]*))?$/;
-
-function listedCertificate(text: string, {word, args, place}: {word: Word; args: Arguments; place: string}): CertificateSource {
-  const groups = listLine.exec(text)?.groups;
-  if (groups === undefined) throw args.invalid(word, `${place} is not a file, options in brackets, and names`);
-  const source = certificate({text: groups['file'] ?? '', position: word.position}, args.scope);
-  const options = (groups['options'] ?? '').split(/\s+/).filter((option) => option !== '');
-  const names = (groups['names'] ?? '').split(/\s+/).filter((name) => name !== '' && name !== '!*');
-  return {...source, ...listOptions(options, {word, args, place}), serverNames: names.map((name) => name.toLowerCase())};
-}
-
-function listOptions(options: readonly string[], {word, args, place}: {word: Word; args: Arguments; place: string}): Partial<CertificateSource> {
-  const found: {-readonly [Key in keyof CertificateSource]?: CertificateSource[Key]} = {};
-  const versions: {min: TlsVersion | null; max: TlsVersion | null} = {min: null, max: null};
-  for (let index = 0; index < options.length; index++) {
-    const option = options[index] ?? '';
-    const value = (): string => options[++index] ?? '';
-    if (option === 'alpn') found.alpn = parseProtocols({text: value(), position: word.position}, args);
-    else if (option === 'verify') found.verify = readVerify(value(), {word, args, place});
-    else if (option === 'ca-file') found.caFile = below(args.scope.paths.caBase, {text: value(), position: word.position}, args.scope);
-    else if (option === 'ssl-min-ver') versions.min = versionNames[value()] ?? null;
-    else if (option === 'ssl-max-ver') versions.max = versionNames[value()] ?? null;
-    else if (option === 'ocsp-update' || option === 'ciphers' || option === 'ciphersuites' || option === 'curves' || option === 'ecdhe') value();
-    else if (option !== 'allow-0rtt' && option !== 'no-ca-names') throw args.invalid(word, `${place}: unknown option '${option}'`);
-  }
-  if (versions.min !== null || versions.max !== null) found.versions = versions;
-  return found;
-}
-
-function readVerify(text: string, {word, args, place}: {word: Word; args: Arguments; place: string}): 'none' | 'optional' | 'required' {
-  if (text === 'none' || text === 'optional' || text === 'required') return text;
-  throw args.invalid(word, `${place}: 'verify' takes none, optional or required`);
+  if (scope.host.kindOf(path) === 'directory') return [certificate({text: path, position: word.position}, scope)];
+  const here = resolveInScope({text: '.', position: word.position}, scope);
+  const directories = {certificates: scope.paths.crtBase ?? here, authorities: scope.paths.caBase ?? here};
+  const {certificates, diagnostics} = parseCrtList(readHostFile(path, word, scope), path, directories);
+  for (const diagnostic of diagnostics) args.report(diagnostic);
+  return certificates;
 }
 
 /** Lowest and highest version after what is refused is left out. */

@@ -21,6 +21,8 @@ export interface SessionHandle extends Disposable {
 export interface AppWatch {
   /** Where an app that is awake can be reached; null: it sleeps, or is on its way to sleep or back. */
   awakeHost(app: AppName): string | null;
+  /** From here apps are checked: such connections count as no traffic of theirs. Null: from anywhere. */
+  readonly checkSource: string | null;
   /** Calls back when an app has woken up or has gone to sleep, until the returned function is called. */
   onChange(callback: (app: AppName, awake: boolean) => void): () => void;
 }

@@ -108,7 +108,7 @@ async function openFrontend(config: FrontendConfig, {options, parts, http, ipv6O
         sockets,
       });
     case 'dns':
-      return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), clock, log, refusals});
+      return openDnsFrontend({config, apps, findApp, ipv6Only: (port) => ipv6Only('udp', port), sockets, clock, log, refusals});
     case 'http':
       return http.openFrontend(config, (port) => ipv6Only('tcp', port));
     case 'nat':

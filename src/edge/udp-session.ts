@@ -58,6 +58,7 @@ interface Hold {
 export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
   previous: UdpSession | null = null;
   next: UdpSession | null = null;
+  /** Unlike that of any other connection or session of the process. */
   readonly id = nextConnectionId();
   readonly key: number | string;
   readonly source: string;

@@ -17,6 +17,12 @@ export function namespaceName(identity: GatewayIdentity, index: number): string 
   return `picogate-${identity}-${index}`;
 }
 
+/**
+ * Connections from this local address to apps are no traffic: they keep no app awake, and wake none. Like all from loopback they reach the app
+ * from the gateway's address.
+ */
+export const unnoticedAddress = '127.80.71.87';
+
 /** Where `ip netns` keeps its namespaces. */
 export const namespaceDirectory = '/run/netns';
 

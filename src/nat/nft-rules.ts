@@ -4,7 +4,7 @@
  */
 import type {GatewayIdentity} from '../core/ids.ts';
 import {gatewayAddress, type Range} from './ipv4.ts';
-import {interfacePrefix, tableName, tunName} from './names.ts';
+import {interfacePrefix, tableName, tunName, unnoticedAddress} from './names.ts';
 
 /** The set of addresses with real traffic, and how long an address stays in it after its last packet. */
 export const trafficSet = {name: 'traffic', timeoutMs: 30 * 24 * 3_600_000} as const;
@@ -22,9 +22,10 @@ export interface NatFrontend {
  * Notes for each address of ours when a packet last said something: bare ACKs and keepalive probes do not. nft cannot
  * subtract header lengths; a segment without PSH that carries data is a long one, or followed by one with PSH, and no bare ACK
  * is longer than 80 bytes. What conntrack finds invalid is dropped on its way out: it would not be translated, and a
- * client would answer a packet from a private address with a RST.
+ * client would answer a packet from a private address with a RST. Nothing is noted of connections from `unnoticedAddress`, and they end where the
+ * way leads to the hold queue.
  */
-function trafficChains(network: string): string {
+function trafficChains(network: string, tun: string): string {
   const ignored = `
     meta l4proto tcp tcp flags & (fin|syn|rst|psh) == 0 ip length <= 80 return
     meta l4proto icmp icmp type != {echo-request, echo-reply} return`;
@@ -44,10 +45,13 @@ function trafficChains(network: string): string {
   }
   chain local_in {
     type filter hook input priority filter; policy accept;
+    ip daddr ${unnoticedAddress} return
     ip saddr ${network} goto note_outward
   }
   chain local_out {
     type filter hook output priority filter; policy accept;
+    ip saddr ${unnoticedAddress} oifname "${tun}" drop
+    ip saddr ${unnoticedAddress} return
     ip daddr ${network} goto note_inward
     ip saddr ${network} ct state invalid drop
   }`;
@@ -93,7 +97,7 @@ table ip ${table} {
     ip saddr . ip daddr @hairpins snat to ${gateway}
     ct status dnat meta l4proto . ip daddr . th dport @elsewhere masquerade
     ip saddr ${network} ip daddr != ${network} masquerade
-  }${trafficChains(network)}
+  }${trafficChains(network, tunName(identity))}
 }
 `;
 }

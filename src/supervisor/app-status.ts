@@ -84,6 +84,8 @@ export interface AppOptions extends InstanceTools {
   readonly rest: Rest;
   /** The generation at which Redis points. */
   readonly pointer: Generation | null;
+  /** Told whenever the app begins to run, and when it stops running or begins to go to sleep. */
+  readonly awakeChanged: (awake: boolean) => void;
   readonly lastWake: WakeRecord | null;
   readonly lastHibernate: HibernateRecord | null;
   readonly keepGenerations: number;

@@ -5,6 +5,7 @@
  * The route goes away before the dump, so that nothing can answer for a sleeper with a reset, and comes back only when
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
+import {setImmediate} from 'node:timers/promises';
 import {errorMessage} from '../core/errors.ts';
 import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
@@ -104,6 +105,10 @@ export class App {
 
   get address(): string {
     return this.#options.network.address;
+  }
+
+  get isAwake(): boolean {
+    return this.#state === 'running';
   }
 
   /** The generation at which Redis points, for all we know. */
@@ -255,8 +260,10 @@ export class App {
 
   #move(event: LifecycleEvent): void {
     const to = next(this.#state, event);
-    this.#options.records.event('state', {from: this.#state, to});
+    const from = this.#state;
+    this.#options.records.event('state', {from, to});
     this.#state = to;
+    if ((from === 'running') !== (to === 'running')) this.#options.awakeChanged(to === 'running');
   }
 
   async #revive(trigger: Trigger): Promise<void> {
@@ -271,7 +278,7 @@ export class App {
     this.#move('ready');
     const wake = {at, ms: this.#runningSinceMs - startedMs, trigger: describeTrigger(trigger)};
     // When those who wait have gone on.
-    setImmediate(() => void this.#noteWake(wake, instance));
+    void setImmediate().then(() => this.#noteWake(wake, instance));
     this.#idle.start();
   }
 
@@ -324,6 +331,8 @@ export class App {
     this.#wantedWhileLeaving = wanted;
     this.#history.counted(await pagingOf(this.#options, instance));
     this.#move('drain');
+    // Who watches the app closes what it has of it, while its last packets still get there.
+    await setImmediate();
     network.sleep('unknown');
     try {
       // What came in before the route went away is to be answered; nothing new reaches the app now.

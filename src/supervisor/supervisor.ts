@@ -57,6 +57,8 @@ export interface Supervisor extends AsyncDisposable {
   ready(name: string): Promise<App>;
   apps(): Iterable<App>;
   names(): Iterable<string>;
+  /** Calls back when an app has begun to run, or does not run any more, until the returned function is called. */
+  onAwakeChange(listener: (app: AppName, awake: boolean) => void): () => void;
   /** Opens new apps; others get changed settings before their next wake. @throws CodedError; no new one is open then */
   addApps(apps: readonly AppConfig[]): Promise<void>;
   /** Hibernates and forgets the apps that are not among these. Never throws. */
@@ -93,7 +95,15 @@ function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
   return join(stateDir, 'apps', app, 'layers');
 }
 
-async function openApp(options: SupervisorOptions, config: AppConfig, standbys: StandbyLimit): Promise<App> {
+type AwakeListener = (app: AppName, awake: boolean) => void;
+
+/** What all apps share. */
+interface Shared {
+  readonly standbys: StandbyLimit;
+  readonly awakeListeners: ReadonlySet<AwakeListener>;
+}
+
+async function openApp(options: SupervisorOptions, config: AppConfig, {standbys, awakeListeners}: Shared): Promise<App> {
   const {record, rest, outage} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
   const workDir = join(options.runtimeDir, 'work', config.name);
@@ -132,6 +142,9 @@ async function openApp(options: SupervisorOptions, config: AppConfig, standbys: 
     }),
     clock: options.clock,
     log: options.log,
+    awakeChanged: (awake) => {
+      for (const listener of awakeListeners) listener(config.name, awake);
+    },
     rest,
     pointer: record.generation,
     lastWake: record.lastWake,
@@ -161,10 +174,11 @@ function originOf({record, rest, outage}: Recovered): Origin {
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
-  const standbys = new StandbyLimit(standbyLimits);
+  const awakeListeners = new Set<AwakeListener>();
+  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awakeListeners};
   const stopDeadlineMs = (): number => clock.monotonicMs() + options.stopTimeoutMs;
   const apps = new AppSet({
-    open: (config) => openApp(options, config, standbys),
+    open: (config) => openApp(options, config, shared),
     async close(app, name) {
       await app.stop(stopDeadlineMs());
       await options.containers.remove(name);
@@ -186,6 +200,10 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     ready: (name) => apps.ready(name),
     apps: () => apps.values(),
     names: () => apps.names(),
+    onAwakeChange(listener) {
+      awakeListeners.add(listener);
+      return () => void awakeListeners.delete(listener);
+    },
     addApps,
     retireApps: (configs) => apps.retire(configs),
     packetWanted(name, trigger) {

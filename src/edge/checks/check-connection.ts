@@ -14,7 +14,7 @@ export interface CheckServices {
   proxyHeader(server: ServerConfig, socket: Socket): Uint8Array;
 }
 
-export type CheckAddress = {readonly host: string; readonly port: number} | {readonly path: string};
+export type CheckAddress = {readonly host: string; readonly port: number; readonly localAddress?: string} | {readonly path: string};
 
 export interface ConnectionOptions {
   readonly address: CheckAddress;

@@ -141,7 +141,10 @@ class CheckPlan {
         return {path: target.abstract ? `\0${target.path}` : target.path};
       case 'app': {
         const host = this.#options.watch?.awakeHost(target.app) ?? null;
-        return host === null ? null : {host: address ?? host, port: port ?? target.port};
+        if (host === null) return null;
+        if (address !== null) return {host: address, port: port ?? target.port};
+        const localAddress = this.#options.watch?.checkSource ?? null;
+        return {host, port: port ?? target.port, ...(localAddress === null ? {} : {localAddress})};
       }
       default:
         return target satisfies never;

@@ -7,9 +7,9 @@ import type {BoundAddress} from '../addresses.ts';
 import type {AppAccess} from '../app-access.ts';
 import {newCounters} from '../counters.ts';
 import type {Frontend} from '../frontend.ts';
+import {type ListeningSockets, openListeningSockets} from '../listening-sockets.ts';
 import type {RefusalLog} from '../refusal-log.ts';
 import {openTcpListener} from '../tcp-listener.ts';
-import {bindUdpSocket} from '../udp-socket.ts';
 import type {DnsApp} from './app-records.ts';
 import {openAppWaker} from './app-waker.ts';
 import {ConnectionTable} from './connection-table.ts';
@@ -25,6 +25,8 @@ export interface DnsFrontendOptions {
   readonly findApp: (name: string) => DnsApp | null;
   /** Which of the binds must leave IPv4 to another one. */
   readonly ipv6Only: (port: number) => boolean;
+  /** Shared with other generations of the configuration. */
+  readonly sockets?: ListeningSockets | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly refusals: RefusalLog;
@@ -35,7 +37,7 @@ export interface DnsFrontendOptions {
  * @throws CodedError ERR_BIND, ERR_BAD_DNS_RECORD, ERR_BAD_DNS_NAME
  */
 export async function openDnsFrontend(options: DnsFrontendOptions): Promise<Frontend> {
-  const {config, apps, clock, log, refusals, findApp} = options;
+  const {config, apps, clock, log, refusals, findApp, sockets = openListeningSockets()} = options;
   assert(config.dns !== null, `Frontend "${config.name}" has no zones`);
   const counters = newCounters();
   await using scope = new AsyncDisposableStack();
@@ -54,15 +56,15 @@ export async function openDnsFrontend(options: DnsFrontendOptions): Promise<Fron
   for (const bind of config.binds) {
     const ipv6Only = options.ipv6Only(bind.port);
     if (bind.protocol === 'udp') {
-      const socket = await bindUdpSocket(config.name, bind, ipv6Only);
-      datagrams.add(socket, clock);
-      const {address, port} = socket.address();
-      addresses.push({frontend: config.name, protocol: 'udp', host: address, port});
+      const shared = await sockets.datagrams.take({frontend: config.name, bind, ipv6Only});
+      datagrams.add(shared);
+      addresses.push({frontend: config.name, protocol: 'udp', host: shared.socket.host, port: shared.socket.port});
     } else {
       const listener = await openTcpListener({
         frontend: config.name,
         bind,
         ipv6Only,
+        sockets,
         onConnection: (client) => connections.admit(client),
         onError: (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'listener'),
       });

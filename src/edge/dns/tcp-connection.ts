@@ -33,6 +33,7 @@ export class DnsTcpConnection {
   #outstanding = 0;
   #clientEnded = false;
   #finishing = false;
+  #hasAsked = false;
   #cancelIdle: () => void = () => undefined;
 
   constructor(options: TcpConnectionOptions) {
@@ -47,6 +48,7 @@ export class DnsTcpConnection {
     client.on('data', (chunk) => {
       counters.bytesIn += chunk.length;
       frames(chunk);
+      this.#endIfDone();
     });
     client.on('end', () => {
       this.#clientEnded = true;
@@ -67,7 +69,7 @@ export class DnsTcpConnection {
     return this.#outstanding > 0;
   }
 
-  /** Ends the connection when what was asked is answered. */
+  /** Ends the connection when what was asked is answered. Who has only just come, and asked nothing yet, may do so until the idle time is over. */
   finish(): void {
     this.#finishing = true;
     this.#endIfDone();
@@ -80,6 +82,7 @@ export class DnsTcpConnection {
   /** @returns whether more is to be read */
   #take(answer: Buffer | null | Promise<Buffer | null>): boolean {
     this.#watchIdle();
+    this.#hasAsked = true;
     if (!(answer instanceof Promise)) return this.#send(answer);
     this.#outstanding++;
     if (this.#outstanding >= maxOutstanding) this.#options.client.pause();
@@ -111,7 +114,8 @@ export class DnsTcpConnection {
   }
 
   #endIfDone(): void {
-    if (this.#outstanding === 0 && (this.#clientEnded || this.#finishing)) this.#options.client.end(() => this.#options.client.destroySoon());
+    const isOver = this.#clientEnded || (this.#finishing && this.#hasAsked);
+    if (this.#outstanding === 0 && isOver) this.#options.client.end(() => this.#options.client.destroySoon());
   }
 
   #watchIdle(): void {

@@ -9,6 +9,7 @@ import type {Frontend} from '../frontend.ts';
 import {compileRegex} from '../samples/regex.ts';
 import {compileConnectionRules} from '../session/connection-rules.ts';
 import {openEntrance} from '../session/entrance.ts';
+import type {SessionContext} from '../session/session-context.ts';
 import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
 import {openHttpFrontend} from './http-frontend.ts';
 import {httpRecord} from './http-record.ts';
@@ -16,7 +17,7 @@ import {compileBackend, compileFrontend, type HttpBackendProxy, type ProxyParts}
 import type {LocalReply} from './reply.ts';
 import {countRequest} from './request-counters.ts';
 import {ServerConnections} from './server-pool.ts';
-import type {Transaction} from './transaction.ts';
+import {Transaction} from './transaction.ts';
 
 /** The answer of a statistics page; null: the request is not for it. */
 export type StatsAnswer = (page: StatsPage, transaction: Transaction) => LocalReply | null;
@@ -73,10 +74,10 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         pool: connections,
         clock,
         stats,
-        finished: (record, transaction) => {
+        finished: (record, context) => {
           countRequest(counters, record, clock.monotonicMs());
-          if (transaction !== null) logRequest(lines, transaction, {record, counters, parts});
-          transaction?.endTracking();
+          logRequest(lines, context, {record, counters, parts});
+          if (context instanceof Transaction) context.endTracking();
         },
         listen: (bind, accept) => openEntrance({...common, bind, ipv6Only: ipv6Only(bind.port), enter: accept}),
       });
@@ -93,11 +94,11 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
   };
 }
 
-function logRequest(lines: SessionLines, transaction: Transaction, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {
-  const {logLevel} = transaction;
+function logRequest(lines: SessionLines, context: Transaction | SessionContext, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {
+  const logLevel = context instanceof Transaction ? context.logLevel : null;
   if (!lines.isWanted || logLevel === 'silent') return;
   const record = httpRecord({...facts, lineNumber: lines.nextNumber});
-  lines.write(Object.assign(transaction, {record}), levelOf(logLevel));
+  lines.write(Object.assign(context, {record}), levelOf(logLevel));
 }
 
 const levels = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const;

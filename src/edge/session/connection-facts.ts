@@ -60,6 +60,12 @@ export class SocketFacts implements ConnectionFacts {
     this.#destination = endpoint;
   }
 
+  /** For who asks when the connection is over, and tells nobody its addresses any more. */
+  keepAddresses(): void {
+    void this.source;
+    void this.destination;
+  }
+
   /** From now on the connection is that of the client in the header. */
   proxied(header: ProxyHeader): void {
     this.receivedProxy = true;

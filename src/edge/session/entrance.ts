@@ -91,6 +91,7 @@ class Way {
     const acceptedMs = clock.monotonicMs();
     countConnection(counters, acceptedMs);
     const facts = new SocketFacts(socket, config, clock.nowMs());
+    if (config.logs.length > 0) facts.keepAddresses();
     const context = new SessionContext(facts, contextParts);
     const verdict = connectionRules.length === 0 ? 'accept' : judge(connectionRules, context);
     const expectsHeader = bind.acceptProxy || verdict === 'expect-proxy';

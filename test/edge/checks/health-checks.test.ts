@@ -43,6 +43,7 @@ async function target(): Promise<{port: number; connections: number; most: numbe
 }
 
 class FakeWatch implements AppWatch {
+  readonly checkSource = null;
   readonly #callbacks = new Set<(app: AppName, awake: boolean) => void>();
   #host: string | null = null;
 
