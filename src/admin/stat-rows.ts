@@ -167,7 +167,7 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
       agg_server_check_status: 0,
       agg_check_status: 0,
       ...noCompression,
-      ...(mode === 'http' ? {intercepted: stats.intercepted, ...noCache} : {}),
+      ...(mode === 'http' ? noCache : {}),
     },
   };
 }

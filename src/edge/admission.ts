@@ -107,15 +107,19 @@ export class Admission {
   #apply(gate: Gate): void {
     switch (this.#state) {
       case 'open':
-        return gate.resume();
+        gate.resume();
+        break;
       case 'full':
-        return gate.pause();
+        gate.pause();
+        break;
       case 'paused':
-        return gate.refuse();
+        gate.refuse();
+        break;
       case 'stopped':
-        return gate[Symbol.dispose]();
+        gate[Symbol.dispose]();
+        break;
       default:
-        return this.#state satisfies never;
+        this.#state satisfies never;
     }
   }
 }

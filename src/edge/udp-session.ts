@@ -104,17 +104,18 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
     return target?.kind === 'app' ? target.app : null;
   }
 
-  /** `backend/server` */
   get backend(): string {
     return this.#pool.name;
   }
 
+  /** Null until it is chosen. */
   get server(): string | null {
     return this.#chosen?.name ?? null;
   }
 
+  /** `backend/server` */
   get serverName(): string {
-    return `${this.#pool.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
+    return `${this.backend}/${this.server ?? '<NOSRV>'}`;
   }
 
   get isWaiting(): boolean {

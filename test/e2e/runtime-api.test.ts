@@ -83,12 +83,12 @@ backend other
     },
     async reached() {
       using client = await testClient(front);
-      let over: string | null = null;
+      const end = {how: ''};
       void Promise.race([client.over, client.ended]).then((code) => {
-        over = code === undefined || code === '' ? 'closed' : code;
+        end.how = code === undefined || code === '' ? 'closed' : code;
       });
-      await until(() => client.text() !== '' || over !== null, {what: 'a server, or the end'});
-      return client.text() === '' ? (over ?? '') : client.text();
+      await until(() => client.text() !== '' || end.how !== '', {what: 'a server, or the end'});
+      return client.text() === '' ? end.how : client.text();
     },
   };
 }
