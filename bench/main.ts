@@ -4,6 +4,7 @@
  */
 import {parseArgs} from 'node:util';
 import {errorMessage} from '../src/core/errors.ts';
+import {edgeSuite} from './edge/edge-suite.ts';
 import {describeMachine, type Machine} from './machine.ts';
 import {pagingSuite} from './paging/paging-suite.ts';
 import {openResults, type Results} from './results.ts';
@@ -12,7 +13,7 @@ import {nothing, renderTable} from './table.ts';
 import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, pagingSuite, udpSuite];
+const suites: readonly Suite[] = [wakeSuite, pagingSuite, edgeSuite, udpSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 

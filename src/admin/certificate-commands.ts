@@ -42,13 +42,14 @@ function* list(certificates: CertificatesControl): Generator<string> {
   const staged = [...certificates.staged()];
   if (staged.length > 0) yield `# transaction\n${staged.map((path) => `*${path}\n`).join('')}`;
   yield '# filename\n';
-  for (const {path} of certificates.list()) yield `${path}\n`;
+  for (const path of certificates.list()) yield `${path}\n`;
 }
 
-function describe(facts: CertificateFacts): string {
+function describe(facts: CertificateFacts, which: 'used' | 'staged'): string {
+  const {chain} = facts;
   return [
-    `Filename: ${facts.path}`,
-    'Status: Used',
+    `Filename: ${which === 'staged' ? '*' : ''}${facts.path}`,
+    `Status: ${which === 'staged' ? 'Unused' : 'Used'}`,
     `Serial: ${facts.serial}`,
     `notBefore: ${facts.notBefore}`,
     `notAfter: ${facts.notAfter}`,
@@ -57,13 +58,20 @@ function describe(facts: CertificateFacts): string {
     `SHA1 FingerPrint: ${facts.sha1Fingerprint}`,
     `Subject: ${facts.subject}`,
     `Issuer: ${facts.issuer}`,
+    ...(chain === null ? [] : [`Chain Subject: ${chain.subject}`, `Chain Issuer: ${chain.issuer}`]),
+    'OCSP Response Key: ',
     '',
   ].join('\n');
 }
 
 function show({control: {certificates}, args: [path]}: CommandContext): string | Iterable<string> {
   if (path === undefined) return list(certificates);
-  for (const facts of certificates.list()) if (facts.path === path) return describe(facts);
+  const which = path.startsWith('*') ? 'staged' : 'used';
+  const facts = certificates.find(which === 'staged' ? path.slice(1) : path, which);
+  return facts === null ? notFound() : describe(facts, which);
+}
+
+function notFound(): never {
   return refuse("Can't display the certificate: Not found or the certificate is a bundle!\n");
 }
 

@@ -73,6 +73,8 @@ export interface BackendControl {
   readonly mode: ProxyMode;
   readonly balance: BackendConfig['balance']['kind'];
   readonly cookie: string | null;
+  /** Sessions at which its servers may have their `maxconn`; null: always. */
+  readonly fullconn: number | null;
   readonly stats: TrafficStats;
   /** Seconds since it was last up or down. */
   readonly lastChangeSeconds: number;
@@ -226,21 +228,30 @@ export interface TableControl {
   remove(key: string): boolean;
 }
 
+/** Names are as OpenSSL writes them in one line: `/C=FR/CN=example.com`. */
 export interface CertificateFacts {
   readonly path: string;
   readonly subject: string;
   readonly issuer: string;
+  /** Of the certificate after it in the file; null: there is none. */
+  readonly chain: {readonly subject: string; readonly issuer: string} | null;
   readonly serial: string;
+  /** `Nov 28 14:28:41 2026 GMT` */
   readonly notBefore: string;
   readonly notAfter: string;
+  /** DNS names. */
   readonly names: readonly string[];
+  /** In hexadecimal, without colons. */
   readonly sha1Fingerprint: string;
+  /** `RSA2048`, `EC256`, ... */
   readonly algorithm: string;
 }
 
 /** Certificates are replaced in two steps, so that a wrong one is found before it is used. */
 export interface CertificatesControl {
-  list(): Iterable<CertificateFacts>;
+  list(): Iterable<string>;
+  /** Null: there is none, or what is staged is not complete. */
+  find(path: string, which: 'used' | 'staged'): CertificateFacts | null;
   /** Those that `stage` has made and nobody has committed. */
   staged(): Iterable<string>;
   /** @throws CodedError when there is no such file in the configuration, or the text is no certificate with its key */

@@ -47,12 +47,36 @@ const stateColumns =
   'srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port ' +
   'srv_check_addr srv_agent_addr srv_agent_port\n';
 
+/** HAProxy's numbers of the results of checks; 0: unknown. */
+const checkNumbers: Readonly<Record<string, number>> = {
+  INI: 1,
+  SOCKERR: 5,
+  L4OK: 6,
+  L4TOUT: 7,
+  L4CON: 8,
+  L6OK: 9,
+  L6TOUT: 10,
+  L6RSP: 11,
+  L7TOUT: 12,
+  L7RSP: 13,
+  L7OK: 15,
+  L7OKC: 16,
+  L7STS: 17,
+};
+
+/** Status, result and health. What is not checked has HAProxy's `rise` of 2 as its health. */
+function checkWords({check, health, administrative}: ServerControl): readonly number[] {
+  if (check === null) return [1, 0, administrative === 'maint' ? 0 : 2];
+  const {status, level} = check;
+  const result = status === 'INI' ? 0 : status === 'L7OKC' ? 4 : health === 'down' ? 2 : 3;
+  return [checkNumbers[status.replace('* ', '')] ?? 0, result, level];
+}
+
 /** HAProxy's numbers: stopped 0, starting 1, running 2, stopping 3; bits forced maintenance 1, forced drain 8. */
 function stateLine(backend: BackendControl, server: ServerControl): string {
   const {address, check} = server;
   const operational = server.administrative === 'maint' ? 0 : {up: server.throttlePercent === null ? 2 : 1, stopping: 3, down: 0}[server.health];
   const administrative = {ready: 0, maint: 1, drain: 8}[server.administrative];
-  const checkResult = check === null ? 0 : server.health === 'down' ? 2 : 3;
   const words = [
     backend.id,
     backend.name,
@@ -64,9 +88,7 @@ function stateLine(backend: BackendControl, server: ServerControl): string {
     server.weight,
     server.initialWeight,
     server.lastChangeSeconds,
-    check === null ? 1 : server.health === 'down' ? 8 : 6,
-    checkResult,
-    check?.level ?? 0,
+    ...checkWords(server),
     check === null ? 0 : 6,
     0,
     0,

@@ -92,14 +92,13 @@ function frontendRow(frontend: FrontendControl): StatRow {
       conn_rate: stats.connectionRate,
       conn_rate_max: stats.connectionRateMax,
       conn_tot: stats.connectionsTotal,
-      intercepted: stats.intercepted,
       dcon: stats.deniedConnections,
       dses: stats.deniedSessions,
       req_rate: stats.requestRate,
       req_rate_max: stats.requestRateMax,
       req_tot: stats.requestsTotal,
       ...noCompression,
-      ...(mode === 'http' ? noCache : {}),
+      ...(mode === 'http' ? {intercepted: stats.intercepted, ...noCache} : {}),
     },
   };
 }
@@ -152,7 +151,7 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
       ...identity('Backend', backend, {name: 'BACKEND', id: 0}),
       ...common(stats, mode),
       ...ofServers(stats),
-      slim: 0,
+      slim: backend.fullconn ?? 0,
       dreq: stats.deniedRequests,
       status: isDown ? 'DOWN' : 'UP',
       weight: sum(counting),
@@ -168,7 +167,7 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
       agg_server_check_status: 0,
       agg_check_status: 0,
       ...noCompression,
-      ...(mode === 'http' ? {intercepted: stats.intercepted, ...noCache} : {}),
+      ...(mode === 'http' ? noCache : {}),
     },
   };
 }
@@ -177,7 +176,7 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
 export function serverStatus({administrative, health, check, track}: ServerControl): string {
   if (administrative === 'maint') return track === null ? 'MAINT' : `MAINT (via ${track})`;
   if (administrative === 'drain' && health !== 'down') return 'DRAIN';
-  if (check === null) return health === 'up' ? 'no check' : health === 'down' ? 'DOWN' : 'NOLB';
+  if (check === null) return health === 'up' ? (track === null ? 'no check' : 'UP') : health === 'down' ? 'DOWN' : 'NOLB';
   const {level, rise, fall} = check;
   if (health === 'down') return level > 0 ? `DOWN ${level}/${rise}` : 'DOWN';
   const name = health === 'up' ? 'UP' : 'NOLB';
@@ -235,7 +234,6 @@ function checkColumns(check: CheckFacts) {
     check_rise: check.rise,
     check_fall: check.fall,
     check_health: check.level,
-    hanafail: 0,
   };
 }
 

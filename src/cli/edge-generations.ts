@@ -9,7 +9,9 @@ import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
+import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
+import {SessionLimit} from '../edge/session-limit.ts';
 
 /** Who runs the apps; there is no watch without apps. */
 export interface AppParts {
@@ -19,6 +21,8 @@ export interface AppParts {
 
 export interface EdgeGenerations extends AsyncDisposable {
   readonly current: Edge;
+  /** Of all generations together: `maxconn` of the section `global`, or what an operator has set. */
+  readonly limit: SessionLimit;
   /** What still has sessions: the present configuration, and those before it that drain. */
   configs(): readonly Config[];
   /** All edges that have sessions; the present one is the last. */
@@ -50,10 +54,14 @@ function wakeRatesOf({apps, global}: Config): NonNullable<EdgeOptions['wakeRates
 const foreverMs = 2 ** 31 - 1;
 
 /** @throws CodedError ERR_BIND */
-export async function openEdgeGenerations(first: Config, {log, ...apps}: AppParts & {readonly log: Log}): Promise<EdgeGenerations> {
+export async function openEdgeGenerations(
+  first: Config,
+  {log, stats, ...apps}: AppParts & {readonly log: Log; readonly stats: StatsAnswer},
+): Promise<EdgeGenerations> {
   const sockets = openListeningSockets();
   // Clients come back with the tickets of before a reload.
   const ticketKeys = randomBytes(48);
+  const limit = new SessionLimit(first.global.maxconn);
   const open = (config: Config, {access, watch}: AppParts): Promise<Edge> =>
     openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
@@ -67,6 +75,8 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
       ticketKeys,
       wakeRates: wakeRatesOf(config),
       findApp: findAppAmong(config.apps),
+      limit,
+      stats,
       log,
     });
   let current = await open(first, apps);
@@ -88,6 +98,7 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
     get current() {
       return current;
     },
+    limit,
     configs: () => [...draining.values(), currentConfig],
     edges: () => [...draining.keys(), current],
     async replace(config, {drainMs, onDrained, ...apps}) {
@@ -96,6 +107,7 @@ export async function openEdgeGenerations(first: Config, {log, ...apps}: AppPart
       draining.set(old, currentConfig);
       current = next;
       currentConfig = config;
+      limit.setMaxconn(config.global.maxconn);
       void retire(old, drainMs, onDrained);
     },
     stopAccepting: () => current.stopAccepting(),

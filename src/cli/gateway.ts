@@ -2,6 +2,7 @@
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
+import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
 
@@ -52,11 +53,11 @@ function appParts(runtime: AppRuntime | null): AppParts {
  * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
  * @throws CodedError naming what could not be opened; everything else is closed again then
  */
-export async function openGateway(config: Config, log: Log): Promise<Gateway> {
+export async function openGateway(config: Config, log: Log, stats: StatsAnswer = () => null): Promise<Gateway> {
   await using scope = new AsyncDisposableStack();
   const apps = needsAppRuntime(config) ? await openAppRuntime(config, log) : null;
   if (apps !== null) scope.use(apps);
-  const edge = scope.use(await openEdgeGenerations(config, {...appParts(apps), log}));
+  const edge = scope.use(await openEdgeGenerations(config, {...appParts(apps), log, stats}));
   const gateway = new RunningGateway({config, log, apps, edge});
   scope.move();
   apps?.supervisor.startEager();

@@ -8,6 +8,7 @@ import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
+import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {load} from './configuration.ts';
 import {applyEnvironment} from './environment.ts';
 import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
@@ -15,6 +16,7 @@ import type {HaproxyArguments} from './haproxy-arguments.ts';
 import {openNotifier} from './notify.ts';
 import {dropPrivileges} from './privileges.ts';
 import {runtimeControl} from './runtime-control.ts';
+import {statsAnswer} from './stats-answer.ts';
 import {openStatsSockets, parseMasterSocket} from './stats-sockets.ts';
 import {listenToSignals} from './stop-signal.ts';
 
@@ -43,7 +45,9 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
   const master = options.masterSocket === null ? null : parseMasterSocket(options.masterSocket);
   using notifier = openNotifier(process.env, systemClock);
   applyEnvironment(config.environment);
-  await using gateway = await openGateway(withArguments(config, options), log);
+  // What the page shows is known when the gateway runs.
+  const statistics: {answer: StatsAnswer} = {answer: () => null};
+  await using gateway = await openGateway(withArguments(config, options), log, (page, transaction) => statistics.answer(page, transaction));
   const reloads = {done: 0, failed: 0};
   const state = {stopping: false};
 
@@ -57,6 +61,7 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
     return problem;
   };
   const control = runtimeControl({gateway, startedAtMs, stopping: () => state.stopping, reloads: () => reloads, reload});
+  statistics.answer = statsAnswer(control);
   await using sockets = openStatsSockets(control, master);
   await sockets.configure(config.global.process);
   const pidFile = options.pidFile ?? config.global.process.pidFile;

@@ -45,6 +45,7 @@ const fn = {
   setsockopt: declare('int setsockopt(int fd, int level, int name, const int *value, unsigned int size)'),
   setsockoptText: declare('int setsockopt(int fd, int level, int name, const char *value, unsigned int size)'),
   setns: declare('int setns(int fd, int type)'),
+  shutdown: declare('int shutdown(int fd, int how)'),
   socket: declare('int socket(int domain, int type, int protocol)'),
   socketpair: declare('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
   syscall: declare('long syscall(long number, long a, long b, long c)'),
@@ -273,6 +274,12 @@ export function bindSocket(fd: number, address: Uint8Array): void {
 /** @throws SystemCallError */
 export function listenSocket(fd: number, backlog: number): void {
   check('listen on', `descriptor ${fd}`, fn.listen(fd, backlog));
+}
+
+/** A listening socket of TCP refuses clients from now on, until it listens again; it keeps its address. @throws SystemCallError */
+export function stopListening(fd: number): void {
+  const both = 2;
+  check('stop listening on', `descriptor ${fd}`, fn.shutdown(fd, both));
 }
 
 /** setsockopt(2). @throws SystemCallError */

@@ -20,6 +20,7 @@ import {createProcessVariables} from './samples/variables.ts';
 import type {EntranceOptions} from './session/entrance.ts';
 import {compileRoutes, type RouteOf} from './session/routes.ts';
 import {type MannersOf, openServerManners} from './session/server-connections.ts';
+import type {SessionLimit} from './session-limit.ts';
 import {openStickTables, type StickTables} from './stick/stick-tables.ts';
 import {type CertificateStore, openCertificateStore} from './tls/certificate-store.ts';
 import {authenticator} from './userlists.ts';
@@ -36,6 +37,8 @@ export interface EdgePartsOptions {
   readonly sockets?: ListeningSockets | undefined;
   /** 48 bytes that last longer than one generation. */
   readonly ticketKeys: Buffer;
+  /** Of all frontends together, of all generations. */
+  readonly limit: SessionLimit;
   /** Sessions of a frontend, for expressions. */
   readonly frontendSessions: Surroundings['frontendSessions'];
   readonly log: Log;
@@ -54,6 +57,7 @@ export interface EdgeParts {
   /** What each entrance gets, whatever its frontend. */
   readonly entrance: Pick<EntranceOptions, 'sockets' | 'tls' | 'contextParts' | 'clock' | 'log'>;
   readonly refusals: RefusalLog;
+  readonly limit: SessionLimit;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -133,6 +137,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
       log,
     },
     refusals,
+    limit: options.limit,
     clock,
     log,
   };

@@ -14,6 +14,7 @@ import {type EdgeParts, type EdgePartsOptions, openEdgeParts} from './edge-parts
 import type {Frontend, SessionInfo} from './frontend.ts';
 import {type HttpSide, openHttpSide, type StatsAnswer} from './http/open-http.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
+import {SessionLimit} from './session-limit.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
 import {openUdpFrontend} from './udp-frontend.ts';
 
@@ -38,12 +39,16 @@ export interface EdgeOptions {
   readonly stats?: StatsAnswer;
   /** 48 bytes, likewise. */
   readonly ticketKeys?: Buffer;
+  /** Likewise; by default there is none. */
+  readonly limit?: SessionLimit;
 }
 
 /** Disposing it closes everything at once; `drain` first to let sessions end. */
 export interface Edge extends AsyncDisposable {
   /** For the runtime API. */
   readonly parts: EdgeParts;
+  /** Those that are open. */
+  readonly frontends: readonly Frontend[];
   /** Where the frontends really listen. */
   addresses(): readonly BoundAddress[];
   /** By frontend. */
@@ -124,7 +129,8 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const opened: {frontends: readonly Frontend[]} = {frontends: []};
   const frontendSessions = (name: string): number | null => opened.frontends.find((frontend) => frontend.name === name)?.counters.sessions ?? null;
   const {userlists = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
-  const parts = scope.use(await openEdgeParts({...options, userlists, process, watch, ticketKeys, frontendSessions}));
+  const {limit = new SessionLimit(Number.POSITIVE_INFINITY)} = options;
+  const parts = scope.use(await openEdgeParts({...options, userlists, process, watch, ticketKeys, limit, frontendSessions}));
   const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));
   const frontends = await openFrontends(options, {parts, http});
   opened.frontends = frontends;
@@ -140,6 +146,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const owned = scope.move();
   return {
     parts,
+    frontends,
     addresses: () => frontends.flatMap(({addresses}) => addresses),
     counters: () => new Map(frontends.map(({name, counters}) => [name, counters])),
     *sessions() {

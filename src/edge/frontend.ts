@@ -1,26 +1,37 @@
 import type {BoundAddress} from './addresses.ts';
+import type {Admission} from './admission.ts';
 import type {Counters} from './counters.ts';
 
 /** A session as it is now. Times are of Clock.monotonicMs. */
 export interface SessionInfo {
+  /** Unlike that of any other connection or session of the process. */
+  readonly id: number;
   readonly frontend: string;
   readonly protocol: 'tcp' | 'udp';
+  /** Null: none is chosen yet, or the session needs none. */
+  readonly backend: string | null;
+  readonly server: string | null;
   /** Null for an ordinary server. */
   readonly app: string | null;
   /** The client's address, without its port. */
   readonly source: string;
+  readonly sourcePort: number;
   readonly startedMs: number;
   /** When bytes moved last, or the session began. */
   readonly lastActivityMs: number;
   /** The client's last bytes are unanswered, or the session still waits. */
   readonly busy: boolean;
+  /** Ends it without ceremony. */
+  cut(): void;
 }
 
 /** What the edge does with a frontend, whatever its mode. */
 export interface Frontend {
   readonly name: string;
   readonly addresses: readonly BoundAddress[];
-  readonly counters: Readonly<Counters>;
+  readonly counters: Counters;
+  /** For the runtime API; null: such a frontend can be neither paused nor given another `maxconn`. */
+  readonly admission: Admission | null;
   /** Closes the listening sockets; sessions go on. */
   stopAccepting(): void;
   sessions(): Iterable<SessionInfo>;

@@ -15,7 +15,6 @@ import {CodedError, errorCode} from '../core/errors.ts';
 import {bindSocket, close, duplicate, errnoName, listenSocket, SystemCallError, setSocketOption, socket, socketType} from '../core/libc.ts';
 import {bindError, bindHost} from './addresses.ts';
 import {type DatagramSockets, openDatagramSockets} from './datagram-sockets.ts';
-import {type MessageSockets, openMessageSockets} from './message-sockets.ts';
 import {family, ipv4SocketAddress, ipv6SocketAddress, unixSocketAddress} from './socket-address.ts';
 
 /** The kernel cuts it to net.core.somaxconn. */
@@ -39,7 +38,6 @@ export interface ListeningSockets {
   /** How many are open. */
   readonly size: number;
   readonly datagrams: DatagramSockets;
-  readonly messages: MessageSockets;
 }
 
 interface Entry {
@@ -74,7 +72,6 @@ export function openListeningSockets(): ListeningSockets {
 
   return {
     datagrams: openDatagramSockets(),
-    messages: openMessageSockets(),
     get size() {
       return entries.size;
     },

@@ -27,6 +27,8 @@ export interface RelayOptions {
 }
 
 export interface Relay {
+  /** The server has said something, where its socket does not tell itself. */
+  fromServer(chunk: Buffer): void;
   /** When bytes moved last, in either direction (Clock.monotonicMs). */
   lastActivityMs(): number;
   isBusy(): boolean;
@@ -59,7 +61,7 @@ export function startRelay(options: RelayOptions): Relay {
 
   if (options.firstBytes !== null && options.firstBytes.length > 0) fromClient(options.firstBytes);
   client.on('data', fromClient);
-  server.on('data', (chunk: Buffer) => {
+  const fromServer = (chunk: Buffer): void => {
     serverAtMs = clock.monotonicMs();
     serverSpoke = true;
     counters.bytesOut += chunk.length;
@@ -67,7 +69,9 @@ export function startRelay(options: RelayOptions): Relay {
     if (!client.writable) return;
     if (client.write(chunk)) clientAtMs = serverAtMs;
     else server.pause();
-  });
+  };
+  // One that reads into a buffer of its own has no such event.
+  server.on('data', fromServer);
   server.on('drain', () => {
     serverAtMs = clock.monotonicMs();
     client.resume();
@@ -86,6 +90,7 @@ export function startRelay(options: RelayOptions): Relay {
 
   const stop = watchSilence(options, () => ({clientAtMs, serverAtMs, established: clientSpoke && serverSpoke}));
   return {
+    fromServer,
     lastActivityMs: () => Math.max(clientAtMs, serverAtMs),
     isBusy: () => busy,
     stop,

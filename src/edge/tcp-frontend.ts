@@ -1,10 +1,12 @@
 /** A `mode tcp` frontend: its listeners and its sessions, at most `maxconn` of them; more clients wait in the backlog. */
 import type {FrontendConfig} from '../config/proxy-value.ts';
+import type {BoundAddress} from './addresses.ts';
+import {Admission} from './admission.ts';
 import {newCounters} from './counters.ts';
 import type {EdgeParts} from './edge-parts.ts';
-import type {Frontend} from './frontend.ts';
+import type {Frontend, SessionInfo} from './frontend.ts';
 import {compileConnectionRules} from './session/connection-rules.ts';
-import {type Entered, type Entrance, openEntrance} from './session/entrance.ts';
+import {type Entered, openEntrance} from './session/entrance.ts';
 import {compileBackendChoice} from './session/routes.ts';
 import {openSessionLines} from './session/session-lines.ts';
 import {TcpSession, type TcpSessionParts} from './tcp-session.ts';
@@ -18,10 +20,11 @@ export interface TcpFrontendOptions {
 
 /** @throws CodedError ERR_BIND, those of certificates and of the compiler; what was bound before is closed again */
 export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOptions): Promise<Frontend> {
-  const {compiler, tables, clock, refusals} = parts;
+  const {compiler, tables, clock, refusals, limit} = parts;
   const counters = newCounters();
   const sessions = new Set<TcpSession>();
-  const entrances: Entrance[] = [];
+  const admission = new Admission({maxconn: config.maxconn, counters, limit, clock});
+  const addresses: BoundAddress[] = [];
   const lines = await openSessionLines(config, parts);
   const rules = (list: FrontendConfig['tcp']['content']): ReturnType<typeof compileConnectionRules> =>
     compileConnectionRules(list, {compiler, tableOf: (name) => tables.get(name ?? config.name)});
@@ -35,47 +38,38 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     counters,
     refusals,
   };
-  let accepting = true;
 
   const admit = (entered: Entered): void => {
     const session = new TcpSession(entered, sessionParts);
     sessions.add(session);
-    counters.sessions = sessions.size;
-    counters.sessionsMax = Math.max(counters.sessionsMax, sessions.size);
-    if (sessions.size >= config.maxconn) for (const entrance of entrances) entrance.pause();
+    admission.entered();
     void session.start();
     void session.closed.then(() => {
       sessions.delete(session);
-      counters.sessions = sessions.size;
-      if (accepting && sessions.size < config.maxconn) for (const entrance of entrances) entrance.resume();
+      admission.left();
     });
-  };
-  const stopAccepting = (): void => {
-    accepting = false;
-    for (const entrance of entrances) entrance[Symbol.dispose]();
   };
   const common = {...parts.entrance, config, connectionRules: rules(config.tcp.connection), sessionRules: rules(config.tcp.session), counters, enter: admit};
   try {
     for (const bind of config.binds) {
       const entrance = await openEntrance({...common, bind, ipv6Only: ipv6Only(bind.port)});
-      entrances.push(entrance);
-      if (sessions.size >= config.maxconn) entrance.pause();
+      admission.add(entrance);
+      addresses.push(entrance.address);
     }
   } catch (error) {
-    stopAccepting();
+    admission.stop();
     for (const session of sessions) session.cut();
     await lines[Symbol.asyncDispose]();
     throw error;
   }
   return {
     name: config.name,
-    addresses: entrances.map(({address}) => address),
+    addresses,
     counters,
-    stopAccepting,
+    admission,
+    stopAccepting: () => admission.stop(),
     *sessions() {
-      for (const {app, source, startedMs, lastActivityMs, isBusy} of sessions) {
-        yield {frontend: config.name, protocol: 'tcp', app, source, startedMs, lastActivityMs, busy: isBusy};
-      }
+      for (const session of sessions) yield sessionInfo(session, config.name);
     },
     async ended() {
       while (sessions.size > 0) await Promise.all([...sessions].map(({closed}) => closed));
@@ -85,4 +79,9 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
       for (const session of sessions) session.cut();
     },
   };
+}
+
+function sessionInfo(session: TcpSession, frontend: string): SessionInfo {
+  const {id, backend, server, app, source, sourcePort, startedMs, lastActivityMs, isBusy} = session;
+  return {id, frontend, protocol: 'tcp', backend, server, app, source, sourcePort, startedMs, lastActivityMs, busy: isBusy, cut: () => session.cut()};
 }

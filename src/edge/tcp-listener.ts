@@ -8,7 +8,7 @@ import {once} from 'node:events';
 import {createServer, type Server, type Socket} from 'node:net';
 import type {Bind} from '../config/proxy-value.ts';
 import {assert} from '../core/errors.ts';
-import {close, duplicate} from '../core/libc.ts';
+import {close, duplicate, stopListening} from '../core/libc.ts';
 import {bindError, showBind} from './addresses.ts';
 import {type ListeningSockets, openListeningSockets, type SharedSocket} from './listening-sockets.ts';
 
@@ -21,6 +21,8 @@ export interface TcpListener extends Disposable {
   readonly port: number;
   /** New connections stay in the backlog. Pausing twice is harmless, as is resuming. */
   pause(): void;
+  /** New connections are refused; those to a unix socket stay in the backlog, because such a socket cannot listen twice. */
+  refuse(): void;
   resume(): void;
 }
 
@@ -88,6 +90,11 @@ class Listener implements TcpListener {
   pause(): void {
     this.#held = true;
     this.#update();
+  }
+
+  refuse(): void {
+    this.pause();
+    if (this.#state.kind === 'paused' && this.#options.bind.unix === null) stopListening(this.#state.fd);
   }
 
   resume(): void {

@@ -7,16 +7,17 @@ import type {Trigger} from '../core/trigger.ts';
 import type {Counters} from './counters.ts';
 import {parseClientHello} from './inspect/client-hello.ts';
 import {inspectStream} from './inspect/inspect-stream.ts';
-import type {AssignedServer, Assignment} from './pool/assignment.ts';
+import type {AssignedServer, Assignment, PoolRequest} from './pool/assignment.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {type Relay, startRelay} from './relay.ts';
-import type {SampleContext} from './samples/context.ts';
+import type {SampleContext, SampleValue} from './samples/context.ts';
 import {type ConnectionRule, RuleRun} from './session/connection-rules.ts';
 import type {Entered} from './session/entrance.ts';
 import {refuseSocket} from './session/refuse-socket.ts';
-import type {BackendRoute, Preference} from './session/routes.ts';
-import {connectServer, type MannersOf} from './session/server-connections.ts';
+import type {BackendRoute} from './session/routes.ts';
+import {type BytesReceiver, connectServer, type MannersOf} from './session/server-connections.ts';
 import type {SessionLines} from './session/session-lines.ts';
+import type {PendingStores} from './stick/stick-rules.ts';
 import {type TcpEnd, type TcpTimes, tcpRecord} from './tcp-record.ts';
 
 /** What all sessions of a frontend share. */
@@ -34,13 +35,20 @@ export interface TcpSessionParts {
 /** What expressions ask about must come in this time where a backend's rules wait and its frontend says nothing. */
 const noDelay = {timeoutMs: 0};
 
-export class TcpSession {
+/** It is its own request for a server, and takes what comes from there: most connections need no other object for either. */
+export class TcpSession implements PoolRequest, BytesReceiver {
   /** Settles when both sockets are gone. */
   readonly closed: Promise<void>;
   readonly #entered: Entered;
   readonly #parts: TcpSessionParts;
-  /** Aborted when the client leaves before it is joined. */
-  readonly #hold = new AbortController();
+  readonly http = null;
+  sample: SampleValue = null;
+  preferred: readonly string[] = [];
+  /** Aborted when the client leaves before it is joined; made when something is waited for. */
+  #hold: AbortController | null = null;
+  #hasLeft = false;
+  /** To be told of the server that is chosen. */
+  #pending: PendingStores | null = null;
   #route: BackendRoute | null = null;
   /** The server that was chosen last. */
   #chosen: AssignedServer | null = null;
@@ -59,7 +67,8 @@ export class TcpSession {
     this.#parts = parts;
     this.closed = new Promise((resolve) => {
       client.once('close', () => {
-        if (this.#relay === null) this.#hold.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
+        this.#hasLeft = true;
+        if (this.#relay === null) this.#hold?.abort(abandoned());
         this.#relay?.stop();
         this.#over();
         if (this.#server === null || this.#server.closed) resolve();
@@ -80,8 +89,17 @@ export class TcpSession {
     return this.#entered.acceptedMs;
   }
 
+  /** Unlike that of any other connection of the process. */
+  get id(): number {
+    return this.#entered.facts.id;
+  }
+
   get source(): string {
     return this.#entered.facts.source.host;
+  }
+
+  get sourcePort(): number {
+    return this.#entered.facts.source.port;
   }
 
   get app(): string | null {
@@ -89,9 +107,18 @@ export class TcpSession {
     return target?.kind === 'app' ? target.app : null;
   }
 
+  /** Null until it is chosen. */
+  get backend(): string | null {
+    return this.#route?.pool.name ?? null;
+  }
+
+  get server(): string | null {
+    return this.#chosen?.name ?? null;
+  }
+
   /** `backend/server`, as far as they are chosen. */
   get serverName(): string {
-    return `${this.#route?.pool.name ?? this.#parts.config.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
+    return `${this.backend ?? this.#parts.config.name}/${this.server ?? '<NOSRV>'}`;
   }
 
   /** When bytes moved last, or the session began (Clock.monotonicMs). */
@@ -109,16 +136,37 @@ export class TcpSession {
     this.#entered.socket.destroy();
   }
 
+  /** What a wake is told of its cause. The name is that of TLS that ended here, or in front of us, or passes through. */
+  get trigger(): Omit<Extract<Trigger, {readonly source: string}>, 'port'> {
+    const {facts} = this.#entered;
+    const plain = {kind: 'connection', protocol: 'tcp', source: this.source} as const;
+    const hello = this.#firstBytes === null ? null : parseClientHello(this.#firstBytes);
+    const sni = facts.tls?.sni ?? facts.header?.authority ?? (hello?.kind === 'complete' ? hello.sni : null);
+    return sni === null ? plain : {...plain, sni};
+  }
+
+  /** Of the pool. */
+  placed(server: AssignedServer): void {
+    this.#chosen = server;
+    if (this.#pending !== null) this.#route?.reached(this.#pending, server);
+  }
+
+  /** Of the connection to the server. */
+  bytes(borrowed: Buffer): void {
+    this.#relay?.fromServer(Buffer.from(borrowed));
+  }
+
   /** Judges, waits for a server, connects and joins; returns when the session is joined, or has been refused. */
   async start(): Promise<void> {
-    const {signal} = this.#hold;
     try {
       const route = await this.#judge();
       if (route === null) return;
-      const assignment = await this.#assign(route);
-      this.#join(await this.#connect(route, assignment, signal), assignment);
+      const assignment = this.#begin(route);
+      if (!assignment.isReached) await this.#reach(route, assignment);
+      this.#assigned(assignment);
+      this.#join(await this.#connect(route, assignment), assignment);
     } catch (error) {
-      if (errorCode(signal.reason) === 'ERR_ABANDONED' || errorCode(error) === 'ERR_ABANDONED') this.#abandoned();
+      if (this.#hasLeft || errorCode(error) === 'ERR_ABANDONED') this.#abandoned();
       else this.#refuse(error);
     }
   }
@@ -159,63 +207,59 @@ export class TcpSession {
     context.inspectionEnded = false;
     this.#firstBytes = known === null ? bytes : Buffer.concat([known, bytes]);
     if (verdict !== 'reject' && verdict !== 'silent-drop') return true;
-    this.#parts.counters.denied++;
+    this.#parts.counters.deniedRequests++;
     this.#ended('P', 'R');
     refuseSocket(socket, verdict);
     return false;
   }
 
-  async #assign(route: BackendRoute): Promise<Assignment> {
+  /** @throws CodedError ERR_ABANDONED when the client left while it was judged */
+  #begin(route: BackendRoute): Assignment {
+    if (this.#hasLeft) throw abandoned();
+    if (!route.isPlain) {
+      const {servers, sample, pending} = route.preferred(this.#entered.context);
+      this.preferred = servers;
+      this.sample = sample;
+      this.#pending = pending;
+    }
+    return route.pool.begin(this);
+  }
+
+  /** @throws as `Pool.assign` */
+  async #reach({pool}: BackendRoute, assignment: Assignment): Promise<void> {
     const {counters} = this.#parts;
-    const {socket: client, context} = this.#entered;
-    const {source} = this;
-    const {pool} = route;
-    const preference: Preference | null = route.isPlain ? null : route.preferred(context);
+    const {socket: client} = this.#entered;
     // A client that said nothing and closes has left; one that said something may wait for its answer half-closed.
     const onEnd = (): void => void client.destroy();
     if (this.#firstBytes === null || this.#firstBytes.length === 0) client.once('end', onEnd);
     counters.waiting++;
     try {
-      const assignment = await pool.assign(
-        {
-          source,
-          http: null,
-          sample: preference?.sample ?? null,
-          trigger: this.#trigger(),
-          preferred: preference?.servers ?? [],
-          placed: (server) => {
-            this.#chosen = server;
-            if (preference !== null && preference.pending !== null) route.reached(preference.pending, server);
-          },
-        },
-        this.#hold.signal,
-      );
-      assignment.onCut = () => this.cut();
-      this.#assignment = assignment;
-      this.#times.waitMs = assignment.queuedMs + assignment.wakeMs;
-      return assignment;
+      await pool.reach(assignment, this.#signal());
     } finally {
       counters.waiting--;
       client.off('end', onEnd);
     }
   }
 
-  /** What a wake is told of its cause. The name is that of TLS that ended here, or in front of us, or passes through. */
-  #trigger(): Omit<Extract<Trigger, {readonly source: string}>, 'port'> {
-    const {facts} = this.#entered;
-    const plain = {kind: 'connection', protocol: 'tcp', source: this.source} as const;
-    const hello = this.#firstBytes === null ? null : parseClientHello(this.#firstBytes);
-    const sni = facts.tls?.sni ?? facts.header?.authority ?? (hello?.kind === 'complete' ? hello.sni : null);
-    return sni === null ? plain : {...plain, sni};
+  #assigned(assignment: Assignment): void {
+    assignment.onCut = () => this.cut();
+    this.#assignment = assignment;
+    this.#times.waitMs = assignment.queuedMs + assignment.wakeMs;
   }
 
-  async #connect({pool}: BackendRoute, assignment: Assignment, signal: AbortSignal): Promise<Socket> {
+  #signal(): AbortSignal {
+    this.#hold ??= new AbortController();
+    if (this.#hasLeft) this.#hold.abort(abandoned());
+    return this.#hold.signal;
+  }
+
+  async #connect({pool}: BackendRoute, assignment: Assignment): Promise<Socket> {
     const {clock, mannersOf} = this.#parts;
     const {context} = this.#entered;
     while (true) {
       const beganMs = clock.monotonicMs();
       try {
-        signal.throwIfAborted();
+        if (this.#hasLeft) throw abandoned();
         const {config: server} = this.#chosen ?? {};
         if (server === undefined) throw new CodedError('ERR_ASSERTION', 'A session with a place has no server', {source: 'bug'});
         const socket = await connectServer({
@@ -225,6 +269,7 @@ export class TcpSession {
           manners: mannersOf(server),
           context: () => context,
           clock,
+          receiver: this,
           onSocket: (made) => {
             this.#server = made;
           },
@@ -233,7 +278,7 @@ export class TcpSession {
         assignment.connected(this.#times.connectMs);
         return socket;
       } catch (error) {
-        await assignment.retry(error, signal);
+        await assignment.retry(error, this.#signal());
       }
     }
   }
@@ -326,4 +371,8 @@ export class TcpSession {
     refusals.report({frontend: config.name, server: this.serverName, reason: errorMessage(error)});
     this.#entered.socket.resetAndDestroy();
   }
+}
+
+function abandoned(): CodedError<'ERR_ABANDONED'> {
+  return new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'});
 }

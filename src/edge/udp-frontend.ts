@@ -50,6 +50,7 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
     name: config.name,
     addresses,
     counters,
+    admission: null,
     stopAccepting: () => table.stop(),
     sessions: () => table.list(),
     ended: () => closed,

@@ -6,7 +6,7 @@ import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {assert, errorCode, errorMessage} from '../core/errors.ts';
 import {ActivityList} from './activity-list.ts';
-import type {Counters} from './counters.ts';
+import {type Counters, countConnection, countSession} from './counters.ts';
 import type {Poller} from './datagrams/poller.ts';
 import type {ReceivedDatagram} from './datagrams/received-datagram.ts';
 import type {ReplyBatch} from './datagrams/reply-batch.ts';
@@ -124,8 +124,11 @@ export class UdpSessionTable {
   }
 
   *list(): ReturnType<Frontend['sessions']> {
-    for (const {app, source, startedMs, lastActivityMs, isBusy} of this.#all()) {
-      yield {frontend: this.#options.config.name, protocol: 'udp', app, source, startedMs, lastActivityMs, busy: isBusy};
+    const frontend = this.#options.config.name;
+    for (const session of this.#all()) {
+      const {id, backend, server, app, source, sourcePort, startedMs, lastActivityMs, isBusy} = session;
+      const cut = (): void => session.close();
+      yield {id, frontend, protocol: 'udp', backend, server, app, source, sourcePort, startedMs, lastActivityMs, busy: isBusy, cut};
     }
   }
 
@@ -165,6 +168,7 @@ export class UdpSessionTable {
       owner,
       key,
       source,
+      sourcePort: addresses.source.port,
       pool,
       headerFor: (server) => proxyCodec?.write(addresses, server) ?? null,
       idleTimeoutMs: Math.min(config.clientTimeoutMs, pool.config.serverTimeoutMs),
@@ -172,8 +176,9 @@ export class UdpSessionTable {
     });
     sessions.set(key, session);
     this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1);
-    counters.accepted++;
+    countConnection(counters, session.startedMs);
     counters.sessions++;
+    countSession(counters, session.startedMs);
     this.#sweepWithin(session.idleTimeoutMs);
     void session.start();
     return session;

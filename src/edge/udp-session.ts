@@ -11,6 +11,7 @@ import type {Poller} from './datagrams/poller.ts';
 import {ErrnoError, openServerSocket, type ServerSocket, type ServerSocketClient, type ServerSocketEvents} from './datagrams/server-socket.ts';
 import type {AssignedServer, Assignment, Endpoint} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
+import {nextConnectionId} from './session/connection-facts.ts';
 
 /** Who keeps the sessions of a frontend. */
 export interface SessionOwner {
@@ -32,6 +33,7 @@ export interface UdpSessionOptions {
   /** Under which its owner finds it. */
   readonly key: number | string;
   readonly source: string;
+  readonly sourcePort: number;
   readonly pool: Pool;
   /** What stands before each datagram to a server; null: nothing does. */
   readonly headerFor: (server: ServerConfig) => Uint8Array | null;
@@ -56,8 +58,11 @@ interface Hold {
 export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
   previous: UdpSession | null = null;
   next: UdpSession | null = null;
+  /** Unlike that of any other connection or session of the process. */
+  readonly id = nextConnectionId();
   readonly key: number | string;
   readonly source: string;
+  readonly sourcePort: number;
   readonly idleTimeoutMs: number;
   readonly startedMs: number;
   lastActivityMs: number;
@@ -80,9 +85,10 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
   /** Of the timer that ends being busy. It is left alone when an answer comes: a timer for each question would cost more than the question. */
   #cancelBusy: (() => void) | null = null;
 
-  constructor({owner, key, source, pool, headerFor, idleTimeoutMs, client}: UdpSessionOptions) {
+  constructor({owner, key, source, sourcePort, pool, headerFor, idleTimeoutMs, client}: UdpSessionOptions) {
     this.key = key;
     this.source = source;
+    this.sourcePort = sourcePort;
     this.idleTimeoutMs = idleTimeoutMs;
     this.#owner = owner;
     this.#client = client;
@@ -98,9 +104,18 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
     return target?.kind === 'app' ? target.app : null;
   }
 
+  get backend(): string {
+    return this.#pool.name;
+  }
+
+  /** Null until it is chosen. */
+  get server(): string | null {
+    return this.#chosen?.name ?? null;
+  }
+
   /** `backend/server` */
   get serverName(): string {
-    return `${this.#pool.name}/${this.#chosen?.name ?? '<NOSRV>'}`;
+    return `${this.backend}/${this.server ?? '<NOSRV>'}`;
   }
 
   get isWaiting(): boolean {

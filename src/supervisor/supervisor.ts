@@ -59,9 +59,9 @@ export interface Supervisor extends AsyncDisposable {
   apps(): Iterable<App>;
   /** Null: it does not run, or is on its way to sleep. */
   awakeAddress(name: AppName): string | null;
+  names(): Iterable<string>;
   /** Calls back when an app has begun to run, or does not run any more, until the returned function is called. */
   onAwakeChange(listener: (app: AppName, awake: boolean) => void): () => void;
-  names(): Iterable<string>;
   /** Opens new apps; others get changed settings before their next wake. @throws CodedError; no new one is open then */
   addApps(apps: readonly AppConfig[]): Promise<void>;
   /** Hibernates and forgets the apps that are not among these. Never throws. */

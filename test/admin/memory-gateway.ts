@@ -67,6 +67,7 @@ export function memoryBackend(facts: Partial<BackendControl> & Pick<BackendContr
     mode: 'http',
     balance: 'roundrobin',
     cookie: null,
+    fullconn: null,
     stats: noTraffic,
     lastChangeSeconds: 0,
     downSeconds: 0,
@@ -232,6 +233,7 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
     tables: () => tables,
     certificates: {
       list: () => [],
+      find: () => null,
       staged: () => staged,
       stage: (path) => (path.endsWith('.pem') ? void staged.add(path) : refused("Can't replace a certificate which is not referenced by the configuration!")),
       commit: (path) => void staged.delete(path),

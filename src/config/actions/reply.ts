@@ -26,7 +26,9 @@ const optionNames = ['status', 'deny_status', 'content-type', 'default-errorfile
 export function readReply(args: Arguments, fallback: {readonly status: number; readonly body: 'none' | 'default'}): ReplyAction {
   const draft: Draft = {status: fallback.status, contentType: null, body: null, headers: []};
   while (!atCondition(args)) readOption(args, args.take('<option>'), draft);
-  const body = draft.body ?? (draft.contentType === null || fallback.body === 'default' ? {kind: fallback.body} : {kind: 'none' as const});
+  // As in HAProxy: fields of its own make it an answer of its own, without a body unless it names one.
+  const isOwn = draft.headers.length > 0 || (draft.contentType !== null && fallback.body !== 'default');
+  const body = draft.body ?? {kind: isOwn ? ('none' as const) : fallback.body};
   const hasText = body.kind === 'text' ? body.text !== '' : body.kind === 'format';
   if (hasText && draft.contentType === null) {
     throw new ConfigError(`'${args.keyword}': a content-type must be defined when there is a payload`, args.position, args.keyword);

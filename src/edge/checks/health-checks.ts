@@ -17,6 +17,7 @@ export interface CheckedServer {
   readonly config: ServerConfig;
   readonly target: Target;
   readonly admin: 'ready' | 'drain' | 'maint';
+  readonly checksEnabled: boolean;
   readonly isUp: boolean;
   /** Between up and down. */
   readonly isChanging: boolean;
@@ -106,7 +107,7 @@ class CheckPlan {
   async #check(): Promise<void> {
     if (this.#isRunning) return;
     const address = this.#address();
-    if (this.#server.admin === 'maint' || address === null) {
+    if (this.#server.admin === 'maint' || !this.#server.checksEnabled || address === null) {
       // An app is checked again when it wakes up.
       if (this.#server.target.kind !== 'app' || address !== null) this.start(this.#intervalMs());
       return;

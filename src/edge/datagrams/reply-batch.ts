@@ -58,6 +58,16 @@ export class ReplyBatch implements OutgoingBatch {
     return received;
   }
 
+  /** A datagram of our own; it goes with the next `flush()`, which comes at the end of the poller's turn. */
+  add(content: Uint8Array, client: ReturnAddress): void {
+    this.#poller.lendOutgoing(this);
+    if (this.#count === slotCount) this.flush();
+    this.#poller.outgoing.slots[this.#count]?.set(content);
+    this.#address(this.#count, client);
+    this.#outgoing.setSendLength(this.#count, content.length);
+    this.#count++;
+  }
+
   flush(): void {
     let sent = 0;
     while (sent < this.#count) {

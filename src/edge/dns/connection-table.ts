@@ -2,7 +2,7 @@ import type {Socket} from 'node:net';
 import type {FrontendConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {plainAddress} from '../addresses.ts';
-import type {Counters} from '../counters.ts';
+import {type Counters, countConnection, countSession} from '../counters.ts';
 import type {Frontend} from '../frontend.ts';
 import type {TcpListener} from '../tcp-listener.ts';
 import type {Responder} from './responder.ts';
@@ -44,7 +44,7 @@ export class ConnectionTable {
       client.resetAndDestroy();
       return;
     }
-    counters.accepted++;
+    countConnection(counters, clock.monotonicMs());
     this.#perSource.set(source, open + 1);
     const connection = new DnsTcpConnection({
       client,
@@ -56,12 +56,15 @@ export class ConnectionTable {
     });
     this.#connections.add(connection);
     counters.sessions = this.#connections.size;
+    countSession(counters, connection.startedMs);
     if (this.#connections.size >= config.maxconn) for (const listener of this.#listeners) listener.pause();
   }
 
   *list(): ReturnType<Frontend['sessions']> {
-    for (const {source, startedMs, lastActivityMs, isBusy} of this.#connections) {
-      yield {frontend: this.#options.config.name, protocol: 'tcp', app: null, source, startedMs, lastActivityMs, busy: isBusy};
+    const common = {frontend: this.#options.config.name, protocol: 'tcp', backend: null, server: null, app: null} as const;
+    for (const connection of this.#connections) {
+      const {id, source, sourcePort, startedMs, lastActivityMs, isBusy} = connection;
+      yield {...common, id, source, sourcePort, startedMs, lastActivityMs, busy: isBusy, cut: () => connection.cut()};
     }
   }
 

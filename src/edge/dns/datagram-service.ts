@@ -1,15 +1,11 @@
-import type {RemoteInfo, Socket} from 'node:dgram';
-import type {Clock} from '../../core/clock.ts';
-import {errorMessage} from '../../core/errors.ts';
+/** Questions that come in datagrams, and their answers. */
+import {errnoName} from '../../core/libc.ts';
 import type {Log} from '../../core/log.ts';
-import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
-import type {SharedMessageSocket} from '../message-sockets.ts';
-import {localAddresses} from './local-address.ts';
+import type {SharedDatagramSocket} from '../datagram-sockets.ts';
+import type {ReceivedDatagram, ReturnAddress} from '../datagrams/received-datagram.ts';
+import type {ReplyBatch} from '../datagrams/reply-batch.ts';
 import type {Responder} from './responder.ts';
-
-/** A client that cannot be reached asks again, or does not. */
-const ignoreFailure = (): void => undefined;
 
 /** Datagram sockets, which are kept until what was asked is answered; a question that comes after `stop()` is for the next generation. */
 export class DatagramService {
@@ -18,7 +14,7 @@ export class DatagramService {
   readonly #counters: Counters;
   readonly #log: Log;
   readonly #frontend: string;
-  readonly #shared: SharedMessageSocket[] = [];
+  readonly #shared: SharedDatagramSocket[] = [];
   readonly #settleDrained: () => void;
   #outstanding = 0;
   #stopped = false;
@@ -33,50 +29,58 @@ export class DatagramService {
     this.#settleDrained = resolve;
   }
 
-  add(shared: SharedMessageSocket, clock: Clock): void {
+  add(shared: SharedDatagramSocket): void {
     this.#shared.push(shared);
-    const {socket} = shared;
-    const {address, port} = socket.address();
-    const everywhere = address === '0.0.0.0' || address === '::' ? localAddresses(address, clock) : null;
-    socket.on('error', (error) => this.#log.error({frontend: this.#frontend, reason: errorMessage(error)}, 'datagram socket'));
-    shared.receive((message, from) => {
-      // Nobody can be answered at port 0, which only forged datagrams come from.
-      if (this.#stopped || from.port === 0) return false;
-      this.#counters.bytesIn += message.length;
-      const source = plainAddress(from.address);
-      const local = everywhere === null ? address : everywhere.towards(source);
-      const answer =
-        typeof local === 'string'
-          ? this.#responder.respond(message, {protocol: 'udp', source, address: local, port})
-          : local.then((found) => this.#responder.respond(message, {protocol: 'udp', source, address: found, port}));
-      if (answer instanceof Promise) void this.#sendLater(socket, answer, from);
-      else if (answer !== null) this.#send(socket, answer, from);
-      return true;
+    const {replies} = shared.socket;
+    shared.receive({
+      onDatagram: (datagram) => this.#answer(datagram, replies),
+      onError: (errno) => this.#log.error({frontend: this.#frontend, reason: errnoName(errno)}, 'datagram socket'),
+      onLost: () => {
+        // A client that cannot be reached asks again, or does not.
+        this.#counters.datagramsDropped++;
+      },
     });
   }
 
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#closeIfDone();
+    void this.#closeIfDone();
   }
 
-  async #sendLater(socket: Socket, later: Promise<Buffer | null>, to: RemoteInfo): Promise<void> {
+  #answer(datagram: ReceivedDatagram, replies: ReplyBatch): boolean {
+    // Nobody can be answered at port 0, which only forged datagrams come from.
+    if (this.#stopped || datagram.port === 0) return false;
+    const {length, addresses} = datagram;
+    this.#counters.bytesIn += length;
+    const {source, destination} = addresses;
+    // What is forwarded is answered when this memory has other contents.
+    const question = Buffer.from(datagram.memory.subarray(0, length));
+    const answer = this.#responder.respond(question, {protocol: 'udp', source: source.host, address: destination.host, port: destination.port});
+    if (answer instanceof Promise) void this.#sendLater(replies, answer, datagram.returnAddress());
+    else if (answer !== null) this.#send(replies, answer, datagram.returnAddress());
+    return true;
+  }
+
+  async #sendLater(replies: ReplyBatch, later: Promise<Buffer | null>, to: ReturnAddress): Promise<void> {
     this.#outstanding++;
     const answer = await later;
     this.#outstanding--;
-    if (answer !== null) this.#send(socket, answer, to);
-    this.#closeIfDone();
+    if (answer !== null) {
+      this.#send(replies, answer, to);
+      replies.flush();
+    }
+    await this.#closeIfDone();
   }
 
-  #send(socket: Socket, answer: Buffer, to: RemoteInfo): void {
+  #send(replies: ReplyBatch, answer: Buffer, to: ReturnAddress): void {
     this.#counters.bytesOut += answer.length;
-    socket.send(answer, to.port, to.address, ignoreFailure);
+    replies.add(answer, to);
   }
 
-  #closeIfDone(): void {
+  async #closeIfDone(): Promise<void> {
     if (!this.#stopped || this.#outstanding > 0) return;
-    for (const shared of this.#shared.splice(0)) shared[Symbol.dispose]();
+    await Promise.all(this.#shared.splice(0).map((shared) => shared[Symbol.asyncDispose]()));
     this.#settleDrained();
   }
 }

@@ -56,10 +56,9 @@ export async function openDnsFrontend(options: DnsFrontendOptions): Promise<Fron
   for (const bind of config.binds) {
     const ipv6Only = options.ipv6Only(bind.port);
     if (bind.protocol === 'udp') {
-      const shared = await sockets.messages.take({frontend: config.name, bind, ipv6Only});
-      datagrams.add(shared, clock);
-      const {address, port} = shared.socket.address();
-      addresses.push({frontend: config.name, protocol: 'udp', host: address, port});
+      const shared = await sockets.datagrams.take({frontend: config.name, bind, ipv6Only});
+      datagrams.add(shared);
+      addresses.push({frontend: config.name, protocol: 'udp', host: shared.socket.host, port: shared.socket.port});
     } else {
       const listener = await openTcpListener({
         frontend: config.name,
@@ -79,6 +78,7 @@ export async function openDnsFrontend(options: DnsFrontendOptions): Promise<Fron
     name: config.name,
     addresses,
     counters,
+    admission: null,
     stopAccepting() {
       datagrams.stop();
       connections.stop();

@@ -6,6 +6,7 @@ import type {Socket} from 'node:net';
 import type {Clock} from '../../core/clock.ts';
 import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
+import {nextConnectionId} from '../session/connection-facts.ts';
 import {frame, readFrames} from './frames.ts';
 import type {Responder} from './responder.ts';
 
@@ -23,7 +24,9 @@ export interface TcpConnectionOptions {
 const maxOutstanding = 32;
 
 export class DnsTcpConnection {
+  readonly id = nextConnectionId();
   readonly source: string;
+  readonly sourcePort: number;
   readonly startedMs: number;
   lastActivityMs: number;
   readonly #options: TcpConnectionOptions;
@@ -37,6 +40,7 @@ export class DnsTcpConnection {
     const {client, clock, counters} = options;
     this.#options = options;
     this.source = plainAddress(client.remoteAddress ?? '');
+    this.sourcePort = client.remotePort ?? 0;
     this.startedMs = clock.monotonicMs();
     this.lastActivityMs = this.startedMs;
     const arrival = {protocol: 'tcp', source: this.source, address: plainAddress(client.localAddress ?? ''), port: client.localPort ?? 0} as const;

@@ -61,6 +61,8 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     transaction.captureFields('request');
     if (uniqueId !== null) transaction.uniqueId = fieldValue(uniqueId.make(transaction));
     if (config.monitorUri !== null && splitTarget(transaction.request.uri).path === config.monitorUri) {
+      // HAProxy's manual, `monitor-uri`: no line about it.
+      transaction.logLevel = 'silent';
       const hasFailed = monitorFails.some((fails) => fails(transaction));
       this.#reply(transaction.errorPage(hasFailed ? 503 : 200), 'LR');
     } else this.#runRules(transaction.frontend.requestRules, 0);
@@ -124,7 +126,8 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const {frontend} = transaction;
     if (this.#showsStats()) return;
     const name = firstName(frontend.useBackends, transaction) || frontend.config.defaultBackend;
-    const use = this.#parts.backend(name);
+    // A name that is made of a request may be of no backend.
+    const use = this.#parts.backend(name) ?? this.#parts.backend(frontend.config.defaultBackend);
     if (use === null) {
       this.#reply(transaction.errorPage(503), 'SC', `no backend "${name}"`);
       return;

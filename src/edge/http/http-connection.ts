@@ -179,7 +179,7 @@ class Connection implements HttpConnection {
         termination: status === 408 ? 'cR--' : reason.includes('left in the middle') ? 'CR--' : 'PR--',
         reason,
       }),
-      null,
+      session.context,
     );
     return Buffer.concat([Buffer.from(head, 'latin1'), page.body]);
   }
@@ -239,7 +239,7 @@ class Connection implements HttpConnection {
           termination: 'PR--',
           reason: errorMessage(error),
         }),
-        null,
+        session.context,
       );
       client.head({status: page.status, reason: '', version: '2.0', headers: [...page.headers]}, page.body.length, false);
       client.write(page.body);

@@ -2,6 +2,7 @@
 import type {Socket} from 'node:net';
 import type {Bind} from '../../config/proxy-value.ts';
 import type {BoundAddress} from '../addresses.ts';
+import type {Admission, Gate} from '../admission.ts';
 import type {Frontend} from '../frontend.ts';
 import type {ConnectionFacts} from '../samples/context.ts';
 import type {SessionContext} from '../session/session-context.ts';
@@ -21,15 +22,13 @@ export interface Accepted {
   readonly handshakeMs: number;
 }
 
-export interface HttpListener extends Disposable {
+export interface HttpListener extends Gate {
   readonly address: BoundAddress;
-  /** New connections stay in the backlog. */
-  pause(): void;
-  resume(): void;
 }
 
 export interface HttpFrontendOptions extends Omit<HttpParts, 'backend'> {
   readonly backends: ReadonlyMap<string, HttpBackendProxy>;
+  readonly admission: Admission;
   /** @throws CodedError ERR_BIND */
   listen(bind: Bind, accept: (accepted: Accepted) => void): Promise<HttpListener>;
 }
@@ -49,41 +48,40 @@ function backendUses({frontend, backends}: HttpFrontendOptions): ReadonlyMap<str
 /** @throws CodedError ERR_BIND; what was bound before is closed again */
 export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Frontend> {
   const {config} = options.frontend;
-  const {counters} = options;
+  const {counters, admission} = options;
   const uses = backendUses(options);
   const parts: HttpParts = {...options, backend: (name) => uses.get(name) ?? null};
   const connections = new Map<HttpConnection, Accepted>();
-  const listeners: HttpListener[] = [];
+  const addresses: BoundAddress[] = [];
   const whenEmpty: (() => void)[] = [];
-  let accepting = true;
 
   const admit = (accepted: Accepted, bind: Bind): void => {
     const {socket, facts, acceptedMs, handshakeMs} = accepted;
     const connection = openHttpConnection({socket, bind, parts, session: {facts, acceptedMs, handshakeMs, context: accepted.context}});
     connections.set(connection, accepted);
-    counters.sessions = connections.size;
-    counters.sessionsMax = Math.max(counters.sessionsMax, connections.size);
-    if (connections.size >= config.maxconn) for (const listener of listeners) listener.pause();
+    admission.entered();
     socket.once('close', () => {
       counters.bytesIn += socket.bytesRead;
       counters.bytesOut += socket.bytesWritten;
       connections.delete(connection);
       accepted.context[Symbol.dispose]();
-      counters.sessions = connections.size;
-      if (accepting && connections.size < config.maxconn) for (const listener of listeners) listener.resume();
+      admission.left();
       if (connections.size === 0) for (const resolve of whenEmpty.splice(0)) resolve();
     });
   };
   const stopAccepting = (): void => {
-    accepting = false;
-    for (const listener of listeners) listener[Symbol.dispose]();
+    admission.stop();
     for (const connection of connections.keys()) connection.finish();
   };
   const cut = (): void => {
     for (const connection of connections.keys()) connection.cut();
   };
   try {
-    for (const bind of config.binds) listeners.push(await options.listen(bind, (accepted) => admit(accepted, bind)));
+    for (const bind of config.binds) {
+      const listener = await options.listen(bind, (accepted) => admit(accepted, bind));
+      admission.add(listener);
+      addresses.push(listener.address);
+    }
   } catch (error) {
     stopAccepting();
     cut();
@@ -91,12 +89,17 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
   }
   return {
     name: config.name,
-    addresses: listeners.map(({address}) => address),
+    addresses,
     counters,
+    admission,
     stopAccepting,
     *sessions() {
-      for (const [{exchanges, lastActivityMs}, {facts, acceptedMs}] of connections) {
-        yield {frontend: config.name, protocol: 'tcp', app: null, source: facts.source.host, startedMs: acceptedMs, lastActivityMs, busy: exchanges > 0};
+      const common = {frontend: config.name, protocol: 'tcp', backend: null, server: null, app: null} as const;
+      for (const [connection, {facts, acceptedMs}] of connections) {
+        const {id, source} = facts;
+        const {exchanges, lastActivityMs} = connection;
+        const where = {source: source.host, sourcePort: source.port};
+        yield {...common, ...where, id, startedMs: acceptedMs, lastActivityMs, busy: exchanges > 0, cut: () => connection.cut()};
       }
     },
     async ended() {

@@ -2,6 +2,7 @@
 import type {StatsPage} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
+import type {SessionContext} from '../session/session-context.ts';
 import type {AddressField} from './address-fields.ts';
 import type {Assignment} from './assignment.ts';
 import type {HttpBackendProxy} from './proxies.ts';
@@ -26,6 +27,6 @@ export interface HttpParts extends Omit<TransactionParts, 'session'> {
   readonly counters: Counters;
   /** The answer of a statistics page; null: the request is not for it. */
   stats(page: StatsPage, transaction: Transaction): LocalReply | null;
-  /** A request is over. */
-  finished(record: RequestRecord, transaction: Transaction | null): void;
+  /** A request is over; the context is that of its connection where the request was not understood. */
+  finished(record: RequestRecord, context: Transaction | SessionContext): void;
 }

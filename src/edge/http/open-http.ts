@@ -3,18 +3,21 @@ import {readFileSync} from 'node:fs';
 import {compileRegex} from '../../config/expression/regex.ts';
 import type {BackendConfig, FrontendConfig, StatsPage} from '../../config/proxy-value.ts';
 import {CodedError} from '../../core/errors.ts';
+import {Admission} from '../admission.ts';
 import {newCounters} from '../counters.ts';
 import type {EdgeParts} from '../edge-parts.ts';
 import type {Frontend} from '../frontend.ts';
 import {compileConnectionRules} from '../session/connection-rules.ts';
 import {openEntrance} from '../session/entrance.ts';
+import type {SessionContext} from '../session/session-context.ts';
 import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
 import {openHttpFrontend} from './http-frontend.ts';
 import {httpRecord} from './http-record.ts';
 import {compileBackend, compileFrontend, type HttpBackendProxy, type ProxyParts} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
+import {countRequest} from './request-counters.ts';
 import {ServerConnections} from './server-pool.ts';
-import type {Transaction} from './transaction.ts';
+import {Transaction} from './transaction.ts';
 
 /** The answer of a statistics page; null: the request is not for it. */
 export type StatsAnswer = (page: StatsPage, transaction: Transaction) => LocalReply | null;
@@ -60,6 +63,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         frontend: compileFrontend(config, proxyParts),
         backends: compiled,
         counters,
+        admission: new Admission({maxconn: config.maxconn, counters, limit: parts.limit, clock}),
         assignment: {
           async assign(backend, request, signal) {
             const pool = pools.get(backend);
@@ -70,9 +74,10 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         pool: connections,
         clock,
         stats,
-        finished: (record, transaction) => {
-          if (transaction !== null) logRequest(lines, transaction, {record, counters, parts});
-          transaction?.endTracking();
+        finished: (record, context) => {
+          countRequest(counters, record, clock.monotonicMs());
+          logRequest(lines, context, {record, counters, parts});
+          if (context instanceof Transaction) context.endTracking();
         },
         listen: (bind, accept) => openEntrance({...common, bind, ipv6Only: ipv6Only(bind.port), enter: accept}),
       });
@@ -89,11 +94,11 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
   };
 }
 
-function logRequest(lines: SessionLines, transaction: Transaction, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {
-  const {logLevel} = transaction;
+function logRequest(lines: SessionLines, context: Transaction | SessionContext, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {
+  const logLevel = context instanceof Transaction ? context.logLevel : null;
   if (!lines.isWanted || logLevel === 'silent') return;
   const record = httpRecord({...facts, lineNumber: lines.nextNumber});
-  lines.write(Object.assign(transaction, {record}), levelOf(logLevel));
+  lines.write(Object.assign(context, {record}), levelOf(logLevel));
 }
 
 const levels = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const;

@@ -108,7 +108,7 @@ function compileAnswer(action: Answer, {compilers, readFile, realm}: RuleParts):
       const challenge = `Basic realm="${(action.realm ?? realm).replace(/["\\]/g, '\\$&')}"`;
       return (transaction) => {
         const page = transaction.errorPage(401);
-        return {kind: 'reply', why: 'denied', reply: {...page, headers: [...page.headers, ['www-authenticate', challenge]]}};
+        return {kind: 'reply', why: 'answered', reply: {...page, headers: [...page.headers, ['www-authenticate', challenge]]}};
       };
     }
     case 'deny':

@@ -6,6 +6,7 @@ import type {BalanceRequest} from './hash-key.ts';
 import type {PoolServer} from './server.ts';
 import type {TriedServers} from './server-choice.ts';
 import {countResponse, type ServerStats} from './server-stats.ts';
+import type {SessionEnd} from './session-end.ts';
 
 /** A server whose sessions are those of a pool. */
 export type AssignedServer = PoolServer<Assignment>;
@@ -27,17 +28,6 @@ export interface Endpoint {
   readonly path: string | null;
 }
 
-/** How a session ended, as the counters need it. */
-export interface SessionEnd {
-  /** `server-error`: an answer that could not be used, or none. */
-  readonly outcome: 'done' | 'client-abort' | 'server-abort' | 'server-error';
-  /** From the client, and to it. */
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  /** Until the first byte of the answer; null: there was none. */
-  readonly responseMs: number | null;
-}
-
 /** What an assignment needs of its pool. */
 export interface AssignmentHost {
   readonly stats: ServerStats;
@@ -49,10 +39,11 @@ const noServers: ReadonlySet<AssignedServer> = new Set();
 
 export class Assignment implements Waiter, TriedServers<AssignedServer> {
   readonly request: PoolRequest;
-  readonly source: string;
   readonly startedMs: number;
   /** Null only before and after it has a place. */
   server: AssignedServer | null = null;
+  /** Where it has to wait for a place, since that was decided before anything was waited for. */
+  picked: AssignedServer | 'full' | null = null;
   endpoint: Endpoint = {host: '', port: 0, path: null};
   dead = noServers;
   previous: AssignedServer | null = null;
@@ -75,9 +66,12 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
 
   constructor(request: PoolRequest, startedMs: number, host: AssignmentHost) {
     this.request = request;
-    this.source = request.source;
     this.startedMs = startedMs;
     this.#host = host;
+  }
+
+  get source(): string {
+    return this.request.source;
   }
 
   /** Null for an ordinary server. */

@@ -3,18 +3,19 @@ import type {BackendConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {errorCode} from '../../core/errors.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
-import {type AssignedServer, Assignment, type AssignmentHost, type PoolRequest, type SessionEnd} from './assignment.ts';
+import {type AssignedServer, Assignment, type AssignmentHost, type Endpoint, type PoolRequest} from './assignment.ts';
 import {createChooser} from './balance.ts';
 import {FairQueue} from './fair-queue.ts';
 import type {BalanceRequest} from './hash-key.ts';
 import {asError, HeldSession, hold, pause, type WaitingRoom} from './hold.ts';
 import {mayLeave, nextAttempt} from './next-attempt.ts';
 import {connectError, noServer, queueFull, queueTimeout} from './pool-errors.ts';
-import {reachServer} from './reach-server.ts';
+import {directEndpoint, reachServer} from './reach-server.ts';
 import {type Condition, PoolServer, type ServerHost} from './server.ts';
 import type {Chooser} from './server-choice.ts';
 import {describeChange} from './server-report.ts';
-import {countSession, newServerStats, type ServerStats} from './server-stats.ts';
+import {clearStats, countEnd, countSession, newServerStats, type ServerStats} from './server-stats.ts';
+import type {SessionEnd} from './session-end.ts';
 import type {WakeLimiter} from './wake-limiter.ts';
 
 export interface PoolOptions {
@@ -81,6 +82,12 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     return this.servers.find((server) => server.name === name) ?? null;
   }
 
+  /** `clear counters`, for the backend and its servers. */
+  clearCounters(scope: 'maxima' | 'all'): void {
+    clearStats(this.stats, scope, {sessions: this.#sessions, queued: this.queued});
+    for (const {stats, sessions, queue} of this.servers) clearStats(stats, scope, {sessions: sessions.size, queued: queue.size});
+  }
+
   isAppAwake(server: AssignedServer): boolean {
     const {watch} = this.#options;
     if (server.target.kind !== 'app') return true;
@@ -93,11 +100,25 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
    * @throws CodedError ERR_NO_SERVER, ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_RATE, or the reason of `signal`
    */
   async assign(request: PoolRequest, signal: AbortSignal): Promise<Assignment> {
+    const assignment = this.begin(request);
+    if (!assignment.isReached) await this.reach(assignment, signal);
+    return assignment;
+  }
+
+  /** `assign` as far as nothing has to be waited for: an ordinary server with a free place is reached; else `reach` has to come next. */
+  begin(request: PoolRequest): Assignment {
     const assignment = new Assignment(request, this.clock.monotonicMs(), this);
     this.#sessions++;
-    countSession(this.stats, {sessions: this.#sessions, nowMs: assignment.startedMs});
-    await this.#findPlace(assignment, signal);
+    countSession(this.stats, this.#sessions, assignment.startedMs);
+    const picked = this.#pick(assignment);
+    if (picked === null || picked === 'full' || picked.target.kind === 'app' || !picked.hasRoom()) assignment.picked = picked;
+    else this.#reached(this.#take(picked, assignment), assignment, directEndpoint(picked, picked.target));
     return assignment;
+  }
+
+  /** @throws as `assign`; then the session has no place, and is no more counted */
+  reach(assignment: Assignment, signal: AbortSignal): Promise<void> {
+    return this.#findPlace(assignment, signal);
   }
 
   async retry(assignment: Assignment, cause: unknown, signal: AbortSignal): Promise<void> {
@@ -134,21 +155,16 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   release(assignment: Assignment, end: SessionEnd): void {
     const {server} = assignment;
     if (server === null) return;
-    for (const stats of [server.stats, this.stats]) {
-      stats.bytesIn += end.bytesIn;
-      stats.bytesOut += end.bytesOut;
-      if (end.outcome === 'client-abort') stats.clientAborts++;
-      if (end.outcome === 'server-abort') stats.serverAborts++;
-      if (end.outcome === 'server-error') stats.responseErrors++;
-      if (end.responseMs !== null) stats.responseMs.add(end.responseMs);
-      stats.queueMs.add(assignment.queuedMs);
-      stats.totalMs.add(this.clock.monotonicMs() - assignment.startedMs);
-    }
+    const times = {queuedMs: assignment.queuedMs, totalMs: this.clock.monotonicMs() - assignment.startedMs};
+    countEnd(server.stats, end, times);
+    countEnd(this.stats, end, times);
     this.#drop(assignment);
   }
 
   changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void {
+    const wasUsable = this.#usable.length > 0;
     this.#regroup();
+    this.#countChange(wasUsable);
     const {from, to, cause} = change;
     if (from !== to) {
       const requeued = to === 'down' || to === 'maint' ? this.#requeue(server) : 0;
@@ -166,6 +182,16 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     for (const server of this.servers) server.dispose();
   }
 
+  /** The backend is down while none of its servers can be used. */
+  #countChange(wasUsable: boolean): void {
+    const isUsable = this.#usable.length > 0;
+    if (isUsable === wasUsable) return;
+    const nowMs = this.clock.monotonicMs();
+    if (isUsable) this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
+    else this.stats.timesDown++;
+    this.stats.changedAtMs = nowMs;
+  }
+
   #regroup(): void {
     const up = this.servers.filter(({condition}) => condition === 'up');
     const active = up.filter(({config}) => !config.backup);
@@ -180,14 +206,14 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     try {
       while (true) {
         signal.throwIfAborted();
-        const picked = this.#pick(assignment);
+        const picked = assignment.picked ?? this.#pick(assignment);
+        assignment.picked = null;
         if (picked === null) throw noServer(this.config, cause);
         const server = picked !== 'full' && picked.hasRoom() ? this.#take(picked, assignment) : await this.#waitForPlace(assignment, picked, signal);
         try {
-          assignment.endpoint = await reachServer(server, assignment, {...this.#options, signal});
+          const endpoint = await reachServer(server, assignment, {...this.#options, signal});
           signal.throwIfAborted();
-          assignment.isReached = true;
-          server.reachedSessions++;
+          this.#reached(server, assignment, endpoint);
           return;
         } catch (error) {
           signal.throwIfAborted();
@@ -200,6 +226,12 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       this.#drop(assignment);
       throw error;
     }
+  }
+
+  #reached(server: AssignedServer, assignment: Assignment, endpoint: Endpoint): void {
+    assignment.endpoint = endpoint;
+    assignment.isReached = true;
+    server.reachedSessions++;
   }
 
   /** A wake that failed is a dead server. @throws CodedError ERR_NO_SERVER when no other one may be tried */
@@ -231,8 +263,11 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   #take(server: AssignedServer, assignment: Assignment): AssignedServer {
     assignment.server = server;
     server.sessions.add(assignment);
-    countSession(server.stats, {sessions: server.sessions.size, nowMs: this.clock.monotonicMs()});
-    if (!assignment.isPersistent) for (const stats of [server.stats, this.stats]) stats.balancedTotal++;
+    countSession(server.stats, server.sessions.size, this.clock.monotonicMs());
+    if (!assignment.isPersistent) {
+      server.stats.balancedTotal++;
+      this.stats.balancedTotal++;
+    }
     assignment.request.placed?.(server);
     return server;
   }
@@ -367,8 +402,8 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 }
 
-/** Sessions are released meanwhile. */
-function cutAll(server: AssignedServer): void {
+/** Ends all sessions of a server; they are released meanwhile. */
+export function cutAll(server: AssignedServer): void {
   for (const session of [...server.sessions]) session.onCut?.();
 }
 

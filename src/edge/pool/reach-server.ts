@@ -1,5 +1,5 @@
 /** From a server that a session has a place at to an address that can be connected to: at once for an ordinary one, after its wake for an app. */
-import type {BackendConfig} from '../../config/proxy-value.ts';
+import type {BackendConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {AppAccess} from '../app-access.ts';
 import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
@@ -17,15 +17,21 @@ export interface ReachOptions {
   readonly signal: AbortSignal;
 }
 
+/** Of an ordinary server, which nothing has to be done for. */
+export function directEndpoint({stats}: AssignedServer, target: Exclude<Target, {readonly kind: 'app'}>): Endpoint {
+  stats.connectAttempts++;
+  if (target.kind === 'address') return {host: target.host, port: target.port, path: null};
+  return {host: '', port: 0, path: target.abstract ? `\0${target.path}` : target.path};
+}
+
 /**
  * Neither `timeout connect` nor `timeout queue` bounds a wake, `timeout wake` does.
  * @throws CodedError ERR_WAKE_RATE, ERR_WAKE_TIMEOUT, ERR_QUEUE_FULL, what the wake threw, or the reason of the signal
  */
 export async function reachServer(server: AssignedServer, assignment: Assignment, options: ReachOptions): Promise<Endpoint> {
   const {target} = server;
+  if (target.kind !== 'app') return directEndpoint(server, target);
   server.stats.connectAttempts++;
-  if (target.kind === 'address') return {host: target.host, port: target.port, path: null};
-  if (target.kind === 'unix') return {host: '', port: 0, path: target.abstract ? `\0${target.path}` : target.path};
   const {app, port} = target;
   const {apps, backend, clock, wakeLimiter} = options;
   if (!server.isAwake && server.wakers.size === 0) wakeLimiter.admit(app, assignment.source);

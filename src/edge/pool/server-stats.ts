@@ -1,5 +1,6 @@
 /** What a server, or a backend in all, has done: the counters behind `show stat` (HAProxy management guide). Only what is counted; the rest is computed when it is asked for. */
-import {Frequency} from '../stick/frequency.ts';
+import {Rate} from '../rate.ts';
+import type {SessionEnd} from './session-end.ts';
 
 export interface ServerStats {
   /** smax: most sessions at a time. */
@@ -31,13 +32,12 @@ export interface ServerStats {
   wakes: number;
   wakeFailures: number;
   /** Answers by the first digit of their status; the first is of all others. */
-  readonly responses: [other: number, informational: number, success: number, redirection: number, clientError: number, serverError: number];
-  readonly sessionRate: Frequency;
-  sessionRateMax: number;
-  readonly queueMs: MovingAverage;
-  readonly connectMs: MovingAverage;
-  readonly responseMs: MovingAverage;
-  readonly totalMs: MovingAverage;
+  responses: [other: number, informational: number, success: number, redirection: number, clientError: number, serverError: number];
+  sessionRate: Rate;
+  queueMs: MovingAverage;
+  connectMs: MovingAverage;
+  responseMs: MovingAverage;
+  totalMs: MovingAverage;
 }
 
 export function newServerStats(nowMs: number): ServerStats {
@@ -63,8 +63,7 @@ export function newServerStats(nowMs: number): ServerStats {
     wakes: 0,
     wakeFailures: 0,
     responses: [0, 0, 0, 0, 0, 0],
-    sessionRate: new Frequency(1000),
-    sessionRateMax: 0,
+    sessionRate: new Rate(),
     queueMs: new MovingAverage(),
     connectMs: new MovingAverage(),
     responseMs: new MovingAverage(),
@@ -93,13 +92,38 @@ export class MovingAverage {
   }
 }
 
-/** A session has been given to the server, or has come to the backend. */
-export function countSession(stats: ServerStats, {sessions, nowMs}: {readonly sessions: number; readonly nowMs: number}): void {
+/** A session has been given to the server, or has come to the backend, which has `sessions` now. */
+export function countSession(stats: ServerStats, sessions: number, nowMs: number): void {
   stats.sessionsTotal++;
   stats.lastSessionMs = nowMs;
   if (sessions > stats.sessionsMax) stats.sessionsMax = sessions;
-  stats.sessionRate.add(1, nowMs);
-  stats.sessionRateMax = Math.max(stats.sessionRateMax, stats.sessionRate.read(nowMs));
+  stats.sessionRate.count(nowMs);
+}
+
+/** `clear counters`: of what it was, and since when, nothing is forgotten. @param now sessions, and those that wait, at this moment */
+export function clearStats(stats: ServerStats, scope: 'maxima' | 'all', now: {readonly sessions: number; readonly queued: number}): void {
+  const {changedAtMs, downtimeMs} = stats;
+  if (scope === 'all') Object.assign(stats, newServerStats(changedAtMs), {downtimeMs});
+  stats.sessionsMax = now.sessions;
+  stats.queueMax = now.queued;
+  stats.sessionRate.max = 0;
+  for (const times of [stats.queueMs, stats.connectMs, stats.responseMs, stats.totalMs]) times.max = 0;
+}
+
+/** A session is over. */
+export function countEnd(
+  stats: ServerStats,
+  {outcome, bytesIn, bytesOut, responseMs}: SessionEnd,
+  {queuedMs, totalMs}: {readonly queuedMs: number; readonly totalMs: number},
+): void {
+  stats.bytesIn += bytesIn;
+  stats.bytesOut += bytesOut;
+  if (outcome === 'client-abort') stats.clientAborts++;
+  if (outcome === 'server-abort') stats.serverAborts++;
+  if (outcome === 'server-error') stats.responseErrors++;
+  if (responseMs !== null) stats.responseMs.add(responseMs);
+  stats.queueMs.add(queuedMs);
+  stats.totalMs.add(totalMs);
 }
 
 export function countResponse(stats: ServerStats, status: number): void {

@@ -46,11 +46,14 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
   weight: number;
   effectiveWeight: number;
   lastCheck: CheckResult | null = null;
+  /** False: an operator has stopped its checks. */
+  checksEnabled = true;
   readonly #host: ServerHost<S>;
   readonly #thresholds: HealthThresholds;
   readonly #followers: PoolServer<S>[] = [];
   #followed: PoolServer<S> | null = null;
   #admin: AdminState;
+  #maxconn: number | null;
   #health: number;
   #stopping = false;
   /** Since when it starts slowly (Clock.monotonicMs); null: it does not. */
@@ -71,6 +74,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     this.#thresholds = config.check ?? noThresholds;
     this.#health = initialHealth(this.#thresholds);
     this.#admin = config.disabled ? 'maint' : 'ready';
+    this.#maxconn = config.maxconn;
   }
 
   get name(): string {
@@ -84,7 +88,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
   get condition(): Condition {
     if (this.#admin === 'maint') return 'maint';
     if (!this.isUp) return 'down';
-    if (this.#followed?.isStopping ?? this.#stopping) return 'nolb';
+    if (this.isStopping) return 'nolb';
     return this.#admin === 'drain' || this.weight === 0 ? 'drain' : 'up';
   }
 
@@ -93,7 +97,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
   }
 
   get isStopping(): boolean {
-    return this.#stopping;
+    return this.#followed?.isStopping ?? this.#stopping;
   }
 
   /** As in `show stat`: the counter between 0 and rise + fall - 1. */
@@ -116,13 +120,19 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
 
   /** How many sessions it may have at this moment (manual, `fullconn`, `slowstart`); null: no limit. */
   get maxconn(): number | null {
-    const {maxconn, minconn} = this.config;
+    const {minconn} = this.config;
+    const maxconn = this.#maxconn;
     if (maxconn === null) return null;
     const {fullconn} = this.#host;
     const sessions = this.#host.sessions();
     const isStatic = minconn === null || minconn >= maxconn || fullconn === null || sessions >= fullconn;
     const limit = isStatic ? maxconn : Math.max(minconn, Math.floor((sessions * maxconn) / fullconn));
     return Math.max(1, Math.floor(limit * this.#warmth()));
+  }
+
+  /** The same without regard to this moment: what `show stat` tells. */
+  get configuredMaxconn(): number | null {
+    return this.#maxconn;
   }
 
   /** While it starts slowly: how much of its weight it has; null: all. */
@@ -208,6 +218,13 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     this.#change('', () => {
       this.weight = weight;
     });
+  }
+
+  /** @param maxconn null: no limit; sessions go on when there are more than that already */
+  setMaxconn(maxconn: number | null): void {
+    this.#maxconn = maxconn;
+    const {condition} = this;
+    this.#host.changed(this, {from: condition, to: condition, cause: ''});
   }
 
   /** New sessions go there, and checks; those of before stay where they are. */

@@ -74,7 +74,7 @@ function commonColumns(stats: ServerStats, nowMs: number): StatRow {
     lastchg: Math.floor((nowMs - stats.changedAtMs) / 1000),
     lbtot: stats.balancedTotal,
     rate: stats.sessionRate.read(nowMs),
-    rate_max: stats.sessionRateMax,
+    rate_max: stats.sessionRate.max,
     hrsp_1xx: informational,
     hrsp_2xx: success,
     hrsp_3xx: redirection,

@@ -23,6 +23,10 @@ export interface PatternList {
   add(pattern: string, value: string): void;
   /** Gives all entries of that pattern a value. @returns how many there were */
   set(pattern: string, value: string): number;
+  /** The entry that a sample finds, as those who look up find it. */
+  find(sample: Found): PatternEntry | null;
+  /** Only that one. False: it is not there any more. */
+  remove(entry: PatternEntry): boolean;
   /** @returns how many there were */
   delete(pattern: string): number;
   clear(): void;
@@ -120,6 +124,19 @@ export function createPatternList(kind: 'acl' | 'map', names: readonly string[],
       const found = entries.filter((entry) => entry.pattern === pattern);
       for (const entry of found) entry.value = value;
       return found.length;
+    },
+    find(sample) {
+      const [kept] = indexes.values();
+      if (kept === undefined) return entries.find(({pattern}) => pattern === sample.value) ?? null;
+      kept.index ??= build(kept.create);
+      return kept.index.find(sample);
+    },
+    remove(entry) {
+      const at = entries.indexOf(entry);
+      if (at < 0) return false;
+      entries = entries.toSpliced(at, 1);
+      forget();
+      return true;
     },
     delete(pattern) {
       const kept = entries.filter((entry) => entry.pattern !== pattern);

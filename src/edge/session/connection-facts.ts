@@ -17,6 +17,11 @@ export function connectionCount(): number {
   return connections;
 }
 
+/** For a session that is no connection of a stream. */
+export function nextConnectionId(): number {
+  return ++connections;
+}
+
 export class SocketFacts implements ConnectionFacts {
   readonly protocol = 'tcp';
   readonly frontend: FrontendConfig;
@@ -34,7 +39,7 @@ export class SocketFacts implements ConnectionFacts {
     this.#socket = socket;
     this.frontend = frontend;
     this.acceptedAtMs = acceptedAtMs;
-    this.id = ++connections;
+    this.id = nextConnectionId();
   }
 
   get source(): Endpoint {
@@ -53,6 +58,12 @@ export class SocketFacts implements ConnectionFacts {
 
   set destination(endpoint: Endpoint) {
     this.#destination = endpoint;
+  }
+
+  /** For who asks when the connection is over, and tells nobody its addresses any more. */
+  keepAddresses(): void {
+    this.source = this.source;
+    this.destination = this.destination;
   }
 
   /** From now on the connection is that of the client in the header. */

@@ -8,7 +8,8 @@ import type {Clock} from '../../core/clock.ts';
 import {errorCode, errorMessage} from '../../core/errors.ts';
 import type {Log} from '../../core/log.ts';
 import type {BoundAddress} from '../addresses.ts';
-import type {Counters} from '../counters.ts';
+import type {Gate} from '../admission.ts';
+import {type Counters, countConnection} from '../counters.ts';
 import type {ListeningSockets} from '../listening-sockets.ts';
 import {receiveProxyHeader} from '../proxy-protocol/receive-proxy-header.ts';
 import {openTcpListener, type TcpListener} from '../tcp-listener.ts';
@@ -45,11 +46,8 @@ export interface EntranceOptions {
   readonly enter: (entered: Entered) => void;
 }
 
-export interface Entrance extends Disposable {
+export interface Entrance extends Gate {
   readonly address: BoundAddress;
-  /** New connections stay in the backlog. */
-  pause(): void;
-  resume(): void;
 }
 
 /** A client that is let in must be done with what comes before its protocol in this time, or sooner where `timeout client` is shorter. */
@@ -71,6 +69,7 @@ export async function openEntrance(options: EntranceOptions): Promise<Entrance> 
   return {
     address: {frontend: config.name, protocol: 'tcp', host: listener.host, port: listener.port},
     pause: () => listener.pause(),
+    refuse: () => listener.refuse(),
     resume: () => listener.resume(),
     [Symbol.dispose]: () => listener[Symbol.dispose](),
   };
@@ -89,10 +88,11 @@ class Way {
 
   accept(socket: Socket): void {
     const {bind, clock, config, connectionRules, sessionRules, contextParts, counters, enter} = this.#options;
-    counters.accepted++;
-    const facts = new SocketFacts(socket, config, clock.nowMs());
-    const context = new SessionContext(facts, contextParts);
     const acceptedMs = clock.monotonicMs();
+    countConnection(counters, acceptedMs);
+    const facts = new SocketFacts(socket, config, clock.nowMs());
+    if (config.logs.length > 0) facts.keepAddresses();
+    const context = new SessionContext(facts, contextParts);
     const verdict = connectionRules.length === 0 ? 'accept' : judge(connectionRules, context);
     const expectsHeader = bind.acceptProxy || verdict === 'expect-proxy';
     if (verdict === 'accept' && !expectsHeader && this.#acceptor === null && sessionRules.length === 0) {
@@ -101,7 +101,8 @@ class Way {
       return;
     }
     if (verdict === 'reject' || verdict === 'silent-drop') {
-      this.#refuse(socket, context, verdict);
+      counters.deniedConnections++;
+      refuse(socket, context, verdict);
       return;
     }
     void this.#shakeHands(socket, {facts, context, acceptedMs, expectsHeader});
@@ -119,7 +120,8 @@ class Way {
       raw.off('error', ignore);
       const verdict = sessionRules.length === 0 ? 'accept' : judge(sessionRules, context);
       if (verdict === 'reject' || verdict === 'silent-drop') {
-        this.#refuse(socket, context, verdict);
+        counters.deniedSessions++;
+        refuse(socket, context, verdict);
         return;
       }
       if (context.isTracked) context.tracking.sessionAccepted();
@@ -136,14 +138,17 @@ class Way {
     const accepted = await this.#acceptor?.accept(raw, {timeoutMs: this.#timeoutMs});
     if (accepted === undefined) return raw;
     facts.tls = accepted.facts;
+    const {counters} = this.#options;
+    counters.tlsConnections++;
+    counters.tlsConnectionsTotal++;
+    accepted.socket.once('close', () => counters.tlsConnections--);
     return accepted.socket;
   }
+}
 
-  #refuse(socket: Socket, context: SessionContext, verdict: 'reject' | 'silent-drop'): void {
-    this.#options.counters.denied++;
-    refuseSocket(socket, verdict);
-    context[Symbol.dispose]();
-  }
+function refuse(socket: Socket, context: SessionContext, verdict: 'reject' | 'silent-drop'): void {
+  refuseSocket(socket, verdict);
+  context[Symbol.dispose]();
 }
 
 /** What cannot be decided without bytes, of which there are none yet, does not hold. */

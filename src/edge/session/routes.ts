@@ -105,9 +105,8 @@ export function compileBackendChoice(
   return (context) => {
     for (const nameOf of named) {
       const name = nameOf(context());
-      const route = name === null ? null : routeOf(name);
-      // A name that is made of a request may be of no backend; then the next rule decides, as in HAProxy.
-      if (route !== null) return route;
+      // A name that is made of a request may be of no backend; no other rule decides then, as in HAProxy.
+      if (name !== null) return routeOf(name) ?? byDefault;
     }
     return byDefault;
   };

@@ -1,5 +1,5 @@
 /** How each server is spoken to before its protocol begins: where the connection comes from, the PROXY header, TLS. */
-import {connect, type Socket, type TcpNetConnectOpts} from 'node:net';
+import {connect, type NetConnectOpts, type OnReadOpts, type Socket, type TcpNetConnectOpts} from 'node:net';
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {CodedError} from '../../core/errors.ts';
@@ -45,6 +45,11 @@ function textOf(value: ReturnType<ReturnType<SampleCompiler['compileExpression']
   return value === null || value.type === 'bin' ? null : String(value.value);
 }
 
+/** Takes the bytes of a server, which are its own only until it returns. */
+export interface BytesReceiver {
+  bytes(borrowed: Buffer): void;
+}
+
 export interface ServerRequest {
   readonly backend: BackendConfig;
   readonly server: ServerConfig;
@@ -53,6 +58,8 @@ export interface ServerRequest {
   /** Of the session; made only when something asks for it. */
   readonly context: () => SampleContext;
   readonly clock: Clock;
+  /** Gets what a server says that nothing comes before; the socket of another one emits 'data'. */
+  readonly receiver: BytesReceiver;
   /** Called with each socket that is made, before it is connected: the session's to destroy. */
   readonly onSocket: (socket: Socket) => void;
 }
@@ -78,10 +85,11 @@ export async function connectServer(request: ServerRequest): Promise<Socket> {
   return secured;
 }
 
-function connectSocket({backend, server, endpoint, context, clock, onSocket}: ServerRequest): Promise<Socket> {
+function connectSocket(request: ServerRequest): Promise<Socket> {
+  const {backend, clock, onSocket} = request;
   const {connectTimeoutMs} = backend;
   return new Promise((resolve, reject) => {
-    const socket = connect(optionsFor({backend, server, endpoint, context}));
+    const socket = connect(optionsFor(request));
     onSocket(socket);
     const cancel = clock.after(connectTimeoutMs, () => {
       socket.destroy(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${connectTimeoutMs} ms`, {source: 'server', retryable: true}));
@@ -101,14 +109,24 @@ function connectSocket({backend, server, endpoint, context, clock, onSocket}: Se
   });
 }
 
-function optionsFor({
-  backend,
-  server,
-  endpoint: {host, port, path},
-  context,
-}: Pick<ServerRequest, 'backend' | 'server' | 'endpoint' | 'context'>): TcpNetConnectOpts | {path: string; allowHalfOpen: true} {
-  if (path !== null) return {path, allowHalfOpen: true};
-  const options: TcpNetConnectOpts = {host, port, allowHalfOpen: true, noDelay: true, keepAlive: true};
+/** One for all: reads are taken one after the other, and nobody keeps what is in it. */
+const readBuffer = Buffer.allocUnsafe(65_536);
+
+/** Without it each read, however small, makes a buffer of 64 KiB. */
+function readingInto(receiver: BytesReceiver): OnReadOpts {
+  return {
+    buffer: readBuffer,
+    callback: (length) => {
+      receiver.bytes(readBuffer.subarray(0, length));
+      return true;
+    },
+  };
+}
+
+function optionsFor({backend, server, endpoint: {host, port, path}, manners, context, receiver}: ServerRequest): NetConnectOpts {
+  const reading = manners.isPlain ? {onread: readingInto(receiver)} : {};
+  if (path !== null) return {path, allowHalfOpen: true, ...reading};
+  const options: TcpNetConnectOpts = {host, port, allowHalfOpen: true, noDelay: true, keepAlive: true, ...reading};
   const source = server.source ?? backend.source;
   if (source === null) return options;
   if (source === 'client') return {...options, localAddress: context().connection.source.host};

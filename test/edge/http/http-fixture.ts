@@ -7,6 +7,7 @@ import type {BackendConfig, Bind, FrontendConfig, ServerConfig} from '../../../s
 import {systemClock} from '../../../src/core/clock.ts';
 import {CodedError} from '../../../src/core/errors.ts';
 import {createLog} from '../../../src/core/log.ts';
+import {Admission} from '../../../src/edge/admission.ts';
 import {type Counters, newCounters} from '../../../src/edge/counters.ts';
 import type {AssignedServer, Assignment, AssignRequest, ServerEndpoint, SessionEnd} from '../../../src/edge/http/assignment.ts';
 import {openHttpFrontend} from '../../../src/edge/http/http-frontend.ts';
@@ -16,6 +17,7 @@ import type {RequestRecord} from '../../../src/edge/http/session-record.ts';
 import type {Surroundings} from '../../../src/edge/samples/context.ts';
 import {createProcessVariables} from '../../../src/edge/samples/variables.ts';
 import {openEntrance} from '../../../src/edge/session/entrance.ts';
+import {SessionLimit} from '../../../src/edge/session-limit.ts';
 import {openCertificateStore} from '../../../src/edge/tls/certificate-store.ts';
 import {testCompilers} from './evaluator.ts';
 
@@ -134,6 +136,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
     pool,
     clock: systemClock,
     counters,
+    admission: new Admission({maxconn: config.maxconn, counters, limit: new SessionLimit(Number.POSITIVE_INFINITY), clock: systemClock}),
     stats: () => null,
     finished: (record) => void records.push(record),
     listen: async (one, enter) =>

@@ -124,7 +124,7 @@ test('deny, return and auth answer here, each in its way', async (t) => {
   t.regex(await ask('/else'), /^HTTP\/1\.1 503 Service Unavailable\r\n/);
   t.deepEqual(
     front.records.map(({termination}) => termination),
-    ['PR--', 'PR--', 'LR--', 'PR--', 'SC--'],
+    ['PR--', 'PR--', 'LR--', 'LR--', 'SC--'],
   );
 });
 

@@ -1,0 +1,117 @@
+/** Backends and their servers as the runtime API sees them. */
+import {isIP} from 'node:net';
+import type {BackendControl, CheckFacts, ServerControl} from '../admin/gateway-control.ts';
+import type {Target} from '../config/proxy-value.ts';
+import {checkStatuses} from '../edge/checks/check-result.ts';
+import type {AssignedServer} from '../edge/pool/assignment.ts';
+import {cutAll, type Pool} from '../edge/pool/pool.ts';
+import type {Pools} from '../edge/pool/pools.ts';
+import {refuseChange} from './runtime-refusal.ts';
+import {serverTraffic} from './runtime-traffic.ts';
+
+export interface BackendSurroundings {
+  readonly pools: Pools;
+  /** Where an app is; null: it is not known. */
+  readonly appHost: (app: string) => string | null;
+}
+
+export function backendControl(pool: Pool, id: number, surroundings: BackendSurroundings): BackendControl {
+  const {config, stats, servers, queued, fullconn} = pool;
+  const nowMs = pool.clock.monotonicMs();
+  const isDown = servers.length > 0 && pool.usableServers === 0;
+  const waiting = servers.reduce((sum, {queue}) => sum + queue.size, queued);
+  return {
+    name: config.name,
+    id,
+    mode: config.mode,
+    balance: config.balance.kind,
+    cookie: config.cookie?.name ?? null,
+    fullconn,
+    stats: serverTraffic(stats, {sessions: pool.sessions(), queued: waiting, nowMs}),
+    ...timesOf(stats, {isDown, nowMs}),
+    timesDown: stats.timesDown,
+    *servers() {
+      for (const server of servers) yield serverControl(pool, server, surroundings);
+    },
+    addServer: () => refuseChange(`add a server to backend "${config.name}"`),
+    removeServer: (name) => refuseChange(`remove server "${config.name}/${name}"`),
+  };
+}
+
+function timesOf(
+  {changedAtMs, downtimeMs}: Pool['stats'],
+  {isDown, nowMs}: {readonly isDown: boolean; readonly nowMs: number},
+): Pick<BackendControl, 'lastChangeSeconds' | 'downSeconds'> {
+  const sinceMs = nowMs - changedAtMs;
+  return {lastChangeSeconds: Math.floor(sinceMs / 1000), downSeconds: Math.floor((downtimeMs + (isDown ? sinceMs : 0)) / 1000)};
+}
+
+function serverControl(pool: Pool, server: AssignedServer, surroundings: BackendSurroundings): ServerControl {
+  const {config, stats, target, condition, admin} = server;
+  const nowMs = pool.clock.monotonicMs();
+  const path = `${pool.name}/${server.name}`;
+  return {
+    name: config.name,
+    id: server.id,
+    address: addressOf(target, surroundings),
+    hostName: config.target.kind === 'address' && isIP(config.target.host) === 0 ? config.target.host : null,
+    app: target.kind === 'app' ? target.app : null,
+    administrative: isTrackedInMaintenance(server, surroundings) ? 'maint' : admin,
+    health: !server.isUp ? 'down' : server.isStopping ? 'stopping' : 'up',
+    weight: server.weight,
+    initialWeight: config.weight,
+    backup: config.backup,
+    maxconn: server.configuredMaxconn,
+    maxqueue: config.maxqueue,
+    cookie: config.cookie,
+    track: config.track,
+    throttlePercent: server.warmthPercent,
+    usesTls: config.tls !== null,
+    stats: serverTraffic(stats, {sessions: server.sessions.size, queued: server.queue.size, nowMs}),
+    ...timesOf(stats, {isDown: condition === 'down' || condition === 'maint', nowMs}),
+    check: checkFacts(server),
+    setAdministrative: (state) => server.setAdmin(state),
+    setHealth: (health) => server.setHealth(health),
+    enableChecks(enabled) {
+      if (config.check === null) refuseChange(`change the checks of server "${path}", which has none,`);
+      server.checksEnabled = enabled;
+    },
+    setWeight: (weight) => server.setWeight(weight),
+    setMaxconn: (maxconn) => server.setMaxconn(maxconn === 0 ? null : maxconn),
+    setAddress({host, port}) {
+      if (target.kind !== 'address') refuseChange(`give server "${path}", which is ${target.kind === 'app' ? 'an app' : 'a unix socket'}, an address`);
+      server.setAddress(host, port);
+    },
+    shutdownSessions: () => cutAll(server),
+  };
+}
+
+function addressOf(target: Target, {appHost}: BackendSurroundings): ServerControl['address'] {
+  switch (target.kind) {
+    case 'address':
+      return {host: target.host, port: target.port};
+    case 'unix':
+      return null;
+    case 'app': {
+      const host = appHost(target.app);
+      return host === null ? null : {host, port: target.port};
+    }
+    default:
+      return target satisfies never;
+  }
+}
+
+/** Such a server has the maintenance of the one that it tracks. */
+function isTrackedInMaintenance({config: {track}}: AssignedServer, {pools}: BackendSurroundings): boolean {
+  if (track === null) return false;
+  const [backend = '', name = ''] = track.split('/');
+  return pools.get(backend)?.server(name)?.admin === 'maint';
+}
+
+function checkFacts({config: {check}, lastCheck: last, stats, health}: AssignedServer): CheckFacts | null {
+  if (check === null) return null;
+  const counted = {failures: stats.failedChecks, timesDown: stats.timesDown, rise: check.rise, fall: check.fall, level: health};
+  if (last === null) return {...counted, status: 'INI', code: null, durationMs: null, detail: '', description: 'Initializing'};
+  const {description, hasCode} = checkStatuses[last.status];
+  return {...counted, status: last.status, code: hasCode ? last.code : null, durationMs: Math.round(last.durationMs), detail: last.info, description};
+}

@@ -1,0 +1,125 @@
+/** Whether a frontend takes clients: it has places (`maxconn`, its own and that of the process), and no operator has stopped it. */
+import type {Clock} from '../core/clock.ts';
+import {type Counters, countSession} from './counters.ts';
+import type {SessionLimit} from './session-limit.ts';
+
+/** A listener, as far as it can be told to stop. */
+export interface Gate extends Disposable {
+  /** New connections stay in the backlog. */
+  pause(): void;
+  /** New connections are refused. */
+  refuse(): void;
+  resume(): void;
+}
+
+/** `full`: clients wait in the backlog; `paused`: they are refused for a while; `stopped` does not end. */
+export type AdmissionState = 'open' | 'full' | 'paused' | 'stopped';
+
+export interface AdmissionOptions {
+  readonly maxconn: number;
+  readonly counters: Counters;
+  readonly limit: SessionLimit;
+  readonly clock: Clock;
+}
+
+export class Admission {
+  readonly #counters: Counters;
+  readonly #limit: SessionLimit;
+  readonly #clock: Clock;
+  readonly #gates: Gate[] = [];
+  readonly #unwatch: () => void;
+  #maxconn: number;
+  #state: AdmissionState = 'open';
+
+  constructor({maxconn, counters, limit, clock}: AdmissionOptions) {
+    this.#maxconn = maxconn;
+    this.#counters = counters;
+    this.#limit = limit;
+    this.#clock = clock;
+    this.#unwatch = limit.watch(() => this.#update());
+    this.#update();
+  }
+
+  get state(): AdmissionState {
+    return this.#state;
+  }
+
+  get maxconn(): number {
+    return this.#maxconn;
+  }
+
+  /** Owned from now on. */
+  add(gate: Gate): void {
+    this.#gates.push(gate);
+    this.#apply(gate);
+  }
+
+  /** A session begins; each one has to leave once. */
+  entered(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#counters.sessions++;
+    countSession(this.#counters, nowMs);
+    this.#limit.entered(nowMs);
+    this.#update();
+  }
+
+  left(): void {
+    this.#counters.sessions--;
+    this.#limit.left();
+    this.#update();
+  }
+
+  /** Sessions go on when there are more than that already. */
+  setMaxconn(maxconn: number): void {
+    this.#maxconn = maxconn;
+    this.#update();
+  }
+
+  /** Clients are refused until `resume()`. */
+  pause(): void {
+    if (this.#state !== 'stopped') this.#become('paused');
+  }
+
+  resume(): void {
+    if (this.#state === 'paused') this.#become(this.#hasRoom() ? 'open' : 'full');
+  }
+
+  /** For good: listeners are closed. */
+  stop(): void {
+    this.#unwatch();
+    this.#become('stopped');
+  }
+
+  #hasRoom(): boolean {
+    return this.#counters.sessions < this.#maxconn && !this.#limit.isFull;
+  }
+
+  #update(): void {
+    if (this.#state === 'open' || this.#state === 'full') this.#become(this.#hasRoom() ? 'open' : 'full');
+  }
+
+  #become(state: AdmissionState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    for (const gate of this.#gates) this.#apply(gate);
+  }
+
+  #apply(gate: Gate): void {
+    switch (this.#state) {
+      case 'open':
+        gate.resume();
+        break;
+      case 'full':
+        gate.pause();
+        break;
+      case 'paused':
+        gate.refuse();
+        break;
+      case 'stopped':
+        gate[Symbol.dispose]();
+        break;
+      default:
+        this.#state satisfies never;
+    }
+  }
+}
