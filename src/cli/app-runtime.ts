@@ -182,15 +182,8 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   opened.resolve(supervisor);
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(natEntries(next, (app) => supervisor.app(app).address));
   await setFrontends(config);
-  const snapshot = async () =>
-    gatewaySnapshot({
-      names: [...supervisor.names()],
-      supervisor,
-      pager,
-      placements,
-      counts,
-    });
-  scope.use(await serveControl({connection, handlers: controlHandlers(supervisor, pager, snapshot), log}));
+  const handlers = controlHandlers(supervisor, pager, async () => gatewaySnapshot({names: [...supervisor.names()], supervisor, pager, placements, counts}));
+  scope.use(await serveControl({connection, handlers, log}));
   const owned = scope.move();
   return {
     supervisor,

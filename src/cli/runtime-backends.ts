@@ -4,8 +4,9 @@ import type {BackendControl, CheckFacts, ServerControl} from '../admin/gateway-c
 import type {Target} from '../config/proxy-value.ts';
 import {checkStatuses} from '../edge/checks/check-result.ts';
 import type {AssignedServer} from '../edge/pool/assignment.ts';
-import {cutAll, type Pool} from '../edge/pool/pool.ts';
+import type {Pool} from '../edge/pool/pool.ts';
 import type {Pools} from '../edge/pool/pools.ts';
+import {cutAll} from '../edge/pool/shut-sessions.ts';
 import {refuseChange} from './runtime-refusal.ts';
 import {serverTraffic} from './runtime-traffic.ts';
 

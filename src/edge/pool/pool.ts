@@ -16,6 +16,7 @@ import type {Chooser} from './server-choice.ts';
 import {describeChange} from './server-report.ts';
 import {clearStats, countEnd, countSession, newServerStats, type ServerStats} from './server-stats.ts';
 import type {SessionEnd} from './session-end.ts';
+import {shutSessions} from './shut-sessions.ts';
 import type {WakeLimiter} from './wake-limiter.ts';
 
 export interface PoolOptions {
@@ -169,7 +170,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     if (from !== to) {
       const requeued = to === 'down' || to === 'maint' ? this.#requeue(server) : 0;
       this.#reportChange(server, {...change, cause: this.logHealthChecks && cause.startsWith(', reason') ? '' : cause, requeued});
-      this.#shutSessions(server, to);
+      shutSessions(server, to, this.servers);
     }
     for (const usable of this.#usable) this.#serve(usable);
   }
@@ -391,20 +392,6 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     if (line !== null) this.#options.report(line);
     if (this.#usable.length === 0) this.#options.report(`backend '${this.name}' has no server available!`);
   }
-
-  /** `on-marked-down shutdown-sessions`, `on-marked-up shutdown-backup-sessions`. */
-  #shutSessions(server: AssignedServer, to: Condition): void {
-    const {onMarkedDown, onMarkedUp, backup} = server.config;
-    if ((to === 'down' || to === 'maint') && onMarkedDown === 'shutdown-sessions') cutAll(server);
-    if (to === 'up' && !backup && onMarkedUp === 'shutdown-backup-sessions') {
-      for (const other of this.servers) if (other.config.backup) cutAll(other);
-    }
-  }
-}
-
-/** Ends all sessions of a server; they are released meanwhile. */
-export function cutAll(server: AssignedServer): void {
-  for (const session of [...server.sessions]) session.onCut?.();
 }
 
 /** Not the app has failed: there are too many sessions, or wakes. */

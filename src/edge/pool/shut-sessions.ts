@@ -1,0 +1,17 @@
+/** Sessions that end with the state of a server: `on-marked-down shutdown-sessions`, `on-marked-up shutdown-backup-sessions`. */
+import type {AssignedServer} from './assignment.ts';
+import type {Condition} from './server.ts';
+
+/** Ends all sessions of a server; they are released meanwhile. */
+export function cutAll(server: AssignedServer): void {
+  for (const session of [...server.sessions]) session.onCut?.();
+}
+
+/** @param all servers of the backend */
+export function shutSessions(server: AssignedServer, to: Condition, all: readonly AssignedServer[]): void {
+  const {onMarkedDown, onMarkedUp, backup} = server.config;
+  if ((to === 'down' || to === 'maint') && onMarkedDown === 'shutdown-sessions') cutAll(server);
+  if (to === 'up' && !backup && onMarkedUp === 'shutdown-backup-sessions') {
+    for (const other of all) if (other.config.backup) cutAll(other);
+  }
+}
