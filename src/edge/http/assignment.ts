@@ -49,7 +49,7 @@ export interface AssignedServer {
 export interface Assignment {
   /**
    * @param signal aborted when the client leaves
-   * @throws CodedError ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_TIMEOUT and what waking throws, ERR_NO_SERVER, or the reason of `signal`
+   * @throws CodedError ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_RATE, ERR_WAKE_FAILED, ERR_NO_SERVER, or the reason of `signal`
    */
   assign(backend: string, request: AssignRequest, signal: AbortSignal): Promise<AssignedServer>;
 }

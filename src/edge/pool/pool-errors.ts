@@ -4,11 +4,14 @@ import {CodedError, errorMessage} from '../../core/errors.ts';
 import {showAddress} from '../addresses.ts';
 import type {AssignedServer, Endpoint} from './assignment.ts';
 
-/** @param cause why the last server failed the session; then the message is that one's */
-export function noServer(backend: BackendConfig, cause: unknown): CodedError<'ERR_NO_SERVER'> {
-  if (cause !== null) return new CodedError('ERR_NO_SERVER', errorMessage(cause), {source: 'server', retryable: true, cause});
+export function noServer(backend: BackendConfig): CodedError<'ERR_NO_SERVER'> {
   const found = backend.servers.length === 0 ? 'it has none' : 'none of them can be used';
   return new CodedError('ERR_NO_SERVER', `Cannot find a server of backend "${backend.name}": ${found}`, {source: 'server', retryable: true});
+}
+
+/** No other server may be tried after this one's wake failed; the message is that of the wake. */
+export function wakeFailed(cause: unknown): CodedError<'ERR_WAKE_FAILED'> {
+  return new CodedError('ERR_WAKE_FAILED', errorMessage(cause), {source: 'server', retryable: true, cause});
 }
 
 export function connectError(

@@ -9,7 +9,7 @@ import {FairQueue} from './fair-queue.ts';
 import type {BalanceRequest} from './hash-key.ts';
 import {asError, HeldSession, hold, pause, type WaitingRoom} from './hold.ts';
 import {mayLeave, nextAttempt} from './next-attempt.ts';
-import {connectError, noServer, queueFull, queueTimeout} from './pool-errors.ts';
+import {connectError, noServer, queueFull, queueTimeout, wakeFailed} from './pool-errors.ts';
 import {directEndpoint, reachServer} from './reach-server.ts';
 import {type Condition, PoolServer, type ServerHost} from './server.ts';
 import type {Chooser} from './server-choice.ts';
@@ -98,7 +98,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   /**
    * Gives the session a server: a free place at it, and where it accepts connections.
    * @param signal aborted when the client leaves, which frees its place at once
-   * @throws CodedError ERR_NO_SERVER, ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_RATE, or the reason of `signal`
+   * @throws CodedError ERR_NO_SERVER, ERR_WAKE_FAILED, ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_RATE, or the reason of `signal`
    */
   async assign(request: PoolRequest, signal: AbortSignal): Promise<Assignment> {
     const assignment = this.begin(request);
@@ -209,7 +209,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
         signal.throwIfAborted();
         const picked = assignment.picked ?? this.#pick(assignment);
         assignment.picked = null;
-        if (picked === null) throw noServer(this.config, cause);
+        if (picked === null) throw cause === null ? noServer(this.config) : wakeFailed(cause);
         const server = picked !== 'full' && picked.hasRoom() ? this.#take(picked, assignment) : await this.#waitForPlace(assignment, picked, signal);
         try {
           const endpoint = await reachServer(server, assignment, {...this.#options, signal});
@@ -235,12 +235,12 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     server.reachedSessions++;
   }
 
-  /** A wake that failed is a dead server. @throws CodedError ERR_NO_SERVER when no other one may be tried */
+  /** A wake that failed is a dead server. @throws CodedError ERR_WAKE_FAILED when no other one may be tried */
   #bury(assignment: Assignment, server: AssignedServer, cause: unknown): void {
     for (const stats of [server.stats, this.stats]) stats.wakeFailures++;
     const tried = {backend: this.config, isPersistent: assignment.isPersistent, usableServers: this.#usable.length};
     assignment.bury(server);
-    if (assignment.retries >= this.config.retries || !mayLeave(tried)) throw noServer(this.config, cause);
+    if (assignment.retries >= this.config.retries || !mayLeave(tried)) throw wakeFailed(cause);
     this.#redispatch(assignment, server);
   }
 
@@ -327,7 +327,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       session.hasLeft = true;
       server.queue.leave(held);
       const picked = this.#pick(session);
-      if (picked === null) held.reject(noServer(this.config, null));
+      if (picked === null) held.reject(noServer(this.config));
       else if (picked !== 'full' && picked.hasRoom()) this.#grant(picked, held);
       else {
         held.queue = picked === 'full' ? this.#queue : picked.queue;

@@ -42,8 +42,8 @@ test('a wake is bounded by its own time-out only, and its time is told', async (
 test('an app that does not wake is a dead server for that session: another is taken, or there is none', async (t) => {
   for (const [servers, redispatch, expected] of [
     [[app('blog'), server('s2')], null, 's2'],
-    [[app('blog'), server('s2', {backup: true})], 0, 'ERR_NO_SERVER'],
-    [[app('blog')], 0, 'ERR_NO_SERVER'],
+    [[app('blog'), server('s2', {backup: true})], 0, 'ERR_WAKE_FAILED'],
+    [[app('blog')], 0, 'ERR_WAKE_FAILED'],
   ] as const) {
     const apps = new FakeApps();
     using web = testPool({servers, apps, backend: {redispatch, wakeTimeoutMs: 1000}});

@@ -1,0 +1,150 @@
+/** What the gateway reads before a server is awake decides whether it wakes, which one, and why. */
+import {once} from 'node:events';
+import {connect, type Socket} from 'node:net';
+import {connect as connectTls} from 'node:tls';
+import {fileURLToPath} from 'node:url';
+import {run} from '../../src/core/command.ts';
+import {freePort, testGateway} from '../helpers/gateway.ts';
+import {serialRootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
+
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
+
+async function nginx(name: string): Promise<string> {
+  return `app ${name}
+    rootfs ${await rootfsWith('nginx-light')}
+    exec /usr/sbin/nginx -c /srv/nginx.conf
+    volume ${fixtures}:/srv:ro
+    expose tcp 80
+`;
+}
+
+async function openSocket(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** Reads until what came ends like this. */
+async function readTo(socket: Socket, end: string): Promise<string> {
+  let text = '';
+  while (!text.endsWith(end)) {
+    const [chunk] = (await once(socket, 'data', {signal: AbortSignal.timeout(20_000)})) as [Buffer];
+    text += chunk.toString('latin1');
+  }
+  return text;
+}
+
+serialRootTest('mode http: rules answer without a wake, a Host header wakes its app, and a connection kept open does not keep it awake', async (t) => {
+  t.timeout(120_000);
+  const port = await freePort();
+  const gateway = await testGateway(
+    t,
+    `${await nginx('wiki')}
+app broken
+    rootfs ${await rootfsWith('nginx-light')}
+    exec /usr/sbin/no-such-program
+    expose tcp 80
+frontend web
+    mode http
+    bind 127.0.0.1:${port}
+    monitor-uri /alive
+    http-request return status 200 content-type text/plain string "from a rule" if { path /robots.txt }
+    http-request deny if { path_beg /private }
+    http-request redirect location /new if { path /old }
+    use_backend wiki if { hdr(host) -i wiki.test }
+    use_backend broken if { hdr(host) -i broken.test }
+backend wiki
+    mode http
+    server s app:wiki:80
+backend broken
+    mode http
+    server s app:broken:80`,
+  );
+  await gateway.start();
+  const socket = await openSocket(port);
+  t.teardown(() => socket.destroy());
+  socket.write('GET /hello HTTP/1.1\r\nhost: wiki.test\r\n\r\n');
+  t.regex(await readTo(socket, 'hello from nginx\n'), /^HTTP\/1\.1 200 /);
+  await gateway.reaches('wiki', 'hibernated');
+  t.false(socket.destroyed);
+
+  const ask = async (path: string, host = 'wiki.test'): Promise<string> => {
+    const other = await openSocket(port);
+    other.write(`GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
+    let text = '';
+    for await (const chunk of other) text += String(chunk);
+    return text;
+  };
+  t.regex(await ask('/robots.txt'), /^HTTP\/1\.1 200 .*from a rule$/s);
+  t.regex(await ask('/private/x'), /^HTTP\/1\.1 403 /);
+  t.regex(await ask('/old'), /^HTTP\/1\.1 302 .*location: \/new\r\n/s);
+  t.regex(await ask('/alive'), /^HTTP\/1\.1 200 /);
+  t.regex(await ask('/', 'unknown.test'), /^HTTP\/1\.1 503 /);
+  t.is((await gateway.app('wiki')).state, 'hibernated');
+
+  socket.write('GET /pages/42 HTTP/1.1\r\nhost: wiki.test\r\n\r\n');
+  t.regex(await readTo(socket, 'hello from nginx\n'), /^HTTP\/1\.1 200 /);
+  t.is((await gateway.app('wiki')).lastWake?.trigger, 'tcp/80 GET /pages from 127.0.0.1');
+  t.regex(await ask('/', 'broken.test'), /^HTTP\/1\.1 503 .*retry-after: \d+\r\n/is);
+});
+
+serialRootTest('mode tcp: a connection without a ClientHello wakes nothing, and the server name wakes its app', async (t) => {
+  t.timeout(120_000);
+  const port = await freePort();
+  const gateway = await testGateway(
+    t,
+    `${await nginx('shop')}
+frontend tls
+    bind 127.0.0.1:${port}
+    tcp-request inspect-delay 1s
+    tcp-request content accept if { req.ssl_hello_type 1 }
+    tcp-request content reject
+    use_backend shop if { req.ssl_sni -i shop.test }
+backend shop
+    server s app:shop:80`,
+  );
+  await gateway.start();
+  const scan = await openSocket(port);
+  scan.destroy();
+  const silent = await openSocket(port);
+  const wrong = await openSocket(port);
+  wrong.write('GET / HTTP/1.1\r\n\r\n');
+  const refused = [silent, wrong].map(async (socket) => once(socket.resume(), 'close', {signal: AbortSignal.timeout(10_000)}));
+  await Promise.all(refused);
+  const hello = async (servername: string): Promise<void> => {
+    const socket = connectTls({port, host: '127.0.0.1', servername, rejectUnauthorized: false});
+    await t.throwsAsync(once(socket, 'secureConnect', {signal: AbortSignal.timeout(20_000)}));
+    socket.destroy();
+  };
+  await hello('other.test');
+  t.is((await gateway.app('shop')).lastWake, null);
+  // nginx speaks no TLS here: that its answer is an error is what shows that the bytes came through.
+  await hello('shop.test');
+  t.is((await gateway.app('shop')).lastWake?.trigger, 'tcp/80 sni shop.test from 127.0.0.1');
+});
+
+serialRootTest('mode dns: a question for the name of an app is answered at once and wakes it, any other wakes nothing', async (t) => {
+  t.timeout(120_000);
+  const port = await freePort();
+  const gateway = await testGateway(
+    t,
+    `${await nginx('blog')}
+frontend names
+    mode dns
+    bind 127.0.0.1:${port}
+    zone apps.test
+    answer-with 192.0.2.80`,
+  );
+  await gateway.start();
+  const dig = async (name: string): Promise<string> => {
+    const {stdout} = await run(['dig', '@127.0.0.1', '-p', String(port), '+tries=1', '+time=5', name], {timeoutMs: 20_000});
+    return stdout;
+  };
+  t.regex(await dig('nothing.apps.test'), /status: NXDOMAIN/);
+  t.regex(await dig('blog.other.test'), /status: REFUSED/);
+  t.is((await gateway.app('blog')).lastWake, null);
+  t.regex(await dig('blog.apps.test'), /\sA\s192\.0\.2\.80/s);
+  await gateway.reaches('blog', 'running');
+  t.regex((await gateway.app('blog')).lastWake?.trigger ?? '', /name blog\.apps\.test from 127\.0\.0\.1$/);
+});
