@@ -88,6 +88,8 @@ export interface BackendControl {
 }
 
 export type AdministrativeState = 'ready' | 'drain' | 'maint';
+/** `resolution`: no address is known for it. */
+export type ShownState = AdministrativeState | 'resolution';
 export type Health = 'up' | 'stopping' | 'down';
 
 export interface ServerControl {
@@ -99,7 +101,7 @@ export interface ServerControl {
   /** The host name that the address was found by. */
   readonly hostName: string | null;
   readonly app: string | null;
-  readonly administrative: AdministrativeState;
+  readonly administrative: ShownState;
   readonly health: Health;
   /** Of 0 to 256, as set and as the configuration has it. */
   readonly weight: number;

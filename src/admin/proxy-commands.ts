@@ -4,7 +4,7 @@ import {findBackend, findFrontend, wholeNumber} from './find-proxy.ts';
 import type {BackendControl, FrontendControl, GatewayControl, ServerControl} from './gateway-control.ts';
 import {showInfo} from './show-info.ts';
 import {statCsv, statJson, statTyped} from './show-stat.ts';
-import {type StatRow, statRows} from './stat-rows.ts';
+import {isInMaintenance, type StatRow, statRows} from './stat-rows.ts';
 
 /** In `show stat ID TYPE SID`: bits of the types. */
 const typeBits = {Frontend: 1, Backend: 2, Server: 4} as const;
@@ -65,8 +65,9 @@ const checkNumbers: Readonly<Record<string, number>> = {
 };
 
 /** Status, result and health. What is not checked has HAProxy's `rise` of 2 as its health. */
-function checkWords({check, health, administrative}: ServerControl): readonly number[] {
-  if (check === null) return [1, 0, administrative === 'maint' ? 0 : 2];
+function checkWords(server: ServerControl): readonly number[] {
+  const {check, health} = server;
+  if (check === null) return [1, 0, isInMaintenance(server) ? 0 : 2];
   const {status, level} = check;
   const result = status === 'INI' ? 0 : status === 'L7OKC' ? 4 : health === 'down' ? 2 : 3;
   return [checkNumbers[status.replace('* ', '')] ?? 0, result, level];
@@ -75,8 +76,8 @@ function checkWords({check, health, administrative}: ServerControl): readonly nu
 /** HAProxy's numbers: stopped 0, starting 1, running 2, stopping 3; bits forced maintenance 1, forced drain 8. */
 function stateLine(backend: BackendControl, server: ServerControl): string {
   const {address, check} = server;
-  const operational = server.administrative === 'maint' ? 0 : {up: server.throttlePercent === null ? 2 : 1, stopping: 3, down: 0}[server.health];
-  const administrative = {ready: 0, maint: 1, drain: 8}[server.administrative];
+  const operational = isInMaintenance(server) ? 0 : {up: server.throttlePercent === null ? 2 : 1, stopping: 3, down: 0}[server.health];
+  const administrative = {ready: 0, maint: 1, drain: 8, resolution: 32}[server.administrative];
   const words = [
     backend.id,
     backend.name,

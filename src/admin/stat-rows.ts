@@ -129,6 +129,11 @@ function ofServers(stats: TrafficStats) {
   };
 }
 
+/** By the operator, or because no address is known for it. */
+export function isInMaintenance({administrative}: ServerControl): boolean {
+  return administrative === 'maint' || administrative === 'resolution';
+}
+
 /** Whether new sessions may be sent to it. */
 export function isUsable({administrative, health, weight}: ServerControl): boolean {
   return administrative === 'ready' && health === 'up' && weight > 0;
@@ -174,6 +179,7 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
 
 /** As HAProxy words it: `UP 1/3` while it goes down, `DOWN 1/2` while it comes up. */
 export function serverStatus({administrative, health, check, track}: ServerControl): string {
+  if (administrative === 'resolution') return 'MAINT (resolution)';
   if (administrative === 'maint') return track === null ? 'MAINT' : `MAINT (via ${track})`;
   if (administrative === 'drain' && health !== 'down') return 'DRAIN';
   if (check === null) return health === 'up' ? (track === null ? 'no check' : 'UP') : health === 'down' ? 'DOWN' : 'NOLB';
@@ -190,8 +196,8 @@ function serverRow(backend: BackendControl, server: ServerControl, apps: Readonl
     objectType: 'Server',
     proxyId: backend.id,
     id: server.id,
-    inMaintenance: server.administrative === 'maint',
-    isDown: server.health === 'down' || server.administrative === 'maint',
+    inMaintenance: isInMaintenance(server),
+    isDown: server.health === 'down' || isInMaintenance(server),
     values: {
       ...identity('Server', backend, server),
       ...common(stats, backend.mode),

@@ -67,6 +67,7 @@ export async function openEdgeGenerations(
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
       backends: config.backends,
       userlists: config.userlists,
+      resolvers: config.resolvers,
       process: config.global.process,
       apps: access,
       watch,

@@ -57,7 +57,7 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     address: addressOf(target, surroundings),
     hostName: config.target.kind === 'address' && isIP(config.target.host) === 0 ? config.target.host : null,
     app: target.kind === 'app' ? target.app : null,
-    administrative: isTrackedInMaintenance(server, surroundings) ? 'maint' : admin,
+    administrative: isTrackedInMaintenance(server, surroundings) ? 'maint' : admin !== 'maint' && server.isInMaintenance ? 'resolution' : admin,
     health: !server.isUp ? 'down' : server.isStopping ? 'stopping' : 'up',
     weight: server.weight,
     initialWeight: config.weight,
@@ -106,7 +106,7 @@ function addressOf(target: Target, {appHost}: BackendSurroundings): ServerContro
 function isTrackedInMaintenance({config: {track}}: AssignedServer, {pools}: BackendSurroundings): boolean {
   if (track === null) return false;
   const [backend = '', name = ''] = track.split('/');
-  return pools.get(backend)?.server(name)?.admin === 'maint';
+  return pools.get(backend)?.server(name)?.isInMaintenance === true;
 }
 
 function checkFacts({config: {check}, lastCheck: last, stats, health}: AssignedServer): CheckFacts | null {

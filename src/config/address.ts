@@ -60,6 +60,8 @@ export function parseTarget(text: string): Parsed<Target> {
   if (text.startsWith('fd@')) return refused('a server needs an address');
   // `app:8080` is a host called app.
   if (text.startsWith('app:') && !/^app:\d+$/.test(text)) return parseAppTarget(text.slice('app:'.length));
+  // The name of a service, whose SRV records have the ports.
+  if (isServiceName(text)) return {ok: true, value: {kind: 'address', host: text, port: 0}};
   const split = splitAddress(text);
   if (!split.ok) return split;
   const {prefix, host, ports} = split.value;
@@ -69,6 +71,11 @@ export function parseTarget(text: string): Parsed<Target> {
   if (!checked.ok) return checked;
   const port = parsePort(ports);
   return port.ok ? {ok: true, value: {kind: 'address', host: checked.value, port: port.value}} : port;
+}
+
+/** `_http._tcp.example.com` (RFC 2782). */
+export function isServiceName(host: string): boolean {
+  return /^_[\w-]+\._[\w-]+\.[\w.-]+$/.test(host);
 }
 
 /** `/path`, `unix@path`, `abns@name`; null for anything else. A relative path is made absolute by the caller. */

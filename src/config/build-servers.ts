@@ -110,6 +110,7 @@ function buildServer({name, target}: ServerStatement, draft: ServerDraft, contex
     proto: draft.proto ?? null,
     source: draft.source ?? null,
     resolvers: draft.resolvers ?? null,
+    initialAddress: draft.initialAddress ?? bare.initialAddress,
     resolvePrefer: draft.resolvePrefer ?? null,
     redirectPrefix: draft.redirectPrefix ?? null,
   };

@@ -32,7 +32,16 @@ export const sections: readonly SectionSpec[] = [
     description: 'A frontend and a backend of one name in one section.',
   },
   {kind: 'userlist', usage: 'userlist <name>', named: 'yes', from: false, description: 'Users and passwords for `http_auth()`.'},
-  {kind: 'resolvers', usage: 'resolvers <name>', named: 'yes', from: false, description: 'Who is asked for the addresses of servers.'},
+  {
+    kind: 'resolvers',
+    usage: 'resolvers <name>',
+    named: 'yes',
+    from: false,
+    description:
+      'Who is asked for the addresses of servers. Servers of a backend that have one name share its addresses out, or those of its SRV' +
+      ' records (`_service._tcp.name`), with their ports and weights; one that gets none is in maintenance. Before the first answer `init-addr`' +
+      ' counts: the system looks the name up at each connection (`libc`), an address, or `none`.',
+  },
   {kind: 'http-errors', usage: 'http-errors <name>', named: 'yes', from: false, description: 'Error pages, for `errorfiles`.'},
   {
     kind: 'peers',

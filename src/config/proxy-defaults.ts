@@ -132,6 +132,7 @@ export function bareServer({name, target, position}: Named & Pick<ServerConfig, 
     proto: null,
     source: null,
     resolvers: null,
+    initialAddress: 'libc',
     resolvePrefer: null,
     redirectPrefix: null,
   };

@@ -234,6 +234,8 @@ export interface ServerConfig {
   readonly source: {readonly host: string; readonly port: number | null} | 'client' | null;
   /** A section `resolvers`, and what a name is looked up as. */
   readonly resolvers: string | null;
+  /** `init-addr`: where it is until its resolvers have answered; `none`: nowhere, `libc`: where the system finds its name. */
+  readonly initialAddress: 'libc' | 'none' | {readonly host: string};
   readonly resolvePrefer: 'ipv4' | 'ipv6' | null;
   /** Where clients are sent instead of being served. */
   readonly redirectPrefix: string | null;

@@ -35,6 +35,7 @@ export type ServerDraft = Partial<
       | 'proto'
       | 'source'
       | 'resolvers'
+      | 'initialAddress'
       | 'resolvePrefer'
       | 'redirectPrefix'
     >
@@ -258,6 +259,9 @@ const connecting: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
       const unknown = methods.find((method) => !['last', 'libc', 'none'].includes(method) && isIP(method) === 0);
       if (unknown !== undefined) throw args.invalid(word, `unknown method '${unknown}'; last, libc, none and addresses are possible`);
       draft.lookUp = !methods.includes('none');
+      // Nothing is kept of an earlier run, so that `last` finds none.
+      const [first = 'libc'] = methods.filter((method) => method !== 'last');
+      draft.initialAddress = first === 'libc' || first === 'none' ? first : {host: first};
     },
   },
 };

@@ -3,6 +3,7 @@ import {readFileSync} from 'node:fs';
 import type {ProcessConfig} from '../config/process-value.ts';
 import {bareFrontend} from '../config/proxy-defaults.ts';
 import type {BackendConfig, FrontendConfig, Userlist} from '../config/proxy-value.ts';
+import type {ResolversConfig} from '../config/resolvers.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
@@ -13,6 +14,7 @@ import type {ListeningSockets} from './listening-sockets.ts';
 import {openPools, type Pools, type PoolsOptions} from './pool/pools.ts';
 import {ownProxyHeader} from './proxy-protocol/send-proxy-header.ts';
 import {openRefusalLog, type RefusalLog} from './refusal-log.ts';
+import {followNames} from './resolvers/follow-names.ts';
 import {createSampleCompiler, type SampleCompiler} from './samples/compile.ts';
 import type {SampleContext, Surroundings} from './samples/context.ts';
 import {createPatternLists, type PatternLists} from './samples/pattern-lists.ts';
@@ -29,6 +31,7 @@ export interface EdgePartsOptions {
   readonly frontends: readonly FrontendConfig[];
   readonly backends: readonly BackendConfig[];
   readonly userlists: readonly Userlist[];
+  readonly resolvers: readonly ResolversConfig[];
   readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname'>;
   readonly apps: AppAccess;
   readonly watch: AppWatch | null;
@@ -142,6 +145,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     log,
   };
   scope.use(checks(parts, options));
+  scope.use(await followNames(pools.list(), {resolvers: options.resolvers, clock, log}));
   const owned = scope.move();
   return {...parts, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }

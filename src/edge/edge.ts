@@ -2,6 +2,7 @@
 import {randomBytes} from 'node:crypto';
 import type {ProcessConfig} from '../config/process-value.ts';
 import type {BackendConfig, FrontendConfig, Userlist} from '../config/proxy-value.ts';
+import type {ResolversConfig} from '../config/resolvers.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
@@ -23,6 +24,7 @@ export interface EdgeOptions {
   readonly frontends: readonly FrontendConfig[];
   readonly backends: readonly BackendConfig[];
   readonly userlists?: readonly Userlist[];
+  readonly resolvers?: readonly ResolversConfig[];
   readonly process?: Pick<ProcessConfig, 'logTag' | 'logHostname'>;
   readonly apps: AppAccess;
   /** Null: apps are not checked, and count as awake while they have sessions. */
@@ -128,9 +130,9 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   await using scope = new AsyncDisposableStack();
   const opened: {frontends: readonly Frontend[]} = {frontends: []};
   const frontendSessions = (name: string): number | null => opened.frontends.find((frontend) => frontend.name === name)?.counters.sessions ?? null;
-  const {userlists = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
+  const {userlists = [], resolvers = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
   const {limit = new SessionLimit(Number.POSITIVE_INFINITY)} = options;
-  const parts = scope.use(await openEdgeParts({...options, userlists, process, watch, ticketKeys, limit, frontendSessions}));
+  const parts = scope.use(await openEdgeParts({...options, userlists, resolvers, process, watch, ticketKeys, limit, frontendSessions}));
   const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));
   const frontends = await openFrontends(options, {parts, http});
   opened.frontends = frontends;

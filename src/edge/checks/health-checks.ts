@@ -16,7 +16,7 @@ import {type CheckRunner, createCheckRunner} from './check-runner.ts';
 export interface CheckedServer {
   readonly config: ServerConfig;
   readonly target: Target;
-  readonly admin: 'ready' | 'drain' | 'maint';
+  readonly isInMaintenance: boolean;
   readonly checksEnabled: boolean;
   readonly isUp: boolean;
   /** Between up and down. */
@@ -107,7 +107,7 @@ class CheckPlan {
   async #check(): Promise<void> {
     if (this.#isRunning) return;
     const address = this.#address();
-    if (this.#server.admin === 'maint' || !this.#server.checksEnabled || address === null) {
+    if (this.#server.isInMaintenance || !this.#server.checksEnabled || address === null) {
       // An app is checked again when it wakes up.
       if (this.#server.target.kind !== 'app' || address !== null) this.start(this.#intervalMs());
       return;

@@ -250,7 +250,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     if (!assignment.hasLeft) {
       for (const name of request.preferred) {
         const server = this.server(name);
-        if (server?.isUp !== true || server.admin === 'maint' || dead.has(server)) continue;
+        if (server?.isUp !== true || server.isInMaintenance || dead.has(server)) continue;
         assignment.isPersistent = true;
         return server;
       }

@@ -66,7 +66,7 @@ export function openPools(options: PoolsOptions): Pools {
     usableServers: (backend) => pools.get(backend)?.usableServers ?? null,
     isServerUp: (backend, server) => {
       const found = pools.get(backend)?.server(server) ?? null;
-      return found === null ? null : found.isUp && found.admin !== 'maint';
+      return found === null ? null : found.isUp && !found.isInMaintenance;
     },
     backendSessions: (backend) => pools.get(backend)?.sessions() ?? null,
     [Symbol.dispose]() {

@@ -30,7 +30,7 @@ export function describeChange(change: StateChange): string | null {
   return `${server} ${verb(change)}${via}${change.cause}. ${serversLeft(change)}`;
 }
 
-function verb({from, to}: StateChange): string {
+function verb({from, to, cause}: StateChange): string {
   switch (to) {
     case 'down':
       return 'is DOWN';
@@ -41,7 +41,7 @@ function verb({from, to}: StateChange): string {
     case 'maint':
       return from === 'down' ? 'was DOWN and now enters maintenance' : 'is going DOWN for maintenance';
     case 'up':
-      if (from === 'maint') return 'is UP/READY (leaving forced maintenance)';
+      if (from === 'maint') return cause === '' ? 'is UP/READY (leaving forced maintenance)' : 'is UP/READY';
       return from === 'drain' ? 'is UP (leaving forced drain)' : 'is UP';
     default:
       return to satisfies never;

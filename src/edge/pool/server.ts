@@ -53,6 +53,8 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
   readonly #followers: PoolServer<S>[] = [];
   #followed: PoolServer<S> | null = null;
   #admin: AdminState;
+  /** Name servers know no address for it. */
+  #hasNoAddress = false;
   #maxconn: number | null;
   #health: number;
   #stopping = false;
@@ -85,15 +87,20 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     return this.#admin;
   }
 
+  /** By the operator, or because no address is known for it. */
+  get isInMaintenance(): boolean {
+    return this.#admin === 'maint' || this.#hasNoAddress;
+  }
+
   get condition(): Condition {
-    if (this.#admin === 'maint') return 'maint';
+    if (this.isInMaintenance) return 'maint';
     if (!this.isUp) return 'down';
     if (this.isStopping) return 'nolb';
     return this.#admin === 'drain' || this.weight === 0 ? 'drain' : 'up';
   }
 
   get isUp(): boolean {
-    return this.#followed === null ? isUp(this.#health, this.#thresholds) : this.#followed.isUp && this.#followed.admin !== 'maint';
+    return this.#followed === null ? isUp(this.#health, this.#thresholds) : this.#followed.isUp && !this.#followed.isInMaintenance;
   }
 
   get isStopping(): boolean {
@@ -154,7 +161,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     const {condition} = this;
     switch (condition) {
       case 'maint':
-        return 'MAINT';
+        return this.#admin === 'maint' ? 'MAINT' : 'MAINT (resolution)';
       case 'nolb':
         return 'NOLB';
       case 'drain':
@@ -172,7 +179,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
 
   /** Counts a check, and takes the server down or up when that was one too many. In maintenance nothing is counted. */
   applyCheck(result: CheckResult): void {
-    if (this.#admin === 'maint') return;
+    if (this.isInMaintenance) return;
     this.lastCheck = result;
     const verdict = checkVerdict(result);
     const health = healthAfter(this.#health, verdict !== 'failed', this.#thresholds);
@@ -230,6 +237,18 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
   /** New sessions go there, and checks; those of before stay where they are. */
   setAddress(host: string, port: number): void {
     this.target = {kind: 'address', host, port};
+  }
+
+  /** Of name servers. Without an address it is in maintenance until there is one. @param by who said so, for the log */
+  setResolved(address: {readonly host: string; readonly port: number} | null, by: string): void {
+    const {target} = this;
+    if (address !== null && target.kind === 'address' && (target.host !== address.host || target.port !== address.port)) {
+      this.#host.report(`${this.#host.name}/${this.name} changed its IP from ${target.host} to ${address.host} by ${by}.`);
+      this.setAddress(address.host, address.port);
+    }
+    this.#change(address === null ? ` (No IP for server by ${by})` : ' (resolves again)', () => {
+      this.#hasNoAddress = address === null;
+    });
   }
 
   /** Stops the timer. */

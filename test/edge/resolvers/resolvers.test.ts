@@ -4,7 +4,6 @@ import test from 'ava';
 import {bareResolvers, type ResolversConfig} from '../../../src/config/resolvers.ts';
 import {systemClock} from '../../../src/core/clock.ts';
 import {startDaemon} from '../../../src/core/command.ts';
-import {initialAddress} from '../../../src/edge/resolvers/initial-address.ts';
 import {parseResolvConf} from '../../../src/edge/resolvers/resolv-conf.ts';
 import {openResolvers, type Watch} from '../../../src/edge/resolvers/resolvers.ts';
 import {temporaryDirectory} from '../../helpers/temporary-directory.ts';
@@ -195,16 +194,4 @@ test('name servers of resolv.conf', async (t) => {
     message: 'Cannot use resolvers "mydns": no name server is known',
   });
   await t.throwsAsync(openResolvers({config, clock: systemClock, resolvConf: `${empty}.none`}), {code: 'ERR_RESOLV_CONF'});
-});
-
-test('init-addr tries its methods in turn', async (t) => {
-  const server = {server: 'b/s', host: 'localhost', prefer: 'ipv4'} as const;
-  t.is(await initialAddress({...server, methods: ['last', 'libc'], last: '192.0.2.1'}), '192.0.2.1');
-  t.is(await initialAddress({...server, methods: ['last', 'libc'], last: null}), '127.0.0.1');
-  t.is(await initialAddress({...server, methods: ['last', {address: '192.0.2.9'}], last: null}), '192.0.2.9');
-  t.is(await initialAddress({...server, host: 'none.invalid', methods: ['last', 'libc', 'none'], last: null}), null);
-  await t.throwsAsync(initialAddress({...server, host: 'none.invalid', methods: ['last', 'libc'], last: null}), {
-    code: 'ERR_NO_ADDRESS',
-    message: /^Cannot find the address of server "b\/s" \("none\.invalid"\): /,
-  });
 });
