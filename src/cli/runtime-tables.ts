@@ -1,6 +1,6 @@
 /** Stick tables as the runtime API sees them. */
 import type {TableControl, TableEntry} from '../admin/gateway-control.ts';
-import {setEntry} from '../edge/stick/stick-admin.ts';
+import {setEntry} from '../edge/stick/set-entry.ts';
 import {stickKeyFromText} from '../edge/stick/stick-key.ts';
 import type {StickEntry, StickTable} from '../edge/stick/stick-table.ts';
 import {readData} from '../edge/stick/stored-data.ts';

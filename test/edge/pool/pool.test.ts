@@ -1,6 +1,5 @@
 import test from 'ava';
 import {errorCode} from '../../../src/core/errors.ts';
-import {backendRow, serverRow} from '../../../src/edge/pool/stat-row.ts';
 import {settled} from './fake-clock.ts';
 import {check, end, schedule, server, testPool} from './pool-fixture.ts';
 
@@ -330,34 +329,20 @@ test('fifty sessions that wait for places of a hundred sources are all served, a
   t.is(web.clock.pending, 0);
 });
 
-test('rows of show stat', async (t) => {
+test('what show stat tells of a server', async (t) => {
   using web = testPool({servers: [server('s1', {check: schedule, maxconn: 5}), server('s2', {backup: true})]});
   const session = await web.open();
   session.response(200);
   session.connected(3);
   check(web.server('s1'), 'L7STS');
   await web.clock.advance(2500);
-  t.like(serverRow(web.pool, web.server('s1')), {
-    pxname: 'web',
-    svname: 's1',
-    status: 'DOWN',
-    scur: 1,
-    slim: 5,
-    stot: 1,
-    act: 0,
-    chkfail: 1,
-    chkdown: 1,
-    lastchg: 2,
-    downtime: 2,
-    hrsp_2xx: 1,
-    ctime: 3,
-    lastsess: 2,
-    check_status: 'L7STS',
-    check_code: 0,
-    check_rise: 2,
-    check_health: 0,
-    addr: '127.0.0.1:80',
-  });
-  t.like(serverRow(web.pool, web.server('s2')), {status: 'no check', act: 0, bck: 1, lastsess: -1});
-  t.like(backendRow(web.pool), {svname: 'BACKEND', status: 'UP', hrsp_2xx: 1, act: 0, bck: 1, scur: 1, stot: 1, algo: 'roundrobin'});
+  const s1 = web.server('s1');
+  t.like(s1, {status: 'DOWN', health: 0, configuredMaxconn: 5, condition: 'down'});
+  t.is(s1.sessions.size, 1);
+  t.is(s1.lastCheck?.status, 'L7STS');
+  t.like(s1.stats, {sessionsTotal: 1, failedChecks: 1, timesDown: 1, changedAtMs: web.clock.monotonicMs() - 2500, responses: [0, 0, 1, 0, 0, 0]});
+  t.is(s1.stats.connectMs.value, 3);
+  t.like(web.server('s2'), {status: 'no check', condition: 'up'});
+  t.like(web.pool.stats, {sessionsTotal: 1, responses: [0, 0, 1, 0, 0, 0]});
+  t.is(web.pool.usableServers, 1);
 });

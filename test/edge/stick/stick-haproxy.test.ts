@@ -1,12 +1,12 @@
 /** What sessions do is counted as HAProxy counts it, whichever rules track them. */
 import test from 'ava';
 import type {StickTableConfig} from '../../../src/config/proxy-value.ts';
-import {showEntries, showTableHead} from '../../../src/edge/stick/stick-admin.ts';
 import {StickTable} from '../../../src/edge/stick/stick-table.ts';
 import {Tracking} from '../../../src/edge/stick/tracking.ts';
 import {temporaryDirectory} from '../../helpers/temporary-directory.ts';
 import {FakeClock} from '../pool/fake-clock.ts';
 import {startHaproxy} from '../pool/haproxy-reference.ts';
+import {tableCommand} from './table-command.ts';
 
 const stores = 'gpc0,sess_cnt,sess_rate(60s),conn_cnt,conn_cur,conn_rate(60s),http_req_cnt,http_req_rate(60s)';
 const config: StickTableConfig = {
@@ -59,10 +59,6 @@ test('conn, sess and http counters, tracked at the connection or at the request'
         tracking.track(0, {table, key: source, of: way});
       }
     }
-    t.deepEqual(
-      comparable([showTableHead(table), ...showEntries(table, {}, clock)]),
-      comparable((await haproxy.command(`show table ${way}`)).split('\n')),
-      way,
-    );
+    t.deepEqual(comparable(await tableCommand(table, clock, {verb: 'show'})), comparable((await haproxy.command(`show table ${way}`)).split('\n')), way);
   }
 });

@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import type {StickTableConfig} from '../../../src/config/proxy-value.ts';
 import type {SampleValue} from '../../../src/edge/samples/context.ts';
 import {Frequency} from '../../../src/edge/stick/frequency.ts';
-import {clearEntries, setEntry, showEntries, showTableHead} from '../../../src/edge/stick/stick-admin.ts';
+import {setEntry} from '../../../src/edge/stick/set-entry.ts';
 import {stickKey} from '../../../src/edge/stick/stick-key.ts';
 import {StickTable} from '../../../src/edge/stick/stick-table.ts';
 import {Tracking} from '../../../src/edge/stick/tracking.ts';
 import {FakeClock} from '../pool/fake-clock.ts';
+import {tableCommand} from './table-command.ts';
 
 const config: StickTableConfig = {
   type: 'ip',
@@ -166,50 +167,43 @@ test('what a session tracks counts what it does, and stays while it lasts', asyn
   t.is(entry === null ? null : web.read(entry, 'conn_cur'), 0);
 });
 
-test('show table has HAProxy’s form, with filters on keys and data', (t) => {
+test('show table has HAProxy’s form, with filters on keys and data', async (t) => {
   const clock = new FakeClock();
   const web = table({}, clock);
   setEntry(web, '192.0.2.1', {http_req_cnt: 3, conn_cnt: 3, gpc0: 1});
   setEntry(web, '192.0.2.2', {http_req_cnt: 1, conn_rate: 9});
-  t.is(showTableHead(web), '# table: web, type: ip, size:3, used:2');
-  const show = (...[selection]: [Parameters<typeof showEntries>[1]]): string[] => [...showEntries(web, selection, clock)];
-  t.deepEqual(show({}), [
-    '0x1: key=192.0.2.1 use=0 exp=30000 gpc0=1 conn_cnt=3 conn_rate(10000)=0 conn_cur=0 http_req_cnt=3 bytes_in_rate(5000)=0',
-    '0x2: key=192.0.2.2 use=0 exp=30000 gpc0=0 conn_cnt=0 conn_rate(10000)=9 conn_cur=0 http_req_cnt=1 bytes_in_rate(5000)=0',
-  ]);
-  t.deepEqual(show({key: '192.0.2.2'}).length, 1);
-  t.deepEqual(show({key: '192.0.2.3'}), []);
-  t.regex(show({filters: [{what: 'http_req_cnt', operator: 'gt', value: 1}]}).join(), /^0x1: /);
-  t.deepEqual(
-    show({
-      filters: [
-        {what: 'http_req_cnt', operator: 'gt', value: 1},
-        {what: 'conn_cnt', operator: 'ne', value: 3},
-      ],
-    }),
-    [],
-  );
-  t.throws(() => show({filters: [{what: 'gpt0', operator: 'eq', value: 1}]}), {
+  const head = '# table: web, type: ip, size:3, used:2';
+  const first = 'key=192.0.2.1 use=0 exp=30000 gpc0=1 conn_cnt=3 conn_rate(10000)=0 conn_cur=0 http_req_cnt=3 bytes_in_rate(5000)=0';
+  const second = 'key=192.0.2.2 use=0 exp=30000 gpc0=0 conn_cnt=0 conn_rate(10000)=9 conn_cur=0 http_req_cnt=1 bytes_in_rate(5000)=0';
+  const show = async (args: string): Promise<readonly string[]> =>
+    (await tableCommand(web, clock, {verb: 'show', args})).map((line) => line.replace(/^0x[0-9a-f]+: /, ''));
+  t.deepEqual(await show(''), [head, first, second]);
+  t.deepEqual(await show('key 192.0.2.2'), [head, second]);
+  t.deepEqual(await show('key 192.0.2.3'), []);
+  t.deepEqual(await show('data.http_req_cnt gt 1'), [head, first]);
+  t.deepEqual(await show('data.http_req_cnt gt 1 data.conn_cnt ne 3'), [head]);
+  await t.throwsAsync(show('data.gpt0 eq 1'), {code: 'ERR_COMMAND_REFUSED', message: /Unknown data type/});
+  t.throws(() => setEntry(web, 'x', {}), {code: 'ERR_STICK_KEY', message: 'Cannot look up key "x" in table "web": it is no ip'});
+  t.throws(() => setEntry(web, '192.0.2.5', {gpc0: 1, gpc1: 1}), {
     code: 'ERR_STICK_DATA',
-    message: 'Cannot use data "gpt0" of table "web": it does not store that',
+    message: 'Cannot use data "gpc1" of table "web": it does not store that',
   });
-  t.throws(() => show({key: 'x'}), {code: 'ERR_STICK_KEY', message: 'Cannot look up key "x" in table "web": it is no ip'});
-  t.throws(() => setEntry(web, '192.0.2.5', {gpc0: 1, gpc1: 1}), {code: 'ERR_STICK_DATA'});
   t.is(web.used, 2);
 });
 
-test('clear table leaves what is in use', (t) => {
-  const web = table();
+test('clear table leaves what is in use', async (t) => {
+  const clock = new FakeClock();
+  const web = table({}, clock);
   using tracking = new Tracking();
   tracking.track(0, {table: web, key: '192.0.2.1', of: 'connection'});
   setEntry(web, '192.0.2.2', {gpc0: 1});
-  t.deepEqual(clearEntries(web, {}), {removed: 1, inUse: 1});
+  await tableCommand(web, clock, {verb: 'clear'});
   t.deepEqual(keysOf(web), ['192.0.2.1']);
 });
 
-test('a key that a client chose is shown on one line', (t) => {
+test('a key that a client chose is shown on one line', async (t) => {
   const clock = new FakeClock();
   const names = table({type: 'string', keyBytes: 40}, clock);
   names.use('a\n# table: b\\');
-  t.regex([...showEntries(names, {}, clock)].join(), /key=a\\x0a# table: b\\x5c use=0/);
+  t.regex((await tableCommand(names, clock, {verb: 'show'})).join(), /key=a\\x0a# table: b\\x5c use=0/);
 });
