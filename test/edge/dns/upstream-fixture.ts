@@ -1,7 +1,8 @@
 /** Resolvers that answer, or lie, as they are told. */
-import {createSocket, type RemoteInfo} from 'node:dgram';
+import {createSocket, type RemoteInfo, type Socket} from 'node:dgram';
 import {once} from 'node:events';
-import {createServer} from 'node:net';
+import {createServer, type Server} from 'node:net';
+import {errorCode} from '../../../src/core/errors.ts';
 import {frame, readFrames} from '../../../src/edge/dns/frames.ts';
 
 export interface Upstream extends AsyncDisposable {
@@ -16,17 +17,8 @@ export async function openUpstream(
   udp: (message: Buffer, send: (answer: Buffer) => void) => void,
   tcp: ((message: Buffer) => Buffer) | null = null,
 ): Promise<Upstream> {
-  const socket = createSocket('udp4');
   const asked: Buffer[] = [];
   const from = new Set<number>();
-  socket.on('message', (message, info: RemoteInfo) => {
-    asked.push(message);
-    from.add(info.port);
-    udp(message, (answer) => socket.send(answer, info.port, info.address));
-  });
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const {port} = socket.address();
   const server = createServer((client) => {
     const frames = readFrames((message) => {
       client.write(frame(tcp?.(message) ?? message));
@@ -37,10 +29,13 @@ export async function openUpstream(
       // The one that asks goes away when it has what it wants.
     });
   });
-  if (tcp !== null) {
-    server.listen({port, host: '127.0.0.1'});
-    await once(server, 'listening');
-  }
+  const socket = await bindBoth(tcp === null ? null : server);
+  const {port} = socket.address();
+  socket.on('message', (message, info: RemoteInfo) => {
+    asked.push(message);
+    from.add(info.port);
+    udp(message, (answer) => socket.send(answer, info.port, info.address));
+  });
   return {
     host: '127.0.0.1',
     port,
@@ -51,6 +46,24 @@ export async function openUpstream(
       if (tcp !== null) await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** One port for both: a free one of UDP, until TCP has it too. */
+async function bindBoth(server: Server | null): Promise<Socket> {
+  for (;;) {
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    if (server === null) return socket;
+    try {
+      server.listen({port: socket.address().port, host: '127.0.0.1'});
+      await once(server, 'listening');
+      return socket;
+    } catch (error) {
+      socket.close();
+      if (errorCode(error) !== 'EADDRINUSE') throw error;
+    }
+  }
 }
 
 /** An answer to the question in `message`, whose address is asked for. */
