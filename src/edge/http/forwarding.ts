@@ -157,9 +157,9 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     if (code === 'ERR_CONNECT') {
       counters.connectFailures++;
       if (isTimeout(error)) termination = 'sC';
-    } else if (code === 'ERR_QUEUE_FULL') {
+    } else if (code === 'ERR_QUEUE_FULL' || code === 'ERR_WAKE_RATE') {
       counters.refused++;
-      termination = 'SQ';
+      if (code === 'ERR_QUEUE_FULL') termination = 'SQ';
     } else if (code === 'ERR_QUEUE_TIMEOUT') termination = 'sQ';
     else if (code !== 'ERR_NO_SERVER') counters.wakeFailures++;
     this.#fail({status: 503, termination, error});

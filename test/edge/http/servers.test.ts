@@ -217,15 +217,17 @@ test('a client that leaves while it is held gives up its wait', async (t) => {
   );
 });
 
-for (const [code, termination] of [
-  ['ERR_QUEUE_FULL', 'SQ--'],
-  ['ERR_WAKE_TIMEOUT', 'SC--'],
-  ['ERR_RESTORE_FAILED', 'SC--'],
+for (const [code, termination, counted] of [
+  ['ERR_QUEUE_FULL', 'SQ--', {refused: 1, wakeFailures: 0}],
+  ['ERR_WAKE_RATE', 'SC--', {refused: 1, wakeFailures: 0}],
+  ['ERR_WAKE_TIMEOUT', 'SC--', {refused: 0, wakeFailures: 1}],
+  ['ERR_WAKE_FAILED', 'SC--', {refused: 0, wakeFailures: 1}],
 ] as const) {
   test(`${code} is a 503 that says when to come again`, async (t) => {
     await using http = await openTestHttp({servers: [], assign: () => Promise.reject(new CodedError(code, 'Cannot', {source: 'server'}))});
     t.regex(await rawExchange(http.port, closing), /^HTTP\/1\.1 503 Service Unavailable\r\n[\s\S]*retry-after: 5\r\n/);
     t.like(http.records[0], {termination, status: 503});
+    t.like(http.counters, counted);
   });
 }
 
