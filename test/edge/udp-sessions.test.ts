@@ -1,6 +1,4 @@
 /** What decides on a session of datagrams: its first datagram, the PROXY header in it, and the time-outs of its backend. */
-import {createSocket, type Socket} from 'node:dgram';
-import {once} from 'node:events';
 import test from 'ava';
 import {bareBackend, bareBind, bareFrontend, bareServer} from '../../src/config/proxy-defaults.ts';
 import type {ServerConfig} from '../../src/config/proxy-value.ts';
@@ -13,39 +11,10 @@ import {openRefusalLog} from '../../src/edge/refusal-log.ts';
 import {openUdpFrontend} from '../../src/edge/udp-frontend.ts';
 import type {DatagramProxyCodec, FirstDatagram} from '../../src/edge/udp-proxy-header.ts';
 import {until} from '../helpers/until.ts';
+import {peer} from './datagram-peer.ts';
 import {FakeApps} from './edge-fixture.ts';
 
 const position = {file: 'test.cfg', line: 1, column: 1};
-
-interface Peer extends AsyncDisposable {
-  readonly socket: Socket;
-  readonly port: number;
-  readonly received: string[];
-  readonly ports: Set<number>;
-}
-
-async function peer(answers = false): Promise<Peer> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const received: string[] = [];
-  const ports = new Set<number>();
-  socket.on('message', (datagram, from) => {
-    received.push(datagram.toString());
-    ports.add(from.port);
-    if (answers) socket.send(`re: ${datagram.toString()}`, from.port, from.address);
-  });
-  return {
-    socket,
-    port: socket.address().port,
-    received,
-    ports,
-    async [Symbol.asyncDispose]() {
-      socket.close();
-      await once(socket, 'close');
-    },
-  };
-}
 
 function backendOf(port: number, {serverTimeoutMs = 60_000, sendProxy = null}: {serverTimeoutMs?: number; sendProxy?: ServerConfig['sendProxy']} = {}): Pool {
   const server = bareServer({name: 's1', target: {kind: 'address', host: '127.0.0.1', port}, position});
@@ -102,8 +71,8 @@ const plainCodec: DatagramProxyCodec = {
 };
 
 test('the first datagram of a session chooses the server, and what no rule wants is dropped', async (t) => {
-  await using a = await peer(true);
-  await using b = await peer(true);
+  await using a = await peer({answers: true});
+  await using b = await peer({answers: true});
   const seen: FirstDatagram[] = [];
   await using front = await openFrontend((first) => {
     seen.push({...first, payload: Buffer.from(first.payload)});
@@ -127,7 +96,7 @@ test('the first datagram of a session chooses the server, and what no rule wants
 });
 
 test('behind a load balancer each client of the header is a session, and answers go to the load balancer', async (t) => {
-  await using server = await peer(true);
+  await using server = await peer({answers: true});
   const seen: FirstDatagram[] = [];
   await using front = await openFrontend(
     (first) => {
@@ -156,7 +125,7 @@ test('behind a load balancer each client of the header is a session, and answers
 });
 
 test('send-proxy-v2 puts the header before every datagram', async (t) => {
-  await using server = await peer(true);
+  await using server = await peer({answers: true});
   await using front = await openFrontend(() => backendOf(server.port, {sendProxy: 'v2'}));
   await using client = await peer();
   for (const text of ['x', 'y']) client.socket.send(text, front.port, '127.0.0.1');
@@ -165,8 +134,8 @@ test('send-proxy-v2 puts the header before every datagram', async (t) => {
 });
 
 test('a session ends with the time-out of its backend, others go on', async (t) => {
-  await using short = await peer(true);
-  await using long = await peer(true);
+  await using short = await peer({answers: true});
+  await using long = await peer({answers: true});
   await using front = await openFrontend(({payload}) =>
     Buffer.from(payload).toString() === 'short' ? backendOf(short.port, {serverTimeoutMs: 150}) : backendOf(long.port),
   );

@@ -1,40 +1,8 @@
-import {createSocket, type Socket} from 'node:dgram';
-import {once} from 'node:events';
 import test from 'ava';
 import {CodedError} from '../../src/core/errors.ts';
 import {until} from '../helpers/until.ts';
+import {peer} from './datagram-peer.ts';
 import {FakeApps, openTestEdge} from './edge-fixture.ts';
-
-interface Peer extends AsyncDisposable {
-  readonly socket: Socket;
-  readonly port: number;
-  readonly received: string[];
-  /** Ports that datagrams came from. */
-  readonly ports: Set<number>;
-}
-
-async function peer({answers = false, host = '127.0.0.1'} = {}): Promise<Peer> {
-  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
-  socket.bind(0, host);
-  await once(socket, 'listening');
-  const received: string[] = [];
-  const ports = new Set<number>();
-  socket.on('message', (datagram, from) => {
-    received.push(datagram.toString());
-    ports.add(from.port);
-    if (answers) socket.send(`re: ${datagram.toString()}`, from.port, from.address);
-  });
-  return {
-    socket,
-    port: socket.address().port,
-    received,
-    ports,
-    async [Symbol.asyncDispose]() {
-      socket.close();
-      await once(socket, 'close');
-    },
-  };
-}
 
 test('datagrams are held while the app wakes, in order, and answers come from the bound address', async (t) => {
   await using server = await peer({answers: true});

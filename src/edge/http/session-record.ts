@@ -1,21 +1,8 @@
-/** What is known about a request when it is over, for the log (HAProxy's manual, section 8.2). Durations in milliseconds; null: that point was not reached. */
-export interface RequestTimes {
-  /** Since 1970: when the connection was accepted, and when the first byte of this request came. */
-  readonly acceptedAtMs: number;
-  readonly requestAtMs: number;
-  /** `%Th`, `%Ti`, `%TR`, `%Tw`, `%Tc`, `%Tr`, `%Ta`, `%Tt` */
-  readonly handshakeMs: number;
-  readonly idleMs: number | null;
-  readonly requestMs: number | null;
-  readonly waitMs: number | null;
-  readonly connectMs: number | null;
-  readonly responseMs: number | null;
-  readonly activeMs: number | null;
-  readonly totalMs: number | null;
-}
+/** What is known about a request when it is over, for the log (HAProxy's manual, section 8.2). */
+import type {SessionTimes} from '../logs/session-record.ts';
 
 export interface RequestRecord {
-  readonly times: RequestTimes;
+  readonly times: SessionTimes;
   readonly requestNumber: number;
   /** Null: none was chosen. */
   readonly backend: string | null;
