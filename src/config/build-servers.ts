@@ -1,6 +1,6 @@
 /** Servers of a backend, with what `default-server` lines say before them. */
 
-import {parseTarget} from './address.ts';
+import {isServiceName, parseTarget} from './address.ts';
 import type {TlsDefaults} from './build-global.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import type {CheckSchedule} from './health.ts';
@@ -33,6 +33,7 @@ export function buildServers(section: Section, context: ServerContext): ServerDr
     defaults = withDefaultServer(defaults, setting);
     for (const statement of statementsOf(setting, context)) {
       const draft = merge(defaults, statement.settings);
+      checkService(statement, draft, context);
       built.push({
         server: buildServer(statement, draft, context),
         position: statement.targetPosition,
@@ -63,6 +64,13 @@ function statementsOf(setting: AnySetting, {report}: ServerContext): readonly Se
     default:
       return [];
   }
+}
+
+/** Nothing else finds a service. With `init-addr none` HAProxy takes a server that is never found. */
+function checkService({target, targetPosition}: ServerStatement, draft: ServerDraft, {report}: ServerContext): void {
+  if (target.kind !== 'address' || !isServiceName(target.host) || draft.resolvers !== undefined || draft.lookUp === false) return;
+  const message = `missing 'resolvers' for '${target.host}': only they find a service, or its port is missing`;
+  report({level: 'alert', position: targetPosition, word: target.host, message});
 }
 
 function inheritedServer(section: Section | null): ServerDraft {
