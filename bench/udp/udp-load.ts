@@ -4,17 +4,9 @@
  */
 
 import {bindSocket, close, setSocketOption, socket, socketType} from '../../src/core/libc.ts';
-import {
-  boundAddress,
-  openEpoll,
-  ReadyDescriptors,
-  tryConnect,
-  tryReceiveMany,
-  trySendMany,
-  trySendStart,
-  watchReadable,
-} from '../../src/edge/datagrams/datagram-calls.ts';
+import {boundAddress, tryConnect, tryReceiveMany, trySendMany, trySendStart} from '../../src/edge/datagrams/datagram-calls.ts';
 import {type DatagramSlots, MessageHeaders, openSlots, slotBytes, slotCount} from '../../src/edge/datagrams/datagram-slots.ts';
+import {Epoll, ready} from '../../src/edge/polling/epoll.ts';
 import {family, ipv4SocketAddress} from '../../src/edge/socket-address.ts';
 
 export interface UdpLoad {
@@ -81,9 +73,9 @@ export function openUdpPeers(): UdpPeers {
 
 function measure(load: UdpLoad, slots: DatagramSlots, server: number, serverHeaders: MessageHeaders): UdpLoadResult {
   using scope = new DisposableStack();
-  const epoll = openEpoll();
-  scope.defer(() => close(epoll));
-  watchReadable(epoll, server);
+  const epoll = new Epoll(256);
+  scope.defer(() => close(epoll.fd));
+  epoll.add(server, ready.input, 0);
   const heardMs: number[] = [];
   const fill = (fd: number, nowMs: number): void => {
     for (let sent = 0; sent < load.window; sent++) trySendStart(fd, payload, payload.length);
@@ -93,22 +85,21 @@ function measure(load: UdpLoad, slots: DatagramSlots, server: number, serverHead
     const fd = openSocket(load.source);
     scope.defer(() => close(fd));
     tryConnect(fd, ipv4SocketAddress('127.0.0.1', load.port));
-    watchReadable(epoll, fd);
+    epoll.add(fd, ready.input, 0);
     return fd;
   });
   for (const fd of clients) fill(fd, performance.now());
 
   const headers = new MessageHeaders(slots, {nameBytes: 0, controlBytes: 0});
-  const ready = new ReadyDescriptors(256);
   const startMs = performance.now() + warmUpMs;
   const endMs = startMs + load.durationMs;
   let roundTrips = 0;
   let resent = 0;
   let checkMs = performance.now() + silenceMs;
   for (let nowMs = performance.now(); nowMs < endMs; nowMs = performance.now()) {
-    const count = ready.wait(epoll, 100);
+    const count = epoll.wait(100);
     for (let index = 0; index < count; index++) {
-      const fd = ready.at(index);
+      const fd = epoll.fdAt(index);
       const bounced = bounce(fd, fd === server ? serverHeaders : headers);
       if (fd === server) continue;
       heardMs[fd] = nowMs;

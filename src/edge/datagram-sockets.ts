@@ -5,7 +5,7 @@
 import type {Bind} from '../config/proxy-value.ts';
 import {bindHost} from './addresses.ts';
 import {type BoundSocket, openBoundSocket} from './datagrams/bound-socket.ts';
-import {takePoller} from './datagrams/poller.ts';
+import {datagramPoller} from './datagrams/datagram-poller.ts';
 import type {ReceivedDatagram} from './datagrams/received-datagram.ts';
 
 export interface DatagramReceiver {
@@ -17,7 +17,7 @@ export interface DatagramReceiver {
   onLost(errno: number): void;
 }
 
-export interface SharedDatagramSocket extends AsyncDisposable {
+export interface SharedDatagramSocket extends Disposable {
   /** To send, and to ask for its address; it belongs to all who share it. */
   readonly socket: BoundSocket;
   /** From now on datagrams are offered to `receiver`, after those who came before it, until this is disposed. */
@@ -29,7 +29,7 @@ export interface DatagramSockets {
   take(options: {readonly frontend: string; readonly bind: Bind; readonly ipv6Only: boolean}): Promise<SharedDatagramSocket>;
 }
 
-interface Entry extends AsyncDisposable {
+interface Entry extends Disposable {
   readonly socket: BoundSocket;
   users: number;
   /** The oldest first. */
@@ -59,14 +59,12 @@ function keyOf(bind: Bind, ipv6Only: boolean): string | null {
 }
 
 async function openEntry(frontend: string, bind: Bind, ipv6Only: boolean): Promise<Entry> {
-  await using scope = new AsyncDisposableStack();
-  const {poller} = scope.use(await takePoller());
   const receivers: DatagramReceiver[] = [];
   const socket = await openBoundSocket({
     frontend,
     bind,
     ipv6Only,
-    poller,
+    poller: datagramPoller(),
     events: {
       onDatagram(datagram) {
         for (const receiver of receivers) if (receiver.onDatagram(datagram)) return;
@@ -75,9 +73,7 @@ async function openEntry(frontend: string, bind: Bind, ipv6Only: boolean): Promi
       onLost: (errno) => receivers.at(-1)?.onLost(errno),
     },
   });
-  scope.use(socket);
-  const owned = scope.move();
-  return {socket, users: 0, receivers, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {socket, users: 0, receivers, [Symbol.dispose]: () => socket[Symbol.dispose]()};
 }
 
 function share(entry: Entry, forget: () => void): SharedDatagramSocket {
@@ -90,14 +86,14 @@ function share(entry: Entry, forget: () => void): SharedDatagramSocket {
       mine = receiver;
       entry.receivers.push(receiver);
     },
-    async [Symbol.asyncDispose]() {
+    [Symbol.dispose]() {
       if (!used) return;
       used = false;
       if (mine !== null) entry.receivers.splice(entry.receivers.indexOf(mine), 1);
       entry.users--;
       if (entry.users > 0) return;
       forget();
-      await entry[Symbol.asyncDispose]();
+      entry[Symbol.dispose]();
     },
   };
 }

@@ -7,9 +7,9 @@ import type {Log} from '../core/log.ts';
 import type {BoundAddress} from './addresses.ts';
 import {newCounters} from './counters.ts';
 import {openDatagramSockets} from './datagram-sockets.ts';
-import {takePoller} from './datagrams/poller.ts';
 import type {Frontend} from './frontend.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
+import {processPoller} from './polling/poller.ts';
 import {UdpSessionTable, type UdpSessionTableOptions} from './udp-session-table.ts';
 
 export interface UdpFrontendOptions extends Omit<UdpSessionTableOptions, 'counters' | 'poller'> {
@@ -25,8 +25,7 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
   assert(options.proxyCodec !== undefined || !config.binds.some(({acceptProxy}) => acceptProxy), `Frontend "${config.name}" cannot read PROXY headers`);
   const counters = newCounters();
   await using scope = new AsyncDisposableStack();
-  const {poller} = scope.use(await takePoller());
-  const table = new UdpSessionTable({...options, counters, poller});
+  const table = new UdpSessionTable({...options, counters, poller: processPoller()});
   const datagrams = options.sockets?.datagrams ?? openDatagramSockets();
   const addresses: BoundAddress[] = [];
   for (const bind of config.binds) {

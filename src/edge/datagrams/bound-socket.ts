@@ -6,12 +6,14 @@ import type {Bind} from '../../config/proxy-value.ts';
 import {CodedError} from '../../core/errors.ts';
 import {bindSocket, close, duplicate, errnoName, SystemCallError, setSocketOption, socket, socketType} from '../../core/libc.ts';
 import {bindError, bindHost} from '../addresses.ts';
+import {ready} from '../polling/epoll.ts';
+import type {PolledDescriptor} from '../polling/poller.ts';
 import {family, ipv4SocketAddress, ipv6SocketAddress} from '../socket-address.ts';
 import {addressText} from './address-text.ts';
 import {askForLocalAddress, boundAddress, socketTypeOf, tryReceiveMany} from './datagram-calls.ts';
+import type {DatagramPoller} from './datagram-poller.ts';
 import {MessageHeaders, slotCount} from './datagram-slots.ts';
 import {localAddressForm} from './local-address.ts';
-import type {PolledSocket, Poller} from './poller.ts';
 import {type ArrivalForm, ReceivedDatagram} from './received-datagram.ts';
 import {ReplyBatch} from './reply-batch.ts';
 
@@ -29,19 +31,19 @@ export interface BoundSocketEvents {
   onLost(errno: number): void;
 }
 
-export class BoundSocket implements PolledSocket, Disposable {
+export class BoundSocket implements PolledDescriptor, Disposable {
   readonly fd: number;
   readonly host: string;
   readonly port: number;
   readonly replies: ReplyBatch;
-  readonly #poller: Poller;
+  readonly #poller: DatagramPoller;
   readonly #headers: MessageHeaders;
   readonly #datagrams: readonly ReceivedDatagram[];
   readonly #controlBytes: number;
   readonly #events: BoundSocketEvents;
   #closed = false;
 
-  constructor(fd: number, form: ArrivalForm, poller: Poller, events: BoundSocketEvents) {
+  constructor(fd: number, form: ArrivalForm, poller: DatagramPoller, events: BoundSocketEvents) {
     this.fd = fd;
     this.host = form.bound.host;
     this.port = form.bound.port;
@@ -54,7 +56,7 @@ export class BoundSocket implements PolledSocket, Disposable {
     this.replies = new ReplyBatch({poller, fd, form, onLost: (errno) => events.onLost(errno)});
   }
 
-  onReadable(): void {
+  onReady(): void {
     const [start] = this.#headers.from;
     if (start === undefined) return;
     const count = tryReceiveMany(this.fd, start, slotCount);
@@ -76,8 +78,8 @@ export class BoundSocket implements PolledSocket, Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#poller.flush();
-    this.#poller.close(this);
+    this.#poller.poller.flush();
+    this.#poller.poller.close(this);
   }
 }
 
@@ -89,7 +91,7 @@ export async function openBoundSocket(options: {
   readonly frontend: string;
   readonly bind: Bind;
   readonly ipv6Only: boolean;
-  readonly poller: Poller;
+  readonly poller: DatagramPoller;
   readonly events: BoundSocketEvents;
 }): Promise<BoundSocket> {
   const {frontend, bind, ipv6Only, poller, events} = options;
@@ -97,7 +99,7 @@ export async function openBoundSocket(options: {
   try {
     fd = bind.inheritedFd === null ? await makeSocket(bind, ipv6Only) : inherited(bind.inheritedFd);
     const opened = new BoundSocket(fd, arrivalForm(fd), poller, events);
-    poller.add(opened);
+    poller.poller.add(opened, ready.input);
     return opened;
   } catch (error) {
     if (fd !== null) close(fd);

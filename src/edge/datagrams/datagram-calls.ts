@@ -1,8 +1,7 @@
 /**
- * System calls for many datagrams at a time, and for waiting for them. As in core/libc.ts the `try...` forms return a negative errno.
+ * System calls for many datagrams at a time. As in core/libc.ts the `try...` forms return a negative errno.
  * The kernel gets the addresses of Buffers here, and reads those that stand in them: their owners keep all of them as long as they are used.
  */
-import {constants} from 'node:os';
 import koffi from 'koffi';
 import {libc, SystemCallError, setSocketOption} from '../../core/libc.ts';
 
@@ -15,12 +14,8 @@ const getsockopt: NativeFunction = libc.func('int getsockopt(int fd, int level, 
 const recvmmsg: NativeFunction = libc.func('int recvmmsg(int fd, void *messages, unsigned int count, int flags, void *timeout)');
 const sendmmsg: NativeFunction = libc.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)');
 const send: NativeFunction = libc.func('long send(int fd, void *data, size_t size, int flags)');
-const epollCreate1: NativeFunction = libc.func('int epoll_create1(int flags)');
-const epollCtl: NativeFunction = libc.func('int epoll_ctl(int epoll, int operation, int fd, void *event)');
-const epollWait: NativeFunction = libc.func('int epoll_wait(int epoll, void *events, int count, int timeout)');
 
 const doNotWait = 0x40;
-const closeOnExec = 0o2000000;
 
 function orErrno(result: number): number {
   return result < 0 ? -koffi.errno() : result;
@@ -69,52 +64,4 @@ export function trySendMany(fd: number, messages: Uint8Array, count: number): nu
 /** Sends the first `length` bytes on a connected socket. @returns bytes sent, or a negative errno */
 export function trySendStart(fd: number, memory: Uint8Array, length: number): number {
   return orErrno(send(fd, memory, length, doNotWait));
-}
-
-/** The caller closes it. @throws SystemCallError, also when the system lacks one of the calls of this file */
-export function openEpoll(): number {
-  const epoll = epollCreate1(closeOnExec);
-  check('create', 'an epoll descriptor', epoll);
-  for (const [name, call] of [
-    ['recvmmsg', tryReceiveMany],
-    ['sendmmsg', trySendMany],
-  ] as const) {
-    const errno = -call(-1, Buffer.alloc(64), 1);
-    if (errno !== constants.errno.EBADF) throw new SystemCallError('use', errno, `${name}()`);
-  }
-  return epoll;
-}
-
-/** `struct epoll_event` is packed on this one only. */
-const epollEvent = process.arch === 'x64' ? {words: 3, dataWord: 1} : {words: 4, dataWord: 2};
-const epollIn = 1;
-
-/** What epoll_wait() found: the descriptors that can be read, or have an error. */
-export class ReadyDescriptors {
-  readonly #bytes: Buffer;
-  readonly #words: Uint32Array;
-  readonly #capacity: number;
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-    this.#bytes = Buffer.alloc(capacity * epollEvent.words * 4);
-    this.#words = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, capacity * epollEvent.words);
-  }
-
-  /** @param timeoutMs -1: for as long as it takes. @returns how many there are, or a negative errno */
-  wait(epoll: number, timeoutMs: number): number {
-    return orErrno(epollWait(epoll, this.#bytes, this.#capacity, timeoutMs));
-  }
-
-  at(index: number): number {
-    return this.#words[index * epollEvent.words + epollEvent.dataWord] ?? -1;
-  }
-}
-
-/** Closing the descriptor takes it out again. @throws SystemCallError */
-export function watchReadable(epoll: number, fd: number): void {
-  const event = new Uint32Array(4);
-  event[0] = epollIn;
-  event[epollEvent.dataWord] = fd;
-  check('watch', `descriptor ${fd}`, epollCtl(epoll, 1, fd, event));
 }

@@ -1,9 +1,10 @@
 /** Answers on their way from servers to the clients of one bound socket: read into the poller's memory, and sent from there together. */
 import {constants} from 'node:os';
+import type {OutgoingBatch} from '../polling/poller.ts';
 import {tryReceiveMany, trySendMany} from './datagram-calls.ts';
+import type {DatagramPoller} from './datagram-poller.ts';
 import {addressWords, type DatagramSlots, MessageHeaders, slotCount} from './datagram-slots.ts';
 import {prepareControl, writeControl} from './local-address.ts';
-import type {OutgoingBatch, Poller} from './poller.ts';
 import type {ArrivalForm, ReturnAddress} from './received-datagram.ts';
 
 /** A read of fewer would not be worth the system call. */
@@ -18,7 +19,7 @@ function connectedHeaders(slots: DatagramSlots): MessageHeaders {
 }
 
 export class ReplyBatch implements OutgoingBatch {
-  readonly #poller: Poller;
+  readonly #poller: DatagramPoller;
   readonly #fd: number;
   readonly #form: ArrivalForm;
   readonly #incoming: MessageHeaders;
@@ -29,7 +30,7 @@ export class ReplyBatch implements OutgoingBatch {
   #count = 0;
 
   /** @param onLost called for each datagram that the system does not send */
-  constructor(options: {readonly poller: Poller; readonly fd: number; readonly form: ArrivalForm; readonly onLost: (errno: number) => void}) {
+  constructor(options: {readonly poller: DatagramPoller; readonly fd: number; readonly form: ArrivalForm; readonly onLost: (errno: number) => void}) {
     this.#poller = options.poller;
     this.#fd = options.fd;
     this.#form = options.form;
@@ -42,7 +43,7 @@ export class ReplyBatch implements OutgoingBatch {
 
   /** Passes on at most `limit` datagrams that a connected socket has. @returns how many, or a negative errno, -EAGAIN when there are none */
   pass(server: number, client: ReturnAddress, limit: number): number {
-    this.#poller.lendOutgoing(this);
+    this.#poller.poller.lendTo(this);
     if (slotCount - this.#count < Math.min(limit, minRoom)) this.flush();
     const start = this.#incoming.from[this.#count];
     if (start === undefined) return -constants.errno.EAGAIN;
@@ -60,7 +61,7 @@ export class ReplyBatch implements OutgoingBatch {
 
   /** A datagram of our own; it goes with the next `flush()`, which comes at the end of the poller's turn. */
   add(content: Uint8Array, client: ReturnAddress): void {
-    this.#poller.lendOutgoing(this);
+    this.#poller.poller.lendTo(this);
     if (this.#count === slotCount) this.flush();
     this.#poller.outgoing.slots[this.#count]?.set(content);
     this.#address(this.#count, client);

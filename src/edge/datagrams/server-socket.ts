@@ -1,11 +1,13 @@
 /** A connected socket of datagrams: what a client sent leaves from it, and what comes back goes to that client. */
 import {isIPv6} from 'node:net';
 import {constants} from 'node:os';
-import {close, errnoName, socket, socketType} from '../../core/libc.ts';
+import {close, socket, socketType} from '../../core/libc.ts';
+import {ready} from '../polling/epoll.ts';
+import {ErrnoError} from '../polling/errno-error.ts';
+import type {PolledDescriptor, Poller} from '../polling/poller.ts';
 import {family, ipv4SocketAddress, ipv6SocketAddress} from '../socket-address.ts';
 import {tryConnect, trySendStart} from './datagram-calls.ts';
 import {slotCount} from './datagram-slots.ts';
-import type {PolledSocket, Poller} from './poller.ts';
 import type {ReturnAddress} from './received-datagram.ts';
 import type {ReplyBatch} from './reply-batch.ts';
 
@@ -24,17 +26,7 @@ export interface ServerSocketEvents {
   onFailure(errno: number): void;
 }
 
-/** An error of a system call, named as Node names it. */
-export class ErrnoError extends Error {
-  readonly code: string;
-  constructor(call: string, errno: number) {
-    const code = errnoName(errno);
-    super(`${call} ${code}`);
-    this.code = code;
-  }
-}
-
-export class ServerSocket implements PolledSocket, Disposable {
+export class ServerSocket implements PolledDescriptor, Disposable {
   readonly fd: number;
   readonly #poller: Poller;
   readonly #client: ServerSocketClient;
@@ -58,7 +50,7 @@ export class ServerSocket implements PolledSocket, Disposable {
     return false;
   }
 
-  onReadable(): void {
+  onReady(): void {
     const {replies, address} = this.#client;
     const result = replies.pass(this.fd, address, this.#limit);
     if (result >= 0) {
@@ -89,7 +81,7 @@ export function openServerSocket(
     const result = tryConnect(fd, address);
     if (result < 0) throw new ErrnoError('connect', -result);
     const opened = new ServerSocket(fd, poller, client, events);
-    poller.add(opened);
+    poller.add(opened, ready.input);
     return opened;
   } catch (error) {
     close(fd);

@@ -45,7 +45,7 @@ export class DatagramService {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    void this.#closeIfDone();
+    this.#closeIfDone();
   }
 
   #answer(datagram: ReceivedDatagram, replies: ReplyBatch): boolean {
@@ -70,7 +70,7 @@ export class DatagramService {
       this.#send(replies, answer, to);
       replies.flush();
     }
-    await this.#closeIfDone();
+    this.#closeIfDone();
   }
 
   #send(replies: ReplyBatch, answer: Buffer, to: ReturnAddress): void {
@@ -78,9 +78,9 @@ export class DatagramService {
     replies.add(answer, to);
   }
 
-  async #closeIfDone(): Promise<void> {
+  #closeIfDone(): void {
     if (!this.#stopped || this.#outstanding > 0) return;
-    await Promise.all(this.#shared.splice(0).map((shared) => shared[Symbol.asyncDispose]()));
+    for (const shared of this.#shared.splice(0)) shared[Symbol.dispose]();
     this.#settleDrained();
   }
 }
