@@ -288,6 +288,13 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
   check('set an option of', `descriptor ${fd}`, result);
 }
 
+/** From now on calls return -EAGAIN rather than wait. @throws SystemCallError */
+export function setNonBlocking(fd: number): void {
+  const command = {getFlags: 3, setFlags: 4} as const;
+  const flags = check('ask for the flags of', `descriptor ${fd}`, fn.fcntl(fd, command.getFlags, 0));
+  check('set the flags of', `descriptor ${fd}`, fn.fcntl(fd, command.setFlags, flags | socketType.nonBlocking));
+}
+
 /** Another descriptor of the same open file, close-on-exec; the caller closes it. @throws SystemCallError */
 export function duplicate(fd: number): number {
   const duplicateCloseOnExec = 1030;

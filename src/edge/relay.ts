@@ -2,13 +2,14 @@
  * Carries bytes between a client and its server: back-pressure and half-close kept, and inactivity judged per side, as HAProxy does:
  * what is read from a side or taken by it counts as its activity, and the side that is silent for its time-out ends the session.
  */
-import type {Socket} from 'node:net';
 import type {Clock} from '../core/clock.ts';
 import type {Counters} from './counters.ts';
+import type {ByteStream} from './streams/byte-stream.ts';
+import {takeBytes, writeBorrowed} from './streams/node-socket.ts';
 
 export interface RelayOptions {
-  readonly client: Socket;
-  readonly server: Socket;
+  readonly client: ByteStream;
+  readonly server: ByteStream;
   /** Of the client, read already. */
   readonly firstBytes: Buffer | null;
   readonly clientTimeoutMs: number;
@@ -27,8 +28,6 @@ export interface RelayOptions {
 }
 
 export interface Relay {
-  /** The server has said something, where its socket does not tell itself. */
-  fromServer(chunk: Buffer): void;
   /** When bytes moved last, in either direction (Clock.monotonicMs). */
   lastActivityMs(): number;
   isBusy(): boolean;
@@ -55,23 +54,25 @@ export function startRelay(options: RelayOptions): Relay {
     counters.bytesIn += chunk.length;
     if (!server.readableEnded) setBusy(true);
     if (!server.writable) return;
-    if (server.write(chunk)) serverAtMs = clientAtMs;
+    if (writeBorrowed(server, chunk)) serverAtMs = clientAtMs;
     else client.pause();
   };
 
+  // They may have been paused, when their first bytes were looked at.
+  client.resume();
+  server.resume();
   if (options.firstBytes !== null && options.firstBytes.length > 0) fromClient(options.firstBytes);
-  client.on('data', fromClient);
+  takeBytes(client, fromClient);
   const fromServer = (chunk: Buffer): void => {
     serverAtMs = clock.monotonicMs();
     serverSpoke = true;
     counters.bytesOut += chunk.length;
     setBusy(false);
     if (!client.writable) return;
-    if (client.write(chunk)) clientAtMs = serverAtMs;
+    if (writeBorrowed(client, chunk)) clientAtMs = serverAtMs;
     else server.pause();
   };
-  // One that reads into a buffer of its own has no such event.
-  server.on('data', fromServer);
+  takeBytes(server, fromServer);
   server.on('drain', () => {
     serverAtMs = clock.monotonicMs();
     client.resume();
@@ -90,7 +91,6 @@ export function startRelay(options: RelayOptions): Relay {
 
   const stop = watchSilence(options, () => ({clientAtMs, serverAtMs, established: clientSpoke && serverSpoke}));
   return {
-    fromServer,
     lastActivityMs: () => Math.max(clientAtMs, serverAtMs),
     isBusy: () => busy,
     stop,

@@ -1,19 +1,26 @@
 /**
  * One listening TCP socket that can stop accepting without closing: connections then wait in the kernel's backlog, as HAProxy leaves
- * them at its limit. Node always accepts, so a pause keeps a duplicate of the descriptor and closes Node's server, and a resume
- * makes a new server of the duplicate.
+ * them at its limit.
  */
-
-import {once} from 'node:events';
-import {createServer, type Server, type Socket} from 'node:net';
+import {constants} from 'node:os';
 import type {Bind} from '../config/proxy-value.ts';
-import {assert} from '../core/errors.ts';
-import {close, duplicate, stopListening} from '../core/libc.ts';
+import {close, listenSocket, setNonBlocking, stopListening} from '../core/libc.ts';
 import {bindError, showBind} from './addresses.ts';
 import {type ListeningSockets, openListeningSockets, type SharedSocket} from './listening-sockets.ts';
+import {ready} from './polling/epoll.ts';
+import {ErrnoError} from './polling/errno-error.ts';
+import {type PolledDescriptor, processPoller} from './polling/poller.ts';
+import {acceptedPeer, localEndOf, prepareStream, tryAccept} from './streams/stream-calls.ts';
+import {StreamSocket} from './streams/stream-socket.ts';
+
+const {EAGAIN, ECONNABORTED, EINTR, EPROTO} = constants.errno;
 
 /** HAProxy's `option clitcpka` leaves it to the system, whose two hours are too long for a client that vanished. */
-const keepAliveInitialDelay = 60_000;
+const keepAliveSeconds = 60;
+/** Connections that are up have their turn in between. */
+const acceptsPerTurn = 64;
+/** When the process has no descriptor left, one that is closed meanwhile may help. */
+const acceptAgainMs = 100;
 
 export interface TcpListener extends Disposable {
   /** The path, and port 0, of a unix socket. */
@@ -34,11 +41,9 @@ export interface TcpListenerOptions {
   /** Shared with the listeners of another generation of the configuration; by default it has its own socket. */
   readonly sockets?: ListeningSockets | undefined;
   /** Gets sockets that nobody reads yet, never after `pause()` or dispose. */
-  readonly onConnection: (client: Socket) => void;
+  readonly onConnection: (client: StreamSocket) => void;
   readonly onError: (error: Error) => void;
 }
-
-type State = {readonly kind: 'open'; readonly server: Server} | {readonly kind: 'paused'; readonly fd: number} | {readonly kind: 'closed'};
 
 /**
  * Listens, until it is disposed.
@@ -47,44 +52,43 @@ type State = {readonly kind: 'open'; readonly server: Server} | {readonly kind: 
 export async function openTcpListener(options: TcpListenerOptions): Promise<TcpListener> {
   const {frontend, bind} = options;
   const shared = await (options.sockets ?? openListeningSockets()).take({frontend, bind, ipv6Only: options.ipv6Only});
-  const listener = new Listener(options, shared);
   try {
-    await listener.opened;
+    return new Listener(options, shared);
   } catch (error) {
-    listener[Symbol.dispose]();
+    close(shared.fd);
+    shared[Symbol.dispose]();
     throw bindError(frontend, bind, error);
   }
-  return listener;
 }
 
-class Listener implements TcpListener {
-  /** Settles when the first connection can come. */
-  readonly opened: Promise<unknown>;
+class Listener implements TcpListener, PolledDescriptor {
+  readonly fd: number;
+  readonly host: string;
+  readonly port: number;
   readonly #options: TcpListenerOptions;
   readonly #shared: SharedSocket;
-  readonly #address: {readonly host: string; readonly port: number};
-  #state: State;
+  #isOpen = false;
+  #isDisposed = false;
   /** The frontend wants no more connections now. */
   #held = false;
+  #refuses = false;
+  /** Until it is tried again after an error. */
+  #failed: NodeJS.Timeout | null = null;
   /** Of this bind, for its `maxconn`. */
   #connections = 0;
 
   constructor(options: TcpListenerOptions, shared: SharedSocket) {
+    const {bind} = options;
     this.#options = options;
     this.#shared = shared;
-    const server = this.#serve(shared.fd);
-    this.#state = {kind: 'open', server};
-    this.opened = once(server, 'listening');
-    server.on('error', options.onError);
-    this.#address = addressOf(server, options.bind);
-  }
-
-  get host(): string {
-    return this.#address.host;
-  }
-
-  get port(): number {
-    return this.#address.port;
+    this.fd = shared.fd;
+    const end = bind.unix === null ? localEndOf(shared.fd) : null;
+    this.host = end?.host ?? showBind(bind);
+    this.port = end?.port ?? 0;
+    setNonBlocking(shared.fd);
+    // Connections that are accepted have what their listener has.
+    prepareStream(shared.fd, {keepAlive: end !== null, keepAliveSeconds});
+    this.#update();
   }
 
   pause(): void {
@@ -94,7 +98,9 @@ class Listener implements TcpListener {
 
   refuse(): void {
     this.pause();
-    if (this.#state.kind === 'paused' && this.#options.bind.unix === null) stopListening(this.#state.fd);
+    if (this.#isDisposed || this.#options.bind.unix !== null) return;
+    this.#refuses = true;
+    stopListening(this.fd);
   }
 
   resume(): void {
@@ -102,26 +108,28 @@ class Listener implements TcpListener {
     this.#update();
   }
 
+  onReady(): void {
+    for (let accepted = 0; accepted < acceptsPerTurn && this.#isOpen; accepted++) {
+      const fd = tryAccept(this.fd);
+      if (fd >= 0) this.#accept(fd);
+      else if (fd !== -ECONNABORTED && fd !== -EPROTO) {
+        if (fd !== -EAGAIN && fd !== -EINTR) this.#fail(-fd);
+        return;
+      }
+    }
+  }
+
   [Symbol.dispose](): void {
-    if (this.#state.kind === 'open') this.#state.server.close();
-    if (this.#state.kind === 'paused') close(this.#state.fd);
-    this.#state = {kind: 'closed'};
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    this.#update();
+    close(this.fd);
     this.#shared[Symbol.dispose]();
   }
 
-  #serve(fd: number): Server {
-    const server = createServer({allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay}, (client) => {
-      if (this.#options.bind.unix !== null) knowsNoReset(client);
-      if (this.#state.kind === 'open' && this.#state.server === server) this.#accept(client);
-      // Accepted in the very turn in which it was paused or closed.
-      else client.resetAndDestroy();
-    });
-    server.listen({fd, backlog: this.#shared.backlog});
-    return server;
-  }
-
-  #accept(client: Socket): void {
+  #accept(fd: number): void {
     const {bind, onConnection} = this.#options;
+    const client = new StreamSocket({fd, peer: acceptedPeer()});
     if (bind.maxconn !== null) {
       this.#connections++;
       this.#update();
@@ -133,35 +141,27 @@ class Listener implements TcpListener {
     onConnection(client);
   }
 
-  #update(): void {
-    const {bind} = this.#options;
-    const hold = this.#held || (bind.maxconn !== null && this.#connections >= bind.maxconn);
-    if (hold && this.#state.kind === 'open') {
-      const {server} = this.#state;
-      this.#state = {kind: 'paused', fd: duplicate(descriptorOf(server))};
-      server.close();
-    } else if (!hold && this.#state.kind === 'paused') {
-      const server = this.#serve(this.#state.fd);
-      this.#state = {kind: 'open', server};
-      server.on('error', this.#options.onError);
-    }
+  #fail(errno: number): void {
+    this.#options.onError(new ErrnoError('accept', errno));
+    this.#failed = setTimeout(() => {
+      this.#failed = null;
+      this.#update();
+    }, acceptAgainMs);
+    this.#update();
   }
-}
 
-/** Whoever refuses a client resets its connection; a unix socket is simply closed. */
-function knowsNoReset(client: Socket): void {
-  client.resetAndDestroy = () => client.destroy();
-}
-
-function descriptorOf(server: Server): number {
-  const handle: unknown = '_handle' in server ? server._handle : null;
-  const fd: unknown = typeof handle === 'object' && handle !== null && 'fd' in handle ? handle.fd : null;
-  assert(typeof fd === 'number' && fd >= 0, 'A listening server has no descriptor');
-  return fd;
-}
-
-function addressOf(server: Server, bind: Bind): {readonly host: string; readonly port: number} {
-  const address = server.address();
-  if (bind.unix === null && address !== null && typeof address === 'object' && 'port' in address) return {host: address.address, port: address.port};
-  return {host: showBind(bind), port: 0};
+  #update(): void {
+    const {maxconn} = this.#options.bind;
+    const isFull = maxconn !== null && this.#connections >= maxconn;
+    const wanted = !this.#held && !isFull && !this.#isDisposed && this.#failed === null;
+    if (wanted === this.#isOpen) return;
+    this.#isOpen = wanted;
+    if (!wanted) {
+      processPoller().remove(this);
+      return;
+    }
+    if (this.#refuses) listenSocket(this.fd, this.#shared.backlog);
+    this.#refuses = false;
+    processPoller().add(this, ready.input);
+  }
 }

@@ -1,10 +1,10 @@
 /** What a log line tells of a session of a stream (HAProxy's manual, sections 8.2.2 and 8.5). */
-import type {Socket} from 'node:net';
 import {plainAddress} from './addresses.ts';
 import type {SessionRecord} from './logs/session-record.ts';
 import type {AssignedServer, Assignment} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
 import {connectionCount, type SocketFacts} from './session/connection-facts.ts';
+import type {ByteStream} from './streams/byte-stream.ts';
 
 /**
  * The first two characters of the termination state: who ended it (the client `C`, its time-out `c`, the server `S`, `s`, the proxy `P`, an
@@ -26,7 +26,7 @@ export interface TcpFacts {
   readonly pool: Pool | null;
   readonly server: AssignedServer | null;
   /** To the server. */
-  readonly socket: Socket | null;
+  readonly socket: ByteStream | null;
   readonly assignment: Assignment | null;
   /** Of the frontend. */
   readonly sessions: number;

@@ -1,5 +1,4 @@
 /** One client connection of a `mode tcp` frontend: judged by its rules, held while its app wakes, then joined to its server. */
-import type {Socket} from 'node:net';
 import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
@@ -15,9 +14,10 @@ import {type ConnectionRule, RuleRun} from './session/connection-rules.ts';
 import type {Entered} from './session/entrance.ts';
 import {refuseSocket} from './session/refuse-socket.ts';
 import type {BackendRoute} from './session/routes.ts';
-import {type BytesReceiver, connectServer, type MannersOf} from './session/server-connections.ts';
+import {connectServer, type MannersOf} from './session/server-connections.ts';
 import type {SessionLines} from './session/session-lines.ts';
 import type {PendingStores} from './stick/stick-rules.ts';
+import type {ByteStream} from './streams/byte-stream.ts';
 import {type TcpEnd, type TcpTimes, tcpRecord} from './tcp-record.ts';
 
 /** What all sessions of a frontend share. */
@@ -35,8 +35,8 @@ export interface TcpSessionParts {
 /** What expressions ask about must come in this time where a backend's rules wait and its frontend says nothing. */
 const noDelay = {timeoutMs: 0};
 
-/** It is its own request for a server, and takes what comes from there: most connections need no other object for either. */
-export class TcpSession implements PoolRequest, BytesReceiver {
+/** It is its own request for a server: most connections need no other object for it. */
+export class TcpSession implements PoolRequest {
   /** Settles when both sockets are gone. */
   readonly closed: Promise<void>;
   readonly #entered: Entered;
@@ -53,7 +53,7 @@ export class TcpSession implements PoolRequest, BytesReceiver {
   /** The server that was chosen last. */
   #chosen: AssignedServer | null = null;
   #assignment: Assignment | null = null;
-  #server: Socket | null = null;
+  #server: ByteStream | null = null;
   #relay: Relay | null = null;
   /** Read while the stream was judged; the server gets them first. */
   #firstBytes: Buffer | null = null;
@@ -149,11 +149,6 @@ export class TcpSession implements PoolRequest, BytesReceiver {
   placed(server: AssignedServer): void {
     this.#chosen = server;
     if (this.#pending !== null) this.#route?.reached(this.#pending, server);
-  }
-
-  /** Of the connection to the server. */
-  bytes(borrowed: Buffer): void {
-    this.#relay?.fromServer(Buffer.from(borrowed));
   }
 
   /** Judges, waits for a server, connects and joins; returns when the session is joined, or has been refused. */
@@ -253,7 +248,7 @@ export class TcpSession implements PoolRequest, BytesReceiver {
     return this.#hold.signal;
   }
 
-  async #connect({pool}: BackendRoute, assignment: Assignment): Promise<Socket> {
+  async #connect({pool}: BackendRoute, assignment: Assignment): Promise<ByteStream> {
     const {clock, mannersOf} = this.#parts;
     const {context} = this.#entered;
     while (true) {
@@ -269,7 +264,6 @@ export class TcpSession implements PoolRequest, BytesReceiver {
           manners: mannersOf(server),
           context: () => context,
           clock,
-          receiver: this,
           onSocket: (made) => {
             this.#server = made;
           },
@@ -283,7 +277,7 @@ export class TcpSession implements PoolRequest, BytesReceiver {
     }
   }
 
-  #join(server: Socket, assignment: Assignment): void {
+  #join(server: ByteStream, assignment: Assignment): void {
     const {config, clock, counters} = this.#parts;
     const {socket: client} = this.#entered;
     const backend = this.#route?.pool.config;

@@ -1,6 +1,6 @@
 import {once} from 'node:events';
 import {mkdtemp, rm, stat, writeFile} from 'node:fs/promises';
-import {connect, createServer, type Socket} from 'node:net';
+import {connect, createServer} from 'node:net';
 import {join} from 'node:path';
 import test from 'ava';
 import {bareBind} from '../../src/config/proxy-defaults.ts';
@@ -8,6 +8,7 @@ import type {Bind} from '../../src/config/proxy-value.ts';
 import {run} from '../../src/core/command.ts';
 import {close, duplicate} from '../../src/core/libc.ts';
 import {openListeningSockets} from '../../src/edge/listening-sockets.ts';
+import type {StreamSocket} from '../../src/edge/streams/stream-socket.ts';
 import {openTcpListener, type TcpListener} from '../../src/edge/tcp-listener.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {rootTest} from '../helpers/root-test.ts';
@@ -19,7 +20,7 @@ function bindTo(facts: Partial<Bind>): Bind {
   return {...bareBind({protocol: 'tcp', host: '127.0.0.1', port: 0, position}), ...facts};
 }
 
-function listen(bind: Bind, greeting: string, sockets = openListeningSockets(), clients: Socket[] = []): Promise<TcpListener> {
+function listen(bind: Bind, greeting: string, sockets = openListeningSockets(), clients: StreamSocket[] = []): Promise<TcpListener> {
   return openTcpListener({
     frontend: 'f',
     bind,
@@ -118,7 +119,7 @@ test('an abstract socket is found by those who fill its name with zeros, as HAPr
 
 test('a client of a unix socket that is refused is closed', async (t) => {
   const name = `picogate-test-refused-${process.pid}`;
-  const clients: Socket[] = [];
+  const clients: StreamSocket[] = [];
   using _listener = await listen(bindTo({unix: {path: name, abstract: true, mode: null, user: null, group: null}}), '', openListeningSockets(), clients);
   const socket = connect({path: `\0${name}`.padEnd(108, '\0')});
   await until(() => clients.length === 1);
@@ -128,7 +129,7 @@ test('a client of a unix socket that is refused is closed', async (t) => {
 
 test('maxconn of a bind leaves more clients in the backlog', async (t) => {
   const port = await freePort();
-  const clients: Socket[] = [];
+  const clients: StreamSocket[] = [];
   using _listener = await listen(bindTo({port, maxconn: 2}), 'hello', openListeningSockets(), clients);
   const sockets = Array.from({length: 3}, () => connect(port, '127.0.0.1'));
   await until(() => clients.length === 2);

@@ -1,6 +1,7 @@
 /** A datagram in the poller's memory: it is valid during the call that gets it, and what is kept of it must be copied. */
+
+import {ipv4Text, ipv6Text} from '../address-text.ts';
 import type {DatagramAddresses} from '../udp-proxy-header.ts';
-import {ipv4Text, ipv6Text} from './address-text.ts';
 import {addressWords, type MessageHeaders} from './datagram-slots.ts';
 import {copyLocalAddress, type LocalAddressForm} from './local-address.ts';
 

@@ -1,9 +1,9 @@
-import type {Socket} from 'node:net';
 import type {FrontendConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {plainAddress} from '../addresses.ts';
 import {type Counters, countConnection, countSession} from '../counters.ts';
 import type {Frontend} from '../frontend.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
 import type {TcpListener} from '../tcp-listener.ts';
 import type {Responder} from './responder.ts';
 import {DnsTcpConnection} from './tcp-connection.ts';
@@ -35,7 +35,7 @@ export class ConnectionTable {
     if (this.#connections.size >= this.#options.config.maxconn) listener.pause();
   }
 
-  admit(client: Socket): void {
+  admit(client: ByteStream): void {
     const {config, responder, clock, counters} = this.#options;
     const source = plainAddress(client.remoteAddress ?? '');
     const open = this.#perSource.get(source) ?? 0;

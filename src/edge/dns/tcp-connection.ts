@@ -2,16 +2,16 @@
  * One connection of a client that asks over TCP (RFC 7766): questions one after the other without waiting, answers in the order in which they are ready.
  * It is closed when no whole question came for the idle time; a slow trickle of bytes counts as nothing.
  */
-import type {Socket} from 'node:net';
 import type {Clock} from '../../core/clock.ts';
 import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
 import {nextConnectionId} from '../session/connection-facts.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
 import {frame, readFrames} from './frames.ts';
 import type {Responder} from './responder.ts';
 
 export interface TcpConnectionOptions {
-  readonly client: Socket;
+  readonly client: ByteStream;
   readonly responder: Responder;
   readonly idleTimeoutMs: number;
   readonly clock: Clock;
@@ -115,7 +115,7 @@ export class DnsTcpConnection {
 
   #endIfDone(): void {
     const isOver = this.#clientEnded || (this.#finishing && this.#hasAsked);
-    if (this.#outstanding === 0 && isOver) this.#options.client.end(() => this.#options.client.destroySoon());
+    if (this.#outstanding === 0 && isOver) this.#options.client.destroySoon();
   }
 
   #watchIdle(): void {

@@ -1,9 +1,12 @@
 /** Connects to a server: TCP or a unix socket, a PROXY header where it is configured, TLS. */
-import {connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts} from 'node:net';
+import type {Socket} from 'node:net';
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {CodedError, errorMessage} from '../../core/errors.ts';
 import type {SampleContext} from '../samples/context.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
+import {connectStream} from '../streams/connect-stream.ts';
+import {nodeSocket} from '../streams/node-socket.ts';
 import type {ServerEndpoint} from './assignment.ts';
 
 /** What the parts for TLS and the PROXY protocol have to say about a new connection. */
@@ -11,8 +14,8 @@ export interface DialParts {
   readonly clock: Clock;
   /** The name that a server is asked for with TLS. */
   sni(server: ServerConfig, context: SampleContext): string | null;
-  /** TLS on a connected socket; null: the server is spoken to in the clear. Rejects when the handshake fails, and destroys the socket then. */
-  secure(raw: Socket, server: ServerConfig, options: {readonly sni: string | null; readonly timeoutMs: number}): Promise<Socket> | null;
+  /** What does TLS on a connected socket; null: the server is spoken to in the clear. It rejects when the handshake fails, and destroys the socket then. */
+  secure(server: ServerConfig): ((raw: Socket, options: {readonly sni: string | null; readonly timeoutMs: number}) => Promise<Socket>) | null;
   /** The header that comes first; null: none. */
   proxyHeader(server: ServerConfig, context: SampleContext): Buffer | null;
 }
@@ -22,8 +25,6 @@ export interface DialRequest {
   readonly backend: BackendConfig;
   readonly endpoint: ServerEndpoint;
   readonly context: SampleContext;
-  /** Reads into one buffer, used again and again: what `bytes` are given is theirs only until they return. Null: the socket reads as sockets do. */
-  readonly onBytes: ((bytes: Buffer) => void) | null;
 }
 
 export interface Dialling {
@@ -32,49 +33,20 @@ export interface Dialling {
 }
 
 interface DialResult {
-  connected(socket: Socket): void;
+  connected(socket: ByteStream): void;
   failed(error: CodedError<'ERR_CONNECT'>): void;
-}
-
-/** One for all: reads are taken one after the other, and nobody keeps what is in it. */
-const readBuffer = Buffer.allocUnsafe(65_536);
-
-function socketTo({endpoint, server, backend, context, onBytes}: DialRequest): Socket {
-  const reading: {onread?: OnReadOpts} =
-    onBytes === null
-      ? {}
-      : {
-          onread: {
-            buffer: readBuffer,
-            callback: (length, buffer) => {
-              onBytes(Buffer.from(buffer.buffer, buffer.byteOffset, length));
-              return true;
-            },
-          },
-        };
-  if (endpoint.path !== null) return connectTcp({path: endpoint.path, allowHalfOpen: true, ...reading});
-  const source = server.source ?? backend.source;
-  const local = source === 'client' ? context.connection.source : source;
-  const options: TcpNetConnectOpts = {
-    host: endpoint.host,
-    port: endpoint.port,
-    allowHalfOpen: true,
-    noDelay: true,
-    keepAlive: backend.tcpKeepAlive,
-    ...reading,
-  };
-  if (local !== null) {
-    options.localAddress = local.host;
-    if (local.port !== null && source !== 'client') options.localPort = local.port;
-  }
-  return connectTcp(options);
 }
 
 /** `result` is called once, never before this returns. */
 export function dial(request: DialRequest, parts: DialParts, result: DialResult): Dialling {
   const {server, backend, context} = request;
-  const plain = socketTo(request);
-  let socket = plain;
+  const source = server.source ?? backend.source;
+  const plain = connectStream({
+    endpoint: request.endpoint,
+    source: source === 'client' ? {host: context.connection.source.host, port: null} : source,
+    keepAlive: backend.tcpKeepAlive,
+  });
+  let socket: ByteStream = plain;
   let isSettled = false;
   const settle = (): boolean => {
     if (isSettled) return false;
@@ -104,14 +76,15 @@ export function dial(request: DialRequest, parts: DialParts, result: DialResult)
   plain.once('connect', () => {
     const header = parts.proxyHeader(server, context);
     if (header !== null) plain.write(header);
-    const securing = parts.secure(plain, server, {sni: parts.sni(server, context), timeoutMs: backend.connectTimeoutMs});
-    if (securing === null) {
+    const secure = parts.secure(server);
+    if (secure === null) {
       ready();
       return;
     }
-    // It tells of what happens to the connection meanwhile.
-    plain.off('close', closed);
-    securing.then((secured) => {
+    const raw = nodeSocket(plain);
+    socket = raw;
+    raw.on('error', fail);
+    secure(raw, {sni: parts.sni(server, context), timeoutMs: backend.connectTimeoutMs}).then((secured) => {
       socket = secured;
       ready();
     }, fail);

@@ -59,17 +59,14 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   readonly backend: BackendConfig;
   readonly context: Transaction;
   readonly events = this;
-  readonly mayTunnel: boolean;
-  mustBeNew: boolean;
+  mustBeNew = false;
 
   constructor(options: ForwardingOptions) {
-    const {plan, transaction} = options;
+    const {transaction} = options;
     this.#options = options;
     this.#transaction = transaction;
     this.backend = options.backend;
     this.context = transaction;
-    this.mayTunnel = plan.upgrade || transaction.request.method === 'CONNECT';
-    this.mustBeNew = this.mayTunnel;
   }
 
   get session(): ClientSession {

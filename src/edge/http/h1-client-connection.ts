@@ -2,9 +2,10 @@
  * One HTTP/1 connection of a client: reads requests one after the other, however they are pipelined, and writes their answers. The next
  * head is only looked at when the answer before it is complete.
  */
-import type {Socket} from 'node:net';
+
 import type {Clock} from '../../core/clock.ts';
 import {assert} from '../../core/errors.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
 import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
@@ -44,7 +45,7 @@ export interface BrokenRequest {
 }
 
 export interface H1ClientOptions {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   readonly clock: Clock;
   readonly acceptedMs: number;
   readonly timeouts: {readonly requestMs: number; readonly keepAliveMs: number; readonly clientMs: number};
@@ -58,7 +59,7 @@ type State = 'idle' | 'head' | 'exchange' | 'closing' | 'closed';
 
 export class H1ClientConnection implements ClientStream, BodySink {
   readonly #options: H1ClientOptions;
-  readonly #socket: Socket;
+  readonly #socket: ByteStream;
   readonly #writer: MessageWriter;
   readonly #timer: LazyTimer;
   #state: State = 'idle';
@@ -84,6 +85,7 @@ export class H1ClientConnection implements ClientStream, BodySink {
     this.#timer = new LazyTimer(clock, () => this.#expired());
     this.#idleSinceMs = options.acceptedMs;
     socket.on('data', this.#onData);
+    socket.resume();
     socket.on('drain', () => {
       this.#timer.clear();
       this.#events?.clientDrained();

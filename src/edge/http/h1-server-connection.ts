@@ -1,7 +1,9 @@
 /** One HTTP/1.1 connection to a server, with one request at a time. */
-import type {Socket} from 'node:net';
+
 import type {Clock} from '../../core/clock.ts';
 import {assert, errorMessage} from '../../core/errors.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
+import {takeBytes} from '../streams/node-socket.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
 import {keepsAlive, responseFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, parseResponseHead} from './h1-head.ts';
@@ -12,7 +14,7 @@ import type {BodyLength, Header, RequestHead, ResponseEvents, ResponseHead, Serv
 const nothing = Buffer.alloc(0);
 
 export interface H1ServerConnectionOptions {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   readonly clock: Clock;
   /** The connection can take another request. */
   readonly onIdle: (connection: H1ServerConnection) => void;
@@ -20,7 +22,7 @@ export interface H1ServerConnectionOptions {
 }
 
 export class H1ServerConnection implements ServerStream, BodySink {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   /** Our end of it. */
   readonly local: {readonly host: string; readonly port: number};
   readonly #options: H1ServerConnectionOptions;
@@ -47,7 +49,7 @@ export class H1ServerConnection implements ServerStream, BodySink {
     this.#options = options;
     this.#writer = new MessageWriter(socket);
     this.#timer = new LazyTimer(clock, () => this.#fail({kind: 'timeout', reason: `no answer within ${this.#timeoutMs} ms`}));
-    socket.on('data', (chunk: Buffer) => this.bytes(chunk));
+    takeBytes(socket, (borrowed) => this.#bytes(borrowed));
     socket.on('drain', () => {
       this.#touch();
       this.#events?.serverDrained();
@@ -128,8 +130,7 @@ export class H1ServerConnection implements ServerStream, BodySink {
     else this.#timer.clear();
   }
 
-  /** What was read. The buffer is the caller's again when this returns. */
-  bytes(chunk: Buffer): void {
+  #bytes(chunk: Buffer): void {
     if (this.#events === null) {
       // A server that speaks unasked.
       this.socket.destroy();

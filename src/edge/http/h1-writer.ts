@@ -1,5 +1,5 @@
 /** Writes HTTP/1 messages to a socket: one system call for a small message, chunks where the length is not known. */
-import type {Socket} from 'node:net';
+import type {ByteStream} from '../streams/byte-stream.ts';
 import type {BodyLength, Header, RequestHead, ResponseHead} from './message.ts';
 
 /** Fields about one connection, which are made anew for the next one. */
@@ -61,11 +61,11 @@ export function responseText(head: ResponseHead, framing: string, connection: st
 }
 
 export class MessageWriter {
-  readonly #socket: Socket;
+  readonly #socket: ByteStream;
   #head = '';
   #chunked = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: ByteStream) {
     this.#socket = socket;
   }
 

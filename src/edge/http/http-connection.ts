@@ -1,8 +1,9 @@
 /** A connection of a client to an HTTP frontend: HTTP/1 or HTTP/2, as ALPN, the bind, or its first bytes say. */
 import {constants, createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream} from 'node:http2';
-import type {Socket} from 'node:net';
 import type {Bind} from '../../config/proxy-value.ts';
 import {errorMessage} from '../../core/errors.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
+import {nodeSocket} from '../streams/node-socket.ts';
 import {Exchange} from './exchange.ts';
 import {type BrokenRequest, H1ClientConnection, type IncomingRequest} from './h1-client-connection.ts';
 import {HeadError} from './h1-head.ts';
@@ -22,7 +23,7 @@ const nothing = Buffer.alloc(0);
 const h2Settings = {maxConcurrentStreams: 100, maxHeaderListSize: 16_384, enablePush: false};
 
 export interface HttpConnectionOptions {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   readonly session: ClientSession;
   readonly bind: Pick<Bind, 'proto'>;
   readonly parts: HttpParts;
@@ -87,7 +88,7 @@ class Connection implements HttpConnection {
   }
 
   /** Reads until it is clear whether the first bytes are HTTP/2's preface. */
-  #sniff(socket: Socket): void {
+  #sniff(socket: ByteStream): void {
     let bytes: Buffer = nothing;
     const stop = (): void => {
       this.#timer?.stop();
@@ -115,6 +116,7 @@ class Connection implements HttpConnection {
       }
     };
     socket.on('data', look);
+    socket.resume();
     socket.on('end', ended);
     socket.on('error', ignore);
     // A client that says nothing is refused as one that says too little.
@@ -185,7 +187,7 @@ class Connection implements HttpConnection {
   }
 
   #startH2(early: Buffer): void {
-    const {socket} = this.#options;
+    const socket = nodeSocket(this.#options.socket);
     // What is unshifted must still be there when the session looks for it.
     socket.pause();
     if (early.length > 0) socket.unshift(early);

@@ -1,11 +1,12 @@
 /** A `mode http` frontend: its listeners, and the connections of its clients, at most `maxconn` of them; more clients wait in the backlog. */
-import type {Socket} from 'node:net';
+
 import type {Bind} from '../../config/proxy-value.ts';
 import type {BoundAddress} from '../addresses.ts';
 import type {Admission, Gate} from '../admission.ts';
 import type {Frontend} from '../frontend.ts';
 import type {ConnectionFacts} from '../samples/context.ts';
 import type {SessionContext} from '../session/session-context.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
 import {addressFields} from './address-fields.ts';
 import {type HttpConnection, openHttpConnection} from './http-connection.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
@@ -13,7 +14,7 @@ import type {HttpBackendProxy} from './proxies.ts';
 
 /** A connection that HTTP begins on: its PROXY header is read, and its TLS is taken off. Nobody has read from the socket. */
 export interface Accepted {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   /** Owned by the receiver. */
   readonly context: SessionContext;
   readonly facts: ConnectionFacts;

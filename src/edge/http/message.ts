@@ -1,6 +1,5 @@
 /** What passes between the two sides of an exchange, whatever version of HTTP each of them speaks. Names of fields are in lower case, as HAProxy sends them. */
-
-import type {Socket} from 'node:net';
+import type {ByteStream} from '../streams/byte-stream.ts';
 
 export type Header = readonly [name: string, value: string];
 export type HttpVersion = '1.0' | '1.1' | '2.0';
@@ -53,7 +52,7 @@ export interface ClientStream {
 
 /** A connection that is no longer HTTP, and what was read from it already. */
 export interface Tunnel {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   readonly head: Buffer;
 }
 

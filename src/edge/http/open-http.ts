@@ -45,7 +45,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
   const connections = new ServerConnections({
     clock,
     sni: (server, context) => mannersOf(server).sniOf?.(context) ?? null,
-    secure: (raw, server, options) => mannersOf(server).tls?.secure(raw, options) ?? null,
+    secure: (server) => mannersOf(server).tls?.secure ?? null,
     proxyHeader: (server, context) => {
       const {connection, uniqueId = null} = context;
       const client = {protocol: 'tcp', source: connection.source, destination: connection.destination, tls: connection.tls, uniqueId} as const;

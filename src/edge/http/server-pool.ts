@@ -2,11 +2,13 @@
  * Connections to servers, used again as `http-reuse` allows (HAProxy's manual): a connection that a server may just be closing is a
  * risk for requests that cannot be repeated, which is why the first request of a client gets a new one by default.
  */
-import type {Socket} from 'node:net';
+
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {CodedError} from '../../core/errors.ts';
 import type {SampleContext} from '../samples/context.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
+import {nodeSocket} from '../streams/node-socket.ts';
 import type {ServerEndpoint} from './assignment.ts';
 import {type DialParts, dial} from './dial.ts';
 import {H1ServerConnection} from './h1-server-connection.ts';
@@ -26,8 +28,6 @@ export interface AcquireRequest {
   readonly isFirst: boolean;
   /** A connection that was not used before, as after one that was found dead. */
   readonly mustBeNew: boolean;
-  /** The connection may become one that is not HTTP. */
-  readonly mayTunnel: boolean;
   readonly timeoutMs: number;
   readonly events: ResponseEvents;
 }
@@ -82,21 +82,20 @@ export class ServerConnections implements ServerPool {
       return null;
     }
     const {backend, context} = request;
-    // What may become a tunnel, TLS and HTTP/2 read as streams.
-    const isPlain = server.tls === null && server.proto !== 'h2' && !request.mayTunnel;
-    let plain: H1ServerConnection | null = null;
-    const onBytes = isPlain ? (bytes: Buffer): void => plain?.bytes(bytes) : null;
-    return dial({server, endpoint, backend, context, onBytes}, this.#parts, {
+    return dial({server, endpoint, backend, context}, this.#parts, {
       connected: (socket) => {
         const isH2 = server.proto === 'h2' || ('alpnProtocol' in socket && socket.alpnProtocol === 'h2');
         if (isH2) {
-          const connection = new H2ServerConnection({socket, clock: this.#clock, onClosed: () => (slot.h2 = slot.h2.filter((other) => other !== connection))});
+          const connection = new H2ServerConnection({
+            socket: nodeSocket(socket),
+            clock: this.#clock,
+            onClosed: () => (slot.h2 = slot.h2.filter((other) => other !== connection)),
+          });
           slot.h2.push(connection);
           result.acquired(connection.take(request.events, request.timeoutMs), {host: socket.localAddress ?? '', port: socket.localPort ?? 0});
           this.#sweepLater();
         } else {
           const connection = this.#newH1(slot, socket, backend);
-          plain = connection;
           result.acquired(connection.take(request.events, request.timeoutMs), connection.local);
         }
       },
@@ -140,7 +139,7 @@ export class ServerConnections implements ServerPool {
     return slot;
   }
 
-  #newH1(slot: Slot, socket: Socket, backend: BackendConfig): H1ServerConnection {
+  #newH1(slot: Slot, socket: ByteStream, backend: BackendConfig): H1ServerConnection {
     return new H1ServerConnection({
       socket,
       clock: this.#clock,

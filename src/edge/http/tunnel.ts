@@ -50,6 +50,4 @@ export function openTunnel({client, server, timeouts, clock, counters, ended}: T
       server.socket.destroy();
     },
   });
-  client.socket.resume();
-  server.socket.resume();
 }

@@ -1,6 +1,6 @@
 /** Reads the first bytes of a connection as far as they are needed, and gives back what it did not use, as if it had not been read. */
-import type {Socket} from 'node:net';
 import {CodedError} from '../../core/errors.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
 
 /** What the bytes so far amount to. */
 export type Examination<T> =
@@ -12,20 +12,18 @@ export type FirstBytesErrorCode = 'ERR_FIRST_BYTES_TIMEOUT' | 'ERR_FIRST_BYTES_E
 
 /**
  * Waits until `examine` is done with the bytes of a socket that nobody reads. It gets all that came so far, and throws when that is too much.
- * The socket stays the caller's, who destroys it on errors.
+ * The socket stays the caller's, who destroys it on errors, and is paused then.
  * @throws CodedError ERR_FIRST_BYTES_TIMEOUT, ERR_FIRST_BYTES_ENDED (the other side has closed, or reset), and what `examine` throws
  */
-export function readFirstBytes<T>(socket: Socket, examine: (bytes: Buffer) => Examination<T>, {timeoutMs}: {timeoutMs: number}): Promise<T> {
+export function readFirstBytes<T>(socket: ByteStream, examine: (bytes: Buffer) => Examination<T>, {timeoutMs}: {timeoutMs: number}): Promise<T> {
   const {promise, resolve, reject} = Promise.withResolvers<T>();
   let bytes: Buffer[] = [];
   let sizeBytes = 0;
   let neededBytes = 1;
 
-  const onReadable = (): void => {
-    for (let chunk = readChunk(socket); chunk !== null; chunk = readChunk(socket)) {
-      bytes.push(chunk);
-      sizeBytes += chunk.length;
-    }
+  const onData = (chunk: Buffer): void => {
+    bytes.push(chunk);
+    sizeBytes += chunk.length;
     if (sizeBytes < neededBytes) return;
     const [first] = bytes;
     const whole = first !== undefined && bytes.length === 1 ? first : Buffer.concat(bytes);
@@ -36,12 +34,13 @@ export function readFirstBytes<T>(socket: Socket, examine: (bytes: Buffer) => Ex
         neededBytes = Math.max(examination.neededBytes, sizeBytes + 1);
         return;
       }
+      stop();
       if (examination.usedBytes < sizeBytes) socket.unshift(whole.subarray(examination.usedBytes));
       resolve(examination.value);
     } catch (error) {
+      stop();
       reject(error instanceof Error ? error : new Error(String(error)));
     }
-    stop();
   };
   const onEnd = (): void => {
     reject(endedError(sizeBytes));
@@ -55,17 +54,13 @@ export function readFirstBytes<T>(socket: Socket, examine: (bytes: Buffer) => Ex
   }, timeoutMs);
   const stop = (): void => {
     clearTimeout(timer);
-    socket.off('readable', onReadable).off('end', onEnd).off('close', onEnd).off('error', onEnd);
+    socket.pause();
+    socket.off('data', onData).off('end', onEnd).off('close', onEnd).off('error', onEnd);
   };
 
   if (socket.destroyed || socket.readableEnded) onEnd();
-  else socket.on('readable', onReadable).on('end', onEnd).on('close', onEnd).on('error', onEnd);
+  else socket.on('data', onData).on('end', onEnd).on('close', onEnd).on('error', onEnd).resume();
   return promise;
-}
-
-function readChunk(socket: Socket): Buffer | null {
-  const chunk: unknown = socket.read();
-  return chunk instanceof Buffer ? chunk : null;
 }
 
 function endedError(sizeBytes: number): CodedError<FirstBytesErrorCode> {

@@ -1,7 +1,7 @@
 /** `accept-proxy`: the header that a proxy sends before everything else, on a connection or in front of each datagram. */
-import type {Socket} from 'node:net';
 import {CodedError} from '../../core/errors.ts';
 import {type Examination, readFirstBytes} from '../inspect/first-bytes.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
 import {invalidHeader, type ProxyHeader, type ProxyHeaderReading} from './proxy-header.ts';
 import {parseVersion1} from './version-1.ts';
 import {parseVersion2, signature} from './version-2.ts';
@@ -25,7 +25,7 @@ export function parseProxyHeader(bytes: Buffer): ProxyHeaderReading {
  * Takes the header off a connection that nobody reads yet; bytes after it stay unread. On an error the socket is still the caller's to destroy.
  * @throws CodedError ERR_PROXY_HEADER (not one, or a wrong one), ERR_FIRST_BYTES_TIMEOUT, ERR_FIRST_BYTES_ENDED
  */
-export async function receiveProxyHeader(socket: Socket, options: {readonly timeoutMs: number}): Promise<ProxyHeader> {
+export async function receiveProxyHeader(socket: ByteStream, options: {readonly timeoutMs: number}): Promise<ProxyHeader> {
   return readFirstBytes(socket, examine, options);
 }
 

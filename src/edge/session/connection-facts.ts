@@ -1,9 +1,9 @@
 /** What is known of an accepted connection. What only rules and log lines ask for is found out when they do: most connections meet neither. */
-import type {Socket} from 'node:net';
 import type {FrontendConfig} from '../../config/proxy-value.ts';
 import {plainAddress} from '../addresses.ts';
 import type {ProxyHeader} from '../proxy-protocol/proxy-header.ts';
 import type {ConnectionFacts, TlsFacts} from '../samples/context.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
 
 interface Endpoint {
   host: string;
@@ -31,11 +31,11 @@ export class SocketFacts implements ConnectionFacts {
   tls: TlsFacts | null = null;
   /** What the proxy in front said beyond addresses. */
   header: ProxyHeader | null = null;
-  readonly #socket: Socket;
+  readonly #socket: ByteStream;
   #source: Endpoint | null = null;
   #destination: Endpoint | null = null;
 
-  constructor(socket: Socket, frontend: FrontendConfig, acceptedAtMs: number) {
+  constructor(socket: ByteStream, frontend: FrontendConfig, acceptedAtMs: number) {
     this.#socket = socket;
     this.frontend = frontend;
     this.acceptedAtMs = acceptedAtMs;

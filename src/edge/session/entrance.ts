@@ -2,7 +2,6 @@
  * The way of a connection into a frontend: `tcp-request connection` rules, the PROXY header, TLS, `tcp-request session` rules. What is refused
  * on it wakes nothing.
  */
-import type {Socket} from 'node:net';
 import type {Bind, FrontendConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {errorCode, errorMessage} from '../../core/errors.ts';
@@ -12,6 +11,8 @@ import type {Gate} from '../admission.ts';
 import {type Counters, countConnection} from '../counters.ts';
 import type {ListeningSockets} from '../listening-sockets.ts';
 import {receiveProxyHeader} from '../proxy-protocol/receive-proxy-header.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
+import {nodeSocket} from '../streams/node-socket.ts';
 import {openTcpListener, type TcpListener} from '../tcp-listener.ts';
 import {openTlsAcceptor, type TlsAcceptor, type TlsAcceptorOptions} from '../tls/accept-tls.ts';
 import {SocketFacts} from './connection-facts.ts';
@@ -19,9 +20,9 @@ import {type ConnectionRule, RuleRun, type Verdict} from './connection-rules.ts'
 import {refuseSocket} from './refuse-socket.ts';
 import {type ContextParts, SessionContext} from './session-context.ts';
 
-/** A connection whose protocol begins. Nobody has read from the socket; its errors are the receiver's from now on. */
+/** A connection whose protocol begins. Nobody has read from the socket, which may be paused; its errors are the receiver's from now on. */
 export interface Entered {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   readonly facts: SocketFacts;
   /** Owned by the receiver. */
   readonly context: SessionContext;
@@ -86,7 +87,7 @@ class Way {
     this.#timeoutMs = Math.min(options.config.clientTimeoutMs, handshakeTimeoutMs);
   }
 
-  accept(socket: Socket): void {
+  accept(socket: ByteStream): void {
     const {bind, clock, config, connectionRules, sessionRules, contextParts, counters, enter} = this.#options;
     const acceptedMs = clock.monotonicMs();
     countConnection(counters, acceptedMs);
@@ -108,7 +109,7 @@ class Way {
     void this.#shakeHands(socket, {facts, context, acceptedMs, expectsHeader});
   }
 
-  async #shakeHands(raw: Socket, way: {facts: SocketFacts; context: SessionContext; acceptedMs: number; expectsHeader: boolean}): Promise<void> {
+  async #shakeHands(raw: ByteStream, way: {facts: SocketFacts; context: SessionContext; acceptedMs: number; expectsHeader: boolean}): Promise<void> {
     const {facts, context, acceptedMs, expectsHeader} = way;
     const {bind, clock, sessionRules, enter, counters, log, config} = this.#options;
     // Whatever happens to the connection meanwhile is found by who waits for it.
@@ -116,7 +117,7 @@ class Way {
     raw.on('error', ignore);
     try {
       if (expectsHeader) facts.proxied(await receiveProxyHeader(raw, {timeoutMs: this.#timeoutMs}));
-      const socket = this.#acceptor === null ? raw : await this.#secure(raw, facts);
+      const socket = this.#acceptor === null ? raw : await this.#secure(this.#acceptor, raw, facts);
       raw.off('error', ignore);
       const verdict = sessionRules.length === 0 ? 'accept' : judge(sessionRules, context);
       if (verdict === 'reject' || verdict === 'silent-drop') {
@@ -134,9 +135,9 @@ class Way {
     }
   }
 
-  async #secure(raw: Socket, facts: SocketFacts): Promise<Socket> {
-    const accepted = await this.#acceptor?.accept(raw, {timeoutMs: this.#timeoutMs});
-    if (accepted === undefined) return raw;
+  async #secure(acceptor: TlsAcceptor, raw: ByteStream, facts: SocketFacts): Promise<ByteStream> {
+    facts.keepAddresses();
+    const accepted = await acceptor.accept(nodeSocket(raw), {timeoutMs: this.#timeoutMs});
     facts.tls = accepted.facts;
     const {counters} = this.#options;
     counters.tlsConnections++;
@@ -146,7 +147,7 @@ class Way {
   }
 }
 
-function refuse(socket: Socket, context: SessionContext, verdict: 'reject' | 'silent-drop'): void {
+function refuse(socket: ByteStream, context: SessionContext, verdict: 'reject' | 'silent-drop'): void {
   refuseSocket(socket, verdict);
   context[Symbol.dispose]();
 }

@@ -1,12 +1,13 @@
 /** How a client is refused by a rule. */
-import type {Socket} from 'node:net';
 import {SystemCallError, setSocketOption} from '../../core/libc.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
+import {StreamSocket} from '../streams/stream-socket.ts';
 
 /** TCP_REPAIR, linux/tcp.h: a socket in repair mode is closed without a packet. */
 const tcp = {level: 6, repair: 19} as const;
 
 /** `reject` closes; `silent-drop` leaves the client waiting where the system allows that (CAP_NET_ADMIN), else resets, as HAProxy does. */
-export function refuseSocket(socket: Socket, how: 'reject' | 'silent-drop'): void {
+export function refuseSocket(socket: ByteStream, how: 'reject' | 'silent-drop'): void {
   socket.on('error', () => {
     // It is gone already.
   });
@@ -18,10 +19,9 @@ export function refuseSocket(socket: Socket, how: 'reject' | 'silent-drop'): voi
   else socket.resetAndDestroy();
 }
 
-function repair(socket: Socket): boolean {
-  const handle: unknown = '_handle' in socket ? socket._handle : null;
-  const fd: unknown = typeof handle === 'object' && handle !== null && 'fd' in handle ? handle.fd : null;
-  if (typeof fd !== 'number' || fd < 0) return false;
+function repair(socket: ByteStream): boolean {
+  const fd = descriptorOf(socket);
+  if (fd < 0) return false;
   try {
     setSocketOption(fd, tcp.level, tcp.repair, 1);
     return true;
@@ -29,4 +29,10 @@ function repair(socket: Socket): boolean {
     if (error instanceof SystemCallError) return false;
     throw error;
   }
+}
+
+function descriptorOf(socket: ByteStream): number {
+  if (socket instanceof StreamSocket) return socket.fd;
+  const handle: unknown = '_handle' in socket ? socket._handle : null;
+  return typeof handle === 'object' && handle !== null && 'fd' in handle && typeof handle.fd === 'number' ? handle.fd : -1;
 }

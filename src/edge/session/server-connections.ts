@@ -1,5 +1,4 @@
 /** How each server is spoken to before its protocol begins: where the connection comes from, the PROXY header, TLS. */
-import {connect, type NetConnectOpts, type OnReadOpts, type Socket, type TcpNetConnectOpts} from 'node:net';
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {CodedError} from '../../core/errors.ts';
@@ -7,6 +6,9 @@ import type {Endpoint} from '../pool/assignment.ts';
 import {type ProxiedClient, proxyHeaderWriter} from '../proxy-protocol/send-proxy-header.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {SampleContext} from '../samples/context.ts';
+import type {ByteStream} from '../streams/byte-stream.ts';
+import {connectStream} from '../streams/connect-stream.ts';
+import {nodeSocket} from '../streams/node-socket.ts';
 import {openTlsConnector, type TlsConnector} from '../tls/connect-tls.ts';
 
 /** Compiled for one server. */
@@ -45,11 +47,6 @@ function textOf(value: ReturnType<ReturnType<SampleCompiler['compileExpression']
   return value === null || value.type === 'bin' ? null : String(value.value);
 }
 
-/** Takes the bytes of a server, which are its own only until it returns. */
-export interface BytesReceiver {
-  bytes(borrowed: Buffer): void;
-}
-
 export interface ServerRequest {
   readonly backend: BackendConfig;
   readonly server: ServerConfig;
@@ -58,17 +55,15 @@ export interface ServerRequest {
   /** Of the session; made only when something asks for it. */
   readonly context: () => SampleContext;
   readonly clock: Clock;
-  /** Gets what a server says that nothing comes before; the socket of another one emits 'data'. */
-  readonly receiver: BytesReceiver;
   /** Called with each socket that is made, before it is connected: the session's to destroy. */
-  readonly onSocket: (socket: Socket) => void;
+  readonly onSocket: (socket: ByteStream) => void;
 }
 
 /**
  * Connects, with half-open allowed, and says what has to be said before the client's bytes. `timeout connect` bounds all of it.
  * @throws CodedError ERR_CONNECT_TIMEOUT, ERR_SERVER_TLS, ERR_ABANDONED; errors of the system
  */
-export async function connectServer(request: ServerRequest): Promise<Socket> {
+export async function connectServer(request: ServerRequest): Promise<ByteStream> {
   const {manners, backend, clock, context} = request;
   const deadlineMs = clock.monotonicMs() + backend.connectTimeoutMs;
   const socket = await connectSocket(request);
@@ -79,17 +74,19 @@ export async function connectServer(request: ServerRequest): Promise<Socket> {
   }
   if (manners.tls === null) return socket;
   const timeoutMs = Math.max(1, deadlineMs - clock.monotonicMs());
-  const secured = await manners.tls.secure(socket, {sni: manners.sniOf?.(context()) ?? null, timeoutMs});
+  const secured = await manners.tls.secure(nodeSocket(socket), {sni: manners.sniOf?.(context()) ?? null, timeoutMs});
   secured.allowHalfOpen = true;
   request.onSocket(secured);
   return secured;
 }
 
-function connectSocket(request: ServerRequest): Promise<Socket> {
-  const {backend, clock, onSocket} = request;
+function connectSocket(request: ServerRequest): Promise<ByteStream> {
+  const {backend, server, endpoint, context, clock, onSocket} = request;
   const {connectTimeoutMs} = backend;
   return new Promise((resolve, reject) => {
-    const socket = connect(optionsFor(request));
+    const from = server.source ?? backend.source;
+    const source = from === 'client' ? {host: context().connection.source.host, port: null} : from;
+    const socket = connectStream({endpoint, source, keepAlive: true});
     onSocket(socket);
     const cancel = clock.after(connectTimeoutMs, () => {
       socket.destroy(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${connectTimeoutMs} ms`, {source: 'server', retryable: true}));
@@ -107,28 +104,4 @@ function connectSocket(request: ServerRequest): Promise<Socket> {
     socket.once('error', reject);
     socket.once('close', onClose);
   });
-}
-
-/** One for all: reads are taken one after the other, and nobody keeps what is in it. */
-const readBuffer = Buffer.allocUnsafe(65_536);
-
-/** Without it each read, however small, makes a buffer of 64 KiB. */
-function readingInto(receiver: BytesReceiver): OnReadOpts {
-  return {
-    buffer: readBuffer,
-    callback: (length) => {
-      receiver.bytes(readBuffer.subarray(0, length));
-      return true;
-    },
-  };
-}
-
-function optionsFor({backend, server, endpoint: {host, port, path}, manners, context, receiver}: ServerRequest): NetConnectOpts {
-  const reading = manners.isPlain ? {onread: readingInto(receiver)} : {};
-  if (path !== null) return {path, allowHalfOpen: true, ...reading};
-  const options: TcpNetConnectOpts = {host, port, allowHalfOpen: true, noDelay: true, keepAlive: true, ...reading};
-  const source = server.source ?? backend.source;
-  if (source === null) return options;
-  if (source === 'client') return {...options, localAddress: context().connection.source.host};
-  return {...options, localAddress: source.host, ...(source.port === null ? {} : {localPort: source.port})};
 }

@@ -125,7 +125,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
   const pool = new ServerConnections({
     clock: systemClock,
     sni: () => null,
-    secure: (socket) => (settings.tls === undefined ? null : secured({...settings.tls, socket})),
+    secure: () => (settings.tls === undefined ? null : (socket) => secured({...settings.tls, socket})),
     proxyHeader: () => null,
   });
   const counters = newCounters();

@@ -29,6 +29,7 @@ async function receiver({timeoutMs = 5000} = {}) {
         entry.ended = true;
         socket.end();
       });
+      socket.resume();
     } catch (error) {
       received.push({header: null, error: errorCode(error) ?? String(error), rest: '', ended: false});
       socket.destroy();

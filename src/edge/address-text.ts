@@ -1,5 +1,5 @@
 /** Addresses of `struct sockaddr` as text. */
-import {family} from '../socket-address.ts';
+import {family} from './socket-address.ts';
 
 export function ipv4Text(bytes: Buffer, at: number): string {
   return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
