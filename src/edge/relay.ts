@@ -4,8 +4,8 @@
  */
 import type {Clock} from '../core/clock.ts';
 import type {Counters} from './counters.ts';
-import type {ByteStream} from './streams/byte-stream.ts';
-import {takeBytes, writeBorrowed} from './streams/node-socket.ts';
+import type {ByteStream, StreamReceiver} from './streams/byte-stream.ts';
+import {receiveFrom, writeBorrowed} from './streams/node-socket.ts';
 
 export interface RelayOptions {
   readonly client: ByteStream;
@@ -27,107 +27,119 @@ export interface RelayOptions {
   readonly onTimeout: (side: 'client' | 'server') => void;
 }
 
-export interface Relay {
-  /** When bytes moved last, in either direction (Clock.monotonicMs). */
-  lastActivityMs(): number;
-  isBusy(): boolean;
-  /** Stops the timer. The sockets are the caller's. */
-  stop(): void;
-}
-
-export function startRelay(options: RelayOptions): Relay {
-  const {client, server, clock, counters} = options;
-  let clientAtMs = clock.monotonicMs();
-  let serverAtMs = clientAtMs;
-  let clientSpoke = false;
-  let serverSpoke = false;
-  let busy = false;
-
-  const setBusy = (value: boolean): void => {
-    if (busy === value) return;
-    busy = value;
-    options.onBusy(value);
-  };
-  const fromClient = (chunk: Buffer): void => {
-    clientAtMs = clock.monotonicMs();
-    clientSpoke = true;
-    counters.bytesIn += chunk.length;
-    if (!server.readableEnded) setBusy(true);
-    if (!server.writable) return;
-    if (writeBorrowed(server, chunk)) serverAtMs = clientAtMs;
-    else client.pause();
-  };
-
-  // They may have been paused, when their first bytes were looked at.
-  client.resume();
-  server.resume();
-  if (options.firstBytes !== null && options.firstBytes.length > 0) fromClient(options.firstBytes);
-  takeBytes(client, fromClient);
-  const fromServer = (chunk: Buffer): void => {
-    serverAtMs = clock.monotonicMs();
-    serverSpoke = true;
-    counters.bytesOut += chunk.length;
-    setBusy(false);
-    if (!client.writable) return;
-    if (writeBorrowed(client, chunk)) clientAtMs = serverAtMs;
-    else server.pause();
-  };
-  takeBytes(server, fromServer);
-  server.on('drain', () => {
-    serverAtMs = clock.monotonicMs();
-    client.resume();
-  });
-  client.on('drain', () => {
-    clientAtMs = clock.monotonicMs();
-    server.resume();
-  });
-  // It may have ended while the server was being connected to.
-  if (client.readableEnded) server.end();
-  else client.on('end', () => server.end());
-  server.on('end', () => {
-    setBusy(false);
-    client.end();
-  });
-
-  const stop = watchSilence(options, () => ({clientAtMs, serverAtMs, established: clientSpoke && serverSpoke}));
-  return {
-    lastActivityMs: () => Math.max(clientAtMs, serverAtMs),
-    isBusy: () => busy,
-    stop,
-  };
-}
-
-interface Activity {
-  readonly clientAtMs: number;
-  readonly serverAtMs: number;
-  /** Both sides have said something. */
-  readonly established: boolean;
-}
-
-/** One timer for both sides. Returns what stops it. */
-function watchSilence(options: RelayOptions, activity: () => Activity): () => void {
-  const {client, server, clock, clientTimeoutMs, serverTimeoutMs, clientFinTimeoutMs, serverFinTimeoutMs, tunnelTimeoutMs} = options;
-  let cancel: () => void = () => undefined;
-  const watch = (): void => {
-    const nowMs = clock.monotonicMs();
-    const {clientAtMs, serverAtMs, established} = activity();
-    const tunnelMs = established ? tunnelTimeoutMs : null;
-    const clientLeftMs = clientAtMs + ((client.readableEnded ? clientFinTimeoutMs : null) ?? tunnelMs ?? clientTimeoutMs) - nowMs;
-    const serverLeftMs = serverAtMs + ((server.readableEnded ? serverFinTimeoutMs : null) ?? tunnelMs ?? serverTimeoutMs) - nowMs;
-    if (clientLeftMs <= 0) options.onTimeout('client');
-    else if (serverLeftMs <= 0) options.onTimeout('server');
-    else cancel = clock.after(Math.max(1, Math.min(clientLeftMs, serverLeftMs, tunnelTimeoutMs ?? maxTimerMs, maxTimerMs)), watch);
-  };
-  // A side that has ended may have less time than the timer that runs now.
-  const watchAnew = (): void => {
-    cancel();
-    watch();
-  };
-  if (clientFinTimeoutMs !== null) client.once('end', watchAnew);
-  if (serverFinTimeoutMs !== null) server.once('end', watchAnew);
-  watch();
-  return () => cancel();
-}
-
 /** Longer timers do not exist in Node. */
 const maxTimerMs = 2 ** 31 - 1;
+
+/** The sockets are the caller's. */
+export class Relay implements StreamReceiver {
+  readonly #options: RelayOptions;
+  #clientAtMs: number;
+  #serverAtMs: number;
+  #clientSpoke = false;
+  #serverSpoke = false;
+  #busy = false;
+  #cancelTimer: (() => void) | null = null;
+
+  /** Begins at once. */
+  constructor(options: RelayOptions) {
+    const {client, server, firstBytes, clock} = options;
+    this.#options = options;
+    this.#clientAtMs = clock.monotonicMs();
+    this.#serverAtMs = this.#clientAtMs;
+    receiveFrom(client, this);
+    receiveFrom(server, this);
+    // They may have been paused, when their first bytes were looked at.
+    client.resume();
+    server.resume();
+    if (firstBytes !== null && firstBytes.length > 0) this.#fromClient(firstBytes);
+    // It may have ended while the server was being connected to.
+    if (client.readableEnded) server.end();
+    this.#watch();
+  }
+
+  /** When bytes moved last, in either direction (Clock.monotonicMs). */
+  get lastActivityMs(): number {
+    return Math.max(this.#clientAtMs, this.#serverAtMs);
+  }
+
+  get isBusy(): boolean {
+    return this.#busy;
+  }
+
+  /** Stops the timer. */
+  stop(): void {
+    this.#cancelTimer?.();
+  }
+
+  bytes(from: ByteStream, borrowed: Buffer): void {
+    if (from === this.#options.client) this.#fromClient(borrowed);
+    else this.#fromServer(borrowed);
+  }
+
+  ended(from: ByteStream): void {
+    const {client, server, clientFinTimeoutMs, serverFinTimeoutMs} = this.#options;
+    if (from === client) server.end();
+    else {
+      this.#setBusy(false);
+      client.end();
+    }
+    // A side that has ended may have less time than the timer that runs now.
+    if ((from === client ? clientFinTimeoutMs : serverFinTimeoutMs) === null || client.destroyed || server.destroyed) return;
+    this.stop();
+    this.#watch();
+  }
+
+  drained(of: ByteStream): void {
+    const {client, server, clock} = this.#options;
+    if (of === client) {
+      this.#clientAtMs = clock.monotonicMs();
+      server.resume();
+    } else {
+      this.#serverAtMs = clock.monotonicMs();
+      client.resume();
+    }
+  }
+
+  #fromClient(chunk: Buffer): void {
+    const {client, server, clock, counters} = this.#options;
+    this.#clientAtMs = clock.monotonicMs();
+    this.#clientSpoke = true;
+    counters.bytesIn += chunk.length;
+    if (!server.readableEnded) this.#setBusy(true);
+    if (!server.writable) return;
+    if (writeBorrowed(server, chunk)) this.#serverAtMs = this.#clientAtMs;
+    else client.pause();
+  }
+
+  #fromServer(chunk: Buffer): void {
+    const {client, server, clock, counters} = this.#options;
+    this.#serverAtMs = clock.monotonicMs();
+    this.#serverSpoke = true;
+    counters.bytesOut += chunk.length;
+    this.#setBusy(false);
+    if (!client.writable) return;
+    if (writeBorrowed(client, chunk)) this.#clientAtMs = this.#serverAtMs;
+    else server.pause();
+  }
+
+  #setBusy(value: boolean): void {
+    if (this.#busy === value) return;
+    this.#busy = value;
+    this.#options.onBusy(value);
+  }
+
+  /** One timer for both sides. */
+  #watch(): void {
+    const {client, server, clock, clientTimeoutMs, serverTimeoutMs, clientFinTimeoutMs, serverFinTimeoutMs, tunnelTimeoutMs} = this.#options;
+    const nowMs = clock.monotonicMs();
+    const tunnelMs = this.#clientSpoke && this.#serverSpoke ? tunnelTimeoutMs : null;
+    const clientLeftMs = this.#clientAtMs + ((client.readableEnded ? clientFinTimeoutMs : null) ?? tunnelMs ?? clientTimeoutMs) - nowMs;
+    const serverLeftMs = this.#serverAtMs + ((server.readableEnded ? serverFinTimeoutMs : null) ?? tunnelMs ?? serverTimeoutMs) - nowMs;
+    if (clientLeftMs <= 0) this.#options.onTimeout('client');
+    else if (serverLeftMs <= 0) this.#options.onTimeout('server');
+    else {
+      const leftMs = Math.max(1, Math.min(clientLeftMs, serverLeftMs, tunnelTimeoutMs ?? maxTimerMs, maxTimerMs));
+      this.#cancelTimer = clock.after(leftMs, () => this.#watch());
+    }
+  }
+}

@@ -23,6 +23,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   const {compiler, tables, clock, refusals, limit} = parts;
   const counters = newCounters();
   const sessions = new Set<TcpSession>();
+  const whenEmpty: (() => void)[] = [];
   const admission = new Admission({maxconn: config.maxconn, counters, limit, clock});
   const addresses: BoundAddress[] = [];
   const lines = await openSessionLines(config, parts);
@@ -37,6 +38,11 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     clock,
     counters,
     refusals,
+    onClosed(session) {
+      sessions.delete(session);
+      admission.left();
+      if (sessions.size === 0) for (const resolve of whenEmpty.splice(0)) resolve();
+    },
   };
 
   const admit = (entered: Entered): void => {
@@ -44,10 +50,6 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     sessions.add(session);
     admission.entered();
     void session.start();
-    void session.closed.then(() => {
-      sessions.delete(session);
-      admission.left();
-    });
   };
   const common = {...parts.entrance, config, connectionRules: rules(config.tcp.connection), sessionRules: rules(config.tcp.session), counters, enter: admit};
   try {
@@ -72,7 +74,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
       for (const session of sessions) yield sessionInfo(session, config.name);
     },
     async ended() {
-      while (sessions.size > 0) await Promise.all([...sessions].map(({closed}) => closed));
+      if (sessions.size > 0) await new Promise<void>((resolve) => void whenEmpty.push(resolve));
       await lines[Symbol.asyncDispose]();
     },
     cut() {

@@ -8,7 +8,7 @@ import {parseClientHello} from './inspect/client-hello.ts';
 import {inspectStream} from './inspect/inspect-stream.ts';
 import type {AssignedServer, Assignment, PoolRequest} from './pool/assignment.ts';
 import type {RefusalLog} from './refusal-log.ts';
-import {type Relay, startRelay} from './relay.ts';
+import {Relay} from './relay.ts';
 import type {SampleContext, SampleValue} from './samples/context.ts';
 import {type ConnectionRule, RuleRun} from './session/connection-rules.ts';
 import type {Entered} from './session/entrance.ts';
@@ -30,6 +30,8 @@ export interface TcpSessionParts {
   readonly clock: Clock;
   readonly counters: Counters;
   readonly refusals: RefusalLog;
+  /** Called when both sockets are gone. */
+  readonly onClosed: (session: TcpSession) => void;
 }
 
 /** What expressions ask about must come in this time where a backend's rules wait and its frontend says nothing. */
@@ -37,8 +39,6 @@ const noDelay = {timeoutMs: 0};
 
 /** It is its own request for a server: most connections need no other object for it. */
 export class TcpSession implements PoolRequest {
-  /** Settles when both sockets are gone. */
-  readonly closed: Promise<void>;
   readonly #entered: Entered;
   readonly #parts: TcpSessionParts;
   readonly http = null;
@@ -65,23 +65,11 @@ export class TcpSession implements PoolRequest {
     const {socket: client} = entered;
     this.#entered = entered;
     this.#parts = parts;
-    this.closed = new Promise((resolve) => {
-      client.once('close', () => {
-        this.#hasLeft = true;
-        if (this.#relay === null) this.#hold?.abort(abandoned());
-        this.#relay?.stop();
-        this.#over();
-        if (this.#server === null || this.#server.closed) resolve();
-        else {
-          this.#server.once('close', () => resolve());
-          this.#server.destroy();
-        }
-      });
-    });
+    client.on('close', () => this.#clientClosed());
     // What goes wrong with the client's connection is the client's; 'close' follows.
     client.on('error', () => {
       this.#ended('C', 'D');
-      if (this.#server?.connecting === false) this.#server.resetAndDestroy();
+      if (this.#relay !== null) this.#server?.resetAndDestroy();
     });
   }
 
@@ -123,11 +111,11 @@ export class TcpSession implements PoolRequest {
 
   /** When bytes moved last, or the session began (Clock.monotonicMs). */
   get lastActivityMs(): number {
-    return this.#relay?.lastActivityMs() ?? this.startedMs;
+    return this.#relay?.lastActivityMs ?? this.startedMs;
   }
 
   get isBusy(): boolean {
-    return this.#relay?.isBusy() ?? true;
+    return this.#relay?.isBusy ?? true;
   }
 
   /** Ends the session without ceremony. */
@@ -153,9 +141,12 @@ export class TcpSession implements PoolRequest {
 
   /** Judges, waits for a server, connects and joins; returns when the session is joined, or has been refused. */
   async start(): Promise<void> {
+    const {contentRules, config} = this.#parts;
+    const {inspectDelayMs} = config.tcp;
     try {
-      const route = await this.#judge();
-      if (route === null) return;
+      if (contentRules.length > 0 && !(await this.#accepts(contentRules, inspectDelayMs))) return;
+      const route = this.#choose();
+      if (route.contentRules.length > 0 && !(await this.#accepts(route.contentRules, route.inspectDelayMs ?? inspectDelayMs))) return;
       const assignment = this.#begin(route);
       if (!assignment.isReached) await this.#reach(route, assignment);
       this.#assigned(assignment);
@@ -166,11 +157,24 @@ export class TcpSession implements PoolRequest {
     }
   }
 
-  /** Null: the client was refused. */
-  async #judge(): Promise<BackendRoute | null> {
-    const {contentRules, config, choose} = this.#parts;
+  #clientClosed(): void {
+    this.#hasLeft = true;
+    if (this.#relay === null) this.#hold?.abort(abandoned());
+    this.#relay?.stop();
+    this.#over();
+    const server = this.#server;
+    if (server === null || server.closed) {
+      this.#parts.onClosed(this);
+      return;
+    }
+    server.on('close', () => this.#parts.onClosed(this));
+    server.destroy();
+  }
+
+  /** @throws CodedError ERR_NO_BACKEND */
+  #choose(): BackendRoute {
+    const {config, choose} = this.#parts;
     const {context} = this.#entered;
-    if (contentRules.length > 0 && !(await this.#accepts(contentRules, config.tcp.inspectDelayMs))) return null;
     context.inspectionEnded = true;
     const route = choose(() => context);
     if (route === null) {
@@ -180,7 +184,6 @@ export class TcpSession implements PoolRequest {
     this.#route = route;
     context.backend = route.pool.name;
     context.inspectionEnded = false;
-    if (route.contentRules.length > 0 && !(await this.#accepts(route.contentRules, route.inspectDelayMs ?? config.tcp.inspectDelayMs))) return null;
     return route;
   }
 
@@ -290,7 +293,7 @@ export class TcpSession implements PoolRequest {
       // After a proper end the client has still to take what is on its way to it, and to end.
       if (!server.readableEnded && !client.destroyed) client.destroy();
     });
-    this.#relay = startRelay({
+    this.#relay = new Relay({
       client,
       server,
       firstBytes: this.#firstBytes,

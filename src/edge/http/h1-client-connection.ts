@@ -5,11 +5,12 @@
 
 import type {Clock} from '../../core/clock.ts';
 import {assert} from '../../core/errors.ts';
-import type {ByteStream} from '../streams/byte-stream.ts';
+import type {ByteStream, StreamReceiver} from '../streams/byte-stream.ts';
+import {receiveFrom, stopReceiving} from '../streams/node-socket.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
 import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
-import {MessageWriter, responseText} from './h1-writer.ts';
+import {bodylessFraming, MessageWriter, responseText} from './h1-writer.ts';
 import {LazyTimer} from './lazy-timer.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, RequestHead, ResponseHead, Tunnel} from './message.ts';
 import {checkTarget} from './target.ts';
@@ -57,7 +58,7 @@ export interface H1ClientOptions {
 
 type State = 'idle' | 'head' | 'exchange' | 'closing' | 'closed';
 
-export class H1ClientConnection implements ClientStream, BodySink {
+export class H1ClientConnection implements ClientStream, BodySink, StreamReceiver {
   readonly #options: H1ClientOptions;
   readonly #socket: ByteStream;
   readonly #writer: MessageWriter;
@@ -84,19 +85,14 @@ export class H1ClientConnection implements ClientStream, BodySink {
     this.#writer = new MessageWriter(socket);
     this.#timer = new LazyTimer(clock, () => this.#expired());
     this.#idleSinceMs = options.acceptedMs;
-    socket.on('data', this.#onData);
+    receiveFrom(socket, this);
     socket.resume();
-    socket.on('drain', () => {
-      this.#timer.clear();
-      this.#events?.clientDrained();
-    });
-    socket.on('end', () => this.#onEnd());
     socket.on('error', () => {
       // A reset is the client's affair; 'close' follows.
     });
     socket.on('close', () => this.#onClose());
     this.#timer.set(options.timeouts.requestMs);
-    if (early.length > 0) this.#onData(early);
+    if (early.length > 0) this.bytes(socket, early);
   }
 
   /** Closes when no request is under way, else after its answer. */
@@ -179,14 +175,13 @@ export class H1ClientConnection implements ClientStream, BodySink {
     this.#state = 'closed';
     this.#events = null;
     this.#timer.stop();
-    this.#socket.pause();
-    for (const name of ['data', 'drain', 'end']) this.#socket.removeAllListeners(name);
+    stopReceiving(this.#socket);
     return {socket: this.#socket, head: rest};
   }
 
   /** Of the decoder. */
   bodyData(chunk: Buffer): void {
-    this.#events?.requestData(chunk);
+    this.#events?.requestData(Buffer.from(chunk));
   }
 
   /** Of the decoder. */
@@ -195,16 +190,24 @@ export class H1ClientConnection implements ClientStream, BodySink {
     this.#events?.requestEnd(trailers);
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  /** Of the socket. */
+  drained(): void {
+    this.#timer.clear();
+    this.#events?.clientDrained();
+  }
+
+  /** Of the socket. */
+  bytes(_from: ByteStream, borrowed: Buffer): void {
     if (this.#state === 'closing') {
-      this.#lingered += chunk.length;
+      this.#lingered += borrowed.length;
       if (this.#lingered > maxLingerBytes) this.#socket.destroy();
       return;
     }
     if (this.#state === 'closed') return;
-    this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#pending = this.#pending.length === 0 ? borrowed : Buffer.concat([this.#pending, borrowed]);
     this.#read();
-  };
+    if (this.#pending.buffer === borrowed.buffer && this.#pending.length > 0) this.#pending = Buffer.from(this.#pending);
+  }
 
   /** Goes on with what is here, as far as it may. */
   #read(): void {
@@ -374,7 +377,8 @@ export class H1ClientConnection implements ClientStream, BodySink {
     }
   }
 
-  #onEnd(): void {
+  /** Of the socket. */
+  ended(): void {
     if (this.#state === 'head') this.#refuse(400, 'the client left in the middle of a request');
     else if (this.#state === 'exchange') this.#events?.clientGone(this.#decoder?.isDone === false ? 'closed' : 'half-closed');
     else this.#socket.destroySoon();
@@ -387,15 +391,4 @@ export class H1ClientConnection implements ClientStream, BodySink {
     this.#state = 'closed';
     events?.clientGone('closed');
   }
-}
-
-/** What an answer without a body says about the one that it would have. */
-function bodylessFraming(head: ResponseHead): string {
-  if (head.status === 204 || head.status < 200) return '';
-  let text = '';
-  for (const [name, value] of head.headers) {
-    if (name === 'content-length') text += `content-length: ${value}\r\n`;
-    else if (name === 'transfer-encoding') text += 'transfer-encoding: chunked\r\n';
-  }
-  return text;
 }

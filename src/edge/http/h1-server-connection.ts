@@ -2,8 +2,8 @@
 
 import type {Clock} from '../../core/clock.ts';
 import {assert, errorMessage} from '../../core/errors.ts';
-import type {ByteStream} from '../streams/byte-stream.ts';
-import {takeBytes} from '../streams/node-socket.ts';
+import type {ByteStream, StreamReceiver} from '../streams/byte-stream.ts';
+import {receiveFrom, stopReceiving} from '../streams/node-socket.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
 import {keepsAlive, responseFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, parseResponseHead} from './h1-head.ts';
@@ -21,7 +21,7 @@ export interface H1ServerConnectionOptions {
   readonly onClosed: (connection: H1ServerConnection) => void;
 }
 
-export class H1ServerConnection implements ServerStream, BodySink {
+export class H1ServerConnection implements ServerStream, BodySink, StreamReceiver {
   readonly socket: ByteStream;
   /** Our end of it. */
   readonly local: {readonly host: string; readonly port: number};
@@ -49,16 +49,11 @@ export class H1ServerConnection implements ServerStream, BodySink {
     this.#options = options;
     this.#writer = new MessageWriter(socket);
     this.#timer = new LazyTimer(clock, () => this.#fail({kind: 'timeout', reason: `no answer within ${this.#timeoutMs} ms`}));
-    takeBytes(socket, (borrowed) => this.#bytes(borrowed));
-    socket.on('drain', () => {
-      this.#touch();
-      this.#events?.serverDrained();
-    });
-    socket.on('end', () => this.#onEnd());
+    receiveFrom(socket, this);
     socket.on('error', (error) => this.#fail({kind: this.#gotBytes ? 'cut' : 'empty', reason: errorMessage(error)}));
     socket.on('close', () => {
       this.#timer.stop();
-      this.#onEnd();
+      this.ended();
       options.onClosed(this);
     });
   }
@@ -130,7 +125,14 @@ export class H1ServerConnection implements ServerStream, BodySink {
     else this.#timer.clear();
   }
 
-  #bytes(chunk: Buffer): void {
+  /** Of the socket. */
+  drained(): void {
+    this.#touch();
+    this.#events?.serverDrained();
+  }
+
+  /** Of the socket. */
+  bytes(_from: ByteStream, chunk: Buffer): void {
     if (this.#events === null) {
       // A server that speaks unasked.
       this.socket.destroy();
@@ -225,14 +227,12 @@ export class H1ServerConnection implements ServerStream, BodySink {
     const events = this.#events;
     this.#events = null;
     this.#timer.stop();
-    this.socket.pause();
-    this.socket.removeAllListeners('data');
-    this.socket.removeAllListeners('drain');
-    this.socket.removeAllListeners('end');
+    stopReceiving(this.socket);
     events?.responseTunnel(head, {socket: this.socket, head: rest});
   }
 
-  #onEnd(): void {
+  /** Of the socket. */
+  ended(): void {
     if (this.#events === null) {
       this.socket.destroy();
       return;

@@ -60,10 +60,22 @@ export function responseText(head: ResponseHead, framing: string, connection: st
   return `HTTP/1.1 ${head.status} ${head.reason}\r\n${fieldLines(head.headers)}${framing}${connection}\r\n`;
 }
 
+/** What an answer without a body says about the one that it would have. */
+export function bodylessFraming(head: ResponseHead): string {
+  if (head.status === 204 || head.status < 200) return '';
+  let text = '';
+  for (const [name, value] of head.headers) {
+    if (name === 'content-length') text += `content-length: ${value}\r\n`;
+    else if (name === 'transfer-encoding') text += 'transfer-encoding: chunked\r\n';
+  }
+  return text;
+}
+
 export class MessageWriter {
   readonly #socket: ByteStream;
   #head = '';
   #chunked = false;
+  #isCorked = false;
 
   constructor(socket: ByteStream) {
     this.#socket = socket;
@@ -130,14 +142,15 @@ export class MessageWriter {
   }
 
   #cork(): void {
-    if (this.#socket.writableCorked > 0) return;
+    if (this.#isCorked) return;
+    this.#isCorked = true;
     this.#socket.cork();
-    process.nextTick(this.#uncorkLater);
+    process.nextTick(this.#uncork);
   }
 
-  #uncork(): void {
-    while (this.#socket.writableCorked > 0) this.#socket.uncork();
-  }
-
-  readonly #uncorkLater = (): void => this.#uncork();
+  readonly #uncork = (): void => {
+    if (!this.#isCorked) return;
+    this.#isCorked = false;
+    this.#socket.uncork();
+  };
 }

@@ -45,7 +45,10 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
   const connections = new ServerConnections({
     clock,
     sni: (server, context) => mannersOf(server).sniOf?.(context) ?? null,
-    secure: (server) => mannersOf(server).tls?.secure ?? null,
+    secure(server) {
+      const {tls} = mannersOf(server);
+      return tls === null ? null : (raw, options) => tls.secure(raw, options);
+    },
     proxyHeader: (server, context) => {
       const {connection, uniqueId = null} = context;
       const client = {protocol: 'tcp', source: connection.source, destination: connection.destination, tls: connection.tls, uniqueId} as const;

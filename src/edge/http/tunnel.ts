@@ -1,7 +1,7 @@
 /** Connections that are no longer HTTP: WebSocket and other upgrades, and CONNECT. */
 import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
-import {startRelay} from '../relay.ts';
+import {Relay} from '../relay.ts';
 import type {Tunnel} from './message.ts';
 
 export interface TunnelOptions {
@@ -29,7 +29,7 @@ export function openTunnel({client, server, timeouts, clock, counters, ended}: T
   if (client.head.length > 0) client.socket.unshift(client.head);
   client.socket.once('close', closed);
   server.socket.once('close', closed);
-  const relay = startRelay({
+  const relay = new Relay({
     client: client.socket,
     server: server.socket,
     firstBytes: null,

@@ -63,11 +63,15 @@ export interface ServerRequest {
  * Connects, with half-open allowed, and says what has to be said before the client's bytes. `timeout connect` bounds all of it.
  * @throws CodedError ERR_CONNECT_TIMEOUT, ERR_SERVER_TLS, ERR_ABANDONED; errors of the system
  */
-export async function connectServer(request: ServerRequest): Promise<ByteStream> {
+export function connectServer(request: ServerRequest): Promise<ByteStream> {
+  const connecting = connectSocket(request);
+  return request.manners.isPlain ? connecting : speakFirst(request, connecting);
+}
+
+async function speakFirst(request: ServerRequest, connecting: Promise<ByteStream>): Promise<ByteStream> {
   const {manners, backend, clock, context} = request;
   const deadlineMs = clock.monotonicMs() + backend.connectTimeoutMs;
-  const socket = await connectSocket(request);
-  if (manners.isPlain) return socket;
+  const socket = await connecting;
   if (manners.header !== null) {
     const {connection, uniqueId = null} = context();
     socket.write(manners.header({protocol: 'tcp', source: connection.source, destination: connection.destination, tls: connection.tls, uniqueId}));
@@ -91,17 +95,17 @@ function connectSocket(request: ServerRequest): Promise<ByteStream> {
     const cancel = clock.after(connectTimeoutMs, () => {
       socket.destroy(new CodedError('ERR_CONNECT_TIMEOUT', `no answer within ${connectTimeoutMs} ms`, {source: 'server', retryable: true}));
     });
-    const onClose = (): void => {
+    let isConnected = false;
+    socket.on('connect', () => {
+      isConnected = true;
       cancel();
-      reject(new CodedError('ERR_ABANDONED', 'The connection was given up', {source: 'client'}));
-    };
-    socket.once('connect', () => {
-      cancel();
-      socket.off('error', reject);
-      socket.off('close', onClose);
       resolve(socket);
     });
-    socket.once('error', reject);
-    socket.once('close', onClose);
+    socket.on('error', reject);
+    socket.on('close', () => {
+      if (isConnected) return;
+      cancel();
+      reject(new CodedError('ERR_ABANDONED', 'The connection was given up', {source: 'client'}));
+    });
   });
 }

@@ -11,10 +11,8 @@ export interface ByteStream {
   readonly bytesWritten: number;
   readonly destroyed: boolean;
   readonly closed: boolean;
-  readonly connecting: boolean;
   readonly readableEnded: boolean;
   readonly writable: boolean;
-  readonly writableCorked: number;
   readonly writableNeedDrain: boolean;
   on(event: 'data', listener: (chunk: Buffer) => void): this;
   on(event: 'error', listener: (error: Error) => void): this;
@@ -25,17 +23,27 @@ export interface ByteStream {
   off(event: 'data', listener: (chunk: Buffer) => void): this;
   off(event: 'error', listener: (error: Error) => void): this;
   off(event: 'connect' | 'drain' | 'end' | 'close', listener: () => void): this;
-  removeAllListeners(event: string): this;
   pause(): this;
   resume(): this;
   /** The bytes come first again. */
   unshift(bytes: Buffer): void;
   write(chunk: Buffer): boolean;
   write(text: string, encoding: 'latin1'): boolean;
+  /** What is written waits until `uncork`. */
   cork(): void;
   uncork(): void;
   end(): this;
   destroy(error?: Error): this;
   destroySoon(): void;
   resetAndDestroy(): this;
+}
+
+/** Takes what a connection has, instead of listeners of 'data', 'end' and 'drain'. */
+export interface StreamReceiver {
+  /** They may be kept only until this returns. */
+  bytes(from: ByteStream, borrowed: Buffer): void;
+  /** The other side says no more. */
+  ended(from: ByteStream): void;
+  /** There is room again for what is written. */
+  drained(of: ByteStream): void;
 }

@@ -32,33 +32,42 @@ interface Target {
 export function connectStream(request: ConnectRequest): StreamSocket {
   const stream = new StreamSocket(null);
   const {host, port, path} = request.endpoint;
-  const tryAll = (targets: readonly (() => Target)[]): void => {
-    const left = [...targets];
-    const next = (): boolean => {
-      const target = left.shift();
-      if (target === undefined) return false;
-      attempt(stream, request, target, next);
-      return true;
-    };
-    next();
-  };
-  if (path !== null) tryAll([() => unixTarget(path)]);
-  else if (isIP(host.split('%', 1)[0] ?? '') !== 0) tryAll([() => internetTarget(host, port)]);
+  const known = knownTargets.get(path ?? host)?.get(port);
+  if (known !== undefined) attempt(stream, request, () => known, alone);
+  else if (path !== null) attempt(stream, request, () => keep(path, port, unixTarget(path)), alone);
+  else if (isIP(host.split('%', 1)[0] ?? '') !== 0) attempt(stream, request, () => keep(host, port, internetTarget(host, port)), alone);
   else {
     lookup(host, {all: true}, (error, addresses) => {
       if (stream.destroyed) return;
-      if (error === null)
-        tryAll(
-          addresses.map(
-            ({address}) =>
-              () =>
-                internetTarget(address, port),
-          ),
-        );
+      if (error === null) attemptAll(stream, request, addresses);
       else stream.destroy(error);
     });
   }
   return stream;
+}
+
+const alone = (): boolean => false;
+
+function attemptAll(stream: StreamSocket, request: ConnectRequest, addresses: readonly {readonly address: string}[]): void {
+  const left = [...addresses];
+  const next = (): boolean => {
+    const found = left.shift();
+    if (found === undefined) return false;
+    attempt(stream, request, () => internetTarget(found.address, request.endpoint.port), next);
+    return true;
+  };
+  next();
+}
+
+/** By host or path, and port: servers are few, and connected to again and again. */
+const knownTargets = new Map<string, Map<number, Target>>();
+const maxKnownHosts = 1000;
+
+function keep(name: string, port: number, target: Target): Target {
+  if (knownTargets.size >= maxKnownHosts) knownTargets.clear();
+  const ofName = knownTargets.get(name) ?? new Map<number, Target>();
+  knownTargets.set(name, ofName.set(port, target));
+  return target;
 }
 
 function unixTarget(path: string): Target {

@@ -1,7 +1,7 @@
 /** For what Node does on sockets of its own only, which are TLS and HTTP/2, and for what differs between them and ours. */
 import {Socket} from 'node:net';
 import {assert} from '../../core/errors.ts';
-import type {ByteStream} from './byte-stream.ts';
+import type {ByteStream, StreamReceiver} from './byte-stream.ts';
 import {StreamSocket} from './stream-socket.ts';
 
 /** The same connection as a socket of Node's. */
@@ -11,10 +11,22 @@ export function nodeSocket(stream: ByteStream): Socket {
   return stream.toNodeSocket();
 }
 
-/** Takes what is read: of one of our sockets without a copy, so that it may be kept only until `take` returns. */
-export function takeBytes(stream: ByteStream, take: (borrowed: Buffer) => void): void {
-  if (stream instanceof StreamSocket) stream.receive(take);
-  else stream.on('data', take);
+/** From now on the receiver gets what the connection has: of one of our sockets without a copy. */
+export function receiveFrom(stream: ByteStream, receiver: StreamReceiver): void {
+  if (stream instanceof StreamSocket) {
+    stream.receive(receiver);
+    return;
+  }
+  stream.on('data', (chunk) => receiver.bytes(stream, chunk));
+  stream.on('end', () => receiver.ended(stream));
+  stream.on('drain', () => receiver.drained(stream));
+}
+
+/** The receiver gets nothing more; the connection is paused. */
+export function stopReceiving(stream: ByteStream): void {
+  stream.pause();
+  if (stream instanceof StreamSocket) stream.receive(null);
+  else if (stream instanceof Socket) for (const event of ['data', 'end', 'drain']) stream.removeAllListeners(event);
 }
 
 /** Writes what is only borrowed: one of Node's sockets would keep it. False: wait for 'drain'. */

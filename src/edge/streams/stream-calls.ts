@@ -37,6 +37,20 @@ export interface SocketEnd {
   readonly port: number;
 }
 
+/** A connection that is up: its descriptor, which does not block, and the other side where it has an address. */
+export interface AcceptedConnection {
+  readonly fd: number;
+  readonly peer: SocketEnd | null;
+}
+
+/** A connection on which connect(2) was begun. */
+export interface ConnectAttempt extends AcceptedConnection {
+  /** For messages: `127.0.0.1:80`. */
+  readonly to: string;
+  /** Begins another attempt; false: there is none. */
+  readonly next: () => boolean;
+}
+
 /** Null: a unix socket has neither. */
 function endOf(bytes: number): SocketEnd | null {
   if (bytes < 8) return null;
@@ -59,12 +73,12 @@ export function tryAccept(fd: number): number {
 /** Null also when the connection is gone. */
 export function peerOf(fd: number): SocketEnd | null {
   sizeWord[0] = addressBytes;
-  return getpeername(fd, address, size) < 0 ? null : endOf(sizeWord[0] ?? 0);
+  return getpeername(fd, address, size) < 0 ? null : endOf(sizeWord[0]);
 }
 
 export function localEndOf(fd: number): SocketEnd | null {
   sizeWord[0] = addressBytes;
-  return getsockname(fd, address, size) < 0 ? null : endOf(sizeWord[0] ?? 0);
+  return getsockname(fd, address, size) < 0 ? null : endOf(sizeWord[0]);
 }
 
 /** @param to a `struct sockaddr`. @returns 0, or a negative errno: -EINPROGRESS when it goes on */

@@ -3,7 +3,6 @@
  * does, without the buffers, requests and callbacks that cost Node more than the system calls do, and keeps nothing of what it is given to
  * write if the kernel takes it.
  */
-import {EventEmitter} from 'node:events';
 import {Socket} from 'node:net';
 import {constants} from 'node:os';
 import {assert} from '../../core/errors.ts';
@@ -11,111 +10,77 @@ import {close} from '../../core/libc.ts';
 import {ready} from '../polling/epoll.ts';
 import {ErrnoError} from '../polling/errno-error.ts';
 import {type PolledDescriptor, processPoller} from '../polling/poller.ts';
-import type {ByteStream} from './byte-stream.ts';
-import {localEndOf, resetAtClose, type SocketEnd, takeSocketError, tryEndSending, tryReceive, trySendFirst} from './stream-calls.ts';
+import {ByteQueue} from './byte-queue.ts';
+import type {ByteStream, StreamReceiver} from './byte-stream.ts';
+import {
+  type AcceptedConnection,
+  type ConnectAttempt,
+  localEndOf,
+  resetAtClose,
+  type SocketEnd,
+  takeSocketError,
+  tryEndSending,
+  tryReceive,
+} from './stream-calls.ts';
+import {type StreamEvent, type StreamListener, StreamListeners} from './stream-listeners.ts';
+import {StreamOutput} from './stream-output.ts';
 
 const {EAGAIN, EINTR} = constants.errno;
 
 /** One for all: reads are taken one after the other, and nobody keeps what is in it. */
 const readBuffer = Buffer.allocUnsafeSlow(65_536);
-/** Small texts are encoded here, and sent at once. */
-const textBuffer = Buffer.allocUnsafeSlow(16_384);
 /** So much is read that nobody wants yet: that the other side has ended is seen as long as it says little. */
 const maxUnreadBytes = 16_384;
-
-const maxCorkedBytes = 65_536;
-
-export interface ConnectAttempt {
-  readonly fd: number;
-  readonly peer: SocketEnd | null;
-  /** For messages: `127.0.0.1:80`. */
-  readonly to: string;
-  /** Another address is tried; false: there is none. */
-  readonly next: () => boolean;
-}
-
-type Listener = Parameters<EventEmitter['on']>[1];
-
 /** The poller does not have it. */
 const unwatched = -1;
 
 /** `new`: nobody has wanted bytes yet, and who does gets them at once; `paused`: somebody wants no more until it says so. */
 type Flow = 'new' | 'flowing' | 'paused';
 
-/** A connection that is up: its descriptor, which does not block, and the other side where it has an address. */
-export interface AcceptedConnection {
-  readonly fd: number;
-  readonly peer: SocketEnd | null;
-}
-
-export class StreamSocket extends EventEmitter implements PolledDescriptor, ByteStream {
+export class StreamSocket implements PolledDescriptor, ByteStream {
   readonly #poller = processPoller();
+  readonly #listeners = new StreamListeners();
+  readonly #output = new StreamOutput();
   #fd = -1;
-  #connecting: ConnectAttempt | null = null;
+  #attempt: ConnectAttempt | null = null;
+  #isUp: boolean;
   /** What the poller was asked for. */
   #events: number = unwatched;
-  #isConnecting: boolean;
   #flow: Flow = 'new';
-  /** Gets what is read where there is one; else 'data' is emitted. */
-  #receiver: ((borrowed: Buffer) => void) | null = null;
   /** Read before somebody wanted it, or given back. */
-  #unread: Buffer[] | null = null;
-  #unreadBytes = 0;
+  #unread: ByteQueue | null = null;
   /** The kernel has no more. */
   #hasEnded = false;
   /** Why, if it was no good end; told when what came before is read. */
   #readError: Error | null = null;
   #isFlowPending = false;
-  #peer: SocketEnd | null = null;
   #local: SocketEnd | null = null;
-  /** Not taken by the kernel yet. */
-  #unsent: Buffer[] | null = null;
-  #unsentBytes = 0;
-  #corks = 0;
+  /** Nothing more is written. */
   #isEnding = false;
+  #destroyWhenSent = false;
   /** Has the connection instead of this one. */
   #successor: Socket | null = null;
-  #destroyWhenSent = false;
+  remoteAddress: string | undefined;
+  remotePort: number | undefined;
   bytesRead = 0;
   bytesWritten = 0;
   destroyed = false;
   closed = false;
   readableEnded = false;
-  writableNeedDrain = false;
 
   /** Takes over the descriptor; null: `attempt` comes later. @throws SystemCallError */
   constructor(accepted: AcceptedConnection | null) {
-    super();
-    this.#isConnecting = accepted === null;
+    this.#isUp = accepted !== null;
+    this.remoteAddress = accepted?.peer?.host;
+    this.remotePort = accepted?.peer?.port;
     if (accepted === null) return;
     this.#fd = accepted.fd;
-    this.#peer = accepted.peer;
     this.#watch();
   }
 
-  /** -1 when it is closed. */
+  /** -1 when it has none. */
   get fd(): number {
     return this.#fd;
-  }
-
-  get connecting(): boolean {
-    return this.#isConnecting && !this.destroyed;
-  }
-
-  /** Takes over a descriptor on which connect(2) was begun. @throws SystemCallError */
-  attempt(attempt: ConnectAttempt): void {
-    this.#connecting = attempt;
-    this.#fd = attempt.fd;
-    this.#poller.add(this, ready.output);
-    this.#events = ready.output;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#peer?.host;
-  }
-
-  get remotePort(): number | undefined {
-    return this.#peer?.port;
   }
 
   get localAddress(): string | undefined {
@@ -130,8 +95,8 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
     return !this.destroyed && !this.#isEnding;
   }
 
-  get writableCorked(): number {
-    return this.#corks;
+  get writableNeedDrain(): boolean {
+    return this.#output.needsDrain;
   }
 
   #localEnd(): SocketEnd | null {
@@ -139,21 +104,32 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
     return this.#local;
   }
 
-  /** Instead of 'data': what it gets is only its own until it returns. */
-  receive(receiver: ((borrowed: Buffer) => void) | null): void {
-    this.#receiver = receiver;
+  /** Takes over a descriptor on which connect(2) was begun. @throws SystemCallError */
+  attempt(attempt: ConnectAttempt): void {
+    this.#attempt = attempt;
+    this.#fd = attempt.fd;
+    this.#poller.add(this, ready.output);
+    this.#events = ready.output;
+  }
+
+  /** Instead of 'data', 'end' and 'drain'. Null: these are told again. */
+  receive(receiver: StreamReceiver | null): void {
+    this.#listeners.receiver = receiver;
     if (receiver !== null) this.#wanted();
   }
 
-  override on(event: string, listener: Listener): this {
-    super.on(event, listener);
+  on(event: StreamEvent, listener: StreamListener, once = false): this {
+    this.#listeners.add(event, listener, once);
     if (event === 'data') this.#wanted();
     return this;
   }
 
-  override once(event: string, listener: Listener): this {
-    super.once(event, listener);
-    if (event === 'data') this.#wanted();
+  once(event: StreamEvent, listener: StreamListener): this {
+    return this.on(event, listener, true);
+  }
+
+  off(event: StreamEvent, listener: StreamListener): this {
+    this.#listeners.remove(event, listener);
     return this;
   }
 
@@ -170,69 +146,67 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
   resume(): this {
     if (this.#flow === 'flowing' || this.destroyed) return this;
     this.#flow = 'flowing';
-    if (this.#unread === null && !this.#hasEnded) this.#watch();
-    else this.#flowSoon();
+    if (this.#unread !== null || this.#hasEnded) this.#flowSoon();
+    else if (this.#isUp) this.#watch();
     return this;
   }
 
   unshift(bytes: Buffer): void {
     if (this.destroyed || bytes.length === 0) return;
-    this.#unread = [bytes, ...(this.#unread ?? [])];
-    this.#unreadBytes += bytes.length;
+    this.#unread ??= new ByteQueue();
+    this.#unread.unshift(bytes);
     if (this.#flow === 'flowing') this.#flowSoon();
   }
 
   write(chunk: Buffer | string, encoding?: 'latin1'): boolean {
-    if (typeof chunk !== 'string') return this.#write(chunk, chunk.length);
-    if (chunk.length > textBuffer.length) {
-      const bytes = Buffer.from(chunk, encoding);
-      return this.#write(bytes, bytes.length);
+    if (!this.writable || chunk.length === 0) return this.writable;
+    const length = this.#output.write(this.#isUp ? this.#fd : -1, chunk, encoding);
+    if (length < 0) {
+      this.#writeFailed(-length);
+      return false;
     }
-    return this.#write(textBuffer, textBuffer.write(chunk, encoding ?? 'utf8'));
+    this.bytesWritten += length;
+    if (this.#output.hasUnsent && this.#isUp) this.#watch();
+    return !this.#output.needsDrain;
   }
 
   cork(): void {
-    this.#corks++;
+    this.#output.isCorked = true;
   }
 
   uncork(): void {
-    if (this.#corks === 0) return;
-    this.#corks--;
-    if (this.#corks === 0 && !this.#isConnecting) this.#sendUnsent();
+    this.#output.isCorked = false;
+    if (this.#isUp) this.#sendUnsent();
   }
 
   end(): this {
     this.#successor?.end();
     if (this.#isEnding || this.#fd === -1) return this;
     this.#isEnding = true;
-    this.#corks = 0;
-    if (this.#isConnecting) return this;
-    if (this.#unsent === null) this.#allSent();
-    else this.#sendUnsent();
+    this.#output.isCorked = false;
+    if (this.#isUp) this.#sendUnsent();
     return this;
   }
 
   destroySoon(): void {
     this.#successor?.destroySoon();
     this.#destroyWhenSent = true;
-    if (this.#isEnding && this.#unsent === null && !this.#isConnecting) this.destroy();
+    if (this.#isEnding && !this.#output.hasUnsent && this.#isUp) this.destroy();
     else this.end();
   }
 
   resetAndDestroy(): this {
     this.#successor?.resetAndDestroy();
-    if (this.#peer !== null && this.#fd !== -1) resetAtClose(this.#fd);
+    if (this.remoteAddress !== undefined && this.#fd !== -1) resetAtClose(this.#fd);
     return this.destroy();
   }
 
   destroy(error?: Error): this {
     if (this.destroyed) return this;
-    if (this.#successor !== null) {
-      this.#successor.destroy(error);
-      return this;
-    }
-    this.#close();
-    this.#gone(error);
+    if (this.#successor === null) {
+      this.#close();
+      this.#gone(error);
+    } else this.#successor.destroy(error);
     return this;
   }
 
@@ -241,13 +215,13 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
    * unsent. This one can still be destroyed, and closes with the other.
    */
   toNodeSocket(): Socket {
-    assert(!this.#isConnecting && this.#unsent === null && this.#successor === null, 'A connection is given away in the middle of something');
+    assert(this.#isUp && !this.#output.hasUnsent && this.#successor === null, 'A connection is given away in the middle of something');
     if (this.destroyed) return new Socket().destroy();
     if (this.#events !== unwatched) this.#poller.remove(this);
     this.#events = unwatched;
     this.#localEnd();
     const socket = new Socket({fd: this.#fd, allowHalfOpen: true, readable: true, writable: true});
-    if (this.#unread !== null) socket.unshift(Buffer.concat(this.#unread));
+    if (this.#unread !== null) socket.unshift(this.#unread.whole());
     this.#fd = -1;
     this.#successor = socket;
     socket.once('close', () => {
@@ -260,33 +234,32 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
 
   /** Of the poller. */
   onReady(events: number): void {
-    if (this.#connecting !== null) {
-      this.#connectEnded(this.#connecting);
+    if (this.#attempt !== null) {
+      this.#attempted(this.#attempt);
       return;
     }
-    if ((events & ready.output) !== 0 && this.#unsent !== null) this.#sendUnsent();
+    if ((events & ready.output) !== 0) this.#sendUnsent();
     if ((events & ~ready.output) !== 0 && !this.destroyed) this.#readable(events);
   }
 
-  #connectEnded({peer, to, next}: ConnectAttempt): void {
+  #attempted({peer, to, next}: ConnectAttempt): void {
     const errno = takeSocketError(this.#fd);
-    this.#connecting = null;
+    this.#attempt = null;
     if (errno !== 0) {
       this.#close();
       if (!next()) this.#gone(new ErrnoError('connect', errno, to));
       return;
     }
-    this.#peer = peer;
-    this.#isConnecting = false;
+    this.remoteAddress = peer?.host;
+    this.remotePort = peer?.port;
+    this.#isUp = true;
     this.#watch();
-    this.emit('connect');
-    if (this.destroyed) return;
-    if (this.#unsent !== null) this.#sendUnsent();
-    else if (this.#isEnding) this.#allSent();
+    this.#listeners.tell('connect');
+    if (this.#output.hasUnsent || this.#isEnding) this.#sendUnsent();
   }
 
   #readable(events: number): void {
-    if (this.#hasEnded || this.#unreadBytes >= maxUnreadBytes) {
+    if (this.#hasEnded || (this.#unread?.length ?? 0) >= maxUnreadBytes) {
       this.#readableUnwanted(events);
       return;
     }
@@ -315,119 +288,71 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
     else this.#watch();
   }
 
-  #received(bytes: number): void {
-    this.bytesRead += bytes;
-    const borrowed = bytes === readBuffer.length ? readBuffer : readBuffer.subarray(0, bytes);
-    if (this.#unread !== null || this.#flow !== 'flowing') this.#keep(Buffer.from(borrowed));
-    else if (this.#receiver !== null) this.#receiver(borrowed);
-    else if (!this.emit('data', Buffer.from(borrowed))) this.#keep(Buffer.from(borrowed));
-  }
-
-  #keep(bytes: Buffer): void {
-    this.#unread ??= [];
-    this.#unread.push(bytes);
-    this.#unreadBytes += bytes.length;
+  #received(length: number): void {
+    this.bytesRead += length;
+    const borrowed = readBuffer.subarray(0, length);
+    if (this.#unread !== null || this.#flow !== 'flowing' || !this.#listeners.wantBytes) {
+      this.#unread ??= new ByteQueue();
+      this.#unread.push(Buffer.from(borrowed));
+    } else this.#listeners.bytes(this, borrowed);
   }
 
   #endReceived(): void {
     this.#hasEnded = true;
-    this.#watch();
     if (this.#unread === null) this.#tellEnd();
+    this.#watch();
   }
 
   #tellEnd(): void {
     if (this.readableEnded) return;
     this.readableEnded = true;
-    this.emit('end');
-    if (this.#isEnding && this.#unsent === null) this.destroy();
+    this.#listeners.ended(this);
+    if (this.#isEnding && !this.#output.hasUnsent) this.destroy();
   }
 
   #flowSoon(): void {
     if (this.#isFlowPending) return;
     this.#isFlowPending = true;
-    process.nextTick(this.#flowNow);
+    process.nextTick(StreamSocket.#flowOf, this);
   }
 
+  static readonly #flowOf = (stream: StreamSocket): void => stream.#flowNow();
+
   /** Hands out what was read before; the kernel's turn comes after it. */
-  readonly #flowNow = (): void => {
+  #flowNow(): void {
     this.#isFlowPending = false;
-    while (this.#unread !== null && this.#flow === 'flowing') {
-      const [bytes] = this.#unread;
-      if (bytes === undefined) this.#unread = null;
-      else if (this.#receiver !== null || this.listenerCount('data') > 0) {
-        this.#unread.shift();
-        this.#unreadBytes -= bytes.length;
-        if (this.#receiver === null) this.emit('data', bytes);
-        else this.#receiver(bytes);
-      } else return;
+    while (this.#unread !== null && this.#flow === 'flowing' && this.#listeners.wantBytes) {
+      const bytes = this.#unread.shift();
+      if (this.#unread.length === 0) this.#unread = null;
+      this.#listeners.bytes(this, bytes);
     }
-    if (this.#flow !== 'flowing' || this.destroyed) return;
+    if (this.#unread !== null || this.#flow !== 'flowing' || this.destroyed) return;
     if (this.#readError !== null) this.destroy(this.#readError);
     else if (this.#hasEnded) this.#tellEnd();
     else this.#watch();
-  };
-
-  #write(memory: Buffer, length: number): boolean {
-    if (!this.writable) return false;
-    this.bytesWritten += length;
-    if (length === 0) return true;
-    if (this.#unsent !== null || this.#corks > 0 || this.#isConnecting) {
-      this.#queue(Buffer.from(memory.subarray(0, length)));
-      return !this.writableNeedDrain;
-    }
-    const sent = this.#send(memory, length);
-    if (sent === length) return true;
-    if (sent === -1) return false;
-    this.#queue(Buffer.from(memory.subarray(sent, length)));
-    this.writableNeedDrain = true;
-    this.#watch();
-    return false;
-  }
-
-  #queue(bytes: Buffer): void {
-    this.#unsent ??= [];
-    this.#unsent.push(bytes);
-    this.#unsentBytes += bytes.length;
-    if (this.#corks === 0 || this.#unsentBytes >= maxCorkedBytes) this.writableNeedDrain = true;
-  }
-
-  /** @returns bytes that the kernel took, or -1 when sending has failed */
-  #send(memory: Buffer, length: number): number {
-    const sent = trySendFirst(this.#fd, memory, length);
-    if (sent >= 0) return sent;
-    if (sent === -EAGAIN || sent === -EINTR) return 0;
-    this.#writeFailed(-sent);
-    return -1;
   }
 
   #sendUnsent(): void {
-    if (this.#unsent !== null) {
-      const [first] = this.#unsent;
-      const bytes = this.#unsent.length === 1 && first !== undefined ? first : Buffer.concat(this.#unsent);
-      const sent = this.#send(bytes, bytes.length);
-      if (sent === -1) return;
-      this.#unsent = sent === bytes.length ? null : [bytes.subarray(sent)];
-      this.#unsentBytes = bytes.length - sent;
+    const errno = this.#output.send(this.#fd);
+    if (errno !== 0) {
+      this.#writeFailed(errno);
+      return;
     }
     this.#watch();
-    if (this.#unsent !== null) return;
-    if (this.#isEnding) this.#allSent();
-    else if (this.writableNeedDrain) {
-      this.writableNeedDrain = false;
-      this.emit('drain');
+    if (this.#output.hasUnsent) return;
+    if (this.#isEnding) {
+      if (this.#destroyWhenSent || this.readableEnded) this.destroy();
+      else tryEndSending(this.#fd);
+    } else if (this.#output.needsDrain) {
+      this.#output.needsDrain = false;
+      this.#listeners.drained(this);
     }
-  }
-
-  #allSent(): void {
-    if (this.#destroyWhenSent || this.readableEnded) this.destroy();
-    else tryEndSending(this.#fd);
   }
 
   /** What the other side said before it went is still read, if somebody reads it. */
   #writeFailed(errno: number): void {
     this.#isEnding = true;
-    this.#unsent = null;
-    this.#unsentBytes = 0;
+    this.#output.clear();
     process.nextTick(() => {
       while (!this.destroyed && this.#flow === 'flowing' && this.#unread === null && !this.#hasEnded) {
         const bytes = tryReceive(this.#fd, readBuffer);
@@ -440,9 +365,9 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
 
   /** Asks the poller for what is wanted now. */
   #watch(): void {
-    if (this.destroyed) return;
-    let events = this.#unsent !== null && this.#corks === 0 ? ready.output : 0;
-    if (!this.#hasEnded && this.#unreadBytes < maxUnreadBytes) events |= ready.input;
+    if (this.#fd === -1) return;
+    let events = this.#output.hasUnsent && !this.#output.isCorked ? ready.output : 0;
+    if (!this.#hasEnded && (this.#unread?.length ?? 0) < maxUnreadBytes) events |= ready.input;
     if (events === this.#events) return;
     if (this.#events === unwatched) this.#poller.add(this, events);
     else this.#poller.change(this, events);
@@ -465,13 +390,11 @@ export class StreamSocket extends EventEmitter implements PolledDescriptor, Byte
   #gone(error: Error | undefined): void {
     this.destroyed = true;
     this.#unread = null;
-    this.#unreadBytes = 0;
-    this.#unsent = null;
-    this.#unsentBytes = 0;
+    this.#output.clear();
     process.nextTick(() => {
-      if (error !== undefined) this.emit('error', error);
+      if (error !== undefined) this.#listeners.tell('error', error);
       this.closed = true;
-      this.emit('close');
+      this.#listeners.tell('close');
     });
   }
 }
