@@ -48,8 +48,8 @@ export const packageRules: readonly ModuleRule[] = [
   },
   {
     name: 'koffi',
-    importers: ['src/core', 'src/nat', 'src/pager', 'src/edge/datagrams', 'test/nat'],
-    why: 'system calls: in core/libc.ts, and where a call has a single user (libnftables, mappings, a listener in another namespace)',
+    importers: ['src/core', 'src/nat', 'src/pager', 'src/edge/datagrams', 'src/edge/polling', 'src/edge/streams', 'test/nat'],
+    why: 'system calls: in core/libc.ts, and where a call has a single user (libnftables, mappings, sockets of the edge, a listener in another namespace)',
   },
   {
     name: 'pino',

@@ -181,7 +181,7 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
 
   end(): this {
     this.#successor?.end();
-    if (this.#isEnding || this.#fd === -1) return this;
+    if (!this.writable || this.#successor !== null) return this;
     this.#isEnding = true;
     this.#output.isCorked = false;
     if (this.#isUp) this.#sendUnsent();
