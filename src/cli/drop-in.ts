@@ -1,12 +1,9 @@
 /** The program under HAProxy's command line. */
 import {evaluateWritten} from '../config/conditional/predicates.ts';
 import {errorMessage} from '../core/errors.ts';
-import {createLog} from '../core/log.ts';
 import {load, printDiagnostics} from './configuration.ts';
-import {becomeDaemon, daemonReadyFd, leaveTerminal} from './daemon.ts';
-import {type HaproxyArguments, haproxyUsage, parseHaproxyArguments} from './haproxy-arguments.ts';
-import {runMaster} from './master.ts';
-import {exitStatus, tellReady} from './run.ts';
+import {exitStatus} from './exit-status.ts';
+import {filesOf, type HaproxyArguments, haproxyUsage, parseHaproxyArguments} from './haproxy-arguments.ts';
 import {versionText} from './version.ts';
 
 /** @returns the exit status: 0 valid or stopped, 1 for what was given to us, 2 when the gateway cannot start */
@@ -30,7 +27,9 @@ export async function dropIn(words: readonly string[]): Promise<number> {
     process.stderr.write(haproxyUsage);
     return exitStatus.badConfiguration;
   }
-  return args.action === 'check' ? check(args) : start(words, args);
+  if (args.action === 'check') return check(args);
+  // What only a gateway needs takes as long to load as all the rest.
+  return (await import('./start.ts')).start(words, args);
 }
 
 /** `-cc`: 0 when it holds, 1 when it does not, 2 when it is none. */
@@ -41,10 +40,6 @@ function evaluate(condition: string): number {
   return exitStatus.cannotStart;
 }
 
-function filesOf({files}: HaproxyArguments): readonly string[] | undefined {
-  return files.length === 0 ? undefined : files;
-}
-
 async function check(args: HaproxyArguments): Promise<number> {
   const {config, diagnostics} = await load(filesOf(args), {missingPath: 'alert'});
   printDiagnostics(args.quiet ? diagnostics.filter(({level}) => level === 'alert') : diagnostics);
@@ -53,31 +48,5 @@ async function check(args: HaproxyArguments): Promise<number> {
     if (diagnostics.length > 0 && args.verbose) process.stdout.write('Warnings were found.\n');
     process.stdout.write('Configuration file is valid\n');
   }
-  return 0;
-}
-
-async function start(words: readonly string[], args: HaproxyArguments): Promise<number> {
-  const files = filesOf(args);
-  const readyFd = daemonReadyFd();
-  const {config, diagnostics} = await load(files);
-  // In a daemon, whoever started it has printed them.
-  if (readyFd === null) printDiagnostics(args.quiet ? diagnostics.filter(({level}) => level === 'alert') : diagnostics);
-  if (config === null) return exitStatus.badConfiguration;
-  for (const option of args.ignored) process.stderr.write(`[WARNING]  (${process.pid}) : option '${option}' is accepted, and has no effect.\n`);
-  const daemon = args.mode === 'daemon' || (args.mode === null && config.global.process.daemon);
-  if (daemon && readyFd === null) return becomeDaemon(words);
-  const log = createLog();
-  const onReady = (): void => {
-    if (readyFd === null) return;
-    leaveTerminal();
-    tellReady(readyFd);
-  };
-  try {
-    await runMaster(config, {...args, files, log, onReady});
-  } catch (error) {
-    process.stderr.write(`[ALERT]    (${process.pid}) : ${errorMessage(error)}\n`);
-    return exitStatus.cannotStart;
-  }
-  log.info('stopped');
   return 0;
 }

@@ -195,3 +195,8 @@ export const haproxyUsage = `Usage : picogate [-f <cfgfile|cfgdir>]* [ -vdVD ] [
         -x <unix_socket>: accepted; both processes listen until the old one ends
 The commands of Picogate's own are listed by picogate --help.
 `;
+
+/** Undefined: those of the environment, or the usual one. */
+export function filesOf({files}: HaproxyArguments): readonly string[] | undefined {
+  return files.length === 0 ? undefined : files;
+}

@@ -3,10 +3,8 @@ import {closeSync, writeSync} from 'node:fs';
 import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import {load, printDiagnostics} from './configuration.ts';
+import {exitStatus} from './exit-status.ts';
 import {runMaster} from './master.ts';
-
-/** HAProxy's: 1 for a configuration with errors, 2 when the gateway cannot start. */
-export const exitStatus = {badConfiguration: 1, cannotStart: 2} as const;
 
 /**
  * @param readyFd a descriptor on which a line is written when everything is open; it is closed then
