@@ -112,7 +112,8 @@ export type HttpResponseAction =
   | {readonly kind: 'set-log-level'; readonly level: string};
 
 export type TcpRequestAction =
-  | {readonly kind: 'accept' | 'reject' | 'silent-drop'}
+  | {readonly kind: 'accept'}
+  | {readonly kind: 'reject' | 'silent-drop'}
   /** Of `tcp-request connection` only: a PROXY header comes first. */
   | {readonly kind: 'expect-proxy'}
   | SetVariable

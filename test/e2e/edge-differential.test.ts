@@ -183,6 +183,21 @@ const scenarios: readonly Scenario[] = [
     talk: async (twin) => inTurn([1, 2, 3, 4, 5], () => plain(twin.port('LIMITED'), [http('/')])),
   },
   {
+    name: 'tcp-request content rules look at each request',
+    frontends: ['inspected'],
+    lines: 5,
+    // We have read a request when it is refused; HAProxy has only looked at it.
+    mask: (line) => line.replace(/ (?:-1|0)\/-1\/-1\/-1\/0 -1 (.*) "(?:<BADREQ>|GET \S+ HTTP\/1\.1)"$/, ' TIMES -1 $1 REQUEST'),
+    talk: async (twin) => {
+      const port = twin.port('INSPECTED');
+      return [
+        await plain(port, [kept('/api/x'), http('/other')]),
+        ...(await inTurn(['/third', '/backend'], (path) => plain(port, [http(path)]))),
+        await plain(port, [http('/', 'X-Bad: 1\r\n')]),
+      ];
+    },
+  },
+  {
     name: 'users and groups',
     frontends: ['guarded'],
     lines: 5,

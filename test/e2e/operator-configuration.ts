@@ -96,6 +96,24 @@ frontend limited from web
   http-request deny deny_status 429 hdr Retry-After 30 if { sc_http_req_rate(0) gt 3 }
   default_backend origin
 
+frontend inspected from web
+  bind 127.0.0.1:\${INSPECTED}
+  tcp-request inspect-delay 1s
+  stick-table type ip size 1k expire 30s store gpc0,http_req_cnt
+  tcp-request content track-sc0 src
+  tcp-request content set-var(txn.kind) str(api) if { path_beg /api }
+  tcp-request content reject if { hdr(X-Bad) -m found }
+  tcp-request content accept if HTTP
+  tcp-request content reject
+  http-request deny deny_status 429 if { path /third } { sc_http_req_cnt(0) gt 2 }
+  http-request set-header X-Kind %[var(txn.kind)]
+  default_backend inspecting
+
+backend inspecting from web
+  tcp-request content reject if { path /backend }
+  http-response set-header X-Inspected yes
+  server o1 127.0.0.1:\${ORIGIN}
+
 listen guarded from web
   bind 127.0.0.1:\${GUARDED}
   acl signed_in http_auth(staff)

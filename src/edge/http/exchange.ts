@@ -15,7 +15,7 @@ import {firstName} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import {RequestBody} from './request-body.ts';
 import {planRequest, prepareForServer} from './request-plan.ts';
-import type {FinalVerdict, RequestRule} from './request-rules.ts';
+import type {FinalVerdict} from './request-rules.ts';
 import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
 import {openTunnel} from './tunnel.ts';
@@ -23,6 +23,9 @@ import {openTunnel} from './tunnel.ts';
 const defaultTarpitMs = 5000;
 /** What a client is told when its app did not wake. */
 const retryAfterSeconds = '5';
+
+/** Whose rules are run, in this order: `tcp-request content` before `http-request`. */
+type Stage = 'frontend-content' | 'frontend' | 'backend-content' | 'backend';
 
 export interface ExchangeOptions {
   readonly parts: HttpParts;
@@ -56,31 +59,56 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   start(): this {
-    const {config, monitorFails, uniqueId} = this.#transaction.frontend;
-    const transaction = this.#transaction;
-    transaction.captureFields('request');
-    if (uniqueId !== null) transaction.uniqueId = fieldValue(uniqueId.make(transaction));
-    if (config.monitorUri !== null && splitTarget(transaction.request.uri).path === config.monitorUri) {
-      // HAProxy's manual, `monitor-uri`: no line about it.
-      transaction.logLevel = 'silent';
-      const hasFailed = monitorFails.some((fails) => fails(transaction));
-      this.#reply(transaction.errorPage(hasFailed ? 503 : 200), 'LR');
-    } else this.#runRules(transaction.frontend.requestRules, 0);
+    this.#transaction.captureFields('request');
+    this.#runRules('frontend-content', 0);
     return this;
   }
 
-  /** Runs the rules of the frontend, or of the backend once there is one, and goes on when none of them answers. */
-  #runRules(rules: readonly RequestRule[], from: number): void {
+  #answerMonitor(): boolean {
+    const {config, monitorFails, uniqueId} = this.#transaction.frontend;
+    const transaction = this.#transaction;
+    if (uniqueId !== null) transaction.uniqueId = fieldValue(uniqueId.make(transaction));
+    if (config.monitorUri === null || splitTarget(transaction.request.uri).path !== config.monitorUri) return false;
+    // HAProxy's manual, `monitor-uri`: no line about it.
+    transaction.logLevel = 'silent';
+    const hasFailed = monitorFails.some((fails) => fails(transaction));
+    this.#reply(transaction.errorPage(hasFailed ? 503 : 200), 'LR');
+    return true;
+  }
+
+  /** Goes on with what comes after the rules of the stage when none of them answers. */
+  #runRules(stage: Stage, from: number): void {
+    const {frontend, destination} = this.#transaction;
+    const proxy = stage === 'frontend-content' || stage === 'frontend' ? frontend : destination;
+    const rules = (stage === 'frontend' || stage === 'backend' ? proxy?.requestRules : proxy?.contentRules) ?? [];
     for (let at = from; at < rules.length; at++) {
       const verdict = rules[at]?.(this.#transaction) ?? null;
       if (verdict === null) continue;
       if (verdict.kind === 'allow') break;
-      if (verdict.kind === 'wait-for-body') this.#waitForBody(verdict, () => this.#runRules(rules, at + 1));
+      if (verdict.kind === 'wait-for-body') this.#waitForBody(verdict, () => this.#runRules(stage, at + 1));
       else this.#decide(verdict);
       return;
     }
-    if (this.#use === null) this.#chooseBackend();
-    else this.#chooseServer(this.#use);
+    this.#after(stage);
+  }
+
+  #after(stage: Stage): void {
+    switch (stage) {
+      case 'frontend-content':
+        if (!this.#answerMonitor()) this.#runRules('frontend', 0);
+        break;
+      case 'frontend':
+        this.#chooseBackend();
+        break;
+      case 'backend-content':
+        this.#runRules('backend', 0);
+        break;
+      case 'backend':
+        if (this.#use !== null) this.#chooseServer(this.#use);
+        break;
+      default:
+        stage satisfies never;
+    }
   }
 
   #decide(verdict: FinalVerdict): void {
@@ -134,7 +162,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#use = use;
     transaction.destination = use.backend;
-    this.#runRules(use.backend.requestRules, 0);
+    this.#runRules('backend-content', 0);
   }
 
   #showsStats(): boolean {

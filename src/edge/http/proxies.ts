@@ -4,10 +4,11 @@ import type {SampleContext, SampleValue} from '../samples/context.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {builtInReply, type LocalReply, parseErrorFile, reasonOf} from './reply.ts';
-import {compileRequestRules, type RequestRule} from './request-rules.ts';
+import {compileContentRules, compileRequestRules, type RequestRule} from './request-rules.ts';
 import {compileResponseRules, type ResponseRule} from './response-rules.ts';
 
 interface Proxy {
+  readonly contentRules: readonly RequestRule[];
   readonly requestRules: readonly RequestRule[];
   readonly responseRules: readonly ResponseRule[];
   readonly afterResponseRules: readonly ResponseRule[];
@@ -55,8 +56,10 @@ function compileProxy(config: ProxyBase, {compilers, readFile, tableOf}: ProxyPa
       body: Buffer.alloc(0),
     });
   }
+  const ruleParts = {compilers, readFile, realm: config.name, tableOf: (table: string | null) => tableOf(table ?? config.name)};
   return {
-    requestRules: compileRequestRules(config.http.request, {compilers, readFile, realm: config.name, tableOf: (table) => tableOf(table ?? config.name)}),
+    contentRules: compileContentRules(config.tcp.content, ruleParts),
+    requestRules: compileRequestRules(config.http.request, ruleParts),
     responseRules: compileResponseRules(config.http.response, {compilers, readFile}),
     afterResponseRules: compileResponseRules(config.http.afterResponse, {compilers, readFile}),
     errorPages,

@@ -1,7 +1,7 @@
-/** `http-request` rules, made functions, and carried out in order. */
+/** `http-request` rules and, for each request, `tcp-request content` rules, made functions, and carried out in order. */
 
-import type {HttpRequestAction, Rule} from '../../config/rules.ts';
-import {CodedError} from '../../core/errors.ts';
+import type {HttpRequestAction, Rule, TcpRequestAction} from '../../config/rules.ts';
+import {assert, CodedError} from '../../core/errors.ts';
 import {stickKey} from '../stick/stick-key.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
@@ -40,6 +40,21 @@ export function compileRequestRules(rules: readonly Rule<HttpRequestAction>[], p
     const holds = parts.compilers.condition(condition);
     return (transaction) => (holds(transaction) ? perform(transaction) : null);
   });
+}
+
+/** Their conditions see the whole head of the request, and wait for nothing. */
+export function compileContentRules(rules: readonly Rule<TcpRequestAction>[], parts: RuleParts): readonly RequestRule[] {
+  return compileRequestRules(
+    rules.map(({action, ...rule}) => ({...rule, action: asHttpAction(action)})),
+    parts,
+  );
+}
+
+function asHttpAction(action: TcpRequestAction): HttpRequestAction {
+  if (action.kind === 'accept') return {kind: 'allow'};
+  assert(action.kind !== 'expect-proxy', 'A header of the PROXY protocol is not expected within a connection');
+  // `reject` and `silent-drop` are the same in both.
+  return action;
 }
 
 function compileAction(action: HttpRequestAction, parts: RuleParts): RequestRule {
