@@ -1,4 +1,7 @@
-/** Whether a frontend takes clients: it has places (`maxconn`, its own and that of the process), and no operator has stopped it. */
+/**
+ * Whether a frontend takes clients: it has places (`maxconn`, its own and that of the process), they do not come too fast (`rate-limit
+ * sessions`), and no operator has stopped it.
+ */
 import type {Clock} from '../core/clock.ts';
 import {type Counters, countSession} from './counters.ts';
 import type {SessionLimit} from './session-limit.ts';
@@ -17,6 +20,8 @@ export type AdmissionState = 'open' | 'full' | 'paused' | 'stopped';
 
 export interface AdmissionOptions {
   readonly maxconn: number;
+  /** Sessions in a second, after which clients wait in the backlog; null: any number. */
+  readonly sessionRateLimit: number | null;
   readonly counters: Counters;
   readonly limit: SessionLimit;
   readonly clock: Clock;
@@ -29,10 +34,13 @@ export class Admission {
   readonly #gates: Gate[] = [];
   readonly #unwatch: () => void;
   #maxconn: number;
+  readonly #rateLimit: number | null;
+  #cancelRetry: (() => void) | null = null;
   #state: AdmissionState = 'open';
 
-  constructor({maxconn, counters, limit, clock}: AdmissionOptions) {
+  constructor({maxconn, sessionRateLimit, counters, limit, clock}: AdmissionOptions) {
     this.#maxconn = maxconn;
+    this.#rateLimit = sessionRateLimit;
     this.#counters = counters;
     this.#limit = limit;
     this.#clock = clock;
@@ -87,11 +95,22 @@ export class Admission {
   /** For good: listeners are closed. */
   stop(): void {
     this.#unwatch();
+    this.#cancelRetry?.();
     this.#become('stopped');
   }
 
   #hasRoom(): boolean {
-    return this.#counters.sessions < this.#maxconn && !this.#limit.isFull;
+    return this.#counters.sessions < this.#maxconn && !this.#limit.isFull && !this.#isTooFast();
+  }
+
+  /** The next one has its turn when it would have come at that rate. */
+  #isTooFast(): boolean {
+    if (this.#rateLimit === null || this.#counters.sessionRate.read(this.#clock.monotonicMs()) < this.#rateLimit) return false;
+    this.#cancelRetry ??= this.#clock.after(Math.max(1, 1000 / this.#rateLimit), () => {
+      this.#cancelRetry = null;
+      this.#update();
+    });
+    return true;
   }
 
   #update(): void {

@@ -24,7 +24,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   const counters = newCounters();
   const sessions = new Set<TcpSession>();
   const whenEmpty: (() => void)[] = [];
-  const admission = new Admission({maxconn: config.maxconn, counters, limit, clock});
+  const admission = new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit, clock});
   const addresses: BoundAddress[] = [];
   const lines = await openSessionLines(config, parts);
   const rules = (list: FrontendConfig['tcp']['content']): ReturnType<typeof compileConnectionRules> =>

@@ -66,7 +66,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         frontend: compileFrontend(config, proxyParts),
         backends: compiled,
         counters,
-        admission: new Admission({maxconn: config.maxconn, counters, limit: parts.limit, clock}),
+        admission: new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit: parts.limit, clock}),
         assignment: {
           async assign(backend, request, signal) {
             const pool = pools.get(backend);

@@ -136,7 +136,13 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
     pool,
     clock: systemClock,
     counters,
-    admission: new Admission({maxconn: config.maxconn, counters, limit: new SessionLimit(Number.POSITIVE_INFINITY), clock: systemClock}),
+    admission: new Admission({
+      sessionRateLimit: null,
+      maxconn: config.maxconn,
+      counters,
+      limit: new SessionLimit(Number.POSITIVE_INFINITY),
+      clock: systemClock,
+    }),
     stats: () => null,
     finished: (record) => void records.push(record),
     listen: async (one, enter) =>
