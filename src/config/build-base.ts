@@ -134,7 +134,12 @@ function compression(section: Section): Compression | null {
   const algorithms = effective(section, 'compression algo')?.value;
   if (algorithms === undefined) return null;
   const ownTypes = inherited(section, 'compression type').flatMap(({value}) => value);
-  return {algorithms, types: [...new Set(ownTypes)], offload: effective(section, 'compression offload') !== undefined};
+  return {
+    algorithms,
+    types: [...new Set(ownTypes)],
+    minBytes: effective(section, 'compression minsize-res')?.value ?? 0,
+    offload: effective(section, 'compression offload') !== undefined,
+  };
 }
 
 function logTargets(section: Section, {process}: GlobalConfig): readonly LogTarget[] {

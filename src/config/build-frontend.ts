@@ -48,6 +48,7 @@ export function buildFrontend(section: Section, context: FrontendContext): Front
     logFormat: logFormat(section),
     dontLogNull: effective(section, 'option dontlognull')?.value ?? false,
     dontLogNormal: effective(section, 'option dontlog-normal')?.value ?? false,
+    logSeparateErrors: effective(section, 'option log-separate-errors')?.value ?? false,
     tcpKeepAlive: (effective(section, 'option clitcpka')?.value ?? false) || (effective(section, 'option tcpka')?.value ?? false),
     sessionRateLimit: nullIfZero(effective(section, 'rate-limit sessions')?.value),
     dns: mode === 'dns' ? buildDns(section, context.report) : null,

@@ -9,7 +9,7 @@ import {requiredCondition, statsAuth, statsRefresh} from './stats-shapes.ts';
 const inFrontend = {...theirs, sections: withFrontend} as const;
 const stats = {...theirList, sections: withProxies} as const;
 const errors = {...theirList, sections: [...withProxies, 'http-errors']} as const;
-const ignoredSize = integer({min: 0, max: 2 ** 31 - 1});
+const bodySize = integer({min: 0, max: 2 ** 31 - 1});
 
 export const httpKeywords = {
   'log-format': keyword({...inFrontend, shape: format('log'), description: 'What a log line says, with the variables below and `%[sample]`.'}),
@@ -52,14 +52,15 @@ export const httpKeywords = {
   'compression minsize-req': keyword({
     ...theirList,
     sections: withProxies,
-    shape: ignoredSize,
+    shape: bodySize,
     description: 'Accepted. No effect: requests are not compressed.',
   }),
   'compression minsize-res': keyword({
-    ...theirList,
+    ...theirs,
     sections: withProxies,
-    shape: ignoredSize,
-    description: 'Smaller answers stay as they are. No effect yet.',
+    shape: bodySize,
+    absent: '0',
+    description: 'Answers whose length is known and smaller stay as they are.',
   }),
   'filter compression': keyword({...theirList, sections: proxies, shape: flagLine(), description: 'Where compression happens among other filters. No effect.'}),
   'stats enable': keyword({...stats, shape: flagLine(), description: 'A page of statistics.'}),

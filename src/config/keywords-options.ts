@@ -32,7 +32,7 @@ export const optionKeywords = {
   'option httpslog': onOff(withProxies, 'Log lines of requests, with what was agreed for TLS.'),
   'option dontlognull': onOff(withFrontend, 'Connections without data leave no line.'),
   'option dontlog-normal': onOff(withFrontend, 'Only what went wrong leaves a line.'),
-  'option log-separate-errors': onOff(withFrontend, 'Lines of what went wrong have a higher level. No effect yet.'),
+  'option log-separate-errors': onOff(withFrontend, 'Lines of what went wrong have the level `err`.'),
   'option logasap': onOff(withFrontend, 'Log lines come when data begin to flow. No effect yet.'),
   'option socket-stats': onOff(withFrontend, 'Statistics of each bind. No effect yet.'),
   'option http-use-proxy-header': onOff(withFrontend, 'Accepted. No effect.'),

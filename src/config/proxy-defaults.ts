@@ -51,6 +51,7 @@ export function bareFrontend({name, position}: Named): FrontendConfig {
     logFormat: {kind: 'default'},
     dontLogNull: false,
     dontLogNormal: false,
+    logSeparateErrors: false,
     tcpKeepAlive: false,
     sessionRateLimit: null,
     dns: null,

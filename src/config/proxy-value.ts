@@ -94,6 +94,8 @@ export interface Compression {
   readonly algorithms: readonly ('identity' | 'gzip' | 'deflate' | 'raw-deflate')[];
   /** Empty: all types. */
   readonly types: readonly string[];
+  /** Smaller answers stay as they are, where their length is known. */
+  readonly minBytes: number;
   readonly offload: boolean;
 }
 
@@ -163,6 +165,8 @@ export interface FrontendConfig extends ProxyBase {
   readonly dontLogNull: boolean;
   /** Only what went wrong leaves a line. */
   readonly dontLogNormal: boolean;
+  /** Lines of what is not normal have the level `err`. */
+  readonly logSeparateErrors: boolean;
   readonly tcpKeepAlive: boolean;
   /** New sessions a second, above which they wait. */
   readonly sessionRateLimit: number | null;

@@ -107,6 +107,7 @@ frontend inspected from web
   tcp-request content reject
   http-request deny deny_status 429 if { path /third } { sc_http_req_cnt(0) gt 2 }
   http-request set-header X-Kind %[var(txn.kind)]
+  http-request set-header X-First %[http_first_req]
   default_backend inspecting
 
 backend inspecting from web
@@ -157,6 +158,9 @@ frontend custom from web
 
 listen failing from web
   bind 127.0.0.1:\${FAILING}
+  no log
+  log 127.0.0.1:\${LOG} format priority local0
+  option log-separate-errors
   retries 1
   errorfile 503 \${CERTIFICATES}/503.http
   http-response set-header X-Never seen

@@ -50,7 +50,7 @@ export function compressorFor(
   const {headers} = response;
   if (acceptEncoding === null || length === 0 || request.version === '1.0' || request.method === 'HEAD' || !statuses.has(response.status)) return null;
   if (headerOf(headers, 'content-encoding') !== null || /no-transform/i.test(headerOf(headers, 'cache-control') ?? '')) return null;
-  if (!isWanted(compression.types, headers)) return null;
+  if ((length !== null && length < compression.minBytes) || !isWanted(compression.types, headers)) return null;
   const tag = headerOf(headers, 'etag');
   if (tag !== null && !/^(W\/)?".*"$/.test(tag)) return null;
   const algorithm = choose(compression.algorithms, acceptEncoding);

@@ -40,7 +40,7 @@ export class Transaction implements RuleSubject {
   readonly session: ClientSession;
   readonly connection: ConnectionFacts;
   readonly frontend: HttpFrontendProxy;
-  readonly request: RequestHead & {body: Uint8Array | null};
+  readonly request: RequestHead & {body: Uint8Array | null; readonly isFirst: boolean};
   readonly received: {readonly method: string; readonly uri: string; readonly version: string};
   readonly incoming: IncomingRequest;
   readonly captures: (string | null)[];
@@ -83,7 +83,7 @@ export class Transaction implements RuleSubject {
     this.frontend = parts.frontend;
     this.incoming = incoming;
     this.headAtMs = nowMs;
-    this.request = {method: head.method, uri: head.uri, version: head.version, headers: head.headers, body: null};
+    this.request = {method: head.method, uri: head.uri, version: head.version, headers: head.headers, body: null, isFirst: incoming.index === 0};
     this.received = {method: head.method, uri: head.uri, version: head.version};
     const {captures} = parts.frontend.config;
     this.captures = captures.length === 0 ? [] : new Array<string | null>(captures.length).fill(null);

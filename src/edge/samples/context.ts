@@ -60,6 +60,8 @@ export interface RequestFacts {
   headers: HeaderFields;
   /** As much of the body as was waited for. */
   readonly body: Uint8Array | null;
+  /** Of its connection. */
+  readonly isFirst?: boolean;
 }
 
 export interface ResponseFacts {

@@ -137,6 +137,7 @@ export const httpFetches: Readonly<Record<string, FetchBuilder>> = {
   status: plain((context) => (context.response === null ? null : intValue(context.response.status))),
   'res.ver': responseVersion,
   resp_ver: responseVersion,
+  http_first_req: ofRequest(({isFirst = true}) => boolValue(isFirst)),
   http_auth: authenticated,
   http_auth_group: authenticatedGroup,
   http_auth_bearer: bearerToken,

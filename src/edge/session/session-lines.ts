@@ -23,7 +23,7 @@ export async function openSessionLines(
   frontend: FrontendConfig,
   {compiler, process: {logTag, logHostname}}: {readonly compiler: SampleCompiler; readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname'>},
 ): Promise<SessionLines> {
-  const {logs, dontLogNull, dontLogNormal} = frontend;
+  const {logs, dontLogNull, dontLogNormal, logSeparateErrors} = frontend;
   let written = 0;
   if (logs.length === 0) {
     return {isWanted: false, nextNumber: 1, write: () => undefined, [Symbol.asyncDispose]: () => Promise.resolve()};
@@ -38,15 +38,16 @@ export async function openSessionLines(
     write(context, level = 'info') {
       const {record} = context;
       if (dontLogNull && record.bytesFromClient === 0 && record.server === null) return;
-      if (dontLogNormal && isNormal(record)) return;
+      const normal = isNormal(record);
+      if (dontLogNormal && normal) return;
       written++;
-      log.write(render(context), level);
+      log.write(render(context), logSeparateErrors && !normal ? 'err' : level);
     },
     [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
   };
 }
 
-/** No error, no time-out, no retry, no answer 5xx: HAProxy's manual, `option dontlog-normal`. */
+/** No error, no time-out, no retry, no answer 5xx: HAProxy's manual, `option dontlog-normal` and `option log-separate-errors`. */
 function isNormal({termination, counts, status}: SessionRecord): boolean {
   return termination.startsWith('--') && counts.retries === 0 && !counts.redispatched && status < 500;
 }

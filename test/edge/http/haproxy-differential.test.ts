@@ -325,7 +325,7 @@ const cases: readonly Case[] = [
   {
     name: 'compression',
     backend: ['compression algo gzip', 'compression type text/plain'],
-    ours: {backend: {compression: {algorithms: ['gzip'], types: ['text/plain'], offload: false}}},
+    ours: {backend: {compression: {algorithms: ['gzip'], types: ['text/plain'], minBytes: 0, offload: false}}},
     answer: text,
     requests: [get('/', 'Accept-Encoding: gzip\r\n'), get(), get('/', 'Accept-Encoding: gzip;q=0\r\n'), 'GET / HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n'],
   },
