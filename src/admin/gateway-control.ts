@@ -82,7 +82,7 @@ export interface BackendControl {
   readonly timesDown: number;
   servers(): Iterable<ServerControl>;
   /** @param settings words as after `server NAME ADDRESS` in a file. @throws CodedError with what is wrong with them */
-  addServer(name: string, address: string, settings: readonly string[]): void;
+  addServer(name: string, address: string, settings: readonly string[]): Promise<void>;
   /** Only one in maintenance without sessions. @throws CodedError */
   removeServer(name: string): void;
 }

@@ -102,13 +102,13 @@ function withoutLineEnd(error: unknown): never {
   throw error instanceof CodedError && error.message.endsWith('\n') ? new CodedError(error.code, error.message.slice(0, -1), {source: 'client'}) : error;
 }
 
-function addServer({control, args: [path, address, ...settings]}: CommandContext): string {
+async function addServer({control, args: [path, address, ...settings]}: CommandContext): Promise<string> {
   try {
     const {backendName, serverName} = splitServerPath(path);
     const backend = findBackend(control, backendName) ?? refuse('No such backend.\n');
     if ([...backend.servers()].some(({name}) => name === serverName)) return refuse('Already exists a server with the same name in backend.\n\n');
     if (address === undefined) return refuse("'server' expects <name> and <addr>[:<port>] as arguments.\n\n");
-    backend.addServer(serverName, address, settings);
+    await backend.addServer(serverName, address, settings);
     return 'New server registered.\n';
   } catch (error) {
     return withoutLineEnd(error);

@@ -1,8 +1,11 @@
 /** Backends and their servers as the runtime API sees them. */
 import {isIP} from 'node:net';
 import type {BackendControl, CheckFacts, ServerControl} from '../admin/gateway-control.ts';
+import {parseDynamicServer} from '../config/dynamic-server.ts';
 import type {Target} from '../config/proxy-value.ts';
+import {CodedError} from '../core/errors.ts';
 import {checkStatuses} from '../edge/checks/check-result.ts';
+import type {DynamicServers} from '../edge/edge-parts.ts';
 import type {AssignedServer} from '../edge/pool/assignment.ts';
 import type {Pool} from '../edge/pool/pool.ts';
 import type {Pools} from '../edge/pool/pools.ts';
@@ -12,6 +15,7 @@ import {serverTraffic} from './runtime-traffic.ts';
 
 export interface BackendSurroundings {
   readonly pools: Pools;
+  readonly dynamicServers: DynamicServers;
   /** Where an app is; null: it is not known. */
   readonly appHost: (app: string) => string | null;
 }
@@ -34,8 +38,13 @@ export function backendControl(pool: Pool, id: number, surroundings: BackendSurr
     *servers() {
       for (const server of servers) yield serverControl(pool, server, surroundings);
     },
-    addServer: () => refuseChange(`add a server to backend "${config.name}"`),
-    removeServer: (name) => refuseChange(`remove server "${config.name}/${name}"`),
+    addServer: (name, address, settings) => surroundings.dynamicServers.add(pool, parseDynamicServer(config, [name, address, ...settings])),
+    removeServer(name) {
+      const server = pool.server(name);
+      if (server === null) return;
+      if (isPointedTo(pool, name, surroundings)) throw new CodedError('ERR_IN_USE', pointedTo, {source: 'client'});
+      surroundings.dynamicServers.remove(pool, server);
+    },
   };
 }
 
@@ -100,6 +109,15 @@ function addressOf(target: Target, {appHost}: BackendSurroundings): ServerContro
     default:
       return target satisfies never;
   }
+}
+
+const pointedTo = 'This server cannot be removed at runtime due to other configuration elements pointing to it.';
+
+/** By a `track`, or a rule of `use-server`. */
+function isPointedTo({config}: Pool, name: string, {pools}: BackendSurroundings): boolean {
+  if (config.useServers.some(({action: {server}}) => server.kind === 'format' || server.name === name)) return true;
+  for (const {servers} of pools.list()) if (servers.some(({config: {track}}) => track === `${config.name}/${name}`)) return true;
+  return false;
 }
 
 /** Such a server has the maintenance of the one that it tracks. */

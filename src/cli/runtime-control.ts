@@ -40,9 +40,9 @@ export function runtimeControl(options: RuntimeControlOptions): GatewayControl {
     },
     *backends() {
       const numbers = proxyNumbers(gateway.config);
-      const {pools} = current().parts;
+      const {pools, dynamicServers} = current().parts;
       const appHost = (app: string): string | null => gateway.apps?.supervisor.app(app).address ?? null;
-      for (const pool of pools.list()) yield backendControl(pool, numbers.get(pool.config) ?? 0, {pools, appHost});
+      for (const pool of pools.list()) yield backendControl(pool, numbers.get(pool.config) ?? 0, {pools, dynamicServers, appHost});
     },
     sessions: () => sessionControls(gateway.edge.edges(), systemClock.monotonicMs()),
     *apps() {

@@ -2,15 +2,17 @@
 import {readFileSync} from 'node:fs';
 import type {ProcessConfig} from '../config/process-value.ts';
 import {bareFrontend} from '../config/proxy-defaults.ts';
-import type {BackendConfig, FrontendConfig, Userlist} from '../config/proxy-value.ts';
+import type {BackendConfig, FrontendConfig, ServerConfig, Userlist} from '../config/proxy-value.ts';
 import type {ResolversConfig} from '../config/resolvers.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from './app-access.ts';
-import {startHealthChecks} from './checks/health-checks.ts';
+import {type HealthChecks, startHealthChecks} from './checks/health-checks.ts';
 import {parseClientHello} from './inspect/client-hello.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
+import type {AssignedServer} from './pool/assignment.ts';
+import type {Pool} from './pool/pool.ts';
 import {openPools, type Pools, type PoolsOptions} from './pool/pools.ts';
 import {ownProxyHeader} from './proxy-protocol/send-proxy-header.ts';
 import {openRefusalLog, type RefusalLog} from './refusal-log.ts';
@@ -21,7 +23,7 @@ import {createPatternLists, type PatternLists} from './samples/pattern-lists.ts'
 import {createProcessVariables} from './samples/variables.ts';
 import type {EntranceOptions} from './session/entrance.ts';
 import {compileRoutes, type RouteOf} from './session/routes.ts';
-import {type MannersOf, openServerManners} from './session/server-connections.ts';
+import {type MannersOf, openServerManners, type ServerMannersBook} from './session/server-connections.ts';
 import type {SessionLimit} from './session-limit.ts';
 import {openStickTables, type StickTables} from './stick/stick-tables.ts';
 import {type CertificateStore, openCertificateStore} from './tls/certificate-store.ts';
@@ -48,6 +50,14 @@ export interface EdgePartsOptions {
   readonly clock: Clock;
 }
 
+/** Servers that come and go while the gateway runs; another configuration does not have them. */
+export interface DynamicServers {
+  /** @throws CodedError ERR_STATIC_BALANCE, ERR_CA_FILE, ERR_CERTIFICATE, and those of the compiler; then it is not there */
+  add(pool: Pool, config: ServerConfig): Promise<void>;
+  /** The caller has seen that it is in maintenance and has no sessions. */
+  remove(pool: Pool, server: AssignedServer): void;
+}
+
 export interface EdgeParts {
   readonly compiler: SampleCompiler;
   readonly lists: PatternLists;
@@ -55,6 +65,7 @@ export interface EdgeParts {
   readonly tables: StickTables;
   readonly routeOf: RouteOf;
   readonly mannersOf: MannersOf;
+  readonly dynamicServers: DynamicServers;
   readonly certificates: CertificateStore;
   readonly process: EdgePartsOptions['process'];
   /** What each entrance gets, whatever its frontend. */
@@ -112,7 +123,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
   const tables = scope.use(openStickTables({proxies: [...frontends, ...backends], clock}));
   const pools = scope.use(openPools({backends, frontends, apps, watch, clock, log, wakeRates: options.wakeRates}));
   const certificates = await openCertificateStore(frontends.flatMap(({binds}) => binds.flatMap(({tls}) => (tls?.certificates ?? []).map(({path}) => path))));
-  const mannersOf = await openServerManners(backends, compiler);
+  const manners = await openServerManners(backends, compiler);
   const surroundings: Surroundings = {
     usableServers: pools.usableServers,
     isServerUp: pools.isServerUp,
@@ -123,13 +134,13 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     tableSize: tables.tableSize,
     trackedValue: () => null,
   };
-  const parts: EdgeParts = {
+  const parts: Omit<EdgeParts, 'dynamicServers'> = {
     compiler,
     lists,
     pools,
     tables,
     routeOf: compileRoutes(backends, {compiler, pools, tables}),
-    mannersOf,
+    mannersOf: manners.of,
     certificates,
     process: options.process,
     entrance: {
@@ -144,14 +155,33 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     clock,
     log,
   };
-  scope.use(checks(parts, options));
+  const healthChecks = scope.use(checks(parts, options));
   scope.use(await followNames(pools.list(), {resolvers: options.resolvers, clock, log}));
   const owned = scope.move();
-  return {...parts, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {...parts, dynamicServers: dynamicServers(manners, healthChecks), [Symbol.asyncDispose]: () => owned.disposeAsync()};
+}
+
+function dynamicServers(manners: ServerMannersBook, healthChecks: HealthChecks): DynamicServers {
+  return {
+    async add(pool, config) {
+      const server = pool.addServer(config);
+      try {
+        await manners.add(pool.config, server.config);
+        healthChecks.add(pool.config, server);
+      } catch (error) {
+        pool.removeServer(server);
+        throw error;
+      }
+    },
+    remove(pool, server) {
+      healthChecks.remove(server);
+      pool.removeServer(server);
+    },
+  };
 }
 
 /** Checks of all servers that have them, with what a connection to each of them begins with. */
-function checks({pools, mannersOf, compiler, clock}: EdgeParts, {watch}: EdgePartsOptions): Disposable {
+function checks({pools, mannersOf, compiler, clock}: Omit<EdgeParts, 'dynamicServers'>, {watch}: EdgePartsOptions): HealthChecks {
   return startHealthChecks({
     backends: [...pools.list()].map(({config, servers}) => ({config, servers})),
     watch,

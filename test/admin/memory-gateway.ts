@@ -73,7 +73,7 @@ export function memoryBackend(facts: Partial<BackendControl> & Pick<BackendContr
     downSeconds: 0,
     timesDown: 0,
     servers: () => servers,
-    addServer(name, address, settings) {
+    async addServer(name, address, settings) {
       if (settings[0] === 'foo') refused("unknown keyword 'foo'");
       const [host = '', port = ''] = address.split(':');
       servers.push(memoryServer({name, id: Math.max(0, ...servers.map(({id}) => id)) + 1, address: {host, port: Number(port)}, administrative: 'maint'}));

@@ -164,6 +164,45 @@ test('weight, drain, maint and ready choose where new sessions go; those of befo
   t.is(await reachedBy(lab, 2), 'cc');
 });
 
+test('a server that is added takes sessions when it is enabled, is checked, and can be deleted when it has none', async (t) => {
+  const lab = await openLab(t);
+  const port = String(lab.servers.c.port);
+  t.is(await lab.ask(`add server web/new 127.0.0.1:${port} weight 10 check inter 50ms fall 1 rise 1 maxconn 5`), 'New server registered.\n\n');
+  t.like(await lab.stat('web/new'), {status: 'MAINT', sid: '3', weight: '10', slim: '5'});
+  t.is(await reachedBy(lab, 4), 'aabb');
+  t.is(await lab.ask('enable server web/new'), '\n');
+  t.is(await reachedBy(lab, 3), 'abc');
+  t.is(await lab.ask('enable health web/new'), '\n');
+  await until(async () => (await lab.stat('web/new')).check_status === 'L4OK', {what: 'a check'});
+
+  using kept = await testClient(lab.front);
+  await lab.ask('disable server web/a');
+  await lab.ask('disable server web/b');
+  using other = await testClient(lab.front);
+  await until(() => other.text() === 'c', {what: 'a session of the new server'});
+  t.is(await lab.ask('del server web/new'), 'Only servers in maintenance mode can be deleted.\n');
+  await lab.ask('disable server web/new');
+  t.is(await lab.ask('del server web/new'), 'Server still has connections attached to it, cannot remove it.\n');
+  for (const client of [kept, other]) client.socket.destroy();
+  await until(async () => (await lab.stat('web/new')).scur === '0', {what: 'its sessions to end'});
+  t.is(await lab.ask('del server web/new'), 'Server deleted.\n');
+  await lab.ask('enable server web/a');
+  await lab.ask('enable server web/b');
+  t.is(await reachedBy(lab, 4), 'aabb');
+  t.false((await lab.ask('show servers state web')).includes('new'));
+
+  for (const [command, answer] of [
+    ['add server web/x 127.0.0.1:80 wieght 3', "unknown option 'wieght' of 'server'; did you mean 'weight' maybe ?"],
+    ["add server web/x 127.0.0.1:80'", ''],
+    ['add server web/x app:wiki:80', 'app'],
+    ['add server web/a 127.0.0.1:80', 'Already exists a server with the same name in backend.'],
+  ] as const) {
+    const said = await lab.ask(command);
+    t.true(said.includes(answer) && !said.includes('registered'), `${command}: ${said}`);
+  }
+  t.is(await reachedBy(lab, 2), 'ab');
+});
+
 test('sessions are listed with numbers that stay, and ended one by one or by server', async (t) => {
   const lab = await openLab(t);
   await lab.ask('disable server web/b');

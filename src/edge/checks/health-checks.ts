@@ -38,24 +38,41 @@ export interface HealthChecksOptions {
   readonly random?: () => number;
 }
 
+export interface HealthChecks extends Disposable {
+  /** For a server that comes later. */
+  add(backend: BackendConfig, server: CheckedServer): void;
+  remove(server: CheckedServer): void;
+}
+
 /** Starts all checks, the first ones spread over the shortest interval. Disposing stops them at once; what runs is given up. */
-export function startHealthChecks(options: HealthChecksOptions): Disposable {
+export function startHealthChecks(options: HealthChecksOptions): HealthChecks {
   const stop = new AbortController();
   const planned = options.backends.flatMap(({config, servers}) => {
     const runner = createCheckRunner({...options, backend: config});
     return servers.flatMap((server) => (server.config.check === null ? [] : [{server, schedule: server.config.check, runner}]));
   });
   const shortestMs = Math.min(...planned.map(({schedule}) => schedule.intervalMs));
-  const plans = planned.map((plan) => new CheckPlan(plan, options, stop.signal));
-  for (const [index, plan] of plans.entries()) plan.start((shortestMs * index) / plans.length);
+  const plans = new Map(planned.map((plan) => [plan.server, new CheckPlan(plan, options, stop.signal)]));
+  for (const [index, plan] of [...plans.values()].entries()) plan.start((shortestMs * index) / plans.size);
   const unwatch = options.watch?.onChange((app, awake) => {
-    for (const plan of plans) plan.appChanged(app, awake);
+    for (const plan of plans.values()) plan.appChanged(app, awake);
   });
   return {
+    add(backend, server) {
+      const schedule = server.config.check;
+      if (schedule === null) return;
+      const plan = new CheckPlan({server, schedule, runner: createCheckRunner({...options, backend})}, options, stop.signal);
+      plans.set(server, plan);
+      plan.start(0);
+    },
+    remove(server) {
+      plans.get(server)?.end();
+      plans.delete(server);
+    },
     [Symbol.dispose]() {
       unwatch?.();
       stop.abort();
-      for (const plan of plans) plan.stop();
+      for (const plan of plans.values()) plan.stop();
     },
   };
 }
@@ -68,6 +85,7 @@ class CheckPlan {
   readonly #signal: AbortSignal;
   #cancelNext: () => void = () => undefined;
   #isRunning = false;
+  #hasEnded = false;
   #current = new AbortController();
 
   constructor(
@@ -84,13 +102,19 @@ class CheckPlan {
 
   start(delayMs: number): void {
     this.#cancelNext();
-    if (this.#signal.aborted) return;
+    if (this.#signal.aborted || this.#hasEnded) return;
     this.#cancelNext = this.#options.clock.after(delayMs, () => void this.#check());
   }
 
   stop(): void {
     this.#cancelNext();
     this.#current.abort();
+  }
+
+  /** For good. */
+  end(): void {
+    this.#hasEnded = true;
+    this.stop();
   }
 
   appChanged(app: AppName, awake: boolean): void {

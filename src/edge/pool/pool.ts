@@ -1,19 +1,17 @@
 /** A backend at run time: gives each session a server, and a place there. */
-import type {BackendConfig} from '../../config/proxy-value.ts';
+import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {errorCode} from '../../core/errors.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
 import {type AssignedServer, Assignment, type AssignmentHost, type Endpoint, type PoolRequest} from './assignment.ts';
-import {createChooser} from './balance.ts';
 import {FairQueue} from './fair-queue.ts';
-import type {BalanceRequest} from './hash-key.ts';
 import {asError, HeldSession, hold, pause, type WaitingRoom} from './hold.ts';
 import {mayLeave, nextAttempt} from './next-attempt.ts';
 import {connectError, noServer, queueFull, queueTimeout, wakeFailed} from './pool-errors.ts';
 import {directEndpoint, reachServer} from './reach-server.ts';
-import {type Condition, PoolServer, type ServerHost} from './server.ts';
-import type {Chooser} from './server-choice.ts';
+import type {Condition, ServerHost} from './server.ts';
 import {describeChange} from './server-report.ts';
+import {ServerSet} from './server-set.ts';
 import {clearStats, countEnd, countSession, newServerStats, type ServerStats} from './server-stats.ts';
 import type {SessionEnd} from './session-end.ts';
 import {shutSessions} from './shut-sessions.ts';
@@ -40,14 +38,11 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   readonly clock: Clock;
   readonly logHealthChecks: boolean;
   readonly fullconn: number | null;
-  readonly servers: readonly AssignedServer[];
   readonly stats: ServerStats;
   readonly #options: PoolOptions;
-  readonly #chooser: Chooser<AssignedServer, BalanceRequest>;
+  readonly #set: ServerSet;
   /** Sessions that take any server. */
   readonly #queue = new FairQueue<HeldSession<Assignment, AssignedServer>>(Number.POSITIVE_INFINITY);
-  /** Those that balance chooses among: of the backup servers only the first, unless `allbackups`. */
-  #usable: readonly AssignedServer[] = [];
   #sessions = 0;
 
   constructor(options: PoolOptions) {
@@ -59,14 +54,26 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     this.logHealthChecks = backend.logHealthChecks;
     this.fullconn = backend.fullconn ?? options.defaultFullconn;
     this.stats = newServerStats(clock.monotonicMs());
-    this.servers = backend.servers.map((config, index) => new PoolServer<Assignment>(index + 1, config, this));
-    this.#chooser = createChooser(backend, this.servers);
-    this.#regroup();
+    this.#set = new ServerSet(backend, this);
+  }
+
+  /** In the order of the configuration; those that came later are the last ones. */
+  get servers(): readonly AssignedServer[] {
+    return this.#set.all;
+  }
+
+  /** @throws CodedError as `ServerSet.add` */
+  addServer(config: ServerConfig): AssignedServer {
+    return this.#set.add(config);
+  }
+
+  removeServer(server: AssignedServer): void {
+    this.#set.remove(server);
   }
 
   /** How many servers can be used, as `nbsrv` counts them. */
   get usableServers(): number {
-    return this.#usable.length;
+    return this.#set.usable.length;
   }
 
   /** Sessions that wait for any server. */
@@ -80,7 +87,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 
   server(name: string): AssignedServer | null {
-    return this.servers.find((server) => server.name === name) ?? null;
+    return this.#set.byName(name);
   }
 
   /** `clear counters`, for the backend and its servers. */
@@ -135,7 +142,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
         server: {isApp: server.target.kind === 'app', isUp: server.isUp},
         wasRefused: errorCode(cause) === 'ECONNREFUSED',
         isPersistent: assignment.isPersistent,
-        usableServers: this.#usable.length,
+        usableServers: this.#set.usable.length,
       });
       if (next.kind === 'give-up') throw this.#countConnectError(server, connectError(this.config, server, {endpoint: assignment.endpoint, cause}));
       if (next.kind === 'same') {
@@ -163,8 +170,8 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 
   changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void {
-    const wasUsable = this.#usable.length > 0;
-    this.#regroup();
+    const wasUsable = this.#set.usable.length > 0;
+    this.#set.regroup();
     this.#countChange(wasUsable);
     const {from, to, cause} = change;
     if (from !== to) {
@@ -172,7 +179,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       this.#reportChange(server, {...change, cause: this.logHealthChecks && cause.startsWith(', reason') ? '' : cause, requeued});
       shutSessions(server, to, this.servers);
     }
-    for (const usable of this.#usable) this.#serve(usable);
+    for (const usable of this.#set.usable) this.#serve(usable);
   }
 
   report(line: string): void {
@@ -185,20 +192,12 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
 
   /** The backend is down while none of its servers can be used. */
   #countChange(wasUsable: boolean): void {
-    const isUsable = this.#usable.length > 0;
+    const isUsable = this.#set.usable.length > 0;
     if (isUsable === wasUsable) return;
     const nowMs = this.clock.monotonicMs();
     if (isUsable) this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
     else this.stats.timesDown++;
     this.stats.changedAtMs = nowMs;
-  }
-
-  #regroup(): void {
-    const up = this.servers.filter(({condition}) => condition === 'up');
-    const active = up.filter(({config}) => !config.backup);
-    const backups = this.config.allBackups ? up : up.slice(0, 1);
-    this.#usable = active.length > 0 ? active : backups;
-    this.#chooser.update(this.#usable);
   }
 
   /** @throws as `assign`; then the session has no place, and is no more counted */
@@ -238,7 +237,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   /** A wake that failed is a dead server. @throws CodedError ERR_WAKE_FAILED when no other one may be tried */
   #bury(assignment: Assignment, server: AssignedServer, cause: unknown): void {
     for (const stats of [server.stats, this.stats]) stats.wakeFailures++;
-    const tried = {backend: this.config, isPersistent: assignment.isPersistent, usableServers: this.#usable.length};
+    const tried = {backend: this.config, isPersistent: assignment.isPersistent, usableServers: this.#set.usable.length};
     assignment.bury(server);
     if (assignment.retries >= this.config.retries || !mayLeave(tried)) throw wakeFailed(cause);
     this.#redispatch(assignment, server);
@@ -256,9 +255,9 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       }
     }
     assignment.isPersistent = false;
-    const chosen = this.#chooser.choose(request, assignment);
+    const chosen = this.#set.choose(request, assignment);
     if (chosen !== null) return chosen;
-    return this.#usable.some((server) => !dead.has(server)) ? 'full' : null;
+    return this.#set.usable.some((server) => !dead.has(server)) ? 'full' : null;
   }
 
   #take(server: AssignedServer, assignment: Assignment): AssignedServer {
@@ -300,7 +299,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   #serve(server: AssignedServer): void {
     while (server.hasFreePlace()) {
       const own = server.queue.first;
-      const any = this.#usable.includes(server) ? this.#firstFor(server) : undefined;
+      const any = this.#set.usable.includes(server) ? this.#firstFor(server) : undefined;
       const next = own === undefined || (any !== undefined && any.sinceMs < own.sinceMs) ? any : own;
       if (next === undefined) return;
       this.#grant(server, next);
@@ -390,7 +389,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       queued: server.queue.size,
     });
     if (line !== null) this.#options.report(line);
-    if (this.#usable.length === 0) this.#options.report(`backend '${this.name}' has no server available!`);
+    if (this.#set.usable.length === 0) this.#options.report(`backend '${this.name}' has no server available!`);
   }
 }
 

@@ -74,7 +74,7 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
         break;
       }
       const pending = stick?.request(context) ?? null;
-      const stuck = pool.servers[(pending?.serverId ?? 0) - 1];
+      const stuck = pending === null ? undefined : pool.servers.find(({id}) => id === pending.serverId);
       if (stuck !== undefined) servers.push(stuck.name);
       return {servers, sample: sampleOf?.(context) ?? null, pending};
     },

@@ -25,22 +25,27 @@ export type MannersOf = (server: ServerConfig) => ServerManners;
 
 const plain: ServerManners = {header: null, tls: null, sniOf: null, isPlain: true};
 
+export interface ServerMannersBook {
+  readonly of: MannersOf;
+  /** For a server that comes later. @throws CodedError ERR_CA_FILE, ERR_CERTIFICATE, and those of the compiler */
+  add(backend: Pick<BackendConfig, 'name'>, server: ServerConfig): Promise<void>;
+}
+
 /** @throws CodedError ERR_CA_FILE, ERR_CERTIFICATE, and those of the compiler */
-export async function openServerManners(backends: readonly BackendConfig[], compiler: SampleCompiler): Promise<MannersOf> {
-  const known = new Map<ServerConfig, ServerManners>();
-  for (const backend of backends) {
-    for (const server of backend.servers) {
-      if (server.sendProxy === null && server.tls === null) continue;
-      const sample = server.sni === null ? null : compiler.compileExpression(server.sni);
-      known.set(server, {
-        header: server.sendProxy === null ? null : proxyHeaderWriter(server.sendProxy, server.proxyV2Options),
-        tls: server.tls === null ? null : await openTlsConnector(`${backend.name}/${server.name}`, server.tls),
-        sniOf: sample === null ? null : (context) => textOf(sample(context)),
-        isPlain: false,
-      });
-    }
-  }
-  return (server) => known.get(server) ?? plain;
+export async function openServerManners(backends: readonly BackendConfig[], compiler: SampleCompiler): Promise<ServerMannersBook> {
+  const known = new WeakMap<ServerConfig, ServerManners>();
+  const add: ServerMannersBook['add'] = async (backend, server) => {
+    if (server.sendProxy === null && server.tls === null) return;
+    const sample = server.sni === null ? null : compiler.compileExpression(server.sni);
+    known.set(server, {
+      header: server.sendProxy === null ? null : proxyHeaderWriter(server.sendProxy, server.proxyV2Options),
+      tls: server.tls === null ? null : await openTlsConnector(`${backend.name}/${server.name}`, server.tls),
+      sniOf: sample === null ? null : (context) => textOf(sample(context)),
+      isPlain: false,
+    });
+  };
+  for (const backend of backends) for (const server of backend.servers) await add(backend, server);
+  return {of: (server) => known.get(server) ?? plain, add};
 }
 
 function textOf(value: ReturnType<ReturnType<SampleCompiler['compileExpression']>>): string | null {
