@@ -67,6 +67,10 @@ const withinSingleQuotes = /[^']*/y;
 const variableName = /\.?[A-Za-z0-9_]*/y;
 const hexEscape = /\\x(?<digits>[0-9A-Fa-f]{2})/y;
 
+const unquotedVariable = /\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))/y;
+/** What begins lines that name addresses. */
+const addressLines: ReadonlySet<string> = new Set(['bind', 'default-server', 'dispatch', 'log', 'nameserver', 'peer', 'server', 'server-template', 'source']);
+
 const escaped: Readonly<Record<string, string>> = {' ': ' ', '\\': '\\', '#': '#', "'": "'", '"': '"', $: '$', n: '\n', r: '\r', t: '\t'};
 
 class LineLexer {
@@ -123,7 +127,7 @@ class LineLexer {
         return true;
       case '$':
         if (quoted) this.#variable();
-        else this.#take(character);
+        else if (!this.#addressVariable()) this.#take(character);
         return true;
       default:
         this.#plainOrBlank(character, quoted);
@@ -240,6 +244,19 @@ class LineLexer {
     }
     this.#insert(value, expand);
     this.#at = at;
+  }
+
+  /** At a `$` outside of quotes: HAProxy puts variables into addresses wherever they stand. @returns whether it did */
+  #addressVariable(): boolean {
+    const [first, second] = this.#words;
+    if (first === undefined || !(addressLines.has(first.text) || (first.text === 'stats' && second?.text === 'socket'))) return false;
+    unquotedVariable.lastIndex = this.#at;
+    const [whole, braced, bare] = unquotedVariable.exec(this.#source) ?? [];
+    const name = braced ?? bare;
+    if (whole === undefined || name === undefined) return false;
+    this.#emit(Object.hasOwn(this.#context.env, name) ? (this.#context.env[name] ?? '') : '');
+    this.#at += whole.length;
+    return true;
   }
 
   #valueOf(name: string, at: number): string | undefined {

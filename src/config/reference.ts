@@ -23,6 +23,7 @@ file with \`picogate check -f FILE\`. Several files, or directories of \`*.cfg\`
 - **Quotes**: in \`'...'\` nothing is special; in \`"..."\` variables of the environment are replaced: \`"$NAME"\`,
   \`"\${NAME}"\`, \`"\${NAME-default}"\`, \`"\${NAME[*]}"\` (one word for each word of the value), and \`"\${.FILE}"\`,
   \`"\${.LINE}"\`, \`"\${.SECTION}"\`. A word that is nothing but variables that are not set does not count.
+  On lines that name addresses (\`bind\`, \`server\`, \`log\`, ...) \`$NAME\` and \`\${NAME}\` are replaced outside of quotes too; one that is not set is nothing.
 - **Escapes**, outside quotes and in \`"..."\`: \`\\ \`, \`\\#\`, \`\\\\\`, \`\\'\`, \`\\"\`, \`\\$\`, \`\\n\`, \`\\r\`, \`\\t\`, \`\\xNN\`.
 - **Times**: \`us ms s m h d\`, without a unit milliseconds. **Sizes**: \`k m g\`, without a unit bytes.
 - **Names**: letters, digits and \`- _ . :\`.

@@ -38,6 +38,10 @@ const lines: readonly {readonly text: string; readonly words: readonly string[]}
   {text: '"${NONE[*]}" "${EMPTY[*]}" "${NONE[*]-a b}"', words: ['a', 'b']},
   {text: '"${.FILE}:${.LINE}" "$.SECTION"', words: ['a.cfg:7', 'global']},
   {text: '"${constructor}" "$UTF"', words: ['é']},
+  {text: 'server s ${A}:80 $A.b x"$A" \'${A}\' \\$A', words: ['server', 's', 'one:80', 'one.b', 'xone', '${A}', '$A']},
+  {text: 'bind ${NONE}:80 ${A-x} ${A $ $1 ${constructor}', words: ['bind', ':80', '${A-x}', '${A', '$', '$1', '']},
+  {text: 'stats socket $A/x', words: ['stats', 'socket', 'one/x']},
+  {text: 'stats uri $A', words: ['stats', 'uri', '$A']},
   {text: 'été "ü"', words: ['été', 'ü']},
 ];
 
