@@ -6,7 +6,7 @@ import {writeFile} from 'node:fs/promises';
 import {renderDiagnostic} from '../config/diagnostic.ts';
 import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
-import {errorCode, errorMessage} from '../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {load} from './configuration.ts';
@@ -18,7 +18,7 @@ import {dropPrivileges} from './privileges.ts';
 import {runtimeControl} from './runtime-control.ts';
 import {statsAnswer} from './stats-answer.ts';
 import {openStatsSockets, parseMasterSocket} from './stats-sockets.ts';
-import {listenToSignals} from './stop-signal.ts';
+import {listenToSignals, type MasterSignal} from './stop-signal.ts';
 
 export interface MasterOptions extends Pick<HaproxyArguments, 'masterSocket' | 'pidFile' | 'replaced' | 'maxconn'> {
   readonly files: readonly string[] | undefined;
@@ -35,9 +35,10 @@ function withArguments(config: Config, {maxconn}: MasterOptions): Config {
 /**
  * Runs until a signal ends it.
  * @param config what was loaded from `files`
+ * @returns the signal
  * @throws CodedError when something cannot be opened; nothing is left open then
  */
-export async function runMaster(config: Config, options: MasterOptions): Promise<void> {
+export async function runMaster(config: Config, options: MasterOptions): Promise<MasterSignal> {
   const {log} = options;
   const startedAtMs = Date.now();
   // First of all, so that a signal that comes meanwhile is not lost.
@@ -80,9 +81,10 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
       notifier.stopping();
       log.info({signal}, 'stopping');
       if (signal === 'SIGUSR1') await softStop(gateway, signals.hardStop);
-      break;
+      return signal;
     }
   }
+  throw new CodedError('ERR_ASSERTION', 'Signals have come to an end', {source: 'bug'});
 }
 
 /** @returns what was wrong, or null */

@@ -1,4 +1,5 @@
 /** Starts the gateway under HAProxy's command line: in the foreground, as a daemon, or as master and worker. */
+import {constants} from 'node:os';
 import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import {load, printDiagnostics} from './configuration.ts';
@@ -26,11 +27,13 @@ export async function start(words: readonly string[], args: HaproxyArguments): P
     tellReady(readyFd);
   };
   try {
-    await runMaster(config, {...args, files, log, onReady});
+    const signal = await runMaster(config, {...args, files, log, onReady});
+    log.info('stopped');
+    // What HAProxy's master passes on of its worker, which the signal has ended.
+    const isMaster = args.masterWorker || config.global.process.masterWorker;
+    return isMaster && signal !== 'SIGUSR1' ? 128 + constants.signals[signal] : 0;
   } catch (error) {
     process.stderr.write(`[ALERT]    (${process.pid}) : ${errorMessage(error)}\n`);
     return exitStatus.cannotStart;
   }
-  log.info('stopped');
-  return 0;
 }

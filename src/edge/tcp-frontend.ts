@@ -27,11 +27,11 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   const admission = new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit, clock});
   const addresses: BoundAddress[] = [];
   const lines = await openSessionLines(config, parts);
-  const rules = (list: FrontendConfig['tcp']['content']): ReturnType<typeof compileConnectionRules> =>
-    compileConnectionRules(list, {compiler, tableOf: (name) => tables.get(name ?? config.name)});
+  const rules = (list: FrontendConfig['tcp']['content'], of: 'connection' | 'session'): ReturnType<typeof compileConnectionRules> =>
+    compileConnectionRules(list, {compiler, tableOf: (name) => tables.get(name ?? config.name), of});
   const sessionParts: TcpSessionParts = {
     config,
-    contentRules: rules(config.tcp.content),
+    contentRules: rules(config.tcp.content, 'session'),
     choose: compileBackendChoice(config, compiler, parts.routeOf),
     mannersOf: parts.mannersOf,
     lines,
@@ -51,7 +51,14 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     admission.entered();
     void session.start();
   };
-  const common = {...parts.entrance, config, connectionRules: rules(config.tcp.connection), sessionRules: rules(config.tcp.session), counters, enter: admit};
+  const common = {
+    ...parts.entrance,
+    config,
+    connectionRules: rules(config.tcp.connection, 'connection'),
+    sessionRules: rules(config.tcp.session, 'session'),
+    counters,
+    enter: admit,
+  };
   try {
     for (const bind of config.binds) {
       const entrance = await openEntrance({...common, bind, ipv6Only: ipv6Only(bind.port)});

@@ -38,7 +38,9 @@ export interface TestGateway {
   log(): Promise<string>;
 }
 
-/** Chooses ports that were free a moment ago, in a range no other test file uses at the same time. */
+const given = new Set<number>();
+
+/** One that was free a moment ago, and another one each time: several programs may listen on one port, and each would get a part of its clients. */
 export async function freePort(): Promise<number> {
   const {createServer} = await import('node:net');
   const server = createServer().listen(0, '127.0.0.1');
@@ -47,7 +49,10 @@ export async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  const {port} = address;
+  if (given.has(port)) return freePort();
+  given.add(port);
+  return port;
 }
 
 /**

@@ -59,6 +59,9 @@ export function readExpression(at: number, context: ExpressionContext, resolveFe
   return {expression: {text: text.slice(at, end), fetch: first.call, converters}, type, end};
 }
 
+/** Between their parentheses nothing is an empty text. */
+const takeNothing: ReadonlySet<string> = new Set(['str', 'be2hex']);
+
 interface ReadCall {
   readonly call: SampleCall;
   readonly type: SampleType;
@@ -77,7 +80,8 @@ function readCall(at: number, context: ExpressionContext, specOf: (called: strin
   }
   const list = readArgumentList(text, open + 1);
   if (!list.ok) throw fail(context, `'${called}': ${list.reason}`);
-  return {call: {name: spec.name, args: checkArguments(spec, list.args, context)}, type: spec.type, end: list.end};
+  const args = list.args.length === 0 && takeNothing.has(spec.name) ? [''] : list.args;
+  return {call: {name: spec.name, args: checkArguments(spec, args, context)}, type: spec.type, end: list.end};
 }
 
 function fetchSpec(called: string, context: ExpressionContext): CallSpec {

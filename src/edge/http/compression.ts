@@ -34,6 +34,13 @@ function isWanted(types: readonly string[], headers: readonly Header[]): boolean
   return type !== null && types.some((wanted) => type.toLowerCase().startsWith(wanted.toLowerCase()));
 }
 
+/** Those that say `Mozilla/4` cannot be trusted to decompress, but for Internet Explorer 6 with SP2 and later (HAProxy's manual, `compression`). */
+function isOldBrowser(agent: string): boolean {
+  if (!agent.startsWith('Mozilla/4')) return false;
+  const version = /^.{25}MSIE ([6-9])/.exec(agent)?.[1];
+  return version === undefined || (version === '6' && !/^.{51}SV1/.test(agent));
+}
+
 function create(algorithm: Exclude<Algorithm, 'identity'>): Compressor {
   if (algorithm === 'gzip') return createGzip(options);
   return algorithm === 'deflate' ? createDeflate(options) : createDeflateRaw(options);
@@ -49,10 +56,11 @@ export function compressorFor(
 ): Compressor | null {
   const {headers} = response;
   if (acceptEncoding === null || length === 0 || request.version === '1.0' || request.method === 'HEAD' || !statuses.has(response.status)) return null;
+  if (isOldBrowser(headerOf(request.headers, 'user-agent') ?? '')) return null;
   if (headerOf(headers, 'content-encoding') !== null || /no-transform/i.test(headerOf(headers, 'cache-control') ?? '')) return null;
   if ((length !== null && length < compression.minBytes) || !isWanted(compression.types, headers)) return null;
-  const tag = headerOf(headers, 'etag');
-  if (tag !== null && !/^(W\/)?".*"$/.test(tag)) return null;
+  const tags = headers.filter(([name]) => name === 'etag');
+  if (tags.length > 1 || tags.some(([, tag]) => !/^(W\/)?".*"$/.test(tag))) return null;
   const algorithm = choose(compression.algorithms, acceptEncoding);
   if (algorithm === null) return null;
   response.headers = withoutHeader(headers, 'content-length').map(

@@ -351,6 +351,11 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   #reply(reply: LocalReply, termination: string, reason: string | null = null): void {
     if (this.#isOver) return;
     const transaction = this.#transaction;
+    if (reply.isSilent === true) {
+      transaction.status = reply.status;
+      this.#breakOff(termination, reason);
+      return;
+    }
     const head = headOfReply(reply);
     transaction.response = head;
     transaction.endRequest();

@@ -13,6 +13,7 @@ import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
 import {bodylessFraming, MessageWriter, responseText} from './h1-writer.ts';
 import {LazyTimer} from './lazy-timer.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, RequestHead, ResponseHead, Tunnel} from './message.ts';
+import {headerOf} from './message.ts';
 import {checkTarget} from './target.ts';
 
 const nothing = Buffer.alloc(0);
@@ -168,8 +169,9 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
   }
 
   tunnel(head: ResponseHead): Tunnel {
-    const upgrade = head.headers.find(([name]) => name === 'upgrade');
-    const extra = head.status === 101 ? `${upgrade === undefined ? '' : `upgrade: ${upgrade[1]}\r\n`}connection: Upgrade\r\n` : '';
+    const upgrade = headerOf(head.headers, 'upgrade');
+    const connection = headerOf(head.headers, 'connection') ?? 'upgrade';
+    const extra = head.status === 101 ? `${upgrade === null ? '' : `upgrade: ${upgrade}\r\n`}connection: ${connection}\r\n` : '';
     this.#socket.write(responseText(head, extra, ''), 'latin1');
     const rest = this.#pending;
     this.#state = 'closed';

@@ -183,7 +183,7 @@ class Connection implements HttpConnection {
       }),
       session.context,
     );
-    return Buffer.concat([Buffer.from(head, 'latin1'), page.body]);
+    return page.isSilent === true ? null : Buffer.concat([Buffer.from(head, 'latin1'), page.body]);
   }
 
   #startH2(early: Buffer): void {

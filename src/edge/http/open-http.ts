@@ -7,7 +7,7 @@ import {Admission} from '../admission.ts';
 import {newCounters} from '../counters.ts';
 import type {EdgeParts} from '../edge-parts.ts';
 import type {Frontend} from '../frontend.ts';
-import {compileConnectionRules} from '../session/connection-rules.ts';
+import {type ConnectionRule, compileConnectionRules} from '../session/connection-rules.ts';
 import {openEntrance} from '../session/entrance.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
@@ -29,7 +29,7 @@ export interface HttpSide extends Disposable {
 
 /** @throws CodedError ERR_BAD_ERROR_FILE, and those of the compiler */
 export function openHttpSide(backends: readonly BackendConfig[], parts: EdgeParts, stats: StatsAnswer): HttpSide {
-  const {compiler, mannersOf, pools, tables, clock} = parts;
+  const {compiler, pools, tables, clock} = parts;
   const proxyParts: ProxyParts = {
     compilers: {
       condition: (condition) => compiler.compileCondition(condition),
@@ -42,26 +42,19 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
   };
   const compiled = new Map<string, HttpBackendProxy>();
   for (const backend of backends) if (backend.mode === 'http') compiled.set(backend.name, compileBackend(backend, proxyParts));
-  const connections = new ServerConnections({
-    clock,
-    sni: (server, context) => mannersOf(server).sniOf?.(context) ?? null,
-    secure(server) {
-      const {tls} = mannersOf(server);
-      return tls === null ? null : (raw, options) => tls.secure(raw, options);
-    },
-    proxyHeader: (server, context) => {
-      const {connection, uniqueId = null} = context;
-      const client = {protocol: 'tcp', source: connection.source, destination: connection.destination, tls: connection.tls, uniqueId} as const;
-      return mannersOf(server).header?.(client) ?? null;
-    },
-  });
+  const connections = openConnections(parts);
   return {
     async openFrontend(config, ipv6Only) {
       const counters = newCounters();
       const lines = await openSessionLines(config, parts);
-      const rules = (list: FrontendConfig['tcp']['connection']): ReturnType<typeof compileConnectionRules> =>
-        compileConnectionRules(list, {compiler, tableOf: (name) => tables.get(name ?? config.name)});
-      const common = {...parts.entrance, config, connectionRules: rules(config.tcp.connection), sessionRules: rules(config.tcp.session), counters};
+      const rules = tcpRules(config, parts);
+      const common = {
+        ...parts.entrance,
+        config,
+        connectionRules: rules(config.tcp.connection, 'connection'),
+        sessionRules: rules(config.tcp.session, 'session'),
+        counters,
+      };
       const frontend = await openHttpFrontend({
         frontend: compileFrontend(config, proxyParts),
         backends: compiled,
@@ -95,6 +88,28 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
     },
     [Symbol.dispose]: () => connections.close(),
   };
+}
+
+function openConnections({clock, mannersOf}: EdgeParts): ServerConnections {
+  return new ServerConnections({
+    clock,
+    sni: (server, context) => mannersOf(server).sniOf?.(context) ?? null,
+    secure(server) {
+      const {tls} = mannersOf(server);
+      return tls === null ? null : (raw, options) => tls.secure(raw, options);
+    },
+    proxyHeader: (server, context) => {
+      const {connection, uniqueId = null} = context;
+      const client = {protocol: 'tcp', source: connection.source, destination: connection.destination, tls: connection.tls, uniqueId} as const;
+      return mannersOf(server).header?.(client) ?? null;
+    },
+  });
+}
+
+type TcpRules = FrontendConfig['tcp']['connection'];
+
+function tcpRules({name}: FrontendConfig, {compiler, tables}: EdgeParts): (list: TcpRules, of: 'connection' | 'session') => readonly ConnectionRule[] {
+  return (list, of) => compileConnectionRules(list, {compiler, tableOf: (table) => tables.get(table ?? name), of});
 }
 
 function logRequest(lines: SessionLines, context: Transaction | SessionContext, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {

@@ -44,7 +44,7 @@ export interface ProxyParts {
 
 function compileProxy(config: ProxyBase, {compilers, readFile, tableOf}: ProxyParts): Proxy {
   const errorPages = new Map<number, LocalReply>();
-  for (const [status, path] of Object.entries(config.errorFiles)) errorPages.set(Number(status), parseErrorFile(path, readFile(path)));
+  for (const [status, path] of Object.entries(config.errorFiles)) errorPages.set(Number(status), parseErrorFile(path, readFile(path), Number(status)));
   for (const [status, {code, url}] of Object.entries(config.errorLocations)) {
     errorPages.set(Number(status), {
       status: code,

@@ -10,6 +10,8 @@ export interface LocalReply {
   readonly reason: string;
   readonly headers: readonly Header[];
   readonly body: Buffer;
+  /** True: the connection is closed without a word, as an empty error file (`/dev/null`) says. */
+  readonly isSilent?: boolean;
 }
 
 interface Page {
@@ -107,20 +109,21 @@ export function builtInReply(status: number): LocalReply {
  * A whole answer as files of `errorfile` hold it; lines may end in LF alone.
  * @throws CodedError ERR_BAD_ERROR_FILE
  */
-export function parseErrorFile(path: string, content: Buffer): LocalReply {
+export function parseErrorFile(path: string, content: Buffer, status: number): LocalReply {
+  if (content.length === 0) return {status, reason: reasonOf(status), headers: [], body: content, isSilent: true};
   const text = content.toString('latin1');
   const blank = /\r?\n\r?\n/.exec(text);
   const [first = '', ...lines] = text.slice(0, blank?.index ?? text.length).split(/\r?\n/);
-  const status = /^HTTP\/1\.[01] (\d{3})(?: (.*))?$/.exec(first);
-  if (status === null) throw new CodedError('ERR_BAD_ERROR_FILE', `Cannot use error file "${path}": it does not start with a status line`, {source: 'host'});
+  const line = /^HTTP\/1\.[01] (\d{3})(?: (.*))?$/.exec(first);
+  if (line === null) throw new CodedError('ERR_BAD_ERROR_FILE', `Cannot use error file "${path}": it does not start with a status line`, {source: 'host'});
   const headers: Header[] = [];
-  for (const line of lines) {
-    const colon = line.indexOf(':');
-    const name = line.slice(0, colon).trim().toLowerCase();
-    if (colon > 0 && !['content-length', 'transfer-encoding', 'connection'].includes(name)) headers.push([name, line.slice(colon + 1).trim()]);
+  for (const field of lines) {
+    const colon = field.indexOf(':');
+    const name = field.slice(0, colon).trim().toLowerCase();
+    if (colon > 0 && !['content-length', 'transfer-encoding', 'connection'].includes(name)) headers.push([name, field.slice(colon + 1).trim()]);
   }
   const body = blank === null ? Buffer.alloc(0) : content.subarray(blank.index + blank[0].length);
-  return {status: Number(status[1]), reason: status[2] ?? '', headers, body};
+  return {status: Number(line[1]), reason: line[2] ?? '', headers, body};
 }
 
 /** What makes an answer for a request. */
@@ -130,8 +133,12 @@ export type ReplyMaker = (context: SampleContext, errorPage: (status: number) =>
 export function compileReply(action: ReplyAction, compilers: Compilers, readFile: (path: string) => Buffer): ReplyMaker {
   const {status, body} = action;
   const fields = action.headers.map(({name, value}) => ({name: name.toLowerCase(), value: compilers.format(value, 'value')}));
-  const withFields = (reply: LocalReply, context: SampleContext): LocalReply =>
-    fields.length === 0 ? reply : {...reply, headers: [...reply.headers, ...fields.map(({name, value}): Header => [name, fieldValue(value(context))])]};
+  // One that turns out to be empty is left out, as in HAProxy.
+  const withFields = (reply: LocalReply, context: SampleContext): LocalReply => {
+    if (fields.length === 0) return reply;
+    const made = fields.map(({name, value}): Header => [name, fieldValue(value(context))]).filter(([, value]) => value !== '');
+    return {...reply, headers: [...reply.headers, ...made]};
+  };
   const typed: readonly Header[] = action.contentType === null ? [] : [['content-type', action.contentType]];
   const fixed = (content: Buffer): ReplyMaker => {
     const reply: LocalReply = {status, reason: reasonOf(status), headers: content.length === 0 ? [] : typed, body: content};
@@ -145,7 +152,7 @@ export function compileReply(action: ReplyAction, compilers: Compilers, readFile
     case 'default':
       return (context, errorPage) => withFields(errorPage(status), context);
     case 'errorfile': {
-      const reply = parseErrorFile(body.path, readFile(body.path));
+      const reply = parseErrorFile(body.path, readFile(body.path), status);
       return (context) => withFields(reply, context);
     }
     case 'format': {

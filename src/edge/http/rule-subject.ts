@@ -12,5 +12,7 @@ export interface RuleSubject extends SampleContext {
   /** Of `set-log-level`. */
   logLevel: string | null;
   readonly errorPage: (status: number) => LocalReply;
+  /** Of this request; its connection keeps what it has. */
+  setAddress(side: 'source' | 'destination', address: {readonly host: string; readonly port: number}): void;
   track(counter: number, table: StickTable, key: string): void;
 }

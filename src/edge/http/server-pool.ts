@@ -119,7 +119,7 @@ export class ServerConnections implements ServerPool {
     const hasSni = server.sni !== null && server.tls !== null;
     if (isPrivate || hasSni) {
       const sni = hasSni ? (this.#parts.sni(server, request.context) ?? '') : '';
-      return this.#slotOf(`${backend.name} ${server.name} ${endpointKey(endpoint)} ${sni} ${isPrivate ? request.session.facts.id : ''}`);
+      return this.#slotOf(`${backend.name} ${server.name} ${endpointKey(endpoint)} ${sni} ${isPrivate ? privateKey(request, server) : ''}`);
     }
     const place = endpoint.path ?? endpoint.host;
     const {port} = endpoint;
@@ -201,4 +201,11 @@ export class ServerConnections implements ServerPool {
     }
     if (this.#slots.size > 0) this.#sweepLater();
   }
+}
+
+/** Of a client, as the server is told of it. */
+function privateKey({session, context: {connection, uniqueId = null}}: AcquireRequest, {proxyV2Options}: ServerConfig): string {
+  const {source, destination} = connection;
+  const id = proxyV2Options.includes('unique-id') ? uniqueId : '';
+  return `${session.facts.id} ${source.host} ${source.port} ${destination.host} ${destination.port} ${id}`;
 }

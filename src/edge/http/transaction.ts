@@ -38,7 +38,7 @@ export class Transaction implements RuleSubject {
   readonly payload = nothing;
   readonly inspectionEnded = true;
   readonly session: ClientSession;
-  readonly connection: ConnectionFacts;
+  connection: ConnectionFacts;
   readonly frontend: HttpFrontendProxy;
   readonly request: RequestHead & {body: Uint8Array | null; readonly isFirst: boolean};
   readonly received: {readonly method: string; readonly uri: string; readonly version: string};
@@ -118,6 +118,15 @@ export class Transaction implements RuleSubject {
   }
 
   readonly errorPage = (status: number): LocalReply => errorPage(status, this.frontend, this.destination);
+
+  setAddress(side: 'source' | 'destination', address: Endpoint): void {
+    const {facts} = this.session;
+    if (this.connection === facts) {
+      const {protocol, frontend, source, destination, received = {source, destination}, receivedProxy, tls, header, acceptedAtMs, id} = facts;
+      this.connection = {protocol, frontend, source, destination, received, receivedProxy, tls, ...(header === undefined ? {} : {header}), acceptedAtMs, id};
+    }
+    this.connection[side] = {...address};
+  }
 
   /** Counts under that number from now on, until the request is over. */
   track(counter: number, table: StickTable, key: string): void {

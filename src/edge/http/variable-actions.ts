@@ -3,6 +3,7 @@ import {isIP} from 'node:net';
 import type {Capture, HttpRequestAction, SetVariable} from '../../config/rules.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
 import type {Compilers} from './compilers.ts';
+import type {RuleSubject} from './rule-subject.ts';
 
 export function compileSetVariable(action: SetVariable, compilers: Compilers): (context: SampleContext) => void {
   const {name, value} = action;
@@ -10,8 +11,8 @@ export function compileSetVariable(action: SetVariable, compilers: Compilers): (
     const evaluate = compilers.expression(value.expression);
     return (context) => {
       const found = evaluate(context);
-      if (found === null) context.variables.unset(name);
-      else context.variables.set(name, found);
+      // As in HAProxy, a variable stays what it was when nothing is found.
+      if (found !== null) context.variables.set(name, found);
     };
   }
   const make = compilers.format(value.format, 'value');
@@ -37,7 +38,7 @@ export function compileCapture(action: Capture, compilers: Compilers): (context:
 type AddressAction = Extract<HttpRequestAction, {kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'}>;
 
 /** What is no address, or no port, changes nothing. */
-export function compileSetAddress(action: AddressAction, compilers: Compilers): (context: SampleContext) => void {
+export function compileSetAddress(action: AddressAction, compilers: Compilers): (context: RuleSubject) => void {
   const evaluate = compilers.expression(action.expression);
   const isPort = action.kind === 'set-src-port' || action.kind === 'set-dst-port';
   const side = action.kind === 'set-src' || action.kind === 'set-src-port' ? 'source' : 'destination';
@@ -46,7 +47,7 @@ export function compileSetAddress(action: AddressAction, compilers: Compilers): 
     if (text === null) return;
     const address = context.connection[side];
     if (!isPort) {
-      if (isIP(text) !== 0) context.connection[side] = {host: text, port: address.port};
-    } else if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) context.connection[side] = {host: address.host, port: Number(text)};
+      if (isIP(text) !== 0) context.setAddress(side, {host: text, port: address.port});
+    } else if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) context.setAddress(side, {host: address.host, port: Number(text)});
   };
 }

@@ -41,6 +41,12 @@ export interface ConnectionFacts {
   /** After PROXY header and `set-src`. */
   source: {host: string; port: number};
   destination: {host: string; port: number};
+  /** Those of the connection, where a rule has changed them for a session or a request only. */
+  received?:
+    | {readonly source: {readonly host: string; readonly port: number}; readonly destination: {readonly host: string; readonly port: number}}
+    | undefined;
+  /** What the proxy in front said beyond addresses. */
+  readonly header?: {readonly authority: string | null; readonly uniqueId: Uint8Array | null} | null;
   readonly receivedProxy: boolean;
   readonly tls: TlsFacts | null;
   readonly acceptedAtMs: number;

@@ -1,6 +1,6 @@
 /** Addresses, ports and TLS of the client's connection: HAProxy's manual, sections 7.3.3 and 7.3.4. */
 import type {SampleCall} from '../../config/sample.ts';
-import type {SampleContext, SampleValue, TlsFacts} from './context.ts';
+import type {ConnectionFacts, SampleContext, SampleValue, TlsFacts} from './context.ts';
 import {type FetchBuilder, integerArgument, plain, textArgument} from './fetch.ts';
 import {addressValue, boolValue, intValue, textValue} from './value.ts';
 
@@ -36,21 +36,26 @@ function distinguishedName(pick: (client: NonNullable<TlsFacts['client']>) => st
   };
 }
 
-const source = plain((context) => addressValue(context.connection.source.host));
-const sourcePort = plain((context) => portValue(context.connection.source.port));
-const destination = plain((context) => addressValue(context.connection.destination.host));
-const destinationPort = plain((context) => portValue(context.connection.destination.port));
+function ofReceived(one: (ends: Pick<ConnectionFacts, 'source' | 'destination'>) => SampleValue): FetchBuilder {
+  return plain(({connection}) => one(connection.received ?? connection));
+}
+
 const zeroWithTls = ofTls(() => intValue(0));
 
 export const connectionFetches: Readonly<Record<string, FetchBuilder>> = {
-  src: source,
-  fc_src: source,
-  src_port: sourcePort,
-  fc_src_port: sourcePort,
-  dst: destination,
-  fc_dst: destination,
-  dst_port: destinationPort,
-  fc_dst_port: destinationPort,
+  src: plain(({connection}) => addressValue(connection.source.host)),
+  src_port: plain(({connection}) => portValue(connection.source.port)),
+  dst: plain(({connection}) => addressValue(connection.destination.host)),
+  dst_port: plain(({connection}) => portValue(connection.destination.port)),
+  fc_src: ofReceived(({source}) => addressValue(source.host)),
+  fc_src_port: ofReceived(({source}) => portValue(source.port)),
+  fc_dst: ofReceived(({destination}) => addressValue(destination.host)),
+  fc_dst_port: ofReceived(({destination}) => portValue(destination.port)),
+  fc_pp_authority: plain(({connection}) => textOrNull(connection.header?.authority)),
+  fc_pp_unique_id: plain(({connection}) => {
+    const id = connection.header?.uniqueId ?? null;
+    return id === null ? null : {type: 'bin', value: id};
+  }),
   fc_rcvd_proxy: plain((context) => boolValue(context.connection.receivedProxy)),
   fc_http_major: plain((context) => (context.request === null ? null : intValue(Number(context.request.version.charAt(0))))),
   fc_err: plain(() => intValue(0)),

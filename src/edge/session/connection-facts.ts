@@ -28,6 +28,7 @@ export class SocketFacts implements ConnectionFacts {
   readonly acceptedAtMs: number;
   readonly id: number;
   receivedProxy = false;
+  received: ConnectionFacts['received'];
   tls: TlsFacts | null = null;
   /** What the proxy in front said beyond addresses. */
   header: ProxyHeader | null = null;
@@ -72,6 +73,7 @@ export class SocketFacts implements ConnectionFacts {
     this.header = header;
     const {addresses} = header;
     if (header.local || addresses?.kind !== 'ip') return;
+    this.received = {source: this.source, destination: this.destination};
     this.#source = {...addresses.source};
     this.#destination = {...addresses.destination};
   }

@@ -13,6 +13,8 @@ export interface RuleParts {
   readonly compiler: SampleCompiler;
   /** The table that a rule of this proxy means: by its name, or its own. */
   readonly tableOf: (name: string | null) => StickTable | null;
+  /** What addresses that rules set are those of. */
+  readonly of: 'connection' | 'session';
 }
 
 /** Null: the next rule decides. */
@@ -43,7 +45,11 @@ function compileAction(action: TcpRequestAction, parts: RuleParts): Action {
     }
     case 'set-var': {
       const value = compileValue(action.value, compiler);
-      return quietly((session) => session.variables.set(action.name, value(session)));
+      return quietly((session) => {
+        const found = value(session);
+        // As in HAProxy, a variable stays what it was when nothing is found.
+        if (found !== null) session.variables.set(action.name, found);
+      });
     }
     case 'unset-var':
       return quietly((session) => session.variables.unset(action.name));
@@ -59,7 +65,7 @@ function compileAction(action: TcpRequestAction, parts: RuleParts): Action {
     case 'set-src-port':
     case 'set-dst':
     case 'set-dst-port':
-      return compileSetAddress(action, compiler);
+      return compileSetAddress(action, parts);
     default:
       return action satisfies never;
   }
@@ -91,13 +97,14 @@ function compileTrack({counter, key, table: name}: Extract<TcpRequestAction, {ki
 type SetAddress = Extract<TcpRequestAction, {kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'}>;
 
 /** What is no address or port changes nothing. */
-function compileSetAddress({kind, expression}: SetAddress, compiler: SampleCompiler): Action {
+function compileSetAddress({kind, expression}: SetAddress, {compiler, of}: RuleParts): Action {
   const sample = compiler.compileExpression(expression);
   const which = kind === 'set-src' || kind === 'set-src-port' ? 'source' : 'destination';
   const isPort = kind === 'set-src-port' || kind === 'set-dst-port';
   return quietly((session) => {
     const value = sample(session);
     const {connection} = session;
+    if (of === 'session') connection.received ??= {source: connection.source, destination: connection.destination};
     if (isPort && value?.type === 'int' && value.value >= 0 && value.value <= 65_535) connection[which] = {...connection[which], port: value.value};
     if (!isPort && value?.type === 'ip') connection[which] = {...connection[which], host: value.value};
   });

@@ -54,7 +54,7 @@ export function compileRoutes(backends: readonly BackendConfig[], parts: RoutePa
 function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: RouteParts): BackendRoute {
   const {name, balance, useServers, stickRules, tcp} = backend;
   const tableOf = (table: string | null): ReturnType<StickTables['get']> => tables.get(table ?? name);
-  const contentRules = compileConnectionRules(tcp.content, {compiler, tableOf});
+  const contentRules = compileConnectionRules(tcp.content, {compiler, tableOf, of: 'session'});
   const named = useServers.map((rule) => compileName(rule, rule.action.server, compiler));
   const stick = stickRules.length === 0 ? null : compileStickRules(stickRules, tableOf, compiler);
   const sampleOf = balance.kind === 'hash' ? compiler.compileExpression(balance.expression) : null;
