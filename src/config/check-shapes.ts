@@ -116,7 +116,8 @@ const tcpKinds: Readonly<Record<string, Pick<Expectation, 'kind' | 'method'>>> =
 const ignoredValues = ['ok-status', 'error-status', 'tout-status', 'on-success', 'on-error', 'status-code', 'min-recv'];
 
 export const httpCheckExpect: Shape<Expectation> = {
-  usage: '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | rstring <regex> | hdr name <name> [value <text>]',
+  usage:
+    '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | rstring <regex> | (hdr | fhdr) name [-m <method>] <name> [value [-m <method>] <text>]',
   read: (args) => readExpectation(args, httpKinds, true),
 };
 
@@ -136,7 +137,7 @@ function readExpectation(args: Arguments, kinds: typeof httpKinds, headers: bool
     if (name === '') continue;
     if (name === 'comment') comment = args.take('<text>').text;
     else if (ignoredValues.includes(name)) ignoreOption(word, args);
-    else if (headers && (name === 'hdr' || name === 'fhdr')) return readHeaderExpectation(args, {negated, comment});
+    else if (headers && (name === 'hdr' || name === 'fhdr')) return readHeaderExpectation(args, {negated, comment, whole: name === 'fhdr'});
     else return {negated, ...readPattern(word, name, args, kinds), name: null, comment};
   }
 }
@@ -166,12 +167,19 @@ function checkStatuses(word: Word, args: Arguments): void {
 
 const headerFlags: Readonly<Record<string, Expectation['method']>> = {str: 'str', beg: 'beg', end: 'end', sub: 'sub', reg: 'reg'};
 
-function readHeaderExpectation(args: Arguments, {negated, comment}: Pick<Expectation, 'negated' | 'comment'>): Expectation {
+function readHeaderExpectation(args: Arguments, facts: Pick<Expectation, 'negated' | 'comment' | 'whole'>): Expectation {
   const keyword = args.take('name');
   if (keyword.text !== 'name') throw args.invalid(keyword, "'name' and the name of a header are expected");
-  const name = args.take('<name>').text;
-  if (args.peek()?.text !== 'value') return {negated, kind: 'header', method: 'sub', value: '', name, comment};
+  const name = readCompared(args, '<name>');
+  const common = {...facts, kind: 'header', name: name.text, nameMethod: name.method} as const;
+  if (args.peek()?.text !== 'value') return {...common, method: 'sub', value: ''};
   args.take('value');
+  const {method, text} = readCompared(args, '<value>');
+  return {...common, method, value: text};
+}
+
+/** `[-m str | beg | end | sub | reg] <text>` */
+function readCompared(args: Arguments, what: string): {readonly method: Expectation['method']; readonly text: string} {
   let method: Expectation['method'] = 'str';
   if (args.peek()?.text === '-m') {
     args.take('-m');
@@ -180,7 +188,10 @@ function readHeaderExpectation(args: Arguments, {negated, comment}: Pick<Expecta
     if (found === undefined) throw args.invalid(word, `${Object.keys(headerFlags).join(', ')} are possible`);
     method = found;
   }
-  return {negated, kind: 'header', method, value: args.take('<value>').text, name, comment};
+  const word = args.take(what);
+  const parsed = method === 'reg' ? parseRegex(word.text, {ignoreCase: false}) : null;
+  if (parsed !== null && !parsed.ok) throw args.invalid(word, parsed.reason);
+  return {method, text: word.text};
 }
 
 /** Pairs of hexadecimal digits. @throws ConfigError */

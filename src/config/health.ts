@@ -25,6 +25,10 @@ export interface Expectation {
   readonly value: string;
   /** For a header: its name. */
   readonly name: string | null;
+  /** How that is compared; by default `str`. */
+  readonly nameMethod?: Expectation['method'];
+  /** The whole value of a header, not each of those between commas. */
+  readonly whole?: boolean;
   readonly comment: string | null;
 }
 

@@ -36,7 +36,8 @@ export class Admission {
   #maxconn: number;
   readonly #rateLimit: number | null;
   #cancelRetry: (() => void) | null = null;
-  #state: AdmissionState = 'open';
+  #state: AdmissionState = 'full';
+  #isStarted = false;
 
   constructor({maxconn, sessionRateLimit, counters, limit, clock}: AdmissionOptions) {
     this.#maxconn = maxconn;
@@ -45,7 +46,6 @@ export class Admission {
     this.#limit = limit;
     this.#clock = clock;
     this.#unwatch = limit.watch(() => this.#update());
-    this.#update();
   }
 
   get state(): AdmissionState {
@@ -54,6 +54,12 @@ export class Admission {
 
   get maxconn(): number {
     return this.#maxconn;
+  }
+
+  /** Clients wait in the backlog until this is called: the frontends of a configuration begin together, since one may be the other's server. */
+  start(): void {
+    this.#isStarted = true;
+    this.#update();
   }
 
   /** Owned from now on. */
@@ -100,7 +106,7 @@ export class Admission {
   }
 
   #hasRoom(): boolean {
-    return this.#counters.sessions < this.#maxconn && !this.#limit.isFull && !this.#isTooFast();
+    return this.#isStarted && this.#counters.sessions < this.#maxconn && !this.#limit.isFull && !this.#isTooFast();
   }
 
   /** The next one has its turn when it would have come at that rate. */

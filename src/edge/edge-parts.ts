@@ -11,6 +11,7 @@ import type {AppAccess, AppWatch} from './app-access.ts';
 import {type HealthChecks, startHealthChecks} from './checks/health-checks.ts';
 import {parseClientHello} from './inspect/client-hello.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
+import {openBackendLogs} from './logs/backend-logs.ts';
 import type {AssignedServer} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
 import {openPools, type Pools, type PoolsOptions} from './pool/pools.ts';
@@ -121,7 +122,12 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
   const compiler = createSampleCompiler({lists, readFile: (path) => readFileSync(path, 'utf8'), parseClientHello});
   const refusals = scope.use(openRefusalLog(log, clock));
   const tables = scope.use(openStickTables({proxies: [...frontends, ...backends], clock}));
-  const pools = scope.use(openPools({backends, frontends, apps, watch, clock, log, wakeRates: options.wakeRates}));
+  const backendLogs = scope.use(await openBackendLogs(backends, options.process));
+  const report: PoolsOptions['report'] = (backend, line, level) => {
+    log.warn({backend}, line);
+    backendLogs.write(backend, line, level);
+  };
+  const pools = scope.use(openPools({backends, frontends, apps, watch, clock, report, wakeRates: options.wakeRates}));
   const certificates = await openCertificateStore(frontends.flatMap(({binds}) => binds.flatMap(({tls}) => (tls?.certificates ?? []).map(({path}) => path))));
   const manners = await openServerManners(backends, compiler);
   const surroundings: Surroundings = {

@@ -136,6 +136,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));
   const frontends = await openFrontends(options, {parts, http});
   opened.frontends = frontends;
+  for (const {admission} of frontends) admission?.start();
   const stopAccepting = (): void => {
     for (const frontend of frontends) frontend.stopAccepting();
   };

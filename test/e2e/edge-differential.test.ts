@@ -365,3 +365,12 @@ for (const {name, frontends, lines, talk, mask = (line: string) => line} of scen
     t.is(wanted?.length, lines);
   });
 }
+
+pairTest('what happens to servers is told where the log of their backend goes', async (t) => {
+  const {haproxy, picogate} = t.context.pair;
+  const told = ({lines}: Twin): string[] => [...new Set(lines.filter((line) => line.includes('answering')).map((line) => line.replace(/\d+ms/, 'Nms')))].sort();
+  for (const twin of [haproxy, picogate])
+    await until(() => told(twin).some((line) => line.includes('DOWN. ')), {what: `${twin.name}: a line of a server that is down`});
+  t.deepEqual(told(picogate), told(haproxy));
+  t.is(told(haproxy).length, 3);
+});

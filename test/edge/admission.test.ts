@@ -15,6 +15,7 @@ test('rate-limit sessions: who comes too fast waits in the backlog until the rat
     [Symbol.dispose]: () => (isOpen = false),
   };
   admission.add(gate);
+  admission.start();
   /** Clients come as often as they are let in. */
   const enter = async (durationMs: number): Promise<number> => {
     let entered = 0;

@@ -19,7 +19,7 @@ const position = {file: 'test.cfg', line: 1, column: 1};
 function backendOf(port: number, {serverTimeoutMs = 60_000, sendProxy = null}: {serverTimeoutMs?: number; sendProxy?: ServerConfig['sendProxy']} = {}): Pool {
   const server = bareServer({name: 's1', target: {kind: 'address', host: '127.0.0.1', port}, position});
   const backend = {...bareBackend({name: 'back', position}), serverTimeoutMs, servers: [{...server, sendProxy}]};
-  const pools = openPools({backends: [backend], frontends: [], apps: new FakeApps(true), clock: systemClock, log: createLog('silent')});
+  const pools = openPools({backends: [backend], frontends: [], apps: new FakeApps(true), clock: systemClock, report: () => undefined});
   const pool = pools.get('back');
   if (pool === null) throw new Error('there is no pool');
   return pool;

@@ -13,7 +13,7 @@ const signatures = signatureTable(`
   b64dec bin
   base64 str
   be2dec(string,int[,int]) str
-  be2hex(string[,int,int]) str
+  be2hex([string,int,int]) str
   bool bool
   bytes(int[,int]) bin
   concat([string,string,string]) str

@@ -60,7 +60,7 @@ export function readExpression(at: number, context: ExpressionContext, resolveFe
 }
 
 /** Between their parentheses nothing is an empty text. */
-const takeNothing: ReadonlySet<string> = new Set(['str', 'be2hex']);
+const takeNothing: ReadonlySet<string> = new Set(['str']);
 
 interface ReadCall {
   readonly call: SampleCall;

@@ -34,9 +34,16 @@ export function compileStatus({method, value}: Pick<Expectation, 'method' | 'val
   return (status) => ranges.some(({low, high}) => status >= low && status <= high);
 }
 
-/** Of any field of that name, whole or between commas; without a value it only has to be there. */
+/** Of any field of such a name, whole or between commas; without a value it only has to be there. Names are in lower case, those of the expectation too. */
 export function compileHeader(expectation: Expectation): (headers: readonly (readonly [name: string, value: string])[]) => boolean {
-  const wanted = (expectation.name ?? '').toLowerCase();
-  const matches = expectation.value === '' ? () => true : compileText(expectation);
-  return (headers) => headers.some(([name, value]) => name === wanted && (matches(value) || value.split(',').some((part) => matches(part.trim()))));
+  const {name: wanted, nameMethod = 'str', value: expected, whole = false} = expectation;
+  const isNamed = nameMethod === 'reg' ? namePattern(wanted ?? '') : compileText({method: nameMethod, value: (wanted ?? '').toLowerCase()});
+  const matches = expected === '' ? () => true : compileText(expectation);
+  return (headers) => headers.some(([name, value]) => isNamed(name) && (matches(value) || (!whole && value.split(',').some((part) => matches(part.trim())))));
+}
+
+/** The case of a name means nothing. */
+function namePattern(pattern: string): (name: string) => boolean {
+  const regex = new RegExp(pattern, 'i');
+  return (name) => regex.test(name);
 }

@@ -68,7 +68,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const {config, monitorFails, uniqueId} = this.#transaction.frontend;
     const transaction = this.#transaction;
     if (uniqueId !== null) transaction.uniqueId = fieldValue(uniqueId.make(transaction));
-    if (config.monitorUri === null || splitTarget(transaction.request.uri).path !== config.monitorUri) return false;
+    const {uri} = transaction.request;
+    // One that does not begin with a slash is compared with the whole target.
+    if (config.monitorUri === null || (config.monitorUri.startsWith('/') ? splitTarget(uri).path : uri) !== config.monitorUri) return false;
     // HAProxy's manual, `monitor-uri`: no line about it.
     transaction.logLevel = 'silent';
     const hasFailed = monitorFails.some((fails) => fails(transaction));

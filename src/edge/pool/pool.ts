@@ -3,6 +3,7 @@ import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {errorCode} from '../../core/errors.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
+import type {LogLevel} from '../logs/syslog-header.ts';
 import {type AssignedServer, Assignment, type AssignmentHost, type Endpoint, type PoolRequest} from './assignment.ts';
 import {FairQueue} from './fair-queue.ts';
 import {asError, HeldSession, hold, pause, type WaitingRoom} from './hold.ts';
@@ -29,7 +30,7 @@ export interface PoolOptions {
   /** For a backend that has none of its own; null: servers may have their `maxconn` at once. */
   readonly defaultFullconn: number | null;
   /** Lines about servers that go up and down, and about their checks. */
-  readonly report: (line: string) => void;
+  readonly report: (line: string, level: LogLevel) => void;
 }
 
 export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable {
@@ -183,7 +184,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 
   report(line: string): void {
-    this.#options.report(line);
+    this.#options.report(line, 'notice');
   }
 
   [Symbol.dispose](): void {
@@ -388,8 +389,8 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       sessions: server.sessions.size,
       queued: server.queue.size,
     });
-    if (line !== null) this.#options.report(line);
-    if (this.#set.usable.length === 0) this.#options.report(`backend '${this.name}' has no server available!`);
+    if (line !== null) this.#options.report(line, change.to === 'down' ? 'alert' : 'notice');
+    if (this.#set.usable.length === 0) this.#options.report(`backend ${this.name} has no server available!`, 'emerg');
   }
 }
 

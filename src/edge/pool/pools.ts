@@ -4,8 +4,8 @@ import type {WakeRate} from '../../config/wake-rate.ts';
 import type {Clock} from '../../core/clock.ts';
 import {assert} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
-import type {Log} from '../../core/log.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
+import type {LogLevel} from '../logs/syslog-header.ts';
 import type {Surroundings} from '../samples/context.ts';
 import type {AssignedServer} from './assignment.ts';
 import {FairQueue} from './fair-queue.ts';
@@ -20,7 +20,8 @@ export interface PoolsOptions {
   readonly apps: AppAccess;
   readonly watch?: AppWatch | null;
   readonly clock: Clock;
-  readonly log: Log;
+  /** Gets lines about servers that go up and down, and about their checks. */
+  readonly report: (backend: string, line: string, level: LogLevel) => void;
   /** Sessions that may wait at a time, whatever for. */
   readonly maxWaiting?: number;
   readonly wakeRates?: {readonly perApp: ReadonlyMap<AppName, WakeRate>; readonly perSource: WakeRate | null} | undefined;
@@ -39,7 +40,7 @@ export interface Pools extends Disposable {
 }
 
 export function openPools(options: PoolsOptions): Pools {
-  const {backends, frontends, apps, clock, log} = options;
+  const {backends, frontends, apps, clock, report} = options;
   const room: WaitingRoom = new FairQueue(options.maxWaiting ?? defaultMaxWaiting);
   const wakeLimiter = createWakeLimiter(options.wakeRates ?? {perApp: new Map(), perSource: null}, clock);
   const pools = new Map(
@@ -52,7 +53,7 @@ export function openPools(options: PoolsOptions): Pools {
         room,
         wakeLimiter,
         defaultFullconn: defaultFullconn(backend, frontends),
-        report: (line) => log.warn({backend: backend.name}, line),
+        report: (line, level) => report(backend.name, line, level),
       });
       return [backend.name, pool] as const;
     }),

@@ -180,6 +180,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
   /** Counts a check, and takes the server down or up when that was one too many. In maintenance nothing is counted. */
   applyCheck(result: CheckResult): void {
     if (this.isInMaintenance) return;
+    const isNews = this.lastCheck?.status !== result.status;
     this.lastCheck = result;
     const verdict = checkVerdict(result);
     const health = healthAfter(this.#health, verdict !== 'failed', this.#thresholds);
@@ -188,7 +189,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     this.#change(describeCheck(result), () => {
       this.#health = health;
       if (isUp(health, this.#thresholds)) this.#stopping = verdict === 'conditional';
-      if (hasMoved && this.#host.logHealthChecks) this.#reportCheck(result);
+      if ((hasMoved || isNews) && this.#host.logHealthChecks) this.#reportCheck(result);
     });
   }
 

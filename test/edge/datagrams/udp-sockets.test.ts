@@ -63,7 +63,7 @@ async function openFrontend(bind: Partial<Bind>, serverPort: number, sockets?: L
   const refusals = openRefusalLog(log, systemClock);
   const server = bareServer({name: 's1', target: {kind: 'address', host: '127.0.0.1', port: serverPort}, position});
   const backend = {...bareBackend({name: 'back', position}), servers: [server]};
-  const pools = openPools({backends: [backend], frontends: [], apps: new FakeApps(true), clock: systemClock, log});
+  const pools = openPools({backends: [backend], frontends: [], apps: new FakeApps(true), clock: systemClock, report: () => undefined});
   const seen: FirstDatagram[] = [];
   const frontend = await openUdpFrontend({
     config: {

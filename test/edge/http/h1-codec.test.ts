@@ -124,6 +124,8 @@ test('what is taken for a request is one for llhttp too, with the same body', as
       if (mine === null || mine.head.method === 'CONNECT') return;
       // llhttp knows the methods of a list.
       if (!/^(GET|POST|PUT|OPTIONS|DELETE)$/.test(mine.head.method)) return;
+      // It takes trailers that frame a message for an error; we drop them.
+      if (/^(?:content-length|transfer-encoding):/im.test(bytes.toString('latin1').split('\r\n\r\n').slice(1).join('\n'))) return;
       accepted++;
       seen.length = 0;
       const socket = connect(port, '127.0.0.1');

@@ -160,6 +160,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
         enter,
       }),
   });
+  frontend.admission?.start();
   const port = frontend.addresses[0]?.port ?? 0;
   return {
     port,
