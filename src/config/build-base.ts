@@ -61,6 +61,7 @@ function tcpRules(section: Section, role: Role): ProxyBase['tcp'] {
     content: elsewhere ? [] : present(inherited(section, 'tcp-request content')),
     response: role === 'backend' ? present(inherited(section, 'tcp-response content')) : [],
     inspectDelayMs: elsewhere ? null : nullIfZero(effective(section, 'tcp-request inspect-delay')?.value),
+    responseDelayMs: role === 'backend' ? nullIfZero(effective(section, 'tcp-response inspect-delay')?.value) : null,
   };
 }
 

@@ -92,7 +92,7 @@ export const proxyKeywords = {
     ...theirs,
     sections: withBackend,
     shape: duration(),
-    description: 'How long bytes of the server are waited for. No effect yet.',
+    description: 'How long bytes of the server are waited for that `tcp-response content` rules ask about.',
   }),
   'http-request': keyword({...theirList, sections: withProxies, shape: ruleShape(httpRequestActions), description: 'What is done with requests, in order.'}),
   'http-response': keyword({...theirList, sections: withProxies, shape: ruleShape(httpResponseActions), description: 'What is done with answers of servers.'}),

@@ -14,7 +14,7 @@ const base: Omit<ProxyBase, 'name' | 'position'> = {
   mode: 'tcp',
   disabled: false,
   description: null,
-  tcp: {connection: [], session: [], content: [], response: [], inspectDelayMs: null},
+  tcp: {connection: [], session: [], content: [], response: [], inspectDelayMs: null, responseDelayMs: null},
   http: {request: [], response: [], afterResponse: []},
   httpRequestTimeoutMs: null,
   keepAliveTimeoutMs: null,

@@ -49,6 +49,8 @@ export interface TcpRules {
   readonly response: readonly Rule<TcpResponseAction>[];
   /** How long bytes are waited for that `content` rules ask about; null: not at all. */
   readonly inspectDelayMs: number | null;
+  /** The same for bytes of the server and `response` rules. */
+  readonly responseDelayMs: number | null;
 }
 
 export interface HttpRules {

@@ -7,6 +7,12 @@ import type {Counters} from './counters.ts';
 import type {ByteStream, StreamReceiver} from './streams/byte-stream.ts';
 import {receiveFrom, writeBorrowed} from './streams/node-socket.ts';
 
+/** What is null is withheld, or for ever lost. */
+export interface ServerInspection {
+  take(borrowed: Buffer): Buffer | null;
+  end(): Buffer | null;
+}
+
 export interface RelayOptions {
   readonly client: ByteStream;
   readonly server: ByteStream;
@@ -21,6 +27,8 @@ export interface RelayOptions {
   readonly tunnelTimeoutMs: number | null;
   readonly clock: Clock;
   readonly counters: Counters;
+  /** Through which the server's bytes go; null: as they come. The caller stops it. */
+  readonly inspection: ServerInspection | null;
   /** Called when it changes whether the client's last bytes are unanswered. */
   readonly onBusy: (busy: boolean) => void;
   /** Called when a side was silent for too long; the caller ends the session. */
@@ -77,9 +85,11 @@ export class Relay implements StreamReceiver {
   }
 
   ended(from: ByteStream): void {
-    const {client, server, clientFinTimeoutMs, serverFinTimeoutMs} = this.#options;
+    const {client, server, clientFinTimeoutMs, serverFinTimeoutMs, inspection} = this.#options;
     if (from === client) server.end();
     else {
+      const rest = inspection?.end() ?? null;
+      if (rest !== null) this.passOn(rest);
       this.#setBusy(false);
       client.end();
     }
@@ -112,9 +122,16 @@ export class Relay implements StreamReceiver {
   }
 
   #fromServer(chunk: Buffer): void {
-    const {client, server, clock, counters} = this.#options;
+    const {clock, inspection} = this.#options;
     this.#serverAtMs = clock.monotonicMs();
     this.#serverSpoke = true;
+    const passed = inspection === null ? chunk : inspection.take(chunk);
+    if (passed !== null) this.passOn(passed);
+  }
+
+  /** Of the server, to the client. */
+  passOn(chunk: Buffer): void {
+    const {client, server, counters} = this.#options;
     counters.bytesOut += chunk.length;
     this.#setBusy(false);
     if (!client.writable) return;

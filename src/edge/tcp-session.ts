@@ -13,6 +13,7 @@ import type {SampleContext, SampleValue} from './samples/context.ts';
 import {type ConnectionRule, RuleRun} from './session/connection-rules.ts';
 import type {Entered} from './session/entrance.ts';
 import {refuseSocket} from './session/refuse-socket.ts';
+import {ResponseInspection} from './session/response-inspection.ts';
 import type {BackendRoute} from './session/routes.ts';
 import {connectServer, type MannersOf} from './session/server-connections.ts';
 import type {SessionLines} from './session/session-lines.ts';
@@ -55,6 +56,7 @@ export class TcpSession implements PoolRequest {
   #assignment: Assignment | null = null;
   #server: ByteStream | null = null;
   #relay: Relay | null = null;
+  #inspection: ResponseInspection | null = null;
   /** Read while the stream was judged; the server gets them first. */
   #firstBytes: Buffer | null = null;
   #end: TcpEnd = {cause: '-', phase: '-'};
@@ -161,6 +163,7 @@ export class TcpSession implements PoolRequest {
     this.#hasLeft = true;
     if (this.#relay === null) this.#hold?.abort(abandoned());
     this.#relay?.stop();
+    this.#inspection?.stop();
     this.#over();
     const server = this.#server;
     if (server === null || server.closed) {
@@ -293,10 +296,12 @@ export class TcpSession implements PoolRequest {
       // After a proper end the client has still to take what is on its way to it, and to end.
       if (!server.readableEnded && !client.destroyed) client.destroy();
     });
+    this.#inspection = this.#inspectResponse();
     this.#relay = new Relay({
       client,
       server,
       firstBytes: this.#firstBytes,
+      inspection: this.#inspection,
       clientTimeoutMs: config.clientTimeoutMs,
       serverTimeoutMs: backend?.serverTimeoutMs ?? config.clientTimeoutMs,
       clientFinTimeoutMs: config.clientFinTimeoutMs,
@@ -312,6 +317,22 @@ export class TcpSession implements PoolRequest {
       },
     });
     this.#firstBytes = null;
+  }
+
+  #inspectResponse(): ResponseInspection | null {
+    const rules = this.#route?.responseRules ?? [];
+    if (rules.length === 0) return null;
+    return new ResponseInspection({
+      rules,
+      context: this.#entered.context,
+      delayMs: this.#route?.pool.config.tcp.responseDelayMs ?? null,
+      clock: this.#parts.clock,
+      pass: (bytes) => this.#relay?.passOn(bytes),
+      refuse: () => {
+        this.#ended('P', 'D');
+        this.#entered.socket.destroy();
+      },
+    });
   }
 
   /** The first reason is the one that counts. */

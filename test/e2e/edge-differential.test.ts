@@ -185,14 +185,14 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'tcp-request content rules look at each request',
     frontends: ['inspected'],
-    lines: 5,
+    lines: 6,
     // We have read a request when it is refused; HAProxy has only looked at it.
-    mask: (line) => line.replace(/ (?:-1|0)\/-1\/-1\/-1\/0 -1 (.*) "(?:<BADREQ>|GET \S+ HTTP\/1\.1)"$/, ' TIMES -1 $1 REQUEST'),
+    mask: (line) => line.replace(/ \S+ -1 (.*) "(?:<BADREQ>|GET \S+ HTTP\/1\.1)"$/, ' TIMES -1 $1 REQUEST'),
     talk: async (twin) => {
       const port = twin.port('INSPECTED');
       return [
         await plain(port, [kept('/api/x'), http('/other')]),
-        ...(await inTurn(['/third', '/backend'], (path) => plain(port, [http(path)]))),
+        ...(await inTurn(['/third', '/backend', '/refused'], (path) => plain(port, [http(path)]))),
         await plain(port, [http('/', 'X-Bad: 1\r\n')]),
       ];
     },
@@ -328,6 +328,14 @@ const scenarios: readonly Scenario[] = [
     frontends: ['denied'],
     lines: 3,
     talk: async (twin) => inTurn([['PING\r\n', 'QUIT\r\n'], ['SCAN'], []], (parts) => plain(twin.port('DENIED'), parts)),
+  },
+  {
+    name: 'answers are judged by their first bytes',
+    frontends: ['answers'],
+    lines: 2,
+    // HAProxy counts what it has of the server, we what the client got.
+    mask: (line) => line.replace(/ \d+ PD /, ' BYTES PD '),
+    talk: async (twin) => inTurn([['PING\r\n', 'QUIT\r\n'], ['NONSENSE\r\n']], (parts) => plain(twin.port('ANSWERS'), parts)),
   },
   {
     name: 'a stream to nobody',

@@ -102,6 +102,7 @@ frontend inspected from web
   stick-table type ip size 1k expire 30s store gpc0,http_req_cnt
   tcp-request content track-sc0 src
   tcp-request content set-var(txn.kind) str(api) if { path_beg /api }
+  tcp-request content set-var(txn.kind) str(refused) if { path /refused }
   tcp-request content reject if { hdr(X-Bad) -m found }
   tcp-request content accept if HTTP
   tcp-request content reject
@@ -112,6 +113,9 @@ frontend inspected from web
 
 backend inspecting from web
   tcp-request content reject if { path /backend }
+  tcp-response content set-var(txn.seen) str(seen)
+  tcp-response content reject if { var(txn.kind) -m str refused }
+  http-response set-header X-Seen %[var(txn.seen)]
   http-response set-header X-Inspected yes
   server o1 127.0.0.1:\${ORIGIN}
 
@@ -208,6 +212,13 @@ listen denied from streams
   tcp-request inspect-delay 200ms
   tcp-request content accept if { req.payload(0,4) -m bin 50494e47 }
   tcp-request content reject if WAIT_END
+  server s1 127.0.0.1:\${REDIS_ORIGIN}
+
+listen answers from streams
+  bind 127.0.0.1:\${ANSWERS}
+  tcp-response inspect-delay 1s
+  tcp-response content accept if { res.payload(0,1) -m str + }
+  tcp-response content reject
   server s1 127.0.0.1:\${REDIS_ORIGIN}
 
 listen unreachable from streams

@@ -51,6 +51,7 @@ export function serveRedis(socket: Socket): void {
   socket.on('data', (data: Buffer) => {
     const text = data.toString('latin1');
     if (text.includes('PING')) socket.write('+PONG\r\n');
+    if (text.includes('NONSENSE')) socket.write('-ERR unknown command\r\n');
     if (text.includes('QUIT')) socket.end('+OK\r\n');
   });
 }

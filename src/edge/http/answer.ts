@@ -9,10 +9,11 @@ import {type LocalReply, reasonOf} from './reply.ts';
 import {type ResponseVerdict, runResponseRules} from './response-rules.ts';
 import type {Transaction} from './transaction.ts';
 
-/** `http-response` rules: of the backend, then of the frontend. */
+/** `tcp-response content` rules, then `http-response` rules: of the backend, then of the frontend. */
 export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {
   const {destination: backend, frontend} = transaction;
-  const verdict = backend === null ? null : runResponseRules(backend.responseRules, transaction, response);
+  const content = backend === null ? null : runResponseRules(backend.responseContentRules, transaction, response);
+  const verdict = content ?? (backend === null ? null : runResponseRules(backend.responseRules, transaction, response));
   return verdict ?? runResponseRules(frontend.responseRules, transaction, response);
 }
 

@@ -251,6 +251,11 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     transaction.endRequest();
     transaction.captureFields('response');
     const verdict = applyResponseRules(transaction, head);
+    if (verdict?.kind === 'reject') {
+      transaction.answeredAtMs = 0;
+      this.#breakOff('PD', 'a rule refuses the answer');
+      return;
+    }
     if (verdict?.kind === 'reply') {
       this.#reply(verdict.reply, verdict.why === 'denied' ? 'PH' : 'LH');
       return;

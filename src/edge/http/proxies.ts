@@ -5,7 +5,7 @@ import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {builtInReply, type LocalReply, parseErrorFile, reasonOf} from './reply.ts';
 import {compileContentRules, compileRequestRules, type RequestRule} from './request-rules.ts';
-import {compileResponseRules, type ResponseRule} from './response-rules.ts';
+import {compileResponseContentRules, compileResponseRules, type ResponseRule} from './response-rules.ts';
 
 interface Proxy {
   readonly contentRules: readonly RequestRule[];
@@ -29,6 +29,7 @@ export interface HttpFrontendProxy extends Proxy {
 }
 
 export interface HttpBackendProxy extends Proxy {
+  readonly responseContentRules: readonly ResponseRule[];
   readonly config: BackendConfig;
   readonly useServers: readonly NameRule[];
   readonly cookie: CookiePersistence | null;
@@ -99,6 +100,7 @@ export function compileBackend(config: BackendConfig, parts: ProxyParts): HttpBa
   return {
     config,
     ...compileProxy(config, parts),
+    responseContentRules: compileResponseContentRules(config.tcp.response, parts.compilers),
     useServers: config.useServers.map((rule) => compileNameRule(rule, rule.action.server, parts.compilers)),
     cookie: config.cookie,
     balanceSample: config.balance.kind === 'hash' ? parts.compilers.expression(config.balance.expression) : null,

@@ -1,5 +1,5 @@
 /** `http-response` and `http-after-response` rules, made functions, and carried out in order. */
-import type {HttpResponseAction, Rule} from '../../config/rules.ts';
+import type {HttpResponseAction, Rule, TcpResponseAction} from '../../config/rules.ts';
 import type {Compilers} from './compilers.ts';
 import {compileHeaderAction} from './header-actions.ts';
 import type {ResponseHead} from './message.ts';
@@ -9,7 +9,11 @@ import type {RuleSubject} from './rule-subject.ts';
 import {compileCapture, compileSetVariable} from './variable-actions.ts';
 
 /** Null: the next rule is next. */
-export type ResponseVerdict = {readonly kind: 'allow'} | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'} | null;
+export type ResponseVerdict =
+  | {readonly kind: 'allow'}
+  | {readonly kind: 'reject'}
+  | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'}
+  | null;
 
 export type ResponseRule = (transaction: RuleSubject, response: ResponseHead) => ResponseVerdict;
 
@@ -25,6 +29,31 @@ export function compileResponseRules(rules: readonly Rule<HttpResponseAction>[],
     const holds = parts.compilers.condition(condition);
     return (transaction, response) => (holds(transaction) ? perform(transaction, response) : null);
   });
+}
+
+/** `tcp-response content` rules, which see the head of each answer. The client of one that they refuse hears nothing. */
+export function compileResponseContentRules(rules: readonly Rule<TcpResponseAction>[], compilers: Compilers): readonly ResponseRule[] {
+  return rules.map(({action, condition}) => {
+    const perform = contentAction(action, compilers);
+    if (condition === null) return perform;
+    const holds = compilers.condition(condition);
+    return (transaction, response) => (holds(transaction) ? perform(transaction, response) : null);
+  });
+}
+
+function contentAction(action: TcpResponseAction, compilers: Compilers): ResponseRule {
+  switch (action.kind) {
+    case 'accept':
+      return () => allow;
+    case 'reject':
+    case 'close':
+      return () => ({kind: 'reject'});
+    case 'set-var':
+    case 'unset-var':
+      return compileEdit(action, compilers);
+    default:
+      return action satisfies never;
+  }
 }
 
 /** Stops at the first verdict; `allow` only ends this list. */

@@ -33,6 +33,7 @@ export function openTunnel({client, server, timeouts, clock, counters, ended}: T
     client: client.socket,
     server: server.socket,
     firstBytes: null,
+    inspection: null,
     clientTimeoutMs: timeouts.clientMs,
     serverTimeoutMs: timeouts.serverMs,
     clientFinTimeoutMs: timeouts.clientFinMs,

@@ -1,5 +1,5 @@
-/** `tcp-request` rules as functions: what they do to a session, and what they decide about it (HAProxy's manual, `tcp-request`). */
-import type {Rule, TcpRequestAction} from '../../config/rules.ts';
+/** `tcp-request` and `tcp-response` rules as functions: what they do to a session, and what they decide about it (HAProxy's manual, `tcp-request`). */
+import type {Rule, TcpRequestAction, TcpResponseAction} from '../../config/rules.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
@@ -7,7 +7,7 @@ import {stickKey} from '../stick/stick-key.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {SessionContext} from './session-context.ts';
 
-export type Verdict = 'accept' | 'reject' | 'silent-drop' | 'expect-proxy';
+export type Verdict = 'accept' | 'reject' | 'silent-drop' | 'expect-proxy' | 'close';
 
 export interface RuleParts {
   readonly compiler: SampleCompiler;
@@ -26,19 +26,20 @@ export interface ConnectionRule {
 }
 
 /** @throws CodedError of the compiler; ERR_NO_TABLE */
-export function compileConnectionRules(rules: readonly Rule<TcpRequestAction>[], parts: RuleParts): readonly ConnectionRule[] {
+export function compileConnectionRules(rules: readonly Rule<TcpRequestAction | TcpResponseAction>[], parts: RuleParts): readonly ConnectionRule[] {
   return rules.map(({action, condition}) => ({
     holds: condition === null ? null : parts.compiler.compileCondition(condition),
     act: compileAction(action, parts),
   }));
 }
 
-function compileAction(action: TcpRequestAction, parts: RuleParts): Action {
+function compileAction(action: TcpRequestAction | TcpResponseAction, parts: RuleParts): Action {
   const {compiler} = parts;
   switch (action.kind) {
     case 'accept':
     case 'reject':
     case 'silent-drop':
+    case 'close':
     case 'expect-proxy': {
       const verdict = action.kind;
       return () => verdict;

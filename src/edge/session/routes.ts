@@ -21,6 +21,7 @@ export interface BackendRoute {
   readonly pool: Pool;
   readonly contentRules: readonly ConnectionRule[];
   readonly inspectDelayMs: number | null;
+  readonly responseRules: readonly ConnectionRule[];
   /** True: nothing about a session has to be known but its source. */
   readonly isPlain: boolean;
   preferred(context: SampleContext): Preference;
@@ -55,6 +56,7 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
   const {name, balance, useServers, stickRules, tcp} = backend;
   const tableOf = (table: string | null): ReturnType<StickTables['get']> => tables.get(table ?? name);
   const contentRules = compileConnectionRules(tcp.content, {compiler, tableOf, of: 'session'});
+  const responseRules = compileConnectionRules(tcp.response, {compiler, tableOf, of: 'session'});
   const named = useServers.map((rule) => compileName(rule, rule.action.server, compiler));
   const stick = stickRules.length === 0 ? null : compileStickRules(stickRules, tableOf, compiler);
   const sampleOf = balance.kind === 'hash' ? compiler.compileExpression(balance.expression) : null;
@@ -63,6 +65,7 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
     pool,
     contentRules,
     inspectDelayMs: tcp.inspectDelayMs,
+    responseRules,
     isPlain: isPlain && contentRules.length === 0,
     preferred(context) {
       if (isPlain) return noPreference;
