@@ -2,7 +2,7 @@
 import type {CheckRequest} from './check-shapes.ts';
 import {textFormat} from './expression/log-format.ts';
 import type {HealthCheck, TcpCheckStep} from './health.ts';
-import {effective, inOrder, type Section} from './section.ts';
+import {effective, inOrder, own, type Section} from './section.ts';
 
 const kinds = [
   'option httpchk',
@@ -35,7 +35,7 @@ export function buildCheck(section: Section): HealthCheck {
 type Chosen = {readonly name: string; readonly request: CheckRequest} | {readonly name: string; readonly steps: readonly TcpCheckStep[] | null} | null;
 
 function httpCheck(section: Section, option: CheckRequest): HealthCheck {
-  const lines = ownOrInherited(section, ['http-check send', 'http-check expect']);
+  const lines = ownOrInherited(section, 'option httpchk', ['http-check send', 'http-check expect']);
   const sends = lines.flatMap((line) => (line.name === 'http-check send' ? [line.value] : []));
   const requests = [option, ...sends];
   const last = <Key extends keyof CheckRequest>(key: Key): CheckRequest[Key] | undefined => requests.findLast((request) => request[key] !== undefined)?.[key];
@@ -44,7 +44,8 @@ function httpCheck(section: Section, option: CheckRequest): HealthCheck {
     method: last('method') ?? 'OPTIONS',
     uri: last('uri') ?? textFormat('/'),
     version: last('version') ?? '1.0',
-    headers: requests.flatMap(({headers}) => headers ?? []),
+    // Those that are written into the version of the option are for configurations without `http-check send`.
+    headers: (sends.length > 0 ? sends : requests).flatMap(({headers}) => headers ?? []),
     body: last('body') ?? null,
     expect: lines.flatMap((line) => (line.name === 'http-check expect' ? [line.value] : [])),
     disableOn404: effective(section, 'http-check disable-on-404') !== undefined,
@@ -52,14 +53,20 @@ function httpCheck(section: Section, option: CheckRequest): HealthCheck {
 }
 
 function tcpSteps(section: Section): readonly TcpCheckStep[] {
-  return ownOrInherited(section, ['tcp-check connect', 'tcp-check send', 'tcp-check send-binary', 'tcp-check expect']).map(({value}) => value);
+  return ownOrInherited(section, 'option tcp-check', ['tcp-check connect', 'tcp-check send', 'tcp-check send-binary', 'tcp-check expect']).map(
+    ({value}) => value,
+  );
 }
 
-/** Lines of a section take the place of all those of its defaults. */
-function ownOrInherited<Name extends Parameters<typeof inOrder>[1][number]>(section: Section, names: readonly Name[]): ReturnType<typeof inOrder<Name>> {
+/** Lines of a section take the place of all those of its defaults, as does the option itself. */
+function ownOrInherited<Name extends Parameters<typeof inOrder>[1][number]>(
+  section: Section,
+  option: 'option httpchk' | 'option tcp-check',
+  names: readonly Name[],
+): ReturnType<typeof inOrder<Name>> {
   for (let at: Section | null = section; at !== null; at = at.defaults) {
     const lines = inOrder({...at, defaults: null}, names);
-    if (lines.length > 0) return lines;
+    if (lines.length > 0 || own(at, option) !== undefined) return lines;
   }
   return [];
 }

@@ -170,18 +170,18 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
 function dynamicServers(manners: ServerMannersBook, healthChecks: HealthChecks): DynamicServers {
   return {
     async add(pool, config) {
-      const server = pool.addServer(config);
+      const server = pool.set.add(config);
       try {
         await manners.add(pool.config, server.config);
         healthChecks.add(pool.config, server);
       } catch (error) {
-        pool.removeServer(server);
+        pool.set.remove(server);
         throw error;
       }
     },
     remove(pool, server) {
       healthChecks.remove(server);
-      pool.removeServer(server);
+      pool.set.remove(server);
     },
   };
 }

@@ -333,8 +333,8 @@ const scenarios: readonly Scenario[] = [
     name: 'answers are judged by their first bytes',
     frontends: ['answers'],
     lines: 2,
-    // HAProxy counts what it has of the server, we what the client got.
-    mask: (line) => line.replace(/ \d+ PD /, ' BYTES PD '),
+    // HAProxy counts what it has of the server, we what the client got; and it may not have noticed yet that the session before is over.
+    mask: (line) => line.replace(/ \d+ PD /, ' BYTES PD ').replace(/N\/N\/\d\/\d\/0/, 'N/N/N/N/0'),
     talk: async (twin) => inTurn([['PING\r\n', 'QUIT\r\n'], ['NONSENSE\r\n']], (parts) => plain(twin.port('ANSWERS'), parts)),
   },
   {
@@ -376,9 +376,15 @@ for (const {name, frontends, lines, talk, mask = (line: string) => line} of scen
 
 pairTest('what happens to servers is told where the log of their backend goes', async (t) => {
   const {haproxy, picogate} = t.context.pair;
-  const told = ({lines}: Twin): string[] => [...new Set(lines.filter((line) => line.includes('answering')).map((line) => line.replace(/\d+ms/, 'Nms')))].sort();
+  const told = ({lines}: Twin): string[] =>
+    [...new Set(lines.filter((line) => /answering|told/.test(line)).map((line) => line.replace(/\d+ms/, 'Nms')))].sort();
+  for (const twin of [haproxy, picogate]) {
+    for (const command of ['disable server told/s1', 'enable server told/s1', 'set weight told/s1 0']) {
+      await askSocket(join(twin.directory, 'admin.sock'), `${command}\n`);
+    }
+  }
   for (const twin of [haproxy, picogate])
     await until(() => told(twin).some((line) => line.includes('DOWN. ')), {what: `${twin.name}: a line of a server that is down`});
   t.deepEqual(told(picogate), told(haproxy));
-  t.is(told(haproxy).length, 3);
+  t.is(told(haproxy).length, 9);
 });

@@ -207,6 +207,11 @@ backend answering from web
   server s1 127.0.0.1:\${ORIGIN} check inter 100ms fall 1 rise 1
   server s2 127.0.0.1:\${CLOSED} check inter 100ms fall 1 rise 1
 
+listen told from streams
+  bind 127.0.0.1:\${TOLD}
+  log 127.0.0.1:\${LOG} format priority local0
+  server s1 127.0.0.1:\${ORIGIN}
+
 listen denied from streams
   bind 127.0.0.1:\${DENIED}
   tcp-request inspect-delay 200ms

@@ -1,5 +1,5 @@
 /** A backend at run time: gives each session a server, and a place there. */
-import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
+import type {BackendConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {errorCode} from '../../core/errors.ts';
 import type {AppAccess, AppWatch} from '../app-access.ts';
@@ -31,6 +31,7 @@ export interface PoolOptions {
   readonly defaultFullconn: number | null;
   /** Lines about servers that go up and down, and about their checks. */
   readonly report: (line: string, level: LogLevel) => void;
+  readonly isListen: boolean;
 }
 
 export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable {
@@ -41,7 +42,8 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   readonly fullconn: number | null;
   readonly stats: ServerStats;
   readonly #options: PoolOptions;
-  readonly #set: ServerSet;
+  /** Servers that are added later come and go here. */
+  readonly set: ServerSet;
   /** Sessions that take any server. */
   readonly #queue = new FairQueue<HeldSession<Assignment, AssignedServer>>(Number.POSITIVE_INFINITY);
   #sessions = 0;
@@ -55,26 +57,17 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     this.logHealthChecks = backend.logHealthChecks;
     this.fullconn = backend.fullconn ?? options.defaultFullconn;
     this.stats = newServerStats(clock.monotonicMs());
-    this.#set = new ServerSet(backend, this);
+    this.set = new ServerSet(backend, this);
   }
 
   /** In the order of the configuration; those that came later are the last ones. */
   get servers(): readonly AssignedServer[] {
-    return this.#set.all;
-  }
-
-  /** @throws CodedError as `ServerSet.add` */
-  addServer(config: ServerConfig): AssignedServer {
-    return this.#set.add(config);
-  }
-
-  removeServer(server: AssignedServer): void {
-    this.#set.remove(server);
+    return this.set.all;
   }
 
   /** How many servers can be used, as `nbsrv` counts them. */
   get usableServers(): number {
-    return this.#set.usable.length;
+    return this.set.usable.length;
   }
 
   /** Sessions that wait for any server. */
@@ -88,7 +81,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 
   server(name: string): AssignedServer | null {
-    return this.#set.byName(name);
+    return this.set.byName(name);
   }
 
   /** `clear counters`, for the backend and its servers. */
@@ -143,7 +136,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
         server: {isApp: server.target.kind === 'app', isUp: server.isUp},
         wasRefused: errorCode(cause) === 'ECONNREFUSED',
         isPersistent: assignment.isPersistent,
-        usableServers: this.#set.usable.length,
+        usableServers: this.set.usable.length,
       });
       if (next.kind === 'give-up') throw this.#countConnectError(server, connectError(this.config, server, {endpoint: assignment.endpoint, cause}));
       if (next.kind === 'same') {
@@ -170,17 +163,17 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     this.#drop(assignment);
   }
 
-  changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void {
-    const wasUsable = this.#set.usable.length > 0;
-    this.#set.regroup();
+  changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string | null}): void {
+    const wasUsable = this.set.usable.length > 0;
+    this.set.regroup();
     this.#countChange(wasUsable);
     const {from, to, cause} = change;
     if (from !== to) {
       const requeued = to === 'down' || to === 'maint' ? this.#requeue(server) : 0;
-      this.#reportChange(server, {...change, cause: this.logHealthChecks && cause.startsWith(', reason') ? '' : cause, requeued});
+      if (cause !== null) this.#reportChange(server, {...change, cause: this.logHealthChecks && cause.startsWith(', reason') ? '' : cause, requeued});
       shutSessions(server, to, this.servers);
     }
-    for (const usable of this.#set.usable) this.#serve(usable);
+    for (const usable of this.set.usable) this.#serve(usable);
   }
 
   report(line: string): void {
@@ -193,7 +186,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
 
   /** The backend is down while none of its servers can be used. */
   #countChange(wasUsable: boolean): void {
-    const isUsable = this.#set.usable.length > 0;
+    const isUsable = this.set.usable.length > 0;
     if (isUsable === wasUsable) return;
     const nowMs = this.clock.monotonicMs();
     if (isUsable) this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
@@ -238,7 +231,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   /** A wake that failed is a dead server. @throws CodedError ERR_WAKE_FAILED when no other one may be tried */
   #bury(assignment: Assignment, server: AssignedServer, cause: unknown): void {
     for (const stats of [server.stats, this.stats]) stats.wakeFailures++;
-    const tried = {backend: this.config, isPersistent: assignment.isPersistent, usableServers: this.#set.usable.length};
+    const tried = {backend: this.config, isPersistent: assignment.isPersistent, usableServers: this.set.usable.length};
     assignment.bury(server);
     if (assignment.retries >= this.config.retries || !mayLeave(tried)) throw wakeFailed(cause);
     this.#redispatch(assignment, server);
@@ -256,9 +249,9 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       }
     }
     assignment.isPersistent = false;
-    const chosen = this.#set.choose(request, assignment);
+    const chosen = this.set.choose(request, assignment);
     if (chosen !== null) return chosen;
-    return this.#set.usable.some((server) => !dead.has(server)) ? 'full' : null;
+    return this.set.usable.some((server) => !dead.has(server)) ? 'full' : null;
   }
 
   #take(server: AssignedServer, assignment: Assignment): AssignedServer {
@@ -300,7 +293,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   #serve(server: AssignedServer): void {
     while (server.hasFreePlace()) {
       const own = server.queue.first;
-      const any = this.#set.usable.includes(server) ? this.#firstFor(server) : undefined;
+      const any = this.set.usable.includes(server) ? this.#firstFor(server) : undefined;
       const next = own === undefined || (any !== undefined && any.sinceMs < own.sinceMs) ? any : own;
       if (next === undefined) return;
       this.#grant(server, next);
@@ -389,8 +382,8 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
       sessions: server.sessions.size,
       queued: server.queue.size,
     });
-    if (line !== null) this.#options.report(line, change.to === 'down' ? 'alert' : 'notice');
-    if (this.#set.usable.length === 0) this.#options.report(`backend ${this.name} has no server available!`, 'emerg');
+    if (line !== null) this.#options.report(line, change.to === 'down' || change.to === 'maint' ? 'alert' : 'notice');
+    if (this.set.usable.length === 0) this.#options.report(`${this.#options.isListen ? 'proxy' : 'backend'} ${this.name} has no server available!`, 'emerg');
   }
 }
 

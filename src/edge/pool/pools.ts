@@ -54,6 +54,7 @@ export function openPools(options: PoolsOptions): Pools {
         wakeLimiter,
         defaultFullconn: defaultFullconn(backend, frontends),
         report: (line, level) => report(backend.name, line, level),
+        isListen: frontends.some(({name}) => name === backend.name),
       });
       return [backend.name, pool] as const;
     }),

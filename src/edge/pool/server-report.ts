@@ -27,7 +27,9 @@ export function describeChange(change: StateChange): string | null {
   if (change.from === change.to) return null;
   const server = `${change.isBackup ? 'Backup ' : ''}Server ${change.server}`;
   const via = change.via === null ? '' : ` via ${change.via}`;
-  return `${server} ${verb(change)}${via}${change.cause}. ${serversLeft(change)}`;
+  const said = `${server} ${verb(change)}${via}${change.cause}.`;
+  // What an operator ends is told without numbers.
+  return said.endsWith(' (leaving forced maintenance).') || said.endsWith(' (leaving forced drain).') ? said : `${said} ${serversLeft(change)}`;
 }
 
 function verb({from, to, cause}: StateChange): string {

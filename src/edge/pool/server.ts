@@ -22,8 +22,8 @@ export interface ServerHost<S extends Waiter> {
   sessions(): number;
   readonly fullconn: number | null;
   isAppAwake(server: PoolServer<S>): boolean;
-  /** Whether it can be used, or its weight, has changed. `cause` is for people: `, reason: ...`. */
-  changed(server: PoolServer<S>, change: {readonly from: Condition; readonly to: Condition; readonly cause: string}): void;
+  /** Whether it can be used, or its weight, has changed. `cause` is for people: `, reason: ...`; null: nobody is told. */
+  changed(server: PoolServer<S>, change: {readonly from: Condition; readonly to: Condition; readonly cause: string | null}): void;
   /** A line of the log about a check. */
   report(line: string): void;
 }
@@ -223,7 +223,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
 
   /** @param weight 0 to 256 */
   setWeight(weight: number): void {
-    this.#change('', () => {
+    this.#change(null, () => {
       this.weight = weight;
     });
   }
@@ -265,7 +265,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     this.#host.report(`Health check for ${server} ${outcome}${describeCheck(result)}, status: ${status}.`);
   }
 
-  #change(cause: string, change: () => void): void {
+  #change(cause: string | null, change: () => void): void {
     const affected: readonly {readonly server: PoolServer<S>; readonly from: Condition; readonly weight: number}[] = [this, ...this.#followers].map(
       (server) => ({server, from: server.condition, weight: server.effectiveWeight}),
     );

@@ -49,6 +49,7 @@ export function testPool({servers, backend = {}, clock = new FakeClock(), maxWai
     wakeLimiter: createWakeLimiter({perApp: new Map(), perSource: null}, clock),
     defaultFullconn: null,
     report: (line) => void lines.push(line),
+    isListen: false,
     ...options,
   });
   return {
