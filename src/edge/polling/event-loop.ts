@@ -33,7 +33,8 @@ export class EventLoopWatch {
   readonly #fd: number;
   readonly #handle: unknown;
   readonly #onTurn: () => void;
-  #isActive = false;
+  /** Null: it is not active. */
+  #next: NodeJS.Immediate | null = null;
 
   /**
    * @param onTurn called once in each turn of the event loop while the watch is active, after the loop has waited; also in turns in which the
@@ -50,22 +51,21 @@ export class EventLoopWatch {
 
   /** From now on the process is kept alive. @throws SystemCallError */
   start(): void {
-    if (this.#isActive) return;
-    this.#isActive = true;
+    if (this.#next !== null) return;
     check('watch', this.#fd, pollStart(this.#handle, readable, nothing));
-    setImmediate(this.#turn).unref();
+    this.#next = setImmediate(this.#turn).unref();
   }
 
   stop(): void {
-    if (!this.#isActive) return;
-    this.#isActive = false;
+    if (this.#next === null) return;
+    clearImmediate(this.#next);
+    this.#next = null;
     check('stop watching', this.#fd, pollStop(this.#handle));
   }
 
   /** An immediate that is unreferenced does not keep the loop from waiting, and runs when it has. */
   readonly #turn = (): void => {
-    if (!this.#isActive) return;
-    setImmediate(this.#turn).unref();
+    this.#next = setImmediate(this.#turn).unref();
     this.#onTurn();
   };
 }
