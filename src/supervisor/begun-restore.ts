@@ -87,10 +87,18 @@ export class BegunRestore implements AsyncDisposable {
    */
   async finish({signal, mayRun}: {readonly signal: AbortSignal; readonly mayRun: Promise<unknown>}): Promise<{pid: number}> {
     const {target} = this.#request;
-    this.#mayRun = mayRun;
+    // Whoever is given up waits for no permission any more.
+    const {promise: givenUp, reject} = Promise.withResolvers<undefined>();
+    this.#end.signal.addEventListener('abort', () => reject(this.#end.signal.reason), {once: true});
+    this.#mayRun = Promise.race([mayRun, givenUp]);
+    this.#mayRun.catch(() => {
+      // CRIU may never ask.
+    });
     const end = (): void => this.#end.abort(signal.reason);
-    signal.addEventListener('abort', end, {once: true});
-    this.#goOn.resolve(true);
+    // Refused while the root was being mounted, say: then CRIU is to make no process at all.
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, {once: true});
+    this.#goOn.resolve(!signal.aborted);
     let response: CriuResponse | undefined;
     let failure: unknown;
     try {

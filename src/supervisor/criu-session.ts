@@ -11,6 +11,7 @@ import {close, recvAsync, socketpair, socketType, trySend} from '../core/libc.ts
 import {withinNetns} from '../core/netns.ts';
 import type {Argv} from '../core/tools.ts';
 import {type CriuRequest, type CriuResponse, decodeResponse, encodeRequest, rpc} from './criu-rpc.ts';
+import {killCriu, reapAll} from './process-tree.ts';
 import {openStandardFiles, type StandardFiles} from './standard-files.ts';
 
 /** Where CRIU finds its socket and the app's standard files, which a restore needs. */
@@ -19,6 +20,8 @@ export const inputDescriptor = 4;
 export const outputDescriptor = 5;
 const responseBytesMax = 64 * 1024;
 const noSignal = 0x4000;
+/** After its answer. One whose tasks were refused waits for them for ever now and then, though it has killed them itself (4.2.1). */
+const endsWithinMs = 2000;
 /**
  * CRIU stops its tasks at the end of a restore by a hardware breakpoint where it can. The first one after a second or so
  * makes the kernel wait for an RCU grace period, 4 to 14 ms. This makes CRIU take the way it takes on processors without
@@ -47,6 +50,8 @@ export class CriuSession implements AsyncDisposable {
   readonly #socket: number;
   #open = true;
   #answered = false;
+  /** Of a CRIU that was killed: tasks of a restore that it had begun. */
+  readonly #orphans: number[] = [];
 
   private constructor(daemon: Daemon, socket: number) {
     this.#daemon = daemon;
@@ -96,7 +101,7 @@ export class CriuSession implements AsyncDisposable {
   async exchange({request, onNotification, timeoutMs, beforeKill, signal}: Exchange): Promise<CriuResponse> {
     signal?.throwIfAborted();
     let lateMs: number | undefined;
-    const kill = (): void => void this.#daemon.child.kill('SIGKILL');
+    const kill = (): void => this.#kill();
     const expire = (): void => {
       lateMs = timeoutMs;
       beforeKill?.();
@@ -139,18 +144,27 @@ export class CriuSession implements AsyncDisposable {
 
   async #endedSilently(lateMs: number | undefined, signal: AbortSignal | undefined): Promise<unknown> {
     const {exitCode, signal: killedBy, stderr} = await this.#daemon.exited;
+    await reapAll(this.#orphans.splice(0));
     if (signal?.aborted) return signal.reason;
     if (lateMs !== undefined) return new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${lateMs} ms`, {source: 'host'});
     const how = killedBy === null ? `exit status ${exitCode}` : `killed by ${killedBy}`;
     return new CodedError('ERR_CRIU_ENDED', `CRIU ended without an answer (${how})${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`, {source: 'host'});
   }
 
-  /** Waits for the end of a CRIU that has answered, and ends one that has not. */
+  /** Waits for the end of a CRIU that has answered, and ends one that has not, or does not end though its work is done. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    if (this.alive && !this.#answered) this.#daemon.child.kill('SIGKILL');
+    if (!this.#answered) this.#kill();
+    const timer = setTimeout(() => this.#kill(), endsWithinMs);
     await this.#daemon.exited;
+    clearTimeout(timer);
+    await reapAll(this.#orphans.splice(0));
     close(this.#socket);
+  }
+
+  /** With the tasks that it has forked, which have its socket too. */
+  #kill(): void {
+    if (this.alive) this.#orphans.push(...killCriu(this.pid, socketDescriptor));
   }
 }

@@ -278,11 +278,44 @@ rootTest('processes that are not allowed to run are ended before they did', asyn
   await refused[Symbol.asyncDispose]();
   await putAway(app);
 
+  const late = await begin('late');
+  const before = app.container.pids();
+  const gone = late.finish({signal: AbortSignal.abort(new Error('already refused')), mayRun: Promise.resolve()});
+  await t.throwsAsync(gone, {message: 'already refused'});
+  t.deepEqual([before, app.container.pids(), late.alive], [[], [], false], 'CRIU was ended before it made a process');
+  await late[Symbol.asyncDispose]();
+  await putAway(app);
+
   const allowed = await begin('allowed');
   const {pid} = await allowed.finish({signal, mayRun: Promise.resolve()});
   app.container.adopt(pid);
   await lab.release();
   t.is(await client.request('count'), '2');
+});
+
+rootTest('a restore that is given up at any moment ends, with the tasks that CRIU has forked by then', async (t) => {
+  await using lab = await containerLab();
+  const app = await startServer(lab);
+  using client = await lineClient(7000, {host: lab.address});
+  await client.request('count');
+  await lab.hold();
+  await checkpoint(lab, app, 'images', commit);
+  await putAway(app);
+  const imagesDir = join(lab.directory, 'images');
+  const children = (): number => readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'latin1').trim().split(' ').length;
+  const before = children();
+  for (let delayMs = 0; delayMs < 40; delayMs += 2) {
+    const begun = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target: app.container.restoreTarget(), lazy: false});
+    await app.container.mountRoot(app.layers, `given-up-${delayMs}`);
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('given up')), delayMs);
+    const {promise: never} = Promise.withResolvers<undefined>();
+    await t.throwsAsync(begun.finish({signal: controller.signal, mayRun: never}), {message: 'given up'});
+    await begun[Symbol.asyncDispose]();
+    t.deepEqual(app.container.pids(), []);
+    await putAway(app);
+  }
+  await until(() => children() <= before, {what: 'all that was forked to be gone'});
 });
 
 rootTest('several processes, a volume and a shared memory segment come back', async (t) => {
