@@ -158,7 +158,9 @@ test('checks find the same as HAProxy', async (t) => {
       const address = {host: '127.0.0.1', port: servers.ports[name]};
       const config = bareServer({name, target: {kind: 'address', ...address}, position: {file: 'test.cfg', line: 1, column: 1}});
       const {status, code, info} = await runner.run({config, schedule: {...schedules, tls}, address, isUp: true}, new AbortController().signal);
-      const theirs = found.get(`b${index}/${name}`);
+      const row = found.get(`b${index}/${name}`);
+      // HAProxy adds the errno of whatever failed before it, now and then.
+      const theirs = row === undefined ? undefined : {...row, info: row.info.replace(/^(SSL handshake failure) \(.*\)$/, '$1')};
       const ours: Row = {status, code: ['L7OK', 'L7OKC', 'L7STS'].includes(status) ? String(code) : '', info};
       t.deepEqual(ours, theirs, `${lines.join('; ')}: ${name}`);
     }
