@@ -16,6 +16,13 @@ import {until} from '../helpers/until.ts';
 
 const position = {file: 'test.cfg', line: 1, column: 1};
 
+/** Nobody reads them, so that nothing tells them of the end of their clients. */
+const accepted: StreamSocket[] = [];
+
+test.after.always(() => {
+  for (const client of accepted) client.destroy();
+});
+
 function bindTo(facts: Partial<Bind>): Bind {
   return {...bareBind({protocol: 'tcp', host: '127.0.0.1', port: 0, position}), ...facts};
 }
@@ -28,6 +35,7 @@ function listen(bind: Bind, greeting: string, sockets = openListeningSockets(), 
     sockets,
     onConnection: (client) => {
       clients.push(client);
+      accepted.push(client);
       client.on('error', () => undefined);
       client.write(greeting);
     },
