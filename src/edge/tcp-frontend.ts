@@ -5,7 +5,7 @@ import {Admission} from './admission.ts';
 import {newCounters} from './counters.ts';
 import type {EdgeParts} from './edge-parts.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
-import {compileConnectionRules} from './session/connection-rules.ts';
+import {proxyRules} from './session/connection-rules.ts';
 import {type Entered, openEntrance} from './session/entrance.ts';
 import {compileBackendChoice} from './session/routes.ts';
 import {openSessionLines} from './session/session-lines.ts';
@@ -20,15 +20,14 @@ export interface TcpFrontendOptions {
 
 /** @throws CodedError ERR_BIND, those of certificates and of the compiler; what was bound before is closed again */
 export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOptions): Promise<Frontend> {
-  const {compiler, tables, clock, refusals, limit} = parts;
+  const {compiler, clock, refusals, limit} = parts;
   const counters = newCounters();
   const sessions = new Set<TcpSession>();
   const whenEmpty: (() => void)[] = [];
   const admission = new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit, clock});
   const addresses: BoundAddress[] = [];
   const lines = await openSessionLines(config, parts);
-  const rules = (list: FrontendConfig['tcp']['content'], of: 'connection' | 'session'): ReturnType<typeof compileConnectionRules> =>
-    compileConnectionRules(list, {compiler, tableOf: (name) => tables.get(name ?? config.name), of});
+  const rules = proxyRules(config.name, parts);
   const sessionParts: TcpSessionParts = {
     config,
     contentRules: rules(config.tcp.content, 'session'),

@@ -4,7 +4,7 @@
  */
 import {constants} from 'node:os';
 import type {Bind} from '../config/proxy-value.ts';
-import {close, listenSocket, setNonBlocking, stopListening} from '../core/libc.ts';
+import {close, listenSocket, SystemCallError, setNonBlocking, stopListening} from '../core/libc.ts';
 import {bindError, showBind} from './addresses.ts';
 import {type ListeningSockets, openListeningSockets, type SharedSocket} from './listening-sockets.ts';
 import {ready} from './polling/epoll.ts';
@@ -129,7 +129,16 @@ class Listener implements TcpListener, PolledDescriptor {
 
   #accept(fd: number): void {
     const {bind, onConnection} = this.#options;
-    const client = new StreamSocket({fd, peer: acceptedPeer()});
+    let client: StreamSocket;
+    try {
+      client = new StreamSocket({fd, peer: acceptedPeer()});
+    } catch (error) {
+      // The kernel watches no more of them: this client is lost, those that are up go on.
+      close(fd);
+      if (!(error instanceof SystemCallError)) throw error;
+      this.#fail(error.errno);
+      return;
+    }
     if (bind.maxconn !== null) {
       this.#connections++;
       this.#update();

@@ -25,7 +25,7 @@ function check(call: string, what: string, result: number): void {
   if (result < 0) throw new SystemCallError(call, koffi.errno(), what);
 }
 
-/** @param address a `struct sockaddr`. @returns 0, or a negative errno */
+/** @param address a `struct sockaddr`. @returns 0, or a negative errno: -EINPROGRESS where it goes on, as with a stream */
 export function tryConnect(fd: number, address: Uint8Array): number {
   return orErrno(connect(fd, address, address.length));
 }

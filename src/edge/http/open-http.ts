@@ -7,7 +7,7 @@ import {Admission} from '../admission.ts';
 import {newCounters} from '../counters.ts';
 import type {EdgeParts} from '../edge-parts.ts';
 import type {Frontend} from '../frontend.ts';
-import {type ConnectionRule, compileConnectionRules} from '../session/connection-rules.ts';
+import {proxyRules} from '../session/connection-rules.ts';
 import {openEntrance} from '../session/entrance.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
@@ -47,7 +47,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
     async openFrontend(config, ipv6Only) {
       const counters = newCounters();
       const lines = await openSessionLines(config, parts);
-      const rules = tcpRules(config, parts);
+      const rules = proxyRules(config.name, parts);
       const common = {
         ...parts.entrance,
         config,
@@ -104,12 +104,6 @@ function openConnections({clock, mannersOf}: EdgeParts): ServerConnections {
       return mannersOf(server).header?.(client) ?? null;
     },
   });
-}
-
-type TcpRules = FrontendConfig['tcp']['connection'];
-
-function tcpRules({name}: FrontendConfig, {compiler, tables}: EdgeParts): (list: TcpRules, of: 'connection' | 'session') => readonly ConnectionRule[] {
-  return (list, of) => compileConnectionRules(list, {compiler, tableOf: (table) => tables.get(table ?? name), of});
 }
 
 function logRequest(lines: SessionLines, context: Transaction | SessionContext, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {

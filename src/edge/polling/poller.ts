@@ -33,9 +33,8 @@ export class Poller {
   #foundAt = 0;
   #batch: OutgoingBatch | null = null;
 
-  /** @param events of `ready` that it is told of, besides errors. @throws SystemCallError */
-  add(descriptor: PolledDescriptor, events: number): void {
-    const {fd} = descriptor;
+  /** @param events of `ready` that it is told of, besides errors. @param fd what `descriptor.fd` is going to be. @throws SystemCallError */
+  add(descriptor: PolledDescriptor, events: number, fd = descriptor.fd): void {
     this.#lastTag = (this.#lastTag + 1) >>> 0;
     this.#epoll.add(fd, events, this.#lastTag);
     this.#descriptors[fd] = descriptor;

@@ -5,6 +5,7 @@ import type {SampleCompiler} from '../samples/compile.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
 import {stickKey} from '../stick/stick-key.ts';
 import type {StickTable} from '../stick/stick-table.ts';
+import type {StickTables} from '../stick/stick-tables.ts';
 import type {SessionContext} from './session-context.ts';
 
 export type Verdict = 'accept' | 'reject' | 'silent-drop' | 'expect-proxy' | 'close';
@@ -31,6 +32,14 @@ export function compileConnectionRules(rules: readonly Rule<TcpRequestAction | T
     holds: condition === null ? null : parts.compiler.compileCondition(condition),
     act: compileAction(action, parts),
   }));
+}
+
+/** Of one proxy, whose own stick table is the one that its rules mean. @throws as `compileConnectionRules` */
+export function proxyRules(
+  proxy: string,
+  {compiler, tables}: {readonly compiler: SampleCompiler; readonly tables: Pick<StickTables, 'get'>},
+): (rules: Parameters<typeof compileConnectionRules>[0], of: RuleParts['of']) => readonly ConnectionRule[] {
+  return (rules, of) => compileConnectionRules(rules, {compiler, tableOf: (name) => tables.get(name ?? proxy), of});
 }
 
 function compileAction(action: TcpRequestAction | TcpResponseAction, parts: RuleParts): Action {

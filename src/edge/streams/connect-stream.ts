@@ -4,10 +4,12 @@ import {isIP} from 'node:net';
 import {constants} from 'node:os';
 import {bindSocket, close, SystemCallError, setSocketOption, socket, socketType} from '../../core/libc.ts';
 import {showAddress} from '../addresses.ts';
+import {tryConnect} from '../datagrams/datagram-calls.ts';
 import {ErrnoError} from '../polling/errno-error.ts';
 import type {Endpoint} from '../pool/assignment.ts';
+import {asError} from '../pool/hold.ts';
 import {family, ipv4SocketAddress, ipv6SocketAddress, unixSocketAddress} from '../socket-address.ts';
-import {prepareStream, type SocketEnd, tryConnect} from './stream-calls.ts';
+import {prepareStream, type SocketEnd} from './stream-calls.ts';
 import {StreamSocket} from './stream-socket.ts';
 
 const {EAFNOSUPPORT, EINPROGRESS} = constants.errno;
@@ -96,10 +98,6 @@ function attempt(stream: StreamSocket, request: ConnectRequest, targetOf: () => 
     if (fd !== -1) close(fd);
     if (!next()) stream.destroy(error instanceof SystemCallError ? new ErrnoError(error.call, error.errno) : asError(error));
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 function prepareInternet(fd: number, domain: number, {source, keepAlive}: ConnectRequest): void {

@@ -8,8 +8,6 @@ import {family} from '../socket-address.ts';
 type NativeFunction = (...values: readonly unknown[]) => number;
 
 const accept4: NativeFunction = libc.func('int accept4(int fd, void *address, void *size, int flags)');
-const connect: NativeFunction = libc.func('int connect(int fd, const void *address, unsigned int size)');
-const getpeername: NativeFunction = libc.func('int getpeername(int fd, void *address, void *size)');
 const getsockname: NativeFunction = libc.func('int getsockname(int fd, void *address, void *size)');
 const getsockopt: NativeFunction = libc.func('int getsockopt(int fd, int level, int name, void *value, void *size)');
 const recv: NativeFunction = libc.func('long recv(int fd, void *data, size_t size, int flags)');
@@ -70,20 +68,9 @@ export function tryAccept(fd: number): number {
   return result < 0 ? -koffi.errno() : result;
 }
 
-/** Null also when the connection is gone. */
-export function peerOf(fd: number): SocketEnd | null {
-  sizeWord[0] = addressBytes;
-  return getpeername(fd, address, size) < 0 ? null : endOf(sizeWord[0]);
-}
-
 export function localEndOf(fd: number): SocketEnd | null {
   sizeWord[0] = addressBytes;
   return getsockname(fd, address, size) < 0 ? null : endOf(sizeWord[0]);
-}
-
-/** @param to a `struct sockaddr`. @returns 0, or a negative errno: -EINPROGRESS when it goes on */
-export function tryConnect(fd: number, to: Uint8Array): number {
-  return connect(fd, to, to.length) < 0 ? -koffi.errno() : 0;
 }
 
 /** @returns bytes received, 0 at the end, or a negative errno */

@@ -68,7 +68,7 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
   closed = false;
   readableEnded = false;
 
-  /** Takes over the descriptor; null: `attempt` comes later. @throws SystemCallError */
+  /** Takes over the descriptor; null: `attempt` comes later. @throws SystemCallError; the descriptor is the caller's then */
   constructor(accepted: AcceptedConnection | null) {
     this.#isUp = accepted !== null;
     this.remoteAddress = accepted?.peer?.host;
@@ -104,12 +104,12 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
     return this.#local;
   }
 
-  /** Takes over a descriptor on which connect(2) was begun. @throws SystemCallError */
+  /** Takes over a descriptor on which connect(2) was begun. @throws SystemCallError; the descriptor is the caller's then */
   attempt(attempt: ConnectAttempt): void {
-    this.#attempt = attempt;
+    this.#poller.add(this, ready.output, attempt.fd);
     this.#fd = attempt.fd;
-    this.#poller.add(this, ready.output);
     this.#events = ready.output;
+    this.#attempt = attempt;
   }
 
   /** Instead of 'data', 'end' and 'drain'. Null: these are told again. */
