@@ -11,25 +11,21 @@ import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
 import type {AppOptions, AppStatus, LiveStatus, WakeRecord} from './app-status.ts';
-import {BackOff} from './back-off.ts';
-import {BusySessions} from './busy-sessions.ts';
 import {withDeadline} from './deadline.ts';
+import {hibernateInstance} from './hibernation.ts';
 import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
-import type {IdleFacts} from './idle.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {checkpointInstance, endInstance, type Instance, pagingOf, type Rest, restLayers} from './instance.ts';
+import {endInstance, type Instance, pagingOf, type Rest, restLayers} from './instance.ts';
 import {LateRest, type Origin} from './late-rest.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {liveStatus} from './live-status.ts';
-import {becomesQuiet, quietTimeoutMs, unquiet} from './quiet.ts';
 import {Recorder} from './recorder.ts';
 import {lossEvent, stateAtRest} from './rest-state.ts';
 import {type Beginning, revive} from './revive.ts';
 import {Standby} from './standby.ts';
 import {untilHibernated} from './until-hibernated.ts';
-
-const wantedReason = 'it was needed while it was being put to sleep';
+import {Wakefulness} from './wakefulness.ts';
 
 /** For waits whose failure is told to those who asked for it. */
 const ignored = (): void => undefined;
@@ -49,11 +45,7 @@ export class App {
   #hibernating: Promise<'hibernated' | 'cancelled'> | undefined;
   /** Somebody asked for the app while it was going to sleep. */
   #wantedWhileLeaving: {trigger: Trigger | undefined} = {trigger: undefined};
-  readonly #busySessions = new BusySessions();
-  #runningSinceMs = 0;
-  /** After an attempt to sleep that did not succeed. */
-  #notBefore: Pick<IdleFacts, 'notBeforeMs' | 'notBeforeReason'> = {notBeforeMs: 0, notBeforeReason: ''};
-  readonly #backOff = new BackOff();
+  readonly #wakefulness: Wakefulness;
   readonly #history: History;
   readonly #idle: IdleWatch;
   readonly #recorder: Recorder;
@@ -71,9 +63,10 @@ export class App {
     this.#pointer = options.pointer;
     this.#state = stateAtRest(options.rest);
     this.#history = new History({...options, log: this.#log});
+    this.#wakefulness = new Wakefulness(options);
     this.#idle = new IdleWatch({
-      ...options,
-      facts: () => ({runningSinceMs: this.#runningSinceMs, busySessions: this.#busySessions.count, ...this.#notBefore}),
+      clock: options.clock,
+      judge: () => this.#wakefulness.judge(),
       sleep: () => this.hibernate(),
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
@@ -176,16 +169,16 @@ export class App {
 
   /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
   holdAwake(): () => void {
-    return this.#busySessions.hold();
+    return this.#wakefulness.busySessions.hold();
   }
 
   /** What only this worker knows, at this moment. */
   async live(): Promise<LiveStatus> {
-    const verdict = this.#state === 'running' ? await this.#idle.judge() : undefined;
+    const verdict = this.#state === 'running' ? await this.#wakefulness.judge() : undefined;
     return liveStatus(this.#options, {
       instance: this.#instance,
       verdict,
-      busySessions: this.#busySessions.count,
+      busySessions: this.#wakefulness.busySessions.count,
       layers: this.layers(),
       compacting: this.housekeeping.compacting,
       isOriginKnown: this.#late.isKnown,
@@ -264,9 +257,10 @@ export class App {
     const instance = await this.#bringToLife(trigger);
     this.#instance = instance;
     network.wake();
-    this.#runningSinceMs = clock.monotonicMs();
+    const readyMs = clock.monotonicMs();
+    this.#wakefulness.woke(readyMs);
     this.#move('ready');
-    const wake = {at, ms: this.#runningSinceMs - startedMs, trigger: describeTrigger(trigger)};
+    const wake = {at, ms: readyMs - startedMs, trigger: describeTrigger(trigger)};
     // When those who wait have gone on.
     setImmediate(() => void this.#noteWake(wake, instance));
     this.#idle.start();
@@ -311,33 +305,29 @@ export class App {
   }
 
   async #putToSleep(instance: Instance, force: boolean): Promise<'hibernated' | 'cancelled'> {
-    const {clock, network, records} = this.#options;
+    const {clock, network} = this.#options;
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
     this.#idle.stop();
-    const isQuiet = (): Promise<boolean> => becomesQuiet(() => this.#options.container.pids(), quietTimeoutMs);
-    if (!force && !(await isQuiet())) return this.#goOn(unquiet);
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;
-    this.#history.counted(await pagingOf(this.#options, instance));
-    this.#move('drain');
-    // Who watches the app closes what it has of it, while its last packets still get there.
-    await new Promise<void>((resolve) => void setImmediate(resolve));
-    network.sleep('unknown');
     try {
-      // What came in before the route went away is to be answered; nothing new reaches the app now.
-      if (!force && !(await isQuiet())) return this.#goOn(unquiet);
-      this.#move('drained');
-      const result = await checkpointInstance(this.#options, {
+      const outcome = await hibernateInstance(this.#options, {
         instance,
-        isWanted: (hasUnfinished) =>
-          this.#abandoned || (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#busySessions.count > 0)),
+        force,
         pointer: this.#pointer,
-        point: (generation) => records.point(instance.token, generation, this.#pointer),
+        isWanted: (hasUnfinished) =>
+          this.#abandoned ||
+          (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#wakefulness.busySessions.count > 0)),
+        counted: (paging) => this.#history.counted(paging),
+        move: (event) => this.#move(event),
       });
-      if (result === undefined) return this.#goOn({pauseMs: this.#backOff.ms, reason: wantedReason});
-      await endInstance(this.#options, instance);
-      this.#backOff.succeeded();
+      if (outcome.kind !== 'hibernated') {
+        this.#wakefulness.stayedAwake(outcome.kind);
+        return this.#goOn();
+      }
+      const {result} = outcome;
+      this.#wakefulness.slept();
       this.#history.slept({at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten});
       this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
       this.#pointer = result.generation;
@@ -345,9 +335,9 @@ export class App {
       network.setFlows(result.meta.flows);
       this.#move('committed');
     } catch (error) {
-      this.#backOff.failed();
+      this.#wakefulness.failedToSleep(errorMessage(error));
       this.#history.failed(error);
-      if (this.#options.container.alive()) this.#goOn({pauseMs: this.#backOff.ms, reason: `its checkpoint failed: ${errorMessage(error)}`});
+      if (this.#options.container.alive()) this.#goOn();
       else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? lossEvent(this.#rest) : 'died');
       throw error;
     }
@@ -358,12 +348,11 @@ export class App {
   }
 
   /** The checkpoint was cancelled or failed, and the instance goes on. */
-  #goOn({pauseMs, reason}: {readonly pauseMs: number; readonly reason: string}): 'cancelled' {
+  #goOn(): 'cancelled' {
     if (this.#state !== 'running') {
       this.#options.network.wake();
       this.#move('cancelled');
     }
-    this.#notBefore = {notBeforeMs: this.#options.clock.monotonicMs() + pauseMs, notBeforeReason: reason};
     this.#idle.start();
     return 'cancelled';
   }

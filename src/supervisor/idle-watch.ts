@@ -1,16 +1,12 @@
-import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
-import {type IdleFacts, type IdleVerdict, judgeIdle} from './idle.ts';
-import type {Network} from './instance.ts';
+import type {IdleVerdict} from './idle.ts';
 
 /** Longest time between two looks at an app's traffic. */
 const checkLimitMs = 1000;
 
 export interface IdleWatchOptions {
   readonly clock: Clock;
-  readonly config: AppConfig;
-  readonly network: Network;
-  readonly facts: () => Pick<IdleFacts, 'runningSinceMs' | 'busySessions' | 'notBeforeMs' | 'notBeforeReason'>;
+  readonly judge: () => Promise<IdleVerdict>;
   /** Puts the app to sleep; starts this watch again if that was cancelled or failed. */
   readonly sleep: () => Promise<unknown>;
   readonly onError: (error: unknown) => void;
@@ -25,13 +21,6 @@ export class IdleWatch {
 
   constructor(options: IdleWatchOptions) {
     this.#options = options;
-  }
-
-  /** Whether the app could sleep now, or what keeps it awake. */
-  async judge(): Promise<IdleVerdict> {
-    const {clock, config, facts, network} = this.#options;
-    const lastTrafficMs = await network.lastTraffic();
-    return judgeIdle({...facts(), nowMs: clock.monotonicMs(), lastTrafficMs, hibernateAfterMs: config.hibernateAfterMs});
   }
 
   start(): void {
@@ -56,7 +45,7 @@ export class IdleWatch {
   }
 
   async #look(round: number): Promise<void> {
-    const verdict = await this.judge();
+    const verdict = await this.#options.judge();
     if (round !== this.#round) return;
     if (verdict.kind === 'sleep') await this.#options.sleep();
     else if (Number.isFinite(verdict.ms)) this.#schedule(verdict.ms);

@@ -1,0 +1,47 @@
+/**
+ * The way of an instance to sleep, up to the end of its processes: it has nothing to do, its route goes away, CRIU dumps it. What the app is
+ * afterwards, and when it is tried again, is decided in app.ts.
+ */
+import type {Generation} from '../core/ids.ts';
+import type {AppOptions} from './app-status.ts';
+import {type CheckpointResult, checkpointInstance, endInstance, type Instance, type Paging, pagingOf} from './instance.ts';
+import {becomesQuiet, quietTimeoutMs} from './quiet.ts';
+
+export interface Hibernation {
+  readonly instance: Instance;
+  /** Whatever it is doing. */
+  readonly force: boolean;
+  /** The generation at which Redis points now. */
+  readonly pointer: Generation | null;
+  /** Asked when the tasks are frozen: does somebody need the app? @param hasUnfinished see `PortUse` */
+  readonly isWanted: (hasUnfinished: boolean) => boolean;
+  /** Told what the run that ends has cost in pages. */
+  readonly counted: (paging: Paging) => void;
+  readonly move: (event: 'drain' | 'drained') => void;
+}
+
+export type HibernationOutcome =
+  | {readonly kind: 'hibernated'; readonly result: CheckpointResult}
+  /** It goes on running: it was at work, or somebody needed it. */
+  | {readonly kind: 'busy' | 'wanted'};
+
+/** @throws CodedError when the checkpoint failed; the instance goes on, if it has not ended */
+export async function hibernateInstance(options: AppOptions, hibernation: Hibernation): Promise<HibernationOutcome> {
+  const {container, network, records} = options;
+  const {instance, force, pointer, isWanted, move} = hibernation;
+  const isBusy = async (): Promise<boolean> => !force && !(await becomesQuiet(() => container.pids(), quietTimeoutMs));
+  if (await isBusy()) return {kind: 'busy'};
+  hibernation.counted(await pagingOf(options, instance));
+  move('drain');
+  // Who watches the app closes what it has of it, while its last packets still get there.
+  await new Promise<void>((resolve) => void setImmediate(resolve));
+  network.sleep('unknown');
+  // What came in before the route went away is to be answered; nothing new reaches the app now.
+  if (await isBusy()) return {kind: 'busy'};
+  move('drained');
+  const point = (generation: Generation): Promise<void> => records.point(instance.token, generation, pointer);
+  const result = await checkpointInstance(options, {instance, isWanted, pointer, point});
+  if (result === undefined) return {kind: 'wanted'};
+  await endInstance(options, instance);
+  return {kind: 'hibernated', result};
+}
