@@ -40,6 +40,7 @@ export const packageRules: readonly ModuleRule[] = [
   {name: 'fast-check', importers: ['test'], why: 'properties over generated input'},
   {name: 'typescript', importers: ['tools/check-imports.ts'], why: 'its scanner finds the imports, so that no pattern of ours has to'},
   {name: 'cli-table3', importers: ['src/cli'], why: 'listings for people'},
+  {name: 'croner', importers: ['src/config/schedule.ts'], why: 'the calendar of schedules, with its changes of the clock'},
   {name: 'commander', importers: ['src/cli/main.ts'], why: 'command line; one file declares all of it'},
   {
     name: 'ioredis',

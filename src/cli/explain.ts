@@ -18,7 +18,7 @@ async function factsOf(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, '
 export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, 'placement' | 'status'>, name: string): Promise<Json> {
   const facts = await factsOf(supervisor, pager, name);
   const {status, live, placement, remote, paging} = facts;
-  const {awakeBecause, sleepsInMs, compacting, lastFailure} = live;
+  const {awakeBecause, sleepsInMs, compacting, lastFailure, nextWake} = live;
   return {
     name,
     state: status.state,
@@ -28,6 +28,7 @@ export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pic
     awakeBecause,
     sleepsInMs,
     compacting,
+    nextWake,
     lastFailure,
     upload: placement === null ? null : {...placement},
     paging: paging === null ? null : {...paging},

@@ -1,13 +1,13 @@
 /** What an app does now and why, in sentences: a pure function of what the gateway knows, so that each of them has a row in a table of tests. */
 import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
 import type {AppStatus, Failure, LiveStatus} from '../supervisor/app-status.ts';
-import {ago, bytes, milliseconds} from './format.ts';
+import {ago, bytes, milliseconds, span} from './format.ts';
 
 export interface AppFacts {
   readonly name: string;
   readonly nowMs: number;
   readonly status: Pick<AppStatus, 'state' | 'rest' | 'lastWake' | 'lastHibernate'>;
-  readonly live: Pick<LiveStatus, 'awakeBecause' | 'sleepsInMs' | 'compacting' | 'isOriginKnown' | 'lastFailure'>;
+  readonly live: Pick<LiveStatus, 'awakeBecause' | 'sleepsInMs' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'>;
   /** Null without a remote store. */
   readonly placement: Placement | null;
   readonly remote: RemoteStatus | null;
@@ -28,7 +28,16 @@ export function residenceOf({status: {state, rest}, placement}: Pick<AppFacts, '
 }
 
 export function explain(facts: AppFacts): readonly string[] {
-  return [...stateOf(facts), ...wakefulness(facts), ...wakeNeeds(facts), ...faultsOf(facts), ...storeOf(facts), ...work(facts), ...failureOf(facts)];
+  return [
+    ...stateOf(facts),
+    ...wakefulness(facts),
+    ...nextWake(facts),
+    ...wakeNeeds(facts),
+    ...faultsOf(facts),
+    ...storeOf(facts),
+    ...work(facts),
+    ...failureOf(facts),
+  ];
 }
 
 function stateOf({name, nowMs, status: {state, lastWake, lastHibernate}, live}: AppFacts): string[] {
@@ -60,6 +69,15 @@ function wakefulness({status: {state}, live: {awakeBecause, sleepsInMs}}: AppFac
   if (awakeBecause === null) return ['Nothing keeps it awake: it is put to sleep at the next look, within a second.'];
   const when = sleepsInMs === null ? '' : `; it is looked at again in ${milliseconds(sleepsInMs)}`;
   return [`It does not sleep because of this: ${awakeBecause}${when}.`];
+}
+
+function nextWake({nowMs, live: {nextWake: due}}: AppFacts): string[] {
+  if (due === null) return [];
+  const {at, trigger, what} = due;
+  const left = span(at - nowMs);
+  return trigger.kind === 'timer'
+    ? [`Its next timer is due in ${left} (${what}); it is woken for it.`]
+    : [`It is woken in ${left}, by its schedule (${what}).`];
 }
 
 function wakeNeeds(facts: AppFacts): string[] {

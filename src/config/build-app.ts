@@ -55,6 +55,7 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     readAhead: own(section, 'read-ahead')?.value ?? true,
     wakeTimeoutMs: effective(section, 'timeout wake')?.value ?? defaultWakeTimeoutMs,
     wakeRate: own(section, 'wake-rate')?.value ?? null,
+    wakeAt: all(section, 'wake-at').map(({value}) => value),
     logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
   };
   const rootfs = own(section, 'rootfs')?.value;

@@ -1,6 +1,7 @@
 /** The keywords of `app`. */
 import {argv, exposedPorts, imageName, pathInside, processors, user, variables, volume} from './app-shapes.ts';
 import {keyword, ours} from './keyword.ts';
+import {schedule} from './schedule.ts';
 import {choice, durationOrNever, hostPath, integer, onOrOff, size} from './shapes.ts';
 import {wakeRate} from './wake-rate.ts';
 
@@ -68,6 +69,12 @@ export const appKeywords = {
     description:
       'How often sessions may wake the app: `10/1m` is ten times in a minute, be it at once. More of them are refused while it sleeps, as when no server ' +
       'is available; an app that is awake takes all. Packets in mode nat do not count.',
+  }),
+  'wake-at': keyword({
+    ...oursInApp,
+    repeated: 'allowed',
+    shape: schedule,
+    description: 'A schedule by which the app is woken, as cron writes it, in local time. Several lines are several schedules.',
   }),
   'log-size': keyword({...oursInApp, shape: size({min: 4096, minText: '4k'}), absent: '1m', description: 'How much of the output of the app is kept.'}),
 } as const;

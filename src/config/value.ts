@@ -105,6 +105,8 @@ export interface AppConfig {
   readonly wakeTimeoutMs: number;
   /** How often sessions may wake it; null: no limit. */
   readonly wakeRate: WakeRate | null;
+  /** Expressions for `nextTime()` of schedule.ts. */
+  readonly wakeAt: readonly string[];
   /** How much of the app's output is kept. */
   readonly logBytes: number;
 }

@@ -16,6 +16,8 @@ export type Trigger =
     }
   /** A timer of the app itself. */
   | {readonly kind: 'timer'}
+  /** `wake-at`. */
+  | {readonly kind: 'schedule'; readonly expression: string}
   | {readonly kind: 'operator' | 'start'};
 
 /** As people read it: `tcp/80 from 192.0.2.1`, `tcp/80 GET /wiki from 192.0.2.1`, `operator`. */
@@ -44,6 +46,8 @@ export function triggerKeys(trigger: Trigger): readonly string[] {
       if (trigger.request !== undefined) add(`${printable(trigger.request.method)} ${pathPrefix(trigger.request.path)}`);
       return keys;
     }
+    case 'schedule':
+      return [`schedule ${trigger.expression.split(' ').map(printable).join(' ')}`, 'schedule'];
     case 'timer':
     case 'operator':
     case 'start':

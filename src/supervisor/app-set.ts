@@ -45,6 +45,13 @@ export class AppSet {
     return this.find(name);
   }
 
+  /** Opens a sleeping app anew that would be woken at other times than it is to be now. @throws CodedError */
+  async renewTimes(name: string): Promise<void> {
+    const wanted = this.#wanted.get(name);
+    const current = this.#entries.get(name)?.config;
+    if ([wanted, current].some((config) => wanted !== undefined && config !== undefined && hasTimes(config))) await this.ready(name);
+  }
+
   /** Undefined for an app that is gone. */
   get(name: string): App | undefined {
     return this.#entries.get(name)?.app;
@@ -118,6 +125,10 @@ export class AppSet {
 function sleeps(app: App): boolean {
   const {state} = app.status();
   return state === 'hibernated' || state === 'stopped' || state === 'failed';
+}
+
+function hasTimes({wakeAt}: AppConfig): boolean {
+  return wakeAt.length > 0;
 }
 
 /** Wherever they stand in the file. */

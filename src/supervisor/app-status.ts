@@ -7,6 +7,7 @@ import type {InstanceTools, Paging, Rest} from './instance.ts';
 import type {LateRestOptions} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
 import type {StandbyLimit} from './standby-limit.ts';
+import type {NextWake, WakeTimerOptions} from './timers/wake-timer.ts';
 
 export interface WakeRecord {
   readonly at: number;
@@ -51,6 +52,8 @@ export type LiveStatus = {
   readonly isOriginKnown: boolean;
   /** The last one since the gateway started. */
   readonly lastFailure: Failure | null;
+  /** Null while it is awake, and when nothing is due that wakes it. */
+  readonly nextWake: NextWake | null;
 };
 
 export type Failure = {
@@ -97,4 +100,6 @@ export interface AppOptions extends InstanceTools {
   readonly dropLayers: () => Promise<void>;
   /** What the next wake starts from, when that is not known yet (`rest` and `pointer` do not count then); null when it is. */
   readonly find: LateRestOptions['find'];
+  /** Wakes the app, unless it was opened anew meanwhile. */
+  readonly wakeWhenDue: WakeTimerOptions['wake'];
 }

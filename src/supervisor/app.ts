@@ -24,6 +24,7 @@ import {Recorder} from './recorder.ts';
 import {lossEvent, stateAtRest} from './rest-state.ts';
 import {type Beginning, revive} from './revive.ts';
 import {Standby} from './standby.ts';
+import {WakeTimer} from './timers/wake-timer.ts';
 import {untilHibernated} from './until-hibernated.ts';
 import {Wakefulness} from './wakefulness.ts';
 
@@ -52,6 +53,7 @@ export class App {
   readonly housekeeping: Housekeeping;
   readonly standby: Standby;
   readonly #late: LateRest;
+  readonly #timer: WakeTimer;
   #stopping = false;
   /** The time to stop is over. */
   #abandoned = false;
@@ -88,6 +90,7 @@ export class App {
     });
     this.standby = new Standby({...options, log: this.#log});
     this.#late = new LateRest({find: options.find, found: (origin) => this.#found(origin), failed: (error) => this.#history.failed(error), log: this.#log});
+    this.#timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, lastWakeMs: () => this.#history.facts.lastWake?.ms ?? 0});
     options.container.onExit((status) => void this.#died(status));
   }
 
@@ -183,6 +186,7 @@ export class App {
       compacting: this.housekeeping.compacting,
       isOriginKnown: this.#late.isKnown,
       lastFailure: this.#history.lastFailure,
+      nextWake: this.#timer.next,
     });
   }
 
@@ -219,6 +223,7 @@ export class App {
     this.#recorder.stop();
     this.#late.stop();
     this.#idle.stop();
+    this.#timer.stop();
     const compacted = this.housekeeping.hold();
     const late = new Promise<void>((resolve) => void clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), resolve));
     await Promise.race([this.#reviving?.catch(ignored), late]);
@@ -260,6 +265,7 @@ export class App {
     const readyMs = clock.monotonicMs();
     this.#wakefulness.woke(readyMs);
     this.#move('ready');
+    this.#timer.disarm();
     const wake = {at, ms: readyMs - startedMs, trigger: describeTrigger(trigger)};
     // When those who wait have gone on.
     setImmediate(() => void this.#noteWake(wake, instance));
@@ -383,6 +389,7 @@ export class App {
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */
   settle(): void {
     this.prepareWake();
+    this.#timer.arm(null);
     if (!this.#stopping) this.housekeeping.tidy();
   }
 }

@@ -5,7 +5,7 @@ import {type Instance, pagingOf} from './instance.ts';
 /** What only this worker knows of an app, at this moment. @param facts.verdict of the idle watch, when it runs */
 export async function liveStatus(
   options: StatusOptions,
-  facts: Pick<LiveStatus, 'busySessions' | 'layers' | 'compacting' | 'isOriginKnown' | 'lastFailure'> & {
+  facts: Pick<LiveStatus, 'busySessions' | 'layers' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'> & {
     readonly instance: Instance | undefined;
     readonly verdict: IdleVerdict | undefined;
   },

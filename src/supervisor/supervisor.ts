@@ -98,13 +98,17 @@ async function setLayersAside(
 interface Shared {
   readonly standbys: StandbyLimit;
   readonly awake: AwakeApps;
+  /** An app with the newest settings. @throws CodedError */
+  readonly ready: (name: string) => Promise<App>;
+  /** Told when an app has gone to rest. */
+  readonly rests: (name: string) => void;
 }
 
 function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
   return join(stateDir, 'apps', app, 'layers');
 }
 
-async function openApp(options: SupervisorOptions, config: AppConfig, {standbys, awake}: Shared): Promise<App> {
+async function openApp(options: SupervisorOptions, config: AppConfig, {standbys, awake, ready, rests}: Shared): Promise<App> {
   const {record, rest, outage} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
   const workDir = join(options.runtimeDir, 'work', config.name);
@@ -143,7 +147,10 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
     }),
     clock: options.clock,
     log: options.log,
-    moved: (to) => awake.moved(config.name, to),
+    moved(to) {
+      awake.moved(config.name, to);
+      if (to === 'hibernated' || to === 'stopped' || to === 'failed') rests(config.name);
+    },
     rest,
     pointer: record.generation,
     lastWake: record.lastWake,
@@ -152,6 +159,9 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
     tidy,
     stored: async (current) => (current.kind === 'files' ? current : {...current, meta: (await readMeta(options, config.name, current.generation)).meta}),
     dropLayers: () => dropLayers(layersDir),
+    async wakeWhenDue(trigger) {
+      if ((await ready(config.name)) === app) await app.wake(trigger);
+    },
     find: outage?.isUnknown === true ? async () => originOf(await recover(options, config)) : null,
   });
   if (outage?.isUnknown === true) {
@@ -174,7 +184,7 @@ function originOf({record, rest, outage}: Recovered): Origin {
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
   const awake = new AwakeApps();
-  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awake};
+  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awake, ready: (name) => apps.ready(name), rests: (name) => renewTimes(name)};
   const stopDeadlineMs = (): number => clock.monotonicMs() + options.stopTimeoutMs;
   const apps = new AppSet({
     open: (config) => openApp(options, config, shared),
@@ -184,9 +194,13 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       await options.removeNetwork(name);
     },
   });
+  const renewTimes = (name: string): void => {
+    apps.renewTimes(name).catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'the app does not have its new settings yet'));
+  };
   const addApps = async (configs: readonly AppConfig[]): Promise<void> => {
     await assignAddresses(options, configs);
     await apps.add(configs);
+    for (const {name} of configs) renewTimes(name);
   };
   await addApps(options.apps);
   const limit =

@@ -6,7 +6,7 @@ const nowMs = 1_000_000_000;
 const checkpoint = {kind: 'checkpoint', generation: generation(3), meta: {layers: [], flows: []}} as const;
 const wake = {at: nowMs - 60_000, ms: 45, trigger: 'tcp/80', predictedPages: 0, faults: 0};
 const sleep = {at: nowMs - 120_000, ms: 200, frozenMs: 50, bytesWritten: 1};
-const quiet = {awakeBecause: null, sleepsInMs: null, compacting: false, isOriginKnown: true, lastFailure: null} as const;
+const quiet = {awakeBecause: null, sleepsInMs: null, compacting: false, isOriginKnown: true, lastFailure: null, nextWake: null} as const;
 const stored = {generation: 3, local: true, stored: true, pendingObjects: 0, pendingBytes: 0, current: null, lastError: null};
 const requests = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
 const remote = {place: 'bucket "b"', requests, outage: null, cacheBytes: 0, layerBytes: 0, cacheLimitBytes: 1, pendingObjects: 0, pendingBytes: 0};
@@ -62,6 +62,16 @@ const rows: readonly (readonly [what: string, facts: AppFacts, said: readonly Re
     'an upload',
     {...onS3, placement: {...stored, stored: false, pendingObjects: 2, pendingBytes: 2048, current: 'apps/a/x', lastError: 'no'}},
     [/sleeps/, /on this host only/, /^2 objects have yet to be uploaded, 2\.0 KiB; "apps\/a\/x" is on its way; the last attempt failed: no\.$/],
+  ],
+  [
+    'a timer',
+    {...sleeping, live: {...quiet, nextWake: {at: nowMs + 43_000, trigger: {kind: 'timer'}, what: 'timerfd 5 of process 1'}}},
+    [/sleeps/, /^Its next timer is due in 43 s \(timerfd 5 of process 1\); it is woken for it\.$/, /generation/],
+  ],
+  [
+    'a schedule',
+    {...sleeping, live: {...quiet, nextWake: {at: nowMs + 7_300_000, trigger: {kind: 'schedule', expression: '0 3 * * *'}, what: 'wake-at 0 3 * * *'}}},
+    [/sleeps/, /^It is woken in 2 h, by its schedule \(wake-at 0 3 \* \* \*\)\.$/, /generation/],
   ],
   ['compaction', {...sleeping, live: {...quiet, compacting: true}}, [/sleeps/, /generation/, /is being compacted/]],
   ['unknown', {...onS3, live: {...quiet, isOriginKnown: false}}, [/known to the store only/, /generation/]],

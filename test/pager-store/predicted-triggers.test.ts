@@ -20,6 +20,7 @@ const cases: readonly (readonly [Trigger, readonly string[]])[] = [
   ],
   [{kind: 'datagram', protocol: 'udp', port: 53, source: '192.0.2.1', name: 'example.com.'}, ['udp/53 name example.com', 'udp/53']],
   [{kind: 'timer'}, ['timer']],
+  [{kind: 'schedule', expression: '0 3 * * mon-fri'}, ['schedule 0 3 * * mon-fri', 'schedule']],
   [{kind: 'operator'}, ['operator']],
 ];
 

@@ -88,6 +88,7 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
     readAhead: true,
     wakeTimeoutMs: 10_000,
     wakeRate: null,
+    wakeAt: [],
     logBytes: 1024 * 1024,
     ...settings,
   };
