@@ -8,7 +8,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {Redis, type RedisOptions} from 'ioredis';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import {parseRedisUrl, redactRedisUrl} from './redis-url.ts';
+import {parseRedisUrl, redactRedisUrl} from '../core/redis-url.ts';
 
 export interface Connection extends AsyncDisposable {
   /** For messages; without password. */

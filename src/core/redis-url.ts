@@ -1,5 +1,5 @@
 /** The forms in which a Redis server is named: `redis://`, `rediss://` (TLS) and `unix:PATH`. */
-import {CodedError} from '../core/errors.ts';
+import {CodedError} from './errors.ts';
 
 export type RedisAddress =
   | {readonly kind: 'unix'; readonly path: string}
