@@ -5,7 +5,7 @@ import type {AppName} from '../core/ids.ts';
 export interface Keys {
   app(name: AppName): string;
   lease(name: AppName): string;
-  /** The counter behind fencing tokens; never deleted. */
+  /** The newest fencing token; never deleted. */
   token(name: AppName): string;
   /** Hash of all apps: name to network index. */
   readonly apps: string;

@@ -1,6 +1,6 @@
 -- Moves the pointer to an app's newest checkpoint, on behalf of its newest owner, when it still points to the expected parent.
 -- KEYS[1] app: hash; field "generation" is the pointer ("" for none), "committedBy" the token that moved it last
--- KEYS[2] token: the counter behind fencing tokens
+-- KEYS[2] token: the newest fencing token
 -- ARGV[1] fencing token
 -- ARGV[2] expected parent generation, "" for none
 -- ARGV[3] new generation

@@ -1,6 +1,6 @@
 -- Extends a lease. One that has expired is taken again as long as its token is still the newest: nobody owned the app since.
 -- KEYS[1] lease: string "<token> <worker>" with an expiry
--- KEYS[2] token: the counter behind fencing tokens
+-- KEYS[2] token: the newest fencing token
 -- ARGV[1] worker
 -- ARGV[2] fencing token
 -- ARGV[3] time to live in milliseconds

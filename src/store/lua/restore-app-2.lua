@@ -1,6 +1,6 @@
 -- Puts the record of an app back after Redis has lost it; never goes back behind what Redis knows.
 -- KEYS[1] app: hash
--- KEYS[2] token: the counter behind fencing tokens; raised to ARGV[1] when it is lower
+-- KEYS[2] token: the newest fencing token; raised to ARGV[1] when it is lower
 -- ARGV[1] highest fencing token known to have been given out
 -- ARGV[2] generation of the record, "" for none
 -- ARGV[3...] field, value, field, value ... (all of them, "generation" too)

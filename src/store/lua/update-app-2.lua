@@ -1,6 +1,6 @@
 -- Merges fields into the record of an app on behalf of its newest owner.
 -- KEYS[1] app: hash
--- KEYS[2] token: the counter behind fencing tokens
+-- KEYS[2] token: the newest fencing token
 -- ARGV[1] fencing token
 -- ARGV[2...] field, value, field, value ...
 -- Result: {"updated"}; {"missing"}; {"old-token", newest}; {"unknown-token", newest} when Redis has lost state
