@@ -1,25 +1,22 @@
 /** What may follow the keywords of `global` that are not plain numbers and times. */
 import {isIPv4} from 'node:net';
+import {readRedisUrl} from '../core/redis-url.ts';
 import {resolveHostPath, type Shape} from './shapes.ts';
 import type {GlobalConfig, KeySource} from './value.ts';
 
-/** `unix:PATH`, `redis://...` or `rediss://...`. Its messages do not repeat the URL: it may hold a password. */
+/** See core/redis-url.ts. Its messages do not repeat the URL: it may hold a password. */
 export const redisUrl: Shape<GlobalConfig['redis']> = {
-  usage: 'unix:<path> | redis://<host>[:<port>][/<database>] | rediss://...',
+  usage: 'unix:<path> | redis://<host>[:<port>][/<database>] | rediss://... | sentinel:<host>[:<port>],.../<master>[/<database>] | cluster:<host>[:<port>],...',
   read(args) {
     const {text, position} = args.take('<url>');
-    const refuse = (reason: string) => args.invalid({text: text.replace(/:\/\/.*$/s, '://...'), position}, reason);
-    if (/^(?:redis-)?(?:sentinel|cluster):/.test(text)) throw refuse('Sentinel and Cluster are not implemented yet');
+    const refuse = (reason: string) => args.invalid({text: text.replace(/:.*$/s, ':...'), position}, reason);
     if (text.startsWith('unix:')) {
       const path = text.slice('unix:'.length);
       if (path === '') throw refuse('a path is expected');
       return {kind: 'url', url: `unix:${resolveHostPath({text: path.replace(/^\/\/(?=\/)/, ''), position})}`};
     }
-    const url = URL.parse(text);
-    if (url === null || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '') {
-      throw refuse('unix:PATH, redis://HOST[:PORT] or rediss://HOST[:PORT] is expected');
-    }
-    if (!/^(?:\/\d{0,4})?$/.test(url.pathname)) throw refuse('after the / the number of a database is expected');
+    const address = readRedisUrl(text);
+    if (address.kind === 'invalid') throw refuse(address.reason);
     return {kind: 'url', url: text};
   },
 };

@@ -22,7 +22,7 @@ export interface Config {
 }
 
 export interface GlobalConfig {
-  /** A url is `redis://...`, `rediss://...` or `unix:PATH`. */
+  /** A url is as core/redis-url.ts reads them. */
   readonly redis: {readonly kind: 'embedded'} | {readonly kind: 'url'; readonly url: string};
   readonly stateDir: string;
   readonly runtimeDir: string;

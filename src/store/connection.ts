@@ -5,10 +5,11 @@
  */
 import {once} from 'node:events';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {Redis, type RedisOptions} from 'ioredis';
+import type {Cluster, Redis} from 'ioredis';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import {parseRedisUrl, redactRedisUrl} from '../core/redis-url.ts';
+import {type RedisAddress, readRedisUrl, redactRedisUrl} from '../core/redis-url.ts';
+import {backoffMs, redisClient} from './redis-client.ts';
 
 export interface Connection extends AsyncDisposable {
   /** For messages; without password. */
@@ -21,7 +22,7 @@ export interface Connection extends AsyncDisposable {
   call(command: string, ...args: readonly (string | number)[]): Promise<unknown>;
   /** Another connection to the same server for commands that block; the caller disposes it. */
   duplicate(options: {readonly commandTimeoutMs: number; readonly signal?: AbortSignal}): Promise<Connection>;
-  /** `callback` runs each time the connection is back after a loss. */
+  /** `callback` runs each time the connection is back after a loss, and when a node of a cluster is lost: the last writes may be gone then. */
   onReconnect(callback: () => void): Disposable;
 }
 
@@ -35,44 +36,14 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Without the option that changes the type of the client. */
-type OwnOptions = Omit<RedisOptions, 'replyMapping'>;
+/** What a server says that is a replica now, is being replaced, or does not yet know its data. A script's error may stand before it. */
+const unavailableReplies = /(?:^|: -)(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY|UNBLOCKED|NOREPLICAS) /;
 
-const connectTimeoutMs = 5000;
-const unavailableReplies = /^(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY) /;
-
-/** 50 ms doubling up to 2 s, with half of it random, so that many gateways do not come back in one moment. */
-function backoffMs(attempt: number): number {
-  const fullMs = Math.min(2000, 50 * 2 ** Math.min(attempt - 1, 10));
-  return Math.round(fullMs * (0.5 + Math.random() / 2));
-}
-
-function redisOptions(options: ConnectOptions, mayRetry: () => boolean): OwnOptions {
-  const address = parseRedisUrl(options.url);
-  const commandTimeoutMs = options.commandTimeoutMs ?? 5000;
-  const common: OwnOptions = {
-    lazyConnect: true,
-    protocol: 2,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (attempt) => (mayRetry() ? backoffMs(attempt) : null),
-    connectTimeout: connectTimeoutMs,
-    commandTimeout: commandTimeoutMs,
-    socketTimeout: commandTimeoutMs * 2,
-    connectionName: 'picogate',
-    disableClientInfo: true,
-  };
-  if (address.kind === 'unix') return {...common, path: address.path};
-  return {
-    ...common,
-    host: address.host,
-    port: address.port,
-    db: address.database,
-    ...(address.username === null ? {} : {username: address.username}),
-    ...(address.password === null ? {} : {password: address.password}),
-    ...(address.tls ? {tls: {}} : {}),
-  };
+/** @throws CodedError ERR_REDIS_URL */
+function parseRedisUrl(url: string): RedisAddress {
+  const address = readRedisUrl(url);
+  if (address.kind !== 'invalid') return address;
+  throw new CodedError('ERR_REDIS_URL', `Cannot use Redis "${redactRedisUrl(url)}": ${address.reason}`, {source: 'client'});
 }
 
 function isReplyError(error: unknown): error is Error {
@@ -83,13 +54,17 @@ function unavailable(url: string, verb: string, cause: unknown): CodedError<'ERR
   return new CodedError('ERR_REDIS_UNAVAILABLE', `Cannot ${verb} Redis "${url}": ${errorMessage(cause)}`, {source: 'host', retryable: true, cause});
 }
 
-async function establish(redis: Redis, options: ConnectOptions, url: string): Promise<void> {
+/** What ioredis says when it has said before what the reason was. */
+const emptyReasons = new Set(['Connection is closed.', 'None of startup nodes is available', 'Failed to refresh slots cache.']);
+
+async function establish(redis: Redis | Cluster, options: ConnectOptions, url: string): Promise<void> {
   const attempts = options.attempts ?? 5;
   let reason: unknown = new Error('no answer');
   const remember = (error: unknown): void => {
-    reason = error;
+    if (!emptyReasons.has(errorMessage(error))) reason = error;
   };
-  redis.on('error', remember);
+  const events = ['error', 'node error'] as const;
+  for (const event of events) redis.on(event, remember);
   try {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -98,7 +73,7 @@ async function establish(redis: Redis, options: ConnectOptions, url: string): Pr
         return;
       } catch (error) {
         options.signal?.throwIfAborted();
-        if (!(error instanceof Error) || error.message !== 'Connection is closed.') reason = error;
+        remember(error);
         // A refused password or database stays refused.
         const refused = isReplyError(reason) && !unavailableReplies.test(reason.message);
         if (attempt >= attempts || refused) throw unavailable(url, 'connect to', reason);
@@ -106,7 +81,7 @@ async function establish(redis: Redis, options: ConnectOptions, url: string): Pr
       }
     }
   } finally {
-    redis.off('error', remember);
+    for (const event of events) redis.off(event, remember);
   }
 }
 
@@ -117,7 +92,7 @@ async function establish(redis: Redis, options: ConnectOptions, url: string): Pr
 export async function connectRedis(options: ConnectOptions): Promise<Connection> {
   const url = redactRedisUrl(options.url);
   let wanted = false;
-  const redis = new Redis(redisOptions(options, () => wanted));
+  const redis = redisClient(parseRedisUrl(options.url), {commandTimeoutMs: options.commandTimeoutMs ?? 5000, mayRetry: () => wanted});
   let lost = false;
   redis.on('error', (error: unknown) => {
     if (!wanted || lost) return;
@@ -134,6 +109,11 @@ export async function connectRedis(options: ConnectOptions): Promise<Connection>
     if (!lost) return;
     lost = false;
     options.log.info({redis: url}, 'Redis is back');
+    for (const callback of reconnected) callback();
+  });
+  redis.on('-node', () => {
+    if (!wanted) return;
+    options.log.warn({redis: url}, 'a node of the cluster is lost');
     for (const callback of reconnected) callback();
   });
   try {

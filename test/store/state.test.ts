@@ -1,28 +1,17 @@
 import test from 'ava';
 import fc from 'fast-check';
 import {appName, fencingToken, generation} from '../../src/core/ids.ts';
-import {type AppFields, type AppRecord, appStates, decodeRecord, encodeFields, encodeRecord, residencies} from '../../src/store/app-record.ts';
+import {type AppRecord, appStates, decodeRecord, encodeFields, encodeRecord, residencies} from '../../src/store/app-record.ts';
 import {type Json, parseJson} from '../../src/store/json.ts';
 import {openLeases} from '../../src/store/lease.ts';
 import {openState} from '../../src/store/state.ts';
-import {testRedis} from './test-redis.ts';
+import {freshFields, testRedis} from './test-redis.ts';
 
 const blog = appName('blog');
-const fresh: AppFields = {
-  state: 'stopped',
-  residency: 'none',
-  worker: null,
-  since: 1000,
-  lastWake: null,
-  lastHibernate: null,
-  lastError: null,
-  details: null,
-};
-
 async function owned(redis: Awaited<ReturnType<typeof testRedis>>) {
   const state = openState(redis.connection);
   const leases = openLeases(redis.connection);
-  await state.ensureApp(blog, fresh);
+  await state.ensureApp(blog, freshFields);
   const acquired = await leases.acquire(blog, {worker: 'w1', ttlMs: 60_000});
   if (acquired.kind !== 'acquired') throw new Error('the lease is held');
   return {state, leases, token: acquired.token};
@@ -31,15 +20,15 @@ async function owned(redis: Awaited<ReturnType<typeof testRedis>>) {
 test('ensureApp() creates a record once and gives each app an index that it keeps', async (t) => {
   await using redis = await testRedis();
   const state = openState(redis.connection);
-  const [first, second] = [await state.ensureApp(blog, fresh), await state.ensureApp(appName('wiki:1.x'), fresh)];
+  const [first, second] = [await state.ensureApp(blog, freshFields), await state.ensureApp(appName('wiki:1.x'), freshFields)];
   t.deepEqual([first.index, second.index], [0, 1]);
-  t.deepEqual(await state.ensureApp(blog, {...fresh, state: 'failed'}), first);
+  t.deepEqual(await state.ensureApp(blog, {...freshFields, state: 'failed'}), first);
   const names = Array.from({length: 20}, (_, at) => appName(`app-${at}`));
-  const records = await Promise.all([...names, ...names].map((name) => state.ensureApp(name, fresh)));
+  const records = await Promise.all([...names, ...names].map((name) => state.ensureApp(name, freshFields)));
   t.is(new Set(records.map(({index}) => index)).size, 20);
   await state.forgetApp(blog);
   t.is(await state.readApp(blog), null);
-  t.is((await state.ensureApp(appName('new'), fresh)).index, 0);
+  t.is((await state.ensureApp(appName('new'), freshFields)).index, 0);
   t.deepEqual([...(await state.listApps()).keys()].slice(-2), [appName('new'), appName('wiki:1.x')]);
 });
 
@@ -51,7 +40,10 @@ test('updateApp() merges fields, and rejects an older and an unknown token', asy
   const record = await state.readApp(blog);
   t.like(record, {state: 'running', residency: 'hot', worker: 'w1', details: {layers: ['a', 'b']}, lastError: {at: 5, message: 'Grüße\n'}, index: 0});
   await leases.acquire(blog, {worker: 'w1', ttlMs: 60_000, takeOverOwn: true});
-  await t.throwsAsync(state.updateApp(blog, token, {state: 'failed'}), {code: 'ERR_OLD_TOKEN', message: new RegExp(`newer owner, with token \\d+ after ${token}`)});
+  await t.throwsAsync(state.updateApp(blog, token, {state: 'failed'}), {
+    code: 'ERR_OLD_TOKEN',
+    message: new RegExp(`newer owner, with token \\d+ after ${token}`),
+  });
   await t.throwsAsync(state.updateApp(blog, fencingToken(token + 99_999), {state: 'failed'}), {code: 'ERR_UNKNOWN_TOKEN'});
   t.is((await state.readApp(blog))?.state, 'running');
   await t.throwsAsync(state.updateApp(appName('none'), fencingToken(1), {state: 'failed'}), {code: 'ERR_UNKNOWN_TOKEN'});
@@ -103,7 +95,7 @@ test('restoreApp() rebuilds an emptied Redis, and never goes back behind what it
 test('a damaged value is reported with its key, and does not hide the other apps', async (t) => {
   await using redis = await testRedis();
   const {state, token} = await owned(redis);
-  await state.ensureApp(appName('wiki'), fresh);
+  await state.ensureApp(appName('wiki'), freshFields);
   const key = 'picogate:{blog}:app';
   for (const [field, value, message] of [
     ['state', 'asleep', /key "picogate:\{blog\}:app": field "state" is "asleep", not one of hibernated/],
@@ -133,7 +125,7 @@ test('a damaged value is reported with its key, and does not hide the other apps
 
 test('two states with different prefixes do not see each other', async (t) => {
   await using redis = await testRedis();
-  await openState(redis.connection, {prefix: 'one'}).ensureApp(blog, fresh);
+  await openState(redis.connection, {prefix: 'one'}).ensureApp(blog, freshFields);
   t.is(await openState(redis.connection, {prefix: 'two'}).readApp(blog), null);
   t.throws(() => openState(redis.connection, {prefix: 'a{b'}), {code: 'ERR_BAD_NAME'});
 });
@@ -169,7 +161,7 @@ test('decodeRecord() gives back every record that encodeRecord() wrote', (t) => 
 });
 
 test('decodeRecord() never returns a record from values that are not one', (t) => {
-  const fields = encodeRecord({...fresh, name: blog, index: 0, generation: null}).filter((_, at) => at % 2 === 0);
+  const fields = encodeRecord({...freshFields, name: blog, index: 0, generation: null}).filter((_, at) => at % 2 === 0);
   fc.assert(
     fc.property(fc.constantFrom(...fields), fc.string(), records, (field, junk, record) => {
       const hash = toMap(encodeRecord(record)).set(field, junk);

@@ -1,9 +1,22 @@
 import {createLog} from '../../src/core/log.ts';
+import type {AppFields} from '../../src/store/app-record.ts';
 import {type Connection, connectRedis} from '../../src/store/connection.ts';
 import {type EmbeddedRedis, startEmbeddedRedis} from '../../src/store/redis-server.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 export const silent = createLog('silent');
+
+/** Of an app that was never run. */
+export const freshFields: AppFields = {
+  state: 'stopped',
+  residency: 'none',
+  worker: null,
+  since: 1000,
+  lastWake: null,
+  lastHibernate: null,
+  lastError: null,
+  details: null,
+};
 
 export interface TestRedis extends AsyncDisposable {
   readonly directory: string;
