@@ -7,13 +7,14 @@ import {connectToGateway, printJson} from './remote.ts';
 
 /** The public form of a record: what `apps --json` promises, and more. */
 export function publicRecord(record: AppRecord, placement: StoredPlacement | undefined): Readonly<Record<string, Json>> {
-  const {details: _details, index: _index, lastWake, lastHibernate, lastError, ...rest} = record;
+  const {details: _details, index: _index, lastWake, lastHibernate, lastError, pin, ...rest} = record;
   return {
     ...rest,
     ...residencyOf(record, placement),
     lastWake: lastWake && {...lastWake},
     lastHibernate: lastHibernate && {...lastHibernate},
     lastError: lastError && {...lastError},
+    pin: pin && {...pin},
   };
 }
 
@@ -31,8 +32,10 @@ export async function apps(files: readonly string[] | undefined, {json}: {json: 
   const placements = await openPlacements(owned).read();
   const records = known.filter((record): record is AppRecord => !(record instanceof Error));
   for (const damaged of known.filter((record) => record instanceof Error)) process.stderr.write(`picogate: ${damaged.message}\n`);
+  const pinnedApps = new Set<string>(config.apps.filter(({pin}) => pin).map(({name}) => name));
+  const isPinned = ({name, pin}: AppRecord): boolean => pinnedApps.has(name) || (pin !== null && (pin.until ?? Number.POSITIVE_INFINITY) > Date.now());
   if (json) {
-    printJson(records.map((record) => publicRecord(record, placements.get(record.name))));
+    printJson(records.map((record) => ({...publicRecord(record, placements.get(record.name)), pinned: isPinned(record)})));
   } else {
     const now = Date.now();
     process.stdout.write(
@@ -40,7 +43,7 @@ export async function apps(files: readonly string[] | undefined, {json}: {json: 
         ['NAME', 'STATE', 'RESIDENCY', 'GENERATION', 'SINCE', 'LAST WAKE', 'PAGES', 'FAULTS', 'LAST SLEEP', 'WRITTEN'],
         records.map((record) => [
           record.name,
-          record.state,
+          isPinned(record) ? `${record.state} (pinned)` : record.state,
           residencyText(record, placements.get(record.name)),
           record.generation === null ? '-' : String(record.generation),
           ago(record.since, now),

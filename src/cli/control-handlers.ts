@@ -26,8 +26,14 @@ function requestedLines(args: Json): number {
   return typeof lines === 'number' ? Math.min(Math.max(1, lines), maxLogLines) : maxLogLines;
 }
 
-function wantsCold(args: Json): boolean {
-  return typeof args === 'object' && args !== null && 'cold' in args && args.cold === true;
+function says(args: Json, name: 'cold' | 'force'): boolean {
+  return typeof args === 'object' && args !== null && Reflect.get(args, name) === true;
+}
+
+/** Null: without an end. */
+function requestedEnd(args: Json): number | null {
+  const forMs = typeof args === 'object' && args !== null && 'forMs' in args ? args.forMs : undefined;
+  return typeof forMs === 'number' ? Date.now() + forMs : null;
 }
 
 /** Null without a remote store. */
@@ -50,7 +56,21 @@ export function controlHandlers(
     },
     async hibernate(args) {
       const app = requestedApp(supervisor, args);
-      return wantsCold(args) ? makeCold({app, name: requestedName(args)}, pager) : app.hibernate({force: false});
+      if (!says(args, 'force')) app.wakefulness.expectUnpinned();
+      return says(args, 'cold') ? makeCold({app, name: requestedName(args)}, pager) : app.hibernate();
+    },
+    async pin(args) {
+      const app = requestedApp(supervisor, args);
+      const until = requestedEnd(args);
+      await app.wakefulness.pin({until});
+      return {until, state: app.status().state};
+    },
+    async unpin(args) {
+      const name = requestedName(args);
+      const {wakefulness} = requestedApp(supervisor, args);
+      await wakefulness.pin(null);
+      if (wakefulness.pinned === null) return 'unpinned';
+      throw new CodedError('ERR_PINNED', `Cannot unpin app "${name}": it has "pin" in its configuration`, {source: 'client'});
     },
     show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
     explain: async (args) => explainApp(supervisor, pager, requestedName(args)),

@@ -18,7 +18,7 @@ async function factsOf(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, '
 export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, 'placement' | 'status'>, name: string): Promise<Json> {
   const facts = await factsOf(supervisor, pager, name);
   const {status, live, placement, remote, paging} = facts;
-  const {awakeBecause, sleepsInMs, compacting, lastFailure, nextWake} = live;
+  const {awakeBecause, sleepsInMs, pinned, idle, compacting, lastFailure, nextWake} = live;
   return {
     name,
     state: status.state,
@@ -27,6 +27,8 @@ export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pic
     sentences: explainFacts(facts),
     awakeBecause,
     sleepsInMs,
+    pinned,
+    idle,
     compacting,
     nextWake,
     lastFailure,

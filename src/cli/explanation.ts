@@ -1,13 +1,15 @@
 /** What an app does now and why, in sentences: a pure function of what the gateway knows, so that each of them has a row in a table of tests. */
 import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
+import type {SleepCause} from '../store/app-record.ts';
 import type {AppStatus, Failure, LiveStatus} from '../supervisor/app-status.ts';
+import {tolerated} from '../supervisor/flapping.ts';
 import {ago, bytes, milliseconds, span} from './format.ts';
 
 export interface AppFacts {
   readonly name: string;
   readonly nowMs: number;
   readonly status: Pick<AppStatus, 'state' | 'rest' | 'lastWake' | 'lastHibernate'>;
-  readonly live: Pick<LiveStatus, 'awakeBecause' | 'sleepsInMs' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'>;
+  readonly live: Pick<LiveStatus, 'awakeBecause' | 'sleepsInMs' | 'pinned' | 'idle' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'>;
   /** Null without a remote store. */
   readonly placement: Placement | null;
   readonly remote: RemoteStatus | null;
@@ -32,6 +34,7 @@ export function explain(facts: AppFacts): readonly string[] {
     ...stateOf(facts),
     ...wakefulness(facts),
     ...nextWake(facts),
+    ...habits(facts),
     ...wakeNeeds(facts),
     ...faultsOf(facts),
     ...storeOf(facts),
@@ -40,9 +43,16 @@ export function explain(facts: AppFacts): readonly string[] {
   ];
 }
 
+const sleepCauses: Readonly<Record<SleepCause, string>> = {
+  idle: ', because it was idle',
+  memory: ' to free memory',
+  operator: ', as an operator said',
+  stop: ', because the gateway stopped',
+};
+
 function stateOf({name, nowMs, status: {state, lastWake, lastHibernate}, live}: AppFacts): string[] {
   const app = `App "${name}"`;
-  const slept = lastHibernate === null ? '' : `; it was put to sleep ${ago(lastHibernate.at, nowMs)}`;
+  const slept = lastHibernate === null ? '' : `; it was put to sleep ${ago(lastHibernate.at, nowMs)}${sleepCauses[lastHibernate.cause]}`;
   switch (state) {
     case 'running':
       if (lastWake === null) return [`${app} is awake.`];
@@ -78,6 +88,19 @@ function nextWake({nowMs, live: {nextWake: due}}: AppFacts): string[] {
   return trigger.kind === 'timer'
     ? [`Its next timer is due in ${left} (${what}); it is woken for it.`]
     : [`It is woken in ${left}, by its schedule (${what}).`];
+}
+
+/** What is unusual about when it sleeps. */
+function habits({status: {state}, live: {pinned, idle}}: AppFacts): string[] {
+  const found: string[] = [];
+  if (pinned !== null && state !== 'running') {
+    found.push(`It is pinned${pinned.until === null ? '' : ` until ${new Date(pinned.until).toISOString()}`}: once it is woken it stays awake.`);
+  }
+  if (idle.flaps > tolerated && idle.afterMs !== null) {
+    const after = milliseconds(idle.afterMs);
+    found.push(`It was woken right after it had fallen asleep, ${idle.flaps} times of late: now it is put to sleep after ${after} without traffic.`);
+  }
+  return found;
 }
 
 function wakeNeeds(facts: AppFacts): string[] {

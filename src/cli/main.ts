@@ -1,5 +1,6 @@
 /** The command line. Each command's module is imported when it is asked for, so that a short command starts quickly. */
 import {Command, CommanderError, InvalidArgumentError, Option} from 'commander';
+import {parseTime} from '../config/units.ts';
 import {errorMessage} from '../core/errors.ts';
 import {isHaproxyCommandLine} from './haproxy-arguments.ts';
 import {version} from './version.ts';
@@ -15,6 +16,14 @@ function positive(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('a positive whole number is needed.');
   return value;
+}
+
+/** Milliseconds, of a time as the configuration has it. */
+function time(text: string): number {
+  const parsed = parseTime(text);
+  if (!parsed.ok) throw new InvalidArgumentError(`${parsed.reason}.`);
+  if (parsed.value === 0) throw new InvalidArgumentError('more than 0 is needed.');
+  return parsed.value;
 }
 
 function build(): Command {
@@ -59,15 +68,7 @@ function build(): Command {
     .argument('<name>')
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./explain.ts')).explain(options.file, name, options)));
-  for (const verb of ['wake', 'hibernate'] as const) {
-    const verbCommand = command(verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
-      .argument('<name>')
-      .option('--json', 'print JSON', false)
-      .action(async (name: string, {file, json, cold = false}: FileOption & {json: boolean; cold?: boolean}) =>
-        done(await (await import('./wake-hibernate.ts')).wakeOrHibernate(file, verb, name, {json, cold})),
-      );
-    if (verb === 'hibernate') verbCommand.option('--cold', 'wait until it is in the remote store, and drop the local copy', false);
-  }
+  addSleepCommands(command, done);
   addReports(command, done);
   imageCommands(program.command('image').description('images of root file systems in the store'), fileOption, done);
   command('doctor', 'check what this machine offers, and what a missing thing costs')
@@ -79,6 +80,32 @@ function build(): Command {
     .option('--port <port>', 'where to listen', positive, 8080)
     .action(async (options: {port: number}) => done(await (await import('./demo.ts')).demo(options)));
   return program;
+}
+
+/** Who is awake, and who is not. */
+function addSleepCommands(command: (name: string, description: string) => Command, done: (status: number) => void): void {
+  for (const verb of ['wake', 'hibernate'] as const) {
+    const verbCommand = command(verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
+      .argument('<name>')
+      .option('--json', 'print JSON', false)
+      .action(async (name: string, {file, json, cold = false, force = false}: FileOption & {json: boolean; cold?: boolean; force?: boolean}) =>
+        done(await (await import('./wake-hibernate.ts')).wakeOrHibernate(file, verb, name, {json, cold, force})),
+      );
+    if (verb === 'wake') continue;
+    verbCommand.option('--cold', 'wait until it is in the remote store, and drop the local copy', false);
+    verbCommand.option('--force', 'even if it is pinned', false);
+  }
+  command('pin', 'keep an app awake, once it is')
+    .argument('<name>')
+    .option('--for <time>', 'for so long, 30m or 8h; else until it is unpinned', time)
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {for: number | undefined; json: boolean}) =>
+      done(await (await import('./pin.ts')).pin(options.file, name, {forMs: options.for ?? null, json: options.json})),
+    );
+  command('unpin', 'let an app sleep again')
+    .argument('<name>')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./pin.ts')).unpin(options.file, name, options)));
 }
 
 /** What tells of the past of the apps. */

@@ -15,6 +15,9 @@ export function appControl(name: string, {supervisor}: AppRuntime): AppControl {
     async wake() {
       await (await supervisor.ready(name)).wake({kind: 'operator'});
     },
-    hibernate: () => app.hibernate({force: false}),
+    async hibernate() {
+      app.wakefulness.expectUnpinned();
+      return app.hibernate();
+    },
   };
 }

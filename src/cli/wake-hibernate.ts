@@ -8,10 +8,10 @@ export async function wakeOrHibernate(
   files: readonly string[] | undefined,
   verb: 'wake' | 'hibernate',
   name: string,
-  {json, cold}: {json: boolean; cold: boolean},
+  {json, cold, force}: {json: boolean; cold: boolean; force: boolean},
 ): Promise<number> {
   const startedMs = performance.now();
-  const result = await command(files, verb, {name, cold}, cold ? timeoutMs.withUpload : timeoutMs.usual);
+  const result = await command(files, verb, {name, cold, force}, cold ? timeoutMs.withUpload : timeoutMs.usual);
   const ms = performance.now() - startedMs;
   if (json) printJson(result);
   else

@@ -1,9 +1,10 @@
 import {errorMessage} from '../core/errors.ts';
 import {type AppName, appName} from '../core/ids.ts';
 import {ConfigError} from './arguments.ts';
+import {allConditions} from './awake-while.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import {describePosition, type Position} from './position.ts';
-import {all, effective, isMissing, own, type Section} from './section.ts';
+import {all, effective, inherited, isMissing, own, type Section} from './section.ts';
 import type {AppConfig, Expose, RootConfig, Volume} from './value.ts';
 
 export const defaultWakeTimeoutMs = 10_000;
@@ -42,6 +43,9 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     start: own(section, 'start')?.value ?? 'lazy',
     onStop: own(section, 'on-stop')?.value ?? 'hibernate',
     hibernateAfterMs: hibernateAfterMs(section),
+    minAwakeMs: effective(section, 'min-awake')?.value ?? 0,
+    awakeWhile: allConditions(inherited(section, 'awake-while').map((setting) => setting.value)),
+    pin: own(section, 'pin')?.value ?? false,
     memoryBytes: own(section, 'memory')?.value ?? null,
     cpus: own(section, 'cpus')?.value ?? null,
     pidsMax: own(section, 'pids')?.value ?? null,

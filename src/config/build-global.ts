@@ -1,4 +1,6 @@
 import {join} from 'node:path';
+import {memoryMarks} from './build-memory.ts';
+import type {Diagnostic} from './diagnostic.ts';
 import type {ProcessConfig} from './process-value.ts';
 import {defaultMaxconn} from './proxy-defaults.ts';
 import {noFiles, openScope} from './scope.ts';
@@ -24,7 +26,7 @@ export interface TlsDefaults {
 }
 
 /** All `global` sections together. */
-export function buildGlobal(sections: readonly Section[]): GlobalDraft {
+export function buildGlobal(sections: readonly Section[], report: (diagnostic: Diagnostic) => void): GlobalDraft {
   const together = merged(sections);
   const stateDir = effective(together, 'state-dir')?.value.text ?? defaultStateDir;
   const value: GlobalConfig = {
@@ -40,6 +42,7 @@ export function buildGlobal(sections: readonly Section[]): GlobalDraft {
     criu: effective(together, 'criu')?.value.text ?? null,
     keepGenerations: effective(together, 'keep-generations')?.value ?? 2,
     wakeRatePerSource: effective(together, 'global wake-rate')?.value ?? null,
+    memory: memoryMarks(together, report),
     process: buildProcess(together),
   };
   return {value, environment: environmentOf(together), tls: tlsDefaults(together)};
@@ -54,7 +57,7 @@ function merged(sections: readonly Section[]): Section {
     defaults: null,
     settings,
     byName: settingsByName(settings),
-    failed: new Set(),
+    failed: new Set(sections.flatMap((section) => [...section.failed])),
     scope: openScope('global', {host: noFiles, paths: {defaultPath: null, crtBase: null, caBase: null}, env: {}}),
   };
 }

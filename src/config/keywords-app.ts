@@ -1,8 +1,9 @@
 /** The keywords of `app`. */
 import {argv, exposedPorts, imageName, pathInside, processors, user, variables, volume} from './app-shapes.ts';
+import {awakeWhile} from './awake-while.ts';
 import {keyword, ours} from './keyword.ts';
 import {schedule} from './schedule.ts';
-import {choice, durationOrNever, hostPath, integer, onOrOff, size} from './shapes.ts';
+import {choice, durationOrNever, flagLine, hostPath, integer, milliseconds, onOrOff, size} from './shapes.ts';
 import {wakeRate} from './wake-rate.ts';
 
 const oursInApp = {...ours, sections: ['app']} as const;
@@ -15,6 +16,29 @@ export const appKeywords = {
     shape: durationOrNever(),
     absent: '60s',
     description: 'How long an app must be without traffic before it is put to sleep.',
+  }),
+  'min-awake': keyword({
+    ...ours,
+    repeated: 'warning',
+    sections: ['defaults', 'app'],
+    shape: milliseconds(),
+    absent: '0',
+    description: 'How long an app stays awake after a wake, whatever happens. When memory is short it may be less.',
+  }),
+  'awake-while': keyword({
+    ...ours,
+    repeated: 'allowed',
+    sections: ['defaults', 'app'],
+    shape: awakeWhile,
+    absent: 'never',
+    description:
+      'What keeps an app awake besides traffic; of several lines each one. `connections`: established TCP connections with others, idle ones too. ' +
+      '`cpu > 5%`: more use of processors than so much of one, over the last seconds. `never`: nothing of what the lines before say.',
+  }),
+  pin: keyword({
+    ...oursInApp,
+    shape: flagLine(),
+    description: 'Once awake, the app is not put to sleep while the gateway runs, as after `picogate pin`. It is not woken for that.',
   }),
   rootfs: keyword({
     ...oursInApp,

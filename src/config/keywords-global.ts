@@ -2,6 +2,7 @@
 import {keySource, privateRange, redisUrl} from './global-shapes.ts';
 import {keyword, ours, theirList, theirs, withFrontend} from './keyword.ts';
 import {globalLog} from './log-shape.ts';
+import {memoryMark} from './memory-marks.ts';
 import {basePath, defaultPath, presetEnvironment, setEnvironment, tlsBindDefaults, tlsServerDefaults, unsetEnvironment} from './process-shapes.ts';
 import {duration, flagLine, hostPath, integer, size, textLine, word} from './shapes.ts';
 import {statsSocket} from './stats-shapes.ts';
@@ -54,6 +55,15 @@ export const globalKeywords = {
     absent: '2',
     description: 'How many checkpoints of an app are kept.',
   }),
+  'memory-high': keyword({
+    ...oursInGlobal,
+    shape: memoryMark,
+    absent: 'no limit',
+    description:
+      'When the apps that are awake use more memory together, those that were used longest ago are put to sleep, until they use less than `memory-low`. ' +
+      'A share is one of the memory of this host, or of the control group that the apps are in, if that has less. Files that could be read again do not count.',
+  }),
+  'memory-low': keyword({...oursInGlobal, shape: memoryMark, absent: 'three quarters of `memory-high`', description: 'See there.'}),
   'global wake-rate': keyword({
     ...oursInGlobal,
     written: 'wake-rate',

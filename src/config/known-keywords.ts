@@ -40,7 +40,7 @@ const inGlobal = table({
     ssl-default-bind-client-sigalgs ssl-default-server-curves ssl-default-server-sigalgs close-spread-time maxcompcpuusage maxcomprate maxpipes
     maxzlibmem set-dumpable expose-deprecated-directives expose-experimental-directives dns-accept-family limited-quic grace h1-case-adjust
     h1-case-adjust-file h2-workaround-bogus-websocket-clients`,
-  later: `resetenv maxsessrate maxsslrate key-base issuers-chain-path memory-high memory-low set-var set-var-fmt
+  later: `resetenv maxsessrate maxsslrate key-base issuers-chain-path set-var set-var-fmt
     harden.reject-privileged-ports.tcp stress-level stats+maxconn stats+bind-process`,
   refused: {
     'lua-load': lua,

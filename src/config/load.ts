@@ -68,7 +68,7 @@ export function checkFiles(files: readonly SourceFile[], env: Environment, host:
   const {sections} = parseFiles(files, {env, host, report});
   checkNames(sections, report);
   const of = (...kinds: readonly SectionKind[]): readonly Section[] => sections.filter(({kind}) => kinds.includes(kind));
-  const {value: global, environment, tls} = buildGlobal(of('global'));
+  const {value: global, environment, tls} = buildGlobal(of('global'), report);
   const apps = of('app').flatMap((section) => buildApp(section, report) ?? []);
   const appsByName = firstByName(apps);
   const context: BuildContext = {global, errorPages: new Map(of('http-errors').map((section) => [section.name, errorPagesOf(section)])), report};

@@ -1,6 +1,8 @@
 /** The checked configuration. It is deeply frozen, and nothing parses text after it was made. */
 import type {AppName} from '../core/ids.ts';
+import type {AwakeWhile} from './awake-while.ts';
 import type {Diagnostic} from './diagnostic.ts';
+import type {MemoryMarks} from './memory-marks.ts';
 import type {Position} from './position.ts';
 import type {ProcessConfig} from './process-value.ts';
 import type {BackendConfig, FrontendConfig, Userlist} from './proxy-value.ts';
@@ -43,6 +45,8 @@ export interface GlobalConfig {
   readonly keepGenerations: number;
   /** How often one source address may wake apps; null: no limit. */
   readonly wakeRatePerSource: WakeRate | null;
+  /** Above the first, apps are put to sleep until they use less than the second; null: no limit. */
+  readonly memory: MemoryMarks | null;
   readonly process: ProcessConfig;
 }
 
@@ -87,6 +91,11 @@ export interface AppConfig {
   readonly onStop: 'hibernate' | 'kill';
   /** Null: never. */
   readonly hibernateAfterMs: number | null;
+  /** Not put to sleep sooner than this after a wake. */
+  readonly minAwakeMs: number;
+  readonly awakeWhile: AwakeWhile;
+  /** Never put to sleep while the gateway runs. */
+  readonly pin: boolean;
   readonly memoryBytes: number | null;
   /** In processors, 0.5 is half of one. */
   readonly cpus: number | null;

@@ -19,11 +19,22 @@ export interface LastWake {
   readonly installedPages?: number;
 }
 
+/** Why an app was put to sleep. */
+export const sleepCauses = ['idle', 'memory', 'operator', 'stop'] as const;
+export type SleepCause = (typeof sleepCauses)[number];
+
 export interface LastHibernate {
   readonly at: number;
   readonly ms: number;
   readonly frozenMs: number;
   readonly bytesWritten: number;
+  readonly cause: SleepCause;
+}
+
+/** An operator wants the app to stay awake. */
+export interface Pin {
+  /** Null: until it is unpinned. */
+  readonly until: number | null;
 }
 
 export interface LastError {
@@ -46,10 +57,12 @@ export interface AppRecord {
   readonly lastError: LastError | null;
   /** Layers and the like: opaque here. */
   readonly details: Json;
+  /** By an operator; it may be over. */
+  readonly pin: Pin | null;
 }
 
 /** What an owner may change at any time. */
-export type AppFields = Omit<AppRecord, 'name' | 'index' | 'generation'>;
+export type AppFields = Omit<AppRecord, 'name' | 'index' | 'generation' | 'pin'>;
 
 /** Field, value, field, value: as HSET and the scripts take them. */
 export function encodeFields(fields: Partial<AppFields>): string[] {
@@ -67,7 +80,11 @@ export function encodeFields(fields: Partial<AppFields>): string[] {
 
 export function encodeRecord(record: AppRecord): string[] {
   const generation = record.generation === null ? '' : String(record.generation);
-  return ['generation', generation, 'index', String(record.index), ...encodeFields(record)];
+  return ['generation', generation, 'index', String(record.index), 'pin', encodePin(record.pin), ...encodeFields(record)];
+}
+
+export function encodePin(pin: Pin | null): string {
+  return JSON.stringify(pin);
 }
 
 /** Reads the fields of one hash; every complaint names the key, the field and what is there. */
@@ -127,6 +144,22 @@ function decodeLastWake(reader: FieldReader): LastWake | null {
   return typeof installedPages === 'number' ? {...facts, installedPages} : reader.fail('lastWake', 'an object whose installedPages is a number');
 }
 
+function decodePin(reader: FieldReader): Pin | null {
+  const value = reader.json('pin');
+  if (value === null) return null;
+  const until = typeof value === 'object' && 'until' in value ? value.until : undefined;
+  return until === null || typeof until === 'number' ? {until} : reader.fail('pin', 'null or an object whose until is null or a number');
+}
+
+function decodeLastHibernate(reader: FieldReader): LastHibernate | null {
+  const facts = reader.facts('lastHibernate', ['at', 'ms', 'frozenMs', 'bytesWritten'], []);
+  if (facts === null) return null;
+  const all = reader.json('lastHibernate');
+  const cause = typeof all === 'object' && all !== null && 'cause' in all ? all.cause : undefined;
+  // Records of before say nothing of it.
+  return {...facts, cause: sleepCauses.find((known) => known === cause) ?? 'idle'};
+}
+
 /** @throws CodedError ERR_BAD_STATE naming key, field and value */
 export function decodeRecord(name: AppName, key: string, hash: ReadonlyMap<string, string>): AppRecord {
   const reader = new FieldReader(key, hash);
@@ -142,8 +175,9 @@ export function decodeRecord(name: AppName, key: string, hash: ReadonlyMap<strin
     index: reader.integer('index'),
     since: reader.integer('since'),
     lastWake: decodeLastWake(reader),
-    lastHibernate: reader.facts('lastHibernate', ['at', 'ms', 'frozenMs', 'bytesWritten'], []),
+    lastHibernate: decodeLastHibernate(reader),
     lastError: reader.facts('lastError', ['at'], ['message']),
     details: reader.json('details'),
+    pin: hash.has('pin') ? decodePin(reader) : null,
   };
 }

@@ -4,7 +4,7 @@
  */
 import {CodedError} from '../core/errors.ts';
 import {type AppName, appName, type FencingToken, type Generation} from '../core/ids.ts';
-import {type AppFields, type AppRecord, decodeRecord, encodeFields, encodeRecord} from './app-record.ts';
+import {type AppFields, type AppRecord, decodeRecord, encodeFields, encodePin, encodeRecord, type Pin} from './app-record.ts';
 import type {Connection} from './connection.ts';
 import {storeKeys} from './keys.ts';
 import {badReply, hashReply, type Outcome, outcomeReply} from './reply.ts';
@@ -16,6 +16,7 @@ const scripts = {
   update: loadScript('update-app-2'),
   commit: loadScript('commit-generation-2'),
   restore: loadScript('restore-app-2'),
+  setPin: loadScript('set-pin-1'),
 } as const;
 
 export interface Commit {
@@ -37,6 +38,8 @@ export interface State {
   updateApp(name: AppName, token: FencingToken, fields: Partial<AppFields>): Promise<void>;
   /** Repeating a commit is harmless. @throws as updateApp, and CodedError ERR_GENERATION_CONFLICT when the pointer is not at `parent` */
   commitGeneration(name: AppName, token: FencingToken, commit: Commit): Promise<void>;
+  /** What an operator wants; no lease is needed for it. @throws CodedError ERR_UNKNOWN_APP */
+  setPin(name: AppName, pin: Pin | null): Promise<void>;
   /** For a Redis that was emptied: puts the record back and keeps tokens growing; what Redis knows and is as new, stays. */
   restoreApp(record: AppRecord, highestToken: FencingToken | null): Promise<'restored' | 'kept'>;
   /** The app's newest fencing token, 0 when it never had an owner. */
@@ -85,7 +88,7 @@ export function openState(connection: Connection, options: {readonly prefix?: st
     async ensureApp(name, fields, wantedIndex) {
       const found = await readApp(name);
       if (found !== null) return found;
-      const record: AppRecord = {...fields, name, generation: null, index: await assignIndex(name, wantedIndex ?? null)};
+      const record: AppRecord = {...fields, name, generation: null, pin: null, index: await assignIndex(name, wantedIndex ?? null)};
       await runScript(connection, scripts.create, [keys.app(name)], encodeRecord(record));
       return (await readApp(name)) ?? record;
     },
@@ -111,6 +114,11 @@ export function openState(connection: Connection, options: {readonly prefix?: st
       const args = [token, parent ?? '', generation, ...encodeFields(fields ?? {})];
       const outcome = await runFenced(connection, scripts.commit, [keys.app(name), keys.token(name)], args);
       rejectRefusal(`commit generation ${generation} of`, name, token, outcome);
+    },
+    async setPin(name, pin) {
+      const key = keys.app(name);
+      const outcome = outcomeReply(key, await runScript(connection, scripts.setPin, [key], [encodePin(pin)]));
+      if (outcome.kind === 'missing') throw new CodedError('ERR_UNKNOWN_APP', `Cannot pin app "${name}": Redis has no record of it`, {source: 'host'});
     },
     async restoreApp(record, highestToken) {
       const index = await assignIndex(record.name, record.index);

@@ -1,5 +1,6 @@
 /** What an app says to those who asked for something that it cannot do. */
 import {CodedError} from '../core/errors.ts';
+import type {Pinned} from './app-status.ts';
 import type {State} from './lifecycle.ts';
 
 export function stoppingError(app: string): CodedError {
@@ -12,6 +13,14 @@ export function wakeTimeoutError(app: string, timeoutMs: number): CodedError {
 
 export function notRunningError(app: string, state: State): CodedError {
   return new CodedError('ERR_NOT_RUNNING', `Cannot hibernate app "${app}": it is ${state}`, {source: 'client'});
+}
+
+export function pinnedError(app: string, {by, until}: Pinned): CodedError {
+  const found =
+    by === 'configuration'
+      ? 'it has "pin" in its configuration'
+      : `an operator has pinned it${until === null ? '' : ` until ${new Date(until).toISOString()}`}`;
+  return new CodedError('ERR_PINNED', `Cannot hibernate app "${app}": ${found}; --force does it all the same`, {source: 'client'});
 }
 
 export function lostError(app: string, reason: string): CodedError {

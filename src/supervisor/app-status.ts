@@ -3,6 +3,7 @@ import type {Clock} from '../core/clock.ts';
 import type {ErrorSource} from '../core/errors.ts';
 import type {FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import type {Pin, SleepCause} from '../store/app-record.ts';
 import type {InstanceTools, Paging, Rest} from './instance.ts';
 import type {LateRestOptions} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
@@ -22,6 +23,7 @@ export interface HibernateRecord {
   readonly ms: number;
   readonly frozenMs: number;
   readonly bytesWritten: number;
+  readonly cause: SleepCause;
 }
 
 /** What is said of an app after a change; the record in Redis is made of it. */
@@ -44,6 +46,12 @@ export type LiveStatus = {
   readonly awakeBecause: string | null;
   /** How long until it can be put to sleep if nothing happens, or is looked at again; null when that is not foreseen. */
   readonly sleepsInMs: number | null;
+  /** Who says that it does not sleep, and until when (milliseconds since 1970). */
+  readonly pinned: Pinned | null;
+  /** How long without traffic it must be now (null: it may be for ever), and how often of late it was woken right after it had fallen asleep. */
+  readonly idle: IdleHabit;
+  /** What it takes of memory; null when it does not run, or that is not known. */
+  readonly memoryBytes: number | null;
   readonly paging: Paging | null;
   readonly layers: readonly string[];
   /** Its newest generation is being written again, in fewer segments. */
@@ -55,6 +63,10 @@ export type LiveStatus = {
   /** Null while it is awake, and when nothing is due that wakes it. */
   readonly nextWake: NextWake | null;
 };
+
+export type Pinned = {readonly by: 'configuration' | 'operator'; readonly until: number | null};
+
+export type IdleHabit = {readonly afterMs: number | null; readonly flaps: number};
 
 export type Failure = {
   /** Milliseconds since 1970. */
@@ -74,6 +86,8 @@ export interface Records {
   save(token: FencingToken, status: AppStatus): Promise<void>;
   /** Makes `generation` the newest of the app. @throws CodedError when the token is old */
   point(token: FencingToken, generation: Generation, expected: Generation | null): Promise<void>;
+  /** Remembers what an operator wants. @throws CodedError when Redis does not take it */
+  pin(pin: Pin | null): Promise<void>;
   event(kind: string, fields: Readonly<Record<string, string | number>>): void;
 }
 
@@ -91,6 +105,8 @@ export interface AppOptions extends InstanceTools {
   readonly moved: (to: State) => void;
   readonly lastWake: WakeRecord | null;
   readonly lastHibernate: HibernateRecord | null;
+  /** Of an operator. */
+  readonly pin: Pin | null;
   readonly keepGenerations: number;
   /** Called when an instance has been put away: layers may be merged and old ones removed. */
   readonly tidy: (rest: Rest) => Promise<Rest>;

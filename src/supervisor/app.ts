@@ -9,6 +9,7 @@ import {errorMessage} from '../core/errors.ts';
 import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
+import type {SleepCause} from '../store/app-record.ts';
 import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
 import type {AppOptions, AppStatus, LiveStatus, WakeRecord} from './app-status.ts';
 import {withDeadline} from './deadline.ts';
@@ -46,7 +47,7 @@ export class App {
   #hibernating: Promise<'hibernated' | 'cancelled'> | undefined;
   /** Somebody asked for the app while it was going to sleep. */
   #wantedWhileLeaving: {trigger: Trigger | undefined} = {trigger: undefined};
-  readonly #wakefulness: Wakefulness;
+  readonly wakefulness: Wakefulness;
   readonly #history: History;
   readonly #idle: IdleWatch;
   readonly #recorder: Recorder;
@@ -65,11 +66,11 @@ export class App {
     this.#pointer = options.pointer;
     this.#state = stateAtRest(options.rest);
     this.#history = new History({...options, log: this.#log});
-    this.#wakefulness = new Wakefulness(options);
+    this.wakefulness = new Wakefulness({...options, changed: () => this.#idle.lookAgain()});
     this.#idle = new IdleWatch({
       clock: options.clock,
-      judge: () => this.#wakefulness.judge(),
-      sleep: () => this.hibernate(),
+      judge: () => this.wakefulness.judge(),
+      sleep: () => this.hibernate({cause: 'idle'}),
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
     this.#recorder = new Recorder({records: options.records, clock: options.clock, log: this.#log, status: () => this.status()});
@@ -155,11 +156,11 @@ export class App {
    * Puts a running app to sleep now. Resolves to 'cancelled' when it was needed meanwhile, and goes on running.
    * @throws CodedError ERR_NOT_RUNNING, or why the checkpoint failed; the app then goes on running
    */
-  async hibernate(options: {readonly force: boolean} = {force: false}): Promise<'hibernated' | 'cancelled'> {
+  async hibernate({force = false, cause = 'operator'}: {readonly force?: boolean; readonly cause?: SleepCause} = {}): Promise<'hibernated' | 'cancelled'> {
     await this.#reviving?.catch(ignored);
     if (this.#hibernating !== undefined) return this.#hibernating;
     if (this.#state !== 'running' || this.#instance === undefined) throw notRunningError(this.#options.config.name, this.#state);
-    this.#hibernating = this.#putToSleep(this.#instance, options.force).finally(() => {
+    this.#hibernating = this.#putToSleep(this.#instance, {force, cause}).finally(() => {
       this.#hibernating = undefined;
     });
     return this.#hibernating;
@@ -172,16 +173,18 @@ export class App {
 
   /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
   holdAwake(): () => void {
-    return this.#wakefulness.busySessions.hold();
+    return this.wakefulness.busySessions.hold();
   }
 
   /** What only this worker knows, at this moment. */
   async live(): Promise<LiveStatus> {
-    const verdict = this.#state === 'running' ? await this.#wakefulness.judge() : undefined;
+    const verdict = this.#state === 'running' ? await this.wakefulness.judge() : undefined;
     return liveStatus(this.#options, {
       instance: this.#instance,
       verdict,
-      busySessions: this.#wakefulness.busySessions.count,
+      busySessions: this.wakefulness.busySessions.count,
+      pinned: this.wakefulness.pinned,
+      idle: this.wakefulness.idle,
       layers: this.layers(),
       compacting: this.housekeeping.compacting,
       isOriginKnown: this.#late.isKnown,
@@ -228,7 +231,7 @@ export class App {
     const late = new Promise<void>((resolve) => void clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), resolve));
     await Promise.race([this.#reviving?.catch(ignored), late]);
     if (config.onStop === 'hibernate') {
-      const attempts = {attempt: () => this.hibernate({force: true}), goesOn: () => this.#state === 'running' && !this.#abandoned};
+      const attempts = {attempt: () => this.hibernate({force: true, cause: 'stop'}), goesOn: () => this.#state === 'running' && !this.#abandoned};
       const hibernated = untilHibernated(this.#hibernating, attempts).catch((error: unknown) => {
         this.#log.error({error: errorMessage(error)}, 'the app could not be hibernated on the way out; its previous generation stands');
       });
@@ -263,7 +266,7 @@ export class App {
     this.#instance = instance;
     network.wake();
     const readyMs = clock.monotonicMs();
-    this.#wakefulness.woke(readyMs);
+    this.wakefulness.woke(readyMs, readyMs - startedMs);
     this.#move('ready');
     this.#timer.disarm();
     const wake = {at, ms: readyMs - startedMs, trigger: describeTrigger(trigger)};
@@ -310,7 +313,7 @@ export class App {
     await this.#recorder.record(instance.token);
   }
 
-  async #putToSleep(instance: Instance, force: boolean): Promise<'hibernated' | 'cancelled'> {
+  async #putToSleep(instance: Instance, {force, cause}: {readonly force: boolean; readonly cause: SleepCause}): Promise<'hibernated' | 'cancelled'> {
     const {clock, network} = this.#options;
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
@@ -324,24 +327,25 @@ export class App {
         pointer: this.#pointer,
         isWanted: (hasUnfinished) =>
           this.#abandoned ||
-          (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.#wakefulness.busySessions.count > 0)),
+          (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.wakefulness.busySessions.count > 0)),
         counted: (paging) => this.#history.counted(paging),
         move: (event) => this.#move(event),
       });
       if (outcome.kind !== 'hibernated') {
-        this.#wakefulness.stayedAwake(outcome.kind);
+        this.wakefulness.stayedAwake(outcome.kind);
         return this.#goOn();
       }
       const {result} = outcome;
-      this.#wakefulness.slept();
-      this.#history.slept({at, ms: clock.monotonicMs() - startedMs, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten});
+      const ms = clock.monotonicMs() - startedMs;
+      this.wakefulness.slept(cause, ms);
+      this.#history.slept({at, ms, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten, cause});
       this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
       this.#pointer = result.generation;
       this.#instance = undefined;
       network.setFlows(result.meta.flows);
       this.#move('committed');
     } catch (error) {
-      this.#wakefulness.failedToSleep(errorMessage(error));
+      this.wakefulness.failedToSleep(errorMessage(error));
       this.#history.failed(error);
       if (this.#options.container.alive()) this.#goOn();
       else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? lossEvent(this.#rest) : 'died');

@@ -179,6 +179,26 @@ export class Cgroup {
     return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
   }
 
+  /** Processor time that was used in the groups, microseconds; null when it is not known. */
+  async cpuUsedUs(): Promise<number | null> {
+    const cpu = this.#mounts.legacy.get('cpu');
+    // In v2 every group has it, whether the controller is there or not.
+    if (this.#mounts.unified !== undefined) return numberAfter(await readIfThere(join(this.#tracking, 'cpu.stat')), 'usage_usec');
+    const text = cpu === undefined ? '' : await readIfThere(join(cpu, this.path, 'cpuacct.usage'));
+    return text === '' ? null : Number(text) / 1000;
+  }
+
+  /** What the groups take of memory, without files that were read and are not in use; null when it is not known. */
+  async memoryBytes(): Promise<number | null> {
+    const memory = this.#mounts.legacy.get('memory');
+    const directory = memory === undefined ? this.#tracking : join(memory, this.path);
+    const [used, stat] = await Promise.all(
+      [memory === undefined ? 'memory.current' : 'memory.usage_in_bytes', 'memory.stat'].map((file) => readIfThere(join(directory, file))),
+    );
+    if (used === undefined || used === '') return null;
+    return Math.max(0, Number(used) - (numberAfter(stat ?? '', memory === undefined ? 'inactive_file' : 'total_inactive_file') ?? 0));
+  }
+
   /** Removes the groups, which must be empty, and those below them. */
   remove(): void {
     for (const directory of this.#everywhere()) removeTree(directory);
@@ -193,6 +213,16 @@ export class Cgroup {
   #everywhere(): string[] {
     return [...this.#directories, ...this.#mounts.unused.map(({root}) => join(root, this.path))];
   }
+}
+
+/** Empty when it is not there. */
+async function readIfThere(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch(() => ''); // What cannot be read is not known.
+}
+
+function numberAfter(text: string, name: string): number | null {
+  const found = new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1];
+  return found === undefined ? null : Number(found);
 }
 
 function readPids(text: string): number[] {

@@ -302,6 +302,16 @@ export class Container implements AsyncDisposable {
     await this.#ended();
   }
 
+  /** Processor time that was used in the app's control groups, microseconds; null when it is not known. */
+  cpuUsedUs(): Promise<number | null> {
+    return this.#options.cgroup.cpuUsedUs();
+  }
+
+  /** What the app takes of memory, without files that could be read again; null when it is not known. */
+  memoryBytes(): Promise<number | null> {
+    return this.#options.cgroup.memoryBytes();
+  }
+
   /** Takes the root away; the app's processes must be gone. */
   async unmountRoot(): Promise<void> {
     if (!this.#mounted) return;

@@ -18,6 +18,7 @@ export class IdleWatch {
   /** Grows with every start and stop, so that a look that was under way meanwhile counts for nothing. */
   #round = 0;
   #cancel: (() => void) | undefined;
+  #isWatching = false;
 
   constructor(options: IdleWatchOptions) {
     this.#options = options;
@@ -25,11 +26,18 @@ export class IdleWatch {
 
   start(): void {
     this.stop();
+    this.#isWatching = true;
     this.#schedule(0);
+  }
+
+  /** What is known has changed: looks again, if it watches. */
+  lookAgain(): void {
+    if (this.#isWatching) this.start();
   }
 
   stop(): void {
     this.#round += 1;
+    this.#isWatching = false;
     this.#cancel?.();
     this.#cancel = undefined;
   }

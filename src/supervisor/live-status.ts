@@ -5,7 +5,7 @@ import {type Instance, pagingOf} from './instance.ts';
 /** What only this worker knows of an app, at this moment. @param facts.verdict of the idle watch, when it runs */
 export async function liveStatus(
   options: StatusOptions,
-  facts: Pick<LiveStatus, 'busySessions' | 'layers' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'> & {
+  facts: Pick<LiveStatus, 'busySessions' | 'pinned' | 'idle' | 'layers' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'> & {
     readonly instance: Instance | undefined;
     readonly verdict: IdleVerdict | undefined;
   },
@@ -18,6 +18,7 @@ export async function liveStatus(
     pids: instance === undefined ? [] : container.pids(),
     awakeBecause: waits?.reason ?? null,
     sleepsInMs: waits !== null && Number.isFinite(waits.ms) ? waits.ms : null,
+    memoryBytes: instance === undefined ? null : await container.memoryBytes(),
     paging: instance === undefined || instance.base === null ? null : await pagingOf(options, instance),
     ...others,
   };

@@ -25,6 +25,7 @@ export interface Flow {
 }
 
 // States of include/net/tcp_states.h that matter here.
+const established = 0x01;
 const listening = 0x0a;
 const timeWait = 0x06;
 /** Also that of a bound UDP socket. */
@@ -101,4 +102,14 @@ export async function readPortUse(pid: number): Promise<PortUse> {
     flows,
     hasUnfinished: [...tcpRows, ...udpRows].some(isUnfinished),
   };
+}
+
+/**
+ * Established TCP connections with others: not those between processes of the app. Its network has no IPv6 but its own.
+ * @param pid a process in the app's network namespace
+ */
+export async function countConnections(pid: number, ownAddress: string): Promise<number> {
+  const rows = (await Promise.all(['tcp', 'tcp6'].map((name) => readTable(pid, name)))).flat();
+  const isOther = (address: string | null): boolean => address !== null && address !== ownAddress && !address.startsWith('127.');
+  return rows.filter(({state, remoteAddress}) => state === established && isOther(remoteAddress)).length;
 }

@@ -124,6 +124,7 @@ export function appRecords(options: RecordsOptions): Records {
         }
       }
     },
+    pin: (pin) => store.setPin(app, pin),
     event(kind, fields) {
       events
         .publish({...fields, at: clock.nowMs(), app, kind})

@@ -108,15 +108,18 @@ function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
   return join(stateDir, 'apps', app, 'layers');
 }
 
+/** @returns its path */
+async function emptyDirectory(path: string): Promise<string> {
+  await rm(path, {recursive: true, force: true});
+  await mkdir(path, {recursive: true, mode: 0o700});
+  return path;
+}
+
 async function openApp(options: SupervisorOptions, config: AppConfig, {standbys, awake, ready, rests}: Shared): Promise<App> {
   const {record, rest, outage} = await recover(options, config);
   const network = await options.addNetwork(config, record.index);
-  const workDir = join(options.runtimeDir, 'work', config.name);
-  const dumpDir = join(options.stateDir, 'dumps', config.name);
-  for (const directory of [workDir, dumpDir]) {
-    await rm(directory, {recursive: true, force: true});
-    await mkdir(directory, {recursive: true, mode: 0o700});
-  }
+  const workDir = await emptyDirectory(join(options.runtimeDir, 'work', config.name));
+  const dumpDir = await emptyDirectory(join(options.stateDir, 'dumps', config.name));
   const layersDir = layersDirOf(options, config.name);
   const keptMetas = async (): Promise<GenerationMeta[]> => {
     const generations = await options.pager.generations(config.name);
@@ -143,7 +146,13 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
       clock: options.clock,
       log: options.log,
       onLost: (reason) => void app.lost(reason),
-      record: () => ({...recordFields(app.status(), hostname(), options.clock.nowMs()), name: config.name, index: record.index, generation: app.pointer}),
+      record: () => ({
+        ...recordFields(app.status(), hostname(), options.clock.nowMs()),
+        name: config.name,
+        index: record.index,
+        generation: app.pointer,
+        pin: app.wakefulness.operatorPin,
+      }),
     }),
     clock: options.clock,
     log: options.log,
@@ -155,6 +164,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
     pointer: record.generation,
     lastWake: record.lastWake,
     lastHibernate: record.lastHibernate,
+    pin: record.pin,
     keepGenerations: options.keepGenerations,
     tidy,
     stored: async (current) => (current.kind === 'files' ? current : {...current, meta: (await readMeta(options, config.name, current.generation)).meta}),

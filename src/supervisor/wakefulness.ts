@@ -1,53 +1,119 @@
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
+import type {Pin, SleepCause} from '../store/app-record.ts';
+import {pinnedError} from './app-errors.ts';
+import type {IdleHabit, Pinned, Records} from './app-status.ts';
 import {BackOff} from './back-off.ts';
 import {BusySessions} from './busy-sessions.ts';
-import {type IdleVerdict, judgeIdle} from './idle.ts';
+import type {Container} from './container.ts';
+import {CpuUse} from './cpu-use.ts';
+import {afterNap, countAt, type Flaps, idleFactor, noFlaps} from './flapping.ts';
+import {type EvictionVerdict, type IdleFacts, type IdleVerdict, judgeEviction, judgeIdle} from './idle.ts';
 import type {Network} from './instance.ts';
+import {countConnections} from './ports.ts';
 import {unquiet} from './quiet.ts';
 
 export interface WakefulnessOptions {
   readonly clock: Clock;
   readonly config: AppConfig;
   readonly network: Network;
+  readonly container: Container;
+  readonly records: Records;
+  /** Of an operator, from an earlier life of the gateway. */
+  readonly pin: Pin | null;
+  /** What keeps the app awake is not what it was. */
+  readonly changed: () => void;
 }
 
-/** What keeps an app awake: all that is known for the rule in idle.ts. */
+/** What keeps an app awake: all that is known for the rules in idle.ts. */
 export class Wakefulness {
   readonly #options: WakefulnessOptions;
   readonly busySessions = new BusySessions();
   readonly #backOff = new BackOff();
+  readonly #cpu = new CpuUse();
+  #pin: Pin | null;
   #runningSinceMs = 0;
   /** After an attempt to sleep that did not succeed. */
   #pause = {untilMs: 0, reason: ''};
+  #flaps: Flaps = noFlaps;
+  /** The end of the last sleep that began because the app was idle, and what it took to fall asleep. */
+  #idleSleep: {readonly atMs: number; readonly tookMs: number} | null = null;
 
   constructor(options: WakefulnessOptions) {
     this.#options = options;
+    this.#pin = options.pin;
   }
 
-  /** Whether the app could sleep now, or what keeps it awake. */
+  /** Whether the app, which runs, could sleep now, or what keeps it awake. */
   async judge(): Promise<IdleVerdict> {
-    const {clock, config, network} = this.#options;
-    const lastTrafficMs = await network.lastTraffic();
-    return judgeIdle({
-      nowMs: clock.monotonicMs(),
-      lastTrafficMs,
-      runningSinceMs: this.#runningSinceMs,
-      busySessions: this.busySessions.count,
-      hibernateAfterMs: config.hibernateAfterMs,
-      notBeforeMs: this.#pause.untilMs,
-      notBeforeReason: this.#pause.reason,
-    });
+    const facts = await this.#facts();
+    const verdict = judgeIdle(facts);
+    return verdict.kind === 'wait' ? verdict : judgeIdle({...facts, connections: await this.#connections()});
   }
 
-  /** The app runs from this moment on (monotonic). */
-  woke(atMs: number): void {
-    this.#runningSinceMs = atMs;
+  /** Whether it may be put to sleep to free memory. */
+  async judgeEviction(): Promise<EvictionVerdict> {
+    return judgeEviction({...(await this.#facts()), connections: await this.#connections()});
   }
 
-  /** It sleeps. */
-  slept(): void {
+  /** Who says that the app does not sleep. */
+  get pinned(): Pinned | null {
+    if (this.#options.config.pin) return {by: 'configuration', until: null};
+    if (this.#pin === null) return null;
+    const {until} = this.#pin;
+    const isOver = until !== null && until <= this.#options.clock.nowMs();
+    return isOver ? null : {by: 'operator', until};
+  }
+
+  /** @throws CodedError ERR_PINNED */
+  expectUnpinned(): void {
+    const pinned = this.pinned;
+    if (pinned !== null) throw pinnedError(this.#options.config.name, pinned);
+  }
+
+  /** What the record of the app says. */
+  get operatorPin(): Pin | null {
+    return this.#pin;
+  }
+
+  /** Null: only the configuration says whether it sleeps. It is remembered. @throws CodedError when it cannot be recorded; nothing has changed then */
+  async pin(pin: Pin | null): Promise<void> {
+    const {records} = this.#options;
+    await records.pin(pin);
+    this.#pin = pin;
+    this.#options.changed();
+    const until = pin?.until ?? null;
+    records.event(pin === null ? 'unpinned' : 'pinned', until === null ? {} : {until});
+  }
+
+  /** What `hibernate-after` comes to. */
+  get idle(): IdleHabit {
+    const nowMs = this.#options.clock.monotonicMs();
+    return {afterMs: this.#hibernateAfterMs(nowMs), flaps: countAt(this.#flaps, nowMs)};
+  }
+
+  #hibernateAfterMs(nowMs: number): number | null {
+    const {hibernateAfterMs} = this.#options.config;
+    return hibernateAfterMs === null ? null : hibernateAfterMs * idleFactor(this.#flaps, nowMs);
+  }
+
+  /** The app runs from this moment on (monotonic), after a wake of `wakeMs`. */
+  woke(nowMs: number, wakeMs: number): void {
+    const sleep = this.#idleSleep;
+    this.#runningSinceMs = nowMs;
+    this.#idleSleep = null;
+    this.#cpu.restart();
+    if (sleep === null) return;
+    const before = this.#hibernateAfterMs(nowMs);
+    this.#flaps = afterNap(this.#flaps, {asleepMs: nowMs - wakeMs - sleep.atMs, costMs: sleep.tookMs + wakeMs, nowMs});
+    const after = this.#hibernateAfterMs(nowMs);
+    if (before !== null && after !== null && after > before) this.#options.records.event('flapping', {times: this.#flaps.count, hibernateAfterMs: after});
+  }
+
+  /** It sleeps; that took so long. */
+  slept(cause: SleepCause, tookMs: number): void {
     this.#backOff.succeeded();
+    this.#idleSleep = cause === 'idle' ? {atMs: this.#options.clock.monotonicMs(), tookMs} : null;
   }
 
   /** It was not put to sleep: it was at work, or somebody needed it. */
@@ -64,5 +130,45 @@ export class Wakefulness {
 
   #wait({pauseMs, reason}: {readonly pauseMs: number; readonly reason: string}): void {
     this.#pause = {untilMs: this.#options.clock.monotonicMs() + pauseMs, reason};
+  }
+
+  async #facts(): Promise<IdleFacts> {
+    const {clock, config, network} = this.#options;
+    const [lastTrafficMs, cpu] = await Promise.all([network.lastTraffic(), this.#cpuUse()]);
+    const nowMs = clock.monotonicMs();
+    return {
+      nowMs,
+      lastTrafficMs,
+      runningSinceMs: this.#runningSinceMs,
+      busySessions: this.busySessions.count,
+      hibernateAfterMs: this.#hibernateAfterMs(nowMs),
+      minAwakeMs: config.minAwakeMs,
+      pin: this.#pinFact(nowMs),
+      connections: 0,
+      cpu,
+      notBeforeMs: this.#pause.untilMs,
+      notBeforeReason: this.#pause.reason,
+    };
+  }
+
+  #pinFact(nowMs: number): IdleFacts['pin'] {
+    const pinned = this.pinned;
+    if (pinned === null) return null;
+    if (pinned.until === null) return {untilMs: Number.POSITIVE_INFINITY, reason: pinned.by === 'operator' ? 'an operator has pinned it' : 'pin'};
+    return {untilMs: nowMs + pinned.until - this.#options.clock.nowMs(), reason: `an operator has pinned it until ${new Date(pinned.until).toISOString()}`};
+  }
+
+  async #cpuUse(): Promise<IdleFacts['cpu']> {
+    const {clock, config, container} = this.#options;
+    const above = config.awakeWhile.cpuAbovePercent;
+    if (above === null) return null;
+    const usedUs = await container.cpuUsedUs();
+    return {used: usedUs === null ? null : this.#cpu.add({atMs: clock.monotonicMs(), usedUs}), above};
+  }
+
+  async #connections(): Promise<number> {
+    const {config, container, network} = this.#options;
+    const [first] = config.awakeWhile.connections ? container.pids() : [];
+    return first === undefined ? 0 : countConnections(first, network.address);
   }
 }

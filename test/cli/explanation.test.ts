@@ -5,8 +5,9 @@ import {generation} from '../../src/core/ids.ts';
 const nowMs = 1_000_000_000;
 const checkpoint = {kind: 'checkpoint', generation: generation(3), meta: {layers: [], flows: []}} as const;
 const wake = {at: nowMs - 60_000, ms: 45, trigger: 'tcp/80', predictedPages: 0, faults: 0};
-const sleep = {at: nowMs - 120_000, ms: 200, frozenMs: 50, bytesWritten: 1};
-const quiet = {awakeBecause: null, sleepsInMs: null, compacting: false, isOriginKnown: true, lastFailure: null, nextWake: null} as const;
+const sleep = {at: nowMs - 120_000, ms: 200, cause: 'idle' as const, frozenMs: 50, bytesWritten: 1};
+const usual = {compacting: false, isOriginKnown: true, lastFailure: null, nextWake: null, pinned: null, idle: {afterMs: 60_000, flaps: 1}} as const;
+const quiet = {awakeBecause: null, sleepsInMs: null, ...usual} as const;
 const stored = {generation: 3, local: true, stored: true, pendingObjects: 0, pendingBytes: 0, current: null, lastError: null};
 const requests = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
 const remote = {place: 'bucket "b"', requests, outage: null, cacheBytes: 0, layerBytes: 0, cacheLimitBytes: 1, pendingObjects: 0, pendingBytes: 0};
@@ -46,11 +47,26 @@ const rows: readonly (readonly [what: string, facts: AppFacts, said: readonly Re
     [/awake/, /^It does not sleep because of this: traffic 300 ms ago; it is looked at again in 700 ms\.$/],
   ],
   ['never', {...running, live: {...quiet, awakeBecause: 'hibernate-after never'}}, [/awake/, /because of this: hibernate-after never\.$/]],
+  [
+    'flapping',
+    {...running, live: {...quiet, idle: {afterMs: 240_000, flaps: 4}}},
+    [/awake/, /^Nothing/, /fallen asleep, 4 times of late: now it is put to sleep after 240 s without traffic\.$/],
+  ],
   ['being woken', {...running, status: {...running.status, state: 'reviving'}}, [/is being woken/]],
   ['going', {...running, status: {...running.status, state: 'draining'}}, [/is being put to sleep/]],
   ['never started', {...running, status: {...running.status, state: 'stopped', rest: {kind: 'files', layers: []}}}, [/starts it from its files/]],
   ['failed', {...running, status: {...running.status, state: 'failed', rest: {kind: 'files', layers: []}}}, [/tries again, from its files/]],
-  ['in a directory', sleeping, [/^App "a" sleeps; it was put to sleep 2 min ago\.$/, /^Its checkpoint, generation 3, is on this host\.$/]],
+  ['in a directory', sleeping, [/^App "a" sleeps; it was put to sleep 2 min ago, because it was idle\.$/, /^Its checkpoint, generation 3, is on this host\.$/]],
+  [
+    'evicted',
+    {...sleeping, status: {...sleeping.status, lastHibernate: {...sleep, cause: 'memory'}}},
+    [/it was put to sleep 2 min ago to free memory\.$/, /on this host/],
+  ],
+  [
+    'pinned',
+    {...sleeping, live: {...quiet, pinned: {by: 'operator', until: Date.UTC(2030, 0, 1)}}},
+    [/sleeps/, /^It is pinned until 2030-01-01T00:00:00\.000Z: once it is woken it stays awake\.$/, /on this host/],
+  ],
   ['stored', onS3, [/sleeps/, /on this host and in the store/]],
   ['cold', {...onS3, placement: {...stored, local: false}}, [/sleeps/, /has to fetch from the store first/]],
   [

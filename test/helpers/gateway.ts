@@ -17,6 +17,7 @@ export interface AppRow {
   readonly residency: string;
   readonly generation: number | null;
   readonly worker: string | null;
+  readonly pinned: boolean;
   readonly lastWake: null | {at: number; ms: number; trigger: string; predictedPages: number; faults: number};
   readonly lastHibernate: null | {at: number; ms: number; frozenMs: number; bytesWritten: number};
 }

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import {appName, fencingToken, generation} from '../../src/core/ids.ts';
-import {type AppRecord, appStates, decodeRecord, encodeFields, encodeRecord, residencies} from '../../src/store/app-record.ts';
+import {type AppRecord, appStates, decodeRecord, encodeFields, encodeRecord, residencies, sleepCauses} from '../../src/store/app-record.ts';
 import {type Json, parseJson} from '../../src/store/json.ts';
 import {openLeases} from '../../src/store/lease.ts';
 import {openState} from '../../src/store/state.ts';
@@ -47,6 +47,21 @@ test('updateApp() merges fields, and rejects an older and an unknown token', asy
   await t.throwsAsync(state.updateApp(blog, fencingToken(token + 99_999), {state: 'failed'}), {code: 'ERR_UNKNOWN_TOKEN'});
   t.is((await state.readApp(blog))?.state, 'running');
   await t.throwsAsync(state.updateApp(appName('none'), fencingToken(1), {state: 'failed'}), {code: 'ERR_UNKNOWN_TOKEN'});
+});
+
+test('setPin() needs no lease, stays over changes of the owner, and fails for an app that is not known', async (t) => {
+  await using redis = await testRedis();
+  const {state, token} = await owned(redis);
+  t.is((await state.readApp(blog))?.pin, null);
+  await state.setPin(blog, {until: 5000});
+  await state.updateApp(blog, token, {state: 'running'});
+  await state.commitGeneration(blog, token, {parent: null, generation: generation(1)});
+  t.deepEqual((await state.readApp(blog))?.pin, {until: 5000});
+  await state.setPin(blog, {until: null});
+  t.deepEqual((await state.readApp(blog))?.pin, {until: null});
+  await state.setPin(blog, null);
+  t.is((await state.readApp(blog))?.pin, null);
+  await t.throwsAsync(state.setPin(appName('none'), null), {code: 'ERR_UNKNOWN_APP'});
 });
 
 test('commitGeneration() moves the pointer from the expected parent only, and may be repeated by its owner', async (t) => {
@@ -146,9 +161,10 @@ const records: fc.Arbitrary<AppRecord> = fc.record({
       fc.record({at: count, ms: duration, trigger: fc.string(), predictedPages: count, faults: count, installedPages: count}),
     ),
   ),
-  lastHibernate: fc.option(fc.record({at: count, ms: duration, frozenMs: duration, bytesWritten: count})),
+  lastHibernate: fc.option(fc.record({at: count, ms: duration, frozenMs: duration, bytesWritten: count, cause: fc.constantFrom(...sleepCauses)})),
   lastError: fc.option(fc.record({at: count, message: fc.string()})),
   details: fc.json().map((text): Json => parseJson(text) ?? null),
+  pin: fc.option(fc.record({until: fc.option(count)})),
 });
 
 function toMap(flat: readonly string[]): Map<string, string> {
@@ -161,7 +177,7 @@ test('decodeRecord() gives back every record that encodeRecord() wrote', (t) => 
 });
 
 test('decodeRecord() never returns a record from values that are not one', (t) => {
-  const fields = encodeRecord({...freshFields, name: blog, index: 0, generation: null}).filter((_, at) => at % 2 === 0);
+  const fields = encodeRecord({...freshFields, name: blog, index: 0, generation: null, pin: null}).filter((_, at) => at % 2 === 0);
   fc.assert(
     fc.property(fc.constantFrom(...fields), fc.string(), records, (field, junk, record) => {
       const hash = toMap(encodeRecord(record)).set(field, junk);

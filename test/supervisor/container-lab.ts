@@ -89,6 +89,9 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
     wakeTimeoutMs: 10_000,
     wakeRate: null,
     wakeAt: [],
+    minAwakeMs: 0,
+    awakeWhile: {connections: false, cpuAbovePercent: null},
+    pin: false,
     logBytes: 1024 * 1024,
     ...settings,
   };

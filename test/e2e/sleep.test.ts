@@ -1,0 +1,70 @@
+/** What keeps apps awake besides traffic, from outside. */
+import type {ExecutionContext} from 'ava';
+import {durableApp, durableGateway, listen} from '../helpers/durable-app.ts';
+import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
+import {lineClient} from '../helpers/line-client.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
+import {until} from '../helpers/until.ts';
+
+async function explains(t: ExecutionContext, gateway: TestGateway, name: string, pattern: RegExp): Promise<void> {
+  let last = '';
+  const said = async (): Promise<boolean> => {
+    last = await gateway.cli('explain', name);
+    return pattern.test(last);
+  };
+  await until(said, {timeoutMs: 20_000, what: pattern.source}).catch(() => undefined);
+  t.regex(last, pattern);
+}
+
+rootTest('a pinned app does not sleep, over a restart of the gateway, until it is unpinned', async (t) => {
+  const {gateway} = await durableGateway(t, 'hibernate-after 300ms');
+  await gateway.start();
+  t.regex(await gateway.cli('pin', 'a'), /^a: pinned; it is stopped, and stays awake when it is woken$/m);
+  await gateway.cli('wake', 'a');
+  await explains(t, gateway, 'a', /It does not sleep because of this: an operator has pinned it\.$/m);
+  await t.throwsAsync(gateway.cli('hibernate', 'a'), {message: /Cannot hibernate app \\?"a\\?": an operator has pinned it; --force/});
+  t.like(await gateway.app('a'), {state: 'running', pinned: true});
+  await gateway.stop();
+  await gateway.start();
+  await explains(t, gateway, 'a', /because the gateway stopped\.\nIt is pinned: once it is woken it stays awake\./);
+  await gateway.cli('wake', 'a');
+  t.regex(await gateway.cli('apps'), /^\s*a +running \(pinned\)/m);
+  t.is(await gateway.cli('hibernate', 'a', '--force', '--json'), '"hibernated"\n');
+  await gateway.cli('wake', 'a');
+  t.regex(await gateway.cli('pin', 'a', '--for', '1h'), /^a: pinned until 20\d\d-\S+Z$/m);
+  await explains(t, gateway, 'a', /an operator has pinned it until 20\d\d-\S+Z; it is looked at again in/);
+  t.is((await gateway.app('a')).state, 'running');
+  t.regex(await gateway.cli('unpin', 'a'), /^a: not pinned$/m);
+  await gateway.reaches('a', 'hibernated');
+  await explains(t, gateway, 'a', /was put to sleep .*, because it was idle\.$/m);
+  t.regex(await gateway.cli('events'), / pinned.* unpinned/s);
+});
+
+rootTest('what awake-while and min-awake name keeps an app awake, and nothing else does', async (t) => {
+  const port = await freePort();
+  const app = await durableApp('client', ['hibernate-after 300ms', 'awake-while connections'], {mebibytes: 1});
+  const busy = 'import time\\nwhile True:\\n t=time.time()\\n while time.time()<t+.02: pass\\n time.sleep(.05)';
+  const other = (name: string, option: string): string => `app ${name}
+    rootfs ${rootfs}
+    exec /usr/bin/python3 -c 'exec("${busy}")'
+    hibernate-after 300ms
+    ${option}
+`;
+  const rootfs = await rootfsWith('python3');
+  const apps = `${app}${other('worker', 'awake-while cpu > 5%')}${other('fresh', 'min-awake 1h')}${other('pinned', 'pin')}`;
+  const gateway = await testGateway(t, `${apps}${listen('client', port)}`);
+  await gateway.start();
+  {
+    using client = await lineClient(port);
+    t.is(await client.request('count'), '1');
+    await Promise.all(['worker', 'fresh', 'pinned'].map((name) => gateway.cli('wake', name)));
+    await explains(t, gateway, 'client', /because of this: one connection is open \(awake-while connections\)/);
+    await explains(t, gateway, 'worker', /because of this: it uses \d+\.\d % of a processor \(awake-while cpu > 5%\)/);
+    await explains(t, gateway, 'fresh', /because of this: it was woken \d+ ms ago \(min-awake\)/);
+    await explains(t, gateway, 'pinned', /because of this: pin\.$/m);
+    await t.throwsAsync(gateway.cli('unpin', 'pinned'), {message: /it has \\?"pin\\?" in its configuration/});
+    for (const name of ['client', 'worker', 'fresh', 'pinned']) t.is((await gateway.app(name)).state, 'running');
+  }
+  await gateway.reaches('client', 'hibernated');
+});
