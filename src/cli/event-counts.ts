@@ -9,6 +9,8 @@ export interface AppCounts {
   readonly wakeSeconds: number;
   readonly failures: number;
   readonly deaths: number;
+  /** Wakes without the newest checkpoint. */
+  readonly fallbacks: number;
   readonly hibernations: number;
   readonly hibernationSeconds: number;
   readonly frozenSeconds: number;
@@ -28,6 +30,7 @@ const none: AppCounts = {
   wakeSeconds: 0,
   failures: 0,
   deaths: 0,
+  fallbacks: 0,
   hibernations: 0,
   hibernationSeconds: 0,
   frozenSeconds: 0,
@@ -91,6 +94,9 @@ export class EventCounts {
         return;
       case 'died':
         counters.deaths++;
+        return;
+      case 'fallback':
+        counters.fallbacks++;
         return;
       default:
     }

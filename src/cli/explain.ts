@@ -18,7 +18,7 @@ async function factsOf(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, '
 export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, 'placement' | 'status'>, name: string): Promise<Json> {
   const facts = await factsOf(supervisor, pager, name);
   const {status, live, placement, remote, paging} = facts;
-  const {awakeBecause, sleepsInMs, pinned, idle, compacting, lastFailure, nextWake} = live;
+  const {awakeBecause, sleepsInMs, pinned, idle, compacting, nextWake, lastFailure, lastExit, restartsInMs, refusal, fallback} = live;
   return {
     name,
     state: status.state,
@@ -32,6 +32,10 @@ export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pic
     compacting,
     nextWake,
     lastFailure,
+    lastExit,
+    restartsInMs,
+    refusal,
+    fallback,
     upload: placement === null ? null : {...placement},
     paging: paging === null ? null : {...paging},
     store: remote === null ? null : {place: remote.place, outage: remote.outage === null ? null : {...remote.outage}},

@@ -2,6 +2,7 @@
 import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
 import type {SleepCause} from '../store/app-record.ts';
 import type {AppStatus, Failure, LiveStatus} from '../supervisor/app-status.ts';
+import {describeExit} from '../supervisor/exit-status.ts';
 import {tolerated} from '../supervisor/flapping.ts';
 import {ago, bytes, milliseconds, span} from './format.ts';
 
@@ -9,7 +10,7 @@ export interface AppFacts {
   readonly name: string;
   readonly nowMs: number;
   readonly status: Pick<AppStatus, 'state' | 'rest' | 'lastWake' | 'lastHibernate'>;
-  readonly live: Pick<LiveStatus, 'awakeBecause' | 'sleepsInMs' | 'pinned' | 'idle' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'>;
+  readonly live: Omit<LiveStatus, 'address' | 'pids' | 'busySessions' | 'paging' | 'memoryBytes' | 'layers'>;
   /** Null without a remote store. */
   readonly placement: Placement | null;
   readonly remote: RemoteStatus | null;
@@ -32,14 +33,17 @@ export function residenceOf({status: {state, rest}, placement}: Pick<AppFacts, '
 export function explain(facts: AppFacts): readonly string[] {
   return [
     ...stateOf(facts),
+    ...exitOf(facts),
     ...wakefulness(facts),
     ...nextWake(facts),
     ...habits(facts),
     ...wakeNeeds(facts),
+    ...fallbackOf(facts),
     ...faultsOf(facts),
     ...storeOf(facts),
     ...work(facts),
     ...failureOf(facts),
+    ...refusalOf(facts),
   ];
 }
 
@@ -72,6 +76,29 @@ function stateOf({name, nowMs, status: {state, lastWake, lastHibernate}, live}: 
     default:
       return state satisfies never;
   }
+}
+
+/** Of one that still does not run, or does again. */
+function exitOf({nowMs, live: {lastExit, restartsInMs}}: AppFacts): string[] {
+  if (lastExit === null) return [];
+  const again = restartsInMs === null ? '' : `; it is started again in ${milliseconds(restartsInMs)}`;
+  return [`By itself it ${describeExit(lastExit)} ${ago(lastExit.at, nowMs)}${again}.`];
+}
+
+function fallbackOf({nowMs, live: {fallback}}: AppFacts): string[] {
+  if (fallback === null) return [];
+  const {at, newest, generation, reason} = fallback;
+  const instead = generation === null ? 'it was started from its files' : `generation ${generation} was restored, and what the app did since is not in it`;
+  return [
+    `Its newest checkpoint, generation ${newest}, could not be restored ${ago(at, nowMs)}: ${reason}. As "on-restore-failure" allows, ${instead}. ` +
+      `Generation ${newest} is kept like any other: it is removed when "keep-generations" newer ones are there.`,
+  ];
+}
+
+function refusalOf({name, live: {refusal}}: AppFacts): string[] {
+  if (refusal === null) return [];
+  const {failures, ms} = refusal;
+  return [`Its last ${failures} wakes failed: requests are refused at once, for ${milliseconds(ms)} more. "picogate wake ${name}" tries it now.`];
 }
 
 function wakefulness({status: {state}, live: {awakeBecause, sleepsInMs}}: AppFacts): string[] {
@@ -170,6 +197,10 @@ const remedies: Readonly<Record<string, string>> = {
   ERR_WRONG_KEY: 'Give the gateway the key with which the app was stored, in a further "encryption-key".',
   ERR_DAMAGED_CHECKPOINT: 'The checkpoint is kept as it is. If the store has an undamaged copy of the object named, put it there and wake the app again.',
   ERR_LEASE_HELD: 'Another worker owns the app; ask there, or wait until its lease ends.',
+  ERR_RESTORE:
+    'The checkpoint is kept. What CRIU says is missing or different has to be as it was; if that cannot be, "on-restore-failure previous" or "cold-start" ' +
+    'goes on without it.',
+  ERR_NOT_READY: 'The app did not become what "ready" asks for within "timeout ready"; "picogate logs" shows what it wrote.',
   ERR_WAKE_TIMEOUT: 'The wake itself goes on; "timeout wake" says how long clients are held.',
 };
 

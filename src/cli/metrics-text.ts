@@ -64,6 +64,7 @@ const appMetrics: readonly AppMetric[] = [
   counter('picogate_app_wake_seconds_total', 'Time that wakes took, until the app was ready.', ({counts}) => counts.wakeSeconds),
   counter('picogate_app_failures_total', 'Wakes, checkpoints and instances that failed.', ({counts}) => counts.failures),
   counter('picogate_app_deaths_total', 'How often the app has ended by itself.', ({counts}) => counts.deaths),
+  counter('picogate_app_fallbacks_total', 'Wakes without the newest checkpoint, which could not be restored.', ({counts}) => counts.fallbacks),
   counter('picogate_app_hibernations_total', 'How often the app was put to sleep.', ({counts}) => counts.hibernations),
   counter('picogate_app_hibernation_seconds_total', 'Time that putting it to sleep took.', ({counts}) => counts.hibernationSeconds),
   counter('picogate_app_frozen_seconds_total', 'Time from the freezing of its tasks to their end.', ({counts}) => counts.frozenSeconds),

@@ -5,7 +5,7 @@ import {allConditions} from './awake-while.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import {describePosition, type Position} from './position.ts';
 import {all, effective, inherited, isMissing, own, type Section} from './section.ts';
-import type {AppConfig, Expose, RootConfig, Volume} from './value.ts';
+import type {AppConfig, Expose, Readiness, RootConfig, Volume} from './value.ts';
 
 export const defaultWakeTimeoutMs = 10_000;
 const defaultHibernateAfterMs = 60_000;
@@ -34,6 +34,7 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
   const ports = all(section, 'expose').flatMap(({value}) => value);
   reportRepeated(ports, ({protocol, port}) => `${protocol} ${port}`, 'port', report);
   if (name === null) return null;
+  const wakeTimeoutMs = effective(section, 'timeout wake')?.value ?? defaultWakeTimeoutMs;
   const value: AppConfig = {
     name,
     position: section.position,
@@ -53,11 +54,15 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     user: own(section, 'user')?.value ?? '0:0',
     workdir: own(section, 'workdir')?.value ?? '/',
     volumes: volumes.map(({source, destination, readOnly}): Volume => ({source, destination, readOnly})),
+    onRestoreFailure: effective(section, 'on-restore-failure')?.value ?? ['retry'],
+    restart: effective(section, 'restart')?.value ?? 'never',
+    ready: readiness(section, ports, report),
+    readyTimeoutMs: effective(section, 'timeout ready')?.value ?? wakeTimeoutMs,
     paging: own(section, 'paging')?.value ?? 'lazy',
     prefetch: own(section, 'prefetch')?.value ?? 'predict',
     backgroundFetch: own(section, 'background-fetch')?.value ?? true,
     readAhead: own(section, 'read-ahead')?.value ?? true,
-    wakeTimeoutMs: effective(section, 'timeout wake')?.value ?? defaultWakeTimeoutMs,
+    wakeTimeoutMs,
     wakeRate: own(section, 'wake-rate')?.value ?? null,
     wakeAt: all(section, 'wake-at').map(({value}) => value),
     logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
@@ -84,6 +89,17 @@ function rootOf(section: Section, report: (diagnostic: Diagnostic) => void): Roo
 function hibernateAfterMs(section: Section): number | null {
   const setting = effective(section, 'hibernate-after');
   return setting === undefined ? defaultHibernateAfterMs : setting.value;
+}
+
+function readiness(section: Section, exposed: readonly Expose[], report: (diagnostic: Diagnostic) => void): Readiness {
+  const setting = effective(section, 'ready');
+  if (setting === undefined) return {kind: 'exposed'};
+  const {value, position, name} = setting;
+  if (value.kind !== 'http') return value;
+  const port = value.port ?? exposed.find(({protocol}) => protocol === 'tcp')?.port;
+  if (port !== undefined) return {...value, port};
+  report({level: 'alert', position, word: name, message: `app '${section.name}' exposes no TCP port: 'ready http' needs 'port'`});
+  return {kind: 'exposed'};
 }
 
 function checkName({name, position}: Section, report: (diagnostic: Diagnostic) => void): AppName | null {

@@ -2,11 +2,13 @@
 import {argv, exposedPorts, imageName, pathInside, processors, user, variables, volume} from './app-shapes.ts';
 import {awakeWhile} from './awake-while.ts';
 import {keyword, ours} from './keyword.ts';
+import {readiness, restoreFailure} from './lifecycle-shapes.ts';
 import {schedule} from './schedule.ts';
-import {choice, durationOrNever, flagLine, hostPath, integer, milliseconds, onOrOff, size} from './shapes.ts';
+import {choice, duration, durationOrNever, flagLine, hostPath, integer, milliseconds, onOrOff, size} from './shapes.ts';
 import {wakeRate} from './wake-rate.ts';
 
 const oursInApp = {...ours, sections: ['app']} as const;
+const inDefaultsToo = {...ours, repeated: 'warning', sections: ['defaults', 'app']} as const;
 
 export const appKeywords = {
   'hibernate-after': keyword({
@@ -66,6 +68,37 @@ export const appKeywords = {
     shape: choice(['hibernate', 'kill']),
     absent: 'hibernate',
     description: 'What happens to the app when the gateway stops.',
+  }),
+  'on-restore-failure': keyword({
+    ...inDefaultsToo,
+    shape: restoreFailure,
+    absent: 'retry',
+    description:
+      'What is tried when a checkpoint cannot be restored, before the wake fails. `retry`: the same a few times more, which the other words but `fail` ' +
+      'include. `previous`: the generations before it, newest first, so what the app did since is lost. `cold-start`: a start from its files. The newest ' +
+      'checkpoint is kept in any case until there is another one.',
+  }),
+  restart: keyword({
+    ...inDefaultsToo,
+    shape: choice(['never', 'on-failure', 'always']),
+    absent: 'never',
+    description:
+      'Whether an app that ends by itself is started again from its files, after 100 ms, and later each time that it does not last: `on-failure` when its ' +
+      'exit status is not 0. `never`: the next request starts it.',
+  }),
+  ready: keyword({
+    ...inDefaultsToo,
+    shape: readiness,
+    absent: 'every exposed port is listened on',
+    description:
+      'When a started app is ready: something listens on these TCP ports, or GET is answered with one of these statuses (absent: 200-399; the port is the ' +
+      'first exposed one of TCP), or at once. `http` is asked after a restore too. What asks does not count as traffic.',
+  }),
+  'timeout ready': keyword({
+    ...inDefaultsToo,
+    shape: duration(),
+    absent: '`timeout wake`',
+    description: 'How long a started app may take to become ready.',
   }),
   paging: keyword({
     ...oursInApp,

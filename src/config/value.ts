@@ -105,6 +105,12 @@ export interface AppConfig {
   readonly user: string;
   readonly workdir: string;
   readonly volumes: readonly Volume[];
+  /** What is tried when the newest checkpoint cannot be restored, in order; nothing: the wake fails at once. */
+  readonly onRestoreFailure: readonly RestoreStep[];
+  /** Whether it is started again when it ends by itself. */
+  readonly restart: 'never' | 'on-failure' | 'always';
+  readonly ready: Readiness;
+  readonly readyTimeoutMs: number;
   readonly paging: 'lazy' | 'eager';
   readonly prefetch: 'off' | 'last' | 'predict';
   /** The rest of the memory is installed too, after the wake. */
@@ -119,6 +125,22 @@ export interface AppConfig {
   /** How much of the app's output is kept. */
   readonly logBytes: number;
 }
+
+export type RestoreStep = 'retry' | 'previous' | 'cold-start';
+
+export interface StatusRange {
+  readonly low: number;
+  /** This one included. */
+  readonly high: number;
+}
+
+/** When an app counts as ready. */
+export type Readiness =
+  /** Every exposed port is listened on. */
+  | {readonly kind: 'exposed'}
+  | {readonly kind: 'tcp'; readonly ports: readonly number[]}
+  | {readonly kind: 'http'; readonly path: string; readonly port: number; readonly statuses: readonly StatusRange[]}
+  | {readonly kind: 'none'};
 
 /** What an app finds as its root file system; it is never written to. */
 export type RootConfig =

@@ -18,7 +18,7 @@ export type Trigger =
   | {readonly kind: 'timer'}
   /** `wake-at`. */
   | {readonly kind: 'schedule'; readonly expression: string}
-  | {readonly kind: 'operator' | 'start'};
+  | {readonly kind: 'operator' | 'start' | 'restart'};
 
 /** As people read it: `tcp/80 from 192.0.2.1`, `tcp/80 GET /wiki from 192.0.2.1`, `operator`. */
 export function describeTrigger(trigger: Trigger): string {
@@ -51,6 +51,7 @@ export function triggerKeys(trigger: Trigger): readonly string[] {
     case 'timer':
     case 'operator':
     case 'start':
+    case 'restart':
       return [trigger.kind];
     default:
       return trigger satisfies never;

@@ -1,6 +1,7 @@
 /** What an app says to those who asked for something that it cannot do. */
 import {CodedError} from '../core/errors.ts';
 import type {Pinned} from './app-status.ts';
+import type {Refusal} from './breaker.ts';
 import type {State} from './lifecycle.ts';
 
 export function stoppingError(app: string): CodedError {
@@ -9,6 +10,12 @@ export function stoppingError(app: string): CodedError {
 
 export function wakeTimeoutError(app: string, timeoutMs: number): CodedError {
   return new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${app}" within ${timeoutMs} ms`, {source: 'server', retryable: true});
+}
+
+export function wakeRefusedError(app: string, {failures, ms}: Refusal, reason: string | undefined): CodedError {
+  const found = `its last ${failures} wakes failed; the next one is tried in ${Math.ceil(ms / 1000)} s, and by "picogate wake ${app}" at once`;
+  const message = `Cannot wake app "${app}": ${found}${reason === undefined ? '' : `; the last failure: ${reason}`}`;
+  return new CodedError('ERR_WAKE_REFUSED', message, {source: 'server', retryable: true});
 }
 
 export function notRunningError(app: string, state: State): CodedError {

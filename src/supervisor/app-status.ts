@@ -4,7 +4,9 @@ import type {ErrorSource} from '../core/errors.ts';
 import type {FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Pin, SleepCause} from '../store/app-record.ts';
-import type {InstanceTools, Paging, Rest} from './instance.ts';
+import type {Refusal} from './breaker.ts';
+import type {ExitStatus} from './exit-status.ts';
+import type {GenerationMeta, InstanceTools, Paging, Rest} from './instance.ts';
 import type {LateRestOptions} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
 import type {StandbyLimit} from './standby-limit.ts';
@@ -62,6 +64,24 @@ export type LiveStatus = {
   readonly lastFailure: Failure | null;
   /** Null while it is awake, and when nothing is due that wakes it. */
   readonly nextWake: NextWake | null;
+  /** How the app ended by itself the last time since the gateway started. */
+  readonly lastExit: (ExitStatus & {readonly at: number}) | null;
+  /** It runs, or ran last, without its newest checkpoint, and has no newer one yet. */
+  readonly fallback: (Fallback & {readonly at: number}) | null;
+  /** Wakes are refused, since the last ones failed. */
+  readonly refusal: Refusal | null;
+  /** It ended by itself and is started again; null when it is not. */
+  readonly restartsInMs: number | null;
+};
+
+/** The newest checkpoint could not be restored, and the configuration allowed to go on without it. */
+export type Fallback = {
+  readonly kind: 'previous' | 'cold-start';
+  readonly newest: Generation;
+  /** The one that was restored; null for a start from files. */
+  readonly generation: Generation | null;
+  /** Why the newest could not be restored. */
+  readonly reason: string;
 };
 
 export type Pinned = {readonly by: 'configuration' | 'operator'; readonly until: number | null};
@@ -112,6 +132,8 @@ export interface AppOptions extends InstanceTools {
   readonly tidy: (rest: Rest) => Promise<Rest>;
   /** What the next wake starts from as the store has it: with the layers that are stored. */
   readonly stored: (rest: Rest) => Promise<Rest>;
+  /** @throws CodedError of the store */
+  readonly metaOf: (generation: Generation) => Promise<GenerationMeta>;
   /** Removes all layers from this worker. */
   readonly dropLayers: () => Promise<void>;
   /** What the next wake starts from, when that is not known yet (`rest` and `pointer` do not count then); null when it is. */

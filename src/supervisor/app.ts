@@ -11,19 +11,21 @@ import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import type {SleepCause} from '../store/app-record.ts';
 import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
-import type {AppOptions, AppStatus, LiveStatus, WakeRecord} from './app-status.ts';
+import type {AppOptions, AppStatus, LiveStatus} from './app-status.ts';
 import {withDeadline} from './deadline.ts';
+import type {ExitStatus} from './exit-status.ts';
 import {hibernateInstance} from './hibernation.ts';
 import {History} from './history.ts';
 import {Housekeeping} from './housekeeping.ts';
 import {IdleWatch} from './idle-watch.ts';
-import {endInstance, type Instance, pagingOf, type Rest, restLayers} from './instance.ts';
+import {endInstance, type Instance, type Rest, restLayers} from './instance.ts';
 import {LateRest, type Origin} from './late-rest.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {liveStatus} from './live-status.ts';
 import {Recorder} from './recorder.ts';
-import {lossEvent, stateAtRest} from './rest-state.ts';
-import {type Beginning, revive} from './revive.ts';
+import {lossEvent, stateAtRest, stopEvent} from './rest-state.ts';
+import {Restarts} from './restarts.ts';
+import {Reviver} from './reviver.ts';
 import {Standby} from './standby.ts';
 import {WakeTimer} from './timers/wake-timer.ts';
 import {untilHibernated} from './until-hibernated.ts';
@@ -39,7 +41,8 @@ export class App {
   #rest: Rest;
   #pointer: Generation | null;
   #instance: Instance | undefined;
-  #beginning: Beginning | undefined;
+  /** How the last instance ended. */
+  #exit: ExitStatus | undefined;
   /** An instance whose memory cannot be served any more, and why. */
   #lost: {readonly instance: InstanceId; readonly reason: string} | undefined;
   /** The wake that is under way; everybody who asks meanwhile shares it. */
@@ -55,6 +58,8 @@ export class App {
   readonly standby: Standby;
   readonly #late: LateRest;
   readonly #timer: WakeTimer;
+  readonly #reviver: Reviver;
+  readonly #restarts: Restarts;
   #stopping = false;
   /** The time to stop is over. */
   #abandoned = false;
@@ -92,6 +97,30 @@ export class App {
     this.standby = new Standby({...options, log: this.#log});
     this.#late = new LateRest({find: options.find, found: (origin) => this.#found(origin), failed: (error) => this.#history.failed(error), log: this.#log});
     this.#timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, lastWakeMs: () => this.#history.facts.lastWake?.ms ?? 0});
+    this.#reviver = new Reviver({
+      app: options,
+      log: this.#log,
+      late: this.#late,
+      standby: this.standby,
+      housekeeping: this.housekeeping,
+      history: this.#history,
+      recorder: this.#recorder,
+      rest: () => this.#rest,
+      setRest: (rest) => {
+        this.#rest = rest;
+      },
+      runs: (instance, wakeMs) => this.#runs(instance, wakeMs),
+      move: (event) => this.#move(event),
+      status: () => this.status(),
+      lossOf: (instance) => (this.#lost?.instance === instance ? this.#lost.reason : undefined),
+      isStopping: () => this.#stopping,
+    });
+    this.#restarts = new Restarts({
+      policy: options.config.restart,
+      clock: options.clock,
+      refusedMs: () => this.#reviver.refusal?.ms ?? 0,
+      start: () => this.wake({kind: 'restart'}),
+    });
     options.container.onExit((status) => void this.#died(status));
   }
 
@@ -105,19 +134,19 @@ export class App {
   }
 
   get instance(): InstanceId | null {
-    return this.#instance?.id ?? this.#beginning?.id ?? null;
+    return this.#instance?.id ?? this.#reviver.beginning?.id ?? null;
   }
 
   /** The file-system layers that must not be removed now. */
   layers(): readonly string[] {
-    return [...restLayers(this.#rest), ...(this.#instance?.layers ?? this.#beginning?.layers ?? [])];
+    return [...restLayers(this.#rest), ...(this.#instance?.layers ?? this.#reviver.beginning?.layers ?? [])];
   }
 
   status(): AppStatus {
     return {
       state: this.#state,
       rest: this.#rest,
-      fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.#beginning?.layers ?? this.#rest.layers) : [],
+      fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.#reviver.beginning?.layers ?? this.#rest.layers) : [],
       token: this.#instance?.token ?? null,
       ...this.#history.facts,
     };
@@ -137,7 +166,7 @@ export class App {
         await this.#hibernating.catch(ignored);
         continue;
       }
-      this.#reviving ??= this.#revive(trigger).finally(() => {
+      this.#reviving ??= this.#reviver.revive(trigger).finally(() => {
         this.#reviving = undefined;
       });
       await withDeadline(this.#reviving, {clock, timeoutMs: wakeTimeoutMs, late: () => wakeTimeoutError(name, wakeTimeoutMs)});
@@ -188,8 +217,10 @@ export class App {
       layers: this.layers(),
       compacting: this.housekeeping.compacting,
       isOriginKnown: this.#late.isKnown,
-      lastFailure: this.#history.lastFailure,
       nextWake: this.#timer.next,
+      refusal: this.#reviver.refusal,
+      restartsInMs: this.#restarts.ms,
+      ...this.#history.told,
     });
   }
 
@@ -209,7 +240,8 @@ export class App {
   }
 
   #found({rest, pointer}: Origin): void {
-    [this.#rest, this.#pointer, this.#state] = [rest, pointer, stateAtRest(rest)];
+    [this.#rest, this.#pointer] = [rest, pointer];
+    if (this.#state !== stateAtRest(rest)) this.#move(rest.kind === 'checkpoint' ? 'foundCheckpoint' : 'foundFiles');
     if (rest.kind === 'checkpoint') this.#options.network.setFlows(rest.meta.flows);
     this.settle();
   }
@@ -225,6 +257,7 @@ export class App {
     this.#stopping = true;
     this.#recorder.stop();
     this.#late.stop();
+    this.#restarts.stop();
     this.#idle.stop();
     this.#timer.stop();
     const compacted = this.housekeeping.hold();
@@ -241,13 +274,8 @@ export class App {
     this.#abandoned = true;
     if (this.#hibernating !== undefined) await this.#options.container.kill().catch(ignored);
     await this.#hibernating?.catch(ignored);
-    if (this.#instance !== undefined) await this.#ended(this.#instance, this.#stopEvent());
+    if (this.#instance !== undefined) await this.#ended(this.#instance, stopEvent(config, this.#rest));
     await Promise.all([this.standby.drop(), Promise.race([compacted, late])]);
-  }
-
-  /** What was to be hibernated and could not be goes back to its last generation, with the files of that time. */
-  #stopEvent(): 'lost' | 'died' {
-    return this.#options.config.onStop === 'hibernate' && this.#rest.kind === 'checkpoint' ? 'lost' : 'died';
   }
 
   #move(event: LifecycleEvent): void {
@@ -257,64 +285,20 @@ export class App {
     this.#options.moved(to);
   }
 
-  async #revive(trigger: Trigger): Promise<void> {
-    const {clock, network} = this.#options;
-    await this.housekeeping.interrupt();
-    const startedMs = clock.monotonicMs();
-    const at = clock.nowMs();
-    const instance = await this.#bringToLife(trigger);
+  /** What waits for it is let through at once. */
+  #runs(instance: Instance, wakeMs: number): void {
     this.#instance = instance;
-    network.wake();
-    const readyMs = clock.monotonicMs();
-    this.wakefulness.woke(readyMs, readyMs - startedMs);
+    this.#exit = undefined;
+    this.#options.network.wake();
+    this.wakefulness.woke(this.#options.clock.monotonicMs(), wakeMs);
     this.#move('ready');
     this.#timer.disarm();
-    const wake = {at, ms: readyMs - startedMs, trigger: describeTrigger(trigger)};
-    // When those who wait have gone on.
-    setImmediate(() => void this.#noteWake(wake, instance));
+    this.#restarts.cancel();
     this.#idle.start();
   }
 
-  async #bringToLife(trigger: Trigger): Promise<Instance> {
-    await this.#late.find();
-    const lease = this.#options.records.acquire();
-    lease.catch(ignored); // Awaited below, after what is done meanwhile.
-    const rest = this.#rest;
-    this.#move('wake');
-    try {
-      return await revive(this.#options, {
-        rest,
-        lease,
-        trigger,
-        standby: this.standby,
-        log: this.#log,
-        begins: (beginning) => {
-          this.#beginning = beginning;
-        },
-        save: (token) => this.#options.records.save(token, this.status()),
-        lossOf: (instance) => (this.#lost?.instance === instance ? this.#lost.reason : undefined),
-        isStopping: () => this.#stopping,
-      });
-    } catch (error) {
-      this.#history.failed(error);
-      this.#move(rest.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
-      const token = await lease.catch(ignored);
-      if (token !== undefined) await this.#recorder.record(token);
-      throw error;
-    } finally {
-      this.#beginning = undefined;
-    }
-  }
-
-  /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
-  async #noteWake(wake: Pick<WakeRecord, 'at' | 'ms' | 'trigger'>, instance: Instance): Promise<void> {
-    const {predictedPages, faults} = await pagingOf(this.#options, instance);
-    this.#history.woke({...wake, predictedPages, faults}, instance.base === null);
-    await this.#recorder.record(instance.token);
-  }
-
   async #putToSleep(instance: Instance, {force, cause}: {readonly force: boolean; readonly cause: SleepCause}): Promise<'hibernated' | 'cancelled'> {
-    const {clock, network} = this.#options;
+    const {clock, config, network} = this.#options;
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
     this.#idle.stop();
@@ -338,6 +322,7 @@ export class App {
       const {result} = outcome;
       const ms = clock.monotonicMs() - startedMs;
       this.wakefulness.slept(cause, ms);
+      this.#reviver.slept();
       this.#history.slept({at, ms, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten, cause});
       this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
       this.#pointer = result.generation;
@@ -348,7 +333,7 @@ export class App {
       this.wakefulness.failedToSleep(errorMessage(error));
       this.#history.failed(error);
       if (this.#options.container.alive()) this.#goOn();
-      else await this.#ended(instance, this.#abandoned ? this.#stopEvent() : this.#lost?.instance === instance.id ? lossEvent(this.#rest) : 'died');
+      else await this.#ended(instance, this.#abandoned ? stopEvent(config, this.#rest) : this.#lost?.instance === instance.id ? lossEvent(this.#rest) : 'died');
       throw error;
     }
     this.#history.announceSleep(this.#rest.generation);
@@ -367,11 +352,10 @@ export class App {
     return 'cancelled';
   }
 
-  async #died(status: string): Promise<void> {
+  async #died(status: ExitStatus): Promise<void> {
+    this.#exit = status;
     // During a commit and after it, and while a start fails, the end of the processes is our own doing.
     if (this.#instance === undefined || this.#hibernating !== undefined) return;
-    this.#log.warn({status}, 'the app ended by itself');
-    this.#options.records.event('died', {status});
     await this.#ended(this.#instance, 'died');
   }
 
@@ -386,8 +370,19 @@ export class App {
     this.#options.network.sleep([]);
     await endInstance(this.#options, instance);
     this.#move(event);
+    if (!this.#stopping) this.#afterEnd(event);
     await this.#recorder.record(instance.token);
     this.settle();
+  }
+
+  #afterEnd(event: 'died' | 'lost' | 'lostUnsaved'): void {
+    if (event !== 'died') {
+      this.#reviver.lost();
+      return;
+    }
+    const status = this.#exit ?? {kind: 'unknown'};
+    this.#history.exited(status);
+    this.#restarts.ended(status, this.#reviver.ranMs);
   }
 
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */

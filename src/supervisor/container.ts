@@ -16,7 +16,7 @@ import type {Cgroup} from './cgroup.ts';
 import {resolveUser} from './container-user.ts';
 import type {RestoreTarget} from './criu-calls.ts';
 import {createDeviceFiles} from './device-files.ts';
-import {describeExit, exitStatus} from './exit-status.ts';
+import {describeExit, type ExitStatus, exitStatus} from './exit-status.ts';
 import {unmountBelow} from './mounts.ts';
 import {ociSpec} from './oci-spec.ts';
 import {mountOverlay} from './overlay.ts';
@@ -55,8 +55,7 @@ export interface MountedImage {
   readonly digest: string;
 }
 
-/** `how` follows the app's name: `ended with status 1`. */
-type ExitCallback = (how: string) => void;
+type ExitCallback = (how: ExitStatus) => void;
 
 /** Where containers come from. */
 export interface Containers extends AsyncDisposable {
@@ -162,7 +161,7 @@ export class Container implements AsyncDisposable {
 
   async #survivesStart(pid: number): Promise<void> {
     let stop: (() => void) | undefined;
-    const ended = new Promise<string | undefined>((resolve) => {
+    const ended = new Promise<ExitStatus | undefined>((resolve) => {
       stop = this.onExit(resolve);
       setTimeout(resolve, startGraceMs, undefined);
     });
@@ -173,7 +172,7 @@ export class Container implements AsyncDisposable {
     const {exec} = this.#options.app;
     await this.#output.flush();
     const tail = this.logTail();
-    throw new CodedError('ERR_START', `"${exec.join(' ')}" ${how} at once${tail === '' ? '' : `; its last output: ${tail}`}`, {
+    throw new CodedError('ERR_START', `"${exec.join(' ')}" ${describeExit(how)} at once${tail === '' ? '' : `; its last output: ${tail}`}`, {
       source: 'server',
     });
   }
@@ -268,7 +267,7 @@ export class Container implements AsyncDisposable {
     for (const deadlineMs = performance.now() + reapTimeoutMs; status === undefined && performance.now() < deadlineMs; status = reap(pid)) {
       await new Promise((resolve) => setTimeout(resolve, reapPollMs));
     }
-    const how = describeExit(exitStatus(status));
+    const how = exitStatus(status);
     for (const callback of [...this.#exitCallbacks]) callback(how);
   }
 

@@ -24,3 +24,17 @@ export function describeExit(status: ExitStatus): string {
       return status satisfies never;
   }
 }
+
+/** The number or name in it, for an event. */
+export function exitFields(status: ExitStatus): Readonly<Record<string, string | number>> {
+  switch (status.kind) {
+    case 'exited':
+      return {code: status.code};
+    case 'killed':
+      return {signal: status.signal};
+    case 'unknown':
+      return {};
+    default:
+      return status satisfies never;
+  }
+}

@@ -2,10 +2,13 @@ import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {AppStatus, Failure, HibernateRecord, Records, WakeRecord} from './app-status.ts';
+import type {AppStatus, Fallback, HibernateRecord, LiveStatus, Records, WakeRecord} from './app-status.ts';
+import {describeExit, type ExitStatus, exitFields} from './exit-status.ts';
 import type {Paging} from './instance.ts';
 
 type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError'>;
+/** What is known since the gateway started. */
+type Told = Pick<LiveStatus, 'lastFailure' | 'lastExit' | 'fallback'>;
 
 export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'> {
   readonly records: Records;
@@ -17,7 +20,7 @@ export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'
 export class History {
   readonly #options: HistoryOptions;
   #facts: Facts;
-  #lastFailure: Failure | null = null;
+  #told: Told = {lastFailure: null, lastExit: null, fallback: null};
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -28,8 +31,8 @@ export class History {
     return this.#facts;
   }
 
-  get lastFailure(): Failure | null {
-    return this.#lastFailure;
+  get told(): Told {
+    return this.#told;
   }
 
   failed(error: unknown): void {
@@ -37,7 +40,7 @@ export class History {
     const at = this.#options.clock.nowMs();
     const {source, retryable} = error instanceof CodedError ? error : {source: 'bug' as const, retryable: false};
     this.#facts = {...this.#facts, lastError: {at, message}};
-    this.#lastFailure = {at, code: errorCode(error) ?? null, message, source, retryable};
+    this.#told = {...this.#told, lastFailure: {at, code: errorCode(error) ?? null, message, source, retryable}};
     this.#options.log.error({error: message}, 'failed');
     this.#options.records.event('error', {message});
   }
@@ -48,6 +51,22 @@ export class History {
     this.#options.records.event('woken', {...wake, cold: cold ? 1 : 0});
   }
 
+  /** The newest checkpoint was passed over; that is remembered until there is a newer one. */
+  fellBack(fallback: Fallback): void {
+    const {kind, newest, generation, reason} = fallback;
+    this.#told = {...this.#told, fallback: {...fallback, at: this.#options.clock.nowMs()}};
+    this.#options.log.error({error: reason, newest, instead: generation ?? kind}, 'the newest checkpoint could not be restored; it is kept');
+    this.#options.records.event('fallback', {to: kind, newest, ...(generation === null ? {} : {generation}), reason});
+  }
+
+  /** The app ended by itself. */
+  exited(status: ExitStatus): void {
+    const how = describeExit(status);
+    this.#told = {...this.#told, lastExit: {...status, at: this.#options.clock.nowMs()}};
+    this.#options.log.warn({status: how}, 'the app ended by itself');
+    this.#options.records.event('died', {status: how, ...exitFields(status)});
+  }
+
   /** The pages of the run that the last wake began, when it ends. */
   counted({faults}: Paging): void {
     const {lastWake} = this.#facts;
@@ -56,6 +75,7 @@ export class History {
 
   slept(hibernation: HibernateRecord): void {
     this.#facts = {...this.#facts, lastHibernate: hibernation};
+    this.#told = {...this.#told, fallback: null};
   }
 
   /** To be told when the sleep is complete. */

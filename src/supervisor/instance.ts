@@ -151,22 +151,18 @@ export interface Start {
   readonly token: FencingToken;
 }
 
-/** Starts the app from its files and waits until it listens. @throws CodedError; nothing of it runs then */
+/** Starts the app from its files and waits until it is ready. @throws CodedError; nothing of it runs then */
 export async function startInstance(tools: InstanceTools, {rest, name, token}: Start): Promise<Instance> {
   const {config, container} = tools;
   await bringLayers(tools, rest.layers);
   const {pid} = await container.start(rest.layers, name);
-  const died = new AbortController();
-  const stopListening = container.onExit((how) => died.abort(how));
   try {
-    await waitUntilReady(config, pid, died.signal);
+    await waitUntilReady({app: config, network: tools.network, pid, verb: 'start', onExit: (callback) => container.onExit(callback)});
   } catch (error) {
     const output = container.logTail();
     await putAway(tools);
     if (output === '' || !(error instanceof CodedError)) throw error;
     throw new CodedError(error.code, `${error.message}; its last output: ${output}`, {source: 'server', cause: error});
-  } finally {
-    stopListening();
   }
   return {id: instanceId(config.name, name), token, pid, layers: [...rest.layers, name], base: null};
 }

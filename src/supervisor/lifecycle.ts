@@ -2,11 +2,12 @@ import {CodedError} from '../core/errors.ts';
 
 /**
  * The life of an app on its worker. A cold start and a restore are both `reviving`. `stopped` is an app that was never
- * started, or that ended by itself; it starts from its files, not from a checkpoint.
+ * started, or that ended by itself; it starts from its files, not from a checkpoint. What an app starts from may be found out late, when a store that
+ * could not be reached answers.
  */
 export const transitions = {
-  stopped: {wake: 'reviving'},
-  hibernated: {wake: 'reviving'},
+  stopped: {wake: 'reviving', foundCheckpoint: 'hibernated'},
+  hibernated: {wake: 'reviving', foundFiles: 'stopped'},
   failed: {wake: 'reviving'},
   reviving: {ready: 'running', restoreFailed: 'hibernated', startFailed: 'failed'},
   running: {drain: 'draining', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},

@@ -5,7 +5,7 @@ import {type Instance, pagingOf} from './instance.ts';
 /** What only this worker knows of an app, at this moment. @param facts.verdict of the idle watch, when it runs */
 export async function liveStatus(
   options: StatusOptions,
-  facts: Pick<LiveStatus, 'busySessions' | 'pinned' | 'idle' | 'layers' | 'compacting' | 'isOriginKnown' | 'lastFailure' | 'nextWake'> & {
+  facts: Omit<LiveStatus, 'address' | 'pids' | 'awakeBecause' | 'sleepsInMs' | 'paging' | 'memoryBytes'> & {
     readonly instance: Instance | undefined;
     readonly verdict: IdleVerdict | undefined;
   },

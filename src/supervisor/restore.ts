@@ -10,6 +10,7 @@ import type {Trigger} from '../core/trigger.ts';
 import {wrongAddressError} from './app-errors.ts';
 import type {BegunRestore} from './begun-restore.ts';
 import {bringLayers, type GenerationMeta, type Instance, type InstanceTools, type Network, putAway, type Rest} from './instance.ts';
+import {waitUntilReady} from './ready.ts';
 
 export interface PreparedRestore extends AsyncDisposable {
   readonly id: InstanceId;
@@ -61,12 +62,19 @@ export async function finishRestore(tools: InstanceTools, prepared: PreparedRest
   try {
     const {pid, token} = await run(tools, prepared, how);
     tools.container.adopt(pid);
+    await answersAgain(tools, pid);
     return {id, token, pid, layers: [...rest.meta.layers, name], base: rest.generation};
   } catch (error) {
     await putAway(tools);
     await prepared[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Its listeners are there as they were; only an app whose readiness is more than that is asked. @throws CodedError ERR_NOT_READY */
+async function answersAgain({config, container, network}: InstanceTools, pid: number): Promise<void> {
+  if (config.ready.kind !== 'http') return;
+  await waitUntilReady({app: config, network, pid, verb: 'restore', onExit: (callback) => container.onExit(callback)});
 }
 
 /** A connection of another address would be dead, and a socket bound to one cannot be restored. @throws CodedError ERR_WRONG_ADDRESS */

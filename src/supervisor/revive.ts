@@ -1,16 +1,23 @@
 /**
  * From what is at rest to an instance that runs. The lease is asked for at once and waited for last: no process of the app runs without it, but
  * all that can be undone is done meanwhile.
+ *
+ * A restore that fails is tried again, and then what `on-restore-failure` allows. Nothing here removes a checkpoint: the newest one stays what the app
+ * has, until another one is committed.
  */
-import {CodedError, errorMessage} from '../core/errors.ts';
-import {type FencingToken, type InstanceId, instanceId, newInstanceName} from '../core/ids.ts';
+import {errorMessage} from '../core/errors.ts';
+import {type FencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {lostError} from './app-errors.ts';
-import type {AppOptions} from './app-status.ts';
+import type {AppOptions, Fallback} from './app-status.ts';
 import {endInstance, type Instance, type Rest, startInstance} from './instance.ts';
 import {finishRestore, type PreparedRestore, prepareRestore, type Restore} from './restore.ts';
+import {isFaultOfCheckpoint, mayPass} from './restore-failure.ts';
 import type {Standby} from './standby.ts';
+
+/** What is waited before the second attempt, and before the third. */
+const retryPausesMs = [100, 1000] as const;
 
 /** An instance that is being made, and all layers of its file system. */
 export interface Beginning {
@@ -26,6 +33,8 @@ export interface Revival {
   readonly log: Log;
   /** Called before anything of an instance exists. The layers of one that starts from its files have to be recorded before it can write any. */
   readonly begins: (beginning: Beginning) => void;
+  /** The checkpoint is passed over: from now on the app has its files only, if it comes to run. */
+  readonly startsFrom: (files: Files) => void;
   /** Called for an app that starts from its files, before it does. */
   readonly save: (token: FencingToken) => Promise<void>;
   /** Why the memory of an instance cannot be served any more. */
@@ -33,13 +42,29 @@ export interface Revival {
   readonly isStopping: () => boolean;
 }
 
-/** @throws CodedError; nothing of the app runs then */
-export async function revive(options: AppOptions, revival: Revival): Promise<Instance> {
-  const {rest} = revival;
-  return rest.kind === 'files' ? start(options, rest, revival) : restore(options, rest, revival);
+type Checkpoint = Restore['rest'];
+type Files = Extract<Rest, {kind: 'files'}>;
+
+export interface Revived {
+  readonly instance: Instance;
+  readonly fallback: Fallback | null;
 }
 
-async function start(options: AppOptions, rest: Extract<Rest, {kind: 'files'}>, {lease, begins, save}: Revival): Promise<Instance> {
+/** @throws CodedError; nothing of the app runs then */
+export async function revive(options: AppOptions, revival: Revival): Promise<Revived> {
+  const {rest} = revival;
+  if (rest.kind === 'files') return {instance: await start(options, rest, revival), fallback: null};
+  try {
+    return {instance: await restoreNewest(options, rest, revival), fallback: null};
+  } catch (error) {
+    if (revival.isStopping() || !isFaultOfCheckpoint(error)) throw error;
+    const revived = await fallBack(options, {rest, error}, revival);
+    if (revived === undefined) throw error;
+    return revived;
+  }
+}
+
+async function start(options: AppOptions, rest: Files, {lease, begins, save}: Revival): Promise<Instance> {
   const token = await lease;
   const name = newInstanceName(options.clock.nowMs());
   begins({id: instanceId(options.config.name, name), layers: [...rest.layers, name]});
@@ -47,27 +72,88 @@ async function start(options: AppOptions, rest: Extract<Rest, {kind: 'files'}>, 
   return startInstance(options, {rest, name, token});
 }
 
-/** A restore that failed for a reason that may pass, such as having been prepared long ago, is tried once more. */
-async function restore(options: AppOptions, rest: Restore['rest'], revival: Revival): Promise<Instance> {
-  const {lease, trigger, standby, log} = revival;
+/** One that was prepared long ago may fail for that reason alone: this is no attempt yet. */
+async function restoreNewest(options: AppOptions, rest: Checkpoint, revival: Revival): Promise<Instance> {
+  const {lease, standby, log, isStopping} = revival;
   const ready = await standby.take(rest.generation);
-  const prepare = (): Promise<PreparedRestore> => prepareRestore(options, rest.generation, {ahead: false});
-  const attempt = async (prepared: PreparedRestore): Promise<Instance> => finish(options, prepared, {rest, lease, trigger}, revival);
   try {
-    return await attempt(ready ?? (await prepare()));
+    if (ready !== undefined) return await finish(options, ready, rest, revival);
   } catch (error) {
     await lease;
-    if (revival.isStopping() || (ready === undefined && !(error instanceof CodedError && error.retryable))) throw error;
-    log.warn({error: errorMessage(error)}, 'the restore failed and is tried once more');
-    return attempt(await prepare());
+    if (isStopping()) throw error;
+    log.warn({error: errorMessage(error)}, 'the prepared restore failed, and another one is made');
   }
+  const pauses = options.config.onRestoreFailure.includes('retry') ? retryPausesMs : [];
+  for (const pauseMs of pauses) {
+    try {
+      return await restore(options, rest, revival);
+    } catch (error) {
+      await lease;
+      if (isStopping() || !mayPass(error)) throw error;
+      log.warn({error: errorMessage(error), pauseMs}, 'the restore failed and is tried again');
+      await new Promise<void>((resolve) => void options.clock.after(pauseMs, resolve));
+      if (isStopping()) throw error;
+    }
+  }
+  return restore(options, rest, revival);
 }
 
-async function finish(options: AppOptions, prepared: PreparedRestore, how: Restore, {begins, lossOf}: Revival): Promise<Instance> {
-  begins({id: prepared.id, layers: [...how.rest.meta.layers, prepared.name]});
-  const instance = await finishRestore(options, prepared, how);
+async function restore(options: AppOptions, rest: Checkpoint, revival: Revival): Promise<Instance> {
+  return finish(options, await prepareRestore(options, rest.generation, {ahead: false}), rest, revival);
+}
+
+async function finish(options: AppOptions, prepared: PreparedRestore, rest: Checkpoint, {begins, lossOf, lease, trigger}: Revival): Promise<Instance> {
+  begins({id: prepared.id, layers: [...rest.meta.layers, prepared.name]});
+  const instance = await finishRestore(options, prepared, {rest, lease, trigger});
   const reason = lossOf(instance.id);
   if (reason === undefined) return instance;
   await endInstance(options, instance);
   throw lostError(options.config.name, reason);
+}
+
+/** Undefined when nothing is allowed, or nothing of it succeeded either. */
+async function fallBack(options: AppOptions, failed: {readonly rest: Checkpoint; readonly error: unknown}, revival: Revival): Promise<Revived | undefined> {
+  const {rest, error} = failed;
+  const newest = rest.generation;
+  const reason = errorMessage(error);
+  for (const kind of options.config.onRestoreFailure) {
+    if (kind === 'retry') continue;
+    try {
+      if (kind === 'cold-start') {
+        const files = await filesOf(options, rest);
+        revival.startsFrom(files);
+        return {instance: await start(options, files, revival), fallback: {kind, newest, generation: null, reason}};
+      }
+      const previous = await restorePrevious(options, newest, revival);
+      if (previous !== undefined) return {instance: previous, fallback: {kind, newest, generation: previous.base, reason}};
+    } catch (another) {
+      if (revival.isStopping()) return undefined;
+      revival.log.error({error: errorMessage(another), tried: kind}, 'what was tried instead of the newest checkpoint failed too');
+    }
+  }
+  return undefined;
+}
+
+/** With a manifest that cannot be read nobody knows what the app's files are. @throws CodedError then: nothing is no replacement for them */
+async function filesOf(options: AppOptions, {generation, meta}: Checkpoint): Promise<Files> {
+  const stored = await options.metaOf(generation);
+  // Layers may have been merged since.
+  return {kind: 'files', layers: meta.layers.length > 0 ? meta.layers : stored.layers};
+}
+
+/**
+ * What runs then is no other app: its next checkpoint gets a number above that of the newest, which is kept like any other until then.
+ * @returns undefined when there is no older generation. @throws CodedError when none of them can be restored
+ */
+async function restorePrevious(options: AppOptions, newest: Generation, revival: Revival): Promise<Instance | undefined> {
+  const older = (await options.pager.generations(options.config.name)).filter((generation) => generation < newest).reverse();
+  for (const [at, generation] of older.entries()) {
+    try {
+      return await restore(options, {kind: 'checkpoint', generation, meta: await options.metaOf(generation)}, revival);
+    } catch (error) {
+      if (revival.isStopping() || !isFaultOfCheckpoint(error) || at === older.length - 1) throw error;
+      revival.log.warn({generation, error: errorMessage(error)}, 'this older generation cannot be restored either');
+    }
+  }
+  return undefined;
 }

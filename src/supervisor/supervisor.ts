@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {AppName, InstanceId} from '../core/ids.ts';
+import type {AppName, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {Events} from '../store/events.ts';
@@ -121,10 +121,8 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
   const workDir = await emptyDirectory(join(options.runtimeDir, 'work', config.name));
   const dumpDir = await emptyDirectory(join(options.stateDir, 'dumps', config.name));
   const layersDir = layersDirOf(options, config.name);
-  const keptMetas = async (): Promise<GenerationMeta[]> => {
-    const generations = await options.pager.generations(config.name);
-    return Promise.all(generations.map(async (generation) => (await readMeta(options, config.name, generation)).meta));
-  };
+  const metaOf = async (generation: Generation): Promise<GenerationMeta> => (await readMeta(options, config.name, generation)).meta;
+  const keptMetas = async (): Promise<GenerationMeta[]> => Promise.all((await options.pager.generations(config.name)).map(metaOf));
   const tidy = async (current: Rest): Promise<Rest> => tidyLayers({layersDir, rest: current, kept: await keptMetas(), inUse: () => app.layers()});
   // What is not known of the store now may say whose a layer is.
   if (outage === null) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas});
@@ -167,7 +165,8 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
     pin: record.pin,
     keepGenerations: options.keepGenerations,
     tidy,
-    stored: async (current) => (current.kind === 'files' ? current : {...current, meta: (await readMeta(options, config.name, current.generation)).meta}),
+    stored: async (current) => (current.kind === 'files' ? current : {...current, meta: await metaOf(current.generation)}),
+    metaOf,
     dropLayers: () => dropLayers(layersDir),
     async wakeWhenDue(trigger) {
       if ((await ready(config.name)) === app) await app.wake(trigger);

@@ -6,7 +6,8 @@ const nowMs = 1_000_000_000;
 const checkpoint = {kind: 'checkpoint', generation: generation(3), meta: {layers: [], flows: []}} as const;
 const wake = {at: nowMs - 60_000, ms: 45, trigger: 'tcp/80', predictedPages: 0, faults: 0};
 const sleep = {at: nowMs - 120_000, ms: 200, cause: 'idle' as const, frozenMs: 50, bytesWritten: 1};
-const usual = {compacting: false, isOriginKnown: true, lastFailure: null, nextWake: null, pinned: null, idle: {afterMs: 60_000, flaps: 1}} as const;
+const alone = {lastFailure: null, lastExit: null, restartsInMs: null, refusal: null, fallback: null} as const;
+const usual = {compacting: false, isOriginKnown: true, nextWake: null, pinned: null, idle: {afterMs: 60_000, flaps: 1}, ...alone} as const;
 const quiet = {awakeBecause: null, sleepsInMs: null, ...usual} as const;
 const stored = {generation: 3, local: true, stored: true, pendingObjects: 0, pendingBytes: 0, current: null, lastError: null};
 const requests = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
@@ -37,6 +38,7 @@ const running: AppFacts = {
   paging: null,
 };
 const sleeping: AppFacts = {...running, status: {...running.status, state: 'hibernated', lastWake: null}};
+const stopped: AppFacts = {...sleeping, status: {...sleeping.status, state: 'stopped', rest: {kind: 'files', layers: []}}};
 const onS3: AppFacts = {...sleeping, placement: stored, remote};
 
 const rows: readonly (readonly [what: string, facts: AppFacts, said: readonly RegExp[]])[] = [
@@ -102,6 +104,31 @@ const rows: readonly (readonly [what: string, facts: AppFacts, said: readonly Re
     'a failure before',
     {...running, live: {...quiet, lastFailure: {...failure, at: nowMs - 90_000}}},
     [/awake/, /Nothing/, /^The last failure was 90 s ago: .* It has worked since\.$/],
+  ],
+  [
+    'ended',
+    {...stopped, live: {...quiet, lastExit: {kind: 'exited', code: 3, at: nowMs - 2000}}},
+    [/ended by itself: the next request/, /^By itself it ended with status 3 2 s ago\.$/],
+  ],
+  [
+    'to be started again',
+    {...stopped, live: {...quiet, lastExit: {kind: 'killed', signal: 'SIGSEGV', at: nowMs - 2000}, restartsInMs: 400}},
+    [/by itself/, /was killed by SIGSEGV .* ago; it is started again in 400 ms\.$/],
+  ],
+  [
+    'the previous generation',
+    {...running, live: {...quiet, fallback: {kind: 'previous', newest: generation(3), generation: generation(2), reason: 'no', at: nowMs - 5000}}},
+    [/awake/, /Nothing/, /generation 3, could not be restored 5 s ago: no\. .* generation 2 was restored, .* Generation 3 is kept/],
+  ],
+  [
+    'a cold start',
+    {...running, live: {...quiet, fallback: {kind: 'cold-start', newest: generation(3), generation: null, reason: 'no', at: nowMs - 5000}}},
+    [/awake/, /Nothing/, /it was started from its files/],
+  ],
+  [
+    'left alone',
+    {...sleeping, live: {...quiet, lastFailure: {...failure, code: 'ERR_RESTORE'}, refusal: {failures: 6, ms: 9000}}},
+    [/sleeps/, /generation/, /The checkpoint is kept\./, /^Its last 6 wakes failed: .* for 9000 ms more\. "picogate wake a" tries it now\.$/],
   ],
   ['a wrong key', {...sleeping, live: {...quiet, lastFailure: {...failure, code: 'ERR_WRONG_KEY'}}}, [/sleeps/, /generation/, /further "encryption-key"/]],
   ['an app that fails', {...sleeping, live: {...quiet, lastFailure: {...failure, source: 'server'}}}, [/sleeps/, /generation/, /picogate logs a/]],

@@ -4,6 +4,7 @@ import {join} from 'node:path';
 import {CodedError} from '../../src/core/errors.ts';
 import {appName} from '../../src/core/ids.ts';
 import {openContainers, removeContainerLeftovers} from '../../src/supervisor/containers.ts';
+import {describeExit} from '../../src/supervisor/exit-status.ts';
 import {mountsBelow} from '../../src/supervisor/mounts.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
@@ -63,7 +64,7 @@ rootTest('a program that takes more memory than its limit is killed, and its end
   await using lab = await containerLab();
   const container = await lab.container({exec: python(`import time; time.sleep(0.2)\ndata = b'x' * (200 << 20)\n${sleeper}`), memoryBytes: 64 << 20});
   const ends: string[] = [];
-  container.onExit((how) => ends.push(how));
+  container.onExit((how) => ends.push(describeExit(how)));
   await container.start([], 'one');
   await until(() => ends.length > 0);
   t.deepEqual(ends, ['was killed by SIGKILL']);
@@ -73,7 +74,7 @@ rootTest('the end of a program is told with its status', async (t) => {
   await using lab = await containerLab();
   const container = await lab.container({exec: python(lineServer)});
   const ends: string[] = [];
-  container.onExit((how) => ends.push(how));
+  container.onExit((how) => ends.push(describeExit(how)));
   await container.start([], 'one');
   await until(async () => (await container.output()).includes('listening'));
   using client = await lineClient(7000, {host: lab.address});

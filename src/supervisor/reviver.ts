@@ -1,0 +1,144 @@
+/** One wake of an app around `revive()`: who may begin it, what state the app is in meanwhile, and what is said of how it went. */
+import type {FencingToken, InstanceId} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import {describeTrigger, type Trigger} from '../core/trigger.ts';
+import {wakeRefusedError} from './app-errors.ts';
+import type {AppOptions, AppStatus, WakeRecord} from './app-status.ts';
+import {Breaker, type Refusal} from './breaker.ts';
+import type {History} from './history.ts';
+import type {Housekeeping} from './housekeeping.ts';
+import {type Instance, pagingOf, type Rest} from './instance.ts';
+import type {LateRest} from './late-rest.ts';
+import type {LifecycleEvent} from './lifecycle.ts';
+import type {Recorder} from './recorder.ts';
+import {countsAsFailedWake} from './restore-failure.ts';
+import {type Beginning, revive} from './revive.ts';
+import type {Standby} from './standby.ts';
+
+export interface ReviverOptions {
+  readonly app: AppOptions;
+  readonly log: Log;
+  readonly late: LateRest;
+  readonly standby: Standby;
+  readonly housekeeping: Housekeeping;
+  readonly history: History;
+  readonly recorder: Recorder;
+  readonly rest: () => Rest;
+  readonly setRest: (rest: Rest) => void;
+  /** It runs; called with no pause after it does. @param wakeMs how long its wake took */
+  readonly runs: (instance: Instance, wakeMs: number) => void;
+  readonly move: (event: LifecycleEvent) => void;
+  readonly status: () => AppStatus;
+  /** Why the memory of an instance cannot be served any more. */
+  readonly lossOf: (instance: InstanceId) => string | undefined;
+  readonly isStopping: () => boolean;
+}
+
+export class Reviver {
+  readonly #options: ReviverOptions;
+  readonly #breaker: Breaker;
+  #beginning: Beginning | undefined;
+  #ranSinceMs = 0;
+
+  constructor(options: ReviverOptions) {
+    this.#options = options;
+    this.#breaker = new Breaker(options.app.clock);
+  }
+
+  /** The instance that is being made. */
+  get beginning(): Beginning | undefined {
+    return this.#beginning;
+  }
+
+  /** Null when a wake may be tried now. */
+  get refusal(): Refusal | null {
+    return this.#breaker.refusal;
+  }
+
+  /** The app was put to sleep, so it has run well. */
+  slept(): void {
+    this.#breaker.succeeded();
+  }
+
+  /** The instance could not be served any more: a wake that did not last. */
+  lost(): void {
+    this.#breaker.failed(this.ranMs);
+  }
+
+  /** How long the last instance has run by now, milliseconds. */
+  get ranMs(): number {
+    return this.#options.app.clock.monotonicMs() - this.#ranSinceMs;
+  }
+
+  /** @throws CodedError why it does not run; it is at rest as before then. ERR_WAKE_REFUSED while it is left alone, after wakes that failed */
+  async revive(trigger: Trigger): Promise<void> {
+    const {app, housekeeping, runs} = this.#options;
+    const {clock} = app;
+    this.#admit(trigger);
+    await housekeeping.interrupt();
+    const startedMs = clock.monotonicMs();
+    const at = clock.nowMs();
+    const instance = await this.#bringToLife(trigger);
+    this.#ranSinceMs = clock.monotonicMs();
+    const ms = this.#ranSinceMs - startedMs;
+    runs(instance, ms);
+    const wake = {at, ms, trigger: describeTrigger(trigger)};
+    // When those who wait have gone on.
+    setImmediate(() => void this.#noteWake(wake, instance));
+  }
+
+  /** An operator may always try. */
+  #admit({kind}: Trigger): void {
+    const {app, history} = this.#options;
+    const refusal = this.#breaker.refusal;
+    if (refusal !== null && kind !== 'operator') throw wakeRefusedError(app.config.name, refusal, history.told.lastFailure?.message);
+  }
+
+  async #bringToLife(trigger: Trigger): Promise<Instance> {
+    const {app, log, late, standby, history, recorder, move, status, lossOf, isStopping, rest, setRest} = this.#options;
+    await late.find();
+    const lease = app.records.acquire();
+    lease.catch(ignored); // Awaited below, after what is done meanwhile.
+    const before = rest();
+    move('wake');
+    try {
+      const {instance, fallback} = await revive(app, {
+        rest: before,
+        lease,
+        trigger,
+        standby,
+        log,
+        begins: (beginning) => {
+          this.#beginning = beginning;
+        },
+        startsFrom: setRest,
+        save: (token) => app.records.save(token, status()),
+        lossOf,
+        isStopping,
+      });
+      if (fallback !== null) history.fellBack(fallback);
+      return instance;
+    } catch (error) {
+      setRest(before);
+      if (!isStopping() && countsAsFailedWake(error)) this.#breaker.failed();
+      history.failed(error);
+      move(before.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
+      const token: FencingToken | undefined = await lease.catch(ignored);
+      if (token !== undefined) await recorder.record(token);
+      throw error;
+    } finally {
+      this.#beginning = undefined;
+    }
+  }
+
+  /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
+  async #noteWake(wake: Pick<WakeRecord, 'at' | 'ms' | 'trigger'>, instance: Instance): Promise<void> {
+    const {app, history, recorder} = this.#options;
+    const {predictedPages, faults} = await pagingOf(app, instance);
+    history.woke({...wake, predictedPages, faults}, instance.base === null);
+    await recorder.record(instance.token);
+  }
+}
+
+/** For a wait whose failure is told elsewhere. */
+const ignored = (): undefined => undefined;

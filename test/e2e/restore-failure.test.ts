@@ -1,0 +1,108 @@
+/** A checkpoint that cannot be restored: what `on-restore-failure` allows is tried, and nothing that is stored is removed for it. */
+import {readdir, readFile, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {durableGateway, verified} from '../helpers/durable-app.ts';
+import type {TestGateway} from '../helpers/gateway.ts';
+import {ask} from '../helpers/line-client.ts';
+import {serialRootTest as rootTest} from '../helpers/root-test.ts';
+import {runProgram} from '../helpers/run-program.ts';
+
+function storeOf({stateDir}: TestGateway, ...path: readonly string[]): string {
+  return join(stateDir, 'store', 'apps', 'a', ...path);
+}
+
+/** Turns a byte of CRIU's images of a generation around; the same again undoes it. */
+async function damage(gateway: TestGateway, generation: number): Promise<void> {
+  const prefix = String(generation).padStart(8, '0');
+  const [name = ''] = (await readdir(storeOf(gateway, 'images'))).filter((found) => found.startsWith(prefix));
+  const path = storeOf(gateway, 'images', name);
+  const content = await readFile(path);
+  content.writeUInt8(content.readUInt8(content.length - 100) ^ 0xff, content.length - 100);
+  await writeFile(path, content);
+}
+
+/** Two generations, of which the newest is damaged: with a counter of 1, and of 2. The gateway runs, and has read neither. */
+async function damagedGateway(gateway: TestGateway, port: number): Promise<void> {
+  await gateway.start();
+  for (const _ of [1, 2]) {
+    await ask(port, 'count');
+    await gateway.cli('hibernate', 'a');
+  }
+  await gateway.stop();
+  await damage(gateway, 2);
+  await gateway.start();
+}
+
+const manifests = async (gateway: TestGateway): Promise<string[]> => (await readdir(storeOf(gateway, 'manifests'))).sort();
+
+rootTest('on-restore-failure previous: the generation before is restored, the newest is kept, and the next one is above it', async (t) => {
+  t.timeout(90_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'on-restore-failure previous');
+  await damagedGateway(gateway, port);
+  t.is(await ask(port, 'agree'), '1 1', 'memory and files of the first generation');
+  t.is(await ask(port, 'verify'), verified);
+  t.regex(
+    await gateway.cli('explain', 'a'),
+    /generation 2, could not be restored .*Cannot read object "apps\/a\/images\/00000002.* generation 1 was restored/s,
+  );
+  t.regex(await gateway.cli('events'), /fallback to=previous newest=2 generation=1/);
+  t.is((await gateway.app('a')).generation, 2);
+  t.deepEqual(await manifests(gateway), ['00000001.json', '00000002.json']);
+
+  // What ran from it has no checkpoint of its own yet: the newest is still the one that counts.
+  t.is(await ask(port, 'count'), '2');
+  await gateway.stop('SIGKILL');
+  await gateway.start();
+  t.like(await gateway.app('a'), {state: 'hibernated', generation: 2});
+  t.is(await ask(port, 'agree'), '1 1');
+  t.is(await ask(port, 'count'), '2');
+  t.is(await ask(port, 'count'), '3');
+  await gateway.cli('hibernate', 'a');
+  t.is((await gateway.app('a')).generation, 3);
+  t.true((await manifests(gateway)).includes('00000002.json'), 'the damaged one is kept like any other');
+  await gateway.stop();
+  await gateway.start();
+  t.is(await ask(port, 'agree'), '3 3');
+  t.is(await ask(port, 'verify'), verified);
+  t.notRegex(await gateway.cli('explain', 'a'), /could not be restored/);
+});
+
+rootTest('on-restore-failure cold-start: the app starts from the files of its newest generation, which is kept', async (t) => {
+  t.timeout(90_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'on-restore-failure cold-start');
+  await damagedGateway(gateway, port);
+  t.is(await ask(port, 'agree'), '0 2', 'no memory, and all files');
+  t.regex(await gateway.cli('explain', 'a'), /generation 2, could not be restored .* it was started from its files/s);
+  t.like(await gateway.app('a'), {state: 'running', generation: 2});
+  t.deepEqual(await manifests(gateway), ['00000001.json', '00000002.json']);
+
+  // As any app that has begun anew, it goes on from the files that it has written.
+  t.is(await ask(port, 'count'), '1');
+  await gateway.stop('SIGKILL');
+  await gateway.start();
+  t.is(await ask(port, 'agree'), '0 3');
+  t.is(await ask(port, 'count'), '1');
+  await gateway.cli('hibernate', 'a');
+  t.is((await gateway.app('a')).generation, 3);
+  t.is(await ask(port, 'agree'), '1 4');
+});
+
+rootTest('a wake that fails again and again is refused at once for a while, but not to an operator; the checkpoint is whole all the time', async (t) => {
+  t.timeout(90_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never');
+  await damagedGateway(gateway, port);
+  for (let attempt = 1; attempt <= 7; attempt += 1) await t.throwsAsync(ask(port, 'count'));
+  const attempts = async (): Promise<number> => (await gateway.log()).split('"msg":"failed"').length - 1;
+  t.is(await attempts(), 5, 'the last two were refused without an attempt');
+  t.regex(await gateway.cli('explain', 'a'), /Its last 5 wakes failed: requests are refused at once, for .* more\. "picogate wake a" tries it now\./);
+  const tried = await runProgram(['wake', 'a', '-f', gateway.configFile]);
+  t.is(tried.exitCode, 1);
+  t.regex(tried.stderr, /Cannot read object "apps\/a\/images\/00000002/);
+  t.is(await attempts(), 6);
+  t.like(await gateway.app('a'), {state: 'hibernated', generation: 2});
+
+  await damage(gateway, 2);
+  await gateway.cli('wake', 'a');
+  t.is(await ask(port, 'agree'), '2 2');
+  t.is(await ask(port, 'verify'), verified);
+});
