@@ -24,11 +24,11 @@ import {openState} from '../store/state.ts';
 import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
 import {openCriu} from '../supervisor/criu.ts';
 import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
+import {AnsweredChecks} from './answered-checks.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess, edgeWatch} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {EventCounts} from './event-counts.ts';
-import {gatewaySnapshot} from './gateway-snapshot.ts';
 import {natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
@@ -182,14 +182,14 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   opened.resolve(supervisor);
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(natEntries(next, (app) => supervisor.app(app).address));
   await setFrontends(config);
-  const handlers = controlHandlers(supervisor, pager, async () => gatewaySnapshot({names: [...supervisor.names()], supervisor, pager, placements, counts}));
-  scope.use(await serveControl({connection, handlers, log}));
+  const answered = new AnsweredChecks(supervisor);
+  scope.use(await serveControl({connection, handlers: controlHandlers({supervisor, pager, placements, counts, answered}), log}));
   const owned = scope.move();
   return {
     supervisor,
     events,
     access: edgeAccess(supervisor),
-    watch: edgeWatch(supervisor),
+    watch: edgeWatch(supervisor, answered),
     addApps: (apps) => supervisor.addApps(apps),
     retireApps: (apps) => supervisor.retireApps(apps),
     setFrontends,

@@ -6,7 +6,7 @@ import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import {explainApp} from './explain.ts';
-import type {GatewaySnapshot} from './gateway-snapshot.ts';
+import {gatewaySnapshot, type SnapshotSources} from './gateway-snapshot.ts';
 import {makeCold} from './make-cold.ts';
 
 const maxLogLines = 10_000;
@@ -42,12 +42,13 @@ async function storeOf(pager: Pick<Pager, 'placement'>, name: string): Promise<J
   return placement === null ? null : {...placement};
 }
 
-/** @param snapshot for metrics; the text is made of it where it is shown */
-export function controlHandlers(
-  supervisor: Supervisor,
-  pager: Pick<Pager, 'predicted' | 'placement' | 'status' | 'finishUpload' | 'dropLocal'>,
-  snapshot: () => Promise<GatewaySnapshot>,
-): Readonly<Record<string, ControlHandler>> {
+export interface ControlSources extends Omit<SnapshotSources, 'names'> {
+  readonly supervisor: Supervisor;
+  readonly pager: Pick<Pager, 'predicted' | 'placement' | 'status' | 'finishUpload' | 'dropLocal'>;
+}
+
+export function controlHandlers(sources: ControlSources): Readonly<Record<string, ControlHandler>> {
+  const {supervisor, pager} = sources;
   return {
     async wake(args) {
       const app = await supervisor.ready(requestedName(args));
@@ -73,8 +74,9 @@ export function controlHandlers(
       throw new CodedError('ERR_PINNED', `Cannot unpin app "${name}": it has "pin" in its configuration`, {source: 'client'});
     },
     show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
-    explain: async (args) => explainApp(supervisor, pager, requestedName(args)),
-    metrics: async () => JSON.stringify(await snapshot()),
+    explain: async (args) => explainApp(supervisor, sources, requestedName(args)),
+    // The text is made of it where it is shown.
+    metrics: async () => JSON.stringify(await gatewaySnapshot({...sources, names: [...supervisor.names()]})),
     async predicted(args) {
       requestedApp(supervisor, args); // It must be one of ours.
       return pager.predicted(requestedName(args));

@@ -1,6 +1,8 @@
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {unnoticedAddress} from '../nat/names.ts';
+import {lastAttemptSucceeded} from '../supervisor/app-status.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import type {AnsweredChecks} from './answered-checks.ts';
 
 /** The edge's view of the apps. */
 export function edgeAccess(supervisor: Supervisor): AppAccess {
@@ -27,9 +29,11 @@ export function edgeAccess(supervisor: Supervisor): AppAccess {
 }
 
 /** Who is awake, for those who must wake nobody. */
-export function edgeWatch(supervisor: Supervisor): AppWatch {
+export function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks): AppWatch {
   return {
     awakeHost: (name) => supervisor.awakeAddress(name),
+    isWakeable: (name) => lastAttemptSucceeded(supervisor.app(name).status()),
+    checkAnswered: (name) => answered.count(name),
     checkSource: unnoticedAddress,
     onChange: (callback) => supervisor.onAwakeChange(callback),
   };

@@ -11,6 +11,7 @@ import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
 import type {StatsAnswer} from '../edge/http/open-http.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
+import {KnownAnswers} from '../edge/probes/known-answers.ts';
 import {SessionLimit} from '../edge/session-limit.ts';
 
 /** Who runs the apps; there is no watch without apps. */
@@ -62,6 +63,7 @@ export async function openEdgeGenerations(
   // Clients come back with the tickets of before a reload.
   const ticketKeys = randomBytes(48);
   const limit = new SessionLimit(first.global.maxconn);
+  const knownAnswers = new KnownAnswers();
   const open = (config: Config, {access, watch}: AppParts): Promise<Edge> =>
     openEdge({
       frontends: config.frontends.filter((frontend) => frontend.mode !== 'nat'),
@@ -77,6 +79,7 @@ export async function openEdgeGenerations(
       wakeRates: wakeRatesOf(config),
       findApp: findAppAmong(config.apps),
       limit,
+      knownAnswers,
       stats,
       log,
     });

@@ -1,23 +1,30 @@
 import type {Pager} from '../pager/client.ts';
 import type {Json} from '../store/json.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import type {AnsweredChecks} from './answered-checks.ts';
 import {type AppFacts, explain as explainFacts, residenceOf} from './explanation.ts';
 import {command, printJson} from './remote.ts';
 
 const timeoutMs = 10_000;
 
-async function factsOf(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, 'placement' | 'status'>, name: string): Promise<AppFacts> {
+interface ExplainSources {
+  readonly pager: Pick<Pager, 'placement' | 'status'>;
+  readonly answered: AnsweredChecks;
+}
+
+async function factsOf(supervisor: Pick<Supervisor, 'app'>, {pager, answered}: ExplainSources, name: string): Promise<AppFacts> {
   const app = supervisor.app(name);
   const [live, placement, {remote, apps}] = await Promise.all([app.live(), pager.placement(name), pager.status()]);
   const {state, rest, lastWake, lastHibernate} = app.status();
   const status = {state, rest, lastWake, lastHibernate};
-  return {name, nowMs: Date.now(), status, live, placement, remote, paging: apps.find((one) => one.app === name) ?? null};
+  const {sinceAsleep: checksAnswered} = answered.of(name);
+  return {name, nowMs: Date.now(), status, live, checksAnswered, placement, remote, paging: apps.find((one) => one.app === name) ?? null};
 }
 
 /** The gateway's side: the sentences, and what they were made of. @throws CodedError ERR_UNKNOWN_APP */
-export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pick<Pager, 'placement' | 'status'>, name: string): Promise<Json> {
-  const facts = await factsOf(supervisor, pager, name);
-  const {status, live, placement, remote, paging} = facts;
+export async function explainApp(supervisor: Pick<Supervisor, 'app'>, sources: ExplainSources, name: string): Promise<Json> {
+  const facts = await factsOf(supervisor, sources, name);
+  const {status, live, checksAnswered, placement, remote, paging} = facts;
   const {awakeBecause, sleepsInMs, pinned, idle, compacting, nextWake, lastFailure, lastExit, restartsInMs, refusal, fallback} = live;
   return {
     name,
@@ -31,6 +38,7 @@ export async function explainApp(supervisor: Pick<Supervisor, 'app'>, pager: Pic
     idle,
     compacting,
     nextWake,
+    checksAnswered,
     lastFailure,
     lastExit,
     restartsInMs,

@@ -11,6 +11,8 @@ export interface AppFacts {
   readonly nowMs: number;
   readonly status: Pick<AppStatus, 'state' | 'rest' | 'lastWake' | 'lastHibernate'>;
   readonly live: Omit<LiveStatus, 'address' | 'pids' | 'busySessions' | 'paging' | 'memoryBytes' | 'layers'>;
+  /** Health checks from outside that were answered in its place since it was awake. */
+  readonly checksAnswered: number;
   /** Null without a remote store. */
   readonly placement: Placement | null;
   readonly remote: RemoteStatus | null;
@@ -37,6 +39,7 @@ export function explain(facts: AppFacts): readonly string[] {
     ...wakefulness(facts),
     ...nextWake(facts),
     ...habits(facts),
+    ...checks(facts),
     ...wakeNeeds(facts),
     ...fallbackOf(facts),
     ...faultsOf(facts),
@@ -128,6 +131,11 @@ function habits({status: {state}, live: {pinned, idle}}: AppFacts): string[] {
     found.push(`It was woken right after it had fallen asleep, ${idle.flaps} times of late: now it is put to sleep after ${after} without traffic.`);
   }
   return found;
+}
+
+function checks({checksAnswered, status: {state}}: AppFacts): string[] {
+  if (checksAnswered === 0 || state === 'running') return [];
+  return [`${checksAnswered === 1 ? 'One health check was' : `${checksAnswered} health checks were`} answered in its place since it was awake.`];
 }
 
 function wakeNeeds(facts: AppFacts): string[] {

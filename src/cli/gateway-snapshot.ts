@@ -3,6 +3,7 @@ import type {Pager} from '../pager/client.ts';
 import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
 import type {State} from '../supervisor/lifecycle.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import type {AnsweredChecks} from './answered-checks.ts';
 import type {AppCounts, EventCounts} from './event-counts.ts';
 import {type Residence, residenceOf} from './explanation.ts';
 
@@ -18,6 +19,8 @@ export interface AppSnapshot {
   readonly state: State;
   readonly residence: Residence;
   readonly counts: AppCounts;
+  /** Health checks from outside that were answered while it slept. */
+  readonly checksAnswered: number;
   /** Null when the pager has served nothing of it since it started, or does not answer. */
   readonly paging: AppPaging | null;
 }
@@ -29,14 +32,16 @@ export interface SnapshotSources {
   /** What the pager said last: it would have to look at every app to say it anew. */
   readonly placements: ReadonlyMap<string, Placement>;
   readonly counts: EventCounts;
+  readonly answered: AnsweredChecks;
 }
 
-export async function gatewaySnapshot({names, supervisor, pager, placements, counts}: SnapshotSources): Promise<GatewaySnapshot> {
+export async function gatewaySnapshot({names, supervisor, pager, placements, counts, answered}: SnapshotSources): Promise<GatewaySnapshot> {
   const {remote, apps: paging} = await pager.status();
   const apps = names.map((name): AppSnapshot => {
     const status = supervisor.app(name).status();
     const residence = residenceOf({status, placement: placements.get(name) ?? null});
-    return {name, state: status.state, residence, counts: counts.of(name), paging: paging.find(({app}) => app === name) ?? null};
+    const {total: checksAnswered} = answered.of(name);
+    return {name, state: status.state, residence, counts: counts.of(name), checksAnswered, paging: paging.find(({app}) => app === name) ?? null};
   });
   return {apps, wakes: counts.wakes, remote};
 }

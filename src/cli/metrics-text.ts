@@ -71,6 +71,11 @@ const appMetrics: readonly AppMetric[] = [
   counter('picogate_app_hibernation_bytes_total', 'Bytes written when it was put to sleep.', ({counts}) => counts.hibernationBytes),
   counter('picogate_app_compactions_total', 'Checkpoints that were written again in fewer segments.', ({counts}) => counts.compactions),
   counter('picogate_app_compaction_bytes_total', 'Bytes written for that.', ({counts}) => counts.compactionBytes),
+  counter(
+    'picogate_app_checks_answered_total',
+    'Health checks from outside that were answered in its place while it slept.',
+    ({checksAnswered}) => checksAnswered,
+  ),
   counter('picogate_app_predicted_pages_total', 'Pages that were to be installed before they are touched.', ({paging}) => paging?.predictedPages),
   counter('picogate_app_predicted_pages_unused_total', 'Those of them that were not touched, as an estimate.', ({paging}) => paging?.unusedPages),
   counter('picogate_app_read_ahead_pages_total', 'Pages that were installed along with the fault of another one.', ({paging}) => paging?.broughtPages),

@@ -1,4 +1,5 @@
 /** What frontends and backends have in common. A `listen` section is one of each; what must happen once is on its frontend. */
+import {buildProbes} from './build-probes.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import {bareBackend} from './proxy-defaults.ts';
 import type {Compression, LogTarget, ProxyBase, StatsPage} from './proxy-value.ts';
@@ -19,10 +20,11 @@ export function buildBase(section: Section, role: Role, context: BuildContext): 
   const bare = bareBackend(section);
   const time = (name: 'timeout http-request' | 'timeout http-keep-alive' | 'timeout tunnel' | 'timeout tarpit'): number | null =>
     effective(section, name)?.value ?? null;
+  const mode = effective(section, 'mode')?.value ?? bare.mode;
   return {
     name: section.name,
     position: section.position,
-    mode: effective(section, 'mode')?.value ?? bare.mode,
+    mode,
     disabled: isDisabled(section),
     description: own(section, 'description')?.value ?? null,
     tcp: tcpRules(section, role),
@@ -37,6 +39,7 @@ export function buildBase(section: Section, role: Role, context: BuildContext): 
     ...errorPages(section, context),
     compression: compression(section),
     stats: section.kind === 'listen' && role === 'backend' ? null : statsPage(section, context.global),
+    probes: section.kind === 'listen' && role === 'backend' ? null : buildProbes(section, mode, context.report),
     stickTable: own(section, 'stick-table')?.value ?? null,
     logs: logTargets(section, context.global),
     logTag: effective(section, 'log-tag')?.value ?? null,

@@ -202,7 +202,12 @@ function checkApp(backend: BackendDraft, index: number, users: readonly Frontend
 }
 
 /** The kernel forwards to one IPv4 address that is not its own loopback. */
-function checkNatBackend({value, targetPositions}: BackendDraft, report: Report): void {
+function checkNatBackend({value, section, targetPositions}: BackendDraft, report: Report): void {
+  const check = own(section, 'health-check');
+  if (check !== undefined) {
+    const message = "'health-check' is not possible in mode nat: its packets go through the kernel";
+    report({level: 'alert', position: check.position, word: 'health-check', message});
+  }
   const [first, second] = value.servers;
   if (first?.target.kind === 'address') {
     const {host} = first.target;

@@ -9,8 +9,9 @@ import {bind} from './bind-shape.ts';
 import {addresses, forward, record, zone} from './dns-shapes.ts';
 import {keyword, ours, proxies, theirList, theirs, withBackend, withFrontend, withProxies} from './keyword.ts';
 import {proxyLog} from './log-shape.ts';
+import {healthCheck} from './probe-shapes.ts';
 import {redirectRule} from './rule-shapes.ts';
-import {choice, duration, flagLine, integer, milliseconds, placedWord, textLine, timeout, word} from './shapes.ts';
+import {choice, duration, flagLine, integer, milliseconds, onOrOff, placedWord, textLine, timeout, word} from './shapes.ts';
 
 type Place = 'defaults' | 'frontend' | 'backend' | 'listen';
 
@@ -148,6 +149,22 @@ export const proxyKeywords = {
     shape: duration(),
     absent: '10s',
     description: 'How long a wake may take and a client is held. A backend without one of its own takes the longest that its apps state in their sections.',
+  }),
+  'health-check': keyword({
+    ...ours,
+    repeated: 'allowed',
+    sections: withProxies,
+    shape: healthCheck,
+    description:
+      'What is a health check from outside: it wakes no app and keeps none awake. One line of several is enough. See "Health checks from outside" above.',
+  }),
+  'answer-checks': keyword({
+    ...ours,
+    repeated: 'warning',
+    sections: withProxies,
+    shape: onOrOff(),
+    absent: 'on',
+    description: 'Whether the checks that `health-check` lines of this section tell are answered in the place of an app that sleeps, or refused.',
   }),
   zone: keyword({...inDns, shape: zone, description: 'Mode dns: a zone whose names are answered here; those of apps wake them.'}),
   record: keyword({...inDns, shape: record, description: 'Mode dns: a static record of a zone. Names are whole ones, also in the data.'}),

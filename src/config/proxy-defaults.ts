@@ -29,6 +29,7 @@ const base: Omit<ProxyBase, 'name' | 'position'> = {
   compression: null,
   stats: null,
   stickTable: null,
+  probes: null,
   logs: [],
   logTag: null,
 };

@@ -112,6 +112,16 @@ export interface StickTableConfig {
   readonly stores: readonly {readonly what: string; readonly periodMs: number | null}[];
 }
 
+/** Health checks from outside, as `health-check` tells them: they wake no app, and keep none awake. */
+export interface Probes {
+  /** One of them is enough. */
+  readonly conditions: readonly Condition[];
+  /** Mode tcp: connections that say nothing are checks, unless they are there for longer than this; null: they are not. */
+  readonly silenceMs: number | null;
+  /** In the place of an app that sleeps; false: they are refused then. */
+  readonly answers: boolean;
+}
+
 /** What frontends and backends have in common. */
 export interface ProxyBase {
   readonly name: string;
@@ -139,6 +149,8 @@ export interface ProxyBase {
   readonly compression: Compression | null;
   readonly stats: StatsPage | null;
   readonly stickTable: StickTableConfig | null;
+  /** Null: all is traffic. */
+  readonly probes: Probes | null;
   readonly logs: readonly LogTarget[];
   readonly logTag: string | null;
 }

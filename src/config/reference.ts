@@ -46,9 +46,36 @@ A keyword of HAProxy's that is not implemented yet is an error that names it, un
 then it is a warning.
 `;
 
+const probesText = `## Health checks from outside
+
+\`health-check\` lines tell which requests and connections are health checks, or come from scrapers. They wake no app, they are no traffic that keeps
+one awake, and no session that it must not sleep for. Without such a line nothing is one. \`config/health-checks.cfg\` is an example.
+
+- **Forms**: \`path\` is the whole path, \`path_beg\` its beginning, \`user-agent\` a part of that header in either case, \`src\` addresses and networks; several
+  words on a line are alternatives, as are several lines. \`if\` and \`unless\` take any condition. Lines of \`defaults\` count for the sections after them.
+- **When**: lines of a frontend look at a request where \`use_backend\` does, those of a backend where \`use-server\` does: what rules refuse or answer is
+  refused or answered, and what they have rewritten is rewritten. A request with a body is never a check.
+- **An app that is awake** is asked, so that its answer is a real one. The request travels on a connection of its own, which is not used again.
+- **An app that sleeps**, or is on its way to sleep or back, is answered for: with what it answered to the same request last (method, \`Host\`,
+  path, query and \`Accept-Encoding\`; status, fields and up to 4 KiB of body, of four such requests), else with the page for status 200 (\`errorfile 200\` changes it). Requests with \`Authorization\` or
+  \`Cookie\` get that page, and of answers that are \`private\` or \`no-store\` only the status is kept. When the last attempt to wake the app, or to put it to sleep, has failed,
+  the answer is the page for 503, until an attempt succeeds (\`picogate wake\`). What is known of answers outlasts a reload, but not the gateway.
+- **\`answer-checks off\`**: while the app sleeps the answer is 503, for the \`health-check\` lines of that section. A scraper then sees that it is away instead of old numbers.
+- **Mode tcp**: \`src\` and conditions on connections. Such a connection is accepted and ended in good order while the app sleeps, or reset when the app could
+  not be woken or \`answer-checks\` is \`off\`; a connection to an app that is awake ends when the app falls asleep.
+- **\`health-check tcp\`** (mode tcp): a connection that says nothing and ends is a check. So no server is connected to before the client has said something, or
+  the time is over, by default a second. Clients of protocols in which the server speaks first wait that long: give a short time, or use \`src\`. In mode http a connection without a
+  request comes to no app in any case. Since the gateway has accepted the connection by then, such a check does not learn that an app has failed.
+- **Elsewhere**: in modes \`nat\`, \`udp\` and \`dns\` they are not possible. Servers that are no apps get checks as any other request.
+- **To be seen**: log lines have the server \`<HEALTHCHECK>\` and the termination state \`LR\`; \`picogate explain\` says how many were answered since the app was awake,
+  \`picogate_app_checks_answered_total\` in \`picogate metrics\` how many in all; \`show stat\` counts them as intercepted.
+`;
+
 /** The whole document. */
 export function renderReference(): string {
-  return [introduction, ...sections.map(({kind}) => renderSection(kind)), renderOptions(), renderRules(), renderExpressions(), renderKnown()].join('\n');
+  return [introduction, probesText, ...sections.map(({kind}) => renderSection(kind)), renderOptions(), renderRules(), renderExpressions(), renderKnown()].join(
+    '\n',
+  );
 }
 
 function renderSection(kind: SectionKind): string {

@@ -17,10 +17,14 @@ export interface SessionHandle extends Disposable {
   busy(value: boolean): void;
 }
 
-/** Whether apps are awake, for those who must not wake them: health checks, limits on wakes, `balance first`. */
+/** Whether apps are awake, for those who must not wake them: health checks of both kinds, limits on wakes, `balance first`. */
 export interface AppWatch {
   /** Where an app that is awake can be reached; null: it sleeps, or is on its way to sleep or back. */
   awakeHost(app: AppName): string | null;
+  /** False: the last attempt at the app has failed, so that a session may not be answered. */
+  isWakeable(app: AppName): boolean;
+  /** A health check from outside was answered in the place of an app that sleeps. */
+  checkAnswered(app: AppName): void;
   /** From here apps are checked: such connections count as no traffic of theirs. Null: from anywhere. */
   readonly checkSource: string | null;
   /** Calls back when an app has woken up or has gone to sleep, until the returned function is called. */

@@ -15,6 +15,8 @@ import {openBackendLogs} from './logs/backend-logs.ts';
 import type {AssignedServer} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
 import {openPools, type Pools, type PoolsOptions} from './pool/pools.ts';
+import {HttpProbes} from './probes/http-probes.ts';
+import type {KnownAnswers} from './probes/known-answers.ts';
 import {ownProxyHeader} from './proxy-protocol/send-proxy-header.ts';
 import {openRefusalLog, type RefusalLog} from './refusal-log.ts';
 import {followNames} from './resolvers/follow-names.ts';
@@ -45,6 +47,8 @@ export interface EdgePartsOptions {
   readonly ticketKeys: Buffer;
   /** Of all frontends together, of all generations. */
   readonly limit: SessionLimit;
+  /** Of health checks from outside; they last longer than one generation. */
+  readonly knownAnswers: KnownAnswers;
   /** Sessions of a frontend, for expressions. */
   readonly frontendSessions: Surroundings['frontendSessions'];
   readonly log: Log;
@@ -72,6 +76,9 @@ export interface EdgeParts {
   /** What each entrance gets, whatever its frontend. */
   readonly entrance: Pick<EntranceOptions, 'sockets' | 'tls' | 'contextParts' | 'clock' | 'log'>;
   readonly refusals: RefusalLog;
+  /** Answers health checks from outside in the place of apps that sleep. */
+  readonly probes: HttpProbes;
+  readonly watch: AppWatch | null;
   readonly limit: SessionLimit;
   readonly clock: Clock;
   readonly log: Log;
@@ -157,6 +164,8 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
       log,
     },
     refusals,
+    probes: new HttpProbes(options.knownAnswers, watch),
+    watch,
     limit: options.limit,
     clock,
     log,

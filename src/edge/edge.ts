@@ -15,6 +15,7 @@ import {type EdgeParts, type EdgePartsOptions, openEdgeParts} from './edge-parts
 import type {Frontend, SessionInfo} from './frontend.ts';
 import {type HttpSide, openHttpSide, type StatsAnswer} from './http/open-http.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
+import {KnownAnswers} from './probes/known-answers.ts';
 import {SessionLimit} from './session-limit.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
 import {openUdpFrontend} from './udp-frontend.ts';
@@ -43,6 +44,8 @@ export interface EdgeOptions {
   readonly ticketKeys?: Buffer;
   /** Likewise; by default there is none. */
   readonly limit?: SessionLimit;
+  /** Likewise; by default nothing is known. */
+  readonly knownAnswers?: KnownAnswers;
 }
 
 /** Disposing it closes everything at once; `drain` first to let sessions end. */
@@ -131,8 +134,8 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const opened: {frontends: readonly Frontend[]} = {frontends: []};
   const frontendSessions = (name: string): number | null => opened.frontends.find((frontend) => frontend.name === name)?.counters.sessions ?? null;
   const {userlists = [], resolvers = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
-  const {limit = new SessionLimit(Number.POSITIVE_INFINITY)} = options;
-  const parts = scope.use(await openEdgeParts({...options, userlists, resolvers, process, watch, ticketKeys, limit, frontendSessions}));
+  const {limit = new SessionLimit(Number.POSITIVE_INFINITY), knownAnswers = new KnownAnswers()} = options;
+  const parts = scope.use(await openEdgeParts({...options, userlists, resolvers, process, watch, ticketKeys, limit, knownAnswers, frontendSessions}));
   const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));
   const frontends = await openFrontends(options, {parts, http});
   opened.frontends = frontends;

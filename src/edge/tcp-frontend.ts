@@ -5,6 +5,7 @@ import {Admission} from './admission.ts';
 import {newCounters} from './counters.ts';
 import type {EdgeParts} from './edge-parts.ts';
 import type {Frontend, SessionInfo} from './frontend.ts';
+import {compileProbes} from './probes/probe-rules.ts';
 import {proxyRules} from './session/connection-rules.ts';
 import {type Entered, openEntrance} from './session/entrance.ts';
 import {compileBackendChoice} from './session/routes.ts';
@@ -32,6 +33,8 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     config,
     contentRules: rules(config.tcp.content, 'session'),
     choose: compileBackendChoice(config, compiler, parts.routeOf),
+    probes: compileProbes(config.probes, (condition) => compiler.compileCondition(condition)),
+    watch: parts.watch,
     mannersOf: parts.mannersOf,
     lines,
     clock,

@@ -1,18 +1,31 @@
 /** What a log line tells of a session of a stream (HAProxy's manual, sections 8.2.2 and 8.5). */
 import {plainAddress} from './addresses.ts';
+import type {Counters} from './counters.ts';
 import type {SessionRecord} from './logs/session-record.ts';
 import type {AssignedServer, Assignment} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
+import {probeServer} from './probes/probe-rules.ts';
 import {connectionCount, type SocketFacts} from './session/connection-facts.ts';
 import type {ByteStream} from './streams/byte-stream.ts';
 
 /**
- * The first two characters of the termination state: who ended it (the client `C`, its time-out `c`, the server `S`, `s`, the proxy `P`, an
- * operator `K`; `-` is a good end), and in which phase (`R`ules, `Q`ueue, `C`onnect, `D`ata).
+ * The first two characters of the termination state: who ended it (the client `C`, its time-out `c`, the server `S`, `s`, the proxy `P`, the
+ * proxy that answers a health check `L`, an operator `K`; `-` is a good end), and in which phase (`R`ules, `Q`ueue, `C`onnect, `D`ata).
  */
 export interface TcpEnd {
-  readonly cause: 'C' | 'c' | 'S' | 's' | 'P' | 'K' | '-';
+  readonly cause: 'C' | 'c' | 'S' | 's' | 'P' | 'L' | 'K' | '-';
   readonly phase: 'R' | 'Q' | 'C' | 'D' | '-';
+}
+
+/** Of a session that was refused, which is counted. */
+export function refusalEnd(code: string | undefined, counters: Counters): TcpEnd {
+  if (code === 'ERR_QUEUE_FULL' || code === 'ERR_WAKE_RATE' || code === 'ERR_NO_BACKEND') counters.refused++;
+  else if (code === 'ERR_CONNECT') counters.connectFailures++;
+  else counters.wakeFailures++;
+  return {
+    cause: code === 'ERR_CONNECT_TIMEOUT' || code === 'ERR_QUEUE_TIMEOUT' ? 's' : 'S',
+    phase: code === 'ERR_QUEUE_TIMEOUT' || code === 'ERR_QUEUE_FULL' ? 'Q' : 'C',
+  };
 }
 
 export interface TcpTimes {
@@ -63,7 +76,7 @@ export function tcpRecord({facts, times, pool, server, socket, assignment, sessi
     requestNumber: connectionCount(),
     lineNumber,
     backend: pool?.name ?? null,
-    server: server?.name ?? null,
+    server: end.cause === 'L' ? probeServer : (server?.name ?? null),
     serverAddress: endpoint === null ? null : {host: endpoint.host, port: endpoint.port},
     backendSource: socket?.localAddress === undefined ? null : {host: plainAddress(socket.localAddress), port: socket.localPort ?? 0},
     request: null,

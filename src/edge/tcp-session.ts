@@ -2,30 +2,37 @@
 import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {Trigger} from '../core/trigger.ts';
+import type {AppWatch} from './app-access.ts';
 import type {Counters} from './counters.ts';
-import {parseClientHello} from './inspect/client-hello.ts';
-import {inspectStream} from './inspect/inspect-stream.ts';
-import type {AssignedServer, Assignment, PoolRequest} from './pool/assignment.ts';
+import type {AssignedServer, Assignment, PoolRequest, ProbedApp} from './pool/assignment.ts';
+import type {ProbeRules} from './probes/probe-rules.ts';
+import {TcpProbe} from './probes/tcp-probe.ts';
 import type {RefusalLog} from './refusal-log.ts';
 import {Relay} from './relay.ts';
 import type {SampleContext, SampleValue} from './samples/context.ts';
-import {type ConnectionRule, RuleRun} from './session/connection-rules.ts';
+import {connectAssigned} from './session/connect-assigned.ts';
+import type {ConnectionRule} from './session/connection-rules.ts';
+import {type ConnectionTrigger, connectionTrigger} from './session/connection-trigger.ts';
 import type {Entered} from './session/entrance.ts';
+import {inspectContent} from './session/inspect-content.ts';
 import {refuseSocket} from './session/refuse-socket.ts';
 import {ResponseInspection} from './session/response-inspection.ts';
 import type {BackendRoute} from './session/routes.ts';
-import {connectServer, type MannersOf} from './session/server-connections.ts';
+import type {MannersOf} from './session/server-connections.ts';
 import type {SessionLines} from './session/session-lines.ts';
 import type {PendingStores} from './stick/stick-rules.ts';
 import type {ByteStream} from './streams/byte-stream.ts';
-import {type TcpEnd, type TcpTimes, tcpRecord} from './tcp-record.ts';
+import {refusalEnd, type TcpEnd, type TcpTimes, tcpRecord} from './tcp-record.ts';
 
 /** What all sessions of a frontend share. */
 export interface TcpSessionParts {
   readonly config: FrontendConfig;
   readonly contentRules: readonly ConnectionRule[];
   readonly choose: (context: () => SampleContext) => BackendRoute | null;
+  /** Null: none of its connections is a health check. */
+  readonly probes: ProbeRules | null;
+  /** Null: there are no apps. */
+  readonly watch: AppWatch | null;
   readonly mannersOf: MannersOf;
   readonly lines: SessionLines;
   readonly clock: Clock;
@@ -35,9 +42,6 @@ export interface TcpSessionParts {
   readonly onClosed: (session: TcpSession) => void;
 }
 
-/** What expressions ask about must come in this time where a backend's rules wait and its frontend says nothing. */
-const noDelay = {timeoutMs: 0};
-
 /** It is its own request for a server: most connections need no other object for it. */
 export class TcpSession implements PoolRequest {
   readonly #entered: Entered;
@@ -45,6 +49,8 @@ export class TcpSession implements PoolRequest {
   readonly http = null;
   sample: SampleValue = null;
   preferred: readonly string[] = [];
+  /** Null: nothing is a health check here. */
+  #probe: TcpProbe | null = null;
   /** Aborted when the client leaves before it is joined; made when something is waited for. */
   #hold: AbortController | null = null;
   #hasLeft = false;
@@ -126,13 +132,14 @@ export class TcpSession implements PoolRequest {
     this.#entered.socket.destroy();
   }
 
-  /** What a wake is told of its cause. The name is that of TLS that ended here, or in front of us, or passes through. */
-  get trigger(): Omit<Extract<Trigger, {readonly source: string}>, 'port'> {
-    const {facts} = this.#entered;
-    const plain = {kind: 'connection', protocol: 'tcp', source: this.source} as const;
-    const hello = this.#firstBytes === null ? null : parseClientHello(this.#firstBytes);
-    const sni = facts.tls?.sni ?? facts.header?.authority ?? (hello?.kind === 'complete' ? hello.sni : null);
-    return sni === null ? plain : {...plain, sni};
+  /** What a wake is told of its cause. */
+  get trigger(): ConnectionTrigger {
+    return connectionTrigger(this.#entered.facts, this.#firstBytes);
+  }
+
+  /** Of the pool. */
+  get isProbe(): boolean {
+    return this.#probe?.isCheck === true;
   }
 
   /** Of the pool. */
@@ -149,9 +156,11 @@ export class TcpSession implements PoolRequest {
       if (contentRules.length > 0 && !(await this.#accepts(contentRules, inspectDelayMs))) return;
       const route = this.#choose();
       if (route.contentRules.length > 0 && !(await this.#accepts(route.contentRules, route.inspectDelayMs ?? inspectDelayMs))) return;
+      if ((route.probes !== null || this.#parts.probes !== null) && (await this.#saysNothing(route))) return;
       const assignment = this.#begin(route);
       if (!assignment.isReached) await this.#reach(route, assignment);
       this.#assigned(assignment);
+      if (assignment.probed !== null && this.#answers(assignment.probed)) return;
       this.#join(await this.#connect(route, assignment), assignment);
     } catch (error) {
       if (this.#hasLeft || errorCode(error) === 'ERR_ABANDONED') this.#abandoned();
@@ -161,6 +170,7 @@ export class TcpSession implements PoolRequest {
 
   #clientClosed(): void {
     this.#hasLeft = true;
+    this.#probe?.[Symbol.dispose]();
     if (this.#relay === null) this.#hold?.abort(abandoned());
     this.#relay?.stop();
     this.#inspection?.stop();
@@ -193,25 +203,37 @@ export class TcpSession implements PoolRequest {
   /** Looks at the stream until rules have decided; false: the client was refused. */
   async #accepts(rules: readonly ConnectionRule[], delayMs: number | null): Promise<boolean> {
     const {context, socket} = this.#entered;
-    const known = this.#firstBytes;
-    const run = new RuleRun(rules);
-    const {verdict, bytes} = await inspectStream(
-      socket,
-      (arrived, isAll) => {
-        context.payload = known === null ? arrived : Buffer.concat([known, arrived]);
-        context.inspectionEnded = isAll || delayMs === null;
-        const decided = run.run(context);
-        return decided === 'undecided' ? undefined : decided;
-      },
-      delayMs === null ? noDelay : {timeoutMs: delayMs},
-    );
-    context.inspectionEnded = false;
-    this.#firstBytes = known === null ? bytes : Buffer.concat([known, bytes]);
+    const {verdict, bytes} = await inspectContent(rules, {context, socket, known: this.#firstBytes, delayMs});
+    this.#firstBytes = bytes;
     if (verdict !== 'reject' && verdict !== 'silent-drop') return true;
     this.#parts.counters.deniedRequests++;
     this.#ended('P', 'R');
     refuseSocket(socket, verdict);
     return false;
+  }
+
+  /** Whether the session is a health check is known then. True: it was one that said nothing, and is over. */
+  async #saysNothing({probes, pool}: BackendRoute): Promise<boolean> {
+    const {context, socket} = this.#entered;
+    this.#probe = new TcpProbe([this.#parts.probes, probes], this.#parts.watch);
+    this.#end = {cause: 'L', phase: 'R'}; // Most such clients end with a reset, of which the session hears first.
+    this.#firstBytes = await this.#probe.judge(context, socket, this.#firstBytes);
+    if (this.#probe.isOver) {
+      this.#probe.countSilence(pool);
+      socket.destroySoon();
+      return true;
+    }
+    this.#end = {cause: '-', phase: '-'};
+    return false;
+  }
+
+  /** True: a health check of an app that sleeps was answered. Else it lasts until the app falls asleep. */
+  #answers(probed: ProbedApp): boolean {
+    const over = (phase: 'R' | 'D'): void => {
+      this.#ended('L', phase);
+      this.#server?.destroy();
+    };
+    return this.#probe?.answers(probed, this.#entered.socket, over) === true;
   }
 
   /** @throws CodedError ERR_ABANDONED when the client left while it was judged */
@@ -254,33 +276,21 @@ export class TcpSession implements PoolRequest {
     return this.#hold.signal;
   }
 
-  async #connect({pool}: BackendRoute, assignment: Assignment): Promise<ByteStream> {
+  #connect({pool}: BackendRoute, assignment: Assignment): Promise<ByteStream> {
     const {clock, mannersOf} = this.#parts;
-    const {context} = this.#entered;
-    while (true) {
-      const beganMs = clock.monotonicMs();
-      try {
-        if (this.#hasLeft) throw abandoned();
-        const {config: server} = this.#chosen ?? {};
-        if (server === undefined) throw new CodedError('ERR_ASSERTION', 'A session with a place has no server', {source: 'bug'});
-        const socket = await connectServer({
-          backend: pool.config,
-          server,
-          endpoint: assignment.endpoint,
-          manners: mannersOf(server),
-          context: () => context,
-          clock,
-          onSocket: (made) => {
-            this.#server = made;
-          },
-        });
-        this.#times.connectMs = clock.monotonicMs() - beganMs;
-        assignment.connected(this.#times.connectMs);
-        return socket;
-      } catch (error) {
-        await assignment.retry(error, this.#signal());
-      }
-    }
+    return connectAssigned(assignment, {
+      backend: pool.config,
+      mannersOf,
+      context: () => this.#entered.context,
+      clock,
+      signal: () => this.#signal(),
+      onSocket: (made) => {
+        this.#server = made;
+      },
+      connected: (ms) => {
+        this.#times.connectMs = ms;
+      },
+    });
   }
 
   #join(server: ByteStream, assignment: Assignment): void {
@@ -378,14 +388,8 @@ export class TcpSession implements PoolRequest {
 
   #refuse(error: unknown): void {
     const {counters, refusals, config} = this.#parts;
-    const code = errorCode(error);
-    if (code === 'ERR_QUEUE_FULL' || code === 'ERR_WAKE_RATE' || code === 'ERR_NO_BACKEND') counters.refused++;
-    else if (code === 'ERR_CONNECT') counters.connectFailures++;
-    else counters.wakeFailures++;
-    this.#ended(
-      code === 'ERR_CONNECT_TIMEOUT' || code === 'ERR_QUEUE_TIMEOUT' ? 's' : 'S',
-      code === 'ERR_QUEUE_TIMEOUT' || code === 'ERR_QUEUE_FULL' ? 'Q' : 'C',
-    );
+    const {cause, phase} = refusalEnd(errorCode(error), counters);
+    this.#ended(cause, phase);
     refusals.report({frontend: config.name, server: this.serverName, reason: errorMessage(error)});
     this.#entered.socket.resetAndDestroy();
   }

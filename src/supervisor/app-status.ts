@@ -40,6 +40,11 @@ export interface AppStatus {
   readonly lastError: {readonly at: number; readonly message: string} | null;
 }
 
+/** False: the app failed at the last thing that it was to do, wake up or go to sleep. A failure after which all went well is past. */
+export function lastAttemptSucceeded({lastError, lastWake, lastHibernate}: Pick<AppStatus, 'lastError' | 'lastWake' | 'lastHibernate'>): boolean {
+  return lastError === null || Math.max(lastWake?.at ?? 0, lastHibernate?.at ?? 0) > lastError.at;
+}
+
 export type LiveStatus = {
   readonly address: string;
   /** On the host; the app's first process first. */

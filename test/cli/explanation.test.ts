@@ -33,6 +33,7 @@ const running: AppFacts = {
   nowMs,
   status: {state: 'running', rest: checkpoint, lastWake: wake, lastHibernate: sleep},
   live: quiet,
+  checksAnswered: 0,
   placement: null,
   remote: null,
   paging: null,
@@ -91,6 +92,7 @@ const rows: readonly (readonly [what: string, facts: AppFacts, said: readonly Re
     {...sleeping, live: {...quiet, nextWake: {at: nowMs + 7_300_000, trigger: {kind: 'schedule', expression: '0 3 * * *'}, what: 'wake-at 0 3 * * *'}}},
     [/sleeps/, /^It is woken in 2 h, by its schedule \(wake-at 0 3 \* \* \*\)\.$/, /generation/],
   ],
+  ['health checks', {...sleeping, checksAnswered: 12}, [/sleeps/, /^12 health checks were answered in its place/, /generation/]],
   ['compaction', {...sleeping, live: {...quiet, compacting: true}}, [/sleeps/, /generation/, /is being compacted/]],
   ['unknown', {...onS3, live: {...quiet, isOriginKnown: false}}, [/known to the store only/, /generation/]],
   [

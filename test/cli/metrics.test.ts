@@ -46,8 +46,8 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
   const requests = {requests: 9, hedges: 2, hedgesWon: 1, retries: 3, failures: 4, bytesRead: 1000, bytesWritten: 2000};
   const outage = {since: 1, askedAt: 2, message: 'refused'};
   const remote = {place: 'bucket "b"', requests, outage, cacheBytes: 10, layerBytes: 0, cacheLimitBytes: 20, pendingObjects: 1, pendingBytes: 5};
-  const unknown = {name: 'never', state: 'stopped', residence: 'none', counts: counts.of('never'), paging: null} as const;
-  return {apps: [{name: app, state: 'running', residence: 'hot', counts: counts.of(app), paging}, unknown], wakes: counts.wakes, remote};
+  const unknown = {name: 'never', state: 'stopped', residence: 'none', counts: counts.of('never'), checksAnswered: 0, paging: null} as const;
+  return {apps: [{name: app, state: 'running', residence: 'hot', counts: counts.of(app), checksAnswered: 6, paging}, unknown], wakes: counts.wakes, remote};
 }
 
 test('metricsText() has what was counted and what is', async (t) => {
@@ -58,6 +58,7 @@ test('metricsText() has what was counted and what is', async (t) => {
     'picogate_app_residence{app="never",residence="none"} 1',
     'picogate_app_wakes_total{app="blog",kind="restore"} 2',
     'picogate_app_wakes_total{app="blog",kind="start"} 1',
+    'picogate_app_checks_answered_total{app="blog"} 6',
     'picogate_app_wakes_total{app="never",kind="restore"} 0',
     'picogate_app_wake_seconds_total{app="blog"} 60.041',
     'picogate_app_failures_total{app="blog"} 2',

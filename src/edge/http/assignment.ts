@@ -1,5 +1,6 @@
 /** How an exchange gets its server: the balance, persistence, queues and wakes of a backend, as far as HTTP needs them. */
 import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {AppName} from '../../core/ids.ts';
 import type {Trigger} from '../../core/trigger.ts';
 import type {HeaderFields, SampleValue} from '../samples/context.ts';
 
@@ -8,6 +9,8 @@ export interface ServerEndpoint {
   readonly port: number;
   /** Of a unix socket, instead of host and port; starts with a zero byte when it is abstract. */
   readonly path: string | null;
+  /** The address that the connection must come from; it is no other request's then. */
+  readonly from?: string | undefined;
 }
 
 export interface AssignRequest {
@@ -20,6 +23,8 @@ export interface AssignRequest {
   readonly trigger: Omit<Extract<Trigger, {readonly source: string}>, 'port'>;
   /** Servers to which the client belongs (`use-server`, cookie): the first one that is up is taken. */
   readonly preferred: readonly string[];
+  /** A health check from outside, which wakes no app and keeps none awake. */
+  readonly isProbe: boolean;
 }
 
 export interface SessionEnd {
@@ -35,6 +40,8 @@ export interface AssignedServer {
   readonly server: {readonly config: ServerConfig} | null;
   /** Another one after `retry`, as is `server`. */
   readonly endpoint: ServerEndpoint;
+  /** Of a health check whose server is an app; one that is not awake is not reached, and has to be answered for. */
+  readonly probed: {readonly app: AppName; readonly isAwake: boolean} | null;
   /**
    * It could not be connected to. Settles when it is to be tried again, after a pause.
    * @throws CodedError ERR_CONNECT when no attempt is left, what `assign` throws, or the reason of `signal`; it is released then

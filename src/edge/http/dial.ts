@@ -39,10 +39,10 @@ interface DialResult {
 
 /** `result` is called once, never before this returns. */
 export function dial(request: DialRequest, parts: DialParts, result: DialResult): Dialling {
-  const {server, backend, context} = request;
-  const source = server.source ?? backend.source;
+  const {server, backend, context, endpoint} = request;
+  const source = endpoint.from === undefined ? (server.source ?? backend.source) : {host: endpoint.from, port: null};
   const plain = connectStream({
-    endpoint: request.endpoint,
+    endpoint,
     source: source === 'client' ? {host: context.connection.source.host, port: null} : source,
     keepAlive: backend.tcpKeepAlive,
   });

@@ -155,6 +155,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const transaction = this.#transaction;
     const {frontend} = transaction;
     if (this.#showsStats()) return;
+    if (frontend.probes !== null) transaction.judgeProbe(frontend.probes);
     const name = firstName(frontend.useBackends, transaction) || frontend.config.defaultBackend;
     // A name that is made of a request may be of no backend.
     const use = this.#parts.backend(name) ?? this.#parts.backend(frontend.config.defaultBackend);

@@ -4,7 +4,11 @@
  */
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import {CodedError, errorCode} from '../../core/errors.ts';
+import type {AppName} from '../../core/ids.ts';
+import type {FollowedApp} from '../probes/http-probes.ts';
+import {probeServer} from '../probes/probe-rules.ts';
 import type {AssignedServer, SessionEnd} from './assignment.ts';
+import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
 import type {RequestBody} from './request-body.ts';
@@ -52,6 +56,8 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   #assigned: AssignedServer | null = null;
   #stream: ServerStream | null = null;
   #dialling: {cancel(): void} | null = null;
+  /** Of a health check that an app is asked for. */
+  #probed: FollowedApp | null = null;
   #repeats = 0;
   #isAnswered = false;
   #isOver = false;
@@ -119,6 +125,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   #end(outcome: SessionEnd['outcome']): void {
     const {bytesIn, bytesOut, connectedAtMs, answeredAtMs} = this.#transaction;
     this.#isOver = true;
+    this.#probed?.[Symbol.dispose]();
     this.#stream = null;
     this.#dialling = null;
     this.#assigned?.release({outcome, bytesIn, bytesOut, responseMs: answeredAtMs === 0 ? null : answeredAtMs - connectedAtMs});
@@ -167,10 +174,53 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     const assigned = this.#assigned;
     const server = this.server;
     if (assigned === null || server === null) return;
-    const {endpoint} = assigned;
+    const {endpoint, probed} = assigned;
+    if (probed !== null && !this.#mayAsk(probed)) return;
     this.#transaction.server = server.name;
     this.#transaction.serverAddress = endpoint.path === null ? endpoint : unixAddress;
     this.#dialling = parts.pool.acquire(this, {server, endpoint}, this);
+  }
+
+  /** False: the app sleeps, and is answered for. One that is awake is asked, on a connection that serves nobody else, until it falls asleep. */
+  #mayAsk({app, isAwake}: NonNullable<AssignedServer['probed']>): boolean {
+    this.#probed?.[Symbol.dispose]();
+    this.mustBeNew = true;
+    this.#probed = isAwake ? this.#options.parts.probes.follow(app, this.#transaction, () => this.#fellAsleep(app)) : null;
+    if (this.#probed === null) this.#answerFor(app);
+    return this.#probed !== null;
+  }
+
+  #fellAsleep(app: AppName): void {
+    if (this.#isOver) return;
+    this.#abort.abort(new CodedError('ERR_ABANDONED', 'The app goes to sleep', {source: 'host'}));
+    this.#dialling?.cancel();
+    this.#stream?.abort();
+    if (this.#isAnswered) {
+      this.#end('server-abort');
+      this.#options.events.brokenOff('SD', 'the app goes to sleep');
+    } else this.#answerFor(app);
+  }
+
+  /** As if the app had answered: rules about answers hold for this one, too. */
+  #answerFor(app: AppName): void {
+    const {events, parts} = this.#options;
+    const transaction = this.#transaction;
+    const {head, body, isSilent} = parts.probes.answer(app, transaction);
+    this.#stream = null;
+    transaction.server = probeServer;
+    transaction.serverAddress = null;
+    transaction.end('LR');
+    if (isSilent) {
+      transaction.status = head.status;
+      this.#end('done');
+      events.brokenOff('LR', 'a health check');
+      return;
+    }
+    events.answered(head, body.length);
+    if (this.#isOver) return;
+    if (body.length > 0 && !isBodyless(transaction.received.method, head.status)) events.answerData(body);
+    this.#end('done');
+    events.answerEnd(null);
   }
 
   /** Of the pool. */
@@ -182,7 +232,10 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     this.#stream = stream;
     transaction.connectedAtMs = parts.clock.monotonicMs();
     this.#assigned?.connected(transaction.connectedAtMs - transaction.assignedAtMs);
-    stream.head(transaction.request, transaction.incoming.length, {upgrade: plan.upgrade, close: this.backend.connectionMode !== 'keep-alive'});
+    stream.head(transaction.request, transaction.incoming.length, {
+      upgrade: plan.upgrade,
+      close: this.#probed !== null || this.backend.connectionMode !== 'keep-alive',
+    });
     body.sendTo(stream);
   }
 
@@ -225,11 +278,14 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     this.#isAnswered = true;
     this.#transaction.answeredAtMs = parts.clock.monotonicMs();
     this.#assigned?.response(head.status);
+    this.#probed?.head(head);
     this.#options.events.answered(head, length);
   }
 
   responseData(chunk: Buffer): void {
-    if (!this.#isOver) this.#options.events.answerData(chunk);
+    if (this.#isOver) return;
+    this.#probed?.data(chunk);
+    this.#options.events.answerData(chunk);
   }
 
   responsePaused(): void {
@@ -238,6 +294,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
 
   responseEnd(trailers: readonly Header[] | null): void {
     if (this.#isOver) return;
+    this.#probed?.complete();
     this.#end('done');
     this.#options.events.answerEnd(trailers);
   }

@@ -2,6 +2,7 @@
 import type {StatsPage} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
+import type {HttpProbes} from '../probes/http-probes.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import type {AddressField} from './address-fields.ts';
 import type {Assignment} from './assignment.ts';
@@ -23,6 +24,8 @@ export interface HttpParts extends Omit<TransactionParts, 'session'> {
   backend(name: string): BackendUse | null;
   readonly assignment: Assignment;
   readonly pool: ServerPool;
+  /** For requests that are health checks. */
+  readonly probes: HttpProbes;
   readonly clock: Clock;
   readonly counters: Counters;
   /** The answer of a statistics page; null: the request is not for it. */

@@ -68,6 +68,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
           },
         },
         pool: connections,
+        probes: parts.probes,
         clock,
         stats,
         finished: (record, context) => {

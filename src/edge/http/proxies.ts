@@ -1,5 +1,6 @@
 /** Frontends and backends whose conditions, formats and rules are functions. Made once, when the gateway starts. */
 import type {BackendConfig, CookiePersistence, FrontendConfig, ProxyBase} from '../../config/proxy-value.ts';
+import {compileProbes, type ProbeRules} from '../probes/probe-rules.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
@@ -12,6 +13,8 @@ interface Proxy {
   readonly requestRules: readonly RequestRule[];
   readonly responseRules: readonly ResponseRule[];
   readonly afterResponseRules: readonly ResponseRule[];
+  /** Null: no request is a health check. */
+  readonly probes: ProbeRules | null;
   /** Pages that the proxy has instead of HAProxy's. */
   readonly errorPages: ReadonlyMap<number, LocalReply>;
 }
@@ -63,6 +66,7 @@ function compileProxy(config: ProxyBase, {compilers, readFile, tableOf}: ProxyPa
     requestRules: compileRequestRules(config.http.request, ruleParts),
     responseRules: compileResponseRules(config.http.response, {compilers, readFile}),
     afterResponseRules: compileResponseRules(config.http.afterResponse, {compilers, readFile}),
+    probes: compileProbes(config.probes, (condition) => compilers.condition(condition)),
     errorPages,
   };
 }

@@ -44,6 +44,7 @@ function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead):
 export function planRequest(transaction: Transaction, backend: HttpBackendProxy, nowMs: number): RequestPlan {
   const {request} = transaction;
   const {servers} = backend.config;
+  if (backend.probes !== null) transaction.judgeProbe(backend.probes);
   const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, nowMs);
   if (finding !== null) transaction.cookieFlags = `${finding.flag}-`;
   const wanted = backend.useServers.length === 0 ? '' : firstName(backend.useServers, transaction);
@@ -65,6 +66,7 @@ function assignRequest(context: Transaction, backend: HttpBackendProxy, wanted: 
     http: request,
     sample: backend.balanceSample?.(context) ?? null,
     trigger: {kind: 'connection', protocol: 'tcp', source, sni: connection.tls?.sni ?? undefined, request: {method: request.method, path: request.uri}},
+    isProbe: context.probe !== null,
     preferred: wanted.flatMap((server) => (server === null ? [] : [server.name])),
   };
 }

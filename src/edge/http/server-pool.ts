@@ -56,8 +56,8 @@ interface Slot {
   h2: H2ServerConnection[];
 }
 
-function endpointKey({host, port, path}: ServerEndpoint): string {
-  return path ?? `${host} ${port}`;
+function endpointKey({host, port, path, from = ''}: ServerEndpoint): string {
+  return path ?? `${host} ${port} ${from}`;
 }
 
 export class ServerConnections implements ServerPool {
@@ -115,7 +115,8 @@ export class ServerConnections implements ServerPool {
   #slot(request: AcquireRequest, server: ServerConfig, endpoint: ServerEndpoint): Slot {
     const {backend} = request;
     // Connections that tell the server about their client are that client's alone.
-    const isPrivate = server.sendProxy !== null || (server.source ?? backend.source) === 'client' || backend.httpReuse === 'never';
+    const isPrivate =
+      endpoint.from !== undefined || server.sendProxy !== null || (server.source ?? backend.source) === 'client' || backend.httpReuse === 'never';
     const hasSni = server.sni !== null && server.tls !== null;
     if (isPrivate || hasSni) {
       const sni = hasSni ? (this.#parts.sni(server, request.context) ?? '') : '';

@@ -1,5 +1,6 @@
 /** One request and its answer: what is known about them, as expressions, rules and the log ask. */
 import type {SessionRecord} from '../logs/session-record.ts';
+import type {ProbeRules} from '../probes/probe-rules.ts';
 import type {ConnectionFacts, Surroundings} from '../samples/context.ts';
 import type {ScopedVariables} from '../samples/variables.ts';
 import type {SessionContext} from '../session/session-context.ts';
@@ -52,6 +53,8 @@ export class Transaction implements RuleSubject {
   response: ResponseHead | null = null;
   /** The backend that was chosen. */
   destination: HttpBackendProxy | null = null;
+  /** The rules that say so; null: it is no health check from outside. */
+  probe: ProbeRules | null = null;
   logLevel: string | null = null;
   uniqueId: string | null = null;
   /** Made when it is over, for its log line. */
@@ -115,6 +118,11 @@ export class Transaction implements RuleSubject {
   /** The answer begins: what lived as long as the request is forgotten. */
   endRequest(): void {
     this.#variables?.clear('req');
+  }
+
+  /** Whether it is a health check, as rules see it now. One with a body is none: the body would have to go somewhere. */
+  judgeProbe(rules: ProbeRules): void {
+    if (this.probe === null && this.incoming.length === 0 && rules.holds(this)) this.probe = rules;
   }
 
   readonly errorPage = (status: number): LocalReply => errorPage(status, this.frontend, this.destination);

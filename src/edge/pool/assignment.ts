@@ -1,4 +1,5 @@
 /** A session's place at a server, from its choice to the session's end. */
+import type {AppName} from '../../core/ids.ts';
 import type {Trigger} from '../../core/trigger.ts';
 import type {SessionHandle} from '../app-access.ts';
 import type {Waiter} from './fair-queue.ts';
@@ -17,6 +18,8 @@ export interface PoolRequest extends BalanceRequest {
   readonly trigger: Omit<Extract<Trigger, {readonly source: string}>, 'port'>;
   /** Names of servers to which it belongs (`use-server`, cookie, stick table), the first one that is up is taken. */
   readonly preferred: readonly string[];
+  /** A health check from outside, which wakes no app and keeps none awake. */
+  readonly isProbe?: boolean | undefined;
   /** Called when a server is chosen, before it is waited for. */
   readonly placed?: ((server: AssignedServer) => void) | undefined;
 }
@@ -26,6 +29,15 @@ export interface Endpoint {
   readonly port: number;
   /** Of a unix socket, instead of host and port; starts with a zero byte when it is abstract. */
   readonly path: string | null;
+  /** The address that the connection must come from, whatever the server says; it is nobody else's then. */
+  readonly from?: string | undefined;
+}
+
+/** What a health check from outside has found in its server's place. */
+export interface ProbedApp {
+  readonly app: AppName;
+  /** False: `endpoint` is nowhere; whoever asked answers for the app. */
+  readonly isAwake: boolean;
 }
 
 /** What an assignment needs of its pool. */
@@ -60,6 +72,8 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   queuedMs = 0;
   wakeMs = 0;
   handle: SessionHandle | null = null;
+  /** Null: it is no health check, or its server is no app. */
+  probed: ProbedApp | null = null;
   /** Called when the server must have no sessions any more; the session ends then, and releases. */
   onCut: (() => void) | null = null;
   readonly #host: AssignmentHost;

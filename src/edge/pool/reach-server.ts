@@ -1,7 +1,8 @@
 /** From a server that a session has a place at to an address that can be connected to: at once for an ordinary one, after its wake for an app. */
 import type {BackendConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
-import type {AppAccess} from '../app-access.ts';
+import type {AppName} from '../../core/ids.ts';
+import type {AppAccess, AppWatch} from '../app-access.ts';
 import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
 import {asError, HeldSession, hold, type WaitingRoom} from './hold.ts';
 import {queueFull, wakeTimeout} from './pool-errors.ts';
@@ -10,6 +11,7 @@ import type {WakeLimiter} from './wake-limiter.ts';
 export interface ReachOptions {
   readonly backend: BackendConfig;
   readonly apps: AppAccess;
+  readonly watch: AppWatch | null;
   readonly clock: Clock;
   readonly room: WaitingRoom;
   readonly wakeLimiter: WakeLimiter;
@@ -30,7 +32,9 @@ export function directEndpoint({stats}: AssignedServer, target: Exclude<Target, 
  */
 export async function reachServer(server: AssignedServer, assignment: Assignment, options: ReachOptions): Promise<Endpoint> {
   const {target} = server;
+  assignment.probed = null;
   if (target.kind !== 'app') return directEndpoint(server, target);
+  if (assignment.request.isProbe === true) return probedEndpoint(server, assignment, {...target, watch: options.watch});
   server.stats.connectAttempts++;
   const {app, port} = target;
   const {apps, backend, clock, wakeLimiter} = options;
@@ -57,4 +61,17 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
   } finally {
     assignment.wakeMs += clock.monotonicMs() - held.sinceMs;
   }
+}
+
+/** Connections from the address of checks count as no traffic, and there is no session that keeps the app awake. */
+function probedEndpoint(
+  {stats}: AssignedServer,
+  assignment: Assignment,
+  of: {readonly app: AppName; readonly port: number; readonly watch: AppWatch | null},
+): Endpoint {
+  const {app, port, watch} = of;
+  const host = watch?.awakeHost(app) ?? null;
+  assignment.probed = {app, isAwake: host !== null};
+  if (host !== null) stats.connectAttempts++;
+  return {host: host ?? '', port, path: null, from: watch?.checkSource ?? undefined};
 }

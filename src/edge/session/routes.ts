@@ -4,6 +4,7 @@ import type {Rule, UseBackend, UseServer} from '../../config/rules.ts';
 import type {AssignedServer} from '../pool/assignment.ts';
 import type {Pool} from '../pool/pool.ts';
 import type {Pools} from '../pool/pools.ts';
+import {compileProbes, type ProbeRules} from '../probes/probe-rules.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
 import {compileStickRules, type PendingStores} from '../stick/stick-rules.ts';
@@ -22,6 +23,8 @@ export interface BackendRoute {
   readonly contentRules: readonly ConnectionRule[];
   readonly inspectDelayMs: number | null;
   readonly responseRules: readonly ConnectionRule[];
+  /** Null: none of its connections is a health check. */
+  readonly probes: ProbeRules | null;
   /** True: nothing about a session has to be known but its source. */
   readonly isPlain: boolean;
   preferred(context: SampleContext): Preference;
@@ -66,6 +69,7 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
     contentRules,
     inspectDelayMs: tcp.inspectDelayMs,
     responseRules,
+    probes: compileProbes(backend.probes, (condition) => compiler.compileCondition(condition)),
     isPlain: isPlain && contentRules.length === 0,
     preferred(context) {
       if (isPlain) return noPreference;

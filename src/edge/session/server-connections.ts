@@ -94,7 +94,8 @@ function connectSocket(request: ServerRequest): Promise<ByteStream> {
   const {connectTimeoutMs} = backend;
   return new Promise((resolve, reject) => {
     const from = server.source ?? backend.source;
-    const source = from === 'client' ? {host: context().connection.source.host, port: null} : from;
+    const source =
+      endpoint.from !== undefined ? {host: endpoint.from, port: null} : from === 'client' ? {host: context().connection.source.host, port: null} : from;
     const socket = connectStream({endpoint, source, keepAlive: true});
     onSocket(socket);
     const cancel = clock.after(connectTimeoutMs, () => {

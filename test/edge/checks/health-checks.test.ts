@@ -47,6 +47,14 @@ class FakeWatch implements AppWatch {
   readonly #callbacks = new Set<(app: AppName, awake: boolean) => void>();
   #host: string | null = null;
 
+  isWakeable(): boolean {
+    return true;
+  }
+
+  checkAnswered(): void {
+    // Nobody counts.
+  }
+
   awakeHost(): string | null {
     return this.#host;
   }

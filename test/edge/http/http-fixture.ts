@@ -14,6 +14,8 @@ import {openHttpFrontend} from '../../../src/edge/http/http-frontend.ts';
 import {compileBackend, compileFrontend} from '../../../src/edge/http/proxies.ts';
 import {ServerConnections} from '../../../src/edge/http/server-pool.ts';
 import type {RequestRecord} from '../../../src/edge/http/session-record.ts';
+import {HttpProbes} from '../../../src/edge/probes/http-probes.ts';
+import {KnownAnswers} from '../../../src/edge/probes/known-answers.ts';
 import type {Surroundings} from '../../../src/edge/samples/context.ts';
 import {createProcessVariables} from '../../../src/edge/samples/variables.ts';
 import {openEntrance} from '../../../src/edge/session/entrance.ts';
@@ -81,6 +83,7 @@ export function assignedServer(
     get endpoint() {
       return endpointOf(server);
     },
+    probed: null,
     retry: async (cause) => {
       const other = next(++failures);
       if (other === null) throw new CodedError('ERR_CONNECT', 'Cannot connect', {source: 'server', cause});
@@ -134,6 +137,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
     backends: new Map([['back', compileBackend(backend, compile)]]),
     assignment: {assign: settings.assign ?? inTurn(backend, outcomes, assigned)},
     pool,
+    probes: new HttpProbes(new KnownAnswers(), null),
     clock: systemClock,
     counters,
     admission: new Admission({

@@ -94,7 +94,13 @@ test('wakes are limited per app and per source; what waits already joins', async
 
 test('first does not wake another app as long as one that is awake has room', async (t) => {
   const awake = new Set(['b']);
-  const watch = {awakeHost: (name: string) => (awake.has(name) ? '127.0.0.1' : null), checkSource: null, onChange: () => () => undefined};
+  const watch = {
+    awakeHost: (name: string) => (awake.has(name) ? '127.0.0.1' : null),
+    checkSource: null,
+    isWakeable: () => true,
+    checkAnswered: () => undefined,
+    onChange: () => () => undefined,
+  };
   using web = testPool({servers: [app('a'), app('b', {maxconn: 2}), app('c')], watch, backend: {balance: {kind: 'first'}}});
   const names: (string | null)[] = [];
   for (let count = 0; count < 3; count++) names.push((await web.open()).app);
