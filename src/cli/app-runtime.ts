@@ -1,7 +1,7 @@
 /** What apps need, and only they: Redis, the pager, the kernel's networks, CRIU. A gateway without apps runs without all of it, and without root. */
 import {mkdir} from 'node:fs/promises';
 import {join} from 'node:path';
-import type {AppConfig, Config} from '../config/value.ts';
+import type {AppConfig, Config, GlobalConfig} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {CodedError} from '../core/errors.ts';
 import {gatewayIdentity} from '../core/ids.ts';
@@ -67,6 +67,10 @@ function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOpt
   const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
   // Where a store in a directory is by default: what such a gateway had is uploaded by one with a store on S3.
   return {storeDir: join(stateDir, 'store'), appsDir, remote};
+}
+
+function limitsOf({keepGenerations, stopTimeoutMs, memory}: GlobalConfig): Pick<SupervisorOptions, 'keepGenerations' | 'stopTimeoutMs' | 'memoryMarks'> {
+  return {keepGenerations, stopTimeoutMs, memoryMarks: memory};
 }
 
 /** What the pager says goes to Redis, and to the apps once they are opened. */
@@ -164,8 +168,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
       apps: config.apps,
       stateDir,
       runtimeDir,
-      keepGenerations: global.keepGenerations,
-      stopTimeoutMs: global.stopTimeoutMs,
+      ...limitsOf(global),
       cacheBytes: store.remote?.cacheBytes ?? null,
       store: openState(connection),
       leases: openLeases(connection),

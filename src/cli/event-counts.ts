@@ -12,6 +12,8 @@ export interface AppCounts {
   /** Wakes without the newest checkpoint. */
   readonly fallbacks: number;
   readonly hibernations: number;
+  /** Those of them that were to free memory. */
+  readonly evictions: number;
   readonly hibernationSeconds: number;
   readonly frozenSeconds: number;
   readonly hibernationBytes: number;
@@ -32,6 +34,7 @@ const none: AppCounts = {
   deaths: 0,
   fallbacks: 0,
   hibernations: 0,
+  evictions: 0,
   hibernationSeconds: 0,
   frozenSeconds: 0,
   hibernationBytes: 0,
@@ -84,6 +87,9 @@ export class EventCounts {
         counters.hibernationSeconds += numberOf(event['ms']) / 1000;
         counters.frozenSeconds += numberOf(event['frozenMs']) / 1000;
         counters.hibernationBytes += numberOf(event['bytesWritten']);
+        return;
+      case 'evicted':
+        counters.evictions++;
         return;
       case 'compacted':
         counters.compactions++;

@@ -1,6 +1,8 @@
 /** All that metrics tell, at one moment, as plain data: whoever shows it makes the text of it (metrics-text.ts), in whichever process. */
 import type {Pager} from '../pager/client.ts';
 import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
+import type {IdleHabit} from '../supervisor/app-status.ts';
+import type {Shortage} from '../supervisor/eviction.ts';
 import type {State} from '../supervisor/lifecycle.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import type {AnsweredChecks} from './answered-checks.ts';
@@ -12,12 +14,16 @@ export interface GatewaySnapshot {
   /** See `EventCounts`. */
   readonly wakes: readonly number[];
   readonly remote: RemoteStatus | null;
+  /** Null without a limit. */
+  readonly memory: Shortage | null;
 }
 
 export interface AppSnapshot {
   readonly name: string;
   readonly state: State;
   readonly residence: Residence;
+  readonly idle: IdleHabit;
+  readonly isPinned: boolean;
   readonly counts: AppCounts;
   /** Health checks from outside that were answered while it slept. */
   readonly checksAnswered: number;
@@ -27,7 +33,7 @@ export interface AppSnapshot {
 
 export interface SnapshotSources {
   readonly names: readonly string[];
-  readonly supervisor: Pick<Supervisor, 'app'>;
+  readonly supervisor: Pick<Supervisor, 'app' | 'memory'>;
   readonly pager: Pick<Pager, 'status'>;
   /** What the pager said last: it would have to look at every app to say it anew. */
   readonly placements: ReadonlyMap<string, Placement>;
@@ -38,10 +44,13 @@ export interface SnapshotSources {
 export async function gatewaySnapshot({names, supervisor, pager, placements, counts, answered}: SnapshotSources): Promise<GatewaySnapshot> {
   const {remote, apps: paging} = await pager.status();
   const apps = names.map((name): AppSnapshot => {
-    const status = supervisor.app(name).status();
+    const app = supervisor.app(name);
+    const status = app.status();
+    const {idle, pinned} = app.wakefulness;
     const residence = residenceOf({status, placement: placements.get(name) ?? null});
     const {total: checksAnswered} = answered.of(name);
-    return {name, state: status.state, residence, counts: counts.of(name), checksAnswered, paging: paging.find(({app}) => app === name) ?? null};
+    const ofPager = paging.find((one) => one.app === name) ?? null;
+    return {name, state: status.state, residence, idle, isPinned: pinned !== null, counts: counts.of(name), checksAnswered, paging: ofPager};
   });
-  return {apps, wakes: counts.wakes, remote};
+  return {apps, wakes: counts.wakes, remote, memory: await supervisor.memory()};
 }

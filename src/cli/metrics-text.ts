@@ -66,6 +66,7 @@ const appMetrics: readonly AppMetric[] = [
   counter('picogate_app_deaths_total', 'How often the app has ended by itself.', ({counts}) => counts.deaths),
   counter('picogate_app_fallbacks_total', 'Wakes without the newest checkpoint, which could not be restored.', ({counts}) => counts.fallbacks),
   counter('picogate_app_hibernations_total', 'How often the app was put to sleep.', ({counts}) => counts.hibernations),
+  counter('picogate_app_evictions_total', 'How often that was to free memory.', ({counts}) => counts.evictions),
   counter('picogate_app_hibernation_seconds_total', 'Time that putting it to sleep took.', ({counts}) => counts.hibernationSeconds),
   counter('picogate_app_frozen_seconds_total', 'Time from the freezing of its tasks to their end.', ({counts}) => counts.frozenSeconds),
   counter('picogate_app_hibernation_bytes_total', 'Bytes written when it was put to sleep.', ({counts}) => counts.hibernationBytes),
@@ -79,6 +80,9 @@ const appMetrics: readonly AppMetric[] = [
   counter('picogate_app_predicted_pages_total', 'Pages that were to be installed before they are touched.', ({paging}) => paging?.predictedPages),
   counter('picogate_app_predicted_pages_unused_total', 'Those of them that were not touched, as an estimate.', ({paging}) => paging?.unusedPages),
   counter('picogate_app_read_ahead_pages_total', 'Pages that were installed along with the fault of another one.', ({paging}) => paging?.broughtPages),
+  gauge('picogate_app_pinned', '1 for an app that is not put to sleep.', ({isPinned}) => Number(isPinned)),
+  gauge('picogate_app_idle_limit_seconds', 'How long without traffic it is put to sleep after.', ({idle}) => idle.afterMs && idle.afterMs / 1000),
+  gauge('picogate_app_flaps', 'How often of late it was woken right after it had fallen asleep.', ({idle}) => idle.flaps),
   gauge('picogate_app_page_faults_waiting', 'Page faults that wait for the store now.', ({paging}) => paging?.waiting),
   gauge('picogate_app_page_fault_wait_seconds', 'How long the oldest of them has waited.', ({paging}) => paging && (paging.waitingMs ?? 0) / 1000),
   gauge('picogate_app_missing_pages', 'Pages of the running app that are not in memory yet.', ({paging}) => paging?.missingPages),
@@ -113,6 +117,16 @@ function storeMetrics({remote}: GatewaySnapshot): readonly (readonly [kind: Kind
   ];
 }
 
+/** Without labels, where the memory of apps is limited. */
+function memoryMetrics({memory}: GatewaySnapshot): readonly (readonly [kind: Kind, name: string, help: string, value: number])[] {
+  if (memory === null) return [];
+  return [
+    ['Gauge', 'picogate_memory_used_bytes', 'What the apps that are awake use of memory together.', memory.usedBytes],
+    ['Gauge', 'picogate_memory_high_bytes', 'Above this the apps that were used longest ago are put to sleep.', memory.highBytes],
+    ['Gauge', 'picogate_memory_low_bytes', 'Until they use less than this.', memory.lowBytes],
+  ];
+}
+
 /** prom-client is imported when the first text is made: it costs its process some 20 MB. */
 export async function metricsText(snapshot: GatewaySnapshot): Promise<string> {
   const client = await import('prom-client');
@@ -125,7 +139,8 @@ export async function metricsText(snapshot: GatewaySnapshot): Promise<string> {
       if (found !== undefined && found !== null) metric.inc({app: app.name}, found);
     }
   }
-  for (const [kind, name, help, value] of storeMetrics(snapshot)) new client[kind]({name, help, registers: [registry]}).inc(value);
+  for (const [kind, name, help, value] of [...storeMetrics(snapshot), ...memoryMetrics(snapshot)])
+    new client[kind]({name, help, registers: [registry]}).inc(value);
   return `${await registry.metrics()}\n${wakeHistogram(snapshot)}`;
 }
 

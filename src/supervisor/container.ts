@@ -67,6 +67,8 @@ export interface Containers extends AsyncDisposable {
   remove(app: string): Promise<void>;
   /** Images may have been unmounted. */
   forgetImages(): void;
+  /** What all of them may use of memory together. */
+  memoryTotal(): Promise<number>;
 }
 
 export class Container implements AsyncDisposable {

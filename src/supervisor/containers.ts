@@ -10,6 +10,7 @@ import type {Log} from '../core/log.ts';
 import {Cgroup} from './cgroup.ts';
 import {type CgroupMounts, findCgroupMounts} from './cgroup-mounts.ts';
 import {Container, type Containers, type MountImage} from './container.ts';
+import {memoryTotal} from './memory-total.ts';
 import {unmountBelow} from './mounts.ts';
 
 export interface ContainersOptions {
@@ -62,6 +63,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
     forgetImages() {
       for (const container of prepared.values()) container.forgetImage();
     },
+    memoryTotal: () => memoryTotal(mounts, cgroupPath(identity)),
     async [Symbol.asyncDispose]() {
       unmountBelow(directory);
       await rm(directory, {recursive: true, force: true});

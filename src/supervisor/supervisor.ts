@@ -3,6 +3,7 @@
 import {mkdir, rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import {join} from 'node:path';
+import type {MemoryMarks} from '../config/memory-marks.ts';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
@@ -17,10 +18,12 @@ import {AppSet} from './app-set.ts';
 import {AwakeApps} from './awake-apps.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
+import type {Shortage} from './eviction.ts';
 import {type GenerationMeta, type Network, type Rest, restLayers} from './instance.ts';
 import type {Origin} from './late-rest.ts';
 import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {LayerLimit} from './layer-limit.ts';
+import {MemoryLimit} from './memory-limit.ts';
 import {appRecords, recordFields} from './records.ts';
 import {assignAddresses, type GenerationStore, type Recovered, readMeta, recover} from './recover.ts';
 import {StandbyLimit} from './standby-limit.ts';
@@ -34,6 +37,8 @@ export interface SupervisorOptions {
   readonly runtimeDir: string;
   readonly keepGenerations: number;
   readonly stopTimeoutMs: number;
+  /** Null: apps may use what memory there is. */
+  readonly memoryMarks: MemoryMarks | null;
   /** What layers and local copies of objects may take together; null without a remote store, when layers are nowhere else. */
   readonly cacheBytes: number | null;
   readonly store: Store;
@@ -74,6 +79,8 @@ export interface Supervisor extends AsyncDisposable {
   pagerRestarted(): void;
   /** More of the apps is in the remote store than was: what is here may be too much. */
   stored(): void;
+  /** What apps use of memory, and may; null without a limit. @throws Error when it cannot be read */
+  memory(): Promise<Shortage | null>;
   /** Wakes the apps with `start eager`; failures are logged. */
   startEager(): void;
 }
@@ -189,6 +196,15 @@ function originOf({record, rest, outage}: Recovered): Origin {
   return {rest, pointer: record.generation};
 }
 
+function memoryLimit(options: SupervisorOptions, apps: AppSet, awake: AwakeApps): MemoryLimit | undefined {
+  if (options.memoryMarks === null) return undefined;
+  const limit = new MemoryLimit({...options, apps, marks: options.memoryMarks, totalBytes: () => options.containers.memoryTotal()});
+  awake.listen((_app, isAwake) => {
+    if (isAwake) limit.woken();
+  });
+  return limit;
+}
+
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
@@ -217,6 +233,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       ? undefined
       : new LayerLimit({...options, apps, limitBytes: options.cacheBytes, layersDirOf: (app) => layersDirOf(options, app)});
   limit?.check();
+  const memory = memoryLimit(options, apps, awake);
   return {
     app: (name) => apps.find(name),
     ready: (name) => apps.ready(name),
@@ -240,6 +257,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       for (const app of apps.values()) app.prepareWake();
     },
     stored: () => limit?.check(),
+    memory: async () => (await memory?.measure()) ?? null,
     startEager() {
       for (const config of options.apps) {
         if (config.start !== 'eager') continue;
@@ -251,6 +269,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     },
     async [Symbol.asyncDispose]() {
       const deadlineMs = stopDeadlineMs();
+      memory?.stop();
       await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));
     },
   };

@@ -56,6 +56,11 @@ export class Wakefulness {
     return judgeEviction({...(await this.#facts()), connections: await this.#connections()});
   }
 
+  /** What being awake costs of memory; null when that is not known. */
+  memoryBytes(): Promise<number | null> {
+    return this.#options.container.memoryBytes();
+  }
+
   /** Who says that the app does not sleep. */
   get pinned(): Pinned | null {
     if (this.#options.config.pin) return {by: 'configuration', until: null};

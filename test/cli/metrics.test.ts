@@ -22,6 +22,7 @@ function counted(): EventCounts {
   counts.add({at: 2, app, kind: 'woken', ms: 21, cold: 0});
   counts.add({at: 3, app, kind: 'woken', ms: 60_000, cold: 0});
   counts.add({at: 4, app, kind: 'hibernated', ms: 500, frozenMs: 250, bytesWritten: 4096});
+  counts.add({at: 4, app, kind: 'evicted', reason: 'memory-high'});
   counts.add({at: 5, app, kind: 'compacted', bytesWritten: 100});
   counts.add({at: 6, app, kind: 'error', message: 'no'});
   counts.add({at: 7, app, kind: 'error'});
@@ -46,8 +47,27 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
   const requests = {requests: 9, hedges: 2, hedgesWon: 1, retries: 3, failures: 4, bytesRead: 1000, bytesWritten: 2000};
   const outage = {since: 1, askedAt: 2, message: 'refused'};
   const remote = {place: 'bucket "b"', requests, outage, cacheBytes: 10, layerBytes: 0, cacheLimitBytes: 20, pendingObjects: 1, pendingBytes: 5};
-  const unknown = {name: 'never', state: 'stopped', residence: 'none', counts: counts.of('never'), checksAnswered: 0, paging: null} as const;
-  return {apps: [{name: app, state: 'running', residence: 'hot', counts: counts.of(app), checksAnswered: 6, paging}, unknown], wakes: counts.wakes, remote};
+  const unknown = {
+    name: 'never',
+    state: 'stopped',
+    residence: 'none',
+    idle: {afterMs: null, flaps: 0},
+    isPinned: false,
+    counts: counts.of('never'),
+    checksAnswered: 0,
+    paging: null,
+  } as const;
+  const known = {
+    name: app,
+    state: 'running',
+    residence: 'hot',
+    idle: {afterMs: 120_000, flaps: 3},
+    isPinned: true,
+    counts: counts.of(app),
+    checksAnswered: 6,
+    paging,
+  } as const;
+  return {apps: [known, unknown], wakes: counts.wakes, remote, memory: {usedBytes: 500, highBytes: 1000, lowBytes: 750}};
 }
 
 test('metricsText() has what was counted and what is', async (t) => {
@@ -57,6 +77,12 @@ test('metricsText() has what was counted and what is', async (t) => {
     'picogate_app_state{app="blog",state="hibernated"} 0',
     'picogate_app_residence{app="never",residence="none"} 1',
     'picogate_app_wakes_total{app="blog",kind="restore"} 2',
+    'picogate_app_evictions_total{app="blog"} 1',
+    'picogate_app_idle_limit_seconds{app="blog"} 120',
+    'picogate_app_flaps{app="blog"} 3',
+    'picogate_app_pinned{app="blog"} 1',
+    'picogate_memory_used_bytes 500',
+    'picogate_memory_high_bytes 1000',
     'picogate_app_wakes_total{app="blog",kind="start"} 1',
     'picogate_app_checks_answered_total{app="blog"} 6',
     'picogate_app_wakes_total{app="never",kind="restore"} 0',
