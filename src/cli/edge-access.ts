@@ -1,7 +1,7 @@
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {unnoticedAddress} from '../nat/names.ts';
-import {lastAttemptSucceeded} from '../supervisor/app-status.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import {isWakeable} from '../supervisor/wakeable.ts';
 import type {AnsweredChecks} from './answered-checks.ts';
 
 /** The edge's view of the apps. */
@@ -32,7 +32,7 @@ export function edgeAccess(supervisor: Supervisor): AppAccess {
 export function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks): AppWatch {
   return {
     awakeHost: (name) => supervisor.awakeAddress(name),
-    isWakeable: (name) => lastAttemptSucceeded(supervisor.app(name).status()),
+    isWakeable: (name) => isWakeable(supervisor.app(name).status(), Date.now()),
     checkAnswered: (name) => answered.count(name),
     checkSource: unnoticedAddress,
     onChange: (callback) => supervisor.onAwakeChange(callback),

@@ -59,7 +59,8 @@ one awake, and no session that it must not sleep for. Without such a line nothin
 - **An app that sleeps**, or is on its way to sleep or back, is answered for: with what it answered to the same request last (method, \`Host\`,
   path, query and \`Accept-Encoding\`; status, fields and up to 4 KiB of body, of four such requests), else with the page for status 200 (\`errorfile 200\` changes it). Requests with \`Authorization\` or
   \`Cookie\` get that page, and of answers that are \`private\` or \`no-store\` only the status is kept. When the last attempt to wake the app, or to put it to sleep, has failed,
-  the answer is the page for 503, until an attempt succeeds (\`picogate wake\`). What is known of answers outlasts a reload, but not the gateway.
+  the answer is the page for 503, until an attempt succeeds (\`picogate wake\`);
+  after a failure that may pass by itself, as when a store cannot be reached, only for a minute, so that a balancer sends somebody again. What is known of answers outlasts a reload, but not the gateway.
 - **\`answer-checks off\`**: while the app sleeps the answer is 503, for the \`health-check\` lines of that section. A scraper then sees that it is away instead of old numbers.
 - **Mode tcp**: \`src\` and conditions on connections. Such a connection is accepted and ended in good order while the app sleeps, or reset when the app could
   not be woken or \`answer-checks\` is \`off\`; a connection to an app that is awake ends when the app falls asleep.

@@ -38,11 +38,8 @@ export interface AppStatus {
   readonly lastWake: WakeRecord | null;
   readonly lastHibernate: HibernateRecord | null;
   readonly lastError: {readonly at: number; readonly message: string} | null;
-}
-
-/** False: the app failed at the last thing that it was to do, wake up or go to sleep. A failure after which all went well is past. */
-export function lastAttemptSucceeded({lastError, lastWake, lastHibernate}: Pick<AppStatus, 'lastError' | 'lastWake' | 'lastHibernate'>): boolean {
-  return lastError === null || Math.max(lastWake?.at ?? 0, lastHibernate?.at ?? 0) > lastError.at;
+  /** The same, as far as it was since the gateway started. */
+  readonly lastFailure: Failure | null;
 }
 
 export type LiveStatus = {

@@ -27,8 +27,8 @@ export class History {
     this.#facts = {lastWake: options.lastWake, lastHibernate: options.lastHibernate, lastError: null};
   }
 
-  get facts(): Facts {
-    return this.#facts;
+  get facts(): Facts & Pick<AppStatus, 'lastFailure'> {
+    return {...this.#facts, lastFailure: this.#told.lastFailure};
   }
 
   get told(): Told {

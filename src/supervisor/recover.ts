@@ -78,7 +78,11 @@ async function generationsThatCount({pager, log}: RecoverOptions, app: AppName, 
 
 function freshFields(clock: Clock): AppFields {
   const rest = {kind: 'files', layers: []} as const;
-  return recordFields({state: 'stopped', rest, fileLayers: [], token: null, lastWake: null, lastHibernate: null, lastError: null}, hostname(), clock.nowMs());
+  return recordFields(
+    {state: 'stopped', rest, fileLayers: [], token: null, lastWake: null, lastHibernate: null, lastError: null, lastFailure: null},
+    hostname(),
+    clock.nowMs(),
+  );
 }
 
 /**
