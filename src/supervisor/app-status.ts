@@ -140,6 +140,8 @@ export interface AppOptions extends InstanceTools {
   readonly dropLayers: () => Promise<void>;
   /** What the next wake starts from, when that is not known yet (`rest` and `pointer` do not count then); null when it is. */
   readonly find: LateRestOptions['find'];
+  /** Wakes the app after it has ended by itself, with the newest settings. */
+  readonly restart: () => Promise<void>;
   /** Wakes the app, unless it was opened anew meanwhile. */
   readonly wakeWhenDue: WakeTimerOptions['wake'];
 }

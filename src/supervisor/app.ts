@@ -119,7 +119,7 @@ export class App {
       policy: options.config.restart,
       clock: options.clock,
       refusedMs: () => this.#reviver.refusal?.ms ?? 0,
-      start: () => this.wake({kind: 'restart'}),
+      start: options.restart,
     });
     options.container.onExit((status) => void this.#died(status));
   }

@@ -175,6 +175,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
     stored: async (current) => (current.kind === 'files' ? current : {...current, meta: await metaOf(current.generation)}),
     metaOf,
     dropLayers: () => dropLayers(layersDir),
+    restart: async () => (await ready(config.name)).wake({kind: 'restart'}),
     async wakeWhenDue(trigger) {
       if ((await ready(config.name)) === app) await app.wake(trigger);
     },

@@ -66,6 +66,10 @@ rootTest('a disk that is full during a checkpoint: the app goes on, and sleeps w
   await writeFile(join(store, 'ballast'), Buffer.alloc(bavail * bsize - 64 * 1024, 1));
   t.is(await ask(port, 'count'), '2');
   await until(async () => (await gateway.log()).includes('the disk is full'), {timeoutMs: 10_000, what: 'a checkpoint that fails'});
+  t.regex(
+    await gateway.cli('explain', 'a'),
+    /is awake.*\nIt does not sleep because of this: its checkpoint failed: .*the disk is full.*; it is looked at again in /s,
+  );
   t.is((await gateway.app('a')).state, 'running');
   t.is(await ask(port, 'count'), '3');
   t.is(await ask(port, 'verify'), verified);

@@ -60,8 +60,6 @@ rootTest('on-restore-failure previous: the generation before is restored, the ne
   await gateway.cli('hibernate', 'a');
   t.is((await gateway.app('a')).generation, 3);
   t.true((await manifests(gateway)).includes('00000002.json'), 'the damaged one is kept like any other');
-  await gateway.stop();
-  await gateway.start();
   t.is(await ask(port, 'agree'), '3 3');
   t.is(await ask(port, 'verify'), verified);
   t.notRegex(await gateway.cli('explain', 'a'), /could not be restored/);
