@@ -8,12 +8,13 @@ import {edgeSuite} from './edge/edge-suite.ts';
 import {describeMachine, type Machine} from './machine.ts';
 import {pagingSuite} from './paging/paging-suite.ts';
 import {openResults, type Results} from './results.ts';
+import {scaleSuite} from './scale/scale-suite.ts';
 import type {Goal, Report, Suite} from './suite.ts';
 import {nothing, renderTable} from './table.ts';
 import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, pagingSuite, edgeSuite, udpSuite];
+const suites: readonly Suite[] = [wakeSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 

@@ -106,8 +106,8 @@ async function openPager(options: PagerOptions): Promise<Pager> {
 function appNetworks(nat: Nat): Pick<SupervisorOptions, 'addNetwork' | 'removeNetwork'> {
   const networks = new Map<string, AppNetwork>();
   return {
-    async addNetwork(app, index) {
-      const network = await nat.addApp({name: app.name, index, expose: app.expose});
+    addNetwork(app, index) {
+      const network = nat.addApp({name: app.name, index, expose: app.expose});
       networks.set(app.name, network);
       return network;
     },

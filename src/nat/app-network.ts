@@ -1,5 +1,9 @@
-/** The network of one app: its namespace and veth, and whether packets go to it or into the hold queue. */
+/**
+ * The network of one app: its namespace and veth, and whether packets go to it or into the hold queue. A sleeper's address leads into the hold queue
+ * without either, so they are made when something is about to run in them: of a thousand sleeping apps the kernel knows nothing.
+ */
 import {readFile} from 'node:fs/promises';
+import {assert} from '../core/errors.ts';
 import type {AppName, GatewayIdentity} from '../core/ids.ts';
 import {withinNetns} from '../core/netns.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -37,7 +41,10 @@ export interface AppNetwork extends AsyncDisposable {
   readonly address: string;
   /** The gateway's, `10.77.0.0/16`. */
   readonly range: string;
+  /** Exists from the first `prepare()` on. */
   readonly netnsPath: string;
+  /** Makes namespace and veth, if they are not there; some ten milliseconds. Needed before `wake()`. @throws CodedError ERR_SYSCTL_FAILED; CommandError */
+  prepare(): Promise<void>;
   /**
    * From now on packets for the app are held. Synchronous, some tens of microseconds. @param flows its established
    * connections; data of another is answered with a RST. `unknown` (during a dump): what could be of one is held.
@@ -57,38 +64,56 @@ export interface AppNetwork extends AsyncDisposable {
   counters(): HoldCounts;
 }
 
+/** What `prepare()` has made. */
+interface Veth extends AsyncDisposable {
+  readonly route: HostRoute;
+}
+
 export class VethNetwork implements AppNetwork {
   readonly name: AppName;
   readonly address: string;
   readonly netnsPath: string;
   readonly #shared: NatShared;
-  readonly #route: HostRoute;
+  readonly #index: number;
+  readonly #destination: number;
   readonly #counts: Int32Array<SharedArrayBuffer>;
-  readonly #remove: () => Promise<void>;
+  readonly #onRemoved: () => void;
   readonly #addedAtMs = performance.now();
+  #preparing: Promise<void> | undefined;
+  #veth: Veth | undefined;
   #epoch = 0;
   #state: 'awake' | 'asleep' | 'removed' = 'asleep';
 
-  constructor(options: {
-    spec: AppSpec;
-    shared: NatShared;
-    route: HostRoute;
-    address: string;
-    netnsPath: string;
-    counts: SharedArrayBuffer;
-    remove: () => Promise<void>;
-  }) {
-    this.name = options.spec.name;
-    this.address = options.address;
-    this.netnsPath = options.netnsPath;
-    this.#shared = options.shared;
-    this.#route = options.route;
-    this.#counts = new Int32Array(options.counts);
-    this.#remove = options.remove;
+  /** Packets for the app are held from now on. @throws CodedError ERR_RANGE_FULL */
+  constructor({name, index, expose}: AppSpec, shared: NatShared, onRemoved: () => void) {
+    this.name = name;
+    this.address = appAddress(shared.range, index);
+    this.netnsPath = namespacePath(namespaceName(shared.identity, index));
+    this.#shared = shared;
+    this.#index = index;
+    this.#destination = ipv4ToNumber(this.address);
+    this.#onRemoved = onRemoved;
+    const counts = new SharedArrayBuffer(countSlots * 4);
+    this.#counts = new Int32Array(counts);
+    shared.thread.send({kind: 'add', address: this.#destination, expose: expose.map(({protocol, port}) => ({protocol, port})), counts});
   }
 
   get range(): string {
     return rangeText(this.#shared.range);
+  }
+
+  prepare(): Promise<void> {
+    this.#preparing ??= this.#prepare().catch((error: unknown) => {
+      this.#preparing = undefined;
+      throw error;
+    });
+    return this.#preparing;
+  }
+
+  async #prepare(): Promise<void> {
+    const veth = await addVeth({shared: this.#shared, index: this.#index, address: this.address});
+    if (this.#state === 'removed') return veth[Symbol.asyncDispose]();
+    this.#veth = veth;
   }
 
   sleep(flows: 'unknown' | readonly Flow[]): void {
@@ -96,12 +121,12 @@ export class VethNetwork implements AppNetwork {
     this.#state = 'asleep';
     Atomics.store(this.#counts, countSlot.wanted, 0);
     // First the hold queue, then the route: no packet may come to a queue that takes the app to be awake.
-    this.#shared.thread.send({kind: 'sleep', address: this.#route.destination, flows, epoch: ++this.#epoch});
-    this.#shared.routes.remove(this.#route);
+    this.#shared.thread.send({kind: 'sleep', address: this.#destination, flows, epoch: ++this.#epoch});
+    if (this.#veth !== undefined) this.#shared.routes.remove(this.#veth.route);
   }
 
   setFlows(flows: readonly Flow[]): void {
-    if (this.#state === 'asleep') this.#shared.thread.send({kind: 'set flows', address: this.#route.destination, flows});
+    if (this.#state === 'asleep') this.#shared.thread.send({kind: 'set flows', address: this.#destination, flows});
   }
 
   wantedPackets(): number {
@@ -110,16 +135,17 @@ export class VethNetwork implements AppNetwork {
 
   wake(): void {
     if (this.#state === 'removed') return;
+    assert(this.#veth !== undefined, `The network of app "${this.name}" is to be used and was not prepared`);
     // First the route: a packet written back without it would come straight back.
-    this.#shared.routes.add(this.#route);
+    this.#shared.routes.add(this.#veth.route);
     this.#state = 'awake';
-    this.#shared.thread.send({kind: 'wake', address: this.#route.destination});
+    this.#shared.thread.send({kind: 'wake', address: this.#destination});
   }
 
   refuse(): void {
     if (this.#state !== 'asleep') return;
     Atomics.store(this.#counts, countSlot.wanted, 0);
-    this.#shared.thread.send({kind: 'refuse', address: this.#route.destination, epoch: ++this.#epoch});
+    this.#shared.thread.send({kind: 'refuse', address: this.#destination, epoch: ++this.#epoch});
   }
 
   /** Reports from before the last sleep, refusal or wake are stale. */
@@ -128,7 +154,7 @@ export class VethNetwork implements AppNetwork {
   }
 
   async lastTraffic(): Promise<number> {
-    return Promise.resolve(this.#shared.traffic.last(this.#route.destination) ?? this.#addedAtMs);
+    return Promise.resolve(this.#shared.traffic.last(this.#destination) ?? this.#addedAtMs);
   }
 
   counters(): HoldCounts {
@@ -142,16 +168,20 @@ export class VethNetwork implements AppNetwork {
     };
   }
 
-  /** The gateway removes all of its own at once. */
-  abandon(): void {
+  /** The gateway removes all of its own at once. Resolves when nothing is being made any more. */
+  async abandon(): Promise<void> {
     this.#state = 'removed';
+    await this.#preparing?.catch(() => undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state === 'removed') return;
     this.#state = 'removed';
-    this.#shared.thread.send({kind: 'remove', address: this.#route.destination});
-    await this.#remove();
+    this.#shared.thread.send({kind: 'remove', address: this.#destination});
+    // One that is being made is removed by whoever makes it.
+    await this.#preparing?.catch(() => undefined);
+    await this.#veth?.[Symbol.asyncDispose]();
+    this.#onRemoved();
   }
 }
 
@@ -163,17 +193,16 @@ async function hostSettings(interfaceName: string): Promise<void> {
 }
 
 /**
- * Makes namespace and veth of an app that sleeps; on any failure nothing is left behind.
- * @throws CodedError ERR_RANGE_FULL, ERR_SYSCTL_FAILED; CommandError
+ * Makes the namespace and the veth of an app, without a route; on any failure nothing is left behind.
+ * @throws CodedError ERR_SYSCTL_FAILED; CommandError
  */
-export async function addAppNetwork(spec: AppSpec, shared: NatShared, onRemoved: () => void): Promise<VethNetwork> {
-  const address = appAddress(shared.range, spec.index);
-  const interfaceName = vethName(shared.identity, spec.index);
-  const namespace = namespaceName(shared.identity, spec.index);
-  const link = {namespace, interfaceName, address, gateway: gatewayAddress(shared.range), index: spec.index};
-  const elements = {identity: shared.identity, interfaceName, address};
+async function addVeth({shared, index, address}: {readonly shared: NatShared; readonly index: number; readonly address: string}): Promise<Veth> {
+  const {identity, range} = shared;
+  const interfaceName = vethName(identity, index);
+  const namespace = namespaceName(identity, index);
+  const link = {namespace, interfaceName, address, gateway: gatewayAddress(range), index};
+  const elements = {identity, interfaceName, address};
   await using scope = new AsyncDisposableStack();
-  scope.defer(onRemoved);
   scope.defer(() => removeLinks({interfaces: [interfaceName], namespaces: [namespace]}));
   await applyIp(hostCommands(link));
   scope.defer(() => applyNft(removeAppText(elements)));
@@ -181,9 +210,7 @@ export async function addAppNetwork(spec: AppSpec, shared: NatShared, onRemoved:
   withinNetns(namespacePath(namespace), () => disableIpv6('eth0'));
   await Promise.all([applyNft(addAppText(elements)), applyIp(appCommands(link), {namespace}), hostSettings(interfaceName)]);
   const interfaceIndex = Number(await readFile(`/sys/class/net/${interfaceName}/ifindex`, 'utf8'));
-  const route = {destination: ipv4ToNumber(address), interfaceIndex, source: ipv4ToNumber(link.gateway)};
-  const counts = new SharedArrayBuffer(countSlots * 4);
-  shared.thread.send({kind: 'add', address: route.destination, expose: spec.expose.map(({protocol, port}) => ({protocol, port})), counts});
   const owned = scope.move();
-  return new VethNetwork({spec, shared, route, address, netnsPath: namespacePath(namespace), counts, remove: () => owned.disposeAsync()});
+  const route = {destination: ipv4ToNumber(address), interfaceIndex, source: ipv4ToNumber(link.gateway)};
+  return {route, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }

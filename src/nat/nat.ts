@@ -8,7 +8,7 @@ import type {AppName, GatewayIdentity} from '../core/ids.ts';
 import {close} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
-import {type AppNetwork, type AppSpec, addAppNetwork, type NatShared, type VethNetwork} from './app-network.ts';
+import {type AppNetwork, type AppSpec, type NatShared, VethNetwork} from './app-network.ts';
 import type {HoldLimits} from './hold-queue.ts';
 import {startHoldThread} from './hold-thread.ts';
 import {applyIp, applyNft, disableIpv6, enableForwarding, removeLeftovers, setSysctl} from './host-network.ts';
@@ -35,8 +35,8 @@ export interface Nat extends AsyncDisposable {
   readonly gatewayAddress: string;
   /** The index that gives an app this address; undefined for one that no app can have here. */
   indexOf(address: string): number | undefined;
-  /** @throws CodedError ERR_DUPLICATE_APP, ERR_RANGE_FULL, ERR_SYSCTL_FAILED; CommandError */
-  addApp(app: AppSpec): Promise<AppNetwork>;
+  /** Holds the app's packets from now on. @throws CodedError ERR_DUPLICATE_APP, ERR_RANGE_FULL */
+  addApp(app: AppSpec): AppNetwork;
   /** Replaces all mode nat frontends, in one step or not at all. @throws CodedError ERR_BIND_FAILED, ERR_BAD_ADDRESS, ERR_BAD_TARGET; CommandError */
   setFrontends(frontends: readonly NatFrontend[]): Promise<void>;
 }
@@ -89,17 +89,16 @@ class KernelNat implements Nat {
     return appIndex(this.#shared.range, address);
   }
 
-  async addApp(spec: AppSpec): Promise<AppNetwork> {
+  addApp(spec: AppSpec): AppNetwork {
     if (this.#indexes.has(spec.index)) {
       throw new CodedError('ERR_DUPLICATE_APP', `Cannot add app "${spec.name}": number ${spec.index} is taken`, {source: 'bug'});
     }
-    this.#indexes.add(spec.index);
-    let address = -1;
-    const app = await addAppNetwork(spec, this.#shared, () => {
+    const app = new VethNetwork(spec, this.#shared, () => {
       this.#indexes.delete(spec.index);
       this.#apps.delete(address);
     });
-    address = ipv4ToNumber(app.address);
+    const address = ipv4ToNumber(app.address);
+    this.#indexes.add(spec.index);
     this.#apps.set(address, app);
     return app;
   }
@@ -131,7 +130,7 @@ class KernelNat implements Nat {
     const reservations = [...this.#reservations.values()];
     this.#reservations = new Map();
     for (const reservation of reservations) await reservation[Symbol.asyncDispose]();
-    for (const app of this.#apps.values()) app.abandon();
+    await Promise.all([...this.#apps.values()].map((app) => app.abandon()));
     await this.#scope.disposeAsync();
   }
 }

@@ -10,6 +10,7 @@ import type {MountedImage} from './images/fuse-images.ts';
 import type {MountImageRequest} from './images/rootfs-images.ts';
 import type {PredictedReport} from './prediction/predicted-report.ts';
 import type {
+  AppSurvey,
   CommitOptions,
   Committed,
   Compacted,
@@ -89,7 +90,8 @@ export interface Pager extends AsyncDisposable {
   /** The newest generation is certain to stay: it is uploaded, if there is where to. */
   keep(app: string): Promise<void>;
   prune(app: string, keep: number): Promise<void>;
-  sweep(app: string): Promise<void>;
+  /** At start-up only: removes what interrupted commits of each left, and says what the store has of it. @throws CodedError ERR_WRONG_KEY; as the store */
+  survey(apps: readonly string[]): Promise<readonly AppSurvey[]>;
   /** @returns false when the remote store cannot be reached now. @throws CodedError when it cannot be used as it is configured */
   checkStore(): Promise<boolean>;
   /** What is done for all apps now, and was since the pager started. */
@@ -274,7 +276,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     discardCopies: async (app, generation) => call('discardCopies', {app, generation}),
     keep: async (app) => call('keep', {app}),
     prune: async (app, keep) => call('prune', {app, keep}),
-    sweep: async (app) => call('sweep', {app}),
+    survey: async (apps) => call('survey', {apps}),
     checkStore: async () => call('checkStore', null),
     status: async () => call('status', null),
     placement: async (app) => call('placement', {app}),

@@ -4,24 +4,14 @@
  */
 import {once} from 'node:events';
 import {pino} from 'pino';
-import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {openPagerService} from './pager-service.ts';
-import type {PagerMessage, PagerMethod, PagerRequest, PagerSecrets, PagerService, PagerSettings, RemoteError} from './protocol.ts';
+import type {PagerMessage, PagerMethod, PagerRequest, PagerSecrets, PagerService, PagerSettings} from './protocol.ts';
+import {remoteError} from './remote-error.ts';
 
 function send(message: PagerMessage): void {
   // Without a parent nobody is to be told anything; `disconnect` ends us.
   if (process.connected) process.send?.(message);
-}
-
-function remoteError(error: unknown): RemoteError {
-  const coded = error instanceof CodedError ? error : undefined;
-  return {
-    code: errorCode(error) ?? 'ERR_ASSERTION',
-    message: errorMessage(error),
-    source: coded?.source ?? (errorCode(error) === undefined ? 'bug' : 'host'),
-    retryable: coded?.retryable ?? false,
-  };
 }
 
 const levels = {10: 'debug', 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'error'} as const;

@@ -1,12 +1,12 @@
 /** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
-import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
 import type {Checkpoint} from './checkpoints/checkpoint.ts';
 import {keysOf} from './checkpoints/checkpoint-keys.ts';
-import {type CheckpointStore, openCheckpointStore} from './checkpoints/checkpoint-store.ts';
+import {openCheckpointStore} from './checkpoints/checkpoint-store.ts';
 import {type Keyring, openKeyring} from './checkpoints/keyring.ts';
 import type {PageTable} from './checkpoints/page-table.ts';
 import {decodePageTable} from './checkpoints/page-table-codec.ts';
@@ -43,6 +43,7 @@ import type {ColdFetch} from './remote/cold-reader.ts';
 import {Tiering} from './remote/tiering.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
 import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
+import {surveyApps} from './survey.ts';
 
 const keeperCheckMs = 5000;
 
@@ -220,11 +221,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     async prune({app, keep}) {
       await store.prune(appName(app), keep, served.generationsOf(appName(app)));
     },
-    async sweep({app}) {
-      await prepareKey(store, app, log);
-      await store.sweep(appName(app));
-      parts.tiering?.tell(appName(app));
-    },
+    survey: async ({apps}) => surveyApps(parts, apps.map(appName), log),
     checkStore: async () => (await parts.tiering?.check()) ?? true,
     status: async () => pagerStatus(parts),
     placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
@@ -233,16 +230,6 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
     fetchLayers: async ({app, layers}) => required(parts).fetchLayers(appName(app), layers),
   };
-}
-
-/** So that no app stands still for it later, and a key that cannot be used is found before anything is done. @throws CodedError ERR_WRONG_KEY */
-async function prepareKey(store: CheckpointStore, app: string, log: Log): Promise<void> {
-  try {
-    await store.prepareKey(appName(app));
-  } catch (error) {
-    if (errorCode(error) === 'ERR_WRONG_KEY') throw error;
-    log.warn({app, error: errorMessage(error)}, 'the key of the app cannot be had now; its next checkpoint tries again');
-  }
 }
 
 /** @throws CodedError ERR_NO_REMOTE_STORE */

@@ -143,7 +143,8 @@ export interface PagerService {
   /** The newest generation is certain to stay: it is uploaded. */
   keep(request: {readonly app: string}): Promise<void>;
   prune(request: {readonly app: string; readonly keep: number}): Promise<void>;
-  sweep(request: {readonly app: string}): Promise<void>;
+  /** Removes what interrupted commits of each left, and says what the store has of it. At start-up only. */
+  survey(request: {readonly apps: readonly string[]}): Promise<readonly AppSurvey[]>;
   /**
    * Asks the remote store, if there is one, whether it can be used.
    * @returns false when it cannot be reached at the moment. @throws ObjectStoreError when it cannot be used as it is configured
@@ -166,6 +167,20 @@ export interface PagerService {
   fetchLayers(request: {readonly app: string; readonly layers: readonly string[]}): Promise<void>;
   stop(request: null): Promise<void>;
 }
+
+export interface AppSurvey {
+  /** Why the store cannot be reached; what is known here is all there is then. */
+  readonly unreachable: string | null;
+  /** Numbers of the complete generations, the oldest first. */
+  readonly generations: readonly Generation[];
+  /** The newest first; of the older ones, those that it is no use to ask for are left out. */
+  readonly metas: readonly SurveyedGeneration[];
+}
+
+/** What its manifest says; that the rest of it can be read is not known. */
+export type SurveyedGeneration =
+  | {readonly kind: 'read'; readonly generation: Generation; readonly meta: unknown; readonly token: number}
+  | {readonly kind: 'unread'; readonly generation: Generation; readonly error: RemoteError};
 
 export interface Placement {
   readonly generation: number | null;

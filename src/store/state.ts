@@ -4,15 +4,15 @@
  */
 import {CodedError} from '../core/errors.ts';
 import {type AppName, appName, type FencingToken, type Generation} from '../core/ids.ts';
+import {limited} from '../core/limited.ts';
 import {type AppFields, type AppRecord, decodeRecord, encodeFields, encodePin, encodeRecord, type Pin} from './app-record.ts';
 import type {Connection} from './connection.ts';
+import {assignIndexes, commandsAtATime, ensureApps, type NewApp} from './ensure-apps.ts';
 import {storeKeys} from './keys.ts';
 import {badReply, hashReply, type Outcome, outcomeReply} from './reply.ts';
 import {loadScript, runScript} from './script.ts';
 
 const scripts = {
-  create: loadScript('create-app-1'),
-  assignIndex: loadScript('assign-index-1'),
   update: loadScript('update-app-2'),
   commit: loadScript('commit-generation-2'),
   restore: loadScript('restore-app-2'),
@@ -31,7 +31,11 @@ export interface Commit {
 export interface State {
   /** The app's record; made from `fields`, with a network index of its own (`wantedIndex` if that is free), when there is none. */
   ensureApp(name: AppName, fields: AppFields, wantedIndex?: number): Promise<AppRecord>;
+  /** The same for many apps: all that want an index get theirs before the others do. @returns the records in the order of the apps */
+  ensureApps(apps: readonly NewApp[]): Promise<readonly AppRecord[]>;
   readApp(name: AppName): Promise<AppRecord | null>;
+  /** In the order of the names. */
+  readApps(names: readonly AppName[]): Promise<readonly (AppRecord | null)[]>;
   /** All known apps, by name; an app whose record is damaged is an `Error` in its place. */
   listApps(): Promise<ReadonlyMap<AppName, AppRecord | Error>>;
   /** @throws CodedError ERR_OLD_TOKEN, ERR_UNKNOWN_TOKEN (Redis has lost state: `restoreApp`), ERR_UNKNOWN_APP */
@@ -72,25 +76,20 @@ function rejectRefusal(verb: string, name: AppName, token: FencingToken, outcome
 export function openState(connection: Connection, options: {readonly prefix?: string} = {}): State {
   const keys = storeKeys(options.prefix);
 
-  async function assignIndex(name: AppName, wanted: number | null): Promise<number> {
-    const index = await runScript(connection, scripts.assignIndex, [keys.apps], [name, wanted ?? '']);
-    return typeof index === 'number' ? index : badReply(keys.apps, index, 'a network index');
-  }
-
   async function readApp(name: AppName): Promise<AppRecord | null> {
     const key = keys.app(name);
     const hash = hashReply(key, await connection.call('HGETALL', key));
     return hash.size === 0 ? null : decodeRecord(name, key, hash);
   }
 
+  const context = {connection, keys, readApp};
   return {
     readApp,
+    readApps: (names) => limited(names, commandsAtATime, readApp),
+    ensureApps: (apps) => ensureApps(context, apps),
     async ensureApp(name, fields, wantedIndex) {
-      const found = await readApp(name);
-      if (found !== null) return found;
-      const record: AppRecord = {...fields, name, generation: null, pin: null, index: await assignIndex(name, wantedIndex ?? null)};
-      await runScript(connection, scripts.create, [keys.app(name)], encodeRecord(record));
-      return (await readApp(name)) ?? record;
+      const [record] = await ensureApps(context, [{name, fields, wantedIndex: wantedIndex ?? null}]);
+      return record ?? badReply(keys.app(name), record, 'a record');
     },
     async listApps() {
       const known = hashReply(keys.apps, await connection.call('HGETALL', keys.apps));
@@ -121,7 +120,7 @@ export function openState(connection: Connection, options: {readonly prefix?: st
       if (outcome.kind === 'missing') throw new CodedError('ERR_UNKNOWN_APP', `Cannot pin app "${name}": Redis has no record of it`, {source: 'host'});
     },
     async restoreApp(record, highestToken) {
-      const index = await assignIndex(record.name, record.index);
+      const [index = record.index] = await assignIndexes(context, [{name: record.name, wantedIndex: record.index}]);
       const args = [highestToken ?? 0, record.generation ?? '', ...encodeRecord({...record, index})];
       const outcome = await runFenced(connection, scripts.restore, [keys.app(record.name), keys.token(record.name)], args);
       return outcome.kind === 'kept' ? 'kept' : 'restored';

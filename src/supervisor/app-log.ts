@@ -13,10 +13,6 @@ import type {Log} from '../core/log.ts';
 
 export interface AppLog extends AsyncDisposable {
   readonly fifo: string;
-  /** The end of what was printed, in full lines where possible. Reads files synchronously: for error messages. */
-  tail(maxBytes?: number): string;
-  /** Everything that is kept. */
-  read(): Promise<string>;
   /** Resolves when everything the app has printed so far is in the file. */
   flush(): Promise<void>;
 }
@@ -59,12 +55,6 @@ export async function openAppLog(options: AppLogOptions): Promise<AppLog> {
   };
   return {
     fifo: options.fifo,
-    tail: (maxBytes = 2000) => tailOf(options.file, maxBytes),
-    async read() {
-      await flush();
-      const [older, newer] = await Promise.all([`${options.file}.1`, options.file].map((path) => readFile(path, 'utf8').catch(() => ''))); // Not printed that much yet.
-      return `${older}${newer}`;
-    },
     flush,
     async [Symbol.asyncDispose]() {
       await flush();
@@ -116,7 +106,14 @@ class RotatingFile {
   }
 }
 
-function tailOf(path: string, maxBytes: number): string {
+/** Everything that is kept in the file and the one before. */
+export async function readAppLog(file: string): Promise<string> {
+  const [older, newer] = await Promise.all([`${file}.1`, file].map((path) => readFile(path, 'utf8').catch(() => ''))); // Not printed that much yet.
+  return `${older}${newer}`;
+}
+
+/** The end of what was printed, in full lines where possible. Reads files synchronously: for error messages. */
+export function appLogTail(path: string, maxBytes = 2000): string {
   const newest = readEnd(path, maxBytes);
   const text = newest.length >= maxBytes ? newest : readEnd(`${path}.1`, maxBytes - newest.length) + newest;
   return text.trim();

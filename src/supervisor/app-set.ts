@@ -8,7 +8,8 @@ import {CodedError} from '../core/errors.ts';
 import type {App} from './app.ts';
 
 export interface AppSetOptions {
-  readonly open: (config: AppConfig) => Promise<App>;
+  /** In the order of the settings. Leaves none open when it fails. */
+  readonly open: (configs: readonly AppConfig[]) => Promise<readonly App[]>;
   /** Hibernates the app for good, and frees what it has of the host. */
   readonly close: (app: App, name: string) => Promise<void>;
 }
@@ -69,18 +70,13 @@ export class AppSet {
     return [...this.#entries.keys()];
   }
 
-  /** @throws CodedError why a new one cannot be opened; those that were opened before it are closed again */
+  /** @throws CodedError why a new one cannot be opened; no new one is open then */
   async add(configs: readonly AppConfig[]): Promise<void> {
-    const opened: string[] = [];
-    try {
-      for (const config of configs) {
-        if (this.#entries.has(config.name)) continue;
-        this.#entries.set(config.name, {app: await this.#options.open(config), config});
-        opened.push(config.name);
-      }
-    } catch (error) {
-      for (const name of opened) await this.#remove(name);
-      throw error;
+    const added = configs.filter(({name}) => !this.#entries.has(name));
+    const opened = await this.#options.open(added);
+    for (const [at, app] of opened.entries()) {
+      const config = added[at];
+      if (config !== undefined) this.#entries.set(config.name, {app, config});
     }
     for (const config of configs) {
       const entry = this.#entries.get(config.name);
@@ -117,7 +113,8 @@ export class AppSet {
     const entry = this.#entries.get(name);
     if (entry !== undefined) await this.#options.close(entry.app, name);
     this.#entries.delete(name);
-    this.#entries.set(name, {app: await this.#options.open(config), config});
+    const [app] = await this.#options.open([config]);
+    if (app !== undefined) this.#entries.set(name, {app, config});
     if (this.#wanted.get(name) === config) this.#wanted.delete(name);
   }
 }

@@ -57,7 +57,7 @@ export class App {
   readonly housekeeping: Housekeeping;
   readonly standby: Standby;
   readonly #late: LateRest;
-  readonly #timer: WakeTimer;
+  readonly timer: WakeTimer;
   readonly #reviver: Reviver;
   readonly #restarts: Restarts;
   #stopping = false;
@@ -96,7 +96,7 @@ export class App {
     });
     this.standby = new Standby({...options, log: this.#log});
     this.#late = new LateRest({find: options.find, found: (origin) => this.#found(origin), failed: (error) => this.#history.failed(error), log: this.#log});
-    this.#timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, lastWakeMs: () => this.#history.facts.lastWake?.ms ?? 0});
+    this.timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, lastWakeMs: () => this.#history.facts.lastWake?.ms ?? 0});
     this.#reviver = new Reviver({
       app: options,
       log: this.#log,
@@ -217,7 +217,7 @@ export class App {
       layers: this.layers(),
       compacting: this.housekeeping.compacting,
       isOriginKnown: this.#late.isKnown,
-      nextWake: this.#timer.next,
+      nextWake: this.timer.next,
       refusal: this.#reviver.refusal,
       restartsInMs: this.#restarts.ms,
       ...this.#history.told,
@@ -259,8 +259,8 @@ export class App {
     this.#late.stop();
     this.#restarts.stop();
     this.#idle.stop();
-    this.#timer.stop();
-    const compacted = this.housekeeping.hold();
+    this.timer.stop();
+    const compacted = this.housekeeping.stop();
     const late = new Promise<void>((resolve) => void clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), resolve));
     await Promise.race([this.#reviving?.catch(ignored), late]);
     if (config.onStop === 'hibernate') {
@@ -292,7 +292,7 @@ export class App {
     this.#options.network.wake();
     this.wakefulness.woke(this.#options.clock.monotonicMs(), wakeMs);
     this.#move('ready');
-    this.#timer.disarm();
+    this.timer.disarm();
     this.#restarts.cancel();
     this.#idle.start();
   }
@@ -388,7 +388,7 @@ export class App {
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */
   settle(): void {
     this.prepareWake();
-    this.#timer.arm(null);
-    if (!this.#stopping) this.housekeeping.tidy();
+    this.timer.arm(null);
+    this.housekeeping.tidy();
   }
 }

@@ -1,22 +1,23 @@
 /**
  * The runtime of one app on this worker: root, devices, control groups and processes. runc starts an app for the first
  * time; later CRIU restores it into what mountRoot() has prepared. The container outlives the app's processes: it is
- * there while the app sleeps.
+ * there while the app sleeps. Of one that was not needed yet nothing is on the host.
  */
 import {existsSync, mkdirSync, readFileSync} from 'node:fs';
 import {open, readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
-import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import {syncFileSystem} from '../core/file-metadata.ts';
 import {reap} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
-import {type AppLog, openAppLog} from './app-log.ts';
+import {type AppLog, appLogTail, openAppLog, readAppLog} from './app-log.ts';
 import type {Cgroup} from './cgroup.ts';
 import {resolveUser} from './container-user.ts';
 import type {RestoreTarget} from './criu-calls.ts';
 import {createDeviceFiles} from './device-files.ts';
 import {describeExit, type ExitStatus, exitStatus} from './exit-status.ts';
+import {innerPid} from './inner-pid.ts';
 import {unmountBelow} from './mounts.ts';
 import {ociSpec} from './oci-spec.ts';
 import {mountOverlay} from './overlay.ts';
@@ -61,9 +62,9 @@ type ExitCallback = (how: ExitStatus) => void;
 export interface Containers extends AsyncDisposable {
   /** A tmpfs of ours, mode 700, where device files work. */
   readonly directory: string;
-  /** Readies an app for start() and mountRoot(). The caller disposes it, before these containers. */
-  prepare(app: AppConfig, netnsPath: string): Promise<Container>;
-  /** Ends what runs of an app that was readied, and leaves nothing of it, so that it can be readied again. */
+  /** The caller disposes it, before these containers. */
+  add(app: AppConfig, netnsPath: string): Container;
+  /** Ends what runs of an app that was added, and leaves nothing of it, so that it can be added again. */
   remove(app: string): Promise<void>;
   /** Images may have been unmounted. */
   forgetImages(): void;
@@ -73,10 +74,13 @@ export interface Containers extends AsyncDisposable {
 
 export class Container implements AsyncDisposable {
   readonly #options: ContainerOptions;
-  readonly #output: AppLog;
+  readonly #logFile: string;
   readonly #rootDir: string;
   readonly #deviceDir: string;
   readonly #exitCallbacks = new Set<ExitCallback>();
+  #preparing: Promise<AppLog> | undefined;
+  /** Undefined before `prepare()`. */
+  #output: AppLog | undefined;
   #mounted = false;
   /** The root, when it is an image. */
   #image: MountedImage | undefined;
@@ -84,32 +88,38 @@ export class Container implements AsyncDisposable {
   #initPid: number | undefined;
   #stopWatching: (() => void) | undefined;
 
-  private constructor(options: ContainerOptions, output: AppLog) {
+  constructor(options: ContainerOptions) {
     this.#options = options;
-    this.#output = output;
     this.#rootDir = join(options.directory, 'root');
     this.#deviceDir = join(options.directory, 'dev');
+    this.#logFile = join(options.appDir, 'log');
   }
 
-  /** Makes everything that lasts as long as the app is configured. */
-  static async prepare(options: ContainerOptions): Promise<Container> {
-    mkdirSync(options.directory, {mode: 0o700});
-    mkdirSync(join(options.directory, 'root'), {mode: 0o755});
-    mkdirSync(join(options.directory, 'bundle'), {mode: 0o700});
-    createDeviceFiles(join(options.directory, 'dev'));
-    const output = await openAppLog({
-      fifo: join(options.directory, 'output'),
-      file: join(options.appDir, 'log'),
-      limitBytes: options.app.logBytes,
-      log: options.log.child({app: options.app.name}),
+  /** Makes what stays until the app is not configured any more, if it is not there. Needed before `restoreTarget()`. @throws CodedError ERR_CGROUP */
+  async prepare(): Promise<void> {
+    this.#preparing ??= this.#prepare().catch(async (error: unknown) => {
+      await rm(this.#options.directory, {recursive: true, force: true});
+      this.#preparing = undefined;
+      throw error;
     });
+    await this.#preparing;
+  }
+
+  async #prepare(): Promise<AppLog> {
+    const {app, cgroup, directory, log} = this.#options;
+    mkdirSync(directory, {mode: 0o700});
+    mkdirSync(this.#rootDir, {mode: 0o755});
+    mkdirSync(join(directory, 'bundle'), {mode: 0o700});
+    createDeviceFiles(this.#deviceDir);
+    const output = await openAppLog({fifo: join(directory, 'output'), file: this.#logFile, limitBytes: app.logBytes, log: log.child({app: app.name})});
     try {
-      options.cgroup.create();
+      cgroup.create();
     } catch (error) {
       await output[Symbol.asyncDispose]();
       throw error;
     }
-    return new Container(options, output);
+    this.#output = output;
+    return output;
   }
 
   get layersDir(): string {
@@ -158,6 +168,7 @@ export class Container implements AsyncDisposable {
   }
 
   #standardFiles(): StandardFiles {
+    assert(this.#output !== undefined, `The container of app "${this.#options.app.name}" is to be used and was not prepared`);
     return {input: join(this.#deviceDir, 'null'), output: this.#output.fifo};
   }
 
@@ -172,7 +183,7 @@ export class Container implements AsyncDisposable {
     stop?.();
     if (how === undefined) return;
     const {exec} = this.#options.app;
-    await this.#output.flush();
+    await this.#output?.flush();
     const tail = this.logTail();
     throw new CodedError('ERR_START', `"${exec.join(' ')}" ${describeExit(how)} at once${tail === '' ? '' : `; its last output: ${tail}`}`, {
       source: 'server',
@@ -196,6 +207,7 @@ export class Container implements AsyncDisposable {
 
   async #mount(layers: readonly string[], newLayer: string, image?: string): Promise<void> {
     if (this.#mounted) throw new CodedError('ERR_ASSERTION', `The root of app "${this.#options.app.name}" is mounted already`, {source: 'bug'});
+    await this.prepare();
     mkdirSync(this.layersDir, {recursive: true, mode: 0o700});
     const rootfs = await this.#rootDirectory(image);
     mountOverlay({rootfs, layersDir: this.layersDir, layers, newLayer}, this.#rootDir);
@@ -343,43 +355,26 @@ export class Container implements AsyncDisposable {
   }
 
   /** All that is kept of what the app printed. */
-  output(): Promise<string> {
-    return this.#output.read();
+  async output(): Promise<string> {
+    await this.#output?.flush();
+    return readAppLog(this.#logFile);
   }
 
   /** The end of what the app printed. */
   logTail(maxBytes?: number): string {
-    return this.#output.tail(maxBytes);
+    return appLogTail(this.#logFile, maxBytes);
   }
 
   /** Kills what runs and takes everything away but layers and log. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const output = await this.#preparing?.catch(() => undefined); // Nothing is there then.
+    if (output === undefined) return;
     await using cleanup = new AsyncDisposableStack();
     cleanup.defer(() => rm(this.#options.directory, {recursive: true, force: true}));
     cleanup.defer(() => this.#options.cgroup.remove());
-    cleanup.use(this.#output);
+    cleanup.use(output);
     cleanup.defer(() => this.unmountRoot());
     cleanup.defer(() => this.kill());
-  }
-}
-
-let depth: number | undefined;
-
-/** How many pid namespaces the gateway is in. */
-function ownDepth(): number {
-  depth ??= /^NSpid:\t(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]?.split('\t').length ?? 1;
-  return depth;
-}
-
-/** The number of a process in its own pid namespace, or undefined when it has ended or is no process of a container. */
-function innerPid(pid: number): number | undefined {
-  try {
-    const numbers = /^NSpid:\t(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]?.split('\t');
-    // A process of the host's (or the gateway's) namespace has as many numbers as the gateway.
-    return numbers === undefined || numbers.length <= ownDepth() ? undefined : Number(numbers.at(-1));
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return undefined;
-    throw error;
   }
 }
 

@@ -38,11 +38,11 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
   // Roots that are mounted below must not appear in other mount namespaces, where they would stay busy.
   mount({source: 'none', target: directory, type: '', flags: mountFlag.private});
   prctl(setChildSubreaper, 1);
-  const prepared = new Map<string, Container>();
+  const added = new Map<string, Container>();
   return {
     directory,
-    async prepare(app, netnsPath) {
-      const container = await Container.prepare({
+    add(app, netnsPath) {
+      const container = new Container({
         app,
         netnsPath,
         cgroup: new Cgroup(mounts, `${cgroupPath(identity)}/${app.name}`),
@@ -52,16 +52,16 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
         mountImage: options.mountImage,
         log,
       });
-      prepared.set(app.name, container);
+      added.set(app.name, container);
       return container;
     },
     async remove(app) {
-      const container = prepared.get(app);
-      prepared.delete(app);
+      const container = added.get(app);
+      added.delete(app);
       await container?.[Symbol.asyncDispose]();
     },
     forgetImages() {
-      for (const container of prepared.values()) container.forgetImage();
+      for (const container of added.values()) container.forgetImage();
     },
     memoryTotal: () => memoryTotal(mounts, cgroupPath(identity)),
     async [Symbol.asyncDispose]() {

@@ -21,6 +21,7 @@ export class Housekeeping {
   readonly #compaction: Compaction;
   #passes: Promise<void> = Promise.resolve();
   #dropping: Promise<void> | undefined;
+  #stopped = false;
 
   constructor(options: HousekeepingOptions) {
     this.#options = options;
@@ -32,7 +33,9 @@ export class Housekeeping {
     return this.#compaction.isUnderWay;
   }
 
+  /** Does nothing after `stop()`. */
   tidy(): void {
+    if (this.#stopped) return;
     this.#passes = this.#passes.then(() => this.#pass());
   }
 
@@ -60,6 +63,12 @@ export class Housekeeping {
   /** No generation is written from when this resolves until the result is disposed. */
   hold(): Promise<Disposable> {
     return this.#compaction.hold();
+  }
+
+  /** Begins nothing from now on. Resolves when no generation is written any more. */
+  stop(): Promise<Disposable> {
+    this.#stopped = true;
+    return this.hold();
   }
 
   async #dropFiles(): Promise<boolean> {

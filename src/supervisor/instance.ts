@@ -24,7 +24,10 @@ export interface Network {
   readonly address: string;
   /** The network in which that address is, `10.77.0.0/16`. */
   readonly range: string;
+  /** Exists from the first `prepare()` on. */
   readonly netnsPath: string;
+  /** Needed before anything runs in it, and before `wake()`. @throws CodedError */
+  prepare(): Promise<void>;
   sleep(flows: 'unknown' | readonly Flow[]): void;
   setFlows(flows: readonly Flow[]): void;
   wantedPackets(): number;
@@ -153,8 +156,8 @@ export interface Start {
 
 /** Starts the app from its files and waits until it is ready. @throws CodedError; nothing of it runs then */
 export async function startInstance(tools: InstanceTools, {rest, name, token}: Start): Promise<Instance> {
-  const {config, container} = tools;
-  await bringLayers(tools, rest.layers);
+  const {config, container, network} = tools;
+  await Promise.all([bringLayers(tools, rest.layers), network.prepare()]);
   const {pid} = await container.start(rest.layers, name);
   try {
     await waitUntilReady({app: config, network: tools.network, pid, verb: 'start', onExit: (callback) => container.onExit(callback)});

@@ -2,21 +2,42 @@
 import {hostname} from 'node:os';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {CodedError, type ErrorSource, errorCode, errorMessage} from '../core/errors.ts';
 import {type AppName, fencingToken, type Generation} from '../core/ids.ts';
+import {limited} from '../core/limited.ts';
 import type {Log} from '../core/log.ts';
 import type {AppFields, AppRecord} from '../store/app-record.ts';
 import type {State as Store} from '../store/state.ts';
 import type {GenerationMeta, Pager, Rest} from './instance.ts';
 import {parseDetails, recordFields} from './records.ts';
 
+/** One message to the pager, and how many of them are under way. */
+const surveyBatch = 64;
+const batchesAtATime = 2;
+
 /** What the supervisor needs of the store of generations, besides what one instance needs. */
 export interface GenerationStore extends Pager {
-  /** @throws CodedError for a manifest that is damaged or missing */
+  /** @throws CodedError for a manifest that is damaged or missing, and for a generation that cannot be read */
   meta(app: string, generation: Generation): Promise<{readonly meta: unknown; readonly token: number}>;
-  /** Removes what an interrupted commit left. */
-  sweep(app: string): Promise<void>;
+  /** Removes what interrupted commits of each have left, and says what the store has of it. */
+  survey(apps: readonly string[]): Promise<readonly Survey[]>;
 }
+
+export interface Survey {
+  /** Why the store cannot be reached; what is known here is all there is then. */
+  readonly unreachable: string | null;
+  readonly generations: readonly Generation[];
+  /** What manifests say. Not of every generation. */
+  readonly metas: readonly SurveyedMeta[];
+}
+
+type SurveyedMeta =
+  | {readonly kind: 'read'; readonly generation: Generation; readonly meta: unknown}
+  | {
+      readonly kind: 'unread';
+      readonly generation: Generation;
+      readonly error: {readonly code: string; readonly message: string; readonly source: ErrorSource; readonly retryable: boolean};
+    };
 
 export interface RecoverOptions {
   readonly store: Store;
@@ -27,11 +48,32 @@ export interface RecoverOptions {
   readonly log: Log;
 }
 
+/** What Redis and the store say of an app, before anything is made of it. */
+export interface Findings {
+  readonly record: AppRecord;
+  /** Redis did not know the app. */
+  readonly isNew: boolean;
+  readonly survey: Survey;
+}
+
 function parseMeta(value: unknown): GenerationMeta {
   if (typeof value === 'object' && value !== null && 'layers' in value && 'flows' in value && Array.isArray(value.layers) && Array.isArray(value.flows)) {
     return value as GenerationMeta;
   }
   throw new CodedError('ERR_DAMAGED_CHECKPOINT', 'Cannot read the layers and connections of a generation', {source: 'host'});
+}
+
+/** What the manifest says, if it was found at the beginning; the store is asked otherwise. @throws CodedError ERR_DAMAGED_CHECKPOINT and others of the store */
+export async function surveyedMeta(
+  options: RecoverOptions,
+  name: AppName,
+  {survey, generation}: {survey: Survey; generation: Generation},
+): Promise<GenerationMeta> {
+  const found = survey.metas.find((one) => one.generation === generation);
+  if (found === undefined) return (await readMeta(options, name, generation)).meta;
+  if (found.kind === 'read') return parseMeta(found.meta);
+  const {code, message, source, retryable} = found.error;
+  throw new CodedError(code, message, {source, retryable});
 }
 
 /** @throws CodedError ERR_DAMAGED_CHECKPOINT and others of the store */
@@ -64,8 +106,11 @@ async function adopt(options: RecoverOptions, record: AppRecord, generation: Gen
  * A copy of the generation at which Redis points was being made when the gateway was killed. The app may have run since, and ended by itself: what
  * it left must not be put aside for a copy of what was before.
  */
-async function generationsThatCount({pager, log}: RecoverOptions, app: AppName, pointer: Generation | null): Promise<readonly Generation[]> {
-  const generations = await pager.generations(app);
+async function generationsThatCount(
+  {pager, log}: RecoverOptions,
+  app: AppName,
+  {pointer, generations}: {readonly pointer: Generation | null; readonly generations: readonly Generation[]},
+): Promise<readonly Generation[]> {
   if (pointer === null || pointer === generations.at(-1) || !generations.includes(pointer)) return generations;
   try {
     await pager.discardCopies(app, pointer);
@@ -86,24 +131,39 @@ function freshFields(clock: Clock): AppFields {
 }
 
 /**
- * Gives apps that Redis does not know the addresses that their checkpoints have: sockets are saved with them. Before any other app gets one.
- * @throws CodedError as the store
+ * Looks at many apps at once. Those that Redis does not know get records, and the addresses that their checkpoints have: sockets are saved with them.
+ * @returns in the order of the apps. @throws CodedError as Redis and the store
  */
-export async function assignAddresses(options: RecoverOptions, apps: readonly AppConfig[]): Promise<void> {
-  const {store, clock, indexOf} = options;
-  for (const {name} of apps) {
-    if ((await store.readApp(name)) !== null) continue;
-    const address = (await newestAddress(options, name))?.address;
-    const index = address === undefined ? undefined : indexOf(address);
-    if (index !== undefined) await store.ensureApp(name, freshFields(clock), index);
-  }
+export async function findApps(options: RecoverOptions, apps: readonly AppConfig[]): Promise<readonly Findings[]> {
+  const {store, clock, indexOf, pager} = options;
+  const batches = Array.from({length: Math.ceil(apps.length / surveyBatch)}, (_, at) => apps.slice(at * surveyBatch, (at + 1) * surveyBatch));
+  const [known, surveys] = await Promise.all([
+    store.readApps(apps.map(({name}) => name)),
+    limited(batches, batchesAtATime, (batch) => pager.survey(batch.map(({name}) => name))),
+  ]);
+  const surveyed = surveys.flat();
+  const found = apps.flatMap(({name}, at) => {
+    const survey = surveyed[at];
+    return survey === undefined ? [] : [{name, survey, isNew: known[at] === null}];
+  });
+  const wanted = await Promise.all(
+    found.map(async ({name, survey, isNew}) => {
+      const address = isNew ? (await newestAddress(options, name, survey))?.address : undefined;
+      return {name, fields: freshFields(clock), wantedIndex: address === undefined ? null : (indexOf(address) ?? null)};
+    }),
+  );
+  const made = new Map((await store.ensureApps(wanted.filter((_app, at) => found[at]?.isNew === true))).map((record) => [record.name, record]));
+  return found.flatMap(({name, survey, isNew}, at) => {
+    const record = known[at] ?? made.get(name);
+    return record === undefined ? [] : [{record, isNew, survey}];
+  });
 }
 
-async function newestAddress(options: RecoverOptions, app: AppName): Promise<GenerationMeta['network']> {
-  const newest = (await options.pager.generations(app)).at(-1);
-  if (newest === undefined) return undefined;
+async function newestAddress(options: RecoverOptions, app: AppName, survey: Survey): Promise<GenerationMeta['network']> {
+  const generation = survey.generations.at(-1);
+  if (generation === undefined) return undefined;
   try {
-    return (await readMeta(options, app, newest)).meta.network;
+    return (await surveyedMeta(options, app, {survey, generation})).network;
   } catch (error) {
     // It says so when it is to be woken.
     if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT') throw error;
@@ -118,15 +178,15 @@ export interface Recovered {
   readonly outage: {readonly isUnknown: boolean; readonly message: string} | null;
 }
 
-/** What the next wake starts from, after whatever the last gateway did. */
-export async function recover(options: RecoverOptions, {name}: AppConfig): Promise<Recovered> {
-  const {pager, store, clock} = options;
-  const isNew = (await store.readApp(name)) === null;
-  let record = await store.ensureApp(name, freshFields(clock));
-  const unreachable = await outageOf(pager.sweep(name));
-  const generations = unreachable === undefined ? await generationsThatCount(options, name, record.generation) : await pager.generations(name);
-  const outage = (isUnknown: boolean, message = unreachable): Recovered['outage'] =>
-    message === undefined ? null : {isUnknown, message: `Cannot find out what app "${name}" starts from: ${message}`};
+/** What the next wake starts from, after whatever the last gateway did. @param findings of this moment */
+export async function recover(options: RecoverOptions, {name}: AppConfig, findings: Findings): Promise<Recovered> {
+  const {pager} = options;
+  const {isNew, survey} = findings;
+  let {record} = findings;
+  const pointer = record.generation;
+  const generations = survey.unreachable === null ? await generationsThatCount(options, name, {pointer, generations: survey.generations}) : survey.generations;
+  const outage = (isUnknown: boolean, message = survey.unreachable): Recovered['outage'] =>
+    message === null ? null : {isUnknown, message: `Cannot find out what app "${name}" starts from: ${message}`};
   const newest = generations.at(-1);
   if (newest !== undefined && newest > (record.generation ?? 0)) record = await adopt(options, record, newest);
   await pager.keep(name);
@@ -138,17 +198,18 @@ export async function recover(options: RecoverOptions, {name}: AppConfig): Promi
   const generation = storedGeneration(options, name, record.generation, generations);
   let rest: Rest = {kind: 'checkpoint', generation, meta: {layers: [], flows: []}};
   const unread = await outageOf(
-    restOf(options, name, generation).then((found) => {
+    restOf(options, name, {survey, generation}).then((found) => {
       rest = found;
     }),
   );
-  return {record, rest, outage: outage(unread !== undefined, unread ?? unreachable)};
+  return {record, rest, outage: outage(unread !== null, unread ?? survey.unreachable)};
 }
 
 /** @throws CodedError ERR_STORE_FAILED while the store cannot be reached */
-async function restOf(options: RecoverOptions, app: AppName, generation: Generation): Promise<Rest> {
+async function restOf(options: RecoverOptions, app: AppName, from: {survey: Survey; generation: Generation}): Promise<Rest> {
+  const {generation} = from;
   try {
-    return {kind: 'checkpoint', generation, meta: (await readMeta(options, app, generation)).meta};
+    return {kind: 'checkpoint', generation, meta: await surveyedMeta(options, app, from)};
   } catch (error) {
     if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT' && errorCode(error) !== 'ERR_NO_CHECKPOINT') throw error;
     options.log.error({app, generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
@@ -156,11 +217,11 @@ async function restOf(options: RecoverOptions, app: AppName, generation: Generat
   }
 }
 
-/** Why the store cannot be reached; undefined when it could. */
-async function outageOf(request: Promise<void>): Promise<string | undefined> {
+/** Why the store cannot be reached; null when it could. */
+async function outageOf(request: Promise<void>): Promise<string | null> {
   try {
     await request;
-    return undefined;
+    return null;
   } catch (error) {
     if (error instanceof CodedError && error.code === 'ERR_STORE_FAILED' && error.retryable) return error.message;
     throw error;

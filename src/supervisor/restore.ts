@@ -28,7 +28,7 @@ export interface PreparedRestore extends AsyncDisposable {
  * @throws CodedError; nothing is left of it then
  */
 export async function prepareRestore(tools: InstanceTools, generation: Generation, {ahead}: {readonly ahead: boolean}): Promise<PreparedRestore> {
-  const {config, container, criu, pager} = tools;
+  const {config, container, criu, network, pager} = tools;
   const name = newInstanceName(Date.now());
   const id = instanceId(config.name, name);
   const workDir = join(tools.workDir, name);
@@ -36,12 +36,18 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   scope.defer(() => rm(workDir, {recursive: true, force: true}));
   // At once: a thread takes longer to be woken for it.
   mkdirSync(workDir, {recursive: true, mode: 0o700});
-  // Why a restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
-  scope.defer(() => pager.release(id).catch(ignored));
   const {paging: mode, prefetch, readAhead, backgroundFetch} = config;
   const preparing = pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, readAhead, workDir, ahead, backgroundFetch});
-  // What is prepared ahead need not be possible, and is in no hurry: CRIU is not started in vain.
-  const imagesDir = ahead ? (await preparing).imagesDir : preparing.then((images) => images.imagesDir);
+  scope.defer(async () => {
+    await preparing.catch(ignored);
+    // Why a restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
+    await pager.release(id).catch(ignored);
+  });
+  // What is prepared ahead need not be possible, and is in no hurry: nothing is made in vain.
+  if (ahead) await preparing;
+  const imagesDir = preparing.then((images) => images.imagesDir);
+  imagesDir.catch(ignored); // Awaited below, after what is done meanwhile.
+  await Promise.all([network.prepare(), container.prepare()]);
   const begun = scope.use(await criu.beginRestore({imagesDir, workDir, target: container.restoreTarget(), lazy: mode === 'lazy'}));
   const images = await preparing;
   const owned = scope.move();

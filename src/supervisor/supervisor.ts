@@ -1,13 +1,14 @@
 /** All apps of one worker: recovers them from Redis and the store, and answers for them by name. */
 
-import {mkdir, rm} from 'node:fs/promises';
+import {rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import {join} from 'node:path';
 import type {MemoryMarks} from '../config/memory-marks.ts';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppName, Generation, InstanceId} from '../core/ids.ts';
+import {limited} from '../core/limited.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {Events} from '../store/events.ts';
@@ -25,9 +26,12 @@ import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {LayerLimit} from './layer-limit.ts';
 import {MemoryLimit} from './memory-limit.ts';
 import {appRecords, recordFields} from './records.ts';
-import {assignAddresses, type GenerationStore, type Recovered, readMeta, recover} from './recover.ts';
+import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
+import {Settling} from './settling.ts';
 import {StandbyLimit} from './standby-limit.ts';
 
+/** What is at the disk and in Redis while another app is opened. */
+const opensAtATime = 32;
 /** A waiting CRIU and its keeper are processes; its images stay in memory. */
 const standbyLimits = {count: 64, bytes: 64 * 1024 * 1024} as const;
 
@@ -47,7 +51,7 @@ export interface SupervisorOptions {
   readonly pager: GenerationStore;
   readonly containers: Containers;
   readonly criu: CheckpointDriver;
-  readonly addNetwork: (app: AppConfig, index: number) => Promise<Network>;
+  readonly addNetwork: (app: AppConfig, index: number) => Network;
   /** For an app that is closed before the supervisor is. */
   readonly removeNetwork: (app: string) => Promise<void>;
   /** The index that gives this address; undefined for one that no app can have here. */
@@ -105,6 +109,7 @@ async function setLayersAside(
 interface Shared {
   readonly standbys: StandbyLimit;
   readonly awake: AwakeApps;
+  readonly settling: Settling;
   /** An app with the newest settings. @throws CodedError */
   readonly ready: (name: string) => Promise<App>;
   /** Told when an app has gone to rest. */
@@ -115,33 +120,62 @@ function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
   return join(stateDir, 'apps', app, 'layers');
 }
 
-/** @returns its path */
-async function emptyDirectory(path: string): Promise<string> {
-  await rm(path, {recursive: true, force: true});
-  await mkdir(path, {recursive: true, mode: 0o700});
-  return path;
+/** What belongs to no app that runs: the gateway has just started. */
+async function removeOldWork({runtimeDir, stateDir}: SupervisorOptions): Promise<void> {
+  for (const directory of [join(runtimeDir, 'work'), join(stateDir, 'dumps')]) await rm(directory, {recursive: true, force: true});
 }
 
-async function openApp(options: SupervisorOptions, config: AppConfig, {standbys, awake, ready, rests}: Shared): Promise<App> {
-  const {record, rest, outage} = await recover(options, config);
-  const network = await options.addNetwork(config, record.index);
-  const workDir = await emptyDirectory(join(options.runtimeDir, 'work', config.name));
-  const dumpDir = await emptyDirectory(join(options.stateDir, 'dumps', config.name));
+/** In the order of the settings. @throws CodedError when one cannot be prepared; what was opened is closed then */
+async function openApps(options: SupervisorOptions, configs: readonly AppConfig[], shared: Shared): Promise<readonly App[]> {
+  const findings = await findApps(options, configs);
+  const opened = new Map<string, App>();
+  try {
+    const apps = await limited(findings, opensAtATime, async (found, at) => {
+      const config = configs[at];
+      assert(config !== undefined, 'An app was found that nobody asked for');
+      const app = await openApp(options, {config, found}, shared);
+      opened.set(config.name, app);
+      return app;
+    });
+    shared.settling.begin();
+    return apps;
+  } catch (error) {
+    for (const [name, app] of opened) {
+      await app.stop(options.clock.monotonicMs());
+      await forgetApp(options, name);
+    }
+    throw error;
+  }
+}
+
+/** Frees what an app that does not run has of the host. */
+async function forgetApp(options: SupervisorOptions, name: string): Promise<void> {
+  await options.containers.remove(name);
+  await options.removeNetwork(name);
+}
+
+async function openApp(options: SupervisorOptions, {config, found}: {config: AppConfig; found: Findings}, shared: Shared): Promise<App> {
+  const {standbys, awake, ready, rests, settling} = shared;
+  const {record, rest, outage} = await recover(options, config, found);
+  const network = options.addNetwork(config, record.index);
   const layersDir = layersDirOf(options, config.name);
   const metaOf = async (generation: Generation): Promise<GenerationMeta> => (await readMeta(options, config.name, generation)).meta;
   const keptMetas = async (): Promise<GenerationMeta[]> => Promise.all((await options.pager.generations(config.name)).map(metaOf));
   const tidy = async (current: Rest): Promise<Rest> => tidyLayers({layersDir, rest: current, kept: await keptMetas(), inUse: () => app.layers()});
+  const {survey} = found;
+  const foundMetas = (): Promise<GenerationMeta[]> =>
+    Promise.all(survey.generations.map((generation) => surveyedMeta(options, config.name, {survey, generation})));
   // What is not known of the store now may say whose a layer is.
-  if (outage === null) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas});
+  if (outage === null) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas: foundMetas});
   const app: App = new App({
     config,
     network,
     pager: options.pager,
-    container: await options.containers.prepare(config, network.netnsPath),
+    container: options.containers.add(config, network.netnsPath),
     criu: options.criu,
     standbys,
-    workDir,
-    dumpDir,
+    workDir: join(options.runtimeDir, 'work', config.name),
+    dumpDir: join(options.stateDir, 'dumps', config.name),
     records: appRecords({
       app: config.name,
       worker: hostname(),
@@ -179,7 +213,7 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
     async wakeWhenDue(trigger) {
       if ((await ready(config.name)) === app) await app.wake(trigger);
     },
-    find: outage?.isUnknown === true ? async () => originOf(await recover(options, config)) : null,
+    find: outage?.isUnknown === true ? () => findOrigin(options, config) : null,
   });
   if (outage?.isUnknown === true) {
     options.log.warn({app: config.name, error: outage.message}, 'nothing is known of the app while the store cannot be reached; it is tried again');
@@ -187,12 +221,15 @@ async function openApp(options: SupervisorOptions, config: AppConfig, {standbys,
   }
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   await app.correctRecord(record.state);
-  app.settle();
+  settling.add(app);
   return app;
 }
 
 /** @throws CodedError while it is still not known */
-function originOf({record, rest, outage}: Recovered): Origin {
+async function findOrigin(options: SupervisorOptions, config: AppConfig): Promise<Origin> {
+  const [found] = await findApps(options, [config]);
+  assert(found !== undefined, 'An app that was asked for was not found');
+  const {record, rest, outage} = await recover(options, config, found);
   if (outage?.isUnknown === true) throw new CodedError('ERR_STORE_UNREACHABLE', outage.message, {source: 'host', retryable: true});
   return {rest, pointer: record.generation};
 }
@@ -210,24 +247,24 @@ function memoryLimit(options: SupervisorOptions, apps: AppSet, awake: AwakeApps)
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
   const awake = new AwakeApps();
-  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awake, ready: (name) => apps.ready(name), rests: (name) => renewTimes(name)};
+  const settling = new Settling({clock, standbyCount: standbyLimits.count});
+  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awake, settling, ready: (name) => apps.ready(name), rests: (name) => renewTimes(name)};
   const stopDeadlineMs = (): number => clock.monotonicMs() + options.stopTimeoutMs;
   const apps = new AppSet({
-    open: (config) => openApp(options, config, shared),
+    open: (configs) => openApps(options, configs, shared),
     async close(app, name) {
       await app.stop(stopDeadlineMs());
-      await options.containers.remove(name);
-      await options.removeNetwork(name);
+      await forgetApp(options, name);
     },
   });
   const renewTimes = (name: string): void => {
     apps.renewTimes(name).catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'the app does not have its new settings yet'));
   };
   const addApps = async (configs: readonly AppConfig[]): Promise<void> => {
-    await assignAddresses(options, configs);
     await apps.add(configs);
     for (const {name} of configs) renewTimes(name);
   };
+  await removeOldWork(options);
   await addApps(options.apps);
   const limit =
     options.cacheBytes === null
@@ -255,7 +292,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     },
     pagerRestarted() {
       options.containers.forgetImages();
-      for (const app of apps.values()) app.prepareWake();
+      settling.prepareWakes([...apps.values()]);
     },
     stored: () => limit?.check(),
     memory: async () => (await memory?.measure()) ?? null,
@@ -269,6 +306,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       }
     },
     async [Symbol.asyncDispose]() {
+      settling.stop();
       const deadlineMs = stopDeadlineMs();
       memory?.stop();
       await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));

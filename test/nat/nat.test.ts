@@ -2,7 +2,7 @@ import {readdir} from 'node:fs/promises';
 import {createServer} from 'node:net';
 import {fileURLToPath} from 'node:url';
 import {run, startDaemon} from '../../src/core/command.ts';
-import {type GatewayIdentity, gatewayIdentity} from '../../src/core/ids.ts';
+import {appName, type GatewayIdentity, gatewayIdentity} from '../../src/core/ids.ts';
 import {firstFreeRange, removeLeftovers} from '../../src/nat/nat.ts';
 import {until} from '../helpers/until.ts';
 import {test} from './serial-test.ts';
@@ -38,6 +38,23 @@ test('disposing removes namespaces, interfaces, table and routes, also those of 
   first.network.wake();
   first.network.sleep([]);
   await first.network[Symbol.asyncDispose]();
+});
+
+test('an app has no namespace before it is to run, and one that is made meanwhile goes with the gateway', async (t) => {
+  const gateway = await startGateway();
+  const network = gateway.nat.addApp({name: appName('app'), index: 0, expose: []});
+  t.is((await objectsOf(gateway.identity)).length, 2);
+  network.sleep([]);
+  network.setFlows([]);
+  t.throws(() => network.wake(), {message: /was not prepared/});
+  await Promise.all([network.prepare(), network.prepare()]);
+  t.is((await objectsOf(gateway.identity)).length, 4);
+  network.wake();
+  const other = gateway.nat.addApp({name: appName('other'), index: 1, expose: []});
+  const preparing = other.prepare();
+  await gateway[Symbol.asyncDispose]();
+  await preparing;
+  t.deepEqual(await objectsOf(gateway.identity), []);
 });
 
 test('an app can be added again after it was removed', async (t) => {

@@ -118,7 +118,8 @@ export interface App extends AsyncDisposable {
 /** An app whose program, an agent, runs all the time; sleep is only the route. It exposes TCP and UDP port 80. */
 export async function startApp(gateway: Gateway, index = 0): Promise<App> {
   const expose = [{protocol: 'tcp', port: 80} as const, {protocol: 'udp', port: 80} as const];
-  const network = await gateway.nat.addApp({name: appName(`app${index}`), index, expose});
+  const network = gateway.nat.addApp({name: appName(`app${index}`), index, expose});
+  await network.prepare();
   const agent = await startAgent(`picogate-${gateway.identity}-${index}`);
   await agent.call('listen', {port: 80});
   await agent.call('listen udp', {port: 80});

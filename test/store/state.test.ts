@@ -32,6 +32,29 @@ test('ensureApp() creates a record once and gives each app an index that it keep
   t.deepEqual([...(await state.listApps()).keys()].slice(-2), [appName('new'), appName('wiki:1.x')]);
 });
 
+test('ensureApps() gives an index to whoever needs that one before the others, and none twice', async (t) => {
+  await using redis = await testRedis();
+  const state = openState(redis.connection);
+  const known = await state.ensureApp(blog, freshFields, 3);
+  const wanted = {blog: 0, a: null, b: 0, c: 3, d: null, e: 7} as const;
+  const apps = Object.entries(wanted).map(([name, wantedIndex]) => ({name: appName(name), fields: freshFields, wantedIndex}));
+  const records = await state.ensureApps(apps);
+  t.deepEqual(
+    records.map(({name, index}) => [name, index]),
+    [
+      ['blog', 3],
+      ['a', 2],
+      ['b', 0],
+      ['c', 1],
+      ['d', 4],
+      ['e', 7],
+    ],
+  );
+  t.deepEqual(records[0], known);
+  t.deepEqual(await state.ensureApps(apps), records);
+  t.deepEqual(await state.readApps([appName('e'), appName('unknown'), appName('a')]), [records[5] ?? null, null, records[1] ?? null]);
+});
+
 test('updateApp() merges fields, and rejects an older and an unknown token', async (t) => {
   await using redis = await testRedis();
   const {state, leases, token} = await owned(redis);

@@ -56,7 +56,11 @@ export async function containerLab(): Promise<ContainerLab> {
     containers,
     criu,
     log,
-    container: async (settings) => owned.use(await containers.prepare(appConfig({root: {kind: 'directory', path: rootfs}, ...settings}), network.netnsPath)),
+    async container(settings) {
+      const container = owned.use(containers.add(appConfig({root: {kind: 'directory', path: rootfs}, ...settings}), network.netnsPath));
+      await container.prepare();
+      return container;
+    },
     async newDirectory(name) {
       await mkdir(join(directory, name));
       return join(directory, name);

@@ -16,7 +16,7 @@ rootTest('an image that may have been unmounted is asked for again at the next w
   };
   const runtimeDir = await lab.newDirectory('other-run');
   await using containers = await openContainers({identity: lab.identity, stateDir: join(lab.directory, 'other'), runtimeDir, mountImage, log: lab.log});
-  await using container = await containers.prepare(appConfig({root: {kind: 'image', name: 'x'}}), lab.netnsPath);
+  await using container = containers.add(appConfig({root: {kind: 'image', name: 'x'}}), lab.netnsPath);
   const rootFiles = async (): Promise<string[]> => {
     const {rootDir} = await container.mountRoot([], 'one', 'the digest');
     const files = await readdir(rootDir);

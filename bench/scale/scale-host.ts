@@ -1,0 +1,43 @@
+/** What a gateway with many apps starts from: its configuration and state, which stay while it is stopped and started again. */
+import {cp, mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {freePort} from '../../test/helpers/gateway.ts';
+import {rootfsWith} from '../../test/helpers/rootfs.ts';
+import {renderConfiguration} from './scale-apps.ts';
+import {type ScaleGateway, startScaleGateway} from './scale-gateway.ts';
+import {copyCheckpoint} from './seed.ts';
+
+const fixtures = fileURLToPath(new URL('../../test/fixtures', import.meta.url));
+
+export interface ScaleApps {
+  readonly count: number;
+  /** Of the first apps, one each. */
+  readonly ports: readonly number[];
+}
+
+/** The gateway must be disposed before. */
+export interface ScaleHost extends AsyncDisposable {
+  configure(apps: ScaleApps): Promise<void>;
+  start(): Promise<ScaleGateway>;
+  copyCheckpoint(count: number): Promise<void>;
+}
+
+export async function scaleHost(options: ScaleApps & {readonly signal: AbortSignal}): Promise<ScaleHost> {
+  await using scope = new AsyncDisposableStack();
+  const stateDir = await mkdtemp('/var/tmp/picogate-bench-');
+  scope.defer(() => rm(stateDir, {recursive: true, force: true}));
+  const programs = join(stateDir, 'programs');
+  await cp(fixtures, programs, {recursive: true});
+  const [python, frontendPort] = [await rootfsWith('python3'), await freePort()];
+  const configure = ({count, ports}: ScaleApps): Promise<void> =>
+    writeFile(join(stateDir, 'picogate.cfg'), renderConfiguration({stateDir, python, programs, count, frontendPort, ports}));
+  await configure(options);
+  const owned = scope.move();
+  return {
+    configure,
+    start: () => startScaleGateway(stateDir, options.signal),
+    copyCheckpoint: (count) => copyCheckpoint(stateDir, count),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
