@@ -25,7 +25,7 @@ export const appKeywords = {
     sections: ['defaults', 'app'],
     shape: milliseconds(),
     absent: '0',
-    description: 'How long an app stays awake after a wake, whatever happens. When memory is short it may be less.',
+    description: 'How long an app stays awake after a wake, unless an operator or a shortage of memory puts it to sleep.',
   }),
   'awake-while': keyword({
     ...ours,

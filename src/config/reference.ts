@@ -72,11 +72,37 @@ one awake, and no session that it must not sleep for. Without such a line nothin
   \`picogate_app_checks_answered_total\` in \`picogate metrics\` how many in all; \`show stat\` counts them as intercepted.
 `;
 
+const sleepText = `## When an app is put to sleep
+
+After \`hibernate-after\` without traffic, in a moment in which no thread of it runs, its sockets hold nothing that is unread or unsent, and no session waits for its
+answer. An idle connection is no reason to stay awake, since it survives. \`picogate explain NAME\` says what keeps an app awake, or why it was put to sleep.
+
+- **\`min-awake\`**: not sooner than this after a wake.
+- **\`awake-while connections\`**: not while a TCP connection with others is established, whoever began it; what processes of the app have among themselves does not
+  count. **\`awake-while cpu > 5%\`**: not while it uses more than so much of one processor, as the mean of the last 5 seconds.
+- **\`pin\`**, or \`picogate pin NAME [--for TIME]\` until \`picogate unpin NAME\`: not at all. The pin of an operator outlasts the gateway. A pinned app that sleeps is not woken
+  for that; when the gateway stops it is hibernated as all are. \`picogate hibernate\` refuses it without \`--force\`.
+- **An app that flaps**, that is one that is woken again sooner than ten times what falling asleep and waking took: from the third time on \`hibernate-after\` is doubled each
+  time, up to 32 times. A longer sleep, or ten minutes, takes one step back. To be seen: \`picogate explain\`, \`show\` (\`idle\`), the event \`flapping\`,
+  \`picogate_app_flaps\` and \`picogate_app_idle_limit_seconds\` in \`picogate metrics\`.
+- **\`memory-high\`** and **\`memory-low\`**: when the apps that are awake use more than the first together, the one whose last traffic is longest ago is put to sleep, then the next,
+  until they use less than the second. Not those that are pinned, have a session that waits, or had traffic within the last second. Those that \`min-awake\`
+  or \`awake-while\` keep awake only when no other is left, and only to get below \`memory-high\`. \`hibernate-after never\` is no protection. To be seen: events \`evicted\`, and
+  \`memory-short\` when nobody could go; \`picogate_app_evictions_total\` and \`picogate_memory_used_bytes\` in \`picogate metrics\`.
+`;
+
 /** The whole document. */
 export function renderReference(): string {
-  return [introduction, probesText, ...sections.map(({kind}) => renderSection(kind)), renderOptions(), renderRules(), renderExpressions(), renderKnown()].join(
-    '\n',
-  );
+  return [
+    introduction,
+    sleepText,
+    probesText,
+    ...sections.map(({kind}) => renderSection(kind)),
+    renderOptions(),
+    renderRules(),
+    renderExpressions(),
+    renderKnown(),
+  ].join('\n');
 }
 
 function renderSection(kind: SectionKind): string {
