@@ -67,7 +67,7 @@ one awake, and no session that it must not sleep for. Without such a line nothin
 - **\`health-check tcp\`** (mode tcp): a connection that says nothing and ends is a check. So no server is connected to before the client has said something, or
   the time is over, by default a second. Clients of protocols in which the server speaks first wait that long: give a short time, or use \`src\`. In mode http a connection without a
   request comes to no app in any case. Since the gateway has accepted the connection by then, such a check does not learn that an app has failed.
-- **Elsewhere**: in modes \`nat\`, \`udp\` and \`dns\` they are not possible. Servers that are no apps get checks as any other request.
+- **Elsewhere**: in modes \`nat\`, \`udp\` and \`dns\` they are not possible. Servers that are no apps get checks as any other request or connection.
 - **To be seen**: log lines have the server \`<HEALTHCHECK>\` and the termination state \`LR\`; \`picogate explain\` says how many were answered since the app was awake,
   \`picogate_app_checks_answered_total\` in \`picogate metrics\` how many in all; \`show stat\` counts them as intercepted.
 `;

@@ -217,7 +217,7 @@ export class TcpSession implements PoolRequest {
     const {context, socket} = this.#entered;
     this.#probe = new TcpProbe([this.#parts.probes, probes], this.#parts.watch);
     this.#end = {cause: 'L', phase: 'R'}; // Most such clients end with a reset, of which the session hears first.
-    this.#firstBytes = await this.#probe.judge(context, socket, this.#firstBytes);
+    this.#firstBytes = await this.#probe.judge(pool, {context, socket, bytes: this.#firstBytes});
     if (this.#probe.isOver) {
       this.#probe.countSilence(pool);
       socket.destroySoon();

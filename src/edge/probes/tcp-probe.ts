@@ -8,6 +8,12 @@ import type {ByteStream} from '../streams/byte-stream.ts';
 import type {ProbeRules} from './probe-rules.ts';
 import {whenAsleep} from './when-asleep.ts';
 
+interface Judged {
+  readonly context: SessionContext;
+  readonly socket: ByteStream;
+  readonly bytes: Buffer | null;
+}
+
 /** A connection that may be one. */
 export class TcpProbe implements Disposable {
   readonly #rules: readonly ProbeRules[];
@@ -32,8 +38,9 @@ export class TcpProbe implements Disposable {
     return this.#isOver;
   }
 
-  /** @param bytes what it is known to have said @returns that and what it has said meanwhile */
-  async judge(context: SessionContext, socket: ByteStream, bytes: Buffer | null): Promise<Buffer | null> {
+  /** Where no server is an app all is traffic. @param bytes what it is known to have said @returns that and what it has said meanwhile */
+  async judge({servers}: Pool, {context, socket, bytes}: Judged): Promise<Buffer | null> {
+    if (!servers.some(({target}) => target.kind === 'app')) return bytes;
     context.inspectionEnded = true;
     this.#rule = this.#rules.find((one) => one.holds(context)) ?? null;
     context.inspectionEnded = false;

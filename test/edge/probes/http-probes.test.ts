@@ -1,6 +1,7 @@
 import {createSocket} from 'node:dgram';
 import {once} from 'node:events';
 import type {IncomingMessage, ServerResponse} from 'node:http';
+import {connect as connectH2} from 'node:http2';
 import test from 'ava';
 import {KnownAnswers} from '../../../src/edge/probes/known-answers.ts';
 import {until} from '../../helpers/until.ts';
@@ -84,9 +85,9 @@ test('an app that is awake is asked, from the address of checks, on connections 
 test('what an app has answered last is answered while it sleeps, also by the edge of another configuration', async (t) => {
   await using origin = await httpOrigin(noting([], 218));
   const known = new KnownAnswers();
-  await using before = await probeEdge(origin.port, lines, known);
+  await using before = await probeEdge(origin.port, lines, {known});
   before.app.set(blog, true);
-  await using edge = await probeEdge(origin.port, lines, known);
+  await using edge = await probeEdge(origin.port, lines, {known});
   const ask = async (path: string, more = '', port = edge.port): Promise<string> =>
     rawExchange(port, `GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${more}\r\n`);
   for (const path of ['/healthz', '/large', '/probe/1']) await ask(path, '', before.port);
@@ -140,4 +141,19 @@ test('the log says that a check was answered here', async (t) => {
   await using edge = await probeEdge(origin.port, `    log 127.0.0.1:${socket.address().port} format raw local0\n    option httplog\n${lines}`);
   await fetch(`http://127.0.0.1:${edge.port}/healthz`);
   t.regex(String((await logged)[0]), / l l\/<HEALTHCHECK> 0\/-?\d+\/-1\/-1\/\d+ 200 \d+ - - LR-- .*"GET \/healthz HTTP\/1.1"/);
+});
+
+test('checks on HTTP/2 are answered, too', async (t) => {
+  await using origin = await httpOrigin(noting([]));
+  await using edge = await probeEdge(origin.port, lines);
+  const session = connectH2(`http://127.0.0.1:${edge.port}`);
+  t.teardown(() => session.close());
+  for (const method of ['GET', 'HEAD']) {
+    const stream = session.request({':path': '/healthz', ':method': method});
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+    t.is(headers[':status'], 200);
+    stream.resume();
+    await once(stream, 'close');
+  }
+  t.deepEqual([edge.app.wakes, edge.app.answered], [0, 2]);
 });

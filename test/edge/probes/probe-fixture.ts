@@ -58,8 +58,15 @@ export interface ProbeEdge extends AsyncDisposable {
   readonly app: SleepyApp;
 }
 
-/** @param lines of a `listen` section whose only server is the app. `known`: what another edge knew of its answers */
-export async function probeEdge(appPort: number, lines: string, known = new KnownAnswers()): Promise<ProbeEdge> {
+interface ProbeEdgeOptions {
+  /** What another edge knew of answers. */
+  readonly known?: KnownAnswers;
+  /** False: its listener is that of an ordinary server. */
+  readonly hasApp?: boolean;
+}
+
+/** @param lines of a `listen` section whose only server is the app */
+export async function probeEdge(appPort: number, lines: string, {known = new KnownAnswers(), hasApp = true}: ProbeEdgeOptions = {}): Promise<ProbeEdge> {
   const port = await freePort();
   const text = `app blog
     rootfs ${join(import.meta.dirname)}
@@ -71,7 +78,7 @@ listen l
     timeout server 10s
     bind 127.0.0.1:${port}
 ${lines}
-    server s app:blog:${appPort}
+    server s ${hasApp ? 'app:blog' : '127.0.0.1'}:${appPort}
 `;
   const {config, diagnostics} = checkFiles([{path: 'test.cfg', text}], {});
   if (config === null || diagnostics.length > 0) throw new Error(JSON.stringify(diagnostics));

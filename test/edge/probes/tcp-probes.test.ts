@@ -97,3 +97,11 @@ test('a sleeping app is not held awake by silent connections, and one that is aw
   t.is(await endOf(check), 'end');
   t.deepEqual([edge.app.wakes, edge.app.answered, server.sockets.size], [0, 0, 0]);
 });
+
+test('where no server is an app nothing is held', async (t) => {
+  await using server = await testServer((socket) => socket.write('hello'));
+  await using edge = await probeEdge(server.port, '    health-check tcp 1h', {hasApp: false});
+  const listener = await client(edge.port);
+  t.is(String((await once(listener, 'data'))[0]), 'hello');
+  listener.destroy();
+});
