@@ -11,7 +11,7 @@ import type {Events} from '../store/events.ts';
 import type {App} from './app.ts';
 import {type Candidate, nextVictim, type Shortage} from './eviction.ts';
 
-type LimitedApp = Pick<App, 'status' | 'hibernate' | 'wakefulness'>;
+type LimitedApp = Pick<App, 'instance' | 'status' | 'hibernate' | 'wakefulness'>;
 
 export interface MemoryLimitOptions {
   readonly marks: MemoryMarks;
@@ -81,8 +81,7 @@ export class MemoryLimit {
 
   /** Also those on their way to it, or from it. */
   #awake(): (readonly [name: string, app: LimitedApp])[] {
-    const isAtRest = ({state}: {readonly state: string}): boolean => state === 'hibernated' || state === 'stopped' || state === 'failed';
-    return [...this.#options.apps.entries()].filter(([, app]) => !isAtRest(app.status()));
+    return [...this.#options.apps.entries()].filter(([, app]) => app.instance !== null);
   }
 
   async #makeRoom(): Promise<void> {
