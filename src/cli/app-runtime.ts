@@ -118,6 +118,10 @@ function appNetworks(nat: Nat): Pick<SupervisorOptions, 'addNetwork' | 'removeNe
   };
 }
 
+function sharedState(connection: Connection): Pick<SupervisorOptions, 'store' | 'leases' | 'onRedisBack'> {
+  return {store: openState(connection), leases: openLeases(connection), onRedisBack: (callback) => connection.onReconnect(callback)};
+}
+
 function requireRoot(): void {
   if (process.getuid?.() === 0) return;
   throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway with apps or mode nat: root is needed for namespaces, CRIU and nftables', {source: 'host'});
@@ -170,8 +174,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
       runtimeDir,
       ...limitsOf(global),
       cacheBytes: store.remote?.cacheBytes ?? null,
-      store: openState(connection),
-      leases: openLeases(connection),
+      ...sharedState(connection),
       events,
       pager,
       containers,

@@ -73,6 +73,24 @@ export interface ControlOptions {
   readonly prefix?: string;
 }
 
+/** For as long as the caller may be waiting; Redis may be away for a moment. Never throws. */
+async function leaveAnswer(
+  {connection, log, prefix}: ControlOptions,
+  {id, command, result, isStopped}: {readonly id: string; readonly command: string; readonly result: Answer; readonly isStopped: () => boolean},
+): Promise<void> {
+  const key = storeKeys(prefix).controlReply(id);
+  for (const deadline = performance.now() + answerTtlMs; ; await sleep(retryMs)) {
+    try {
+      await runScript(connection, answer, [key], [JSON.stringify(result), answerTtlMs]);
+      return;
+    } catch (error) {
+      if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE' && performance.now() < deadline && !isStopped()) continue;
+      log.warn({command, reason: errorMessage(error)}, 'answer to a command is lost');
+      return;
+    }
+  }
+}
+
 /**
  * Serves commands until it is disposed: then it takes no more, aborts what runs and waits for it. Requests that were not taken
  * stay for another gateway until they expire. Survives losses of Redis.
@@ -84,6 +102,7 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
   const blocking = await connection.duplicate({commandTimeoutMs: blockSeconds * 5000});
   const stopping = new AbortController();
   const running = new Set<Promise<void>>();
+  const stopped = (): boolean => stopping.signal.aborted;
 
   const execute = async (id: string, request: Request): Promise<void> => {
     let result: Answer;
@@ -97,11 +116,7 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
     } catch (error) {
       result = failure(error);
     }
-    try {
-      await runScript(connection, answer, [keys.controlReply(id)], [JSON.stringify(result), answerTtlMs]);
-    } catch (error) {
-      log.warn({command: request.command, reason: errorMessage(error)}, 'answer to a command is lost');
-    }
+    await leaveAnswer(options, {id, command: request.command, result, isStopped: stopped});
   };
 
   const takeOne = async (): Promise<void> => {
@@ -109,7 +124,8 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
     const taken = await blocking.call('BLPOP', keys.controlQueue, blockSeconds);
     if (taken === null) return;
     const id = listReply(keys.controlQueue, taken)[1] ?? '';
-    const text = await connection.call('GETDEL', keys.controlRequest(id));
+    // On the connection that has just answered: after a failover the other may not be back yet.
+    const text = await blocking.call('GETDEL', keys.controlRequest(id));
     if (typeof text !== 'string') return;
     const request = parseRequest(text);
     if (request === null) {
@@ -120,7 +136,6 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
     running.add(task);
   };
 
-  const stopped = (): boolean => stopping.signal.aborted;
   const serving = (async () => {
     while (!stopped()) {
       try {

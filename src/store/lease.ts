@@ -18,7 +18,8 @@ const scripts = {
 } as const;
 
 export type Acquired =
-  | {readonly kind: 'acquired'; readonly token: FencingToken}
+  /** `previous` was the newest token before, 0 when there was none: not the caller's own where somebody else had the app since. */
+  | {readonly kind: 'acquired'; readonly token: FencingToken; readonly previous: number}
   | {readonly kind: 'held'; readonly worker: string; readonly remainingMs: number};
 /** `extended` also for a lease that had expired, if nobody had the app since. */
 export type Extended = 'extended' | 'old-token' | 'unknown-token';
@@ -46,7 +47,7 @@ export function openLeases(connection: Connection, options: {readonly prefix?: s
       const reply = await runScript(connection, scripts.acquire, [key, keys.token(app)], [worker, ttlMs, takeOverOwn ? '1' : '0']);
       const {kind, rest} = outcomeReply(key, reply);
       const [first, second] = rest;
-      if (kind === 'acquired' && typeof first === 'number') return {kind, token: fencingToken(first)};
+      if (kind === 'acquired' && typeof first === 'number' && typeof second === 'number') return {kind, token: fencingToken(first), previous: second};
       if (kind === 'held' && typeof first === 'string' && typeof second === 'number') return {kind, worker: first, remainingMs: second};
       return badReply(key, reply, "a lease script's result");
     },

@@ -23,7 +23,11 @@ export interface Details {
 const fromCheckpoint = {startsFromFiles: false, layers: []};
 /** The app is frozen while Redis is waited for; an embedded one is back within a fraction of a second. */
 const pointPatienceMs = 2000;
-const pointRetryMs = 50;
+/** CRIU waits no longer than a minute for the permission to let the app run. */
+const acquirePatienceMs = 30_000;
+const retryMs = 50;
+/** A failover has lost the last writes, or Redis was emptied. (A pointer that is behind, too, is a conflict.) */
+const lossCodes = new Set<string | undefined>(['ERR_UNKNOWN_APP', 'ERR_UNKNOWN_TOKEN', 'ERR_GENERATION_CONFLICT']);
 
 /** @throws nothing: what cannot be read means an app that was never run */
 export function parseDetails(details: Json): Details {
@@ -61,9 +65,40 @@ export interface RecordsOptions {
   readonly onLost: (reason: string) => void;
   /** All that is known of the app, for a Redis that has lost it. */
   readonly record: () => AppRecord;
+  /** How long a wake waits for a Redis that is restarted, or fails over. */
+  readonly wakeTimeoutMs: number;
 }
 
-export function appRecords(options: RecordsOptions): Records {
+/** Writes, once more where Redis has lost what the write builds on. */
+async function writeRemembered(write: () => Promise<void>, restate: () => Promise<unknown>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!lossCodes.has(errorCode(error))) throw error;
+    await restate();
+    await write();
+  }
+}
+
+/** Redis may be away for a moment. */
+async function patiently<T>(clock: Clock, patienceMs: number, attempt: () => Promise<T>): Promise<T> {
+  const deadlineMs = clock.monotonicMs() + patienceMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (errorCode(error) !== 'ERR_REDIS_UNAVAILABLE' || clock.monotonicMs() > deadlineMs) throw error;
+      await new Promise<void>((resolve) => void clock.after(retryMs, resolve));
+    }
+  }
+}
+
+export interface OwnRecords extends Records {
+  /** Tells Redis what it does not know of the app, or not any more. @returns whether that was so @throws CodedError */
+  restate(token: FencingToken | null): Promise<boolean>;
+}
+
+export function appRecords(options: RecordsOptions): OwnRecords {
   const {app, worker, store, leases, events, clock, log} = options;
   let kept: KeptLease | undefined;
   // Redis was lost while the pointer was moved: it may or may not have been.
@@ -80,8 +115,7 @@ export function appRecords(options: RecordsOptions): Records {
   const lost = async (token: FencingToken, reason: unknown): Promise<void> => {
     if (errorCode(reason) !== 'ERR_UNKNOWN_TOKEN') return options.onLost(errorMessage(reason));
     try {
-      await store.restoreApp(options.record(), token);
-      log.warn({app}, 'Redis had lost the app; its record was written again');
+      await restate(token);
       keep(token);
     } catch (error) {
       log.error({app, error: errorMessage(error)}, 'Redis has lost the app, and its record could not be written again; that is tried again');
@@ -89,9 +123,18 @@ export function appRecords(options: RecordsOptions): Records {
     }
   };
 
+  const restate = async (token: FencingToken | null): Promise<boolean> => {
+    const isRestored = (await store.restoreApp(options.record(), token)) === 'restored';
+    if (isRestored) log.warn({app}, 'Redis had lost the app, or its newest checkpoint; its record was written again');
+    return isRestored;
+  };
+  const writing = (token: FencingToken, write: () => Promise<void>): Promise<void> => writeRemembered(write, () => restate(token));
+
   return {
     async acquire() {
-      const acquired = await leases.acquire(app, {worker, ttlMs: leaseTtlMs, takeOverOwn: true});
+      const patienceMs = Math.min(options.wakeTimeoutMs, acquirePatienceMs);
+      // Tokens do not follow one another: what tells that another worker had the app is `previous`.
+      const acquired = await patiently(clock, patienceMs, () => leases.acquire(app, {worker, ttlMs: leaseTtlMs, takeOverOwn: true}));
       if (acquired.kind === 'held') {
         throw new CodedError('ERR_LEASE_HELD', `Cannot wake app "${app}": worker "${acquired.worker}" has it for ${acquired.remainingMs} ms more`, {
           source: 'host',
@@ -107,22 +150,20 @@ export function appRecords(options: RecordsOptions): Records {
       kept = undefined;
       await lease[Symbol.asyncDispose]();
     },
-    save: (token: FencingToken, status: AppStatus) => store.updateApp(app, token, recordFields(status, worker, clock.nowMs())),
+    save: (token: FencingToken, status: AppStatus) => writing(token, () => store.updateApp(app, token, recordFields(status, worker, clock.nowMs()))),
+    restate,
     async point(token: FencingToken, generation: Generation, parent: Generation | null) {
-      const deadlineMs = clock.monotonicMs() + pointPatienceMs;
-      for (;;) {
+      await patiently(clock, pointPatienceMs, async () => {
         try {
           const expected = unsure ? ((await store.readApp(app))?.generation ?? null) : parent;
-          await store.commitGeneration(app, token, {parent: expected, generation, fields: {details: fromCheckpoint}});
+          const commit = {parent: expected, generation, fields: {details: fromCheckpoint}};
+          await writing(token, () => store.commitGeneration(app, token, commit));
           unsure = false;
-          return;
         } catch (error) {
-          if (errorCode(error) !== 'ERR_REDIS_UNAVAILABLE') throw error;
-          unsure = true;
-          if (clock.monotonicMs() > deadlineMs) throw error;
-          await new Promise<void>((resolve) => clock.after(pointRetryMs, resolve));
+          if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE') unsure = true;
+          throw error;
         }
-      }
+      });
     },
     pin: (pin) => store.setPin(app, pin),
     event(kind, fields) {

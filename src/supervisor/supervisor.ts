@@ -25,7 +25,8 @@ import type {Origin} from './late-rest.ts';
 import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {LayerLimit} from './layer-limit.ts';
 import {MemoryLimit} from './memory-limit.ts';
-import {appRecords, recordFields} from './records.ts';
+import {RecordWatch, type RecordWatchOptions} from './record-watch.ts';
+import {appRecords, type OwnRecords, recordFields} from './records.ts';
 import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
 import {Settling} from './settling.ts';
 import {StandbyLimit} from './standby-limit.ts';
@@ -54,6 +55,8 @@ export interface SupervisorOptions {
   readonly addNetwork: (app: AppConfig, index: number) => Network;
   /** For an app that is closed before the supervisor is. */
   readonly removeNetwork: (app: string) => Promise<void>;
+  /** Calls back when Redis was lost and is back. */
+  readonly onRedisBack: RecordWatchOptions['onRedisBack'];
   /** The index that gives this address; undefined for one that no app can have here. */
   readonly indexOf: (address: string) => number | undefined;
   readonly clock: Clock;
@@ -110,6 +113,7 @@ interface Shared {
   readonly standbys: StandbyLimit;
   readonly awake: AwakeApps;
   readonly settling: Settling;
+  readonly recordWatch: RecordWatch;
   /** An app with the newest settings. @throws CodedError */
   readonly ready: (name: string) => Promise<App>;
   /** Told when an app has gone to rest. */
@@ -154,8 +158,29 @@ async function forgetApp(options: SupervisorOptions, name: string): Promise<void
   await options.removeNetwork(name);
 }
 
+/** @param of.app is asked when something has happened to the app */
+function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig, of: {readonly index: number; readonly app: () => App}): OwnRecords {
+  const {store, leases, events, clock, log} = options;
+  const worker = hostname();
+  return appRecords({
+    app: name,
+    worker,
+    store,
+    leases,
+    events,
+    clock,
+    log,
+    wakeTimeoutMs,
+    onLost: (reason) => void of.app().lost(reason),
+    record() {
+      const app = of.app();
+      return {...recordFields(app.status(), worker, clock.nowMs()), name, index: of.index, generation: app.pointer, pin: app.wakefulness.operatorPin};
+    },
+  });
+}
+
 async function openApp(options: SupervisorOptions, {config, found}: {config: AppConfig; found: Findings}, shared: Shared): Promise<App> {
-  const {standbys, awake, ready, rests, settling} = shared;
+  const {standbys, awake, ready, rests, settling, recordWatch} = shared;
   const {record, rest, outage} = await recover(options, config, found);
   const network = options.addNetwork(config, record.index);
   const layersDir = layersDirOf(options, config.name);
@@ -167,6 +192,8 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     Promise.all(survey.generations.map((generation) => surveyedMeta(options, config.name, {survey, generation})));
   // What is not known of the store now may say whose a layer is.
   if (outage === null) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas: foundMetas});
+  const records = recordsOf(options, config, {index: record.index, app: () => app});
+  const watchRecord = (): void => recordWatch.add(config.name, () => records.restate(app.status().token));
   const app: App = new App({
     config,
     network,
@@ -176,23 +203,7 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     standbys,
     workDir: join(options.runtimeDir, 'work', config.name),
     dumpDir: join(options.stateDir, 'dumps', config.name),
-    records: appRecords({
-      app: config.name,
-      worker: hostname(),
-      store: options.store,
-      leases: options.leases,
-      events: options.events,
-      clock: options.clock,
-      log: options.log,
-      onLost: (reason) => void app.lost(reason),
-      record: () => ({
-        ...recordFields(app.status(), hostname(), options.clock.nowMs()),
-        name: config.name,
-        index: record.index,
-        generation: app.pointer,
-        pin: app.wakefulness.operatorPin,
-      }),
-    }),
+    records,
     clock: options.clock,
     log: options.log,
     moved(to) {
@@ -213,24 +224,26 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     async wakeWhenDue(trigger) {
       if ((await ready(config.name)) === app) await app.wake(trigger);
     },
-    find: outage?.isUnknown === true ? () => findOrigin(options, config) : null,
+    find: outage?.isUnknown === true ? () => findOrigin(options, config, watchRecord) : null,
   });
   if (outage?.isUnknown === true) {
     options.log.warn({app: config.name, error: outage.message}, 'nothing is known of the app while the store cannot be reached; it is tried again');
     return app;
   }
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
+  watchRecord();
   await app.correctRecord(record.state);
   settling.add(app);
   return app;
 }
 
 /** @throws CodedError while it is still not known */
-async function findOrigin(options: SupervisorOptions, config: AppConfig): Promise<Origin> {
+async function findOrigin(options: SupervisorOptions, config: AppConfig, onKnown: () => void): Promise<Origin> {
   const [found] = await findApps(options, [config]);
   assert(found !== undefined, 'An app that was asked for was not found');
   const {record, rest, outage} = await recover(options, config, found);
   if (outage?.isUnknown === true) throw new CodedError('ERR_STORE_UNREACHABLE', outage.message, {source: 'host', retryable: true});
+  onKnown();
   return {rest, pointer: record.generation};
 }
 
@@ -243,16 +256,29 @@ function memoryLimit(options: SupervisorOptions, apps: AppSet, awake: AwakeApps)
   return limit;
 }
 
+function startEager({apps: configs, log}: SupervisorOptions, apps: AppSet): void {
+  for (const {name, start} of configs) {
+    if (start !== 'eager') continue;
+    apps
+      .find(name)
+      .wake({kind: 'start'})
+      .catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'the app could not be started'));
+  }
+}
+
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
   const awake = new AwakeApps();
   const settling = new Settling({clock, standbyCount: standbyLimits.count});
-  const shared: Shared = {standbys: new StandbyLimit(standbyLimits), awake, settling, ready: (name) => apps.ready(name), rests: (name) => renewTimes(name)};
+  const recordWatch = new RecordWatch(options);
+  const common = {standbys: new StandbyLimit(standbyLimits), awake, settling, recordWatch};
+  const shared: Shared = {...common, ready: (name) => apps.ready(name), rests: (name) => renewTimes(name)};
   const stopDeadlineMs = (): number => clock.monotonicMs() + options.stopTimeoutMs;
   const apps = new AppSet({
     open: (configs) => openApps(options, configs, shared),
     async close(app, name) {
+      recordWatch.remove(name);
       await app.stop(stopDeadlineMs());
       await forgetApp(options, name);
     },
@@ -266,6 +292,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
   };
   await removeOldWork(options);
   await addApps(options.apps);
+  recordWatch.start();
   const limit =
     options.cacheBytes === null
       ? undefined
@@ -296,17 +323,10 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     },
     stored: () => limit?.check(),
     memory: async () => (await memory?.measure()) ?? null,
-    startEager() {
-      for (const config of options.apps) {
-        if (config.start !== 'eager') continue;
-        apps
-          .find(config.name)
-          .wake({kind: 'start'})
-          .catch((error: unknown) => log.error({app: config.name, error: errorMessage(error)}, 'the app could not be started'));
-      }
-    },
+    startEager: () => startEager(options, apps),
     async [Symbol.asyncDispose]() {
       settling.stop();
+      recordWatch[Symbol.dispose]();
       const deadlineMs = stopDeadlineMs();
       memory?.stop();
       await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));

@@ -2,26 +2,13 @@
 import {readdir, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {gatewayIdentity} from '../../src/core/ids.ts';
-import {durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
+import {askUntilAnswered, durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
 import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {criuPids, killed, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
-
-/** Some moments are refused while a part comes back; the answer that counts is the first one. */
-async function askUntilAnswered(port: number, line: string): Promise<string> {
-  let answer = '';
-  await until(
-    async () => {
-      answer = await ask(port, line).catch(() => '');
-      return answer !== '';
-    },
-    {timeoutMs: 20_000, what: `an answer to ${line}`},
-  );
-  return answer;
-}
 
 async function appPid(gateway: TestGateway, name: string): Promise<number> {
   const {pids} = JSON.parse(await gateway.cli('show', name, '--json')) as {pids: number[]};

@@ -2,7 +2,9 @@
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {freePort, type TestGateway, testGateway} from './gateway.ts';
+import {ask} from './line-client.ts';
 import {rootfsWith} from './rootfs.ts';
+import {until} from './until.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 
@@ -33,7 +35,27 @@ export function listen(name: string, port: number): string {
 
 /** App `a`, by default one that sleeps only when told, behind `port`. The gateway is not started yet. */
 export async function durableGateway(t: ExecutionContext, ...options: readonly string[]): Promise<{gateway: TestGateway; port: number}> {
+  return durableGatewayWith(t, {options: options.length === 0 ? ['hibernate-after never'] : options});
+}
+
+/** The same with lines in `global`. */
+export async function durableGatewayWith(
+  t: ExecutionContext,
+  {options = ['hibernate-after never'], globals = ''}: {readonly options?: readonly string[]; readonly globals?: string},
+): Promise<{gateway: TestGateway; port: number}> {
   const port = await freePort();
-  const section = await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options);
-  return {gateway: await testGateway(t, `${section}${listen('a', port)}`), port};
+  return {gateway: await testGateway(t, `${await durableApp('a', options)}${listen('a', port)}`, {globals}), port};
+}
+
+/** Some moments are refused while a part comes back; the answer that counts is the first one. */
+export async function askUntilAnswered(port: number, line: string): Promise<string> {
+  let answer = '';
+  await until(
+    async () => {
+      answer = await ask(port, line).catch(() => '');
+      return answer !== '';
+    },
+    {timeoutMs: 20_000, what: `an answer to ${line}`},
+  );
+  return answer;
 }

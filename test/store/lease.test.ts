@@ -30,7 +30,9 @@ test('acquire() says who holds the lease and for how long; only a restarted hold
   t.like(held, {kind: 'held', worker: 'a'});
   t.true(held.kind === 'held' && held.remainingMs > 0 && held.remainingMs <= long);
   t.is((await leases.acquire(blog, {worker: 'b', ttlMs: long, takeOverOwn: true})).kind, 'held');
-  t.true(tokenOf(await leases.acquire(blog, {worker: 'a', ttlMs: long, takeOverOwn: true})) > first);
+  const again = await leases.acquire(blog, {worker: 'a', ttlMs: long, takeOverOwn: true});
+  t.like(again, {kind: 'acquired', previous: first});
+  t.true(tokenOf(again) > first);
 });
 
 test('a lease that expires goes to another worker, and its old holder can neither extend nor release it', async (t) => {

@@ -5,7 +5,7 @@
 -- ARGV[1] worker
 -- ARGV[2] time to live in milliseconds
 -- ARGV[3] "1": a lease held under the same worker name is taken over (a restarted gateway); "0": it counts as held
--- Result: {"acquired", token} or {"held", worker, remaining milliseconds}
+-- Result: {"acquired", token, previous token (0: none)} or {"held", worker, remaining milliseconds}
 local held = redis.call('GET', KEYS[1])
 if held then
   local owner = string.match(held, '^%d+ (.*)$') or held
@@ -14,8 +14,9 @@ if held then
   end
 end
 local now = redis.call('TIME')
-local token = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))
+local previous = tonumber(redis.call('GET', KEYS[2]) or '0')
+local token = math.max(previous + 1, tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))
 local text = string.format('%.0f', token)
 redis.call('SET', KEYS[2], text)
 redis.call('SET', KEYS[1], text .. ' ' .. ARGV[1], 'PX', ARGV[2])
-return {'acquired', token}
+return {'acquired', token, previous}
