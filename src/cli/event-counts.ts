@@ -6,6 +6,8 @@ export interface AppCounts {
   readonly restores: number;
   /** Starts from files. */
   readonly starts: number;
+  /** Wakes of both kinds that nobody asked for: for timers of the app, and by schedules. */
+  readonly timedWakes: number;
   readonly wakeSeconds: number;
   readonly failures: number;
   readonly deaths: number;
@@ -29,6 +31,7 @@ type Counters = {-readonly [Name in keyof AppCounts]: number};
 const none: AppCounts = {
   restores: 0,
   starts: 0,
+  timedWakes: 0,
   wakeSeconds: 0,
   failures: 0,
   deaths: 0,
@@ -76,6 +79,7 @@ export class EventCounts {
         const seconds = numberOf(event['ms']) / 1000;
         if (event['cold'] === 1) counters.starts++;
         else counters.restores++;
+        if (isTimed(event['trigger'])) counters.timedWakes++;
         counters.wakeSeconds += seconds;
         const bound = wakeBoundsSeconds.findIndex((limit) => seconds <= limit);
         const at = bound === -1 ? wakeBoundsSeconds.length : bound;
@@ -107,6 +111,11 @@ export class EventCounts {
       default:
     }
   }
+}
+
+/** As `describeTrigger` has it. */
+function isTimed(trigger: Json | undefined): boolean {
+  return typeof trigger === 'string' && (trigger === 'timer' || trigger.startsWith('schedule '));
 }
 
 function numberOf(value: Json | undefined): number {

@@ -62,6 +62,7 @@ const wordMetrics: readonly WordMetric[] = [
 
 const appMetrics: readonly AppMetric[] = [
   counter('picogate_app_wake_seconds_total', 'Time that wakes took, until the app was ready.', ({counts}) => counts.wakeSeconds),
+  counter('picogate_app_timed_wakes_total', 'Those of the wakes that were for a timer of the app, or by a schedule.', ({counts}) => counts.timedWakes),
   counter('picogate_app_failures_total', 'Wakes, checkpoints and instances that failed.', ({counts}) => counts.failures),
   counter('picogate_app_deaths_total', 'How often the app has ended by itself.', ({counts}) => counts.deaths),
   counter('picogate_app_fallbacks_total', 'Wakes without the newest checkpoint, which could not be restored.', ({counts}) => counts.fallbacks),

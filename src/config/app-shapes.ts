@@ -2,9 +2,9 @@
 import type {Arguments} from './arguments.ts';
 import type {Word} from './lex.ts';
 import {isName, nameRule} from './names.ts';
-import {isStraightPath, type Placed, resolveHostPath, type Shape} from './shapes.ts';
+import {duration, isStraightPath, type Placed, resolveHostPath, type Shape} from './shapes.ts';
 import {parsePort} from './units.ts';
-import type {Expose, Volume} from './value.ts';
+import type {AppConfig, Expose, Volume} from './value.ts';
 
 /** A program and its arguments. */
 export const argv: Shape<readonly string[]> = {
@@ -117,5 +117,22 @@ export const volume: Shape<Volume & {readonly position: Placed['position']}> = {
     if (!isStraightPath(destination) || inside === '') throw args.invalid(word, 'the destination must be an absolute path without .., below /');
     const {position} = word;
     return {source: resolveHostPath({text: source, position}), destination: inside, readOnly: option === 'ro', position};
+  },
+};
+
+export const timers: Shape<AppConfig['timers']> = {
+  usage: 'on | off | min <time>',
+  read(args) {
+    const word = args.take('on | off | min');
+    switch (word.text) {
+      case 'on':
+        return {minMs: 0};
+      case 'off':
+        return null;
+      case 'min':
+        return {minMs: duration().read(args)};
+      default:
+        throw args.invalid(word, 'on, off and min with a time are possible');
+    }
   },
 };

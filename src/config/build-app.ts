@@ -64,6 +64,7 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     readAhead: own(section, 'read-ahead')?.value ?? true,
     wakeTimeoutMs,
     wakeRate: own(section, 'wake-rate')?.value ?? null,
+    timers: effective(section, 'timers')?.value ?? null,
     wakeAt: all(section, 'wake-at').map(({value}) => value),
     logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
   };

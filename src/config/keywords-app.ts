@@ -1,5 +1,5 @@
 /** The keywords of `app`. */
-import {argv, exposedPorts, imageName, pathInside, processors, user, variables, volume} from './app-shapes.ts';
+import {argv, exposedPorts, imageName, pathInside, processors, timers, user, variables, volume} from './app-shapes.ts';
 import {awakeWhile} from './awake-while.ts';
 import {keyword, ours} from './keyword.ts';
 import {readiness, restoreFailure} from './lifecycle-shapes.ts';
@@ -126,6 +126,14 @@ export const appKeywords = {
     description:
       'How often sessions may wake the app: `10/1m` is ten times in a minute, be it at once. More of them are refused while it sleeps, as when no server ' +
       'is available; an app that is awake takes all. Packets in mode nat do not count.',
+  }),
+  timers: keyword({
+    ...ours,
+    repeated: 'warning',
+    sections: ['defaults', 'app'],
+    shape: timers,
+    absent: 'off',
+    description: 'Whether its own timers wake the app when they are due. With `min` those that are due sooner after it fell asleep, or as often, do not count.',
   }),
   'wake-at': keyword({
     ...oursInApp,

@@ -91,11 +91,31 @@ answer. An idle connection is no reason to stay awake, since it survives. \`pico
   \`memory-short\` when nobody could go; \`picogate_app_evictions_total\` and \`picogate_memory_used_bytes\` in \`picogate metrics\`.
 `;
 
+const timersText = `## When an app is woken by the time
+
+\`wake-at\` lines are schedules, as cron writes them, in the gateway's local time. \`timers on\` wakes an app for its own timers; \`config/timers.cfg\` is an example of
+both. A wake begins as much earlier as the last one took. What is due next is said by \`picogate explain\` and \`show\` (\`nextWake\`); events \`woken\` have \`timer\` or
+\`schedule\` and its fields as their trigger, and \`picogate_app_timed_wakes_total\` in \`picogate metrics\` counts them.
+
+- **Schedules**: five fields, each \`*\`, numbers, names of months and days, lists, ranges and steps, or \`@hourly\`, \`@daily\`, \`@weekly\`, \`@monthly\`, \`@yearly\`. A
+  schedule that passes while the gateway does not run is not made up for; one wakes an app that was never started, too.
+- **Timers of an app** are timerfds, those of \`timer_create\` and \`setitimer\`, and what threads wait for in \`nanosleep\`, \`clock_nanosleep\`, \`poll\`, \`ppoll\`, \`select\`,
+  \`pselect\`, \`epoll_wait\`, \`epoll_pwait\` and \`futex\`. Those that count processor time do not count. What threads wait for is known on x86-64 only.
+- **\`on\`** counts all of them. Many servers tick for nothing: then \`min 1m\` leaves out what is due within a minute of falling asleep, or comes more often.
+- **Too near**: an app does not fall asleep when its next timer is due within what falling asleep and waking took last, and a second more. An operator may still do it.
+- **Clocks**: with \`timers\`, an app that wakes finds CLOCK_MONOTONIC and CLOCK_BOOTTIME put forward by the time that it slept, and what was due meanwhile expires at
+  once. So time-outs of its own, of idle connections for example, have gone on too. Without, both clocks and all timers stand still while it sleeps.
+- **Limits**: calls such as \`epoll_wait\` end with EINTR at a wake; a program that then waits for its whole time again, without a look at a clock, is late. How long threads
+  have waited in them is seen once in a second, so that a wake for them may be a second early. After a restore of a checkpoint that was made while \`timers\` was \`off\`, nothing
+  is due until the app has slept once more.
+`;
+
 /** The whole document. */
 export function renderReference(): string {
   return [
     introduction,
     sleepText,
+    timersText,
     probesText,
     ...sections.map(({kind}) => renderSection(kind)),
     renderOptions(),

@@ -120,6 +120,8 @@ export interface AppConfig {
   readonly wakeTimeoutMs: number;
   /** How often sessions may wake it; null: no limit. */
   readonly wakeRate: WakeRate | null;
+  /** Its own timers wake it, but for those that are due sooner than `minMs`, or as often; null: none does. */
+  readonly timers: {readonly minMs: number} | null;
   /** Expressions for `nextTime()` of schedule.ts. */
   readonly wakeAt: readonly string[];
   /** How much of the app's output is kept. */

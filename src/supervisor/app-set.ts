@@ -124,8 +124,8 @@ function sleeps(app: App): boolean {
   return state === 'hibernated' || state === 'stopped' || state === 'failed';
 }
 
-function hasTimes({wakeAt}: AppConfig): boolean {
-  return wakeAt.length > 0;
+function hasTimes({timers, wakeAt}: AppConfig): boolean {
+  return timers !== null || wakeAt.length > 0;
 }
 
 /** Wherever they stand in the file. */

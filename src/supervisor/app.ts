@@ -23,7 +23,7 @@ import {LateRest, type Origin} from './late-rest.ts';
 import {type LifecycleEvent, next, type State} from './lifecycle.ts';
 import {liveStatus} from './live-status.ts';
 import {Recorder} from './recorder.ts';
-import {lossEvent, stateAtRest, stopEvent} from './rest-state.ts';
+import {lossEvent, stateAtRest, stopEvent, wakeFacts} from './rest-state.ts';
 import {Restarts} from './restarts.ts';
 import {Reviver} from './reviver.ts';
 import {Standby} from './standby.ts';
@@ -71,7 +71,7 @@ export class App {
     this.#pointer = options.pointer;
     this.#state = stateAtRest(options.rest);
     this.#history = new History({...options, log: this.#log});
-    this.wakefulness = new Wakefulness({...options, changed: () => this.#idle.lookAgain()});
+    this.wakefulness = new Wakefulness({...options, log: this.#log, costMs: () => this.#history.costMs, changed: () => this.#idle.lookAgain()});
     this.#idle = new IdleWatch({
       clock: options.clock,
       judge: () => this.wakefulness.judge(),
@@ -96,7 +96,7 @@ export class App {
     });
     this.standby = new Standby({...options, log: this.#log});
     this.#late = new LateRest({find: options.find, found: (origin) => this.#found(origin), failed: (error) => this.#history.failed(error), log: this.#log});
-    this.timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, lastWakeMs: () => this.#history.facts.lastWake?.ms ?? 0});
+    this.timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, facts: () => wakeFacts(this.#rest, options.config, this.#history)});
     this.#reviver = new Reviver({
       app: options,
       log: this.#log,
@@ -308,15 +308,17 @@ export class App {
       const outcome = await hibernateInstance(this.#options, {
         instance,
         force,
+        cause,
         pointer: this.#pointer,
         isWanted: (hasUnfinished) =>
           this.#abandoned ||
           (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.wakefulness.busySessions.count > 0)),
+        timers: this.wakefulness.timers,
         counted: (paging) => this.#history.counted(paging),
         move: (event) => this.#move(event),
       });
       if (outcome.kind !== 'hibernated') {
-        this.wakefulness.stayedAwake(outcome.kind);
+        this.wakefulness.stayedAwake(outcome);
         return this.#goOn();
       }
       const {result} = outcome;
@@ -388,7 +390,7 @@ export class App {
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */
   settle(): void {
     this.prepareWake();
-    this.timer.arm(null);
+    this.timer.arm();
     this.housekeeping.tidy();
   }
 }

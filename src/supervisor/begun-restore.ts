@@ -13,11 +13,18 @@ import type {CriuSession} from './criu-session.ts';
 
 const timeoutMs = 60_000;
 
+export interface FinishOptions {
+  readonly signal: AbortSignal;
+  readonly mayRun: Promise<unknown>;
+  readonly beforeRun?: () => Promise<void>;
+}
+
 export class BegunRestore implements AsyncDisposable {
   readonly #request: RestoreRequest;
   readonly #session: CriuSession;
   readonly #goOn = Promise.withResolvers<boolean>();
   #mayRun: Promise<unknown> = Promise.resolve();
+  #beforeRun: () => Promise<void> = () => Promise.resolve();
   readonly #end = new AbortController();
   #response: Promise<CriuResponse> | undefined;
   #pid: number | undefined;
@@ -61,10 +68,12 @@ export class BegunRestore implements AsyncDisposable {
         return this.#goOn.promise;
       case 'post-restore':
         // The processes are complete, and none has run yet. A refusal makes CRIU kill them.
-        return this.#mayRun.then(
-          () => true,
-          () => false,
-        );
+        return this.#mayRun
+          .then(() => this.#beforeRun())
+          .then(
+            () => true,
+            () => false,
+          );
       default:
         return true;
     }
@@ -81,15 +90,17 @@ export class BegunRestore implements AsyncDisposable {
   }
 
   /**
-   * Lets CRIU make the processes; the app's root must be mounted. Aborting `signal` ends it. They run when `mayRun` has resolved.
+   * Lets CRIU make the processes; the app's root must be mounted. Aborting `signal` ends it. They run when `mayRun` has resolved, and then what
+   * `beforeRun` does to them is done.
    * @returns the host's pid of the app's first process
    * @throws CodedError ERR_RESTORE, or the signal's reason; no process is left then
    */
-  async finish({signal, mayRun}: {readonly signal: AbortSignal; readonly mayRun: Promise<unknown>}): Promise<{pid: number}> {
+  async finish({signal, mayRun, beforeRun = this.#beforeRun}: FinishOptions): Promise<{pid: number}> {
     const {target} = this.#request;
     // Whoever is given up waits for no permission any more.
     const {promise: givenUp, reject} = Promise.withResolvers<undefined>();
     this.#end.signal.addEventListener('abort', () => reject(this.#end.signal.reason), {once: true});
+    this.#beforeRun = beforeRun;
     this.#mayRun = Promise.race([mayRun, givenUp]);
     this.#mayRun.catch(() => {
       // CRIU may never ask.

@@ -3,18 +3,25 @@
  * afterwards, and when it is tried again, is decided in app.ts.
  */
 import type {Generation} from '../core/ids.ts';
+import type {SleepCause} from '../store/app-record.ts';
 import type {AppOptions} from './app-status.ts';
+import type {Wait} from './idle.ts';
 import {type CheckpointResult, checkpointInstance, endInstance, type Instance, type Paging, pagingOf} from './instance.ts';
 import {becomesQuiet, quietTimeoutMs} from './quiet.ts';
+import type {SavedTimers} from './timers/app-timer.ts';
+import type {RunningTimers} from './timers/running-timers.ts';
 
 export interface Hibernation {
   readonly instance: Instance;
   /** Whatever it is doing. */
   readonly force: boolean;
+  /** An operator's word counts more than a timer that is due. */
+  readonly cause: SleepCause;
   /** The generation at which Redis points now. */
   readonly pointer: Generation | null;
   /** Asked when the tasks are frozen: does somebody need the app? @param hasUnfinished see `PortUse` */
   readonly isWanted: (hasUnfinished: boolean) => boolean;
+  readonly timers: Pick<RunningTimers, 'save' | 'keptBy'>;
   /** Told what the run that ends has cost in pages. */
   readonly counted: (paging: Paging) => void;
   readonly move: (event: 'drain' | 'drained') => void;
@@ -23,12 +30,14 @@ export interface Hibernation {
 export type HibernationOutcome =
   | {readonly kind: 'hibernated'; readonly result: CheckpointResult}
   /** It goes on running: it was at work, or somebody needed it. */
-  | {readonly kind: 'busy' | 'wanted'};
+  | {readonly kind: 'busy' | 'wanted'}
+  /** It goes on running, because one of its timers is due soon. */
+  | {readonly kind: 'due'; readonly wait: Wait};
 
 /** @throws CodedError when the checkpoint failed; the instance goes on, if it has not ended */
 export async function hibernateInstance(options: AppOptions, hibernation: Hibernation): Promise<HibernationOutcome> {
   const {container, network, records} = options;
-  const {instance, force, pointer, isWanted, move} = hibernation;
+  const {instance, force, cause, pointer, isWanted, timers, move} = hibernation;
   const isBusy = async (): Promise<boolean> => !force && !(await becomesQuiet(() => container.pids(), quietTimeoutMs));
   if (await isBusy()) return {kind: 'busy'};
   hibernation.counted(await pagingOf(options, instance));
@@ -40,8 +49,14 @@ export async function hibernateInstance(options: AppOptions, hibernation: Hibern
   if (await isBusy()) return {kind: 'busy'};
   move('drained');
   const point = (generation: Generation): Promise<void> => records.point(instance.token, generation, pointer);
-  const result = await checkpointInstance(options, {instance, isWanted, pointer, point});
-  if (result === undefined) return {kind: 'wanted'};
+  const kept: {wait: Wait | null} = {wait: null};
+  const saveTimers = async (imagesDir: string): Promise<SavedTimers | null | 'too soon'> => {
+    const saved = await timers.save(imagesDir);
+    kept.wait = saved === null || force || cause === 'operator' ? null : timers.keptBy(saved);
+    return kept.wait === null ? saved : 'too soon';
+  };
+  const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, point});
+  if (result === undefined) return kept.wait === null ? {kind: 'wanted'} : {kind: 'due', wait: kept.wait};
   await endInstance(options, instance);
   return {kind: 'hibernated', result};
 }

@@ -35,6 +35,11 @@ export class History {
     return this.#told;
   }
 
+  /** Of falling asleep and waking, as it was the last time. */
+  get costMs(): number {
+    return (this.#facts.lastWake?.ms ?? 0) + (this.#facts.lastHibernate?.ms ?? 0);
+  }
+
   failed(error: unknown): void {
     const message = errorMessage(error);
     const at = this.#options.clock.nowMs();

@@ -15,6 +15,7 @@ import type {CheckpointDriver} from './criu.ts';
 import {type Flow, readPortUse} from './ports.ts';
 import {waitUntilReady} from './ready.ts';
 import {isAlive, signalAll} from './signals.ts';
+import type {SavedTimers} from './timers/app-timer.ts';
 
 const discardAttempts = 20;
 const discardRetryMs = 250;
@@ -44,6 +45,8 @@ export interface GenerationMeta {
   readonly image?: string;
   /** The sockets in it are bound to this address; the gateway has another one in the range. */
   readonly network?: {readonly address: string; readonly range: string};
+  /** What it has to wait for, where that wakes it. */
+  readonly timers?: SavedTimers;
 }
 
 export type Paging = {
@@ -180,6 +183,8 @@ export interface CheckpointRequest {
   readonly instance: Instance;
   /** Asked when the tasks are frozen: does somebody need the app? @param hasUnfinished see `PortUse` */
   readonly isWanted: (hasUnfinished: boolean) => boolean;
+  /** Asked when the tasks are frozen and their images are there. 'too soon': one is due, and the app goes on. */
+  readonly saveTimers: (imagesDir: string) => Promise<SavedTimers | null | 'too soon'>;
   /** The generation at which Redis points now. */
   readonly pointer: Generation | null;
   /** Makes the stored generation the app's own (Redis). When it throws, the generation is discarded and the app goes on. */
@@ -213,16 +218,16 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
       workDir: dumpDir,
       target: container.restoreTarget(),
       async decide() {
+        const timers = await request.saveTimers(dumpDir);
         const {flows, hasUnfinished} = await readPortUse(instance.pid);
-        if (request.isWanted(hasUnfinished)) return 'cancel';
+        if (request.isWanted(hasUnfinished) || timers === 'too soon') return 'cancel';
         const takeBack = (): Promise<void> => discardNewer(pager, config.name, request.pointer);
         stored = await whileStopped(container, takeBack, async (processes) => {
           const layers = await container.usedLayers(instance.layers);
           // Files first: a generation that is on disk must find on disk what its memory believes to be there.
           await container.syncLayers();
-          const {imageDigest} = container;
           const {address, range} = tools.network;
-          const meta: GenerationMeta = {layers, flows, network: {address, range}, ...(imageDigest === undefined ? {} : {image: imageDigest})};
+          const meta: GenerationMeta = {layers, flows, network: {address, range}, ...imageOf(container), ...(timers === null ? {} : {timers})};
           const base = instance.base === null ? null : instance.id;
           const commit = {instance: base, app: config.name, token: instance.token, dumpDir, above: request.pointer, layers, meta, processes};
           const {generation, bytesWritten} = await pager.commit(commit);
@@ -272,6 +277,10 @@ async function discardNewer(pager: Pager, app: string, pointer: Generation | nul
       await sleep(discardRetryMs);
     }
   }
+}
+
+function imageOf({imageDigest}: Container): Pick<GenerationMeta, 'image'> {
+  return imageDigest === undefined ? {} : {image: imageDigest};
 }
 
 function endedDuringCheckpoint(app: string): CodedError {

@@ -6,11 +6,13 @@ import {mkdirSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {type FencingToken, type Generation, type InstanceId, type InstanceName, instanceId, newInstanceName} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {wrongAddressError} from './app-errors.ts';
 import type {BegunRestore} from './begun-restore.ts';
 import {bringLayers, type GenerationMeta, type Instance, type InstanceTools, type Network, putAway, type Rest} from './instance.ts';
 import {waitUntilReady} from './ready.ts';
+import {changedImages, setForward} from './timers/set-forward.ts';
 
 export interface PreparedRestore extends AsyncDisposable {
   readonly id: InstanceId;
@@ -20,6 +22,7 @@ export interface PreparedRestore extends AsyncDisposable {
   /** What it keeps in memory, besides processes. */
   readonly memoryBytes: number;
   readonly criu: BegunRestore;
+  readonly imagesDir: string;
 }
 
 /**
@@ -51,8 +54,10 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   const begun = scope.use(await criu.beginRestore({imagesDir, workDir, target: container.restoreTarget(), lazy: mode === 'lazy'}));
   const images = await preparing;
   const owned = scope.move();
-  return {id, name, generation, memoryBytes: images.memoryBytes, criu: begun, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {id, name, generation, ...images, criu: begun, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
+
+type RestoreTools = InstanceTools & {readonly log: Log};
 
 export interface Restore {
   readonly rest: Extract<Rest, {kind: 'checkpoint'}>;
@@ -62,7 +67,7 @@ export interface Restore {
 }
 
 /** The app runs when this resolves, and its route is still away. @throws CodedError; nothing of it runs then, and what was prepared is undone */
-export async function finishRestore(tools: InstanceTools, prepared: PreparedRestore, how: Restore): Promise<Instance> {
+export async function finishRestore(tools: RestoreTools, prepared: PreparedRestore, how: Restore): Promise<Instance> {
   const {id, name} = prepared;
   const {rest} = how;
   try {
@@ -92,7 +97,7 @@ function checkAddress(app: string, here: Network, {network: saved}: GenerationMe
  * The pager is told first: it reads the predicted pages while the root is mounted and CRIU makes the processes. A restore that the pager does not
  * know any more, or for which there is no lease, must not be finished.
  */
-async function run(tools: InstanceTools, {id, name, criu}: PreparedRestore, {rest, lease, trigger}: Restore): Promise<Running> {
+async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRestore, {rest, lease, trigger}: Restore): Promise<Running> {
   const {config, container, network, pager} = tools;
   const refused = new AbortController();
   const refuse = (error: unknown): never => {
@@ -103,7 +108,8 @@ async function run(tools: InstanceTools, {id, name, criu}: PreparedRestore, {res
     checkAddress(config.name, network, rest.meta);
     await bringLayers(tools, rest.meta.layers);
     await container.mountRoot(rest.meta.layers, name, rest.meta.image);
-    return criu.finish({signal: refused.signal, mayRun: lease});
+    using forward = timersForward(tools, rest.meta, {imagesDir, directory: join(tools.workDir, name, 'changed')});
+    return await criu.finish({signal: refused.signal, mayRun: lease, beforeRun: forward.beforeRun});
   };
   // All are awaited even when one fails, so that nothing of them appears after it was cleaned up.
   const [leased, expected, restored] = await Promise.allSettled([lease.catch(refuse), pager.expect(id, trigger).catch(refuse), restoring()]);
@@ -111,6 +117,17 @@ async function run(tools: InstanceTools, {id, name, criu}: PreparedRestore, {res
   if (expected.status === 'rejected') throw expected.reason;
   if (restored.status === 'rejected') throw restored.reason;
   return {pid: restored.value.pid, token: leased.value};
+}
+
+/** The timers of an app are those of the time at which it wakes. */
+function timersForward(
+  {container, log}: RestoreTools,
+  {timers: saved}: GenerationMeta,
+  where: {readonly imagesDir: string; readonly directory: string},
+): Disposable & {readonly beforeRun: () => Promise<void>} {
+  if (saved === undefined) return {beforeRun: () => Promise.resolve(), [Symbol.dispose]: ignored};
+  const changed = changedImages({...where, saved}, {nowMs: Date.now(), log});
+  return {beforeRun: () => setForward(container.processes(), saved.timers, {nowMs: Date.now, log}), [Symbol.dispose]: () => changed[Symbol.dispose]()};
 }
 
 interface Running {

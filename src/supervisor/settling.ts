@@ -33,7 +33,7 @@ export class Settling {
   /** All that were added are open. */
   begin(): void {
     const apps = this.#added.splice(0);
-    for (const app of apps) app.timer.arm(null);
+    for (const app of apps) app.timer.arm();
     this.prepareWakes(apps);
     this.#untidy.push(...apps);
     this.#running ??= this.#run().finally(() => {

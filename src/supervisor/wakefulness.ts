@@ -1,5 +1,6 @@
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
+import type {Log} from '../core/log.ts';
 import type {Pin, SleepCause} from '../store/app-record.ts';
 import {pinnedError} from './app-errors.ts';
 import type {IdleHabit, Pinned, Records} from './app-status.ts';
@@ -8,10 +9,11 @@ import {BusySessions} from './busy-sessions.ts';
 import type {Container} from './container.ts';
 import {CpuUse} from './cpu-use.ts';
 import {afterNap, countAt, type Flaps, idleFactor, noFlaps} from './flapping.ts';
-import {type EvictionVerdict, type IdleFacts, type IdleVerdict, judgeEviction, judgeIdle} from './idle.ts';
+import {type EvictionVerdict, type IdleFacts, type IdleVerdict, judgeEviction, judgeIdle, type Wait} from './idle.ts';
 import type {Network} from './instance.ts';
 import {countConnections} from './ports.ts';
 import {unquiet} from './quiet.ts';
+import {RunningTimers} from './timers/running-timers.ts';
 
 export interface WakefulnessOptions {
   readonly clock: Clock;
@@ -19,6 +21,9 @@ export interface WakefulnessOptions {
   readonly network: Network;
   readonly container: Container;
   readonly records: Records;
+  readonly log: Log;
+  /** Of falling asleep and waking, as far as it is known. */
+  readonly costMs: () => number;
   /** Of an operator, from an earlier life of the gateway. */
   readonly pin: Pin | null;
   /** What keeps the app awake is not what it was. */
@@ -29,6 +34,7 @@ export interface WakefulnessOptions {
 export class Wakefulness {
   readonly #options: WakefulnessOptions;
   readonly busySessions = new BusySessions();
+  readonly timers: RunningTimers;
   readonly #backOff = new BackOff();
   readonly #cpu = new CpuUse();
   #pin: Pin | null;
@@ -42,13 +48,17 @@ export class Wakefulness {
   constructor(options: WakefulnessOptions) {
     this.#options = options;
     this.#pin = options.pin;
+    this.timers = new RunningTimers({...options, processes: () => options.container.processes()});
   }
 
   /** Whether the app, which runs, could sleep now, or what keeps it awake. */
   async judge(): Promise<IdleVerdict> {
     const facts = await this.#facts();
     const verdict = judgeIdle(facts);
-    return verdict.kind === 'wait' ? verdict : judgeIdle({...facts, connections: await this.#connections()});
+    this.timers.look();
+    if (verdict.kind === 'wait') return verdict;
+    const byConnections = judgeIdle({...facts, connections: await this.#connections()});
+    return byConnections.kind === 'wait' ? byConnections : ((await this.timers.keepAwake()) ?? byConnections);
   }
 
   /** Whether it may be put to sleep to free memory. */
@@ -108,6 +118,7 @@ export class Wakefulness {
     this.#runningSinceMs = nowMs;
     this.#idleSleep = null;
     this.#cpu.restart();
+    this.timers.restart();
     if (sleep === null) return;
     const before = this.#hibernateAfterMs(nowMs);
     this.#flaps = afterNap(this.#flaps, {asleepMs: nowMs - wakeMs - sleep.atMs, costMs: sleep.tookMs + wakeMs, nowMs});
@@ -122,8 +133,9 @@ export class Wakefulness {
   }
 
   /** It was not put to sleep: it was at work, or somebody needed it. */
-  stayedAwake(cause: 'busy' | 'wanted'): void {
-    if (cause === 'busy') this.#wait(unquiet);
+  stayedAwake(outcome: {readonly kind: 'busy' | 'wanted'} | {readonly kind: 'due'; readonly wait: Wait}): void {
+    if (outcome.kind === 'due') this.#wait({pauseMs: outcome.wait.ms, reason: outcome.wait.reason});
+    else if (outcome.kind === 'busy') this.#wait(unquiet);
     else this.#wait({pauseMs: this.#backOff.ms, reason: 'it was needed while it was being put to sleep'});
   }
 

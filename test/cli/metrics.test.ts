@@ -18,8 +18,8 @@ const app = appName('blog');
 
 function counted(): EventCounts {
   const counts = new EventCounts();
-  counts.add({at: 1, app, kind: 'woken', ms: 20, cold: 1});
-  counts.add({at: 2, app, kind: 'woken', ms: 21, cold: 0});
+  counts.add({at: 1, app, kind: 'woken', ms: 20, cold: 1, trigger: 'schedule @daily'});
+  counts.add({at: 2, app, kind: 'woken', ms: 21, cold: 0, trigger: 'timer'});
   counts.add({at: 3, app, kind: 'woken', ms: 60_000, cold: 0});
   counts.add({at: 4, app, kind: 'hibernated', ms: 500, frozenMs: 250, bytesWritten: 4096});
   counts.add({at: 4, app, kind: 'evicted', reason: 'memory-high'});
@@ -77,6 +77,7 @@ test('metricsText() has what was counted and what is', async (t) => {
     'picogate_app_state{app="blog",state="hibernated"} 0',
     'picogate_app_residence{app="never",residence="none"} 1',
     'picogate_app_wakes_total{app="blog",kind="restore"} 2',
+    'picogate_app_timed_wakes_total{app="blog"} 2',
     'picogate_app_evictions_total{app="blog"} 1',
     'picogate_app_idle_limit_seconds{app="blog"} 120',
     'picogate_app_flaps{app="blog"} 3',

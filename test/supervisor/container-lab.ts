@@ -96,6 +96,7 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
     readyTimeoutMs: 10_000,
     wakeTimeoutMs: 10_000,
     wakeRate: null,
+    timers: null,
     wakeAt: [],
     minAwakeMs: 0,
     awakeWhile: {connections: false, cpuAbovePercent: null},

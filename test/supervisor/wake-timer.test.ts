@@ -2,12 +2,14 @@ import test from 'ava';
 import {pino} from 'pino';
 import {nextTime} from '../../src/config/schedule.ts';
 import {describeTrigger} from '../../src/core/trigger.ts';
-import {WakeTimer} from '../../src/supervisor/timers/wake-timer.ts';
+import {type DueTimer, WakeTimer} from '../../src/supervisor/timers/wake-timer.ts';
 import {FakeClock} from '../edge/pool/fake-clock.ts';
 
 interface Lab {
   readonly clock: FakeClock;
   readonly timer: WakeTimer;
+  /** It sleeps, with this timer of its own. */
+  readonly arm: (due: DueTimer | null) => void;
   /** What the app was woken for, and when. */
   readonly woken: string[];
 }
@@ -16,6 +18,7 @@ function lab({wakeAt = [], lastWakeMs = 0, failures = 0}: {wakeAt?: readonly str
   const clock = new FakeClock();
   const woken: string[] = [];
   let left = failures;
+  let due: DueTimer | null = null;
   const timer = new WakeTimer({
     config: {wakeAt},
     clock,
@@ -25,14 +28,18 @@ function lab({wakeAt = [], lastWakeMs = 0, failures = 0}: {wakeAt?: readonly str
       if (left-- > 0) throw new Error('no');
       timer.disarm();
     },
-    lastWakeMs: () => lastWakeMs,
+    facts: () => ({due, wakeMs: lastWakeMs}),
   });
-  return {clock, timer, woken};
+  const arm = (next: DueTimer | null): void => {
+    due = next;
+    timer.arm();
+  };
+  return {clock, timer, arm, woken};
 }
 
 test('WakeTimer wakes for a timer, earlier by what the last wake took', async (t) => {
-  const {clock, timer, woken} = lab({lastWakeMs: 300});
-  timer.arm({at: 100_000, what: 'timerfd 5 of process 1'});
+  const {clock, timer, arm, woken} = lab({lastWakeMs: 300});
+  arm({at: 100_000, what: 'timerfd 5 of process 1'});
   t.deepEqual(timer.next, {at: 100_000, trigger: {kind: 'timer'}, what: 'timerfd 5 of process 1'});
   await clock.advance(98_000);
   t.deepEqual(woken, []);
@@ -43,31 +50,31 @@ test('WakeTimer wakes for a timer, earlier by what the last wake took', async (t
 });
 
 test('WakeTimer wakes at once for a timer that is overdue', async (t) => {
-  const {clock, timer, woken} = lab();
-  timer.arm({at: 5, what: 'x'});
+  const {clock, arm, woken} = lab();
+  arm({at: 5, what: 'x'});
   await clock.advance(10);
   t.deepEqual(woken, ['timer 1001']);
 });
 
 test('WakeTimer takes what is due first, and no schedule twice', async (t) => {
-  const {clock, timer, woken} = lab({wakeAt: ['0 * * * *', '*/30 * * * *'], lastWakeMs: 1000});
+  const {clock, timer, arm, woken} = lab({wakeAt: ['0 * * * *', '*/30 * * * *'], lastWakeMs: 1000});
   const first = nextTime('*/30 * * * *', clock.nowMs()) ?? 0;
-  timer.arm({at: first + 1, what: 'x'});
+  arm({at: first + 1, what: 'x'});
   t.is(timer.next?.what, 'wake-at */30 * * * *');
   await clock.advance(first - 500 - clock.nowMs());
   t.deepEqual(woken, [`schedule */30 * * * * ${first - 1000}`]);
   // It sleeps again before the time itself.
-  timer.arm(null);
+  arm(null);
   t.is(timer.next?.at, first + 1_800_000);
   timer.stop();
-  timer.arm({at: 5, what: 'x'});
+  arm({at: 5, what: 'x'});
   t.is(timer.next, null);
   t.is(clock.pending, 0);
 });
 
 test('WakeTimer tries again after a wake that failed', async (t) => {
-  const {clock, timer, woken} = lab({failures: 1});
-  timer.arm({at: 2000, what: 'x'});
+  const {clock, arm, woken} = lab({failures: 1});
+  arm({at: 2000, what: 'x'});
   await clock.advance(30_000);
   t.deepEqual(woken, ['timer 2000']);
   await clock.advance(60_000);
@@ -75,8 +82,8 @@ test('WakeTimer tries again after a wake that failed', async (t) => {
 });
 
 test('WakeTimer does not wake an app that was woken by others', async (t) => {
-  const {clock, timer, woken} = lab();
-  timer.arm({at: 2000, what: 'x'});
+  const {clock, timer, arm, woken} = lab();
+  arm({at: 2000, what: 'x'});
   timer.disarm();
   await clock.advance(10_000);
   t.deepEqual(woken, []);

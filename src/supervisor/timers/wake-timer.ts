@@ -29,13 +29,19 @@ export interface DueTimer {
   readonly what: string;
 }
 
+export interface WakeFacts {
+  /** The timer of the sleeping app that wakes it first. */
+  readonly due: DueTimer | null;
+  /** How long its last wake took: the next one is begun as much earlier. */
+  readonly wakeMs: number;
+}
+
 export interface WakeTimerOptions {
   readonly config: Pick<AppConfig, 'wakeAt'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly wake: (trigger: WakeTrigger) => Promise<void>;
-  /** How long the last wake took, so that the next one is begun as much earlier. */
-  readonly lastWakeMs: () => number;
+  readonly facts: () => WakeFacts;
 }
 
 export class WakeTimer {
@@ -56,11 +62,11 @@ export class WakeTimer {
   }
 
   /** The app sleeps; what was due before does not count any more. */
-  arm(timer: DueTimer | null): void {
+  arm(): void {
     this.disarm();
     if (this.#stopped) return;
-    this.#next = this.#earliest(timer);
-    this.#wait(timer, 0);
+    this.#next = this.#earliest();
+    this.#wait(0);
   }
 
   /** The app is awake. */
@@ -76,10 +82,12 @@ export class WakeTimer {
     this.disarm();
   }
 
-  #earliest(timer: DueTimer | null): NextWake | null {
-    const after = Math.max(this.#options.clock.nowMs(), this.#scheduledUpTo);
-    const found: NextWake[] = timer === null ? [] : [{...timer, trigger: {kind: 'timer'}}];
-    for (const expression of this.#options.config.wakeAt) {
+  #earliest(): NextWake | null {
+    const {clock, config, facts} = this.#options;
+    const {due} = facts();
+    const after = Math.max(clock.nowMs(), this.#scheduledUpTo);
+    const found: NextWake[] = due === null ? [] : [{...due, trigger: {kind: 'timer'}}];
+    for (const expression of config.wakeAt) {
       const at = nextTime(expression, after);
       if (at !== null) found.push({at, trigger: {kind: 'schedule', expression}, what: `wake-at ${expression}`});
     }
@@ -87,18 +95,18 @@ export class WakeTimer {
   }
 
   /** @param pauseMs not sooner than that */
-  #wait(timer: DueTimer | null, pauseMs: number): void {
+  #wait(pauseMs: number): void {
     const next = this.#next;
     if (next === null) return;
-    const {clock, lastWakeMs} = this.#options;
-    const leftMs = Math.max(next.at - Math.min(lastWakeMs(), leadLimitMs) - clock.nowMs(), pauseMs);
+    const {clock, facts} = this.#options;
+    const leftMs = Math.max(next.at - Math.min(facts().wakeMs, leadLimitMs) - clock.nowMs(), pauseMs);
     this.#cancel = clock.after(Math.max(1, Math.min(leftMs, lookLimitMs)), () => {
-      if (leftMs > lookLimitMs) this.#wait(timer, pauseMs - lookLimitMs);
-      else void this.#wake(timer, next);
+      if (leftMs > lookLimitMs) this.#wait(pauseMs - lookLimitMs);
+      else void this.#wake(next);
     });
   }
 
-  async #wake(timer: DueTimer | null, next: NextWake): Promise<void> {
+  async #wake(next: NextWake): Promise<void> {
     if (next.trigger.kind === 'schedule') this.#scheduledUpTo = next.at;
     try {
       await this.#options.wake(next.trigger);
@@ -107,7 +115,7 @@ export class WakeTimer {
       // Unless it has come to life all the same, and perhaps sleeps again.
       if (this.#next !== next) return;
       this.#cancel = undefined;
-      this.#wait(timer, retryMs);
+      this.#wait(retryMs);
     }
   }
 }
