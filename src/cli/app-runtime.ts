@@ -86,7 +86,7 @@ function pagerEvents(
       placements.set(app, placement);
       reports.onPlacement(app, placement);
     },
-    onInstanceLost: (instance, reason) => void opened.then((apps) => apps.instanceLost(instance, reason)),
+    onInstanceLost: (instance, reason, damaged) => void opened.then((apps) => apps.instanceLost(instance, {reason, damaged})),
     onRestarted: () => void opened.then((apps) => apps.pagerRestarted()),
   };
 }

@@ -44,7 +44,7 @@ export interface PagerOptions {
   readonly encryptionKeys?: readonly Uint8Array[];
   readonly log: Log;
   /** The instance must be killed, and its last checkpoint stands: some page of it can never be had again. */
-  readonly onInstanceLost: (instance: InstanceId, reason: string) => void;
+  readonly onInstanceLost: (instance: InstanceId, reason: string, damaged: boolean) => void;
   readonly onPlacement?: (app: string, placement: Placement) => void;
   readonly onTierEvent?: (app: string, event: TierEvent, message: string) => void;
   /** Another pager process has taken over. */
@@ -223,7 +223,7 @@ class PagerProcess {
         this.#waiting.delete(message.id);
         return;
       case 'lost':
-        this.#options.onInstanceLost(message.instance, message.reason);
+        this.#options.onInstanceLost(message.instance, message.reason, message.damaged);
         return;
       case 'placement':
         this.#options.onPlacement?.(message.app, message.placement);

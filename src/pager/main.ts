@@ -47,7 +47,7 @@ async function main(): Promise<void> {
     {...settings, encryptionKeys},
     {
       log: forwardedLog(),
-      onLost: (instance, reason) => send({kind: 'lost', instance, reason}),
+      onLost: (instance, reason, damaged = false) => send({kind: 'lost', instance, reason, damaged}),
       onPlacement: (app, placement) => send({kind: 'placement', app, placement}),
       onTierEvent: (app, event, message) => send({kind: 'tier', app, event, message}),
       onBroken: (reason) => {

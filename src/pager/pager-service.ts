@@ -49,7 +49,8 @@ const keeperCheckMs = 5000;
 
 export interface PagerEvents {
   readonly log: Log;
-  readonly onLost: (instance: InstanceId, reason: string) => void;
+  /** `damaged`: what is stored of its memory is not what was written. */
+  readonly onLost: (instance: InstanceId, reason: string, damaged?: boolean) => void;
   readonly onPlacement?: (app: string, placement: Placement) => void;
   readonly onTierEvent?: (app: string, event: TierEvent, message: string) => void;
   /** The fault worker has ended: only a new process helps. */
@@ -116,7 +117,7 @@ function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost, onTi
   const {instance} = report;
   switch (report.kind) {
     case 'lost':
-      onLost(instance, report.reason);
+      onLost(instance, report.reason, report.damaged);
       return;
     case 'restored':
       log.debug({instance}, 'all processes are restored');

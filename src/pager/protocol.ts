@@ -222,7 +222,7 @@ export type PagerMessage =
   | {readonly kind: 'unable'; readonly error: RemoteError}
   | {readonly kind: 'result'; readonly id: number; readonly value: unknown}
   | {readonly kind: 'error'; readonly id: number; readonly error: RemoteError}
-  | {readonly kind: 'lost'; readonly instance: InstanceId; readonly reason: string}
+  | {readonly kind: 'lost'; readonly instance: InstanceId; readonly reason: string; readonly damaged: boolean}
   | {readonly kind: 'placement'; readonly app: string; readonly placement: Placement}
   | {readonly kind: 'tier'; readonly app: string; readonly event: TierEvent; readonly message: string}
   | {readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly fields: Readonly<Record<string, unknown>>; readonly message: string};

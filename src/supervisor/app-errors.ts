@@ -30,8 +30,17 @@ export function pinnedError(app: string, {by, until}: Pinned): CodedError {
   return new CodedError('ERR_PINNED', `Cannot hibernate app "${app}": ${found}; --force does it all the same`, {source: 'client'});
 }
 
-export function lostError(app: string, reason: string): CodedError {
-  return new CodedError('ERR_INSTANCE_LOST', `Cannot serve the memory of app "${app}" any more: ${reason}`, {source: 'host', retryable: true});
+/** Why an instance must not run on. */
+export interface Loss {
+  readonly reason: string;
+  /** What is stored of its memory is not what was written. */
+  readonly damaged: boolean;
+}
+
+export function lostError(app: string, {reason, damaged}: Loss): CodedError {
+  const message = `Cannot serve the memory of app "${app}" any more: ${reason}`;
+  if (damaged) return new CodedError('ERR_DAMAGED_CHECKPOINT', message, {source: 'host'});
+  return new CodedError('ERR_INSTANCE_LOST', message, {source: 'host', retryable: true});
 }
 
 interface Place {

@@ -10,7 +10,7 @@ import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import type {SleepCause} from '../store/app-record.ts';
-import {lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
+import {type Loss, lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
 import type {AppOptions, AppStatus, LiveStatus} from './app-status.ts';
 import {withDeadline} from './deadline.ts';
 import type {ExitStatus} from './exit-status.ts';
@@ -44,7 +44,7 @@ export class App {
   /** How the last instance ended. */
   #exit: ExitStatus | undefined;
   /** An instance whose memory cannot be served any more, and why. */
-  #lost: {readonly instance: InstanceId; readonly reason: string} | undefined;
+  #lost: (Loss & {readonly instance: InstanceId}) | undefined;
   /** The wake that is under way; everybody who asks meanwhile shares it. */
   #reviving: Promise<void> | undefined;
   #hibernating: Promise<'hibernated' | 'cancelled'> | undefined;
@@ -112,7 +112,7 @@ export class App {
       runs: (instance, wakeMs) => this.#runs(instance, wakeMs),
       move: (event) => this.#move(event),
       status: () => this.status(),
-      lossOf: (instance) => (this.#lost?.instance === instance ? this.#lost.reason : undefined),
+      lossOf: (instance) => (this.#lost?.instance === instance ? this.#lost : undefined),
       isStopping: () => this.#stopping,
     });
     this.#restarts = new Restarts({
@@ -230,12 +230,12 @@ export class App {
   }
 
   /** The pager can no longer serve the instance's memory: it must not run on. Its last generation stands. */
-  async lost(reason: string): Promise<void> {
+  async lost(loss: Loss): Promise<void> {
     if (this.instance === null || this.#lost?.instance === this.instance) return;
-    this.#lost = {instance: this.instance, reason};
+    this.#lost = {...loss, instance: this.instance};
     // A restore, or a checkpoint that is not committed yet, fails for it.
     if (this.#instance === undefined || this.#hibernating !== undefined) return this.#options.container.kill();
-    this.#history.failed(lostError(this.#options.config.name, reason));
+    this.#history.failed(lostError(this.#options.config.name, loss));
     await this.#ended(this.#instance, lossEvent(this.#rest));
   }
 
@@ -372,14 +372,14 @@ export class App {
     this.#options.network.sleep([]);
     await endInstance(this.#options, instance);
     this.#move(event);
-    if (!this.#stopping) this.#afterEnd(event);
+    if (!this.#stopping) this.#afterEnd(instance, event);
     await this.#recorder.record(instance.token);
     this.settle();
   }
 
-  #afterEnd(event: 'died' | 'lost' | 'lostUnsaved'): void {
+  #afterEnd(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): void {
     if (event !== 'died') {
-      this.#reviver.lost();
+      this.#reviver.lost(instance);
       return;
     }
     const status = this.#exit ?? {kind: 'unknown'};

@@ -119,7 +119,13 @@ export interface Pager {
 
 /** What the next wake starts from. */
 export type Rest =
-  | {readonly kind: 'checkpoint'; readonly generation: Generation; readonly meta: GenerationMeta}
+  | {
+      readonly kind: 'checkpoint';
+      readonly generation: Generation;
+      readonly meta: GenerationMeta;
+      /** It could not be read when the gateway started: what `meta` says is nothing. */
+      readonly unread?: true;
+    }
   /** Never run, or ended by itself: its files are all that is left. */
   | {readonly kind: 'files'; readonly layers: readonly string[]};
 

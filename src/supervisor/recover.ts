@@ -213,7 +213,7 @@ async function restOf(options: RecoverOptions, app: AppName, from: {survey: Surv
   } catch (error) {
     if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT' && errorCode(error) !== 'ERR_NO_CHECKPOINT') throw error;
     options.log.error({app, generation, error: errorMessage(error)}, 'the newest checkpoint cannot be read; it is kept');
-    return {kind: 'checkpoint', generation, meta: {layers: [], flows: []}};
+    return {kind: 'checkpoint', generation, meta: {layers: [], flows: []}, unread: true};
   }
 }
 

@@ -5,11 +5,11 @@
  * A restore that fails is tried again, and then what `on-restore-failure` allows. Nothing here removes a checkpoint: the newest one stays what the app
  * has, until another one is committed.
  */
-import {errorMessage} from '../core/errors.ts';
+import {type CodedError, errorMessage} from '../core/errors.ts';
 import {type FencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
-import {lostError} from './app-errors.ts';
+import {type Loss, lostError} from './app-errors.ts';
 import type {AppOptions, Fallback} from './app-status.ts';
 import {endInstance, type Instance, type Rest, startInstance} from './instance.ts';
 import {finishRestore, type PreparedRestore, prepareRestore, type Restore} from './restore.ts';
@@ -33,12 +33,14 @@ export interface Revival {
   readonly log: Log;
   /** Called before anything of an instance exists. The layers of one that starts from its files have to be recorded before it can write any. */
   readonly begins: (beginning: Beginning) => void;
-  /** The checkpoint is passed over: from now on the app has its files only, if it comes to run. */
-  readonly startsFrom: (files: Files) => void;
+  /** What the app has from now on, if it comes to run: files only, when its checkpoint is passed over, or what was not known of that. */
+  readonly startsFrom: (rest: Rest) => void;
   /** Called for an app that starts from its files, before it does. */
   readonly save: (token: FencingToken) => Promise<void>;
   /** Why the memory of an instance cannot be served any more. */
-  readonly lossOf: (instance: InstanceId) => string | undefined;
+  readonly lossOf: (instance: InstanceId) => Loss | undefined;
+  /** Generations of which instances did not live long, since the memory that is stored is damaged. They are only tried when nothing else is allowed. */
+  readonly unfit: ReadonlyMap<Generation, CodedError>;
   readonly isStopping: () => boolean;
 }
 
@@ -54,10 +56,15 @@ export interface Revived {
 export async function revive(options: AppOptions, revival: Revival): Promise<Revived> {
   const {rest} = revival;
   if (rest.kind === 'files') return {instance: await start(options, rest, revival), fallback: null};
+  const unfit = revival.unfit.get(rest.generation);
+  if (unfit !== undefined) {
+    const revived = await fallBack(options, {rest, error: unfit}, revival);
+    if (revived !== undefined) return revived;
+  }
   try {
     return {instance: await restoreNewest(options, rest, revival), fallback: null};
   } catch (error) {
-    if (revival.isStopping() || !isFaultOfCheckpoint(error)) throw error;
+    if (unfit !== undefined || revival.isStopping() || !isFaultOfCheckpoint(error)) throw error;
     const revived = await fallBack(options, {rest, error}, revival);
     if (revived === undefined) throw error;
     return revived;
@@ -73,8 +80,9 @@ async function start(options: AppOptions, rest: Files, {lease, begins, save}: Re
 }
 
 /** One that was prepared long ago may fail for that reason alone: this is no attempt yet. */
-async function restoreNewest(options: AppOptions, rest: Checkpoint, revival: Revival): Promise<Instance> {
+async function restoreNewest(options: AppOptions, given: Checkpoint, revival: Revival): Promise<Instance> {
   const {lease, standby, log, isStopping} = revival;
+  const rest = await known(options, given, revival);
   const ready = await standby.take(rest.generation);
   try {
     if (ready !== undefined) return await finish(options, ready, rest, revival);
@@ -98,6 +106,14 @@ async function restoreNewest(options: AppOptions, rest: Checkpoint, revival: Rev
   return restore(options, rest, revival);
 }
 
+/** Memory must not be restored without the files that belong to it: those of a checkpoint that could not be read are asked for again. @throws CodedError */
+async function known(options: AppOptions, {unread, ...rest}: Checkpoint, {startsFrom}: Revival): Promise<Checkpoint> {
+  if (unread === undefined) return rest;
+  const read: Checkpoint = {...rest, meta: await options.metaOf(rest.generation)};
+  startsFrom(read);
+  return read;
+}
+
 async function restore(options: AppOptions, rest: Checkpoint, revival: Revival): Promise<Instance> {
   return finish(options, await prepareRestore(options, rest.generation, {ahead: false}), rest, revival);
 }
@@ -105,10 +121,10 @@ async function restore(options: AppOptions, rest: Checkpoint, revival: Revival):
 async function finish(options: AppOptions, prepared: PreparedRestore, rest: Checkpoint, {begins, lossOf, lease, trigger}: Revival): Promise<Instance> {
   begins({id: prepared.id, layers: [...rest.meta.layers, prepared.name]});
   const instance = await finishRestore(options, prepared, {rest, lease, trigger});
-  const reason = lossOf(instance.id);
-  if (reason === undefined) return instance;
+  const loss = lossOf(instance.id);
+  if (loss === undefined) return instance;
   await endInstance(options, instance);
-  throw lostError(options.config.name, reason);
+  throw lostError(options.config.name, loss);
 }
 
 /** Undefined when nothing is allowed, or nothing of it succeeded either. */
@@ -120,7 +136,8 @@ async function fallBack(options: AppOptions, failed: {readonly rest: Checkpoint;
     if (kind === 'retry') continue;
     try {
       if (kind === 'cold-start') {
-        const files = await filesOf(options, rest);
+        // Of one that cannot be read nobody knows what its files are, and nothing is no replacement for them.
+        const files: Files = {kind: 'files', layers: (await known(options, rest, revival)).meta.layers};
         revival.startsFrom(files);
         return {instance: await start(options, files, revival), fallback: {kind, newest, generation: null, reason}};
       }
@@ -134,19 +151,12 @@ async function fallBack(options: AppOptions, failed: {readonly rest: Checkpoint;
   return undefined;
 }
 
-/** With a manifest that cannot be read nobody knows what the app's files are. @throws CodedError then: nothing is no replacement for them */
-async function filesOf(options: AppOptions, {generation, meta}: Checkpoint): Promise<Files> {
-  const stored = await options.metaOf(generation);
-  // Layers may have been merged since.
-  return {kind: 'files', layers: meta.layers.length > 0 ? meta.layers : stored.layers};
-}
-
 /**
  * What runs then is no other app: its next checkpoint gets a number above that of the newest, which is kept like any other until then.
  * @returns undefined when there is no older generation. @throws CodedError when none of them can be restored
  */
 async function restorePrevious(options: AppOptions, newest: Generation, revival: Revival): Promise<Instance | undefined> {
-  const older = (await options.pager.generations(options.config.name)).filter((generation) => generation < newest).reverse();
+  const older = (await options.pager.generations(options.config.name)).filter((generation) => generation < newest && !revival.unfit.has(generation)).reverse();
   for (const [at, generation] of older.entries()) {
     try {
       return await restore(options, {kind: 'checkpoint', generation, meta: await options.metaOf(generation)}, revival);

@@ -1,10 +1,11 @@
 /** One wake of an app around `revive()`: who may begin it, what state the app is in meanwhile, and what is said of how it went. */
-import type {FencingToken, InstanceId} from '../core/ids.ts';
+import type {CodedError} from '../core/errors.ts';
+import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
-import {wakeRefusedError} from './app-errors.ts';
+import {type Loss, lostError, wakeRefusedError} from './app-errors.ts';
 import type {AppOptions, AppStatus, WakeRecord} from './app-status.ts';
-import {Breaker, type Refusal} from './breaker.ts';
+import {Breaker, type Refusal, steadyMs} from './breaker.ts';
 import type {History} from './history.ts';
 import type {Housekeeping} from './housekeeping.ts';
 import {type Instance, pagingOf, type Rest} from './instance.ts';
@@ -30,7 +31,7 @@ export interface ReviverOptions {
   readonly move: (event: LifecycleEvent) => void;
   readonly status: () => AppStatus;
   /** Why the memory of an instance cannot be served any more. */
-  readonly lossOf: (instance: InstanceId) => string | undefined;
+  readonly lossOf: (instance: InstanceId) => Loss | undefined;
   readonly isStopping: () => boolean;
 }
 
@@ -39,6 +40,7 @@ export class Reviver {
   readonly #breaker: Breaker;
   #beginning: Beginning | undefined;
   #ranSinceMs = 0;
+  readonly #unfit = new Map<Generation, CodedError>();
 
   constructor(options: ReviverOptions) {
     this.#options = options;
@@ -58,11 +60,15 @@ export class Reviver {
   /** The app was put to sleep, so it has run well. */
   slept(): void {
     this.#breaker.succeeded();
+    this.#unfit.clear();
   }
 
   /** The instance could not be served any more: a wake that did not last. */
-  lost(): void {
+  lost({id, base}: Instance): void {
+    const {app, lossOf} = this.#options;
     this.#breaker.failed(this.ranMs);
+    const loss = lossOf(id);
+    if (base !== null && loss?.damaged === true && this.ranMs < steadyMs) this.#unfit.set(base, lostError(app.config.name, loss));
   }
 
   /** How long the last instance has run by now, milliseconds. */
@@ -75,6 +81,8 @@ export class Reviver {
     const {app, housekeeping, runs} = this.#options;
     const {clock} = app;
     this.#admit(trigger);
+    // What was damaged may have been put right.
+    if (trigger.kind === 'operator') this.#unfit.clear();
     await housekeeping.interrupt();
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
@@ -114,6 +122,7 @@ export class Reviver {
         startsFrom: setRest,
         save: (token) => app.records.save(token, status()),
         lossOf,
+        unfit: this.#unfit,
         isStopping,
       });
       if (fallback !== null) history.fellBack(fallback);

@@ -15,6 +15,7 @@ import type {Events} from '../store/events.ts';
 import type {Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
 import {App} from './app.ts';
+import type {Loss} from './app-errors.ts';
 import {AppSet} from './app-set.ts';
 import {AwakeApps} from './awake-apps.ts';
 import type {Containers} from './container.ts';
@@ -81,7 +82,7 @@ export interface Supervisor extends AsyncDisposable {
   /** A packet for a sleeping app is held. */
   packetWanted(name: AppName, trigger: Trigger): void;
   /** The pager gave up an instance. */
-  instanceLost(instance: InstanceId, reason: string): void;
+  instanceLost(instance: InstanceId, loss: Loss): void;
   /** Another pager serves: it knows nothing of restores that were only prepared, and could not take over every mount. */
   pagerRestarted(): void;
   /** More of the apps is in the remote store than was: what is here may be too much. */
@@ -171,7 +172,7 @@ function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig,
     clock,
     log,
     wakeTimeoutMs,
-    onLost: (reason) => void of.app().lost(reason),
+    onLost: (reason) => void of.app().lost({reason, damaged: false}),
     record() {
       const app = of.app();
       return {...recordFields(app.status(), worker, clock.nowMs()), name, index: of.index, generation: app.pointer, pin: app.wakefulness.operatorPin};
@@ -314,8 +315,8 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
         .then((app) => app.wakeForPacket(trigger))
         .catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'a packet could not wake the app'));
     },
-    instanceLost(instance, reason) {
-      for (const app of apps.values()) if (app.instance === instance) void app.lost(reason);
+    instanceLost(instance, loss) {
+      for (const app of apps.values()) if (app.instance === instance) void app.lost(loss);
     },
     pagerRestarted() {
       options.containers.forgetImages();

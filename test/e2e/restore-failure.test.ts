@@ -6,30 +6,40 @@ import type {TestGateway} from '../helpers/gateway.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {runProgram} from '../helpers/run-program.ts';
+import {until} from '../helpers/until.ts';
 
 function storeOf({stateDir}: TestGateway, ...path: readonly string[]): string {
   return join(stateDir, 'store', 'apps', 'a', ...path);
 }
 
-/** Turns a byte of CRIU's images of a generation around; the same again undoes it. */
-async function damage(gateway: TestGateway, generation: number): Promise<void> {
+/** Where what a generation is made of is in the store, and which share of the object: page tables come before CRIU's images, an index after pages. */
+const parts = {
+  tables: {directory: 'images', from: 0.02, to: 0.03},
+  images: {directory: 'images', from: 0.9, to: 0.95},
+  pages: {directory: 'segments', from: 0, to: 0.8},
+} as const;
+type Part = keyof typeof parts;
+
+/** Turns bytes of what a generation has added around; the same again undoes it. */
+async function damage(gateway: TestGateway, generation: number, part: Part): Promise<void> {
+  const {directory, from, to} = parts[part];
   const prefix = String(generation).padStart(8, '0');
-  const [name = ''] = (await readdir(storeOf(gateway, 'images'))).filter((found) => found.startsWith(prefix));
-  const path = storeOf(gateway, 'images', name);
+  const [name = ''] = (await readdir(storeOf(gateway, directory))).filter((found) => found.startsWith(prefix));
+  const path = storeOf(gateway, directory, name);
   const content = await readFile(path);
-  content.writeUInt8(content.readUInt8(content.length - 100) ^ 0xff, content.length - 100);
+  for (let at = Math.floor(content.length * from); at < content.length * to; at += 500) content.writeUInt8(content.readUInt8(at) ^ 0xff, at);
   await writeFile(path, content);
 }
 
 /** Two generations, of which the newest is damaged: with a counter of 1, and of 2. The gateway runs, and has read neither. */
-async function damagedGateway(gateway: TestGateway, port: number): Promise<void> {
+async function damagedGateway(gateway: TestGateway, port: number, part: Part): Promise<void> {
   await gateway.start();
   for (const _ of [1, 2]) {
     await ask(port, 'count');
     await gateway.cli('hibernate', 'a');
   }
   await gateway.stop();
-  await damage(gateway, 2);
+  await damage(gateway, 2, part);
   await gateway.start();
 }
 
@@ -38,7 +48,7 @@ const manifests = async (gateway: TestGateway): Promise<string[]> => (await read
 rootTest('on-restore-failure previous: the generation before is restored, the newest is kept, and the next one is above it', async (t) => {
   t.timeout(90_000);
   const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'on-restore-failure previous');
-  await damagedGateway(gateway, port);
+  await damagedGateway(gateway, port, 'images');
   t.is(await ask(port, 'agree'), '1 1', 'memory and files of the first generation');
   t.is(await ask(port, 'verify'), verified);
   t.regex(
@@ -65,10 +75,21 @@ rootTest('on-restore-failure previous: the generation before is restored, the ne
   t.notRegex(await gateway.cli('explain', 'a'), /could not be restored/);
 });
 
+rootTest('on-restore-failure previous: memory that turns out to be damaged when the app runs counts as a failed restore', async (t) => {
+  t.timeout(90_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'on-restore-failure previous');
+  await damagedGateway(gateway, port, 'pages');
+  // The first wake may well succeed; the instance is ended when it needs a page that is not what it was.
+  await until(async () => (await ask(port, 'agree').catch(() => '')) === '1 1', {timeoutMs: 20_000, what: 'the generation before'});
+  t.is(await ask(port, 'verify'), verified);
+  t.regex(await gateway.cli('explain', 'a'), /generation 2, could not be restored .*Cannot read object "apps\/a\/segments\/.* generation 1 was restored/s);
+  t.deepEqual(await manifests(gateway), ['00000001.json', '00000002.json']);
+});
+
 rootTest('on-restore-failure cold-start: the app starts from the files of its newest generation, which is kept', async (t) => {
   t.timeout(90_000);
   const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'on-restore-failure cold-start');
-  await damagedGateway(gateway, port);
+  await damagedGateway(gateway, port, 'images');
   t.is(await ask(port, 'agree'), '0 2', 'no memory, and all files');
   t.regex(await gateway.cli('explain', 'a'), /generation 2, could not be restored .* it was started from its files/s);
   t.like(await gateway.app('a'), {state: 'running', generation: 2});
@@ -88,7 +109,7 @@ rootTest('on-restore-failure cold-start: the app starts from the files of its ne
 rootTest('a wake that fails again and again is refused at once for a while, but not to an operator; the checkpoint is whole all the time', async (t) => {
   t.timeout(90_000);
   const {gateway, port} = await durableGateway(t, 'hibernate-after never');
-  await damagedGateway(gateway, port);
+  await damagedGateway(gateway, port, 'tables');
   for (let attempt = 1; attempt <= 7; attempt += 1) await t.throwsAsync(ask(port, 'count'));
   const attempts = async (): Promise<number> => (await gateway.log()).split('"msg":"failed"').length - 1;
   t.is(await attempts(), 5, 'the last two were refused without an attempt');
@@ -99,7 +120,7 @@ rootTest('a wake that fails again and again is refused at once for a while, but 
   t.is(await attempts(), 6);
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 2});
 
-  await damage(gateway, 2);
+  await damage(gateway, 2, 'tables');
   await gateway.cli('wake', 'a');
   t.is(await ask(port, 'agree'), '2 2');
   t.is(await ask(port, 'verify'), verified);

@@ -88,7 +88,7 @@ export async function coldLab(count: number, onWanted: (part: WantedPart, lab: C
         wanted.push(part);
         await onWanted(part, lab);
       },
-      onEnd: (reason) => void reports.push({kind: 'lost', instance: instanceId(app, newInstanceName(0)), reason}),
+      onEnd: (reason) => void reports.push({kind: 'lost', instance: instanceId(app, newInstanceName(0)), reason, damaged: false}),
     }),
   );
   await faults.ready;

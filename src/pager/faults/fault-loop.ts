@@ -59,7 +59,7 @@ export class FaultLoop {
       try {
         this.#instances.set(plan.instance, takeOver(plan, lefts, this.#shared()));
       } catch (error) {
-        this.#report({kind: 'lost', instance: plan.instance, reason: errorMessage(error)});
+        this.#report({kind: 'lost', instance: plan.instance, reason: errorMessage(error), damaged: false});
       }
     }
     if (left !== undefined && laterSpaces.includes(left.space)) keepLeftMessages(windowPath, left.space);

@@ -128,7 +128,7 @@ export type FaultAnswer =
 /** What happens to an instance without being asked for. */
 export type FaultReport =
   /** It must be killed: a page of it can never be had again, or its descriptors have no protection. */
-  | {readonly kind: 'lost'; readonly instance: InstanceId; readonly reason: string}
+  | {readonly kind: 'lost'; readonly instance: InstanceId; readonly reason: string; readonly damaged: boolean}
   /** CRIU has restored it. */
   | {readonly kind: 'restored'; readonly instance: InstanceId}
   | {readonly kind: 'aborted'; readonly instance: InstanceId}

@@ -4,6 +4,7 @@
  */
 import {errorMessage} from '../../core/errors.ts';
 import {faultPoint} from '../../core/fault-point.ts';
+import {DamagedCheckpointError} from '../checkpoints/damage.ts';
 import {blockPages, pageSizeBytes} from '../checkpoints/page-table.ts';
 import {AbsentPagesError} from './absent-pages.ts';
 import {Fetches} from './fault-fetches.ts';
@@ -189,7 +190,7 @@ export class FaultServer implements Disposable {
   /** The thread goes on waiting: for the store to come back, or to be killed. */
   #unreadable(fault: TriedFault, error: unknown): void {
     if (isHopeless(error)) {
-      fault.instance.lose(errorMessage(error));
+      fault.instance.lose(errorMessage(error), error instanceof DamagedCheckpointError);
       return;
     }
     this.#wait(fault, 'store', performance.now() + backOffMs(fault.attempt - 1));

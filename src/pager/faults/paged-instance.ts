@@ -227,11 +227,11 @@ export class PagedInstance implements Disposable {
     return this.#adopt(space);
   }
 
-  /** The instance must be killed; said once. */
-  lose(reason: string): void {
+  /** The instance must be killed; said once. @param damaged what is stored of its memory is not what was written */
+  lose(reason: string, damaged = false): void {
     if (this.#lost) return;
     this.#lost = true;
-    this.#report({kind: 'lost', instance: this.id, reason});
+    this.#report({kind: 'lost', instance: this.id, reason, damaged});
   }
 
   forget(process: PagedProcess): void {
