@@ -6,7 +6,7 @@ import {freePort} from '../../test/helpers/gateway.ts';
 import {rootfsWith} from '../../test/helpers/rootfs.ts';
 import {renderConfiguration} from './scale-apps.ts';
 import {type ScaleGateway, startScaleGateway} from './scale-gateway.ts';
-import {copyCheckpoint} from './seed.ts';
+import {commitCopies, keepDump} from './seed.ts';
 
 const fixtures = fileURLToPath(new URL('../../test/fixtures', import.meta.url));
 
@@ -20,7 +20,10 @@ export interface ScaleApps {
 export interface ScaleHost extends AsyncDisposable {
   configure(apps: ScaleApps): Promise<void>;
   start(): Promise<ScaleGateway>;
-  copyCheckpoint(count: number): Promise<void>;
+  /** What CRIU writes of the first app meanwhile is kept. */
+  keepDump(hibernating: Promise<void>): Promise<void>;
+  /** Gives the other apps checkpoints of it. */
+  commitCopies(count: number): Promise<void>;
 }
 
 export async function scaleHost(options: ScaleApps & {readonly signal: AbortSignal}): Promise<ScaleHost> {
@@ -37,7 +40,8 @@ export async function scaleHost(options: ScaleApps & {readonly signal: AbortSign
   return {
     configure,
     start: () => startScaleGateway(stateDir, options.signal),
-    copyCheckpoint: (count) => copyCheckpoint(stateDir, count),
+    keepDump: (hibernating) => keepDump(stateDir, hibernating),
+    commitCopies: (count) => commitCopies(stateDir, count),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -64,7 +64,7 @@ async function measureNeverRun({context, record}: Measuring, count: number, roun
 }
 
 async function measureHibernated({context, record}: Measuring, count: number, round: number): Promise<void> {
-  context.progress(`${caseName('hibernated', count)}: copies of one checkpoint`);
+  context.progress(`${caseName('hibernated', count)}: checkpoints`);
   await using host = await hibernatedHost(context, {count, ports: []});
   for (const kind of ['hibernated, Redis lost', 'hibernated'] as const) {
     context.progress(caseName(kind, count));
@@ -82,9 +82,9 @@ async function hibernatedHost({signal}: SuiteContext, {count, ports}: {readonly 
   {
     await using gateway = await host.start();
     await timedAnswer(port, question);
-    await gateway.hibernate(appAt(0));
+    await host.keepDump(gateway.hibernate(appAt(0)));
   }
-  await host.copyCheckpoint(count);
+  await host.commitCopies(count);
   await host.configure({count, ports});
   scope.move();
   return host;
@@ -194,7 +194,7 @@ function report(samples: readonly Sample[]): Report {
       ...found.filter((name) => !name.startsWith('1 apps')).flatMap((name) => goals(name, {value, perApp})),
       ...(Number.isNaN(all) ? [] : [{what: togetherCase, goal: `${fixed(limit, 0)} ms`, found: `${fixed(all, 0)} ms`, met: all <= limit}]),
     ],
-    notes: ['The checkpoints are copies of one that was made of a real app; each of them can be woken.'],
+    notes: ['The checkpoints were committed from the dump of one real app; each of them can be woken.'],
   };
 }
 

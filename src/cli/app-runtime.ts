@@ -1,10 +1,10 @@
 /** What apps need, and only they: Redis, the pager, the kernel's networks, CRIU. A gateway without apps runs without all of it, and without root. */
 import {mkdir} from 'node:fs/promises';
 import {join} from 'node:path';
-import type {AppConfig, Config, GlobalConfig} from '../config/value.ts';
+import type {AppConfig, Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {CodedError} from '../core/errors.ts';
-import {gatewayIdentity} from '../core/ids.ts';
+import {appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
@@ -21,9 +21,11 @@ import {type Events, openEvents} from '../store/events.ts';
 import {openLeases} from '../store/lease.ts';
 import {startEmbeddedRedis} from '../store/redis-server.ts';
 import {openState} from '../store/state.ts';
+import {openUsage} from '../store/usage.ts';
 import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
 import {openCriu} from '../supervisor/criu.ts';
 import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
+import type {UsageMeter} from '../supervisor/usage-meter.ts';
 import {AnsweredChecks} from './answered-checks.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess, edgeWatch} from './edge-access.ts';
@@ -32,6 +34,7 @@ import {EventCounts} from './event-counts.ts';
 import {natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
+import {meterUsage} from './usage-metering.ts';
 
 export interface AppRuntime extends AsyncDisposable {
   readonly supervisor: Supervisor;
@@ -60,31 +63,36 @@ export async function removeLeftovers(config: Config): Promise<void> {
   await removeNatLeftovers(identity);
 }
 
-function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'appsDir' | 'remote'> {
+function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'appsDir' | 'images' | 'remote'> {
   const appsDir = join(stateDir, 'apps');
-  if (store.kind === 'directory') return {storeDir: store.path, appsDir, remote: null};
+  const images = {cacheDir: join(stateDir, 'images'), cacheBytes};
+  if (store.kind === 'directory') return {storeDir: store.path, appsDir, images, remote: null};
   const {bucket, prefix, endpoint, region, pathStyle} = store;
   const remote = {bucket, prefix, endpoint, region, pathStyle, cacheDir: join(stateDir, 'cache'), cacheBytes};
   // Where a store in a directory is by default: what such a gateway had is uploaded by one with a store on S3.
-  return {storeDir: join(stateDir, 'store'), appsDir, remote};
+  return {storeDir: join(stateDir, 'store'), appsDir, images, remote};
 }
 
-function limitsOf({keepGenerations, stopTimeoutMs, memory}: GlobalConfig): Pick<SupervisorOptions, 'keepGenerations' | 'stopTimeoutMs' | 'memoryMarks'> {
-  return {keepGenerations, stopTimeoutMs, memoryMarks: memory};
+type SupervisorSettings = Pick<SupervisorOptions, 'apps' | 'stateDir' | 'runtimeDir' | 'keepGenerations' | 'stopTimeoutMs' | 'memoryMarks' | 'cacheBytes'>;
+
+function settingsOf({apps, global}: Config): SupervisorSettings {
+  const {stateDir, runtimeDir, keepGenerations, stopTimeoutMs, memory, store, cacheBytes} = global;
+  return {apps, stateDir, runtimeDir, keepGenerations, stopTimeoutMs, memoryMarks: memory, cacheBytes: store.kind === 's3' ? cacheBytes : null};
 }
 
 /** What the pager says goes to Redis, and to the apps once they are opened. */
 function pagerEvents(
   opened: Promise<Supervisor>,
-  parts: {readonly connection: Connection; readonly events: Events; readonly placements: Map<string, Placement>; readonly log: Log},
+  parts: {readonly connection: Connection; readonly events: Events; readonly placements: Map<string, Placement>; readonly meter: UsageMeter; readonly log: Log},
 ): Pick<PagerOptions, 'onPlacement' | 'onTierEvent' | 'onInstanceLost' | 'onRestarted'> {
-  const {connection, events, placements, log} = parts;
+  const {connection, events, placements, meter, log} = parts;
   const reports = placementReports(connection, events, {log, onStored: () => void opened.then((apps) => apps.stored())});
   return {
     ...reports,
     onPlacement(app, placement) {
       placements.set(app, placement);
       reports.onPlacement(app, placement);
+      if (placement.stored) meter.storedChanged(appName(app));
     },
     onInstanceLost: (instance, reason, damaged) => void opened.then((apps) => apps.instanceLost(instance, {reason, damaged})),
     onRestarted: () => void opened.then((apps) => apps.pagerRestarted()),
@@ -146,21 +154,25 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
   const connection = scope.use(await connectRedis({url: redis.url, log}));
   const [counts, placements] = [new EventCounts(), new Map<string, Placement>()];
-  const events = counts.counting(openEvents(connection));
-  const identity = gatewayIdentity(stateDir);
 
   // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
   const opened = Promise.withResolvers<Supervisor>();
+  const pagerOpened = Promise.withResolvers<Pager>();
+  const identity = gatewayIdentity(stateDir);
+  const meter = meterUsage(config, {connection, pager: pagerOpened.promise, supervisor: opened.promise, log});
+  const events = meter.counting(counts.counting(openEvents(connection)));
   const pager = scope.use(
     await openPager({
       ...store,
       encryptionKeys,
       runtimeDir,
-      images: {cacheDir: join(stateDir, 'images'), cacheBytes: global.cacheBytes},
       log,
-      ...pagerEvents(opened.promise, {connection, events, placements, log}),
+      ...pagerEvents(opened.promise, {connection, events, placements, meter, log}),
     }),
   );
+  pagerOpened.resolve(pager);
+  // Told of the last sleeps: after the supervisor has ended, before the pager and Redis do.
+  scope.use(meter);
   const nat = scope.use(
     await withPrivateRange({configured: global.privateRange, stateDir, wanted: () => rangesInStore(config, pager)}, (range) =>
       openNat({identity, range, log, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
@@ -169,11 +181,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
   const supervisor = scope.use(
     await openSupervisor({
-      apps: config.apps,
-      stateDir,
-      runtimeDir,
-      ...limitsOf(global),
-      cacheBytes: store.remote?.cacheBytes ?? null,
+      ...settingsOf(config),
       ...sharedState(connection),
       events,
       pager,
@@ -181,6 +189,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
       criu: scope.use(openCriu({argv: criuArgv, runtimeDir: containers.directory, log})),
       indexOf: (address) => nat.indexOf(address),
       ...appNetworks(nat),
+      onTidied: (app) => meter.storedChanged(app),
       clock: systemClock,
       log,
     }),
@@ -189,7 +198,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(natEntries(next, (app) => supervisor.app(app).address));
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
-  scope.use(await serveControl({connection, handlers: controlHandlers({supervisor, pager, placements, counts, answered}), log}));
+  scope.use(await serveControl({connection, handlers: controlHandlers({supervisor, pager, placements, counts, answered, usage: openUsage(connection)}), log}));
   const owned = scope.move();
   return {
     supervisor,

@@ -1,6 +1,8 @@
 /** All that metrics tell, at one moment, as plain data: whoever shows it makes the text of it (metrics-text.ts), in whichever process. */
+import {appName} from '../core/ids.ts';
 import type {Pager} from '../pager/client.ts';
 import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
+import type {Usage, UsageSums} from '../store/usage.ts';
 import type {IdleHabit} from '../supervisor/app-status.ts';
 import type {Shortage} from '../supervisor/eviction.ts';
 import type {State} from '../supervisor/lifecycle.ts';
@@ -27,6 +29,8 @@ export interface AppSnapshot {
   readonly counts: AppCounts;
   /** Health checks from outside that were answered while it slept. */
   readonly checksAnswered: number;
+  /** Of all time, by all workers; null when Redis does not answer. */
+  readonly usage: UsageSums | null;
   /** Null when the pager has served nothing of it since it started, or does not answer. */
   readonly paging: AppPaging | null;
 }
@@ -39,18 +43,21 @@ export interface SnapshotSources {
   readonly placements: ReadonlyMap<string, Placement>;
   readonly counts: EventCounts;
   readonly answered: AnsweredChecks;
+  readonly usage: Pick<Usage, 'totals'>;
 }
 
-export async function gatewaySnapshot({names, supervisor, pager, placements, counts, answered}: SnapshotSources): Promise<GatewaySnapshot> {
+export async function gatewaySnapshot({names, supervisor, pager, placements, counts, answered, usage}: SnapshotSources): Promise<GatewaySnapshot> {
   const {remote, apps: paging} = await pager.status();
-  const apps = names.map((name): AppSnapshot => {
+  const used = await usage.totals(names.map(appName), Date.now()).catch(() => []);
+  const apps = names.map((name, at): AppSnapshot => {
     const app = supervisor.app(name);
     const status = app.status();
     const {idle, pinned} = app.wakefulness;
     const residence = residenceOf({status, placement: placements.get(name) ?? null});
     const {total: checksAnswered} = answered.of(name);
     const ofPager = paging.find((one) => one.app === name) ?? null;
-    return {name, state: status.state, residence, idle, isPinned: pinned !== null, counts: counts.of(name), checksAnswered, paging: ofPager};
+    const known = {counts: counts.of(name), checksAnswered, usage: used[at] ?? null, paging: ofPager};
+    return {name, state: status.state, residence, idle, isPinned: pinned !== null, ...known};
   });
   return {apps, wakes: counts.wakes, remote, memory: await supervisor.memory()};
 }

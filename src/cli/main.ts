@@ -3,6 +3,7 @@ import {Command, CommanderError, InvalidArgumentError, Option} from 'commander';
 import {parseTime} from '../config/units.ts';
 import {errorMessage} from '../core/errors.ts';
 import {isHaproxyCommandLine} from './haproxy-arguments.ts';
+import {sinceDay} from './since-day.ts';
 import {version} from './version.ts';
 
 /** Exit statuses, as HAProxy has them: 1 for what was given to us, 2 when the program cannot do its work. */
@@ -24,6 +25,13 @@ function time(text: string): number {
   if (!parsed.ok) throw new InvalidArgumentError(`${parsed.reason}.`);
   if (parsed.value === 0) throw new InvalidArgumentError('more than 0 is needed.');
   return parsed.value;
+}
+
+/** Days since 1970. */
+function since(text: string): number {
+  const day = sinceDay(text, Date.now());
+  if (day === undefined) throw new InvalidArgumentError('a date such as 2026-11-01, or a time such as 7d, is needed.');
+  return day;
 }
 
 function build(): Command {
@@ -113,6 +121,13 @@ function addReports(command: (name: string, description: string) => Command, don
   command('metrics', "the gateway's metrics in Prometheus' text format").action(async (options: FileOption) =>
     done(await (await import('./metrics.ts')).metrics(options.file)),
   );
+  command('usage', 'what each app has used: memory and space times time, wakes, and what that costs')
+    .option('--since <time>', 'of the days (UTC) since a date, 2026-11-01, or for a time, 7d; default: of all time', since)
+    .option('--json', 'print JSON', false)
+    .addOption(new Option('--csv', 'print comma-separated values').default(false).conflicts('json'))
+    .action(async (options: FileOption & {since: number | undefined; json: boolean; csv: boolean}) =>
+      done(await (await import('./usage.ts')).usage(options.file, {...options, since: options.since ?? null})),
+    );
   command('predicted', 'which pages an app is expected to touch when it wakes, by what woke it')
     .argument('<name>')
     .option('-t, --trigger <trigger>', 'draw the address space as expected for this trigger')

@@ -3,6 +3,7 @@
  * so many series. https://prometheus.io/docs/practices/naming/
  */
 import type * as PromClient from 'prom-client';
+import {bytesPerGb} from '../store/usage.ts';
 import {transitions} from '../supervisor/lifecycle.ts';
 import {wakeBoundsSeconds} from './event-counts.ts';
 import type {AppSnapshot, GatewaySnapshot} from './gateway-snapshot.ts';
@@ -78,6 +79,8 @@ const appMetrics: readonly AppMetric[] = [
     'Health checks from outside that were answered in its place while it slept.',
     ({checksAnswered}) => checksAnswered,
   ),
+  counter('picogate_app_active_byte_seconds_total', 'Memory that the app used while it ran, times time; as of all workers.', byteSeconds('activeGbSeconds')),
+  counter('picogate_app_stored_byte_seconds_total', 'What is kept of the app, times time; as of all workers.', byteSeconds('storedGbSeconds')),
   counter('picogate_app_predicted_pages_total', 'Pages that were to be installed before they are touched.', ({paging}) => paging?.predictedPages),
   counter('picogate_app_predicted_pages_unused_total', 'Those of them that were not touched, as an estimate.', ({paging}) => paging?.unusedPages),
   counter('picogate_app_read_ahead_pages_total', 'Pages that were installed along with the fault of another one.', ({paging}) => paging?.broughtPages),
@@ -88,6 +91,10 @@ const appMetrics: readonly AppMetric[] = [
   gauge('picogate_app_page_fault_wait_seconds', 'How long the oldest of them has waited.', ({paging}) => paging && (paging.waitingMs ?? 0) / 1000),
   gauge('picogate_app_missing_pages', 'Pages of the running app that are not in memory yet.', ({paging}) => paging?.missingPages),
 ];
+
+function byteSeconds(name: 'activeGbSeconds' | 'storedGbSeconds'): AppMetric['value'] {
+  return ({usage}) => usage && usage[name] * bytesPerGb;
+}
 
 function counter(name: string, help: string, value: AppMetric['value']): AppMetric {
   return {kind: 'Counter', name, help, value};

@@ -43,6 +43,7 @@ export function buildGlobal(sections: readonly Section[], report: (diagnostic: D
     keepGenerations: effective(together, 'keep-generations')?.value ?? 2,
     wakeRatePerSource: effective(together, 'global wake-rate')?.value ?? null,
     memory: memoryMarks(together, report),
+    rates: {activePerGbHour: effective(together, 'rate-active')?.value ?? null, storedPerGbHour: effective(together, 'rate-stored')?.value ?? null},
     process: buildProcess(together),
   };
   return {value, environment: environmentOf(together), tls: tlsDefaults(together)};

@@ -3,6 +3,7 @@ import {keySource, privateRange, redisUrl} from './global-shapes.ts';
 import {keyword, ours, theirList, theirs, withFrontend} from './keyword.ts';
 import {globalLog} from './log-shape.ts';
 import {memoryMark} from './memory-marks.ts';
+import {pricePerGbHour} from './price-shape.ts';
 import {basePath, defaultPath, presetEnvironment, setEnvironment, tlsBindDefaults, tlsServerDefaults, unsetEnvironment} from './process-shapes.ts';
 import {duration, flagLine, hostPath, integer, size, textLine, word} from './shapes.ts';
 import {statsSocket} from './stats-shapes.ts';
@@ -64,6 +65,13 @@ export const globalKeywords = {
       'A share is one of the memory of this host, or of the control group that the apps are in, if that has less. Files that could be read again do not count.',
   }),
   'memory-low': keyword({...oursInGlobal, shape: memoryMark, absent: 'three quarters of `memory-high`', description: 'See there.'}),
+  'rate-active': keyword({
+    ...oursInGlobal,
+    shape: pricePerGbHour,
+    absent: 'none',
+    description: 'What an hour of a GB costs that an app uses while it is awake; `picogate usage` has a column for it. In whatever currency.',
+  }),
+  'rate-stored': keyword({...oursInGlobal, shape: pricePerGbHour, absent: 'none', description: 'The same for what is kept of it, awake or asleep.'}),
   'global wake-rate': keyword({
     ...oursInGlobal,
     written: 'wake-rate',

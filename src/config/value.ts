@@ -47,7 +47,14 @@ export interface GlobalConfig {
   readonly wakeRatePerSource: WakeRate | null;
   /** Above the first, apps are put to sleep until they use less than the second; null: no limit. */
   readonly memory: MemoryMarks | null;
+  readonly rates: UsageRates;
   readonly process: ProcessConfig;
+}
+
+/** What usage costs, in whatever currency; null: nothing is said. */
+export interface UsageRates {
+  readonly activePerGbHour: number | null;
+  readonly storedPerGbHour: number | null;
 }
 
 /** Where checkpoints are kept. */

@@ -96,6 +96,8 @@ export interface Pager extends AsyncDisposable {
   checkStore(): Promise<boolean>;
   /** What is done for all apps now, and was since the pager started. */
   status(): Promise<PagerStatus>;
+  /** What all objects of an app take in the store. @throws as the store */
+  storedBytes(app: string): Promise<number>;
   /** Where the newest generation is; null without a remote store. */
   placement(app: string): Promise<Placement | null>;
   /** Layers take so much of `cache-size`, and those of the apps in `dropped` are gone. @returns what copies of objects take after they made room */
@@ -279,6 +281,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     survey: async (apps) => call('survey', {apps}),
     checkStore: async () => call('checkStore', null),
     status: async () => call('status', null),
+    storedBytes: async (app) => call('storedBytes', {app}),
     placement: async (app) => call('placement', {app}),
     shareCache: async (layerBytes, dropped) => call('shareCache', {layerBytes, dropped}),
     finishUpload: async (app) => call('finishUpload', {app}),

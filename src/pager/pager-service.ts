@@ -225,6 +225,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     survey: async ({apps}) => surveyApps(parts, apps.map(appName), log),
     checkStore: async () => (await parts.tiering?.check()) ?? true,
     status: async () => pagerStatus(parts),
+    storedBytes: async ({app}) => (await objects.list(`apps/${appName(app)}/`)).reduce((sum, {sizeBytes}) => sum + sizeBytes, 0),
     placement: async ({app}) => (await parts.tiering?.placement(appName(app))) ?? null,
     shareCache: async ({layerBytes, dropped}) => (await parts.tiering?.share(layerBytes, dropped.map(appName))) ?? 0,
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),

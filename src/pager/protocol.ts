@@ -152,6 +152,8 @@ export interface PagerService {
   checkStore(request: null): Promise<boolean>;
   /** What is done for all apps now, and was since the pager started. */
   status(request: null): Promise<PagerStatus>;
+  /** What all objects of an app take in the store, before they are copied or cached. */
+  storedBytes(request: {readonly app: string}): Promise<number>;
   /** Where the newest generation of an app is; null without a remote store. */
   placement(request: {readonly app: string}): Promise<Placement | null>;
   /**

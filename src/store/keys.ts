@@ -7,6 +7,8 @@ export interface Keys {
   lease(name: AppName): string;
   /** The newest fencing token; never deleted. */
   token(name: AppName): string;
+  /** Hash: see store/lua/add-usage-1.lua. */
+  usage(name: AppName): string;
   /** Hash of all apps: name to network index. */
   readonly apps: string;
   /** Hash: name to where the app's newest checkpoint is kept. */
@@ -28,6 +30,7 @@ export function storeKeys(prefix = 'picogate'): Keys {
     app: (name) => `${prefix}:{${name}}:app`,
     lease: (name) => `${prefix}:{${name}}:lease`,
     token: (name) => `${prefix}:{${name}}:token`,
+    usage: (name) => `${prefix}:{${name}}:usage`,
     apps: `${prefix}:apps`,
     placements: `${prefix}:placements`,
     events: `${prefix}:events`,

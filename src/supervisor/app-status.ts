@@ -138,6 +138,8 @@ export interface AppOptions extends InstanceTools {
   readonly metaOf: (generation: Generation) => Promise<GenerationMeta>;
   /** Removes all layers from this worker. */
   readonly dropLayers: () => Promise<void>;
+  /** Called when the app was tidied up: what is stored of it may be another amount. */
+  readonly tidied: () => void;
   /** What the next wake starts from, when that is not known yet (`rest` and `pointer` do not count then); null when it is. */
   readonly find: LateRestOptions['find'];
   /** Wakes the app after it has ended by itself, with the newest settings. */

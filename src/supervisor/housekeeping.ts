@@ -10,6 +10,8 @@ export interface HousekeepingOptions extends CompactionOptions {
   readonly stored: (rest: Rest) => Promise<Rest>;
   /** Removes all layers from this worker. */
   readonly dropLayers: () => Promise<void>;
+  /** Called after each pass: what is stored of the app may be another amount. */
+  readonly tidied: () => void;
 }
 
 /**
@@ -101,6 +103,7 @@ export class Housekeeping {
       return;
     }
     await this.#compaction.run();
+    this.#options.tidied();
   }
 }
 

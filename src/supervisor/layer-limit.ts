@@ -3,13 +3,11 @@
  * sleeping app that was used longest ago go, if all of them are in the remote store; a wake fetches them again. Only here is known which are
  * in use: an overlay whose layers are removed is destroyed under the app.
  */
-import {lstat, readdir} from 'node:fs/promises';
-import {join} from 'node:path';
-import {errorCode, errorMessage} from '../core/errors.ts';
+import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {App} from './app.ts';
 import type {Pager, Rest} from './instance.ts';
-import {droppableLayers} from './layer-chain.ts';
+import {layerBytes} from './layer-bytes.ts';
 
 type LimitedApp = Pick<App, 'status' | 'housekeeping' | 'standby' | 'prepareWake'>;
 
@@ -102,25 +100,5 @@ export class LayerLimit {
     if (await app.housekeeping.dropFiles()) return true;
     app.prepareWake();
     return false;
-  }
-}
-
-async function layerBytes(layersDir: string): Promise<number> {
-  let sum = 0;
-  for (const layer of await droppableLayers(layersDir)) sum += await bytesIn(join(layersDir, layer));
-  return sum;
-}
-
-/** What a directory takes on the disk, with all that is in it; what vanishes meanwhile counts as nothing. */
-async function bytesIn(path: string): Promise<number> {
-  try {
-    const found = await lstat(path);
-    if (!found.isDirectory()) return found.blocks * 512;
-    let sum = found.blocks * 512;
-    for (const name of await readdir(path)) sum += await bytesIn(join(path, name));
-    return sum;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return 0;
-    throw error;
   }
 }

@@ -60,6 +60,8 @@ export interface SupervisorOptions {
   readonly onRedisBack: RecordWatchOptions['onRedisBack'];
   /** The index that gives this address; undefined for one that no app can have here. */
   readonly indexOf: (address: string) => number | undefined;
+  /** What is stored of an app may be another amount. */
+  readonly onTidied: (app: AppName) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -221,6 +223,7 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     stored: async (current) => (current.kind === 'files' ? current : {...current, meta: await metaOf(current.generation)}),
     metaOf,
     dropLayers: () => dropLayers(layersDir),
+    tidied: () => options.onTidied(config.name),
     restart: async () => (await ready(config.name)).wake({kind: 'restart'}),
     async wakeWhenDue(trigger) {
       if ((await ready(config.name)) === app) await app.wake(trigger);

@@ -55,6 +55,7 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
     isPinned: false,
     counts: counts.of('never'),
     checksAnswered: 0,
+    usage: null,
     paging: null,
   } as const;
   const known = {
@@ -65,6 +66,7 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
     isPinned: true,
     counts: counts.of(app),
     checksAnswered: 6,
+    usage: {activeGbSeconds: 12.5, storedGbSeconds: 100, wakes: 3},
     paging,
   } as const;
   return {apps: [known, unknown], wakes: counts.wakes, remote, memory: {usedBytes: 500, highBytes: 1000, lowBytes: 750}};
@@ -79,6 +81,8 @@ test('metricsText() has what was counted and what is', async (t) => {
     'picogate_app_wakes_total{app="blog",kind="restore"} 2',
     'picogate_app_timed_wakes_total{app="blog"} 2',
     'picogate_app_evictions_total{app="blog"} 1',
+    'picogate_app_active_byte_seconds_total{app="blog"} 13421772800',
+    'picogate_app_stored_byte_seconds_total{app="blog"} 107374182400',
     'picogate_app_idle_limit_seconds{app="blog"} 120',
     'picogate_app_flaps{app="blog"} 3',
     'picogate_app_pinned{app="blog"} 1',
