@@ -1,9 +1,10 @@
 /** What apps need, and only they: Redis, the pager, the kernel's networks, CRIU. A gateway without apps runs without all of it, and without root. */
 import {mkdir} from 'node:fs/promises';
+import {hostname} from 'node:os';
 import {join} from 'node:path';
 import type {AppConfig, Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
-import {CodedError} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import {appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
@@ -27,13 +28,15 @@ import {openCriu} from '../supervisor/criu.ts';
 import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
 import type {UsageMeter} from '../supervisor/usage-meter.ts';
 import {AnsweredChecks} from './answered-checks.ts';
+import {Cluster, type ClusterOptions} from './cluster.ts';
 import {controlHandlers} from './control-handlers.ts';
 import {edgeAccess, edgeWatch} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {EventCounts} from './event-counts.ts';
-import {natEntries} from './nat-entries.ts';
+import {type NatEntry, natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
+import {sharedHandlers} from './shared-handlers.ts';
 import {meterUsage} from './usage-metering.ts';
 
 export interface AppRuntime extends AsyncDisposable {
@@ -73,11 +76,30 @@ function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOpt
   return {storeDir: join(stateDir, 'store'), appsDir, images, remote};
 }
 
-type SupervisorSettings = Pick<SupervisorOptions, 'apps' | 'stateDir' | 'runtimeDir' | 'keepGenerations' | 'stopTimeoutMs' | 'memoryMarks' | 'cacheBytes'>;
+/** By its host's name, where it is the only one. */
+function workerName({worker}: Config['global']): string {
+  return worker?.name ?? hostname();
+}
+
+type SupervisorSettings = Pick<
+  SupervisorOptions,
+  'worker' | 'leaseMs' | 'apps' | 'stateDir' | 'runtimeDir' | 'keepGenerations' | 'stopTimeoutMs' | 'memoryMarks' | 'cacheBytes'
+>;
 
 function settingsOf({apps, global}: Config): SupervisorSettings {
-  const {stateDir, runtimeDir, keepGenerations, stopTimeoutMs, memory, store, cacheBytes} = global;
-  return {apps, stateDir, runtimeDir, keepGenerations, stopTimeoutMs, memoryMarks: memory, cacheBytes: store.kind === 's3' ? cacheBytes : null};
+  const {stateDir, runtimeDir, keepGenerations, stopTimeoutMs, memory, store, cacheBytes, leaseMs} = global;
+  const worker = workerName(global);
+  return {
+    worker,
+    leaseMs,
+    apps,
+    stateDir,
+    runtimeDir,
+    keepGenerations,
+    stopTimeoutMs,
+    memoryMarks: memory,
+    cacheBytes: store.kind === 's3' ? cacheBytes : null,
+  };
 }
 
 /** What the pager says goes to Redis, and to the apps once they are opened. */
@@ -97,6 +119,11 @@ function pagerEvents(
     onInstanceLost: (instance, reason, damaged) => void opened.then((apps) => apps.instanceLost(instance, {reason, damaged})),
     onRestarted: () => void opened.then((apps) => apps.pagerRestarted()),
   };
+}
+
+async function pagerSettings(config: Config): Promise<Omit<PagerOptions, 'log' | 'onInstanceLost'>> {
+  const {runtimeDir, encryptionKeys} = config.global;
+  return {...storeOf(config), encryptionKeys: await readEncryptionKeys(encryptionKeys), runtimeDir};
 }
 
 /** @throws CodedError when the store cannot be used as it is configured; one that only cannot be reached is no reason not to start */
@@ -130,9 +157,44 @@ function sharedState(connection: Connection): Pick<SupervisorOptions, 'store' | 
   return {store: openState(connection), leases: openLeases(connection), onRedisBack: (callback) => connection.onReconnect(callback)};
 }
 
+/** When this worker has stopped, others can wake only what is in the store. Never throws: what is not stays here, and they wait for it. */
+async function finishUploads(apps: readonly AppConfig[], pager: Pick<Pager, 'finishUpload'>, log: Log): Promise<void> {
+  for (const {name} of apps) {
+    await pager.finishUpload(name).catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'not all of the app is in the store'));
+  }
+}
+
+/** What the kernel forwards: frontends of mode nat, and for other workers the ports of the apps. */
+function entriesOf(config: Config, supervisor: Supervisor, cluster: Cluster | null): NatEntry[] {
+  const addressOf = (app: string): string => supervisor.app(app).address;
+  return [...natEntries(config, addressOf), ...(cluster?.published.entries(config.apps, addressOf) ?? [])];
+}
+
 function requireRoot(): void {
   if (process.getuid?.() === 0) return;
   throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway with apps or mode nat: root is needed for namespaces, CRIU and nftables', {source: 'host'});
+}
+
+/** The directories, which are this gateway's alone, and nothing of one that was killed. @throws CodedError ERR_LOCKED; CommandError */
+async function takeHost(config: Config, {storeDir}: Pick<PagerOptions, 'storeDir'>): Promise<AsyncDisposable | Disposable> {
+  const {stateDir, runtimeDir} = config.global;
+  for (const directory of [stateDir, runtimeDir, storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
+  const lock = lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`);
+  await removeLeftovers(config);
+  return lock;
+}
+
+/** Joins the other workers, and leaves when this one's apps are in the store. Null: there are none. @throws CodedError as `Cluster.join()` */
+async function joinOthers(
+  scope: AsyncDisposableStack,
+  config: Config,
+  parts: Omit<ClusterOptions, 'worker' | 'config'> & {readonly pager: Pager},
+): Promise<Cluster | null> {
+  const {worker} = config.global;
+  if (worker === null) return null;
+  const cluster = scope.use(await Cluster.join({...parts, worker, config}));
+  scope.defer(() => finishUploads(config.apps, parts.pager, parts.log));
+  return cluster;
 }
 
 /**
@@ -145,12 +207,8 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const {stateDir, runtimeDir} = global;
   requireRoot();
   const criuArgv = criuCommand(global.criu ?? undefined);
-  const encryptionKeys = await readEncryptionKeys(global.encryptionKeys);
-  const store = storeOf(config);
-  for (const directory of [stateDir, runtimeDir, store.storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
-  scope.use(lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`));
-  await removeLeftovers(config);
-
+  const storage = await pagerSettings(config);
+  scope.use(await takeHost(config, storage));
   const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
   const connection = scope.use(await connectRedis({url: redis.url, log}));
   const [counts, placements] = [new EventCounts(), new Map<string, Placement>()];
@@ -161,15 +219,8 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const identity = gatewayIdentity(stateDir);
   const meter = meterUsage(config, {connection, pager: pagerOpened.promise, supervisor: opened.promise, log});
   const events = meter.counting(counts.counting(openEvents(connection)));
-  const pager = scope.use(
-    await openPager({
-      ...store,
-      encryptionKeys,
-      runtimeDir,
-      log,
-      ...pagerEvents(opened.promise, {connection, events, placements, meter, log}),
-    }),
-  );
+  const reports = pagerEvents(opened.promise, {connection, events, placements, meter, log});
+  const pager = scope.use(await openPager({...storage, ...reports, log}));
   pagerOpened.resolve(pager);
   // Told of the last sleeps: after the supervisor has ended, before the pager and Redis do.
   scope.use(meter);
@@ -179,9 +230,11 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     ),
   );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
+  const cluster = await joinOthers(scope, config, {connection, events, log, pager});
   const supervisor = scope.use(
     await openSupervisor({
       ...settingsOf(config),
+      shared: cluster?.shared ?? null,
       ...sharedState(connection),
       events,
       pager,
@@ -195,17 +248,24 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     }),
   );
   opened.resolve(supervisor);
-  const setFrontends = (next: Config): Promise<void> => nat.setFrontends(natEntries(next, (app) => supervisor.app(app).address));
+  const setFrontends = (next: Config): Promise<void> => nat.setFrontends(entriesOf(next, supervisor, cluster));
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
-  scope.use(await serveControl({connection, handlers: controlHandlers({supervisor, pager, placements, counts, answered, usage: openUsage(connection)}), log}));
+  const ownHandlers = controlHandlers({supervisor, pager, placements, counts, answered, usage: openUsage(connection)});
+  const handlers = cluster === null ? ownHandlers : sharedHandlers(ownHandlers, cluster, (app) => pager.finishUpload(app));
+  cluster?.begin(supervisor);
+  scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));
+  if (cluster !== null) scope.defer(() => cluster.stopping());
   const owned = scope.move();
   return {
     supervisor,
     events,
-    access: edgeAccess(supervisor),
-    watch: edgeWatch(supervisor, answered),
-    addApps: (apps) => supervisor.addApps(apps),
+    access: edgeAccess(supervisor, cluster),
+    watch: edgeWatch(supervisor, answered, cluster),
+    async addApps(apps) {
+      await supervisor.addApps(apps);
+      cluster?.configure(apps);
+    },
     retireApps: (apps) => supervisor.retireApps(apps),
     setFrontends,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

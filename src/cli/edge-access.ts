@@ -1,13 +1,17 @@
-import type {AppAccess, AppWatch} from '../edge/app-access.ts';
+import type {AppName} from '../core/ids.ts';
+import type {Trigger} from '../core/trigger.ts';
+import type {AppAccess, AppEndpoint, AppWatch} from '../edge/app-access.ts';
 import {unnoticedAddress} from '../nat/names.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import {isWakeable} from '../supervisor/wakeable.ts';
 import type {AnsweredChecks} from './answered-checks.ts';
+import type {Cluster} from './cluster.ts';
 
-/** The edge's view of the apps. */
-export function edgeAccess(supervisor: Supervisor): AppAccess {
+/** The edge's view of the apps. @param cluster null: there is only this worker */
+export function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): AppAccess {
   return {
     async wake(name, trigger) {
+      if (cluster !== null) return reachElsewhere(supervisor, cluster, name, trigger);
       const app = await supervisor.ready(name);
       await app.wake(trigger);
       return {host: app.address};
@@ -28,13 +32,27 @@ export function edgeAccess(supervisor: Supervisor): AppAccess {
   };
 }
 
+/** On this worker directly, on another one at the port that it has for the app's. */
+async function reachElsewhere(supervisor: Supervisor, cluster: Cluster, name: AppName, trigger: Trigger): Promise<AppEndpoint> {
+  const {host, ports} = await cluster.reach(name, trigger);
+  const app = supervisor.app(name);
+  if (app.isHere) return {host: app.address};
+  return {host, port: 'port' in trigger ? ports[`${trigger.protocol}/${trigger.port}`] : undefined};
+}
+
 /** Who is awake, for those who must wake nobody. */
-export function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks): AppWatch {
+export function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks, cluster: Cluster | null): AppWatch {
   return {
+    isAwake: (name) => supervisor.awakeAddress(name) !== null || (cluster?.isAwakeElsewhere(name) ?? false),
     awakeHost: (name) => supervisor.awakeAddress(name),
     isWakeable: (name) => isWakeable(supervisor.app(name).status(), Date.now()),
     checkAnswered: (name) => answered.count(name),
     checkSource: unnoticedAddress,
-    onChange: (callback) => supervisor.onAwakeChange(callback),
+    onChange(callback) {
+      const ends = [supervisor.onAwakeChange(callback), cluster?.onAwakeElsewhere(callback)];
+      return () => {
+        for (const end of ends) end?.();
+      };
+    },
   };
 }

@@ -78,6 +78,7 @@ function build(): Command {
     .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./explain.ts')).explain(options.file, name, options)));
   addSleepCommands(command, done);
   addReports(command, done);
+  workerCommands(program, fileOption, done);
   imageCommands(program.command('image').description('images of root file systems in the store'), fileOption, done);
   command('doctor', 'check what this machine offers, and what a missing thing costs')
     .option('--json', 'print JSON', false)
@@ -149,6 +150,35 @@ function addReports(command: (name: string, description: string) => Command, don
     .action(async (options: FileOption & {follow: boolean; lines: number; json: boolean}) =>
       done(await (await import('./events.ts')).events(options.file, options)),
     );
+}
+
+function workerCommands(program: Command, fileOption: () => Option, done: (status: number) => void): void {
+  const workers = program.command('workers').description('the workers that share the apps');
+  workers
+    .command('list', {isDefault: true})
+    .description('list the workers, and what runs where')
+    .addOption(fileOption())
+    .option('--json', 'print JSON', false)
+    .action(async (options: FileOption & {json: boolean}) => done(await (await import('./workers.ts')).listWorkers(options.file, options)));
+  workers
+    .command('forget')
+    .description('give up a worker that will not come back, and what only it has')
+    .argument('<name>')
+    .addOption(fileOption())
+    .action(async (name: string, {file}: FileOption) => done(await (await import('./workers.ts')).forgetWorker(file, name)));
+  program
+    .command('drain')
+    .description('move all apps of a worker to the others, and wake none there')
+    .argument('<worker>')
+    .addOption(fileOption())
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {json: boolean}) => done(await (await import('./workers.ts')).drain(options.file, name, options)));
+  program
+    .command('undrain')
+    .description('let a worker wake apps again')
+    .argument('<worker>')
+    .addOption(fileOption())
+    .action(async (name: string, {file}: FileOption) => done(await (await import('./workers.ts')).undrain(file, name)));
 }
 
 function imageCommands(parent: Command, fileOption: () => Option, done: (status: number) => void): void {

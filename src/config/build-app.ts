@@ -66,6 +66,8 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     wakeRate: own(section, 'wake-rate')?.value ?? null,
     timers: effective(section, 'timers')?.value ?? null,
     wakeAt: all(section, 'wake-at').map(({value}) => value),
+    checkpointEveryMs: effective(section, 'checkpoint-every')?.value ?? null,
+    onWorker: all(section, 'on-worker').map((setting) => setting.value),
     logBytes: own(section, 'log-size')?.value ?? defaultLogBytes,
   };
   const rootfs = own(section, 'rootfs')?.value;

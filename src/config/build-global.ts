@@ -7,11 +7,13 @@ import {noFiles, openScope} from './scope.ts';
 import {all, effective, inOrder, type Section, settingsByName} from './section.ts';
 import {emptyTls, type TlsDraft} from './tls-options.ts';
 import type {Config, GlobalConfig} from './value.ts';
+import {workerProblem} from './worker-shape.ts';
 
 const defaultStateDir = '/var/lib/picogate';
 const defaultCacheBytes = 10 * 1024 ** 3;
 const defaultStatsTimeoutMs = 10_000;
 const defaultStopTimeoutMs = 30_000;
+const defaultLeaseMs = 15_000;
 
 export interface GlobalDraft {
   readonly value: GlobalConfig;
@@ -44,8 +46,13 @@ export function buildGlobal(sections: readonly Section[], report: (diagnostic: D
     wakeRatePerSource: effective(together, 'global wake-rate')?.value ?? null,
     memory: memoryMarks(together, report),
     rates: {activePerGbHour: effective(together, 'rate-active')?.value ?? null, storedPerGbHour: effective(together, 'rate-stored')?.value ?? null},
+    worker: effective(together, 'worker')?.value ?? null,
+    leaseMs: effective(together, 'lease-time')?.value ?? defaultLeaseMs,
     process: buildProcess(together),
   };
+  const worker = effective(together, 'worker');
+  const problem = worker === undefined ? null : workerProblem(value);
+  if (worker !== undefined && problem !== null) report({level: 'alert', position: worker.position, word: worker.value.name, message: problem});
   return {value, environment: environmentOf(together), tls: tlsDefaults(together)};
 }
 

@@ -6,6 +6,7 @@ import {readiness, restoreFailure} from './lifecycle-shapes.ts';
 import {schedule} from './schedule.ts';
 import {choice, duration, durationOrNever, flagLine, hostPath, integer, milliseconds, onOrOff, size} from './shapes.ts';
 import {wakeRate} from './wake-rate.ts';
+import {workerLabel} from './worker-shape.ts';
 
 const oursInApp = {...ours, sections: ['app']} as const;
 const inDefaultsToo = {...ours, repeated: 'warning', sections: ['defaults', 'app']} as const;
@@ -105,6 +106,21 @@ export const appKeywords = {
     shape: choice(['lazy', 'eager']),
     absent: 'lazy',
     description: 'Memory at a wake: page by page as it is needed, or all of it first.',
+  }),
+  'checkpoint-every': keyword({
+    ...ours,
+    repeated: 'warning',
+    sections: ['defaults', 'app'],
+    shape: durationOrNever(),
+    absent: 'never',
+    description:
+      'A checkpoint is made so often of an app that is awake: it sleeps for a moment, in which its clients are held. So much at most is lost with its worker.',
+  }),
+  'on-worker': keyword({
+    ...oursInApp,
+    repeated: 'allowed',
+    shape: workerLabel,
+    description: 'A label that a worker must have for the app; of several, all.',
   }),
   prefetch: keyword({
     ...oursInApp,

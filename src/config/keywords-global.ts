@@ -9,6 +9,7 @@ import {duration, flagLine, hostPath, integer, size, textLine, word} from './sha
 import {statsSocket} from './stats-shapes.ts';
 import {store} from './store-shape.ts';
 import {wakeRatePerSource} from './wake-rate.ts';
+import {leaseTime, worker} from './worker-shape.ts';
 
 const oursInGlobal = {...ours, sections: ['global']} as const;
 const theirsInGlobal = {...theirs, sections: ['global']} as const;
@@ -48,6 +49,21 @@ export const globalKeywords = {
     shape: privateRange,
     absent: 'auto',
     description: 'The addresses of the apps, /16 to /24. `auto`: those that the checkpoints in a store on S3 have, else the first free /16 from 10.77.0.0 on.',
+  }),
+  worker: keyword({
+    ...oursInGlobal,
+    shape: worker,
+    absent: 'this host is the only one',
+    description:
+      'This host is one of several workers that share `redis`, `store` and `private-range`; an app runs on one of them at a time. The others reach it at ' +
+      '`address`, where each exposed port of an app has one of `ports` (20000-29999). `memory` and `apps` limit what is woken here. ' +
+      'Example: [worker.cfg](../config/worker.cfg).',
+  }),
+  'lease-time': keyword({
+    ...oursInGlobal,
+    shape: leaseTime,
+    absent: '15s',
+    description: 'How long an app stays with a worker that is not heard of; then another one may wake it. The same on all workers, 1s at least.',
   }),
   criu: keyword({...oursInGlobal, shape: hostPath(), absent: 'as set up, else from PATH', description: 'The program criu.'}),
   'keep-generations': keyword({

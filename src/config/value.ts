@@ -8,6 +8,7 @@ import type {ProcessConfig} from './process-value.ts';
 import type {BackendConfig, FrontendConfig, Userlist} from './proxy-value.ts';
 import type {ResolversConfig} from './resolvers.ts';
 import type {WakeRate} from './wake-rate.ts';
+import type {Label, WorkerConfig} from './worker-shape.ts';
 
 export interface Config {
   /** The files that were read, in order. */
@@ -48,6 +49,10 @@ export interface GlobalConfig {
   /** Above the first, apps are put to sleep until they use less than the second; null: no limit. */
   readonly memory: MemoryMarks | null;
   readonly rates: UsageRates;
+  /** This host as one of several; null: it is the only one. */
+  readonly worker: WorkerConfig | null;
+  /** How long an app stays with a worker that is not heard of. */
+  readonly leaseMs: number;
   readonly process: ProcessConfig;
 }
 
@@ -131,6 +136,10 @@ export interface AppConfig {
   readonly timers: {readonly minMs: number} | null;
   /** Expressions for `nextTime()` of schedule.ts. */
   readonly wakeAt: readonly string[];
+  /** How often a checkpoint is made of it while it runs; null: only when it falls asleep. */
+  readonly checkpointEveryMs: number | null;
+  /** What labels a worker must have for it. */
+  readonly onWorker: readonly Label[];
   /** How much of the app's output is kept. */
   readonly logBytes: number;
 }

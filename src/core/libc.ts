@@ -27,6 +27,7 @@ const fn = {
   eventfd: declare('int eventfd(unsigned int initial, int flags)'),
   fcntl: declare('int fcntl(int fd, int command, int argument)'),
   flock: declare('int flock(int fd, int operation)'),
+  ifNameToIndex: declare('unsigned int if_nametoindex(const char *name)'),
   ioctl: declare('int ioctl(int fd, unsigned long request, void *arg)'),
   ioctlNumber: declare('int ioctl(int fd, unsigned long request, unsigned long arg)'),
   listen: declare('int listen(int fd, int backlog)'),
@@ -110,6 +111,12 @@ export function ioctl(fd: number, request: number | bigint, argument: Uint8Array
   const result = tryIoctl(fd, request, argument);
   if (result < 0) throw new SystemCallError('ioctl', -result, `descriptor ${fd}, request 0x${request.toString(16)}`);
   return result;
+}
+
+/** The number of a network interface of the namespace that the thread is in. @throws SystemCallError */
+export function interfaceIndex(name: string): number {
+  const index = fn.ifNameToIndex(name);
+  return check('find the number of', `interface "${name}"`, index === 0 ? -1 : index);
 }
 
 export function mkfifo(path: string, mode: number): void {

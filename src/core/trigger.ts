@@ -18,7 +18,42 @@ export type Trigger =
   | {readonly kind: 'timer'}
   /** `wake-at`. */
   | {readonly kind: 'schedule'; readonly expression: string}
-  | {readonly kind: 'operator' | 'start' | 'restart'};
+  | {readonly kind: 'operator' | 'start' | 'restart'}
+  /** Its worker is gone; or nothing is to run there any more; or a checkpoint was made of it while it ran. */
+  | {readonly kind: 'failover' | 'drain' | 'checkpoint'};
+
+const plainKinds = ['timer', 'operator', 'start', 'restart', 'failover', 'drain', 'checkpoint'] as const;
+const clientKinds = ['connection', 'datagram', 'packet'] as const;
+
+/** What another worker says, as JSON. Of what cannot be read only that somebody wants the app is left. */
+export function parseTrigger(text: string): Trigger {
+  const value: unknown = parseOrNull(text);
+  const fields = new Map<string, unknown>(typeof value === 'object' && value !== null ? Object.entries(value) : []);
+  const plain = plainKinds.find((known) => known === fields.get('kind'));
+  if (plain !== undefined) return {kind: plain};
+  const kind = clientKinds.find((known) => known === fields.get('kind'));
+  const [protocol, port, source, request] = ['protocol', 'port', 'source', 'request'].map((name) => fields.get(name));
+  if (kind === undefined || (protocol !== 'tcp' && protocol !== 'udp') || typeof port !== 'number' || typeof source !== 'string') return {kind: 'operator'};
+  const textOf = (name: string): string | undefined => {
+    const found = fields.get(name);
+    return typeof found === 'string' ? found : undefined;
+  };
+  return {kind, protocol, port, source, sni: textOf('sni'), name: textOf('name'), request: requestOf(request)};
+}
+
+function requestOf(value: unknown): {readonly method: string; readonly path: string} | undefined {
+  if (typeof value !== 'object' || value === null || !('method' in value) || !('path' in value)) return undefined;
+  const {method, path} = value;
+  return typeof method === 'string' && typeof path === 'string' ? {method, path} : undefined;
+}
+
+function parseOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // The caller says what that means.
+  }
+}
 
 /** As people read it: `tcp/80 from 192.0.2.1`, `tcp/80 GET /wiki from 192.0.2.1`, `operator`. */
 export function describeTrigger(trigger: Trigger): string {
@@ -52,6 +87,9 @@ export function triggerKeys(trigger: Trigger): readonly string[] {
     case 'operator':
     case 'start':
     case 'restart':
+    case 'failover':
+    case 'drain':
+    case 'checkpoint':
       return [trigger.kind];
     default:
       return trigger satisfies never;

@@ -1,13 +1,20 @@
 import type {AppName} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
 
+/** Where an app can be reached. */
+export interface AppEndpoint {
+  readonly host: string;
+  /** Undefined: the port that the app exposes. */
+  readonly port?: number | undefined;
+}
+
 /** What the edge needs of whoever runs apps. */
 export interface AppAccess {
   /**
    * Resolves when the app's listener accepts, at once when it is awake. Concurrent callers share one wake; a caller that leaves
    * (`signal`) does not stop it for the others. Rejects with CodedError.
    */
-  wake(app: AppName, trigger: Trigger, signal: AbortSignal): Promise<{readonly host: string}>;
+  wake(app: AppName, trigger: Trigger, signal: AbortSignal): Promise<AppEndpoint>;
   /** Tells that a session with the app exists, until it is disposed. Called before `wake`. */
   session(app: AppName): SessionHandle;
 }
@@ -19,7 +26,9 @@ export interface SessionHandle extends Disposable {
 
 /** Whether apps are awake, for those who must not wake them: health checks of both kinds, limits on wakes, `balance first`. */
 export interface AppWatch {
-  /** Where an app that is awake can be reached; null: it sleeps, or is on its way to sleep or back. */
+  /** On this host or another one. */
+  isAwake(app: AppName): boolean;
+  /** Where an app that is awake on this host can be reached; null: it sleeps, is on its way to sleep or back, or is on another host. */
   awakeHost(app: AppName): string | null;
   /** False: the last attempt at the app has failed, so that a session may not be answered. */
   isWakeable(app: AppName): boolean;

@@ -2,9 +2,9 @@
  * The network of one app: its namespace and veth, and whether packets go to it or into the hold queue. A sleeper's address leads into the hold queue
  * without either, so they are made when something is about to run in them: of a thousand sleeping apps the kernel knows nothing.
  */
-import {readFile} from 'node:fs/promises';
 import {assert} from '../core/errors.ts';
 import type {AppName, GatewayIdentity} from '../core/ids.ts';
+import {interfaceIndex} from '../core/libc.ts';
 import {withinNetns} from '../core/netns.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {Flow} from './flow.ts';
@@ -209,8 +209,7 @@ async function addVeth({shared, index, address}: {readonly shared: NatShared; re
   disableIpv6(interfaceName);
   withinNetns(namespacePath(namespace), () => disableIpv6('eth0'));
   await Promise.all([applyNft(addAppText(elements)), applyIp(appCommands(link), {namespace}), hostSettings(interfaceName)]);
-  const interfaceIndex = Number(await readFile(`/sys/class/net/${interfaceName}/ifindex`, 'utf8'));
   const owned = scope.move();
-  const route = {destination: ipv4ToNumber(address), interfaceIndex, source: ipv4ToNumber(link.gateway)};
+  const route = {destination: ipv4ToNumber(address), interfaceIndex: interfaceIndex(interfaceName), source: ipv4ToNumber(link.gateway)};
   return {route, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }

@@ -106,6 +106,8 @@ export interface Pager extends AsyncDisposable {
   finishUpload(app: string): Promise<void>;
   /** Leaves the app in the remote store only. @throws CodedError ERR_STILL_USED, ERR_NOT_STORED (retryable) */
   dropLocal(app: string): Promise<void>;
+  /** Another worker may have had the app: what is in the store is looked at anew. @throws CodedError */
+  refresh(app: string): Promise<void>;
   /** Brings layers of an app's files here. @throws CodedError ERR_NO_REMOTE_STORE, ERR_DAMAGED_CHECKPOINT; as the store */
   fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }
@@ -286,6 +288,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     shareCache: async (layerBytes, dropped) => call('shareCache', {layerBytes, dropped}),
     finishUpload: async (app) => call('finishUpload', {app}),
     dropLocal: async (app) => call('dropLocal', {app}),
+    refresh: async (app) => call('refresh', {app}),
     fetchLayers: async (app, layers) => call('fetchLayers', {app, layers}),
     [Symbol.asyncDispose]: async () => supervisor.stop(),
   };

@@ -230,6 +230,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     shareCache: async ({layerBytes, dropped}) => (await parts.tiering?.share(layerBytes, dropped.map(appName))) ?? 0,
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
+    refresh: async ({app}) => parts.tiering?.refresh(appName(app)),
     fetchLayers: async ({app, layers}) => required(parts).fetchLayers(appName(app), layers),
   };
 }

@@ -167,6 +167,8 @@ export interface PagerService {
   dropLocal(request: {readonly app: string}): Promise<void>;
   /** Brings layers of an app's files here from the remote store. @throws CodedError ERR_NO_REMOTE_STORE, ERR_DAMAGED_CHECKPOINT */
   fetchLayers(request: {readonly app: string; readonly layers: readonly string[]}): Promise<void>;
+  /** See `Tiering.refresh()`. */
+  refresh(request: {readonly app: string}): Promise<void>;
   stop(request: null): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ import {CodedError, type ErrorSource, errorCode, errorMessage} from '../core/err
 import type {Log} from '../core/log.ts';
 import type {Connection} from './connection.ts';
 import {type Json, parseJson} from './json.ts';
-import {type Keys, storeKeys} from './keys.ts';
+import {storeKeys} from './keys.ts';
 import {listReply} from './reply.ts';
 import {loadScript, runScript} from './script.ts';
 
@@ -69,6 +69,8 @@ function failure(error: unknown): Answer {
 export interface ControlOptions {
   readonly connection: Connection;
   readonly handlers: Readonly<Record<string, ControlHandler>>;
+  /** Takes requests for this worker too. */
+  readonly worker?: string | undefined;
   readonly log: Log;
   readonly prefix?: string;
 }
@@ -99,6 +101,7 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
   const {connection, log} = options;
   const keys = storeKeys(options.prefix);
   const handlers = new Map(Object.entries(options.handlers));
+  const queues = [...(options.worker === undefined ? [] : [keys.controlQueue(options.worker)]), keys.controlQueue()];
   const blocking = await connection.duplicate({commandTimeoutMs: blockSeconds * 5000});
   const stopping = new AbortController();
   const running = new Set<Promise<void>>();
@@ -121,9 +124,9 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
 
   const takeOne = async (): Promise<void> => {
     if (running.size >= maxRunning) await Promise.race(running);
-    const taken = await blocking.call('BLPOP', keys.controlQueue, blockSeconds);
+    const taken = await blocking.call('BLPOP', ...queues, blockSeconds);
     if (taken === null) return;
-    const id = listReply(keys.controlQueue, taken)[1] ?? '';
+    const id = listReply(keys.controlQueue(), taken)[1] ?? '';
     // On the connection that has just answered: after a failover the other may not be back yet.
     const text = await blocking.call('GETDEL', keys.controlRequest(id));
     if (typeof text !== 'string') return;
@@ -161,28 +164,32 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
   };
 }
 
+export interface CallOptions {
+  readonly timeoutMs: number;
+  /** Only this one may take the command. */
+  readonly worker?: string | undefined;
+  readonly prefix?: string;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Gives a command to the gateway and waits for its answer.
  * @throws CodedError as the handler threw it; ERR_NO_GATEWAY when nobody took the command in time (it will not be executed);
  *   ERR_CONTROL_TIMEOUT when it was taken but not answered; ERR_REDIS_UNAVAILABLE
  */
-export async function callControl(
-  connection: Connection,
-  command: string,
-  args: Json,
-  options: {readonly timeoutMs: number; readonly prefix?: string; readonly signal?: AbortSignal},
-): Promise<Json> {
+export async function callControl(connection: Connection, command: string, args: Json, options: CallOptions): Promise<Json> {
   const {timeoutMs} = options;
   const keys = storeKeys(options.prefix);
+  const queue = keys.controlQueue(options.worker);
   const id = randomUUID();
   const request: Request = {command, args, timeoutMs};
   await using blocking = await connection.duplicate({commandTimeoutMs: timeoutMs + 5000});
   const stop = (): void => void blocking[Symbol.asyncDispose]();
   options.signal?.addEventListener('abort', stop, {once: true});
   try {
-    await runScript(connection, submit, [keys.controlQueue, keys.controlRequest(id)], [id, JSON.stringify(request), timeoutMs, maxQueued]);
+    await runScript(connection, submit, [queue, keys.controlRequest(id)], [id, JSON.stringify(request), timeoutMs, maxQueued]);
     return await readAnswer(command, await blocking.call('BLPOP', keys.controlReply(id), (timeoutMs / 1000).toFixed(3)), () =>
-      withdraw(connection, keys, id, request),
+      withdraw(connection, {queue, request: keys.controlRequest(id)}, id, request),
     );
   } catch (error) {
     if (options.signal?.aborted) await connection.call('DEL', keys.controlRequest(id));
@@ -202,9 +209,14 @@ async function readAnswer(command: string, reply: unknown, onNone: () => Promise
 }
 
 /** After the time is over: tells a command that nobody took from one that takes too long, and makes sure the former never runs. */
-async function withdraw(connection: Connection, keys: Keys, id: string, {command, timeoutMs}: Request): Promise<never> {
-  await connection.call('DEL', keys.controlRequest(id));
-  const untaken = (await connection.call('LREM', keys.controlQueue, 1, id)) === 1;
+async function withdraw(
+  connection: Connection,
+  keys: {readonly queue: string; readonly request: string},
+  id: string,
+  {command, timeoutMs}: Request,
+): Promise<never> {
+  await connection.call('DEL', keys.request);
+  const untaken = (await connection.call('LREM', keys.queue, 1, id)) === 1;
   if (untaken) {
     throw new CodedError('ERR_NO_GATEWAY', `Cannot run command "${command}": no gateway took it within ${timeoutMs} ms; is it running?`, {
       source: 'host',

@@ -14,7 +14,17 @@ export interface Keys {
   /** Hash: name to where the app's newest checkpoint is kept. */
   readonly placements: string;
   readonly events: string;
-  readonly controlQueue: string;
+  /** Requests for whoever takes them; of a worker, those for that one. */
+  controlQueue(worker?: string): string;
+  /** Hash: name of a worker to what it says of itself. */
+  readonly workers: string;
+  /** Expires when the worker is not heard of any more. */
+  heartbeat(worker: string): string;
+  /** Expires when no client of the app waits for an answer, at any edge. */
+  busy(name: AppName): string;
+  /** Who takes care of the apps of a worker that is gone. */
+  failover(worker: string): string;
+  readonly range: string;
   controlRequest(id: string): string;
   controlReply(id: string): string;
 }
@@ -34,7 +44,12 @@ export function storeKeys(prefix = 'picogate'): Keys {
     apps: `${prefix}:apps`,
     placements: `${prefix}:placements`,
     events: `${prefix}:events`,
-    controlQueue: `${prefix}:{control}:queue`,
+    controlQueue: (worker) => `${prefix}:{control}:queue${worker === undefined ? '' : `:${worker}`}`,
+    workers: `${prefix}:workers`,
+    heartbeat: (worker) => `${prefix}:heartbeat:${worker}`,
+    busy: (name) => `${prefix}:{${name}}:busy`,
+    failover: (worker) => `${prefix}:failover:${worker}`,
+    range: `${prefix}:range`,
     controlRequest: (id) => `${prefix}:{control}:request:${id}`,
     controlReply: (id) => `${prefix}:{control}:reply:${id}`,
   };

@@ -29,11 +29,19 @@ export interface Holder {
   readonly token: FencingToken;
 }
 
+export interface Owner {
+  readonly worker: string;
+  /** How long, unless it is extended. */
+  readonly remainingMs: number;
+}
+
 /** Every method throws CodedError ERR_REDIS_UNAVAILABLE, ERR_REDIS_COMMAND, ERR_BAD_STATE. */
 export interface Leases {
   /** @param request.takeOverOwn a lease under the same worker name is an earlier run's, and is replaced */
   acquire(app: AppName, request: {readonly worker: string; readonly ttlMs: number; readonly takeOverOwn?: boolean}): Promise<Acquired>;
   extend(app: AppName, holder: Holder, ttlMs: number): Promise<Extended>;
+  /** Whose it is now; null: nobody's. */
+  owner(app: AppName): Promise<Owner | null>;
   /** @returns false when it was no longer the holder's */
   release(app: AppName, holder: Holder): Promise<boolean>;
 }
@@ -57,6 +65,13 @@ export function openLeases(connection: Connection, options: {readonly prefix?: s
       const {kind} = outcomeReply(key, reply);
       return kind === 'extended' || kind === 'old-token' || kind === 'unknown-token' ? kind : badReply(key, reply, "a lease script's result");
     },
+    async owner(app) {
+      const key = keys.lease(app);
+      const [held, remaining] = await Promise.all([connection.call('GET', key), connection.call('PTTL', key)]);
+      if (held === null) return null;
+      const worker = typeof held === 'string' ? /^\d+ (.*)$/s.exec(held)?.[1] : undefined;
+      return worker === undefined ? badReply(key, held, 'a lease') : {worker, remainingMs: Math.max(0, Number(remaining))};
+    },
     async release(app, {worker, token}) {
       const key = keys.lease(app);
       return outcomeReply(key, await runScript(connection, scripts.release, [key], [worker, token])).kind === 'released';
@@ -72,29 +87,49 @@ export interface KeptLease extends AsyncDisposable {
   validUntilMs(): number;
 }
 
+export interface KeepOptions {
+  readonly ttlMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told with true when the lease has run out without having been extended, so that somebody else may take it, and with false when it is held again. */
+  readonly onOverdue?: ((isOverdue: boolean) => void) | undefined;
+}
+
 /**
  * Extends a lease three times per period until it is disposed (then the lease is released) or lost. While Redis cannot be reached it
  * goes on trying: after an expiry the lease is taken again unless there was another owner.
  */
-export function keepLease(
-  leases: Leases,
-  app: AppName,
-  holder: Holder,
-  options: {readonly ttlMs: number; readonly clock: Clock; readonly log: Log},
-): KeptLease {
-  const {ttlMs, clock, log} = options;
+export function keepLease(leases: Leases, app: AppName, holder: Holder, options: KeepOptions): KeptLease {
+  const {ttlMs, clock, log, onOverdue} = options;
   const lost = new AbortController();
   let validUntilMs = clock.monotonicMs() + ttlMs;
   let stopped = false;
   let cancel: () => void;
   let current: Promise<void> = Promise.resolve();
+  let isOverdue = false;
+  let cancelOverdue = (): void => undefined;
+  const overdue = (now: boolean): void => {
+    if (isOverdue === now) return;
+    isOverdue = now;
+    onOverdue?.(now);
+  };
+  const watchExpiry = (): void => {
+    cancelOverdue();
+    if (onOverdue !== undefined) cancelOverdue = clock.after(Math.max(0, validUntilMs - clock.monotonicMs()), () => overdue(true));
+  };
 
   const extend = async (): Promise<void> => {
     const askedAtMs = clock.monotonicMs();
     try {
       const result = await leases.extend(app, holder, ttlMs);
-      if (result === 'extended') validUntilMs = askedAtMs + ttlMs;
-      else loose(result);
+      if (result === 'extended') {
+        validUntilMs = askedAtMs + ttlMs;
+        if (stopped) return;
+        watchExpiry();
+        overdue(false);
+      } else {
+        loose(result);
+      }
     } catch (error) {
       log.warn({app, reason: errorMessage(error)}, 'lease not extended, trying again');
     }
@@ -102,6 +137,7 @@ export function keepLease(
   };
   const loose = (result: 'old-token' | 'unknown-token'): void => {
     const why = result === 'old-token' ? 'it has a newer owner' : 'Redis has lost state';
+    cancelOverdue();
     lost.abort(
       new CodedError(result === 'old-token' ? 'ERR_OLD_TOKEN' : 'ERR_UNKNOWN_TOKEN', `Cannot keep the lease of app "${app}": ${why}`, {source: 'host'}),
     );
@@ -112,6 +148,7 @@ export function keepLease(
     });
 
   cancel = schedule();
+  watchExpiry();
   return {
     token: holder.token,
     lost: lost.signal,
@@ -120,6 +157,7 @@ export function keepLease(
       if (stopped) return;
       stopped = true;
       cancel();
+      cancelOverdue();
       await current;
       if (lost.signal.aborted) return;
       try {

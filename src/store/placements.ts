@@ -1,6 +1,6 @@
 /**
- * Where the newest checkpoint of each app is kept, as the gateway that has it last said: for listings. Nothing is decided by it, so it needs no
- * lease and no fencing token.
+ * Where the newest checkpoint of each app is kept, as the worker that has it last said: for listings, and so that no other worker takes an app whose
+ * checkpoint is not in the store yet. What is said of an older generation says nothing of the newest, so it needs no lease and no fencing token.
  */
 import type {AppName} from '../core/ids.ts';
 import type {AppRecord, Residency} from './app-record.ts';
@@ -25,6 +25,7 @@ export interface Placements {
   write(app: AppName, placement: StoredPlacement): Promise<void>;
   /** What is known, by app; what cannot be read is left out. */
   read(): Promise<ReadonlyMap<string, StoredPlacement>>;
+  readOne(app: AppName): Promise<StoredPlacement | undefined>;
 }
 
 /** @param options.prefix of all keys; default `picogate` */
@@ -33,6 +34,10 @@ export function openPlacements(connection: Connection, options: {readonly prefix
   return {
     async write(app, placement) {
       await connection.call('HSET', key, app, JSON.stringify(placement));
+    },
+    async readOne(app) {
+      const text = await connection.call('HGET', key, app);
+      return typeof text === 'string' ? parsePlacement(parseJson(text)) : undefined;
     },
     async read() {
       const found = new Map<string, StoredPlacement>();

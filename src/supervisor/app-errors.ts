@@ -30,6 +30,10 @@ export function pinnedError(app: string, {by, until}: Pinned): CodedError {
   return new CodedError('ERR_PINNED', `Cannot hibernate app "${app}": ${found}; --force does it all the same`, {source: 'client'});
 }
 
+export function leaseHeldError(app: string, {worker, remainingMs}: {readonly worker: string; readonly remainingMs: number}): CodedError {
+  return new CodedError('ERR_LEASE_HELD', `Cannot wake app "${app}": worker "${worker}" has it for ${remainingMs} ms more`, {source: 'host', retryable: true});
+}
+
 /** Why an instance must not run on. */
 export interface Loss {
   readonly reason: string;

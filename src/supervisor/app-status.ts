@@ -7,7 +7,7 @@ import type {Pin, SleepCause} from '../store/app-record.ts';
 import type {Refusal} from './breaker.ts';
 import type {ExitStatus} from './exit-status.ts';
 import type {GenerationMeta, InstanceTools, Paging, Rest} from './instance.ts';
-import type {LateRestOptions} from './late-rest.ts';
+import type {LateRestOptions, Origin} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
 import type {StandbyLimit} from './standby-limit.ts';
 import type {NextWake, WakeTimerOptions} from './timers/wake-timer.ts';
@@ -105,6 +105,14 @@ export interface Records {
   /** @throws CodedError when another worker owns the app, or Redis cannot be reached (retryable) */
   acquire(): Promise<FencingToken>;
   release(token: FencingToken): Promise<void>;
+  /** Another worker may have had the app since what is known here was found out. Never, where there is only one. */
+  readonly isStale: boolean;
+  /** Another worker has been seen to have the app. */
+  movedAway(): void;
+  /** What is known here is as new as the lease that is held. */
+  caughtUp(): void;
+  /** A client of the app waits for an answer at another worker's edge. @throws CodedError */
+  isBusyElsewhere(): Promise<boolean>;
   save(token: FencingToken, status: AppStatus): Promise<void>;
   /** Makes `generation` the newest of the app. @throws CodedError when the token is old */
   point(token: FencingToken, generation: Generation, expected: Generation | null): Promise<void>;
@@ -146,4 +154,8 @@ export interface AppOptions extends InstanceTools {
   readonly restart: () => Promise<void>;
   /** Wakes the app, unless it was opened anew meanwhile. */
   readonly wakeWhenDue: WakeTimerOptions['wake'];
+  /** Where several workers share the apps: what the next wake starts from, asked under the lease. Null: only this one can have changed that. */
+  readonly refresh: (() => Promise<Origin>) | null;
+  /** @throws CodedError when nothing may be woken on this worker */
+  readonly admit: () => void;
 }

@@ -26,6 +26,7 @@ import {Recorder} from './recorder.ts';
 import {lossEvent, stateAtRest, stopEvent, wakeFacts} from './rest-state.ts';
 import {Restarts} from './restarts.ts';
 import {Reviver} from './reviver.ts';
+import {Sharing} from './sharing.ts';
 import {Standby} from './standby.ts';
 import {WakeTimer} from './timers/wake-timer.ts';
 import {untilHibernated} from './until-hibernated.ts';
@@ -35,6 +36,7 @@ import {Wakefulness} from './wakefulness.ts';
 const ignored = (): void => undefined;
 
 export class App {
+  readonly address: string;
   readonly #options: AppOptions;
   readonly #log: Log;
   #state: State;
@@ -53,9 +55,10 @@ export class App {
   readonly wakefulness: Wakefulness;
   readonly #history: History;
   readonly #idle: IdleWatch;
-  readonly #recorder: Recorder;
+  readonly recorder: Recorder;
   readonly housekeeping: Housekeeping;
   readonly standby: Standby;
+  readonly sharing: Sharing;
   readonly #late: LateRest;
   readonly timer: WakeTimer;
   readonly #reviver: Reviver;
@@ -66,6 +69,7 @@ export class App {
 
   constructor(options: AppOptions) {
     this.#options = options;
+    this.address = options.network.address;
     this.#log = options.log.child({app: options.config.name});
     this.#rest = options.rest;
     this.#pointer = options.pointer;
@@ -78,10 +82,11 @@ export class App {
       sleep: () => this.hibernate({cause: 'idle'}),
       onError: (error) => this.#log.debug({error: errorMessage(error)}, 'not put to sleep'),
     });
-    this.#recorder = new Recorder({records: options.records, clock: options.clock, log: this.#log, status: () => this.status()});
+    this.recorder = new Recorder({records: options.records, clock: options.clock, log: this.#log, status: () => this.status()});
     this.housekeeping = new Housekeeping({
       ...options,
       log: this.#log,
+      isShared: options.refresh !== null,
       rest: () => this.#rest,
       replace: (before, after) => {
         if (this.#rest === before) this.#rest = after;
@@ -92,10 +97,12 @@ export class App {
         this.#pointer = copy;
         this.prepareWake();
       },
-      record: (token) => this.#recorder.record(token),
+      record: (token) => this.recorder.record(token),
     });
     this.standby = new Standby({...options, log: this.#log});
-    this.#late = new LateRest({find: options.find, found: (origin) => this.#found(origin), failed: (error) => this.#history.failed(error), log: this.#log});
+    this.sharing = new Sharing({...options, log: this.#log, standby: this.standby, isHere: () => this.isHere});
+    const found = (origin: Origin): void => this.#startFrom(origin).settle();
+    this.#late = new LateRest({find: options.find, found, failed: (error) => this.#history.failed(error), log: this.#log});
     this.timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, facts: () => wakeFacts(this.#rest, options.config, this.#history)});
     this.#reviver = new Reviver({
       app: options,
@@ -104,11 +111,12 @@ export class App {
       standby: this.standby,
       housekeeping: this.housekeeping,
       history: this.#history,
-      recorder: this.#recorder,
+      recorder: this.recorder,
       rest: () => this.#rest,
       setRest: (rest) => {
         this.#rest = rest;
       },
+      setOrigin: (origin) => void this.#startFrom(origin),
       runs: (instance, wakeMs) => this.#runs(instance, wakeMs),
       move: (event) => this.#move(event),
       status: () => this.status(),
@@ -122,10 +130,6 @@ export class App {
       start: options.restart,
     });
     options.container.onExit((status) => void this.#died(status));
-  }
-
-  get address(): string {
-    return this.#options.network.address;
   }
 
   /** The generation at which Redis points, for all we know. */
@@ -161,6 +165,7 @@ export class App {
     const {name, wakeTimeoutMs} = config;
     while (this.#state !== 'running') {
       if (this.#stopping) throw stoppingError(name);
+      this.#options.admit();
       if (this.#hibernating !== undefined) {
         this.#wantedWhileLeaving.trigger ??= trigger;
         await this.#hibernating.catch(ignored);
@@ -171,6 +176,11 @@ export class App {
       });
       await withDeadline(this.#reviving, {clock, timeoutMs: wakeTimeoutMs, late: () => wakeTimeoutError(name, wakeTimeoutMs)});
     }
+  }
+
+  /** It runs here, or is on its way to or from that. */
+  get isHere(): boolean {
+    return this.#instance !== undefined || this.#reviving !== undefined || this.#hibernating !== undefined;
   }
 
   /** The network holds a packet that needs the app. A wake that fails is answered to whoever sent it. */
@@ -197,7 +207,8 @@ export class App {
 
   /** Makes the next wake of a hibernated app quicker. Also to be called when all that was prepared is gone. */
   prepareWake(): void {
-    if (this.#rest.kind === 'checkpoint' && this.#state === 'hibernated' && !this.#stopping) this.standby.prepare(this.#rest.generation);
+    if (this.#rest.kind !== 'checkpoint' || this.#state !== 'hibernated' || this.#stopping || this.#options.records.isStale) return;
+    this.standby.prepare(this.#rest.generation);
   }
 
   /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
@@ -239,23 +250,18 @@ export class App {
     await this.#ended(this.#instance, lossEvent(this.#rest));
   }
 
-  #found({rest, pointer}: Origin): void {
+  #startFrom({rest, pointer}: Origin): this {
     [this.#rest, this.#pointer] = [rest, pointer];
     if (this.#state !== stateAtRest(rest)) this.#move(rest.kind === 'checkpoint' ? 'foundCheckpoint' : 'foundFiles');
     if (rest.kind === 'checkpoint') this.#options.network.setFlows(rest.meta.flows);
-    this.settle();
-  }
-
-  /** Corrects a record that says what a gateway that was killed did last. */
-  async correctRecord(recorded: string): Promise<void> {
-    if (recorded !== this.#state) await this.#recorder.record(await this.#options.records.acquire());
+    return this;
   }
 
   /** Hibernates (or kills, as `on-stop` says) what runs; nothing can be woken afterwards. Never throws. */
   async stop(deadlineMs: number): Promise<void> {
     const {clock, config} = this.#options;
     this.#stopping = true;
-    this.#recorder.stop();
+    this.recorder.stop();
     this.#late.stop();
     this.#restarts.stop();
     this.#idle.stop();
@@ -265,10 +271,7 @@ export class App {
     await Promise.race([this.#reviving?.catch(ignored), late]);
     if (config.onStop === 'hibernate') {
       const attempts = {attempt: () => this.hibernate({force: true, cause: 'stop'}), goesOn: () => this.#state === 'running' && !this.#abandoned};
-      const hibernated = untilHibernated(this.#hibernating, attempts).catch((error: unknown) => {
-        this.#log.error({error: errorMessage(error)}, 'the app could not be hibernated on the way out; its previous generation stands');
-      });
-      await Promise.race([hibernated, late]);
+      await Promise.race([untilHibernated(this.#hibernating, {...attempts, log: this.#log}), late]);
     }
     // A checkpoint that is not committed by now never will be.
     this.#abandoned = true;
@@ -339,7 +342,7 @@ export class App {
       throw error;
     }
     this.#history.announceSleep(this.#rest.generation);
-    await this.#recorder.record(instance.token);
+    await this.recorder.record(instance.token);
     this.settle();
     return 'hibernated';
   }
@@ -373,7 +376,7 @@ export class App {
     await endInstance(this.#options, instance);
     this.#move(event);
     if (!this.#stopping) this.#afterEnd(instance, event);
-    await this.#recorder.record(instance.token);
+    await this.recorder.record(instance.token);
     this.settle();
   }
 
@@ -391,6 +394,6 @@ export class App {
   settle(): void {
     this.prepareWake();
     this.timer.arm();
-    this.housekeeping.tidy();
+    if (!this.#options.records.isStale) this.housekeeping.tidy();
   }
 }

@@ -88,7 +88,7 @@ export class Compaction {
       if (!(await pager.compactionDue(config.name, original.generation)) || isWanted()) return;
       const token = await records.acquire();
       try {
-        if (!isWanted()) await this.#compact(original, token, isWanted);
+        if (!isWanted() && !records.isStale) await this.#compact(original, token, isWanted);
       } finally {
         await record(token);
       }

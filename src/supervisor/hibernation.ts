@@ -38,7 +38,7 @@ export type HibernationOutcome =
 export async function hibernateInstance(options: AppOptions, hibernation: Hibernation): Promise<HibernationOutcome> {
   const {container, network, records} = options;
   const {instance, force, cause, pointer, isWanted, timers, move} = hibernation;
-  const isBusy = async (): Promise<boolean> => !force && !(await becomesQuiet(() => container.pids(), quietTimeoutMs));
+  const isBusy = async (): Promise<boolean> => !force && (!(await becomesQuiet(() => container.pids(), quietTimeoutMs)) || (await records.isBusyElsewhere()));
   if (await isBusy()) return {kind: 'busy'};
   hibernation.counted(await pagingOf(options, instance));
   move('drain');

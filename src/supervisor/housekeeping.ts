@@ -4,6 +4,8 @@ import type {Rest} from './instance.ts';
 
 export interface HousekeepingOptions extends CompactionOptions {
   readonly keepGenerations: number;
+  /** Other workers may have the app too. */
+  readonly isShared: boolean;
   /** Shortens the chain of layers and removes those that are not needed. */
   readonly tidy: (rest: Rest) => Promise<Rest>;
   /** What the next wake starts from as the store has it: with the layers that are stored. */
@@ -92,18 +94,36 @@ export class Housekeeping {
   }
 
   async #pass(): Promise<void> {
-    const {config, pager, keepGenerations, tidy, rest, replace, log} = this.#options;
+    const {log} = this.#options;
     try {
-      await this.#compaction.clear();
-      await pager.prune(config.name, keepGenerations);
-      const before = rest();
-      replace(before, await tidy(before));
+      if (this.#options.isShared) await this.#asOwner(() => this.#removeOld());
+      else await this.#removeOld();
     } catch (error) {
       log.warn({error: errorMessage(error)}, 'old generations could not be removed');
       return;
     }
     await this.#compaction.run();
     this.#options.tidied();
+  }
+
+  async #removeOld(): Promise<void> {
+    const {config, pager, keepGenerations, tidy, rest, replace} = this.#options;
+    await this.#compaction.clear();
+    await pager.prune(config.name, keepGenerations);
+    const before = rest();
+    replace(before, await tidy(before));
+  }
+
+  /** What is removed must be nobody else's. @throws CodedError when another worker has the app, or has had it */
+  async #asOwner(work: () => Promise<void>): Promise<void> {
+    const {records, record, isAsleep} = this.#options;
+    if (!isAsleep()) return;
+    const token = await records.acquire();
+    try {
+      if (!records.isStale && isAsleep()) await work();
+    } finally {
+      await record(token);
+    }
   }
 }
 

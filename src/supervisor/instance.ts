@@ -113,6 +113,8 @@ export interface Pager {
    * @returns what those take now
    */
   shareCache(layerBytes: number, dropped: readonly string[]): Promise<number>;
+  /** Another worker may have had the app: what is in the store is looked at anew. @throws CodedError */
+  refresh(app: string): Promise<void>;
   /** Brings layers here that are in the remote store only. @throws CodedError */
   fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }

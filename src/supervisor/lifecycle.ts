@@ -8,7 +8,7 @@ import {CodedError} from '../core/errors.ts';
 export const transitions = {
   stopped: {wake: 'reviving', foundCheckpoint: 'hibernated'},
   hibernated: {wake: 'reviving', foundFiles: 'stopped'},
-  failed: {wake: 'reviving'},
+  failed: {wake: 'reviving', foundCheckpoint: 'hibernated', foundFiles: 'stopped'},
   reviving: {ready: 'running', restoreFailed: 'hibernated', startFailed: 'failed'},
   running: {drain: 'draining', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},
   draining: {drained: 'checkpointing', cancelled: 'running', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},

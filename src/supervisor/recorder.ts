@@ -20,13 +20,20 @@ export class Recorder {
     const {clock, log, records, status} = this.#options;
     try {
       const now = status();
-      await records.save(token, now);
+      // Of an app that another worker has had this one knows less than Redis.
+      if (!records.isStale) await records.save(token, now);
       if (now.token === null) await records.release(token);
     } catch (error) {
       log.warn({error: errorMessage(error)}, 'the state of the app could not be recorded');
       // A newer token makes Redis refuse this one, and then it has been told more.
       if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE' && !this.#stopped) clock.after(retryMs, () => void this.record(token));
     }
+  }
+
+  /** Corrects a record that says what a gateway that was killed did last. */
+  async correct(recorded: string): Promise<void> {
+    const {records, status} = this.#options;
+    if (recorded !== status().state) await this.record(await records.acquire());
   }
 
   /** No attempt is repeated from now on. */

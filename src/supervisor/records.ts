@@ -1,26 +1,24 @@
 /** The record of one app in Redis, as its owner on this worker writes it: under a lease, with the fencing token. */
 import type {Clock} from '../core/clock.ts';
-import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {AppName, FencingToken, Generation} from '../core/ids.ts';
+import {errorCode, errorMessage} from '../core/errors.ts';
+import type {AppName, FencingToken} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {AppFields, AppRecord} from '../store/app-record.ts';
 import type {Events} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import {type KeptLease, keepLease, type Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
+import {leaseHeldError} from './app-errors.ts';
 import type {AppStatus, Records} from './app-status.ts';
-
-/** A worker that is silent for this long has lost its apps to another one. */
-export const leaseTtlMs = 15_000;
 
 /** What the record says besides its own fields: the layers from which an app without a checkpoint starts. */
 export interface Details {
   readonly startsFromFiles: boolean;
   readonly layers: readonly string[];
+  /** The worker that had the app last: what is not in the store yet is there. */
+  readonly home: string | null;
 }
 
-/** Written in one step with the pointer: from then on the files that the app started from do not count. */
-const fromCheckpoint = {startsFromFiles: false, layers: []};
 /** The app is frozen while Redis is waited for; an embedded one is back within a fraction of a second. */
 const pointPatienceMs = 2000;
 /** CRIU waits no longer than a minute for the permission to let the app run. */
@@ -31,11 +29,20 @@ const lossCodes = new Set<string | undefined>(['ERR_UNKNOWN_APP', 'ERR_UNKNOWN_T
 
 /** @throws nothing: what cannot be read means an app that was never run */
 export function parseDetails(details: Json): Details {
-  const none: Details = {startsFromFiles: true, layers: []};
+  const none: Details = {startsFromFiles: true, layers: [], home: null};
   if (typeof details !== 'object' || details === null || !('layers' in details) || !('startsFromFiles' in details)) return none;
   const layers = details.layers;
   if (!Array.isArray(layers)) return none;
-  return {startsFromFiles: details.startsFromFiles === true, layers: layers.filter((layer): layer is string => typeof layer === 'string')};
+  return {
+    startsFromFiles: details.startsFromFiles === true,
+    layers: layers.filter((layer): layer is string => typeof layer === 'string'),
+    home: 'home' in details && typeof details.home === 'string' ? details.home : null,
+  };
+}
+
+/** Written in one step with the pointer: from then on the files that the app started from do not count. */
+function fromCheckpoint(home: string): Json {
+  return {startsFromFiles: false, layers: [], home};
 }
 
 export function recordFields(status: AppStatus, worker: string, nowMs: number): AppFields {
@@ -49,8 +56,18 @@ export function recordFields(status: AppStatus, worker: string, nowMs: number): 
     lastWake: status.lastWake,
     lastHibernate: status.lastHibernate,
     lastError: status.lastError,
-    details: {startsFromFiles: rest.kind === 'files', layers: rest.kind === 'files' ? status.fileLayers : []},
+    details: {startsFromFiles: rest.kind === 'files', layers: rest.kind === 'files' ? status.fileLayers : [], home: worker},
   };
+}
+
+/** What only matters where several workers share the apps. */
+export interface SharedRecords {
+  /** The newest token, if all that is known was found out under it; null: it has yet to be found out. */
+  readonly token: FencingToken | null;
+  /** The lease has run out without being extended (true), or is held again (false): meanwhile another worker may have the app. */
+  readonly onOverdue: (isOverdue: boolean) => void;
+  /** A client of the app waits for an answer at the edge of another worker. */
+  readonly isBusyElsewhere: () => Promise<boolean>;
 }
 
 export interface RecordsOptions {
@@ -63,6 +80,10 @@ export interface RecordsOptions {
   readonly log: Log;
   /** The lease was lost to a newer owner: the instance must end without writing. */
   readonly onLost: (reason: string) => void;
+  /** How long a worker may be silent before another one may take its apps. */
+  readonly leaseMs: number;
+  /** Null: no other worker can have the app. */
+  readonly shared: SharedRecords | null;
   /** All that is known of the app, for a Redis that has lost it. */
   readonly record: () => AppRecord;
   /** How long a wake waits for a Redis that is restarted, or fails over. */
@@ -99,13 +120,14 @@ export interface OwnRecords extends Records {
 }
 
 export function appRecords(options: RecordsOptions): OwnRecords {
-  const {app, worker, store, leases, events, clock, log} = options;
+  const {app, worker, store, leases, events, clock, log, leaseMs, shared} = options;
   let kept: KeptLease | undefined;
-  // Redis was lost while the pointer was moved: it may or may not have been.
-  let unsure = false;
+  // One that was given out since the last own one is somebody else's.
+  let newestOwn = shared?.token ?? null;
+  let isStale = shared !== null && shared.token === null;
 
   const keep = (token: FencingToken): void => {
-    const lease = keepLease(leases, app, {worker, token}, {ttlMs: leaseTtlMs, clock, log});
+    const lease = keepLease(leases, app, {worker, token}, {ttlMs: leaseMs, clock, log, onOverdue: shared?.onOverdue});
     kept = lease;
     lease.lost.addEventListener('abort', () => {
       if (kept === lease) void lost(token, lease.lost.reason);
@@ -113,13 +135,16 @@ export function appRecords(options: RecordsOptions): OwnRecords {
   };
   /** A Redis that was emptied knows of no newer owner either: it is told again. */
   const lost = async (token: FencingToken, reason: unknown): Promise<void> => {
-    if (errorCode(reason) !== 'ERR_UNKNOWN_TOKEN') return options.onLost(errorMessage(reason));
+    if (errorCode(reason) !== 'ERR_UNKNOWN_TOKEN') {
+      isStale = shared !== null;
+      return options.onLost(errorMessage(reason));
+    }
     try {
       await restate(token);
       keep(token);
     } catch (error) {
       log.error({app, error: errorMessage(error)}, 'Redis has lost the app, and its record could not be written again; that is tried again');
-      clock.after(leaseTtlMs / 3, () => void lost(token, reason));
+      clock.after(leaseMs / 3, () => void lost(token, reason));
     }
   };
 
@@ -133,17 +158,23 @@ export function appRecords(options: RecordsOptions): OwnRecords {
   return {
     async acquire() {
       const patienceMs = Math.min(options.wakeTimeoutMs, acquirePatienceMs);
-      // Tokens do not follow one another: what tells that another worker had the app is `previous`.
-      const acquired = await patiently(clock, patienceMs, () => leases.acquire(app, {worker, ttlMs: leaseTtlMs, takeOverOwn: true}));
-      if (acquired.kind === 'held') {
-        throw new CodedError('ERR_LEASE_HELD', `Cannot wake app "${app}": worker "${acquired.worker}" has it for ${acquired.remainingMs} ms more`, {
-          source: 'host',
-          retryable: true,
-        });
-      }
+      const acquired = await patiently(clock, patienceMs, () => leases.acquire(app, {worker, ttlMs: leaseMs, takeOverOwn: true}));
+      if (acquired.kind === 'held') throw leaseHeldError(app, acquired);
+      isStale ||= shared !== null && acquired.previous !== newestOwn;
+      newestOwn = acquired.token;
       keep(acquired.token);
       return acquired.token;
     },
+    get isStale() {
+      return isStale;
+    },
+    movedAway() {
+      isStale = shared !== null;
+    },
+    caughtUp() {
+      isStale = false;
+    },
+    isBusyElsewhere: async () => (await shared?.isBusyElsewhere()) ?? false,
     async release(token) {
       if (kept?.token !== token) return;
       const lease = kept;
@@ -152,24 +183,33 @@ export function appRecords(options: RecordsOptions): OwnRecords {
     },
     save: (token: FencingToken, status: AppStatus) => writing(token, () => store.updateApp(app, token, recordFields(status, worker, clock.nowMs()))),
     restate,
-    async point(token: FencingToken, generation: Generation, parent: Generation | null) {
-      await patiently(clock, pointPatienceMs, async () => {
-        try {
-          const expected = unsure ? ((await store.readApp(app))?.generation ?? null) : parent;
-          const commit = {parent: expected, generation, fields: {details: fromCheckpoint}};
-          await writing(token, () => store.commitGeneration(app, token, commit));
-          unsure = false;
-        } catch (error) {
-          if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE') unsure = true;
-          throw error;
-        }
-      });
-    },
+    point: pointing(options, writing),
     pin: (pin) => store.setPin(app, pin),
     event(kind, fields) {
       events
-        .publish({...fields, at: clock.nowMs(), app, kind})
+        .publish({...fields, at: clock.nowMs(), app, kind, ...(shared === null ? {} : {worker})})
         .catch((error: unknown) => log.warn({app, kind, error: errorMessage(error)}, 'event not recorded'));
     },
+  };
+}
+
+type Write = (token: FencingToken, write: () => Promise<void>) => Promise<void>;
+
+/** Moves the pointer, and is patient with a Redis that was lost meanwhile: the app is frozen, but cannot go on before it is known what is newest. */
+function pointing({app, worker, store, clock}: RecordsOptions, writing: Write): Records['point'] {
+  // Redis was lost while the pointer was moved: it may or may not have been.
+  let unsure = false;
+  return async (token, generation, parent) => {
+    await patiently(clock, pointPatienceMs, async () => {
+      try {
+        const expected = unsure ? ((await store.readApp(app))?.generation ?? null) : parent;
+        const commit = {parent: expected, generation, fields: {details: fromCheckpoint(worker)}};
+        await writing(token, () => store.commitGeneration(app, token, commit));
+        unsure = false;
+      } catch (error) {
+        if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE') unsure = true;
+        throw error;
+      }
+    });
   };
 }

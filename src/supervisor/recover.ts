@@ -1,5 +1,4 @@
 /** What is known of an app when a gateway starts: from Redis, and from the generations in the store, which count more. */
-import {hostname} from 'node:os';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, type ErrorSource, errorCode, errorMessage} from '../core/errors.ts';
@@ -40,6 +39,8 @@ type SurveyedMeta =
     };
 
 export interface RecoverOptions {
+  /** The name of this one. */
+  readonly worker: string;
   readonly store: Store;
   readonly pager: GenerationStore;
   /** See `SupervisorOptions`. */
@@ -95,7 +96,7 @@ async function adopt(options: RecoverOptions, record: AppRecord, generation: Gen
     options.log.error({app: record.name, generation, error: errorMessage(error)}, 'a checkpoint that Redis does not know cannot be read; it is kept');
     return record;
   }
-  const details = {startsFromFiles: false, layers: []};
+  const details = {startsFromFiles: false, layers: [], home: options.worker};
   const adopted: AppRecord = {...record, generation, state: 'hibernated', residency: 'warm', worker: null, details};
   await options.store.restoreApp(adopted, fencingToken(token));
   options.log.warn({app: record.name, generation, recorded: record.generation}, 'the newest checkpoint was not recorded in Redis; now it is');
@@ -121,13 +122,15 @@ async function generationsThatCount(
   return pager.generations(app);
 }
 
-function freshFields(clock: Clock): AppFields {
+function freshFields(clock: Clock, worker: string): AppFields {
   const rest = {kind: 'files', layers: []} as const;
-  return recordFields(
+  const fields = recordFields(
     {state: 'stopped', rest, fileLayers: [], token: null, lastWake: null, lastHibernate: null, lastError: null, lastFailure: null},
-    hostname(),
+    worker,
     clock.nowMs(),
   );
+  // Nobody has had it yet.
+  return {...fields, details: {startsFromFiles: true, layers: [], home: null}};
 }
 
 /**
@@ -135,7 +138,7 @@ function freshFields(clock: Clock): AppFields {
  * @returns in the order of the apps. @throws CodedError as Redis and the store
  */
 export async function findApps(options: RecoverOptions, apps: readonly AppConfig[]): Promise<readonly Findings[]> {
-  const {store, clock, indexOf, pager} = options;
+  const {store, clock, indexOf, pager, worker} = options;
   const batches = Array.from({length: Math.ceil(apps.length / surveyBatch)}, (_, at) => apps.slice(at * surveyBatch, (at + 1) * surveyBatch));
   const [known, surveys] = await Promise.all([
     store.readApps(apps.map(({name}) => name)),
@@ -149,7 +152,7 @@ export async function findApps(options: RecoverOptions, apps: readonly AppConfig
   const wanted = await Promise.all(
     found.map(async ({name, survey, isNew}) => {
       const address = isNew ? (await newestAddress(options, name, survey))?.address : undefined;
-      return {name, fields: freshFields(clock), wantedIndex: address === undefined ? null : (indexOf(address) ?? null)};
+      return {name, fields: freshFields(clock, worker), wantedIndex: address === undefined ? null : (indexOf(address) ?? null)};
     }),
   );
   const made = new Map((await store.ensureApps(wanted.filter((_app, at) => found[at]?.isNew === true))).map((record) => [record.name, record]));

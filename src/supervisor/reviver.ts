@@ -6,10 +6,11 @@ import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import {type Loss, lostError, wakeRefusedError} from './app-errors.ts';
 import type {AppOptions, AppStatus, WakeRecord} from './app-status.ts';
 import {Breaker, type Refusal, steadyMs} from './breaker.ts';
+import {catchUp} from './catch-up.ts';
 import type {History} from './history.ts';
 import type {Housekeeping} from './housekeeping.ts';
 import {type Instance, pagingOf, type Rest} from './instance.ts';
-import type {LateRest} from './late-rest.ts';
+import type {LateRest, Origin} from './late-rest.ts';
 import type {LifecycleEvent} from './lifecycle.ts';
 import type {Recorder} from './recorder.ts';
 import {countsAsFailedWake} from './restore-failure.ts';
@@ -26,6 +27,8 @@ export interface ReviverOptions {
   readonly recorder: Recorder;
   readonly rest: () => Rest;
   readonly setRest: (rest: Rest) => void;
+  /** Another worker has had the app meanwhile. */
+  readonly setOrigin: (origin: Origin) => void;
   /** It runs; called with no pause after it does. @param wakeMs how long its wake took */
   readonly runs: (instance: Instance, wakeMs: number) => void;
   readonly move: (event: LifecycleEvent) => void;
@@ -103,10 +106,12 @@ export class Reviver {
   }
 
   async #bringToLife(trigger: Trigger): Promise<Instance> {
-    const {app, log, late, standby, history, recorder, move, status, lossOf, isStopping, rest, setRest} = this.#options;
+    const {app, log, late, standby, history, recorder, move, status, lossOf, isStopping, rest, setRest, setOrigin} = this.#options;
     await late.find();
     const lease = app.records.acquire();
     lease.catch(ignored); // Awaited below, after what is done meanwhile.
+    const origin = await catchUp(app, lease);
+    if (origin !== null) setOrigin(origin);
     const before = rest();
     move('wake');
     try {

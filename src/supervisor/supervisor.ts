@@ -1,13 +1,12 @@
 /** All apps of one worker: recovers them from Redis and the store, and answers for them by name. */
 
 import {rm} from 'node:fs/promises';
-import {hostname} from 'node:os';
 import {join} from 'node:path';
 import type {MemoryMarks} from '../config/memory-marks.ts';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import {assert, CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {AppName, Generation, InstanceId} from '../core/ids.ts';
+import type {AppName, FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import {limited} from '../core/limited.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -29,6 +28,7 @@ import {MemoryLimit} from './memory-limit.ts';
 import {RecordWatch, type RecordWatchOptions} from './record-watch.ts';
 import {appRecords, type OwnRecords, recordFields} from './records.ts';
 import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
+import {originNow, recoverOwn, type SharedApps} from './recover-shared.ts';
 import {Settling} from './settling.ts';
 import {StandbyLimit} from './standby-limit.ts';
 
@@ -38,6 +38,12 @@ const opensAtATime = 32;
 const standbyLimits = {count: 64, bytes: 64 * 1024 * 1024} as const;
 
 export interface SupervisorOptions {
+  /** The name of this worker. */
+  readonly worker: string;
+  /** How long a worker may be silent before another one may take its apps. */
+  readonly leaseMs: number;
+  /** Null: this is the only worker. */
+  readonly shared: SharedApps | null;
   readonly apps: readonly AppConfig[];
   readonly stateDir: string;
   readonly runtimeDir: string;
@@ -161,13 +167,25 @@ async function forgetApp(options: SupervisorOptions, name: string): Promise<void
   await options.removeNetwork(name);
 }
 
-/** @param of.app is asked when something has happened to the app */
-function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig, of: {readonly index: number; readonly app: () => App}): OwnRecords {
-  const {store, leases, events, clock, log} = options;
-  const worker = hostname();
+interface RecordsOf {
+  readonly index: number;
+  readonly token: FencingToken | null;
+  readonly app: () => App;
+}
+
+/** @param of.app is asked when something has happened to the app. @param of.token see `SharedRecords` */
+function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig, of: RecordsOf): OwnRecords {
+  const {worker, leaseMs, store, leases, events, clock, log, shared} = options;
+  const sharedRecords = shared && {
+    token: of.token,
+    onOverdue: (isOverdue: boolean) => of.app().sharing.standStill(isOverdue),
+    isBusyElsewhere: () => shared.isBusyElsewhere(name),
+  };
   return appRecords({
     app: name,
     worker,
+    leaseMs,
+    shared: sharedRecords,
     store,
     leases,
     events,
@@ -184,7 +202,10 @@ function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig,
 
 async function openApp(options: SupervisorOptions, {config, found}: {config: AppConfig; found: Findings}, shared: Shared): Promise<App> {
   const {standbys, awake, ready, rests, settling, recordWatch} = shared;
-  const {record, rest, outage} = await recover(options, config, found);
+  const others = options.shared;
+  const {recovered, token} = others === null ? {recovered: await recover(options, config, found), token: null} : await recoverOwn(options, config, found);
+  const {record, rest, outage} = recovered;
+  const isKnown = others === null || token !== null;
   const network = options.addNetwork(config, record.index);
   const layersDir = layersDirOf(options, config.name);
   const metaOf = async (generation: Generation): Promise<GenerationMeta> => (await readMeta(options, config.name, generation)).meta;
@@ -194,9 +215,9 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
   const foundMetas = (): Promise<GenerationMeta[]> =>
     Promise.all(survey.generations.map((generation) => surveyedMeta(options, config.name, {survey, generation})));
   // What is not known of the store now may say whose a layer is.
-  if (outage === null) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas: foundMetas});
-  const records = recordsOf(options, config, {index: record.index, app: () => app});
-  const watchRecord = (): void => recordWatch.add(config.name, () => records.restate(app.status().token));
+  if (outage === null && isKnown) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas: others === null ? foundMetas : keptMetas});
+  const records = recordsOf(options, config, {index: record.index, token, app: () => app});
+  const watchRecord = (): void => recordWatch.add(config.name, async () => !records.isStale && records.restate(app.status().token));
   const app: App = new App({
     config,
     network,
@@ -226,17 +247,25 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     tidied: () => options.onTidied(config.name),
     restart: async () => (await ready(config.name)).wake({kind: 'restart'}),
     async wakeWhenDue(trigger) {
-      if ((await ready(config.name)) === app) await app.wake(trigger);
+      if (others !== null) await others.reach(config.name, trigger);
+      else if ((await ready(config.name)) === app) await app.wake(trigger);
     },
     find: outage?.isUnknown === true ? () => findOrigin(options, config, watchRecord) : null,
+    admit: () => others?.admit(),
+    refresh: others === null ? null : () => originNow({...options, shared: others}, config),
   });
+  if (!isKnown) {
+    watchRecord();
+    app.settle();
+    return app;
+  }
   if (outage?.isUnknown === true) {
     options.log.warn({app: config.name, error: outage.message}, 'nothing is known of the app while the store cannot be reached; it is tried again');
     return app;
   }
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   watchRecord();
-  await app.correctRecord(record.state);
+  await app.recorder.correct(record.state);
   settling.add(app);
   return app;
 }
@@ -268,6 +297,12 @@ function startEager({apps: configs, log}: SupervisorOptions, apps: AppSet): void
       .wake({kind: 'start'})
       .catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'the app could not be started'));
   }
+}
+
+/** A packet for a sleeping app has come to this worker, which may not be the one to wake it. */
+async function wakeForPacket({shared}: SupervisorOptions, app: App, {name, trigger}: {readonly name: AppName; readonly trigger: Trigger}): Promise<void> {
+  if (shared === null || app.isHere || (await shared.isPlacedHere(name))) app.wakeForPacket(trigger);
+  else app.sharing.refusePackets();
 }
 
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */
@@ -315,7 +350,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     packetWanted(name, trigger) {
       apps
         .ready(name)
-        .then((app) => app.wakeForPacket(trigger))
+        .then((app) => wakeForPacket(options, app, {name, trigger}))
         .catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'a packet could not wake the app'));
     },
     instanceLost(instance, loss) {

@@ -58,9 +58,14 @@ export async function freePort(): Promise<number> {
 
 /**
  * @param sections apps, frontends and backends; `global` and `defaults` are added
+ * @param options.namespace the network namespace in which it runs
  * On teardown the gateway is stopped, what it left is removed, and the test fails if anything of it remains.
  */
-export async function testGateway(t: ExecutionContext, sections: string, {globals = ''}: {globals?: string} = {}): Promise<TestGateway> {
+export async function testGateway(
+  t: ExecutionContext,
+  sections: string,
+  {globals = '', namespace}: {globals?: string; namespace?: string} = {},
+): Promise<TestGateway> {
   const stateDir = await mkdtemp('/var/tmp/picogate-test-');
   const configFile = join(stateDir, 'picogate.cfg');
   const logFile = join(stateDir, 'gateway.log');
@@ -92,7 +97,11 @@ ${sections}
     async start() {
       const {open} = await import('node:fs/promises');
       const log = await open(logFile, 'a');
-      child = spawn(programPath, ['run', '-f', configFile, '--ready-fd', '3'], {stdio: ['ignore', log.fd, log.fd, 'pipe'], detached: true});
+      const prefix = namespace === undefined ? [] : [`--net=/run/netns/${namespace}`, programPath];
+      child = spawn(namespace === undefined ? programPath : 'nsenter', [...prefix, 'run', '-f', configFile, '--ready-fd', '3'], {
+        stdio: ['ignore', log.fd, log.fd, 'pipe'],
+        detached: true,
+      });
       await log.close();
       ended = once(child, 'exit');
       const ready = child.stdio[3];

@@ -43,13 +43,13 @@ function recorded(): Recorded | null {
 export const hasS3Server = recorded() !== null;
 
 /** Ready when this resolves. What it stores is gone when it is disposed. */
-export async function startS3Server(): Promise<S3Server> {
+export async function startS3Server({host = '127.0.0.1'}: {host?: string} = {}): Promise<S3Server> {
   const program = recorded();
   if (program === null) throw new Error('no S3 server; run npm test as root once');
   const port = await freePort();
-  const argv = [...program.argv, '-H', '127.0.0.1', '-p', String(port)] as const;
+  const argv = [...program.argv, '-H', host, '-p', String(port)] as const;
   const daemon = await startDaemon(argv, {stdio: ['ignore', 'ignore', 'pipe'], env: {...process.env, ...program.env}});
-  const endpoint = `http://127.0.0.1:${port}`;
+  const endpoint = `http://${host}:${port}`;
   const ended = daemon.exited.then(({stderr}) => {
     throw new Error(`the S3 server has ended: ${stderr}`);
   });

@@ -101,6 +101,8 @@ export function appConfig(settings: Partial<AppConfig>): AppConfig {
     minAwakeMs: 0,
     awakeWhile: {connections: false, cpuAbovePercent: null},
     pin: false,
+    checkpointEveryMs: null,
+    onWorker: [],
     logBytes: 1024 * 1024,
     ...settings,
   };

@@ -93,7 +93,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   isAppAwake(server: AssignedServer): boolean {
     const {watch} = this.#options;
     if (server.target.kind !== 'app') return true;
-    return watch === null ? server.reachedSessions > 0 : watch.awakeHost(server.target.app) !== null;
+    return watch === null ? server.reachedSessions > 0 : watch.isAwake(server.target.app);
   }
 
   /**

@@ -2,7 +2,7 @@
 import type {BackendConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {AppName} from '../../core/ids.ts';
-import type {AppAccess, AppWatch} from '../app-access.ts';
+import type {AppAccess, AppEndpoint, AppWatch} from '../app-access.ts';
 import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
 import {asError, HeldSession, hold, type WaitingRoom} from './hold.ts';
 import {queueFull, wakeTimeout} from './pool-errors.ts';
@@ -39,12 +39,12 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
   const {app, port} = target;
   const {apps, backend, clock, wakeLimiter} = options;
   if (!server.isAwake && server.wakers.size === 0) wakeLimiter.admit(app, assignment.source);
-  const held = new HeldSession<Assignment, {readonly host: string}>(assignment, server.wakers, clock.monotonicMs());
+  const held = new HeldSession<Assignment, AppEndpoint>(assignment, server.wakers, clock.monotonicMs());
   const over = new AbortController();
   assignment.handle = apps.session(app);
   assignment.handle.busy(true);
   try {
-    const {host} = await hold(held, {
+    const reached = await hold(held, {
       ...options,
       timeoutMs: backend.wakeTimeoutMs,
       timedOut: () => wakeTimeout(app, backend.wakeTimeoutMs),
@@ -54,7 +54,7 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
         apps.wake(app, {...assignment.request.trigger, port}, over.signal).then(held.resolve, (error: unknown) => held.reject(asError(error)));
       },
     });
-    return {host, port, path: null};
+    return {host: reached.host, port: reached.port ?? port, path: null};
   } catch (error) {
     over.abort(error);
     throw error;

@@ -23,6 +23,7 @@ import type {Placement, RemoteSettings, RemoteStatus, TierEvent} from '../protoc
 import {coldSegmentNumber} from './cold-object.ts';
 import {type ColdExpected, type ColdFetch, type ColdRequest, fetchCold, keepCold} from './cold-reader.ts';
 import {coldObject} from './cold-writer.ts';
+import {pendingGenerations} from './upload-generation.ts';
 import {Uploads} from './uploads.ts';
 
 /** What a gateway that was killed may have to say about its last generation, it says before. */
@@ -209,6 +210,23 @@ export class Tiering implements AsyncDisposable {
     const {bundle, segments} = await this.#manifest(app, generation);
     for (const key of [bundle.key, ...segments.map(({segment}) => keys.segment(segment))]) if ((await this.objects.localBytes(key)) === 0) return false;
     return true;
+  }
+
+  /**
+   * Another worker may have had the app: what is known here of the store does not count any more, nor do copies of what may have been written over.
+   * Where both have written a generation, the newer token decides before anything is read. @throws CodedError ERR_NOT_STORED; ObjectStoreError
+   */
+  async refresh(app: AppName): Promise<void> {
+    const keys = keysOf(app);
+    this.objects.refresh(`apps/${app}/`);
+    await this.objects.dropLocal(keys.manifests);
+    await this.objects.removeLocal(keys.predicted);
+    const pending = await pendingGenerations(this.objects, app);
+    if (pending.length === 0) return;
+    const stored = new Set((await this.remote.list(keys.manifests)).map(({key}) => key));
+    if (!pending.some((generation) => stored.has(keys.manifest(generation)))) return;
+    // The first attempt ends when ours is set aside.
+    await this.#uploads.finish(app).catch(() => this.#uploads.finish(app));
   }
 
   /** No local copy of the app gives way until this is disposed: a restore of it is being prepared. */

@@ -95,6 +95,7 @@ test('wakes are limited per app and per source; what waits already joins', async
 test('first does not wake another app as long as one that is awake has room', async (t) => {
   const awake = new Set(['b']);
   const watch = {
+    isAwake: (name: string) => awake.has(name),
     awakeHost: (name: string) => (awake.has(name) ? '127.0.0.1' : null),
     checkSource: null,
     isWakeable: () => true,

@@ -29,6 +29,10 @@ export class SleepyApp implements AppWatch {
     return this.#callbacks.size;
   }
 
+  isAwake(): boolean {
+    return this.#awake;
+  }
+
   awakeHost(): string | null {
     return this.#awake ? '127.0.0.1' : null;
   }

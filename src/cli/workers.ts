@@ -1,0 +1,109 @@
+/** `picogate workers`, `drain` and `undrain`: who shares the apps, and who is to have none. */
+import {CodedError} from '../core/errors.ts';
+import {callControl} from '../store/control.ts';
+import type {Json} from '../store/json.ts';
+import {openState} from '../store/state.ts';
+import {openWorkers, type WorkerStatus, type Workers} from '../store/workers.ts';
+import {ago, bytes, table} from './format.ts';
+import {connectToGateway, printJson} from './remote.ts';
+
+/** All that a worker has is put to sleep, uploaded and woken elsewhere. */
+const drainMs = 3_600_000;
+
+function stateOf({state, isDraining}: WorkerStatus): string {
+  return isDraining ? `${state}, drained` : state;
+}
+
+async function find(workers: Workers, name: string): Promise<WorkerStatus> {
+  const all = await workers.list();
+  const found = all.find((worker) => worker.name === name);
+  if (found !== undefined) return found;
+  const known = all.map((worker) => worker.name).join(', ');
+  throw new CodedError('ERR_UNKNOWN_WORKER', `Cannot find worker "${name}": there are ${known === '' ? 'none' : known}`, {source: 'client'});
+}
+
+/** Lists the workers. @returns the exit status */
+export async function listWorkers(files: readonly string[] | undefined, {json}: {json: boolean}): Promise<number> {
+  const {connection} = await connectToGateway(files);
+  await using owned = connection;
+  const workers = await openWorkers(owned).list();
+  const apps = [...(await openState(owned).listApps()).values()];
+  const running = (name: string): string[] => apps.flatMap((app) => (app instanceof Error || app.worker !== name ? [] : [app.name]));
+  if (json) {
+    printJson(workers.map((worker) => ({...worker, running: running(worker.name)})));
+    return 0;
+  }
+  const now = Date.now();
+  const labels = (worker: WorkerStatus): string =>
+    Object.entries(worker.labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(' ');
+  const rows = workers.map((worker) => [
+    worker.name,
+    stateOf(worker),
+    worker.address,
+    `${worker.awake}${worker.appsMax === null ? '' : ` of ${worker.appsMax}`}`,
+    `${bytes(worker.usedBytes)} of ${bytes(worker.memoryBytes)}`,
+    labels(worker) === '' ? '-' : labels(worker),
+    ago(worker.at, now),
+    running(worker.name).join(' '),
+  ]);
+  process.stdout.write(table(['NAME', 'STATE', 'ADDRESS', 'AWAKE', 'MEMORY', 'LABELS', 'HEARD OF', 'APPS'], rows));
+  return 0;
+}
+
+function drainedOf(answer: Json): {moved: readonly string[]; failed: readonly string[]} {
+  const fields = new Map<string, unknown>(typeof answer === 'object' && answer !== null ? Object.entries(answer) : []);
+  const list = (name: string): readonly unknown[] => {
+    const found = fields.get(name);
+    return Array.isArray(found) ? (found as readonly unknown[]) : [];
+  };
+  const failed = list('failed').map((one) => {
+    const {app, reason} = typeof one === 'object' && one !== null && 'app' in one && 'reason' in one ? one : {app: '?', reason: '?'};
+    return `${String(app)}: ${String(reason)}`;
+  });
+  return {moved: list('moved').map(String), failed};
+}
+
+/** Nothing is woken on a worker any more, and what it has goes to the others. @returns the exit status: 1 when something had to stay */
+export async function drain(files: readonly string[] | undefined, name: string, {json}: {json: boolean}): Promise<number> {
+  const {connection} = await connectToGateway(files);
+  await using owned = connection;
+  const workers = openWorkers(owned);
+  const {state} = await find(workers, name);
+  await workers.setDraining(name, true);
+  if (state !== 'alive') {
+    process.stdout.write(`${name} is ${state}: nothing will be woken there when it is back\n`);
+    return 0;
+  }
+  const answer = await callControl(owned, 'drain', null, {worker: name, timeoutMs: drainMs});
+  const {moved, failed} = drainedOf(answer);
+  if (json) printJson(answer);
+  else
+    process.stdout.write(`${name} is drained; moved: ${moved.join(', ') || 'nothing ran'}\n${failed.map((line) => `could not be moved: ${line}\n`).join('')}`);
+  return failed.length === 0 ? 0 : 1;
+}
+
+/** @returns the exit status */
+export async function undrain(files: readonly string[] | undefined, name: string): Promise<number> {
+  const {connection} = await connectToGateway(files);
+  await using owned = connection;
+  const workers = openWorkers(owned);
+  await find(workers, name);
+  await workers.setDraining(name, false);
+  process.stdout.write(`${name} may wake apps again\n`);
+  return 0;
+}
+
+/** A worker will not come back: what only it has is given up. @returns the exit status. @throws CodedError ERR_WORKER_ALIVE */
+export async function forgetWorker(files: readonly string[] | undefined, name: string): Promise<number> {
+  const {connection} = await connectToGateway(files);
+  await using owned = connection;
+  const workers = openWorkers(owned);
+  if ((await find(workers, name)).state === 'alive') {
+    throw new CodedError('ERR_WORKER_ALIVE', `Cannot forget worker "${name}": it is running; stop it first`, {source: 'client'});
+  }
+  await workers.forget(name);
+  process.stdout.write(`${name} is forgotten; its apps start from what is in the store\n`);
+  return 0;
+}

@@ -1,0 +1,33 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {errorMessage} from '../core/errors.ts';
+import type {Log} from '../core/log.ts';
+import type {Events} from '../store/events.ts';
+
+export interface AppMove {
+  readonly app: string;
+  readonly worker: string;
+  /** The state that it is in now, there. */
+  readonly to: string;
+}
+
+const retryMs = 1000;
+
+/** Tells what other workers do with the apps, until it is disposed. What is missed while Redis cannot be reached is not made up for. */
+export function followMoves(events: Events, own: string, onMove: (move: AppMove) => void, log: Log): Disposable {
+  const stop = new AbortController();
+  const follow = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      try {
+        for await (const {event} of events.follow({signal: stop.signal})) {
+          const {app, kind, to, worker} = event;
+          if (kind === 'state' && app !== null && typeof worker === 'string' && worker !== own && typeof to === 'string') onMove({app, worker, to});
+        }
+      } catch (error) {
+        log.warn({error: errorMessage(error)}, 'what other workers do with the apps cannot be followed now');
+      }
+      await sleep(retryMs, undefined, {signal: stop.signal, ref: false}).catch(() => undefined); // Only cut short by the stop.
+    }
+  };
+  void follow();
+  return {[Symbol.dispose]: () => stop.abort()};
+}

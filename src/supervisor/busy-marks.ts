@@ -1,0 +1,43 @@
+import type {Clock} from '../core/clock.ts';
+import {errorMessage} from '../core/errors.ts';
+import type {AppName} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {BusyClients} from '../store/busy-clients.ts';
+
+const markMs = 1000;
+
+export interface BusyMarksOptions {
+  readonly clients: BusyClients;
+  readonly worker: string;
+  /** Apps that do not run here and of which a client waits for an answer here. */
+  readonly busyApps: () => Iterable<AppName>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Tells the workers that have the apps that clients of this one wait for answers: an app must not fall asleep over them. */
+export class BusyMarks implements Disposable {
+  readonly #options: BusyMarksOptions;
+  #cancel: () => void;
+
+  constructor(options: BusyMarksOptions) {
+    this.#options = options;
+    this.#cancel = this.#later();
+  }
+
+  #later(): () => void {
+    return this.#options.clock.after(markMs, () => {
+      this.#cancel = this.#later();
+      this.#mark().catch((error: unknown) => this.#options.log.debug({error: errorMessage(error)}, 'clients that wait could not be announced'));
+    });
+  }
+
+  async #mark(): Promise<void> {
+    const {clients, worker, busyApps} = this.#options;
+    await Promise.all([...busyApps()].map((app) => clients.mark(app, worker, 3 * markMs)));
+  }
+
+  [Symbol.dispose](): void {
+    this.#cancel();
+  }
+}

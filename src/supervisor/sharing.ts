@@ -1,0 +1,43 @@
+import type {AppOptions} from './app-status.ts';
+import {signalAll} from './signals.ts';
+import type {Standby} from './standby.ts';
+
+export interface SharingOptions extends Pick<AppOptions, 'config' | 'container' | 'network' | 'records' | 'log'> {
+  readonly standby: Standby;
+  /** It runs on this worker, or is on its way to or from that. */
+  readonly isHere: () => boolean;
+}
+
+/** What happens to an app on this worker because other workers may have it too. */
+export class Sharing {
+  readonly #options: SharingOptions;
+
+  constructor(options: SharingOptions) {
+    this.#options = options;
+  }
+
+  /** Another worker has been seen to have it: what is known and prepared here is old. */
+  movedAway(): void {
+    const {isHere, records, standby} = this.#options;
+    if (isHere()) return;
+    records.movedAway();
+    void standby.drop();
+  }
+
+  /** Whoever sent packets that are held is told that there will be no answer from here. */
+  refusePackets(): void {
+    this.#options.network.refuse();
+  }
+
+  /**
+   * An instance whose lease has run out (true) may not answer anybody: another worker may have the app by now, and what is promised here would be
+   * lost. It stands still until the lease is held again (false), or lost for good.
+   */
+  standStill(isOverdue: boolean): void {
+    const {config, container, isHere, log, records} = this.#options;
+    if (!isHere()) return;
+    signalAll(container.pids(), isOverdue ? 'SIGSTOP' : 'SIGCONT');
+    records.event(isOverdue ? 'stands-still' : 'goes-on', {});
+    log.warn({app: config.name}, isOverdue ? 'the lease cannot be extended: the app stands still' : 'the lease is held again: the app goes on');
+  }
+}

@@ -1,0 +1,84 @@
+/** Several workers that share one Redis and one store, each in a namespace of its own. */
+import test, {type ExecutionContext} from 'ava';
+import {durableApp, verified} from '../helpers/durable-app.ts';
+import {freePort} from '../helpers/gateway.ts';
+import {lineClient} from '../helpers/line-client.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {hasS3Server} from '../helpers/s3-server.ts';
+import {until} from '../helpers/until.ts';
+import {leaseMs, type TestWorker, workerNetwork} from '../helpers/worker-network.ts';
+
+const workerTest = hasS3Server ? rootTest : test.skip;
+
+async function ask({address}: TestWorker, port: number, ...requests: readonly string[]): Promise<string[]> {
+  using client = await lineClient(port, {host: address});
+  const answers: string[] = [];
+  for (const request of requests) answers.push(await client.request(request));
+  return answers;
+}
+
+async function twoWorkers(t: ExecutionContext, ...options: readonly string[]): Promise<{first: TestWorker; second: TestWorker; port: number}> {
+  const network = await workerNetwork(t);
+  const port = await freePort();
+  const sections = `${await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options)}listen a
+    bind 0.0.0.0:${port}
+    server s app:a:80
+`;
+  const [first, second] = [await network.worker('w1', sections), await network.worker('w2', sections)];
+  await first.gateway.start();
+  await second.gateway.start();
+  return {first, second, port};
+}
+
+workerTest('an app runs on one worker, and is reached through all of them', async (t: ExecutionContext) => {
+  const {first, second, port} = await twoWorkers(t);
+  t.deepEqual(await ask(first, port, 'count', 'verify'), ['1', verified]);
+  const {worker, state} = await first.gateway.app('a');
+  t.deepEqual([worker, state], ['w1', 'running']);
+  t.deepEqual(await ask(second, port, 'count', 'agree'), ['2', '2 2']);
+  t.is((await second.gateway.app('a')).worker, 'w1');
+  // A client of the other worker waited for an answer a moment ago.
+  await until(
+    async () =>
+      second.gateway.cli('hibernate', 'a').then(
+        () => true,
+        () => false,
+      ),
+    {timeoutMs: 20_000, what: 'the sleep'},
+  );
+  t.deepEqual(await ask(second, port, 'count', 'agree'), ['3', '3 3']);
+  t.like(await second.gateway.app('a'), {worker: 'w1', generation: 1});
+  const listed = JSON.parse(await second.gateway.cli('workers', '--json')) as {name: string; state: string; running: string[]}[];
+  t.deepEqual(listed.map(({name, state: now, running}) => [name, now, running]).sort(), [
+    ['w1', 'alive', ['a']],
+    ['w2', 'alive', []],
+  ]);
+});
+
+workerTest('drain moves an app with its memory and its files, and undrain brings the worker back', async (t: ExecutionContext) => {
+  const {first, second, port} = await twoWorkers(t);
+  t.deepEqual(await ask(first, port, 'count'), ['1']);
+  t.regex(await second.gateway.cli('drain', 'w1'), /w1 is drained; moved: a/);
+  t.is((await first.gateway.app('a')).worker, 'w2');
+  t.deepEqual(await ask(first, port, 'agree', 'verify', 'count'), ['1 1', verified, '2']);
+  await first.gateway.cli('undrain', 'w1');
+  await first.gateway.cli('drain', 'w2');
+  t.is((await first.gateway.app('a')).worker, 'w1');
+  t.deepEqual(await ask(second, port, 'agree', 'verify', 'count'), ['2 2', verified, '3']);
+});
+
+workerTest('what ran on a worker that is killed is woken elsewhere from its last checkpoint, within the lease', async (t: ExecutionContext) => {
+  const {first, second, port} = await twoWorkers(t);
+  t.deepEqual(await ask(first, port, 'count'), ['1']);
+  await first.gateway.cli('hibernate', 'a', '--cold');
+  t.deepEqual(await ask(first, port, 'agree'), ['1 1']);
+  t.is((await first.gateway.app('a')).worker, 'w1');
+  const killedMs = performance.now();
+  await first.gateway.stop('SIGKILL');
+  await until(async () => (await second.gateway.app('a')).worker === 'w2', {timeoutMs: 30_000, what: 'the app on the other worker'});
+  t.log(`running elsewhere ${Math.round(performance.now() - killedMs)} ms after the worker was killed, with a lease of ${leaseMs} ms`);
+  t.deepEqual(await ask(second, port, 'agree', 'verify', 'count'), ['1 1', verified, '2']);
+  // What it had is nobody's when it is back.
+  await first.gateway.start();
+  t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);
+});
