@@ -2,7 +2,8 @@
  * Named places at which a process kills itself with SIGKILL when a test wants it, so that every moment between two writes can be tried.
  *
  * `PICOGATE_FAULT_POINT=NAME` arms one point, `NAME@N` its Nth passing. Processes that are started later inherit the variable; with
- * `PICOGATE_FAULT_POINT_ONCE=FILE` only the first of all dies, and makes the file. Without the variable a point is one comparison.
+ * `PICOGATE_FAULT_POINT_ONCE=FILE` only the first of all dies, and makes the file. With `PICOGATE_FAULT_ACTION=stop` it stops itself (SIGSTOP)
+ * instead: a test kills what it likes at that moment, and lets it go on. Without the first variable a point is one comparison.
  */
 import {closeSync, openSync} from 'node:fs';
 import {constants} from 'node:os';
@@ -27,6 +28,18 @@ export const faultPoints = {
   'pager:prefetch:before-copy': 'predicted pages were read from the store and are not installed',
   'pager:fetch:wanted': 'a fault waits for pages that are not in the local cache; nobody has been asked for them',
   'pager:fetch:arrived': 'pages were fetched into the local cache; their faults are not answered',
+  'supervisor:wake:leased': 'Redis has given the lease; the restore is prepared, or is being prepared',
+  'supervisor:wake:prepared': 'a restore waits for its root; nothing of the app exists',
+  'supervisor:wake:mounted': 'the root is mounted; CRIU has not been told to go on',
+  'supervisor:wake:processes-made': 'CRIU has made the processes; none has run',
+  'supervisor:wake:restored': 'the app runs; its address has no route',
+  'supervisor:wake:routed': 'the route is there; the record does not say that the app runs',
+  'supervisor:hibernate:unrouted': 'the route is gone; nothing is dumped',
+  'supervisor:hibernate:dump-begun': 'CRIU has begun to dump',
+  'supervisor:hibernate:frozen': 'CRIU has dumped and asks what to do with the frozen processes, which are not stopped yet',
+  'supervisor:hibernate:stored': 'the generation is in the store; Redis does not point at it',
+  'supervisor:hibernate:pointed': 'Redis points at the generation; CRIU has not ended the processes',
+  'supervisor:hibernate:ended': 'the processes have ended; the record does not say so',
   'pager:release:before-forget': 'the processes of an instance are gone; its record and keeper are still there',
 } as const;
 
@@ -36,6 +49,7 @@ interface Armed {
   readonly point: FaultPoint;
   passingsLeft: number;
   readonly once: string | undefined;
+  readonly signal: 'SIGKILL' | 'SIGSTOP';
 }
 
 const armed = armedBy(process.env);
@@ -48,14 +62,15 @@ export function armedBy(environment: Readonly<Record<string, string | undefined>
   if (!isFaultPoint(name) || !/^[1-9][0-9]*$/.test(passing)) {
     throw new CodedError('ERR_FAULT_POINT', `Cannot arm fault point "${wanted}": there are ${Object.keys(faultPoints).join(', ')}`, {source: 'host'});
   }
-  return {point: name, passingsLeft: Number(passing), once: environment['PICOGATE_FAULT_POINT_ONCE']};
+  const signal = environment['PICOGATE_FAULT_ACTION'] === 'stop' ? 'SIGSTOP' : 'SIGKILL';
+  return {point: name, passingsLeft: Number(passing), once: environment['PICOGATE_FAULT_POINT_ONCE'], signal};
 }
 
 function isFaultPoint(name: string): name is FaultPoint {
   return Object.hasOwn(faultPoints, name);
 }
 
-/** Kills this process when this is the place, and this the passing, that the environment names. */
+/** Kills, or stops, this process when this is the place, and this the passing, that the environment names. */
 export function faultPoint(name: FaultPoint): void {
   if (armed?.point === name) pass(armed);
 }
@@ -63,7 +78,7 @@ export function faultPoint(name: FaultPoint): void {
 function pass(point: Armed): void {
   point.passingsLeft--;
   if (point.passingsLeft !== 0 || (point.once !== undefined && !isFirst(point.once))) return;
-  process.kill(process.pid, constants.signals.SIGKILL);
+  process.kill(process.pid, constants.signals[point.signal]);
 }
 
 /** Only one of all processes makes the file. */

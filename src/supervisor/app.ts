@@ -6,6 +6,7 @@
  * the instance runs. Redis points at a generation before CRIU ends the processes, never after.
  */
 import {errorMessage} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
@@ -293,6 +294,7 @@ export class App {
     this.#instance = instance;
     this.#exit = undefined;
     this.#options.network.wake();
+    faultPoint('supervisor:wake:routed');
     this.wakefulness.woke(this.#options.clock.monotonicMs(), wakeMs);
     this.#move('ready');
     this.timer.disarm();

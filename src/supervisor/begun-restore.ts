@@ -6,12 +6,15 @@
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import {criuError, openDirectory, type RestoreRequest, restoreLog, restoreOptions} from './criu-calls.ts';
 import {readCriuFailure} from './criu-log.ts';
 import {type CriuResponse, externalFilesIn, rpc} from './criu-rpc.ts';
 import type {CriuSession} from './criu-session.ts';
 
 const timeoutMs = 60_000;
+/** From the permission to run. CRIU (4.2.1) waits for ever for a task that is killed at that moment. */
+const resumeTimeoutMs = 5000;
 
 export interface FinishOptions {
   readonly signal: AbortSignal;
@@ -28,6 +31,7 @@ export class BegunRestore implements AsyncDisposable {
   readonly #end = new AbortController();
   #response: Promise<CriuResponse> | undefined;
   #pid: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
   readonly #resumed = Promise.withResolvers<undefined>();
 
   /** Owns the session from now on. `begin()` comes next. */
@@ -68,10 +72,14 @@ export class BegunRestore implements AsyncDisposable {
         return this.#goOn.promise;
       case 'post-restore':
         // The processes are complete, and none has run yet. A refusal makes CRIU kill them.
+        faultPoint('supervisor:wake:processes-made');
         return this.#mayRun
           .then(() => this.#beforeRun())
           .then(
-            () => true,
+            () => {
+              this.#expireIn(resumeTimeoutMs);
+              return true;
+            },
             () => false,
           );
       default:
@@ -138,13 +146,18 @@ export class BegunRestore implements AsyncDisposable {
   }
 
   async #within<T>(work: Promise<T>): Promise<T> {
-    const late = new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${timeoutMs} ms`, {source: 'host'});
-    const timer = setTimeout(() => this.#end.abort(late), timeoutMs);
+    this.#expireIn(timeoutMs);
     try {
       return await work;
     } finally {
-      clearTimeout(timer);
+      clearTimeout(this.#timer);
     }
+  }
+
+  #expireIn(limitMs: number): void {
+    clearTimeout(this.#timer);
+    const late = new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${limitMs} ms`, {source: 'host'});
+    this.#timer = setTimeout(() => this.#end.abort(late), limitMs);
   }
 
   async #failure(response: CriuResponse | undefined, cause: unknown): Promise<CodedError> {

@@ -5,6 +5,7 @@
  */
 import {join} from 'node:path';
 import {CodedError, errorMessage} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import type {Log} from '../core/log.ts';
 import type {Argv} from '../core/tools.ts';
 import {BegunRestore} from './begun-restore.ts';
@@ -139,6 +140,7 @@ class Decision {
   }
 
   async answer(script: string): Promise<boolean> {
+    if (script === 'pre-dump') faultPoint('supervisor:hibernate:dump-begun');
     try {
       if (this.made === undefined) this.#signal?.throwIfAborted();
       if (script === 'post-dump') this.made = await this.#decide();

@@ -2,6 +2,7 @@
  * The way of an instance to sleep, up to the end of its processes: it has nothing to do, its route goes away, CRIU dumps it. What the app is
  * afterwards, and when it is tried again, is decided in app.ts.
  */
+import {faultPoint} from '../core/fault-point.ts';
 import type {Generation} from '../core/ids.ts';
 import type {SleepCause} from '../store/app-record.ts';
 import type {AppOptions} from './app-status.ts';
@@ -45,6 +46,7 @@ export async function hibernateInstance(options: AppOptions, hibernation: Hibern
   // Who watches the app closes what it has of it, while its last packets still get there.
   await new Promise<void>((resolve) => void setImmediate(resolve));
   network.sleep('unknown');
+  faultPoint('supervisor:hibernate:unrouted');
   // What came in before the route went away is to be answered; nothing new reaches the app now.
   if (await isBusy()) return {kind: 'busy'};
   move('drained');
@@ -58,5 +60,6 @@ export async function hibernateInstance(options: AppOptions, hibernation: Hibern
   const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, point});
   if (result === undefined) return kept.wait === null ? {kind: 'wanted'} : {kind: 'due', wait: kept.wait};
   await endInstance(options, instance);
+  faultPoint('supervisor:hibernate:ended');
   return {kind: 'hibernated', result};
 }

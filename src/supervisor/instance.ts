@@ -7,6 +7,7 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {AppConfig} from '../config/value.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import {type FencingToken, type Generation, type InstanceId, type InstanceName, instanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -226,6 +227,7 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
       workDir: dumpDir,
       target: container.restoreTarget(),
       async decide() {
+        faultPoint('supervisor:hibernate:frozen');
         const timers = await request.saveTimers(dumpDir);
         const {flows, hasUnfinished} = await readPortUse(instance.pid);
         if (request.isWanted(hasUnfinished) || timers === 'too soon') return 'cancel';
@@ -239,9 +241,11 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           const base = instance.base === null ? null : instance.id;
           const commit = {instance: base, app: config.name, token: instance.token, dumpDir, above: request.pointer, layers, meta, processes};
           const {generation, bytesWritten} = await pager.commit(commit);
+          faultPoint('supervisor:hibernate:stored');
           // What the pager knows of the missing pages of a process ends with it.
           if (!processes.every(({pid}) => isAlive(pid))) throw endedDuringCheckpoint(config.name);
           await request.point(generation, meta);
+          faultPoint('supervisor:hibernate:pointed');
           return {generation, meta, bytesWritten};
         });
         return 'commit';

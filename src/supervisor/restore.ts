@@ -5,6 +5,7 @@
 import {mkdirSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {join} from 'node:path';
+import {faultPoint} from '../core/fault-point.ts';
 import {type FencingToken, type Generation, type InstanceId, type InstanceName, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -73,6 +74,7 @@ export async function finishRestore(tools: RestoreTools, prepared: PreparedResto
   try {
     const {pid, token} = await run(tools, prepared, how);
     tools.container.adopt(pid);
+    faultPoint('supervisor:wake:restored');
     await answersAgain(tools, pid);
     return {id, token, pid, layers: [...rest.meta.layers, name], base: rest.generation};
   } catch (error) {
@@ -107,12 +109,14 @@ async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRes
   const restoring = async (): Promise<{pid: number}> => {
     checkAddress(config.name, network, rest.meta);
     await bringLayers(tools, rest.meta.layers);
+    faultPoint('supervisor:wake:prepared');
     await container.mountRoot(rest.meta.layers, name, rest.meta.image);
+    faultPoint('supervisor:wake:mounted');
     using forward = timersForward(tools, rest.meta, {imagesDir, directory: join(tools.workDir, name, 'changed')});
     return await criu.finish({signal: refused.signal, mayRun: lease, beforeRun: forward.beforeRun});
   };
   // All are awaited even when one fails, so that nothing of them appears after it was cleaned up.
-  const [leased, expected, restored] = await Promise.allSettled([lease.catch(refuse), pager.expect(id, trigger).catch(refuse), restoring()]);
+  const [leased, expected, restored] = await Promise.allSettled([lease.then(passLeased, refuse), pager.expect(id, trigger).catch(refuse), restoring()]);
   if (leased.status === 'rejected') throw leased.reason;
   if (expected.status === 'rejected') throw expected.reason;
   if (restored.status === 'rejected') throw restored.reason;
@@ -128,6 +132,11 @@ function timersForward(
   if (saved === undefined) return {beforeRun: () => Promise.resolve(), [Symbol.dispose]: ignored};
   const changed = changedImages({...where, saved}, {nowMs: Date.now(), log});
   return {beforeRun: () => setForward(container.processes(), saved.timers, {nowMs: Date.now, log}), [Symbol.dispose]: () => changed[Symbol.dispose]()};
+}
+
+function passLeased(token: FencingToken): FencingToken {
+  faultPoint('supervisor:wake:leased');
+  return token;
 }
 
 interface Running {

@@ -37,5 +37,7 @@ test('faultPoint() kills its process at the passing that was asked for, once for
 test('a point that does not exist is refused', (t) => {
   t.is(armedBy({}), undefined);
   for (const name of Object.keys(faultPoints)) t.like(armedBy({PICOGATE_FAULT_POINT: name}), {point: name, passingsLeft: 1});
+  t.like(armedBy({PICOGATE_FAULT_POINT: point}), {signal: 'SIGKILL'});
+  t.like(armedBy({PICOGATE_FAULT_POINT: point, PICOGATE_FAULT_ACTION: 'stop'}), {signal: 'SIGSTOP'});
   for (const wanted of ['pager:commit', `${point}@0`, `${point}@x`]) t.throws(() => armedBy({PICOGATE_FAULT_POINT: wanted}), {code: 'ERR_FAULT_POINT'});
 });

@@ -5,21 +5,24 @@ import type {FaultPoint} from '../../src/core/fault-point.ts';
 import {temporaryDirectory} from './temporary-directory.ts';
 
 export interface ArmedPoint extends AsyncDisposable {
-  /** Whether a process has died there. */
+  /** Whether a process has died there, or stopped. */
   hasKilled(): boolean;
 }
 
-/** Only the first process that comes there dies. @param passing the number of the passing at which it dies */
-export async function armFaultPoint(point: FaultPoint, passing = 1): Promise<ArmedPoint> {
+/**
+ * Only the first process that comes there dies.
+ * @param passing the number of the passing at which it dies
+ * @param action with 'stop' it stops instead, until SIGCONT
+ */
+export async function armFaultPoint(point: FaultPoint, passing = 1, action: 'kill' | 'stop' = 'kill'): Promise<ArmedPoint> {
   const directory = await temporaryDirectory();
   const once = join(directory.path, 'killed');
-  process.env['PICOGATE_FAULT_POINT'] = `${point}@${passing}`;
-  process.env['PICOGATE_FAULT_POINT_ONCE'] = once;
+  const variables = {PICOGATE_FAULT_POINT: `${point}@${passing}`, PICOGATE_FAULT_POINT_ONCE: once, PICOGATE_FAULT_ACTION: action};
+  Object.assign(process.env, variables);
   return {
     hasKilled: () => existsSync(once),
     async [Symbol.asyncDispose]() {
-      delete process.env['PICOGATE_FAULT_POINT'];
-      delete process.env['PICOGATE_FAULT_POINT_ONCE'];
+      for (const name of Object.keys(variables)) Reflect.deleteProperty(process.env, name);
       await directory[Symbol.asyncDispose]();
     },
   };

@@ -1,5 +1,5 @@
 /** The processes that a gateway consists of, found as an operator would: in /proc. */
-import {readdir, readFile} from 'node:fs/promises';
+import {readdir, readFile, readlink} from 'node:fs/promises';
 import {join} from 'node:path';
 import {until} from './until.ts';
 
@@ -41,14 +41,23 @@ export async function pagerPid(stateDir: string): Promise<number> {
   return pid;
 }
 
-/** CRIUs in the control groups of an app, which are at work or wait. */
-export async function criuPids(identity: string, app: string): Promise<number[]> {
+/** What is in the control groups of an app, by whether it is a CRIU. */
+async function groupMembers(identity: string, app: string): Promise<readonly {pid: number; isCriu: boolean}[]> {
   const pids = new Set<number>();
   for (const hierarchy of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', '/sys/fs/cgroup/pids']) {
     const members = await readFile(join(hierarchy, 'picogate', identity, app, 'cgroup.procs'), 'latin1').catch(() => '');
-    for (const pid of members.split('\n').filter((line) => line !== '')) {
-      if ((await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes('criu')) pids.add(Number(pid));
-    }
+    for (const pid of members.split('\n').filter((line) => line !== '')) pids.add(Number(pid));
   }
-  return [...pids];
+  // Not the command line: that of a process whose memory is missing has to be fetched.
+  return Promise.all([...pids].map(async (pid) => ({pid, isCriu: (await readlink(`/proc/${pid}/exe`).catch(() => '')).includes('criu')})));
+}
+
+/** CRIUs in the control groups of an app, which are at work or wait. */
+export async function criuPids(identity: string, app: string): Promise<number[]> {
+  return (await groupMembers(identity, app)).filter(({isCriu}) => isCriu).map(({pid}) => pid);
+}
+
+/** The processes of an app. */
+export async function appPids(identity: string, app: string): Promise<number[]> {
+  return (await groupMembers(identity, app)).filter(({isCriu}) => !isCriu).map(({pid}) => pid);
 }
