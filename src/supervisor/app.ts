@@ -356,6 +356,8 @@ export class App {
       this.#move('cancelled');
     }
     this.#idle.start();
+    // An end meanwhile was taken for our own doing.
+    if (this.#instance !== undefined && !this.#options.container.alive()) void this.#ended(this.#instance, 'died');
     return 'cancelled';
   }
 

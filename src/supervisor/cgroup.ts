@@ -164,7 +164,8 @@ export class Cgroup {
     } else {
       timer = setInterval(look, emptyPollMs).unref();
     }
-    queueMicrotask(look);
+    // Later than what follows a restore at once: whoever is told of an end has been told of the beginning.
+    setImmediate(look);
     return () => {
       done = true;
       stop();
