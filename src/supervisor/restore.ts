@@ -131,7 +131,7 @@ function timersForward(
 ): Disposable & {readonly beforeRun: () => Promise<void>} {
   if (saved === undefined) return {beforeRun: () => Promise.resolve(), [Symbol.dispose]: ignored};
   const changed = changedImages({...where, saved}, {nowMs: Date.now(), log});
-  return {beforeRun: () => setForward(container.processes(), saved.timers, {nowMs: Date.now, log}), [Symbol.dispose]: () => changed[Symbol.dispose]()};
+  return {beforeRun: () => setForward(() => container.processes(), saved.timers, {nowMs: Date.now, log}), [Symbol.dispose]: () => changed[Symbol.dispose]()};
 }
 
 function passLeased(token: FencingToken): FencingToken {

@@ -38,4 +38,10 @@ serialRootTest('apps are kept, added, changed and retired by a reload', async (t
 
   await reload(`${await durableApp('one', ['hibernate-after never'])}${listen('one', first)}${two}`);
   t.is(await ask(first, 'count'), '4', 'an app that comes back finds its checkpoint');
+
+  // It sleeps, and nobody may ever come: its new schedule counts at once.
+  await gateway.cli('hibernate', 'one');
+  await reload(`${await durableApp('one', ['hibernate-after never', 'wake-at @yearly'])}${listen('one', first)}${two}`);
+  const scheduled = /It is woken in \d+ [hd], by its schedule \(wake-at @yearly\)/;
+  await until(async () => scheduled.test(await gateway.cli('explain', 'one')), {what: 'its schedule'});
 });

@@ -62,16 +62,17 @@ function leftIn(timers: readonly AppTimer[], nowMs: number): Parameters<typeof c
 
 /** The others, in processes that are complete and do not run yet. Never throws, and does not wait for memory that cannot be fetched. */
 export async function setForward(
-  processes: readonly ProcessIds[],
+  processes: () => readonly ProcessIds[],
   timers: readonly AppTimer[],
   {nowMs, log}: {readonly nowMs: () => number; readonly log: Log},
 ): Promise<void> {
-  const pids = new Map(processes.map(({vpid, pid}) => [vpid, pid]));
+  let pids: ReadonlyMap<number, number> | undefined;
   for (const timer of timers) {
     const {place} = timer;
-    const pid = pids.get(timer.process);
-    if (pid === undefined) continue;
     try {
+      pids ??= new Map(processes().map(({vpid, pid}) => [vpid, pid]));
+      const pid = pids.get(timer.process);
+      if (pid === undefined) continue;
       if (place.kind === 'timerfd') setTimerfdForward(pid, timer, place, nowMs());
       else if (place.kind === 'memory') await setMemoryForward(pid, timer, {place, nowMs});
     } catch (error) {
