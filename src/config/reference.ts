@@ -102,7 +102,8 @@ both. A wake begins as much earlier as the last one took. What is due next is sa
 - **Timers of an app** are timerfds, those of \`timer_create\` and \`setitimer\`, and what threads wait for in \`nanosleep\`, \`clock_nanosleep\`, \`poll\`, \`ppoll\`, \`select\`,
   \`pselect\`, \`epoll_wait\`, \`epoll_pwait\` and \`futex\`. Those that count processor time do not count. What threads wait for is known on x86-64 only.
 - **\`on\`** counts all of them. Many servers tick for nothing: then \`min 1m\` leaves out what is due within a minute of falling asleep, or comes more often.
-- **Too near**: an app does not fall asleep when its next timer is due within what falling asleep and waking took last, and a second more. An operator may still do it.
+- **Too near**: an app does not fall asleep when its next timer is due within what falling asleep and waking took last, and a second more,
+  or when a thread of it is found at work. An operator may still do it; then it is woken at its time, or at once.
 - **Clocks**: with \`timers\`, an app that wakes finds CLOCK_MONOTONIC and CLOCK_BOOTTIME put forward by the time that it slept, and what was due meanwhile expires at
   once. So time-outs of its own, of idle connections for example, have gone on too. Without, both clocks and all timers stand still while it sleeps.
 - **Limits**: calls such as \`epoll_wait\` end with EINTR at a wake; a program that then waits for its whole time again, without a look at a clock, is late. How long threads

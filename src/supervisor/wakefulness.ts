@@ -36,6 +36,7 @@ export class Wakefulness {
   readonly busySessions = new BusySessions();
   readonly timers: RunningTimers;
   readonly #backOff = new BackOff();
+  readonly #timerBackOff = new BackOff();
   readonly #cpu = new CpuUse();
   #pin: Pin | null;
   #runningSinceMs = 0;
@@ -129,14 +130,21 @@ export class Wakefulness {
   /** It sleeps; that took so long. */
   slept(cause: SleepCause, tookMs: number): void {
     this.#backOff.succeeded();
+    this.#timerBackOff.succeeded();
     this.#idleSleep = cause === 'idle' ? {atMs: this.#options.clock.monotonicMs(), tookMs} : null;
   }
 
   /** It was not put to sleep: it was at work, or somebody needed it. */
   stayedAwake(outcome: {readonly kind: 'busy' | 'wanted'} | {readonly kind: 'due'; readonly wait: Wait}): void {
-    if (outcome.kind === 'due') this.#wait({pauseMs: outcome.wait.ms, reason: outcome.wait.reason});
+    if (outcome.kind === 'due') this.#waitForTimer(outcome.wait);
     else if (outcome.kind === 'busy') this.#wait(unquiet);
     else this.#wait({pauseMs: this.#backOff.ms, reason: 'it was needed while it was being put to sleep'});
+  }
+
+  /** Only a checkpoint that was begun has shown it: that is not tried for each time that it expires. */
+  #waitForTimer({ms, reason}: Wait): void {
+    this.#timerBackOff.failed();
+    this.#wait({pauseMs: Math.max(ms, this.#timerBackOff.ms), reason});
   }
 
   /** Its checkpoint failed. */

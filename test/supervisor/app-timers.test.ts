@@ -68,6 +68,7 @@ test('parseTimerfd() reads what /proc says of one', (t) => {
 });
 
 const timer = (at: number, everyMs = 0): AppTimer => ({at, everyMs, what: `${at}/${everyMs}`, process: 1, place: {kind: 'call'}});
+const work: AppTimer = {...timer(1000), place: {kind: 'work'}};
 const due: readonly (readonly [timers: readonly AppTimer[], minMs: number, at: number | null])[] = [
   [[], 0, null],
   [[timer(5000), timer(3000)], 0, 3000],
@@ -80,6 +81,7 @@ const due: readonly (readonly [timers: readonly AppTimer[], minMs: number, at: n
   // One that is long enough counts from the first time that is far enough.
   [[timer(3000, 60_000)], 60_000, 63_000],
   [[timer(500, 60_000)], 60_000, 120_500],
+  [[timer(90_000), work], 60_000, 1000],
 ];
 for (const [timers, minMs, at] of due) {
   test(`firstDue() of ${timers.map(({what}) => what).join(', ') || 'none'} with min ${minMs} is ${at}`, (t) => {
@@ -130,6 +132,7 @@ test('readCore() finds the call of a thread, and the timers of its process', (t)
   const call = {number: 232, args: [1n, 2n, 3n, 4n, 5n, 6n]};
   t.deepEqual(readCore(core(232n, interrupted)), {
     call,
+    atWork: false,
     interval: {leftMs: 1250, everyMs: 2500},
     posix: [
       {leftMs: 30_000, everyMs: 0, id: 0, clock: 1},
@@ -137,9 +140,9 @@ test('readCore() finds the call of a thread, and the timers of its process', (t)
     ],
   });
   t.deepEqual(readCore(core(232n, 232n)).call, call, 'it begins again');
-  t.is(readCore(core(232n, 1n)).call, null, 'it has ended');
-  t.is(readCore(core(minusOne, 0n)).call, null, 'there was none');
-  t.deepEqual(readCore(image(message(3, message(7, message(1, ...none))))), {call: null, interval: null, posix: []});
+  t.like(readCore(core(232n, 1n)), {call: null, atWork: true}, 'it has ended');
+  t.like(readCore(core(minusOne, 0n)), {call: null, atWork: true}, 'there was none');
+  t.deepEqual(readCore(image(message(3, message(7, message(1, ...none))))), {call: null, atWork: false, interval: null, posix: []});
   for (const damaged of [Buffer.alloc(3), core(1n, 1n).subarray(0, 40), image({kind: 'bytes', number: 3, value: Buffer.from([0xff])})]) {
     t.throws(() => readCore(damaged), {code: 'ERR_CRIU_IMAGE'});
   }

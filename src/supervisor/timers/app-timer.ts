@@ -19,6 +19,8 @@ export type TimerPlace =
   | {readonly kind: 'posix'; readonly id: number}
   /** What is left stands in the app's memory, and its system call begins again with that. */
   | {readonly kind: 'memory'; readonly address: number; readonly unit: 'timespec' | 'timeval'; readonly seconds: number; readonly fraction: number}
+  /** No timer: a thread was at work, so that it is due at once. */
+  | {readonly kind: 'work'}
   /** Nothing is to be done: its system call ends, or waits for a time of a clock that went on. */
   | {readonly kind: 'call'};
 
@@ -32,11 +34,12 @@ export interface SavedTimers {
 }
 
 /**
- * The first that counts, null when none does. One that comes again and again counts from its first time beyond the shortest.
+ * The first that counts, null when none does. Work counts always. A timer that comes again and again counts from its first time beyond the shortest.
  * @param minMs timers that are due sooner after the app fell asleep, or as often, do not count
  */
 export function firstDue({at: sleptAt, timers}: Pick<SavedTimers, 'at' | 'timers'>, minMs: number): DueTimer | null {
-  const due = timers.flatMap(({at, everyMs, what}) => {
+  const due = timers.flatMap(({at, everyMs, what, place}) => {
+    if (place.kind === 'work') return [{at, what}];
     if (at - sleptAt >= minMs) return everyMs === 0 || everyMs >= minMs ? [{at, what}] : [];
     return everyMs === 0 || everyMs < minMs ? [] : [{at: at + Math.ceil((sleptAt + minMs - at) / everyMs) * everyMs, what}];
   });

@@ -3,8 +3,10 @@ import {CodedError} from '../../core/errors.ts';
 import {messageIn, readFields, varintIn, type WireField, writeFields} from './wire.ts';
 
 export interface CoreImage {
-  /** Null: the thread was in no system call, or this is another machine than an x86-64. */
+  /** Null: the thread was in no system call that waits, or this is another machine than an x86-64. */
   readonly call: InterruptedCall | null;
+  /** The thread did not wait for anything; false as well where that is not known. */
+  readonly atWork: boolean;
   /** Of the process, in the image of its first thread: ITIMER_REAL. The others count processor time. Null: not set. */
   readonly interval: TimerValue | null;
   readonly posix: readonly (TimerValue & {readonly id: number; readonly clock: number})[];
@@ -34,8 +36,11 @@ const interrupted = BigInt.asUintN(64, -4n); // EINTR
 export function readCore(image: Buffer): CoreImage {
   const core = readFields(messageOf(image));
   const timers = messageIn(messageIn(core, field.task), field.timers);
+  const registers = messageIn(messageIn(core, field.threadInfo), field.registers);
+  const call = callOf(registers);
   return {
-    call: callOf(messageIn(messageIn(core, field.threadInfo), field.registers)),
+    call,
+    atWork: call === null && registers.length > 0 && varintIn(registers, register.mode) !== compatible,
     interval: intervalOf(messageIn(timers, field.real)),
     posix: timers.flatMap((timer) => (timer.number === field.posix && timer.kind === 'bytes' ? posixOf(readFields(timer.value)) : [])),
   };

@@ -69,7 +69,7 @@ export class RunningTimers {
     const due = config.timers === null ? null : firstDue(saved, config.timers.minMs);
     if (due === null || due.at - saved.at >= shortestSleepMs + costMs()) return null;
     const leftMs = Math.max(due.at - clock.nowMs(), 0);
-    return {kind: 'wait', ms: leftMs + expiryMs, reason: `a timer of its own is due in ${Math.round(leftMs)} ms (${due.what}), too soon for a sleep`};
+    return {kind: 'wait', ms: leftMs + expiryMs, reason: `${due.what} is due in ${Math.round(leftMs)} ms, too soon for a sleep`};
   }
 
   /**
@@ -100,6 +100,7 @@ export class RunningTimers {
       // What is left was asked for when this was written.
       const {mtimeMs} = statSync(path);
       timers.push(...timersOf(core, process.vpid, mtimeMs));
+      if (core.atWork) timers.push({at: mtimeMs, everyMs: 0, what: `work of thread ${vtid}`, process: process.vpid, place: {kind: 'work'}});
       const waiting = core.call === null ? undefined : waitingIn(core.call.number, core.call.args);
       if (waiting === undefined) continue;
       const sleep = await sleepOf({process, vtid, waiting, sinceMs: this.#watch.sinceMs(tid), interrupted: true}, mtimeMs);
