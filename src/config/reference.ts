@@ -46,6 +46,18 @@ A keyword of HAProxy's that is not implemented yet is an error that names it, un
 then it is a warning.
 `;
 
+const usageText = `## Usage
+
+\`picogate usage [--since 2026-11-01 | 7d] [--json | --csv]\` says what each app has used, in GB-seconds (a GB is 2^30 bytes) and wakes:
+
+- **active**: the memory of its control group while it is awake, without files that could be read again; looked at every 5 s, and when it falls asleep.
+- **stored**: all of its generations in the store, and its files, for as long as they are kept, awake or asleep. Measured when an app has been tidied up after a sleep.
+- **cost**: with \`rate-active\` or \`rate-stored\`, both sums at these prices for a GB-hour. They change nothing but what is shown.
+
+Sums are kept by day (UTC) for 400 days, and of all time; \`--since\` counts whole days. Redis is told every 15 s and when an app falls asleep, so a host that
+fails loses so much at most. \`picogate metrics\` has \`picogate_app_active_byte_seconds_total\` and \`picogate_app_stored_byte_seconds_total\`.
+`;
+
 const probesText = `## Health checks from outside
 
 \`health-check\` lines tell which requests and connections are health checks, or come from scrapers. They wake no app, they are no traffic that keeps
@@ -118,6 +130,7 @@ export function renderReference(): string {
     sleepText,
     timersText,
     probesText,
+    usageText,
     ...sections.map(({kind}) => renderSection(kind)),
     renderOptions(),
     renderRules(),
