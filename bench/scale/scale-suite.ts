@@ -176,7 +176,7 @@ function report(samples: readonly Sample[]): Report {
     fixed(perApp(name, 'kernelBytes') / 1024),
   ]);
   const start: Table = {
-    title: 'A gateway whose apps sleep. Memory is proportional (Pss); CRIU and keepers are restores prepared ahead, of which there is a limit; each: above 100 apps',
+    title: 'A gateway whose apps sleep. Memory is proportional (Pss), that of each above 100 apps; prepared wakes (CRIU, keepers) apart',
     head: ['', 'ready s', 'all done s', 'idle %', 'gateway MiB', 'each KiB', 'prepared MiB', 'kernel, each KiB'],
     rows,
   };
