@@ -14,7 +14,17 @@ interface Lab {
   readonly woken: string[];
 }
 
-function lab({wakeAt = [], lastWakeMs = 0, failures = 0}: {wakeAt?: readonly string[]; lastWakeMs?: number; failures?: number} = {}): Lab {
+function lab({
+  wakeAt = [],
+  lastWakeMs = 0,
+  failures = 0,
+  elsewhere = false,
+}: {
+  wakeAt?: readonly string[];
+  lastWakeMs?: number;
+  failures?: number;
+  elsewhere?: boolean;
+} = {}): Lab {
   const clock = new FakeClock();
   const woken: string[] = [];
   let left = failures;
@@ -26,7 +36,7 @@ function lab({wakeAt = [], lastWakeMs = 0, failures = 0}: {wakeAt?: readonly str
     async wake(trigger) {
       woken.push(`${describeTrigger(trigger)} ${clock.nowMs()}`);
       if (left-- > 0) throw new Error('no');
-      timer.disarm();
+      if (!elsewhere) timer.disarm();
     },
     facts: () => ({due, wakeMs: lastWakeMs}),
   });
@@ -87,4 +97,16 @@ test('WakeTimer does not wake an app that was woken by others', async (t) => {
   timer.disarm();
   await clock.advance(10_000);
   t.deepEqual(woken, []);
+});
+
+test('WakeTimer goes on after a wake that another worker did', async (t) => {
+  const {clock, timer, arm, woken} = lab({wakeAt: ['*/30 * * * *'], elsewhere: true});
+  const first = nextTime('*/30 * * * *', clock.nowMs()) ?? 0;
+  arm({at: 2000, what: 'x'});
+  await clock.advance(10_000);
+  t.deepEqual(woken, ['timer 2000']);
+  t.is(timer.next?.at, first);
+  await clock.advance(first - clock.nowMs());
+  t.deepEqual(woken.slice(1), [`schedule */30 * * * * ${first}`]);
+  t.is(timer.next?.trigger.kind, 'timer', 'the timer of a generation that may be old is tried with each schedule');
 });

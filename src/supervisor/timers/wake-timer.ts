@@ -63,9 +63,13 @@ export class WakeTimer {
 
   /** The app sleeps; what was due before does not count any more. */
   arm(): void {
+    this.#armBeyond(null);
+  }
+
+  #armBeyond(done: NextWake | null): void {
     this.disarm();
     if (this.#stopped) return;
-    this.#next = this.#earliest();
+    this.#next = this.#earliest(done);
     this.#wait(0);
   }
 
@@ -82,11 +86,12 @@ export class WakeTimer {
     this.disarm();
   }
 
-  #earliest(): NextWake | null {
+  #earliest(done: NextWake | null): NextWake | null {
     const {clock, config, facts} = this.#options;
     const {due} = facts();
     const after = Math.max(clock.nowMs(), this.#scheduledUpTo);
-    const found: NextWake[] = due === null ? [] : [{...due, trigger: {kind: 'timer'}}];
+    const isDone = due !== null && due.at === done?.at && due.what === done.what;
+    const found: NextWake[] = due === null || isDone ? [] : [{...due, trigger: {kind: 'timer'}}];
     for (const expression of config.wakeAt) {
       const at = nextTime(expression, after);
       if (at !== null) found.push({at, trigger: {kind: 'schedule', expression}, what: `wake-at ${expression}`});
@@ -110,6 +115,8 @@ export class WakeTimer {
     if (next.trigger.kind === 'schedule') this.#scheduledUpTo = next.at;
     try {
       await this.#options.wake(next.trigger);
+      // It was woken by another worker: what comes after this may be ours again.
+      if (this.#next === next) this.#armBeyond(next);
     } catch (error) {
       this.#options.log.warn({error: errorMessage(error), due: next.what}, 'the app could not be woken in time; it is tried again');
       // Unless it has come to life all the same, and perhaps sleeps again.
