@@ -9,6 +9,8 @@ import {interfacePrefix, namespaceDirectory, namespacePrefix} from './names.ts';
 import {removeTableText} from './nft-rules.ts';
 
 const timeoutMs = 10_000;
+/** A namespace with its interface takes some 10 ms to remove, more on a busy host. */
+const removalTimeoutMs = 200;
 
 /** @throws CommandError */
 export async function applyNft(text: string): Promise<void> {
@@ -16,9 +18,9 @@ export async function applyNft(text: string): Promise<void> {
 }
 
 /** @throws CommandError; with `force` all commands are run, and those that failed reported at the end */
-export async function applyIp(commands: string, options: {namespace?: string; force?: boolean} = {}): Promise<void> {
+export async function applyIp(commands: string, options: {namespace?: string; force?: boolean; timeoutMs?: number} = {}): Promise<void> {
   const namespace = options.namespace === undefined ? [] : ['-n', options.namespace];
-  await run(['ip', ...namespace, ...(options.force === true ? ['-force'] : []), '-batch', '-'], {timeoutMs, input: commands});
+  await run(['ip', ...namespace, ...(options.force === true ? ['-force'] : []), '-batch', '-'], {timeoutMs: options.timeoutMs ?? timeoutMs, input: commands});
 }
 
 /** @param key below net.ipv4, with slashes. @throws CodedError ERR_SYSCTL_FAILED */
@@ -60,9 +62,10 @@ async function listDirectory(path: string, prefix: string): Promise<string[]> {
 
 /** Removes what is there of these. */
 export async function removeLinks(links: {readonly interfaces: readonly string[]; readonly namespaces: readonly string[]}): Promise<void> {
-  if (links.interfaces.length + links.namespaces.length === 0) return;
+  const count = links.interfaces.length + links.namespaces.length;
+  if (count === 0) return;
   try {
-    await applyIp(removeCommands(links), {force: true});
+    await applyIp(removeCommands(links), {force: true, timeoutMs: timeoutMs + count * removalTimeoutMs});
   } catch (error) {
     // What is gone already cannot be deleted, and that is all that goes wrong here.
     if (errorCode(error) !== 'ERR_COMMAND_FAILED') throw error;
