@@ -54,8 +54,21 @@ function unavailable(url: string, verb: string, cause: unknown): CodedError<'ERR
   return new CodedError('ERR_REDIS_UNAVAILABLE', `Cannot ${verb} Redis "${url}": ${errorMessage(cause)}`, {source: 'host', retryable: true, cause});
 }
 
+const notReady = 'it is not ready';
 /** What ioredis says when it has said before what the reason was. */
 const emptyReasons = new Set(['Connection is closed.', 'None of startup nodes is available', 'Failed to refresh slots cache.']);
+
+/** A cluster that is found and not ready ends without a word from `connect()`. @throws whatever ioredis does */
+async function connectOnce(redis: Redis | Cluster): Promise<void> {
+  const {promise: ended, reject} = Promise.withResolvers<never>();
+  const end = (): void => reject(new Error(notReady));
+  redis.once('end', end);
+  try {
+    await Promise.race([redis.connect(), ended]);
+  } finally {
+    redis.off('end', end);
+  }
+}
 
 async function establish(redis: Redis | Cluster, options: ConnectOptions, url: string): Promise<void> {
   const attempts = options.attempts ?? 5;
@@ -69,7 +82,7 @@ async function establish(redis: Redis | Cluster, options: ConnectOptions, url: s
     for (let attempt = 1; ; attempt++) {
       try {
         options.signal?.throwIfAborted();
-        await redis.connect();
+        await connectOnce(redis);
         return;
       } catch (error) {
         options.signal?.throwIfAborted();

@@ -73,10 +73,10 @@ async function startServer(parent: string, name: string, options: readonly strin
 const durable = ['--appendonly', 'yes', '--save', '', '--repl-diskless-sync-delay', '0'] as const;
 
 /** One server, which keeps what it has over a restart. */
-export async function lonelyRedis(): Promise<RedisServers> {
+export async function lonelyRedis(...options: readonly string[]): Promise<RedisServers> {
   await using scope = new AsyncDisposableStack();
   const directory = scope.use(await temporaryDirectory());
-  const server = scope.use(await startServer(directory.path, 'alone', durable));
+  const server = scope.use(await startServer(directory.path, 'alone', [...durable, ...options]));
   const owned = scope.move();
   return {url: `redis://127.0.0.1:${server.port}`, servers: [server], [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }

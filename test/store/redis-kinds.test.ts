@@ -64,7 +64,7 @@ async function conforms(t: ExecutionContext, connection: Connection): Promise<vo
 }
 
 for (const [name, start] of [
-  ['one server', lonelyRedis],
+  ['one server', () => lonelyRedis()],
   ['Sentinels', sentinelRedis],
   ['a cluster', clusterRedis],
 ] as const) {
@@ -212,6 +212,12 @@ test('a slot that moves to another node is followed there', async (t) => {
   for (const server of redis.servers) await server.ask('CLUSTER', 'SETSLOT', slot, 'NODE', toId);
   await state.updateApp(first, token, {state: 'hibernated'});
   t.like(await state.readApp(first), {state: 'hibernated'});
+});
+
+test('a cluster whose slots nobody serves is no cluster to connect to', async (t) => {
+  await using redis = await lonelyRedis('--cluster-enabled', 'yes');
+  const url = redis.url.replace('redis://', 'cluster:');
+  await t.throwsAsync(connectRedis({url, log: silent, attempts: 2}), {code: 'ERR_REDIS_UNAVAILABLE', message: /^Cannot connect to Redis "cluster:127/});
 });
 
 test('a lease outlives a restart of Redis', async (t) => {
