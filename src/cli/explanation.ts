@@ -55,6 +55,8 @@ const sleepCauses: Readonly<Record<SleepCause, string>> = {
   memory: ' to free memory',
   operator: ', as an operator said',
   stop: ', because the gateway stopped',
+  checkpoint: ', for a checkpoint',
+  drain: ', because its worker was drained',
 };
 
 function stateOf({name, nowMs, status: {state, lastWake, lastHibernate}, live}: AppFacts): string[] {

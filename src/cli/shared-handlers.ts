@@ -28,7 +28,9 @@ function routed(command: string, handler: ControlHandler, cluster: Cluster): Con
     const name = typeof args === 'object' && args !== null && 'name' in args && typeof args.name === 'string' ? args.name : undefined;
     if (name === undefined || isForwarded(args)) return handler(args, signal);
     const elsewhere = await cluster.holderElsewhere(appName(name));
-    return elsewhere === null ? handler(args, signal) : cluster.ask(elsewhere, command, {...Object.fromEntries(Object.entries(args ?? {})), forwarded: true}, askMs);
+    return elsewhere === null
+      ? handler(args, signal)
+      : cluster.ask(elsewhere, command, {...Object.fromEntries(Object.entries(args ?? {})), forwarded: true}, askMs);
   };
 }
 

@@ -20,7 +20,7 @@ export interface LastWake {
 }
 
 /** Why an app was put to sleep. */
-export const sleepCauses = ['idle', 'memory', 'operator', 'stop'] as const;
+export const sleepCauses = ['idle', 'memory', 'operator', 'stop', 'checkpoint', 'drain'] as const;
 export type SleepCause = (typeof sleepCauses)[number];
 
 export interface LastHibernate {

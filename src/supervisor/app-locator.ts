@@ -39,6 +39,8 @@ export interface LocatorOptions {
 /** Reasons to ask again who has the app: it is on its way. */
 const passing: ReadonlySet<string | undefined> = new Set([
   'ERR_LEASE_HELD',
+  'ERR_LEASE_OVERDUE',
+  'ERR_REDIS_UNAVAILABLE',
   'ERR_NOT_STORED',
   'ERR_WORKER_DRAINED',
   'ERR_STOPPING',
@@ -114,18 +116,15 @@ export class AppLocator {
     const deadlineMs = clock.monotonicMs() + wakeTimeoutMs;
     for (;;) {
       let reason: string;
-      const placed = await this.#place(name);
-      if (placed.kind === 'none') throw new CodedError('ERR_NO_WORKER', `Cannot wake app "${name}": ${placed.reason}`, {source: 'host', retryable: true});
-      if (placed.kind === 'worker') {
-        try {
-          return await this.#wakeAt(placed.name, name, trigger, Math.min(answerMs, Math.max(1, deadlineMs - clock.monotonicMs())));
-        } catch (error) {
-          if (!passing.has(errorCode(error))) throw error;
-          this.#options.membership.forgetList();
-          reason = errorMessage(error);
-        }
-      } else {
+      try {
+        const placed = await this.#place(name);
+        if (placed.kind === 'none') throw new CodedError('ERR_NO_WORKER', `Cannot wake app "${name}": ${placed.reason}`, {source: 'host', retryable: true});
+        if (placed.kind === 'worker') return await this.#wakeAt(placed.name, {name, trigger, timeoutMs: Math.min(answerMs, deadlineMs - clock.monotonicMs())});
         ({reason} = placed);
+      } catch (error) {
+        if (!passing.has(errorCode(error))) throw error;
+        this.#options.membership.forgetList();
+        reason = errorMessage(error);
       }
       if (clock.monotonicMs() > deadlineMs) {
         throw new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${name}" within ${wakeTimeoutMs} ms: ${reason}`, {source: 'host', retryable: true});
@@ -134,13 +133,16 @@ export class AppLocator {
     }
   }
 
-  async #wakeAt(worker: string, name: AppName, trigger: Trigger, timeoutMs: number): Promise<Endpoint> {
+  async #wakeAt(
+    worker: string,
+    {name, trigger, timeoutMs}: {readonly name: AppName; readonly trigger: Trigger; readonly timeoutMs: number},
+  ): Promise<Endpoint> {
     const {app, clock, endpointHere, membership, wakeThere} = this.#options;
     if (worker === membership.name) {
       await (await app(name)).wake(trigger);
       return endpointHere(name);
     }
-    const endpoint = await wakeThere(worker, name, trigger, timeoutMs);
+    const endpoint = await wakeThere(worker, name, trigger, Math.max(1, timeoutMs));
     this.#elsewhere.set(name, {endpoint, worker, untilMs: clock.monotonicMs() + endpointAgeMs});
     return endpoint;
   }

@@ -58,6 +58,11 @@ export class AppSet {
     return this.#entries.get(name)?.app;
   }
 
+  /** Of an app as it is open now. */
+  settings(name: string): AppConfig | undefined {
+    return this.#entries.get(name)?.config;
+  }
+
   *entries(): Generator<readonly [string, App]> {
     for (const [name, {app}] of this.#entries) yield [name, app];
   }

@@ -162,8 +162,8 @@ export class App {
    * @throws CodedError ERR_WAKE_TIMEOUT after `timeout wake`; the wake itself goes on. Else why the wake failed
    */
   async wake(trigger: Trigger): Promise<void> {
-    const {clock, config} = this.#options;
-    const {name, wakeTimeoutMs} = config;
+    const {name, wakeTimeoutMs} = this.#options.config;
+    this.sharing.check();
     while (this.#state !== 'running') {
       if (this.#stopping) throw stoppingError(name);
       this.#options.admit();
@@ -175,7 +175,7 @@ export class App {
       this.#reviving ??= this.#reviver.revive(trigger).finally(() => {
         this.#reviving = undefined;
       });
-      await withDeadline(this.#reviving, {clock, timeoutMs: wakeTimeoutMs, late: () => wakeTimeoutError(name, wakeTimeoutMs)});
+      await withDeadline(this.#reviving, {clock: this.#options.clock, timeoutMs: wakeTimeoutMs, late: () => wakeTimeoutError(name, wakeTimeoutMs)});
     }
   }
 
@@ -197,6 +197,7 @@ export class App {
    * @throws CodedError ERR_NOT_RUNNING, or why the checkpoint failed; the app then goes on running
    */
   async hibernate({force = false, cause = 'operator'}: {readonly force?: boolean; readonly cause?: SleepCause} = {}): Promise<'hibernated' | 'cancelled'> {
+    this.sharing.check();
     await this.#reviving?.catch(ignored);
     if (this.#hibernating !== undefined) return this.#hibernating;
     if (this.#state !== 'running' || this.#instance === undefined) throw notRunningError(this.#options.config.name, this.#state);

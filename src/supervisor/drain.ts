@@ -47,7 +47,7 @@ export async function drainApps(options: DrainOptions): Promise<Drained> {
 /** @returns whether it ran. @throws CodedError */
 async function moveAway(name: AppName, app: App, {finishUpload, reach}: DrainOptions): Promise<boolean> {
   const ran = app.isHere;
-  if (ran) await app.hibernate({force: true});
+  if (ran) await app.hibernate({force: true, cause: 'drain'});
   await finishUpload(name);
   if (ran) await reach(name, {kind: 'drain'});
   return ran;

@@ -116,13 +116,13 @@ export class Housekeeping {
 
   /** What is removed must be nobody else's. @throws CodedError when another worker has the app, or has had it */
   async #asOwner(work: () => Promise<void>): Promise<void> {
-    const {records, record, isAsleep} = this.#options;
+    const {records, isAsleep} = this.#options;
     if (!isAsleep()) return;
     const token = await records.acquire();
     try {
       if (!records.isStale && isAsleep()) await work();
     } finally {
-      await record(token);
+      await records.release(token);
     }
   }
 }

@@ -1,3 +1,4 @@
+import {CodedError} from '../core/errors.ts';
 import type {AppOptions} from './app-status.ts';
 import {signalAll} from './signals.ts';
 import type {Standby} from './standby.ts';
@@ -11,6 +12,7 @@ export interface SharingOptions extends Pick<AppOptions, 'config' | 'container' 
 /** What happens to an app on this worker because other workers may have it too. */
 export class Sharing {
   readonly #options: SharingOptions;
+  #standsStill = false;
 
   constructor(options: SharingOptions) {
     this.#options = options;
@@ -22,6 +24,15 @@ export class Sharing {
     if (isHere()) return;
     records.movedAway();
     void standby.drop();
+  }
+
+  /** To be called before anything is done with the app. @throws CodedError ERR_LEASE_OVERDUE (retryable) while its instance stands still */
+  check(): void {
+    const {config, isHere} = this.#options;
+    if (!isHere()) this.#standsStill = false;
+    if (!this.#standsStill) return;
+    const found = 'its lease has run out and cannot be extended, so that another worker may have it';
+    throw new CodedError('ERR_LEASE_OVERDUE', `Cannot use app "${config.name}" here: ${found}`, {source: 'host', retryable: true});
   }
 
   /** Whoever sent packets that are held is told that there will be no answer from here. */
@@ -36,6 +47,7 @@ export class Sharing {
   standStill(isOverdue: boolean): void {
     const {config, container, isHere, log, records} = this.#options;
     if (!isHere()) return;
+    this.#standsStill = isOverdue;
     signalAll(container.pids(), isOverdue ? 'SIGSTOP' : 'SIGCONT');
     records.event(isOverdue ? 'stands-still' : 'goes-on', {});
     log.warn({app: config.name}, isOverdue ? 'the lease cannot be extended: the app stands still' : 'the lease is held again: the app goes on');

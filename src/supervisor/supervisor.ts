@@ -29,6 +29,7 @@ import {RecordWatch, type RecordWatchOptions} from './record-watch.ts';
 import {appRecords, type OwnRecords, recordFields} from './records.ts';
 import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
 import {originNow, recoverOwn, type SharedApps} from './recover-shared.ts';
+import {RegularCheckpoints} from './regular-checkpoints.ts';
 import {Settling} from './settling.ts';
 import {StandbyLimit} from './standby-limit.ts';
 
@@ -289,13 +290,26 @@ function memoryLimit(options: SupervisorOptions, apps: AppSet, awake: AwakeApps)
   return limit;
 }
 
-function startEager({apps: configs, log}: SupervisorOptions, apps: AppSet): void {
+function regularCheckpoints({clock, log}: SupervisorOptions, apps: AppSet, awake: AwakeApps): RegularCheckpoints {
+  const regular = new RegularCheckpoints({
+    everyMs: (name) => apps.settings(name)?.checkpointEveryMs ?? null,
+    async make(name) {
+      const app = apps.find(name);
+      await app.hibernate({force: true, cause: 'checkpoint'});
+      await app.wake({kind: 'checkpoint'});
+    },
+    clock,
+    log,
+  });
+  awake.listen((app, isAwake) => regular.awakeChanged(app, isAwake));
+  return regular;
+}
+
+function startEager({apps: configs, log, shared}: SupervisorOptions, apps: AppSet): void {
   for (const {name, start} of configs) {
     if (start !== 'eager') continue;
-    apps
-      .find(name)
-      .wake({kind: 'start'})
-      .catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'the app could not be started'));
+    const started = shared === null ? apps.find(name).wake({kind: 'start'}) : shared.reach(name, {kind: 'start'});
+    started.catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'the app could not be started'));
   }
 }
 
@@ -338,6 +352,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       : new LayerLimit({...options, apps, limitBytes: options.cacheBytes, layersDirOf: (app) => layersDirOf(options, app)});
   limit?.check();
   const memory = memoryLimit(options, apps, awake);
+  const regular = regularCheckpoints(options, apps, awake);
   return {
     app: (name) => apps.find(name),
     ready: (name) => apps.ready(name),
@@ -368,6 +383,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       recordWatch[Symbol.dispose]();
       const deadlineMs = stopDeadlineMs();
       memory?.stop();
+      regular[Symbol.dispose]();
       await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));
     },
   };

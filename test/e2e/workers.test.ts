@@ -4,6 +4,7 @@ import {durableApp, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
+import {storedRow} from '../helpers/s3-gateway.ts';
 import {hasS3Server} from '../helpers/s3-server.ts';
 import {until} from '../helpers/until.ts';
 import {leaseMs, type TestWorker, workerNetwork} from '../helpers/worker-network.ts';
@@ -81,4 +82,25 @@ workerTest('what ran on a worker that is killed is woken elsewhere from its last
   // What it had is nobody's when it is back.
   await first.gateway.start();
   t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);
+});
+
+workerTest("a worker that is cut off answers nobody, and what it has is nobody's when it is back", async (t: ExecutionContext) => {
+  const {first, second, port} = await twoWorkers(t, 'hibernate-after never', 'checkpoint-every 4s');
+  t.deepEqual(await ask(first, port, 'count'), ['1']);
+  // Durable without a sleep that anybody asked for.
+  await until(async () => (await first.gateway.app('a')).generation !== null && (await first.gateway.app('a')).state === 'running', {
+    timeoutMs: 30_000,
+    what: 'a checkpoint',
+  });
+  await until(async () => (await storedRow(first.gateway)).stored, {timeoutMs: 30_000, what: 'the upload'});
+  await first.cutOff(true);
+  await until(async () => (await second.gateway.app('a')).worker === 'w2', {timeoutMs: 30_000, what: 'the app on the other worker'});
+  t.deepEqual(await ask(second, port, 'agree', 'count'), ['1 1', '2']);
+  // The instance on the first one stands still: nothing that it might promise would last.
+  t.regex(await first.gateway.log(), /the lease cannot be extended: the app stands still/);
+  await first.cutOff(false);
+  await until(async () => (await first.gateway.log()).includes('it has a newer owner'), {timeoutMs: 30_000, what: 'the end of the old instance'});
+  t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);
+  t.deepEqual(await ask(second, port, 'agree', 'verify'), ['3 3', verified]);
+  t.is((await second.gateway.app('a')).worker, 'w2');
 });
