@@ -21,7 +21,7 @@ export function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): App
       let release: (() => void) | undefined;
       const busy = (value: boolean): void => {
         if (value) {
-          release ??= app.holdAwake();
+          release ??= app.wakefulness.busySessions.hold();
         } else {
           release?.();
           release = undefined;

@@ -213,11 +213,6 @@ export class App {
     this.standby.prepare(this.#rest.generation);
   }
 
-  /** A client of the app waits for an answer until the returned function is called: the app must not sleep meanwhile. */
-  holdAwake(): () => void {
-    return this.wakefulness.busySessions.hold();
-  }
-
   /** What only this worker knows, at this moment. */
   async live(): Promise<LiveStatus> {
     const verdict = this.#state === 'running' ? await this.wakefulness.judge() : undefined;
