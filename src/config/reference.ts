@@ -46,6 +46,24 @@ A keyword of HAProxy's that is not implemented yet is an error that names it, un
 then it is a warning.
 `;
 
+const workersText = `## Several workers
+
+Hosts with the same \`redis\`, the same \`store s3://...\`, the same \`private-range\` and the same apps are *workers*: each has a line \`worker\` in \`global\` with a name and
+an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs on one of them at a time, and is reached through the frontends of all of them.
+
+- **Where an app is woken**: where it is; else where it was last, as its checkpoint is on that disk; else where most of \`memory\` is left, by the \`memory\` limits of the apps
+  that are awake there. \`on-worker KEY=VALUE\` asks for a \`label\`. What is not in the store yet is woken where it is, and nowhere else.
+- **How it is reached from the others**: at \`address\`, where each exposed port of an app has one of \`ports\`; the kernel's NAT leads there. Frontends of
+  \`mode nat\` serve apps on their own host only, and health checks of the edge look at those only. Behind another worker's edge an app sees that worker as its client.
+- **A worker that is not heard of** for \`lease-time\` is taken for gone: what ran there is woken elsewhere from the last checkpoint in the store. \`checkpoint-every\` bounds what
+  is lost. A worker that was only cut off stops its apps when their leases run out, so that they promise nothing, and ends them when it hears that another one has them.
+- **A worker that stops**, or is drained, brings its apps to the store first; clients of the others are held meanwhile. If the store cannot be reached then, what is not
+  in it waits for that worker; \`picogate workers forget NAME\` gives it up.
+- \`picogate workers\` says who is there and what runs where; \`picogate drain NAME\` moves everything to the others, \`undrain\` lets a worker wake apps again. Commands about an app
+  may be given on any host.
+- An idle connection to an app does not survive a move, as it does a sleep.
+`;
+
 const usageText = `## Usage
 
 \`picogate usage [--since 2026-11-01 | 7d] [--json | --csv]\` says what each app has used, in GB-seconds (a GB is 2^30 bytes) and wakes:
@@ -131,6 +149,7 @@ export function renderReference(): string {
     timersText,
     probesText,
     usageText,
+    workersText,
     ...sections.map(({kind}) => renderSection(kind)),
     renderOptions(),
     renderRules(),
