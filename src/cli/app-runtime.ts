@@ -158,8 +158,10 @@ function sharedState(connection: Connection): Pick<SupervisorOptions, 'store' | 
 }
 
 /** When this worker has stopped, others can wake only what is in the store. Never throws: what is not stays here, and they wait for it. */
-async function finishUploads(apps: readonly AppConfig[], pager: Pick<Pager, 'finishUpload'>, log: Log): Promise<void> {
+async function finishUploads({apps, global}: Config, pager: Pick<Pager, 'finishUpload'>, log: Log): Promise<void> {
+  const deadlineMs = performance.now() + global.stopTimeoutMs;
   for (const {name} of apps) {
+    if (performance.now() > deadlineMs) return log.error({from: name}, 'the time to stop is over, and not all apps are in the store');
     await pager.finishUpload(name).catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'not all of the app is in the store'));
   }
 }
@@ -193,7 +195,7 @@ async function joinOthers(
   const {worker} = config.global;
   if (worker === null) return null;
   const cluster = scope.use(await Cluster.join({...parts, worker, config}));
-  scope.defer(() => finishUploads(config.apps, parts.pager, parts.log));
+  scope.defer(() => finishUploads(config, parts.pager, parts.log));
   return cluster;
 }
 
@@ -251,7 +253,15 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(entriesOf(next, supervisor, cluster));
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
-  const ownHandlers = controlHandlers({supervisor, pager, placements, counts, answered, usage: openUsage(connection)});
+  const ownHandlers = controlHandlers({
+    supervisor,
+    pager,
+    placements,
+    counts,
+    answered,
+    usage: openUsage(connection),
+    workers: cluster && (() => cluster.workers()),
+  });
   const handlers = cluster === null ? ownHandlers : sharedHandlers(ownHandlers, cluster, (app) => pager.finishUpload(app));
   cluster?.begin(supervisor);
   scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));

@@ -19,7 +19,7 @@ import type {Json} from '../store/json.ts';
 import {openLeases} from '../store/lease.ts';
 import {openPlacements} from '../store/placements.ts';
 import {openState} from '../store/state.ts';
-import {openWorkers, type WorkerRecord, type Workers} from '../store/workers.ts';
+import {openWorkers, type WorkerRecord, type WorkerStatus, type Workers} from '../store/workers.ts';
 import type {App} from '../supervisor/app.ts';
 import {type AppMove, followMoves} from '../supervisor/app-events.ts';
 import {AppLocator, type Endpoint} from '../supervisor/app-locator.ts';
@@ -189,6 +189,11 @@ export class Cluster implements AsyncDisposable {
     return drainApps({apps: () => this.#apps(), finishUpload, reach: (name, trigger) => this.#locator.reach(name, trigger), log});
   }
 
+  /** All workers of this Redis. @throws CodedError ERR_REDIS_UNAVAILABLE */
+  async workers(): Promise<readonly WorkerStatus[]> {
+    return this.#membership.list();
+  }
+
   /** Nothing is woken here any more: this worker stops. Never rejects. */
   async stopping(): Promise<void> {
     await this.#membership.stopping();
@@ -235,7 +240,7 @@ export class Cluster implements AsyncDisposable {
     else this.#awakeElsewhere.delete(name);
     if (to !== 'running') this.#locator.forget({app});
     this.#options.log.debug({app, worker, to}, 'another worker has the app');
-    for (const [known, here] of this.#apps()) if (known === name) here.sharing.movedAway();
+    if (this.#late.configs.has(app)) this.#supervisor.app(app).sharing.movedAway();
     for (const listener of this.#listeners) listener(name, to === 'running');
   }
 }

@@ -3,6 +3,7 @@ import {appName} from '../core/ids.ts';
 import type {Pager} from '../pager/client.ts';
 import type {AppPaging, Placement, RemoteStatus} from '../pager/protocol.ts';
 import type {Usage, UsageSums} from '../store/usage.ts';
+import type {WorkerStatus} from '../store/workers.ts';
 import type {IdleHabit} from '../supervisor/app-status.ts';
 import type {Shortage} from '../supervisor/eviction.ts';
 import type {State} from '../supervisor/lifecycle.ts';
@@ -18,6 +19,16 @@ export interface GatewaySnapshot {
   readonly remote: RemoteStatus | null;
   /** Null without a limit. */
   readonly memory: Shortage | null;
+  /** Null where this is the only worker, or Redis does not answer. */
+  readonly workers: WorkerCounts | null;
+}
+
+/** How many workers of this Redis are so; one that is drained may be any of the others too. */
+export interface WorkerCounts {
+  readonly alive: number;
+  readonly stopped: number;
+  readonly gone: number;
+  readonly drained: number;
 }
 
 export interface AppSnapshot {
@@ -44,9 +55,11 @@ export interface SnapshotSources {
   readonly counts: EventCounts;
   readonly answered: AnsweredChecks;
   readonly usage: Pick<Usage, 'totals'>;
+  /** Null: this is the only one. */
+  readonly workers: (() => Promise<readonly WorkerStatus[]>) | null;
 }
 
-export async function gatewaySnapshot({names, supervisor, pager, placements, counts, answered, usage}: SnapshotSources): Promise<GatewaySnapshot> {
+export async function gatewaySnapshot({names, supervisor, pager, placements, counts, answered, usage, workers}: SnapshotSources): Promise<GatewaySnapshot> {
   const {remote, apps: paging} = await pager.status();
   const used = await usage.totals(names.map(appName), Date.now()).catch(() => []);
   const apps = names.map((name, at): AppSnapshot => {
@@ -59,5 +72,12 @@ export async function gatewaySnapshot({names, supervisor, pager, placements, cou
     const known = {counts: counts.of(name), checksAnswered, usage: used[at] ?? null, paging: ofPager};
     return {name, state: status.state, residence, idle, isPinned: pinned !== null, ...known};
   });
-  return {apps, wakes: counts.wakes, remote, memory: await supervisor.memory()};
+  return {apps, wakes: counts.wakes, remote, memory: await supervisor.memory(), workers: await countWorkers(workers)};
+}
+
+async function countWorkers(list: SnapshotSources['workers']): Promise<WorkerCounts | null> {
+  const workers = await list?.().catch(() => null);
+  if (workers === undefined || workers === null) return null;
+  const count = (wanted: WorkerStatus['state']): number => workers.filter(({state}) => state === wanted).length;
+  return {alive: count('alive'), stopped: count('stopped'), gone: count('gone'), drained: workers.filter(({isDraining}) => isDraining).length};
 }

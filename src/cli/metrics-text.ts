@@ -135,6 +135,16 @@ function memoryMetrics({memory}: GatewaySnapshot): readonly (readonly [kind: Kin
   ];
 }
 
+function workerMetrics({workers}: GatewaySnapshot): readonly (readonly [kind: Kind, name: string, help: string, value: number])[] {
+  if (workers === null) return [];
+  return [
+    ['Gauge', 'picogate_workers_alive', 'Workers of this Redis that are heard of.', workers.alive],
+    ['Gauge', 'picogate_workers_drained', 'Workers on which nothing is woken: drained, or about to stop.', workers.drained],
+    ['Gauge', 'picogate_workers_stopped', 'Workers that were stopped in good order.', workers.stopped],
+    ['Gauge', 'picogate_workers_gone', 'Workers that are not heard of any more.', workers.gone],
+  ];
+}
+
 /** prom-client is imported when the first text is made: it costs its process some 20 MB. */
 export async function metricsText(snapshot: GatewaySnapshot): Promise<string> {
   const client = await import('prom-client');
@@ -147,7 +157,7 @@ export async function metricsText(snapshot: GatewaySnapshot): Promise<string> {
       if (found !== undefined && found !== null) metric.inc({app: app.name}, found);
     }
   }
-  for (const [kind, name, help, value] of [...storeMetrics(snapshot), ...memoryMetrics(snapshot)])
+  for (const [kind, name, help, value] of [...storeMetrics(snapshot), ...memoryMetrics(snapshot), ...workerMetrics(snapshot)])
     new client[kind]({name, help, registers: [registry]}).inc(value);
   return `${await registry.metrics()}\n${wakeHistogram(snapshot)}`;
 }

@@ -69,7 +69,13 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
     usage: {activeGbSeconds: 12.5, storedGbSeconds: 100, wakes: 3},
     paging,
   } as const;
-  return {apps: [known, unknown], wakes: counts.wakes, remote, memory: {usedBytes: 500, highBytes: 1000, lowBytes: 750}};
+  return {
+    apps: [known, unknown],
+    wakes: counts.wakes,
+    remote,
+    memory: {usedBytes: 500, highBytes: 1000, lowBytes: 750},
+    workers: {alive: 2, stopped: 0, gone: 1, drained: 1},
+  };
 }
 
 test('metricsText() has what was counted and what is', async (t) => {
@@ -110,6 +116,9 @@ test('metricsText() has what was counted and what is', async (t) => {
     'picogate_store_retries_total 3',
     'picogate_upload_pending_bytes 5',
     'picogate_cache_bytes 10',
+    'picogate_workers_alive 2',
+    'picogate_workers_drained 1',
+    'picogate_workers_gone 1',
   ])
     t.true(lines.includes(line), `${line} in\n${lines.join('\n')}`);
   t.false(lines.some((line) => line.startsWith('picogate_app_page_faults_waiting{app="never"}')));
