@@ -53,15 +53,12 @@ const wholeMatrix = points.flatMap((point) => victims.map((victim): Case => [poi
 /** The moments that have most to lose. */
 const partOfMatrix: readonly Case[] = [
   ['supervisor:wake:processes-made', 'gateway'],
-  ['supervisor:wake:processes-made', 'app'],
   ['supervisor:wake:restored', 'app'],
-  ['supervisor:wake:routed', 'redis'],
   ['supervisor:hibernate:frozen', 'app'],
   ['supervisor:hibernate:stored', 'gateway'],
   ['supervisor:hibernate:stored', 'redis'],
   ['supervisor:hibernate:pointed', 'pager'],
   ['supervisor:hibernate:pointed', 'criu'],
-  ['supervisor:hibernate:ended', 'gateway'],
 ];
 
 function wantedCases(): readonly Case[] {

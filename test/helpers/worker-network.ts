@@ -10,7 +10,7 @@ import {until} from './until.ts';
 
 const timeoutMs = 10_000;
 /** Short, so that a test that waits for its end is not long. */
-export const leaseMs = 3000;
+export const leaseMs = 2000;
 
 export interface TestWorker {
   readonly name: string;
