@@ -16,7 +16,7 @@ import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
 import type {Placement} from '../pager/protocol.ts';
 import {type Connection, connectRedis} from '../store/connection.ts';
-import {serveControl} from '../store/control.ts';
+import {type ControlHandler, serveControl} from '../store/control.ts';
 import {lockFile} from '../store/directory-lock.ts';
 import {type Events, openEvents} from '../store/events.ts';
 import {openLeases} from '../store/lease.ts';
@@ -29,7 +29,7 @@ import {openSupervisor, type Supervisor, type SupervisorOptions} from '../superv
 import type {UsageMeter} from '../supervisor/usage-meter.ts';
 import {AnsweredChecks} from './answered-checks.ts';
 import {Cluster, type ClusterOptions} from './cluster.ts';
-import {controlHandlers} from './control-handlers.ts';
+import {type ControlSources, controlHandlers} from './control-handlers.ts';
 import {edgeAccess, edgeWatch} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {EventCounts} from './event-counts.ts';
@@ -172,6 +172,11 @@ function entriesOf(config: Config, supervisor: Supervisor, cluster: Cluster | nu
   return [...natEntries(config, addressOf), ...(cluster?.published.entries(config.apps, addressOf) ?? [])];
 }
 
+function handlersOf(sources: Omit<ControlSources, 'workers'>, cluster: Cluster | null): Readonly<Record<string, ControlHandler>> {
+  if (cluster === null) return controlHandlers({...sources, workers: null});
+  return sharedHandlers(controlHandlers({...sources, workers: () => cluster.workers()}), cluster, (app) => sources.pager.finishUpload(app));
+}
+
 function requireRoot(): void {
   if (process.getuid?.() === 0) return;
   throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway with apps or mode nat: root is needed for namespaces, CRIU and nftables', {source: 'host'});
@@ -253,16 +258,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(entriesOf(next, supervisor, cluster));
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
-  const ownHandlers = controlHandlers({
-    supervisor,
-    pager,
-    placements,
-    counts,
-    answered,
-    usage: openUsage(connection),
-    workers: cluster && (() => cluster.workers()),
-  });
-  const handlers = cluster === null ? ownHandlers : sharedHandlers(ownHandlers, cluster, (app) => pager.finishUpload(app));
+  const handlers = handlersOf({supervisor, pager, placements, counts, answered, usage: openUsage(connection)}, cluster);
   cluster?.begin(supervisor);
   scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));
   if (cluster !== null) scope.defer(() => cluster.stopping());
