@@ -195,8 +195,8 @@ export async function recover(options: RecoverOptions, {name}: AppConfig, findin
   await pager.keep(name);
   const details = parseDetails(record.details);
   if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) {
-    // Nobody here knows of it; others may.
-    return {record, rest: {kind: 'files', layers: details.layers}, outage: outage(isNew)};
+    // Nobody here knows of it; others may. A record that nobody has written to since it was made says nothing either.
+    return {record, rest: {kind: 'files', layers: details.layers}, outage: outage(isNew || details.home === null)};
   }
   const generation = storedGeneration(options, name, record.generation, generations);
   let rest: Rest = {kind: 'checkpoint', generation, meta: {layers: [], flows: []}};

@@ -75,6 +75,24 @@ s3Test('a gateway starts while the store cannot be reached: warm apps wake and s
   await untilStored(gateway);
 });
 
+s3Test('an app of which neither Redis nor this host knows is not taken for a new one, however often the gateway starts in an outage', async (t) => {
+  const {gateway, port, setReachable} = await lab(t);
+  await gateway.start();
+  await ask(port, 'count');
+  await gateway.cli('hibernate', 'a', '--cold');
+  await gateway.stop();
+  for (const name of ['redis', 'cache']) await rm(join(gateway.stateDir, name), {recursive: true, force: true});
+  setReachable(false);
+  for (let start = 1; start <= 2; start++) {
+    await gateway.start();
+    await t.throwsAsync(gateway.cli('wake', 'a'), {message: /Cannot find out what app .*a.* starts from/});
+    await gateway.stop();
+  }
+  setReachable(true);
+  await gateway.start();
+  t.deepEqual(await ask(port, 'agree', 'verify'), ['1 1', verified]);
+});
+
 s3Test('a bucket that is not there, or that refuses us, is named at the start', async (t) => {
   const {gateway, proxy} = await lab(t);
   proxy.decide = () => ({kind: 'answer', status: 404, code: 'NoSuchBucket'});

@@ -1,5 +1,5 @@
 /** Debian's HAProxy as the reference: a configuration, started on unix sockets in a directory of its own. */
-import {access, writeFile} from 'node:fs/promises';
+import {writeFile} from 'node:fs/promises';
 import {createServer, type RequestListener} from 'node:http';
 import {connect} from 'node:net';
 import {join} from 'node:path';
@@ -36,9 +36,10 @@ export async function startHaproxy(directory: string, config: string): Promise<H
         resolve(text);
       });
     });
+  // It answers when all its sockets are there; this one is made first.
   await until(
     () =>
-      access(admin).then(
+      exchange(admin, 'show version\n').then(
         () => true,
         () => false,
       ),
