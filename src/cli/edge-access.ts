@@ -11,7 +11,7 @@ import type {Cluster} from './cluster.ts';
 export function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): AppAccess {
   return {
     async wake(name, trigger) {
-      if (cluster !== null) return reachElsewhere(supervisor, cluster, name, trigger);
+      if (cluster !== null) return reachAnywhere(supervisor, cluster, name, trigger);
       const app = await supervisor.ready(name);
       await app.wake(trigger);
       return {host: app.address};
@@ -33,7 +33,7 @@ export function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): App
 }
 
 /** On this worker directly, on another one at the port that it has for the app's. */
-async function reachElsewhere(supervisor: Supervisor, cluster: Cluster, name: AppName, trigger: Trigger): Promise<AppEndpoint> {
+async function reachAnywhere(supervisor: Supervisor, cluster: Cluster, name: AppName, trigger: Trigger): Promise<AppEndpoint> {
   const {host, ports} = await cluster.reach(name, trigger);
   const app = supervisor.app(name);
   if (app.isHere) return {host: app.address};

@@ -29,19 +29,13 @@ export interface Holder {
   readonly token: FencingToken;
 }
 
-export interface Owner {
-  readonly worker: string;
-  /** How long, unless it is extended. */
-  readonly remainingMs: number;
-}
-
 /** Every method throws CodedError ERR_REDIS_UNAVAILABLE, ERR_REDIS_COMMAND, ERR_BAD_STATE. */
 export interface Leases {
   /** @param request.takeOverOwn a lease under the same worker name is an earlier run's, and is replaced */
   acquire(app: AppName, request: {readonly worker: string; readonly ttlMs: number; readonly takeOverOwn?: boolean}): Promise<Acquired>;
   extend(app: AppName, holder: Holder, ttlMs: number): Promise<Extended>;
-  /** Whose it is now; null: nobody's. */
-  owner(app: AppName): Promise<Owner | null>;
+  /** The worker that has it now; null: none. */
+  owner(app: AppName): Promise<string | null>;
   /** @returns false when it was no longer the holder's */
   release(app: AppName, holder: Holder): Promise<boolean>;
 }
@@ -67,10 +61,10 @@ export function openLeases(connection: Connection, options: {readonly prefix?: s
     },
     async owner(app) {
       const key = keys.lease(app);
-      const [held, remaining] = await Promise.all([connection.call('GET', key), connection.call('PTTL', key)]);
+      const held = await connection.call('GET', key);
       if (held === null) return null;
       const worker = typeof held === 'string' ? /^\d+ (.*)$/s.exec(held)?.[1] : undefined;
-      return worker === undefined ? badReply(key, held, 'a lease') : {worker, remainingMs: Math.max(0, Number(remaining))};
+      return worker ?? badReply(key, held, 'a lease');
     },
     async release(app, {worker, token}) {
       const key = keys.lease(app);

@@ -94,7 +94,7 @@ export class AppLocator {
   async holder(name: AppName): Promise<string | null> {
     const {leases, membership, readApp} = this.#options;
     const [owner, record, workers] = await Promise.all([leases.owner(name), readApp(name), membership.list()]);
-    const home = owner?.worker ?? parseDetails(record?.details ?? null).home;
+    const home = owner ?? parseDetails(record?.details ?? null).home;
     return workers.some((worker) => worker.name === home && worker.state === 'alive') ? home : null;
   }
 
@@ -107,7 +107,7 @@ export class AppLocator {
   async #place(name: AppName): Promise<Placed> {
     const {leases, membership, placement, readApp, settings} = this.#options;
     const [owner, record, workers, stored] = await Promise.all([leases.owner(name), readApp(name), membership.list(), placement(name)]);
-    return place({app: settings(name), owner: owner?.worker ?? null, workers, ...originOf(record, stored)});
+    return place({app: settings(name), owner, workers, ...originOf(record, stored)});
   }
 
   async #find(name: AppName, trigger: Trigger): Promise<Endpoint> {

@@ -22,6 +22,7 @@ export interface FailoverOptions {
 }
 
 const attempts = 10;
+const pauseMs = 1000;
 const concurrency = 4;
 const awake: ReadonlySet<string> = new Set(['reviving', 'running', 'draining', 'checkpointing']);
 
@@ -44,7 +45,7 @@ export async function takeOver(gone: string, options: FailoverOptions): Promise<
   }
 }
 
-async function wakeAll(gone: string, {listApps, has, reach, log}: FailoverOptions): Promise<void> {
+async function wakeAll(gone: string, {listApps, has, reach, clock, log}: FailoverOptions): Promise<void> {
   const waiting: AppName[] = [];
   for (const [name, record] of await listApps()) {
     if (!(record instanceof Error) && record.worker === gone && awake.has(record.state) && has(name)) waiting.push(name);
@@ -52,12 +53,12 @@ async function wakeAll(gone: string, {listApps, has, reach, log}: FailoverOption
   if (waiting.length > 0) log.warn({worker: gone, apps: waiting}, 'the apps that ran on a worker that is gone are woken elsewhere');
   const rest = waiting.values();
   const wakeOne = async (): Promise<void> => {
-    for (const name of rest) await wake(name, {reach, log});
+    for (const name of rest) await wake(name, {reach, clock, log});
   };
   await Promise.all(Array.from({length: concurrency}, wakeOne));
 }
 
-async function wake(name: AppName, {reach, log}: Pick<FailoverOptions, 'reach' | 'log'>): Promise<void> {
+async function wake(name: AppName, {reach, clock, log}: Pick<FailoverOptions, 'reach' | 'clock' | 'log'>): Promise<void> {
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     try {
       await reach(name, {kind: 'failover'});
@@ -65,5 +66,6 @@ async function wake(name: AppName, {reach, log}: Pick<FailoverOptions, 'reach' |
     } catch (error) {
       log.warn({app: name, attempt, error: errorMessage(error)}, 'an app of a worker that is gone could not be woken elsewhere');
     }
+    await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
   }
 }

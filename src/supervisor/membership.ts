@@ -30,6 +30,7 @@ export class Membership implements AsyncDisposable {
   #asking: Promise<readonly WorkerStatus[]> | undefined;
   #cancelBeat = (): void => undefined;
   #cancelLook = (): void => undefined;
+  #beating: Promise<void> = Promise.resolve();
   #isStopping = false;
   #isOver = false;
 
@@ -107,7 +108,10 @@ export class Membership implements AsyncDisposable {
   #beatLater(): void {
     if (this.#isOver) return;
     const {clock, leaseMs} = this.#options;
-    this.#cancelBeat = clock.after(leaseMs / 3, () => this.#try(this.#beat().finally(() => this.#beatLater())));
+    this.#cancelBeat = clock.after(leaseMs / 3, () => {
+      this.#beating = this.#beat();
+      this.#try(this.#beating.finally(() => this.#beatLater()));
+    });
   }
 
   async #beat(): Promise<void> {
@@ -139,6 +143,8 @@ export class Membership implements AsyncDisposable {
     this.#isOver = true;
     this.#cancelBeat();
     this.#cancelLook();
+    // One that is under way would say afterwards that this worker is there.
+    await Promise.allSettled([this.#beating]);
     await this.#options.workers.leave(this.#record()).catch((error: unknown) => {
       this.#options.log.warn({error: errorMessage(error)}, 'the other workers could not be told that this one stops');
     });
