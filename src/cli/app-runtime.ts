@@ -270,9 +270,12 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     watch: edgeWatch(supervisor, answered, cluster),
     async addApps(apps) {
       await supervisor.addApps(apps);
-      cluster?.configure(apps);
+      cluster?.add(apps);
     },
-    retireApps: (apps) => supervisor.retireApps(apps),
+    async retireApps(apps) {
+      cluster?.retain(apps);
+      await supervisor.retireApps(apps);
+    },
     setFrontends,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

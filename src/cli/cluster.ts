@@ -143,9 +143,15 @@ export class Cluster implements AsyncDisposable {
     });
   }
 
-  /** The settings of the apps have changed. */
-  configure(apps: readonly AppConfig[]): void {
-    this.#late.configs = configsByName(apps);
+  /** New apps, and new settings of others; those that are gone still have sessions of the old configuration. */
+  add(apps: readonly AppConfig[]): void {
+    this.#late.configs = new Map([...this.#late.configs, ...configsByName(apps)]);
+  }
+
+  /** There are no others any more. */
+  retain(apps: readonly AppConfig[]): void {
+    const names = new Set<string>(apps.map(({name}) => name));
+    this.#late.configs = new Map([...this.#late.configs].filter(([name]) => names.has(name)));
   }
 
   /** Wakes an app, wherever. @throws CodedError */

@@ -60,7 +60,7 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
 - **A worker that stops**, or is drained, brings its apps to the store first; clients of the others are held meanwhile. If the store cannot be reached then, what is not
   in it waits for that worker; \`picogate workers forget NAME\` gives it up.
 - \`picogate workers\` says who is there and what runs where; \`picogate drain NAME\` moves everything to the others, \`undrain\` lets a worker wake apps again. Commands about an app
-  may be given on any host.
+  may be given on any host; of the runtime API \`wake app\` only, what else it says of apps is about its own host.
 - An idle connection to an app does not survive a move, as it does a sleep.
 `;
 
