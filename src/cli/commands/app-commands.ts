@@ -1,0 +1,60 @@
+/** What can be asked of an app, and done to it. */
+import type {Command} from 'commander';
+import {addCommand, done, type FileOption, type JsonOption, positive, time} from './command-kit.ts';
+
+export function addAppCommands(program: Command): void {
+  addQuestions(program);
+  addSleepCommands(program);
+  addCommand(program, 'predicted', 'which pages an app is expected to touch when it wakes, by what woke it')
+    .argument('<name>')
+    .option('-t, --trigger <trigger>', 'draw the address space as expected for this trigger')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: JsonOption & {trigger: string | undefined}) =>
+      done(await (await import('../predicted.ts')).predicted(options.file, name, options)),
+    );
+  addCommand(program, 'logs', 'what an app has written to its standard output and standard error')
+    .argument('<name>')
+    .option('-n, --lines <count>', 'how many lines', positive, 100)
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: JsonOption & {lines: number}) => done(await (await import('../logs.ts')).logs(options.file, name, options)));
+}
+
+function addQuestions(program: Command): void {
+  addCommand(program, 'apps', 'list the apps and what they do')
+    .option('--json', 'print JSON', false)
+    .action(async (options: JsonOption) => done(await (await import('../apps.ts')).apps(options.file, options)));
+  addCommand(program, 'show', 'everything about one app')
+    .argument('<name>')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: JsonOption) => done(await (await import('../show.ts')).show(options.file, name, options)));
+  addCommand(program, 'explain', 'what an app does now and why, and what it waits for')
+    .argument('<name>')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: JsonOption) => done(await (await import('../explain.ts')).explain(options.file, name, options)));
+}
+
+/** Who is awake, and who is not. */
+function addSleepCommands(program: Command): void {
+  for (const verb of ['wake', 'hibernate'] as const) {
+    const verbCommand = addCommand(program, verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
+      .argument('<name>')
+      .option('--json', 'print JSON', false)
+      .action(async (name: string, {file, json, cold = false, force = false}: JsonOption & {cold?: boolean; force?: boolean}) =>
+        done(await (await import('../wake-hibernate.ts')).wakeOrHibernate(file, verb, name, {json, cold, force})),
+      );
+    if (verb === 'wake') continue;
+    verbCommand.option('--cold', 'wait until it is in the remote store, and drop the local copy', false);
+    verbCommand.option('--force', 'even if it is pinned', false);
+  }
+  addCommand(program, 'pin', 'keep an app awake, once it is')
+    .argument('<name>')
+    .option('--for <time>', 'for so long, 30m or 8h; else until it is unpinned', time)
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: FileOption & {for: number | undefined; json: boolean}) =>
+      done(await (await import('../pin.ts')).pin(options.file, name, {forMs: options.for ?? null, json: options.json})),
+    );
+  addCommand(program, 'unpin', 'let an app sleep again')
+    .argument('<name>')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, options: JsonOption) => done(await (await import('../pin.ts')).unpin(options.file, name, options)));
+}

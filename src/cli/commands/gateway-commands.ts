@@ -1,0 +1,28 @@
+/** The gateway itself, its configuration, and the machine that it is to run on. */
+import {type Command, Option} from 'commander';
+import {addCommand, done, type FileOption, positive} from './command-kit.ts';
+
+export function addGatewayCommands(program: Command): void {
+  addCommand(program, 'run', 'run the gateway in the foreground until SIGTERM or Ctrl-C')
+    .option('--ready-fd <descriptor>', 'write a line there when everything is open', positive)
+    .action(async (options: FileOption & {readyFd: number | undefined}) => done(await (await import('../run.ts')).run(options.file, options.readyFd)));
+  addCommand(program, 'cleanup', 'remove the processes, namespaces and mounts that a killed gateway left; checkpoints stay').action(
+    async (options: FileOption) => done(await (await import('../cleanup.ts')).cleanup(options.file)),
+  );
+  addCommand(program, 'check', 'check the configuration; exit status 0 if it is valid, else 1')
+    .option('-q, --quiet', 'print errors only', false)
+    .option('--json', 'print the diagnostics as JSON', false)
+    .addOption(new Option('--condition <condition>', 'say whether a condition of .if holds instead: exit status 0 if it does, 1 if not'))
+    .action(async (options: FileOption & {quiet: boolean; json: boolean; condition: string | undefined}) => {
+      const {check, checkCondition} = await import('../check.ts');
+      done(options.condition === undefined ? await check(options.file, options) : checkCondition(options.condition));
+    });
+  addCommand(program, 'doctor', 'check what this machine offers, and what a missing thing costs')
+    .option('--json', 'print JSON', false)
+    .action(async (options: {json: boolean}) => done(await (await import('../doctor.ts')).doctor(options)));
+  program
+    .command('demo')
+    .description('a real nginx that sleeps and wakes on 127.0.0.1:8080')
+    .option('--port <port>', 'where to listen', positive, 8080)
+    .action(async (options: {port: number}) => done(await (await import('../demo.ts')).demo(options)));
+}
