@@ -27,7 +27,7 @@ export function statsRequest(
   path: string,
   config: Pick<StatsPage, 'uri'>,
 ): {readonly form: StatsForm; readonly refresh: boolean; readonly onlyUp: boolean} | null {
-  const bare = path.split('?', 1)[0] ?? '';
+  const bare = config.uri.includes('?') ? path : (path.split('?', 1)[0] ?? '');
   if (bare !== config.uri && !bare.startsWith(`${config.uri};`)) return null;
   const flags = new Set(bare.slice(config.uri.length).split(';'));
   return {form: flags.has('csv') ? 'csv' : flags.has('json') ? 'json' : 'html', refresh: !flags.has('norefresh'), onlyUp: flags.has('up')};

@@ -44,6 +44,8 @@ export interface AppRuntime extends AsyncDisposable {
   readonly events: Events;
   readonly access: AppAccess;
   readonly watch: AppWatch;
+  /** What the admin commands do, each for the app that it names, at whichever worker has it. */
+  readonly commands: Readonly<Record<string, ControlHandler>>;
   /** Opens new apps and gives changed ones their settings; those that are gone stay for the sessions of the old configuration. @throws CodedError */
   addApps(apps: readonly AppConfig[]): Promise<void>;
   /** Hibernates and forgets the apps that the configuration does not name any more. */
@@ -268,6 +270,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     events,
     access: edgeAccess(supervisor, cluster),
     watch: edgeWatch(supervisor, answered, cluster),
+    commands: handlers,
     async addApps(apps) {
       await supervisor.addApps(apps);
       cluster?.add(apps);

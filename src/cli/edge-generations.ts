@@ -9,7 +9,7 @@ import {errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
-import type {StatsAnswer} from '../edge/http/open-http.ts';
+import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {openListeningSockets} from '../edge/listening-sockets.ts';
 import {KnownAnswers} from '../edge/probes/known-answers.ts';
 import {SessionLimit} from '../edge/session-limit.ts';

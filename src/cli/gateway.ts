@@ -2,7 +2,7 @@
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
-import type {StatsAnswer} from '../edge/http/open-http.ts';
+import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
 

@@ -96,6 +96,7 @@ export type HttpRequestAction =
   | {readonly kind: 'set-method' | 'set-path' | 'set-pathq' | 'set-query' | 'set-uri'; readonly value: Format}
   | {readonly kind: 'replace-path' | 'replace-pathq' | 'replace-uri'; readonly regex: string; readonly value: Format}
   | {readonly kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'; readonly expression: SampleExpression}
+  | {readonly kind: 'use-service'; readonly service: 'prometheus-exporter'}
   | {readonly kind: 'set-log-level'; readonly level: string}
   | {readonly kind: 'set-timeout'; readonly which: 'client' | 'server' | 'tunnel'; readonly ms: number}
   | {readonly kind: 'wait-for-body'; readonly timeMs: number; readonly atLeastBytes: number};

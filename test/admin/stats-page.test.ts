@@ -23,6 +23,9 @@ test('the address says which form is wanted', (t) => {
   t.deepEqual(statsRequest('/stats;csv;norefresh', config), {form: 'csv', refresh: false, onlyUp: false});
   t.deepEqual(statsRequest('/stats;json', config), {form: 'json', refresh: true, onlyUp: false});
   t.deepEqual(statsRequest('/stats;up?x=1', config), {form: 'html', refresh: true, onlyUp: true});
+  const absent = {uri: '/haproxy?stats'};
+  t.deepEqual(statsRequest('/haproxy?stats;csv', absent), {form: 'csv', refresh: true, onlyUp: false});
+  for (const path of ['/haproxy', '/haproxy?other', '/haproxy;csv?stats']) t.is(statsRequest(path, absent), null, path);
   for (const path of ['/', '/statistics', '/stats/x', '/other;csv']) t.is(statsRequest(path, config), null, path);
 });
 

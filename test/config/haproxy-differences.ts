@@ -36,7 +36,6 @@ export const differences: ReadonlyMap<string, string> = new Map([
   ['stats http-request allow', later],
   ['http-request set-map(/tmp/x) a b', later],
   ['http-request disable-l7-retry', later],
-  ['http-request use-service prometheus-exporter', later],
   ['capture cookie A len 5', later],
   ['disabled', 'a frontend that does nothing is not an error'],
 ]);

@@ -51,6 +51,8 @@ const setTimeoutOf: ActionReader<HttpRequestAction> = (args) => {
   return {kind: 'set-timeout', which, ms: args.takeParsed('<time>', parseTime)};
 };
 
+const useService: ActionReader<HttpRequestAction> = (args) => ({kind: 'use-service', service: choice(['prometheus-exporter']).read(args)});
+
 const waitForBody: ActionReader<HttpRequestAction> = (args) => {
   let timeMs: number | null = null;
   let atLeastBytes = 0;
@@ -89,9 +91,10 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     'replace-uri': replacePart('replace-uri'),
     'set-log-level': setLogLevel,
     'set-timeout': setTimeoutOf,
+    'use-service': useService,
     'wait-for-body': waitForBody,
   },
-  later: `add-acl del-acl set-map del-map do-resolve use-service disable-l7-retry early-hint normalize-uri sc-inc-gpc sc-inc-gpc0 sc-inc-gpc1
+  later: `add-acl del-acl set-map del-map do-resolve disable-l7-retry early-hint normalize-uri sc-inc-gpc sc-inc-gpc0 sc-inc-gpc1
     sc-add-gpc sc-set-gpt sc-set-gpt0 send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
     set-bc-tos set-fc-tos set-retries`.split(/\s+/),
   ignored: ['cache-use', 'set-nice', 'strict-mode', 'wait-for-handshake'],

@@ -1,8 +1,9 @@
 /** Makes the head of a server's answer the one that the client gets: rules, persistence, compression. */
 
 import type {ServerConfig} from '../../config/proxy-value.ts';
+import {errorCode} from '../../core/errors.ts';
 import {type Compressor, compressorFor} from './compression.ts';
-import type {BodyLength, ResponseHead} from './message.ts';
+import type {BodyLength, Header, ResponseHead} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {responseForClient} from './persistence-cookie.ts';
 import {type LocalReply, reasonOf} from './reply.ts';
@@ -44,8 +45,20 @@ export function compress(transaction: Transaction, acceptEncoding: string | null
   return compression === null ? null : compressorFor(compression, transaction.request, acceptEncoding, response, length);
 }
 
-export function headOfReply(reply: LocalReply): ResponseHead {
-  return {status: reply.status, reason: reply.reason, version: '1.1', headers: [['content-length', String(reply.body.length)], ...reply.headers]};
+/** @param length of the body; null: only its end tells */
+export function headOfReply(reply: Omit<LocalReply, 'body'>, length: BodyLength): ResponseHead {
+  const framing: readonly Header[] = length === null ? [] : [['content-length', String(length)]];
+  return {status: reply.status, reason: reply.reason, version: '1.1', headers: [...framing, ...reply.headers]};
+}
+
+/** What a client is told when its app did not wake. */
+const retryAfterSeconds = '5';
+
+/** A page of status 503; one for an app that did not wake says that it may soon. */
+export function heldPage(page: LocalReply, error: unknown): LocalReply {
+  const code = errorCode(error);
+  if (code === 'ERR_CONNECT' || code === 'ERR_NO_SERVER' || page.headers.some(([name]) => name === 'retry-after')) return page;
+  return {...page, headers: [...page.headers, ['retry-after', retryAfterSeconds]]};
 }
 
 /** HTTP/2 has no reasons. */

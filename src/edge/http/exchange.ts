@@ -2,12 +2,13 @@
  * One request of a client and its answer: rules in HAProxy's order, a backend, a server, and the bodies both ways. Whatever is held
  * here is one piece of a body at most; who is slower slows the other down.
  */
-import {errorCode, errorMessage} from '../../core/errors.ts';
-import {applyAfterResponse, applyPersistence, applyResponseRules, compress, headOfReply, withReason} from './answer.ts';
+import {errorMessage} from '../../core/errors.ts';
+import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, withReason} from './answer.ts';
 import type {Compressor} from './compression.ts';
 import {Forwarding, type ForwardingEvents, type ForwardingFailure} from './forwarding.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
+import {LocalAnswer} from './local-answer.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead, Tunnel} from './message.ts';
 import {fieldValue, headerOf, withoutHeader} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
@@ -16,13 +17,12 @@ import type {LocalReply} from './reply.ts';
 import {RequestBody} from './request-body.ts';
 import {planRequest, prepareForServer} from './request-plan.ts';
 import type {FinalVerdict} from './request-rules.ts';
+import type {LaterReply} from './stats-answer.ts';
 import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
-import {openTunnel} from './tunnel.ts';
+import {openTunnel, tunnelTimeouts} from './tunnel.ts';
 
 const defaultTarpitMs = 5000;
-/** What a client is told when its app did not wake. */
-const retryAfterSeconds = '5';
 
 /** Whose rules are run, in this order: `tcp-request content` before `http-request`. */
 type Stage = 'frontend-content' | 'frontend' | 'backend-content' | 'backend';
@@ -39,6 +39,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   readonly #client: ClientStream;
   readonly #transaction: Transaction;
   readonly #body: RequestBody;
+  readonly #local: LocalAnswer;
   readonly #over: () => void;
   #use: BackendUse | null = null;
   #forwarding: Forwarding | null = null;
@@ -55,6 +56,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#client = client;
     this.#transaction = transaction;
     this.#body = new RequestBody(client, transaction.incoming.length, headerOf(transaction.request.headers, 'expect')?.toLowerCase() === '100-continue');
+    this.#local = new LocalAnswer({client, transaction, body: this.#body, finish: (termination, reason) => this.#finish(termination, reason)});
     transaction.bytesIn = transaction.incoming.headBytes;
   }
 
@@ -124,6 +126,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
         this.#cancelDelay = this.#parts.clock.after(delayMs, () => this.#reply(verdict.reply, 'PT'));
         break;
       }
+      case 'use-service':
+        this.#answerHere(this.#parts.stats(verdict.service, this.#transaction) ?? this.#transaction.errorPage(503));
+        break;
       case 'reject':
       case 'silent-drop':
         this.#client.vanish(verdict.kind === 'reject' ? 'reset' : 'drop');
@@ -171,8 +176,12 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   #showsStats(): boolean {
     const page = (this.#transaction.destination ?? this.#transaction.frontend).config.stats;
     const reply = page === null ? null : this.#parts.stats(page, this.#transaction);
-    if (reply !== null) this.#reply(reply, 'LR');
+    if (reply !== null) this.#answerHere(reply);
     return reply !== null;
+  }
+
+  #answerHere(answer: LocalReply | LaterReply): void {
+    this.#local.serve(answer, (reply) => this.#reply(reply, 'LR'));
   }
 
   #chooseServer(use: BackendUse): void {
@@ -201,12 +210,17 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     if (!this.#isOver) this.#body.end(trailers);
   }
 
+  get #hasBegun(): boolean {
+    return this.#isAnswered || this.#local.hasBegun;
+  }
+
   requestMalformed(reason: string): void {
-    if (this.#isAnswered) this.#breakOff('CD', reason);
+    if (this.#hasBegun) this.#breakOff('CD', reason);
     else this.#reply(this.#transaction.errorPage(400), 'PR', reason);
   }
 
   clientDrained(): void {
+    this.#local.drained();
     if (this.#compressor === null) this.#forwarding?.resume();
     else this.#compressor.resume();
   }
@@ -217,12 +231,12 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     if (how === 'half-closed' && forwarding?.isConnected === true && this.#use?.backend.config.abortOnClose !== true) return;
     if (how === 'timeout') {
       this.#parts.counters.timeouts++;
-      if (!this.#isAnswered) {
+      if (!this.#hasBegun) {
         this.#reply(this.#transaction.errorPage(408), 'cD');
         return;
       }
-    } else if (forwarding?.isConnected !== true) this.#parts.counters.abandoned++;
-    const phase = this.#isAnswered
+    } else if (forwarding?.isConnected !== true && !this.#hasBegun) this.#parts.counters.abandoned++;
+    const phase = this.#hasBegun
       ? 'D'
       : forwarding?.isConnected === true
         ? 'H'
@@ -324,17 +338,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       return;
     }
     this.#isAnswered = true;
-    const {timeouts} = transaction;
-    const tunnelMs = timeouts.tunnel ?? transaction.destination?.config.tunnelTimeoutMs ?? transaction.frontend.config.tunnelTimeoutMs;
     openTunnel({
       client,
       server,
-      timeouts: {
-        clientMs: tunnelMs ?? timeouts.client ?? transaction.frontend.config.clientTimeoutMs,
-        serverMs: tunnelMs ?? timeouts.server ?? transaction.destination?.config.serverTimeoutMs ?? transaction.frontend.config.clientTimeoutMs,
-        clientFinMs: transaction.frontend.config.clientFinTimeoutMs,
-        serverFinMs: transaction.destination?.config.serverFinTimeoutMs ?? null,
-      },
+      timeouts: tunnelTimeouts(transaction),
       clock: this.#parts.clock,
       counters: this.#parts.counters,
       ended: (why) => this.#finish(why === 'closed' ? '--' : why === 'client-timeout' ? 'cD' : 'sD', null),
@@ -343,12 +350,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
 
   failed({status, termination, error}: ForwardingFailure): void {
     const page = this.#transaction.errorPage(status);
-    const isHeld = status === 503 && errorCode(error) !== 'ERR_CONNECT' && errorCode(error) !== 'ERR_NO_SERVER';
-    const reply =
-      isHeld && !page.headers.some(([name]) => name === 'retry-after')
-        ? {...page, headers: [...page.headers, ['retry-after', retryAfterSeconds] as const]}
-        : page;
-    this.#reply(reply, termination, errorMessage(error));
+    this.#reply(status === 503 ? heldPage(page, error) : page, termination, errorMessage(error));
   }
 
   brokenOff(termination: string, reason: string): void {
@@ -364,20 +366,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       this.#breakOff(termination, reason);
       return;
     }
-    const head = headOfReply(reply);
-    transaction.response = head;
-    transaction.endRequest();
-    applyAfterResponse(transaction, head);
-    transaction.status = head.status;
-    if (!this.#body.isComplete || reply.status === 400 || reply.status === 408) this.#client.closeAfter();
-    const bodyless = isBodyless(transaction.received.method, head.status);
-    transaction.bytesOut += this.#client.head(head, reply.body.length, bodyless);
-    if (!bodyless && reply.body.length > 0) {
-      transaction.bytesOut += reply.body.length;
-      this.#client.write(reply.body);
-    }
-    this.#finish(termination, reason);
-    this.#client.end(null);
+    this.#local.send(reply, termination, reason);
   }
 
   #breakOff(termination: string, reason: string | null): void {
@@ -391,6 +380,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#isOver = true;
     this.#cancelDelay?.();
     this.#compressor?.removeAllListeners('data');
+    this.#local.over();
     this.#forwarding?.abort(termination === '--' ? 'done' : 'client-abort');
     const {clock} = this.#parts;
     this.#over();

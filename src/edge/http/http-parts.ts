@@ -1,5 +1,4 @@
 /** What all exchanges of an HTTP frontend share. */
-import type {StatsPage} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
 import type {HttpProbes} from '../probes/http-probes.ts';
@@ -7,9 +6,9 @@ import type {SessionContext} from '../session/session-context.ts';
 import type {AddressField} from './address-fields.ts';
 import type {Assignment} from './assignment.ts';
 import type {HttpBackendProxy} from './proxies.ts';
-import type {LocalReply} from './reply.ts';
 import type {ServerPool} from './server-pool.ts';
 import type {RequestRecord} from './session-record.ts';
+import type {StatsAnswer} from './stats-answer.ts';
 import type {Transaction, TransactionParts} from './transaction.ts';
 
 /** A backend as one frontend uses it. */
@@ -28,8 +27,7 @@ export interface HttpParts extends Omit<TransactionParts, 'session'> {
   readonly probes: HttpProbes;
   readonly clock: Clock;
   readonly counters: Counters;
-  /** The answer of a statistics page; null: the request is not for it. */
-  stats(page: StatsPage, transaction: Transaction): LocalReply | null;
+  readonly stats: StatsAnswer;
   /** A request is over; the context is that of its connection where the request was not understood. */
   finished(record: RequestRecord, context: Transaction | SessionContext): void;
 }

@@ -1,7 +1,7 @@
 /** Frontends of mode http on the parts that all frontends share: entrances, backends, rules, log lines. */
 import {readFileSync} from 'node:fs';
 import {compileRegex} from '../../config/expression/regex.ts';
-import type {BackendConfig, FrontendConfig, StatsPage} from '../../config/proxy-value.ts';
+import type {BackendConfig, FrontendConfig} from '../../config/proxy-value.ts';
 import {CodedError} from '../../core/errors.ts';
 import {Admission} from '../admission.ts';
 import {newCounters} from '../counters.ts';
@@ -14,13 +14,10 @@ import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
 import {openHttpFrontend} from './http-frontend.ts';
 import {httpRecord} from './http-record.ts';
 import {compileBackend, compileFrontend, type HttpBackendProxy, type ProxyParts} from './proxies.ts';
-import type {LocalReply} from './reply.ts';
 import {countRequest} from './request-counters.ts';
 import {ServerConnections} from './server-pool.ts';
+import type {StatsAnswer} from './stats-answer.ts';
 import {Transaction} from './transaction.ts';
-
-/** The answer of a statistics page; null: the request is not for it. */
-export type StatsAnswer = (page: StatsPage, transaction: Transaction) => LocalReply | null;
 
 /** What frontends of mode http share. Disposing it closes idle connections to servers. */
 export interface HttpSide extends Disposable {

@@ -15,6 +15,8 @@ interface Proxy {
   readonly afterResponseRules: readonly ResponseRule[];
   /** Null: no request is a health check. */
   readonly probes: ProbeRules | null;
+  /** `stats admin`: whoever one of them holds for may change things there. */
+  readonly statsAdmins: readonly ((context: SampleContext) => boolean)[];
   /** Pages that the proxy has instead of HAProxy's. */
   readonly errorPages: ReadonlyMap<number, LocalReply>;
 }
@@ -66,6 +68,7 @@ function compileProxy(config: ProxyBase, {compilers, readFile, tableOf}: ProxyPa
     requestRules: compileRequestRules(config.http.request, ruleParts),
     responseRules: compileResponseRules(config.http.response, {compilers, readFile}),
     afterResponseRules: compileResponseRules(config.http.afterResponse, {compilers, readFile}),
+    statsAdmins: (config.stats?.admin ?? []).map((condition) => compilers.condition(condition)),
     probes: compileProbes(config.probes, (condition) => compilers.condition(condition)),
     errorPages,
   };

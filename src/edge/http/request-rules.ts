@@ -15,6 +15,7 @@ import {compileCapture, compileSetAddress, compileSetVariable} from './variable-
 /** There is no next rule. */
 export type FinalVerdict =
   | {readonly kind: 'reject' | 'silent-drop'}
+  | {readonly kind: 'use-service'; readonly service: 'prometheus-exporter'}
   | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'}
   | {readonly kind: 'tarpit'; readonly reply: LocalReply};
 
@@ -67,6 +68,8 @@ function compileAction(action: HttpRequestAction, parts: RuleParts): RequestRule
       const verdict = {kind: action.kind};
       return () => verdict;
     }
+    case 'use-service':
+      return () => action;
     case 'wait-for-body': {
       const verdict = {kind: action.kind, timeMs: action.timeMs, atLeastBytes: action.atLeastBytes};
       return () => verdict;

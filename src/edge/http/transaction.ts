@@ -97,6 +97,11 @@ export class Transaction implements RuleSubject {
     return this.#variables;
   }
 
+  /** Whether the client may change things on the statistics page that it asks for. */
+  get mayAdminister(): boolean {
+    return (this.destination ?? this.frontend).statsAdmins.some((holds) => holds(this));
+  }
+
   get backend(): string | null {
     return this.destination?.config.name ?? null;
   }

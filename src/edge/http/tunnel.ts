@@ -3,6 +3,7 @@ import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
 import {Relay} from '../relay.ts';
 import type {Tunnel} from './message.ts';
+import type {Transaction} from './transaction.ts';
 
 export interface TunnelOptions {
   readonly client: Tunnel;
@@ -12,6 +13,17 @@ export interface TunnelOptions {
   readonly counters: Counters;
   /** Both are closed. */
   readonly ended: (why: 'closed' | 'client-timeout' | 'server-timeout') => void;
+}
+
+export function tunnelTimeouts({timeouts, frontend, destination}: Transaction): TunnelOptions['timeouts'] {
+  const [client, server] = [frontend.config, destination?.config];
+  const tunnelMs = timeouts.tunnel ?? server?.tunnelTimeoutMs ?? client.tunnelTimeoutMs;
+  return {
+    clientMs: tunnelMs ?? timeouts.client ?? client.clientTimeoutMs,
+    serverMs: tunnelMs ?? timeouts.server ?? server?.serverTimeoutMs ?? client.clientTimeoutMs,
+    clientFinMs: client.clientFinTimeoutMs,
+    serverFinMs: server?.serverFinTimeoutMs ?? null,
+  };
 }
 
 /** Joins both connections until they end. What each side said already goes first. */

@@ -39,7 +39,7 @@ export class HttpProbes {
     const known = question === null ? null : this.#known.get(app, question);
     if (known === null) {
       const page = transaction.errorPage(isWell ? 200 : 503);
-      return {head: headOfReply(page), body: page.body, isSilent: page.isSilent === true};
+      return {head: headOfReply(page, page.body.length), body: page.body, isSilent: page.isSilent === true};
     }
     const {status, reason, headers, body} = known;
     const length = transaction.request.method === 'HEAD' ? [] : [['content-length', String(body.length)] as const];
