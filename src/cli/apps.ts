@@ -2,8 +2,10 @@ import type {AppRecord} from '../store/app-record.ts';
 import type {Json} from '../store/json.ts';
 import {openPlacements, residencyOf, type StoredPlacement} from '../store/placements.ts';
 import {openState} from '../store/state.ts';
-import {ago, bytes, milliseconds, table} from './format.ts';
-import {connectToGateway, printJson} from './remote.ts';
+import {ago, bytes, milliseconds} from './format.ts';
+import {type Column, type Listing, type ListingOptions, list} from './listing.ts';
+import {connectToGateway} from './remote.ts';
+import type {Style} from './terminal.ts';
 
 /** The public form of a record: what `apps --json` promises, and more. */
 export function publicRecord(record: AppRecord, placement: StoredPlacement | undefined): Readonly<Record<string, Json>> {
@@ -23,38 +25,78 @@ function residencyText(record: AppRecord, placement: StoredPlacement | undefined
   return residency === 'warm' && stored ? 'warm+stored' : residency;
 }
 
+interface AppRow {
+  readonly record: AppRecord;
+  readonly placement: StoredPlacement | undefined;
+  readonly isPinned: boolean;
+}
+
+const stateStyles: Readonly<Partial<Record<AppRecord['state'], Style>>> = {
+  running: 'green',
+  reviving: 'yellow',
+  draining: 'yellow',
+  checkpointing: 'yellow',
+  failed: 'red',
+};
+
+function columnsAt(nowMs: number): readonly Column<AppRow>[] {
+  const count = (value: number | undefined): number | null => value ?? null;
+  return [
+    {head: 'NAME', name: 'name', value: ({record}) => record.name, shortest: 12},
+    {
+      head: 'STATE',
+      name: 'state',
+      value: ({record}) => record.state,
+      text: ({record, isPinned}) => (isPinned ? `${record.state} (pinned)` : record.state),
+      style: ({record}) => stateStyles[record.state] ?? null,
+    },
+    {head: 'RESIDENCY', name: 'residency', value: ({record, placement}) => residencyText(record, placement), rank: 2},
+    {head: 'GENERATION', name: 'generation', value: ({record}) => record.generation, rank: 7},
+    {head: 'SINCE', name: 'since', value: ({record}) => record.since, text: ({record}) => ago(record.since, nowMs), rank: 1},
+    {
+      head: 'LAST WAKE',
+      name: 'last_wake_ms',
+      value: ({record}) => count(record.lastWake?.ms),
+      text: ({record}) => (record.lastWake === null ? '-' : milliseconds(record.lastWake.ms)),
+      rank: 3,
+    },
+    {head: 'PAGES', name: 'last_wake_pages', value: ({record}) => count(record.lastWake?.predictedPages), rank: 8},
+    {head: 'FAULTS', name: 'last_wake_faults', value: ({record}) => count(record.lastWake?.faults), rank: 6},
+    {
+      head: 'LAST SLEEP',
+      name: 'last_sleep_ms',
+      value: ({record}) => count(record.lastHibernate?.ms),
+      text: ({record}) => (record.lastHibernate === null ? '-' : milliseconds(record.lastHibernate.ms)),
+      rank: 4,
+    },
+    {
+      head: 'WRITTEN',
+      name: 'last_sleep_bytes',
+      value: ({record}) => count(record.lastHibernate?.bytesWritten),
+      text: ({record}) => (record.lastHibernate === null ? '-' : bytes(record.lastHibernate.bytesWritten)),
+      rank: 5,
+    },
+  ];
+}
+
 /** Lists the apps of the configuration from their records. @returns the exit status */
-export async function apps(files: readonly string[] | undefined, {json}: {json: boolean}): Promise<number> {
-  const {config, connection} = await connectToGateway(files);
-  await using owned = connection;
-  const all = await openState(owned).listApps();
-  const known = config.apps.map((app) => all.get(app.name)).filter((record) => record !== undefined);
-  const placements = await openPlacements(owned).read();
-  const records = known.filter((record): record is AppRecord => !(record instanceof Error));
-  for (const damaged of known.filter((record) => record instanceof Error)) process.stderr.write(`picogate: ${damaged.message}\n`);
-  const pinnedApps = new Set<string>(config.apps.filter(({pin}) => pin).map(({name}) => name));
-  const isPinned = ({name, pin}: AppRecord): boolean => pinnedApps.has(name) || (pin !== null && (pin.until ?? Number.POSITIVE_INFINITY) > Date.now());
-  if (json) {
-    printJson(records.map((record) => ({...publicRecord(record, placements.get(record.name)), pinned: isPinned(record)})));
-  } else {
-    const now = Date.now();
-    process.stdout.write(
-      table(
-        ['NAME', 'STATE', 'RESIDENCY', 'GENERATION', 'SINCE', 'LAST WAKE', 'PAGES', 'FAULTS', 'LAST SLEEP', 'WRITTEN'],
-        records.map((record) => [
-          record.name,
-          isPinned(record) ? `${record.state} (pinned)` : record.state,
-          residencyText(record, placements.get(record.name)),
-          record.generation === null ? '-' : String(record.generation),
-          ago(record.since, now),
-          record.lastWake === null ? '-' : milliseconds(record.lastWake.ms),
-          record.lastWake === null ? '-' : String(record.lastWake.predictedPages),
-          record.lastWake === null ? '-' : String(record.lastWake.faults),
-          record.lastHibernate === null ? '-' : milliseconds(record.lastHibernate.ms),
-          record.lastHibernate === null ? '-' : bytes(record.lastHibernate.bytesWritten),
-        ]),
-      ),
-    );
-  }
-  return known.length === records.length ? 0 : 1;
+export function apps(files: readonly string[] | undefined, options: ListingOptions): Promise<number> {
+  return list(options, async (): Promise<Listing<AppRow>> => {
+    const {config, connection} = await connectToGateway(files);
+    await using owned = connection;
+    const all = await openState(owned).listApps();
+    const known = config.apps.map((app) => all.get(app.name)).filter((record) => record !== undefined);
+    const placements = await openPlacements(owned).read();
+    const records = known.filter((record): record is AppRecord => !(record instanceof Error));
+    for (const damaged of known.filter((record) => record instanceof Error)) process.stderr.write(`picogate: ${damaged.message}\n`);
+    const pinnedApps = new Set<string>(config.apps.filter(({pin}) => pin).map(({name}) => name));
+    const nowMs = Date.now();
+    const isPinned = ({name, pin}: AppRecord): boolean => pinnedApps.has(name) || (pin !== null && (pin.until ?? Number.POSITIVE_INFINITY) > nowMs);
+    return {
+      columns: columnsAt(nowMs),
+      rows: records.map((record) => ({record, placement: placements.get(record.name), isPinned: isPinned(record)})),
+      json: (rows) => rows.map(({record, placement, isPinned: pinned}) => ({...publicRecord(record, placement), pinned})),
+      exitStatus: known.length === records.length ? 0 : 1,
+    };
+  });
 }

@@ -1,2 +1,29 @@
-/** HAProxy's: 1 for a configuration with errors, 2 when the gateway cannot start. */
-export const exitStatus = {badConfiguration: 1, cannotStart: 2} as const;
+/** The exit statuses of all commands: HAProxy's 1 and 2, and those of sysexits(3). They are told in docs/exit-status.md and `picogate help exit-status`. */
+import {errorCode} from '../core/errors.ts';
+
+export const exitStatus = {
+  done: 0,
+  /** What was asked for cannot be done, or was found to be wrong: the command line, a configuration with errors, an app that cannot be woken. */
+  refused: 1,
+  badConfiguration: 1,
+  /** The gateway cannot start, or a condition of `-cc` is none. */
+  cannotStart: 2,
+  /** EX_UNAVAILABLE: the gateway, or its Redis, does not answer. */
+  unavailable: 69,
+  /** EX_SOFTWARE: a fault of the program. */
+  bug: 70,
+  /** EX_TEMPFAIL: nothing is wrong, and it may work in a moment. */
+  notNow: 75,
+  /** `exec`: it was not run. 126 and 127 are the shell's: it cannot be executed, there is no such program. */
+  notRun: 125,
+} as const;
+
+const unavailable: ReadonlySet<string> = new Set(['ERR_NO_GATEWAY', 'ERR_REDIS_UNAVAILABLE', 'ERR_CONTROL_TIMEOUT']);
+
+/** Of a command that has thrown. */
+export function statusOf(error: unknown): number {
+  const code = errorCode(error);
+  if (code !== undefined && unavailable.has(code)) return exitStatus.unavailable;
+  if (code === 'ERR_ASSERTION' || error instanceof TypeError || error instanceof ReferenceError) return exitStatus.bug;
+  return exitStatus.refused;
+}

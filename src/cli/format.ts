@@ -1,5 +1,6 @@
 /** Numbers and tables as people read them. */
-import Table from 'cli-table3';
+import {fittedTable} from './fitted-table.ts';
+import {lineWidth} from './terminal.ts';
 
 export function bytes(count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
@@ -30,28 +31,8 @@ export function ago(atMs: number, nowMs: number): string {
   return `${span(nowMs - atMs)} ago`;
 }
 
-const noBorders = Object.fromEntries(
-  [
-    'top',
-    'top-mid',
-    'top-left',
-    'top-right',
-    'bottom',
-    'bottom-mid',
-    'bottom-left',
-    'bottom-right',
-    'left',
-    'left-mid',
-    'mid',
-    'mid-mid',
-    'right',
-    'right-mid',
-  ].map((part) => [part, '']),
-);
-
 /** Columns without borders, as `systemctl` and `redis-cli` users expect. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const drawn = new Table({head: [...head], style: {head: [], border: [], 'padding-left': 0, 'padding-right': 2}, chars: {...noBorders, middle: ''}});
-  drawn.push(...rows.map((row) => [...row]));
-  return `${drawn.toString().replace(/ +$/gm, '')}\n`;
+  const columns = head.map((text) => ({head: text, rank: 0, shortest: null}));
+  return fittedTable(columns, rows, lineWidth());
 }

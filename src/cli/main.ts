@@ -2,10 +2,8 @@
 import {CommanderError} from 'commander';
 import {errorMessage} from '../core/errors.ts';
 import {buildProgram} from './commands/program.ts';
+import {exitStatus, statusOf} from './exit-status.ts';
 import {isHaproxyCommandLine} from './haproxy-arguments.ts';
-
-/** Exit statuses, as HAProxy has them: 1 for what was given to us, 2 when the program cannot do its work. */
-const exitStatus = {wrongUse: 1} as const;
 
 /** `events -f` follows, as `tail -f` does. */
 function translate(args: readonly string[]): string[] {
@@ -27,9 +25,9 @@ try {
   else await buildProgram().parseAsync(translate(words), {from: 'user'});
 } catch (error) {
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : exitStatus.wrongUse;
+    process.exitCode = error.exitCode === 0 ? 0 : exitStatus.refused;
   } else {
     process.stderr.write(`picogate: ${errorMessage(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = statusOf(error);
   }
 }

@@ -3,6 +3,7 @@ import type {Json} from '../store/json.ts';
 import {addressPicture, pictureLegend} from './address-picture.ts';
 import {table} from './format.ts';
 import {command, printJson} from './remote.ts';
+import {hasColours} from './terminal.ts';
 
 interface PredictedOptions {
   readonly json: boolean;
@@ -14,7 +15,7 @@ interface PredictedOptions {
 export async function predicted(files: readonly string[] | undefined, name: string, {json, trigger}: PredictedOptions): Promise<number> {
   const report = await command(files, 'predicted', {name}, 10_000);
   if (json) printJson(report);
-  else process.stdout.write(describePrediction(report, {trigger, colours: process.stdout.isTTY}));
+  else process.stdout.write(describePrediction(report, {trigger, colours: hasColours()}));
   return 0;
 }
 

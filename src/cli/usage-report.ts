@@ -1,7 +1,7 @@
 /** What `picogate usage` says, as pure functions of what Redis has. */
 import type {UsageRates} from '../config/value.ts';
 import {type AppUsage, msPerDay, type UsageSums} from '../store/usage.ts';
-import {table} from './format.ts';
+import type {Column, Listing} from './listing.ts';
 
 export interface UsageRow extends UsageSums {
   readonly app: string;
@@ -49,23 +49,31 @@ function costOf({activeGbSeconds, storedGbSeconds}: UsageSums, {activePerGbHour,
   return (activeGbSeconds * (activePerGbHour ?? 0) + storedGbSeconds * (storedPerGbHour ?? 0)) / secondsPerHour;
 }
 
-export function usageTable({apps, total}: UsageReport): string {
-  const withCost = total.cost !== null;
-  const cells = ({app, activeGbSeconds, storedGbSeconds, wakes, cost}: UsageRow): string[] => [
-    app,
-    activeGbSeconds.toFixed(3),
-    storedGbSeconds.toFixed(3),
-    String(wakes),
-    ...(cost === null ? [] : [cost.toFixed(4)]),
+/** The last row is the total; comma-separated values leave it to whoever reads them. */
+export function usageListing(report: UsageReport): Listing<UsageRow> {
+  const {apps, total} = report;
+  const columns: readonly Column<UsageRow>[] = [
+    {head: 'NAME', name: 'app', value: ({app}) => app, shortest: 12},
+    {head: 'ACTIVE GB-S', name: 'active_gb_seconds', value: ({activeGbSeconds}) => rounded(activeGbSeconds), text: (row) => row.activeGbSeconds.toFixed(3)},
+    {
+      head: 'STORED GB-S',
+      name: 'stored_gb_seconds',
+      value: ({storedGbSeconds}) => rounded(storedGbSeconds),
+      text: (row) => row.storedGbSeconds.toFixed(3),
+      rank: 1,
+    },
+    {head: 'WAKES', name: 'wakes', value: ({wakes}) => wakes, rank: 2},
   ];
-  return table(['NAME', 'ACTIVE GB-S', 'STORED GB-S', 'WAKES', ...(withCost ? ['COST'] : [])], [...apps, total].map(cells));
+  const costs: Column<UsageRow> = {
+    head: 'COST',
+    name: 'cost',
+    value: ({cost}) => (cost === null ? null : rounded(cost)),
+    text: (row) => (row.cost ?? 0).toFixed(4),
+  };
+  return {columns: total.cost === null ? columns : [...columns, costs], rows: apps, total, json: () => report};
 }
 
-/** Names of apps need no quotes. The total is left to whoever reads it. */
-export function usageCsv({apps, total}: UsageReport): string {
-  const head = ['app', 'active_gb_seconds', 'stored_gb_seconds', 'wakes', ...(total.cost === null ? [] : ['cost'])];
-  const lines = apps.map(({app, activeGbSeconds, storedGbSeconds, wakes, cost}) =>
-    [app, activeGbSeconds.toFixed(6), storedGbSeconds.toFixed(6), String(wakes), ...(cost === null ? [] : [cost.toFixed(6)])].join(','),
-  );
-  return `${[head.join(','), ...lines].join('\n')}\n`;
+/** To millionths: more is noise. */
+function rounded(value: number): number {
+  return Number(value.toFixed(6));
 }

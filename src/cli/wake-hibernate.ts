@@ -1,9 +1,10 @@
+import {exitStatus} from './exit-status.ts';
 import {milliseconds} from './format.ts';
 import {command, printJson} from './remote.ts';
 
 const timeoutMs = {usual: 120_000, withUpload: 3_600_000} as const;
 
-/** Wakes an app or puts it to sleep and waits for that. @returns the exit status: 1 when a hibernation was cancelled because the app was needed */
+/** Wakes an app or puts it to sleep and waits for that. @returns the exit status: 75 when a hibernation was cancelled because the app was needed */
 export async function wakeOrHibernate(
   files: readonly string[] | undefined,
   verb: 'wake' | 'hibernate',
@@ -18,5 +19,5 @@ export async function wakeOrHibernate(
     process.stdout.write(
       `${name}: ${result === 'cancelled' ? 'goes on running, because it was needed,' : verb === 'wake' ? 'running' : cold ? 'hibernated, and in the store only,' : 'hibernated'} after ${milliseconds(ms)}\n`,
     );
-  return result === 'cancelled' ? 1 : 0;
+  return result === 'cancelled' ? exitStatus.notNow : exitStatus.done;
 }

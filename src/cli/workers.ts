@@ -4,7 +4,9 @@ import {callControl} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import {openState} from '../store/state.ts';
 import {openWorkers, type WorkerStatus, type Workers} from '../store/workers.ts';
-import {ago, bytes, table} from './format.ts';
+import {confirm} from './confirm.ts';
+import {ago, bytes} from './format.ts';
+import {type Column, type Listing, type ListingOptions, list} from './listing.ts';
 import {connectToGateway, printJson} from './remote.ts';
 
 /** All that a worker has is put to sleep, uploaded and woken elsewhere. */
@@ -22,34 +24,55 @@ async function find(workers: Workers, name: string): Promise<WorkerStatus> {
   throw new CodedError('ERR_UNKNOWN_WORKER', `Cannot find worker "${name}": there are ${known === '' ? 'none' : known}`, {source: 'client'});
 }
 
+interface WorkerRow {
+  readonly worker: WorkerStatus;
+  readonly running: readonly string[];
+}
+
+function labelsOf({labels}: WorkerStatus): string | null {
+  const texts = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+  return texts.length === 0 ? null : texts.join(' ');
+}
+
+function columnsAt(nowMs: number): readonly Column<WorkerRow>[] {
+  const styles = {alive: 'green', stopped: 'dim', gone: 'red'} as const;
+  return [
+    {head: 'NAME', name: 'name', value: ({worker}) => worker.name, shortest: 12},
+    {head: 'STATE', name: 'state', value: ({worker}) => stateOf(worker), style: ({worker}) => styles[worker.state]},
+    {head: 'ADDRESS', name: 'address', value: ({worker}) => worker.address, rank: 2},
+    {
+      head: 'AWAKE',
+      name: 'awake',
+      value: ({worker}) => worker.awake,
+      text: ({worker: {awake, appsMax}}) => `${awake}${appsMax === null ? '' : ` of ${appsMax}`}`,
+    },
+    {
+      head: 'MEMORY',
+      name: 'used_bytes',
+      value: ({worker}) => worker.usedBytes,
+      text: ({worker}) => `${bytes(worker.usedBytes)} of ${bytes(worker.memoryBytes)}`,
+      rank: 1,
+    },
+    {head: 'LABELS', name: 'labels', value: ({worker}) => labelsOf(worker), rank: 5, shortest: 10},
+    {head: 'HEARD OF', name: 'heard_of', value: ({worker}) => worker.at, text: ({worker}) => ago(worker.at, nowMs), rank: 4},
+    {head: 'APPS', name: 'apps', value: ({running}) => running.join(' '), rank: 3, shortest: 12},
+  ];
+}
+
 /** Lists the workers. @returns the exit status */
-export async function listWorkers(files: readonly string[] | undefined, {json}: {json: boolean}): Promise<number> {
-  const {connection} = await connectToGateway(files);
-  await using owned = connection;
-  const workers = await openWorkers(owned).list();
-  const apps = [...(await openState(owned).listApps()).values()];
-  const running = (name: string): string[] => apps.flatMap((app) => (app instanceof Error || app.worker !== name ? [] : [app.name]));
-  if (json) {
-    printJson(workers.map((worker) => ({...worker, running: running(worker.name)})));
-    return 0;
-  }
-  const now = Date.now();
-  const labels = (worker: WorkerStatus): string =>
-    Object.entries(worker.labels)
-      .map(([key, value]) => `${key}=${value}`)
-      .join(' ');
-  const rows = workers.map((worker) => [
-    worker.name,
-    stateOf(worker),
-    worker.address,
-    `${worker.awake}${worker.appsMax === null ? '' : ` of ${worker.appsMax}`}`,
-    `${bytes(worker.usedBytes)} of ${bytes(worker.memoryBytes)}`,
-    labels(worker) === '' ? '-' : labels(worker),
-    ago(worker.at, now),
-    running(worker.name).join(' '),
-  ]);
-  process.stdout.write(table(['NAME', 'STATE', 'ADDRESS', 'AWAKE', 'MEMORY', 'LABELS', 'HEARD OF', 'APPS'], rows));
-  return 0;
+export function listWorkers(files: readonly string[] | undefined, options: ListingOptions): Promise<number> {
+  return list(options, async (): Promise<Listing<WorkerRow>> => {
+    const {connection} = await connectToGateway(files);
+    await using owned = connection;
+    const workers = await openWorkers(owned).list();
+    const apps = [...(await openState(owned).listApps()).values()];
+    const running = (name: string): string[] => apps.flatMap((app) => (app instanceof Error || app.worker !== name ? [] : [app.name]));
+    return {
+      columns: columnsAt(Date.now()),
+      rows: workers.map((worker) => ({worker, running: running(worker.name)})),
+      json: (rows) => rows.map(({worker, running: its}) => ({...worker, running: its})),
+    };
+  });
 }
 
 function drainedOf(answer: Json): {moved: readonly string[]; failed: readonly string[]} {
@@ -66,11 +89,13 @@ function drainedOf(answer: Json): {moved: readonly string[]; failed: readonly st
 }
 
 /** Nothing is woken on a worker any more, and what it has goes to the others. @returns the exit status: 1 when something had to stay */
-export async function drain(files: readonly string[] | undefined, name: string, {json}: {json: boolean}): Promise<number> {
+export async function drain(files: readonly string[] | undefined, name: string, {json, yes}: {json: boolean; yes: boolean}): Promise<number> {
   const {connection} = await connectToGateway(files);
   await using owned = connection;
   const workers = openWorkers(owned);
   const {state} = await find(workers, name);
+  const others = (await workers.list()).filter((other) => other.name !== name && other.state === 'alive' && !other.isDraining);
+  if (others.length === 0) await confirm(`No other worker takes the apps of "${name}": put them to sleep, and wake none until it is undrained?`, {yes});
   await workers.setDraining(name, true);
   if (state !== 'alive') {
     process.stdout.write(`${name} is ${state}: nothing will be woken there when it is back\n`);
@@ -96,13 +121,14 @@ export async function undrain(files: readonly string[] | undefined, name: string
 }
 
 /** A worker will not come back: what only it has is given up. @returns the exit status. @throws CodedError ERR_WORKER_ALIVE */
-export async function forgetWorker(files: readonly string[] | undefined, name: string): Promise<number> {
+export async function forgetWorker(files: readonly string[] | undefined, name: string, {yes}: {yes: boolean}): Promise<number> {
   const {connection} = await connectToGateway(files);
   await using owned = connection;
   const workers = openWorkers(owned);
   if ((await find(workers, name)).state === 'alive') {
     throw new CodedError('ERR_WORKER_ALIVE', `Cannot forget worker "${name}": it is running; stop it first`, {source: 'client'});
   }
+  await confirm(`Give up worker "${name}", and what only its disk has?`, {yes});
   await workers.forget(name);
   process.stdout.write(`${name} is forgotten; its apps start from what is in the store\n`);
   return 0;

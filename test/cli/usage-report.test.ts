@@ -1,6 +1,7 @@
 import test from 'ava';
+import {listingCsv, listingTable} from '../../src/cli/listing.ts';
 import {sinceDay} from '../../src/cli/since-day.ts';
-import {usageCsv, usageReport, usageTable} from '../../src/cli/usage-report.ts';
+import {usageListing, usageReport} from '../../src/cli/usage-report.ts';
 import type {AppUsage} from '../../src/store/usage.ts';
 
 const usages = new Map<string, AppUsage>([
@@ -35,11 +36,12 @@ test('usageReport() sums days from the first one on, and says what that costs', 
 
 test('a table and comma-separated values have a column for the cost when there are rates', (t) => {
   const report = usageReport(usages, {sinceDay: 20_001, rates});
-  t.is(usageCsv(report), 'app,active_gb_seconds,stored_gb_seconds,wakes,cost\nblog,1800.000000,3600.000000,2,0.031000\nwiki,0.000000,0.000000,0,0.000000\n');
-  t.regex(usageTable(report), /NAME +ACTIVE GB-S +STORED GB-S +WAKES +COST\n *blog +1800\.000 +3600\.000 +2 +0\.0310\n/);
-  const free = usageReport(usages, {sinceDay: null, rates: {activePerGbHour: null, storedPerGbHour: null}});
-  t.regex(usageCsv(free), /^app,active_gb_seconds,stored_gb_seconds,wakes\n/);
-  t.notRegex(usageTable(free), /COST/);
+  const [csv, table] = [(listing: ReturnType<typeof usageListing>) => listingCsv(listing, {withHead: true}), usageListing(report)];
+  t.is(csv(table), 'app,active_gb_seconds,stored_gb_seconds,wakes,cost\nblog,1800,3600,2,0.031\nwiki,0,0,0,0\n');
+  t.regex(listingTable(table, 80), /^NAME +ACTIVE GB-S +STORED GB-S +WAKES +COST\nblog +1800\.000 +3600\.000 +2 +0\.0310\nwiki [^\n]*\ntotal +1800/);
+  const free = usageListing(usageReport(usages, {sinceDay: null, rates: {activePerGbHour: null, storedPerGbHour: null}}));
+  t.regex(csv(free), /^app,active_gb_seconds,stored_gb_seconds,wakes\n/);
+  t.notRegex(listingTable(free, 80), /COST/);
 });
 
 test('sinceDay() takes a date or a time that has gone by', (t) => {

@@ -1,6 +1,6 @@
 /** What can be asked of an app, and done to it. */
 import type {Command} from 'commander';
-import {addCommand, done, type FileOption, type JsonOption, positive, time} from './command-kit.ts';
+import {addCommand, addListing, done, type FileOption, type JsonOption, type ListOptions, positive, time} from './command-kit.ts';
 
 export function addAppCommands(program: Command): void {
   addQuestions(program);
@@ -20,9 +20,9 @@ export function addAppCommands(program: Command): void {
 }
 
 function addQuestions(program: Command): void {
-  addCommand(program, 'apps', 'list the apps and what they do')
-    .option('--json', 'print JSON', false)
-    .action(async (options: JsonOption) => done(await (await import('../apps.ts')).apps(options.file, options)));
+  addListing(program, 'apps', 'list the apps and what they do').action(async (options: ListOptions) =>
+    done(await (await import('../apps.ts')).apps(options.file, options)),
+  );
   addCommand(program, 'show', 'everything about one app')
     .argument('<name>')
     .option('--json', 'print JSON', false)

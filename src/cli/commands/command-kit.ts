@@ -1,6 +1,7 @@
 /** What the groups of commands share: the option that names the configuration, values of options, and the exit status. */
 import {type Command, type CommandOptions, InvalidArgumentError, Option} from 'commander';
 import {parseTime} from '../../config/units.ts';
+import type {ListingOptions} from '../listing.ts';
 import {sinceDay} from '../since-day.ts';
 
 export interface FileOption {
@@ -19,6 +20,38 @@ function collect(file: string, before: string[] | undefined): string[] {
 export function addCommand(parent: Command, name: string, description: string, options: CommandOptions = {}): Command {
   const file = new Option('-f, --file <file>', 'configuration file or directory, may be repeated; default: PICOGATE_CONFIG, else /etc/picogate/picogate.cfg');
   return parent.command(name, options).description(description).addOption(file.argParser(collect));
+}
+
+export type ListOptions = FileOption & ListingOptions;
+
+/** Every listing has these. */
+export function addListing(parent: Command, name: string, description: string, options: CommandOptions = {}): Command {
+  return addListingOptions(addCommand(parent, name, description, options)).addOption(
+    new Option('--sort <column>', 'sort by a column, named as in --csv; -column: the other way round'),
+  );
+}
+
+export function addListingOptions(command: Command): Command {
+  return command
+    .option('--json', 'print JSON', false)
+    .addOption(new Option('--csv', 'print comma-separated values').default(false).conflicts('json'))
+    .addOption(watchOption());
+}
+
+/** Of what asks before it does something. */
+export function yesOption(): Option {
+  return new Option('-y, --yes', 'do not ask').default(false);
+}
+
+/** Milliseconds. */
+export function watchOption(): Option {
+  return new Option('-w, --watch [seconds]', 'again and again, every 2 s or as often as this says, until Ctrl-C').argParser(interval).preset('2');
+}
+
+function interval(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds >= 0.1 && seconds <= 86_400)) throw new InvalidArgumentError('a number of seconds from 0.1 on is needed.');
+  return Math.round(seconds * 1000);
 }
 
 /** The exit status of the program, once there is nothing left to do. */

@@ -19,7 +19,8 @@ export function addGatewayCommands(program: Command): void {
     });
   addCommand(program, 'doctor', 'check what this machine offers, and what a missing thing costs')
     .option('--json', 'print JSON', false)
-    .action(async (options: {json: boolean}) => done(await (await import('../doctor.ts')).doctor(options)));
+    .addOption(new Option('--csv', 'print comma-separated values').default(false).conflicts('json'))
+    .action(async (options: {json: boolean; csv: boolean}) => done(await (await import('../doctor.ts')).doctor(options)));
   program
     .command('demo')
     .description('a real nginx that sleeps and wakes on 127.0.0.1:8080')
