@@ -42,6 +42,7 @@ export function buildBackend(section: Section, context: BackendContext): Backend
     queueTimeoutMs: effective(section, 'timeout queue')?.value ?? null,
     checkTimeoutMs: effective(section, 'timeout check')?.value ?? null,
     wakeTimeoutMs: wakeTimeoutMs(section, servers, context.apps),
+    waitPage: effective(section, 'wait-page')?.value ?? null,
     check: buildCheck(section),
     retries: effective(section, 'retries')?.value ?? bare.retries,
     redispatch: effective(section, 'option redispatch')?.value ?? null,

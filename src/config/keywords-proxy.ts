@@ -12,6 +12,7 @@ import {proxyLog} from './log-shape.ts';
 import {healthCheck} from './probe-shapes.ts';
 import {redirectRule} from './rule-shapes.ts';
 import {choice, duration, flagLine, integer, milliseconds, onOrOff, placedWord, textLine, timeout, word} from './shapes.ts';
+import {waitPage} from './wait-page.ts';
 
 type Place = 'defaults' | 'frontend' | 'backend' | 'listen';
 
@@ -149,6 +150,15 @@ export const proxyKeywords = {
     shape: duration(),
     absent: '10s',
     description: 'How long a wake may take and a client is held. A backend without one of its own takes the longest that its apps state in their sections.',
+  }),
+  'wait-page': keyword({
+    ...ours,
+    repeated: 'warning',
+    sections: withBackend,
+    shape: waitPage,
+    absent: 'off',
+    description:
+      'Mode http: what a browser is shown that waits for a wake longer than this (2s), instead of being held. See "A page for those who wait" above.',
   }),
   'health-check': keyword({
     ...ours,

@@ -74,6 +74,7 @@ export function bareBackend({name, position}: Named): BackendConfig {
     queueTimeoutMs: null,
     checkTimeoutMs: null,
     wakeTimeoutMs: 10_000,
+    waitPage: null,
     check: {kind: 'connect'},
     retries: 3,
     redispatch: null,

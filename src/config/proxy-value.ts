@@ -5,6 +5,7 @@ import type {Position} from './position.ts';
 import type {HttpRequestAction, HttpResponseAction, ReplyAction, Rule, TcpRequestAction, TcpResponseAction, UseBackend, UseServer} from './rules.ts';
 import type {Condition, Format, SampleExpression} from './sample.ts';
 import type {TlsBind, TlsServer} from './tls.ts';
+import type {WaitPage} from './wait-page.ts';
 
 export interface UnixSocket {
   /** An absolute path; with `abstract`, a name of Linux' own name space. */
@@ -306,6 +307,8 @@ export interface BackendConfig extends ProxyBase {
   readonly checkTimeoutMs: number | null;
   /** How long a session is held while an app wakes. */
   readonly wakeTimeoutMs: number;
+  /** Null: browsers are held as all other clients are. */
+  readonly waitPage: WaitPage | null;
   readonly check: HealthCheck;
   readonly retries: number;
   /** Whether another server may be tried, and after how many attempts: 0 is only the last one, n every nth. Null: never. */

@@ -76,6 +76,20 @@ Sums are kept by day (UTC) for 400 days, and of all time; \`--since\` counts who
 fails loses so much at most. \`picogate metrics\` has \`picogate_app_active_byte_seconds_total\` and \`picogate_app_stored_byte_seconds_total\`.
 `;
 
+const waitPageText = `## A page for those who wait
+
+With \`wait-page\` a browser that waits for a wake longer than \`after\` gets a small page, with status 503, \`Retry-After\` and \`Cache-Control: no-store\`. The
+wake goes on. The page loads its address again as soon as the app is awake (or has failed), and every 2 seconds where scripts are off.
+
+- **Who gets it**: a GET without a body whose \`Accept\` names \`text/html\`; where the browser says more, only for a whole document
+  (\`Sec-Fetch-Mode: navigate\`, \`Sec-Fetch-Dest: document\`). All others are held until the app answers or \`timeout wake\` is over: other methods, what scripts ask for
+  (\`fetch()\`, \`X-Requested-With\`), frames, upgrades, programs that take any type.
+- **\`file\`** holds an answer of your own, head and body, as \`errorfile\` does. It is sent with \`no-store\`, whatever it says; it has to ask again by itself, with
+  \`<meta http-equiv="refresh" content="2">\` or as the built-in one does: a GET of its own address with the field \`picogate-wait: 1\` is held like any other, and answered
+  with 204 when the app is awake. The app does not see that request.
+- **When the wake fails** clients get 503, or 504 when it takes longer than \`timeout wake\`, with \`Retry-After\`. \`errorfile 503\` and \`errorfile 504\` change these pages.
+`;
+
 const probesText = `## Health checks from outside
 
 \`health-check\` lines tell which requests and connections are health checks, or come from scrapers. They wake no app, they are no traffic that keeps
@@ -148,6 +162,7 @@ export function renderReference(): string {
     sleepText,
     timersText,
     probesText,
+    waitPageText,
     usageText,
     workersText,
     ...sections.map(({kind}) => renderSection(kind)),

@@ -1,12 +1,15 @@
 /** What the gateway reads before a server is awake decides whether it wakes, which one, and why. */
 import {once} from 'node:events';
+import {writeFile} from 'node:fs/promises';
 import {connect, type Socket} from 'node:net';
+import {join} from 'node:path';
 import {connect as connectTls} from 'node:tls';
 import {fileURLToPath} from 'node:url';
 import {run} from '../../src/core/command.ts';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {serialRootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 
@@ -38,9 +41,18 @@ async function readTo(socket: Socket, end: string): Promise<string> {
 serialRootTest('mode http: rules answer without a wake, a Host header wakes its app, and a connection kept open does not keep it awake', async (t) => {
   t.timeout(120_000);
   const port = await freePort();
+  await using gate = await temporaryDirectory();
+  const fifo = join(gate.path, 'fifo');
+  await run(['mkfifo', fifo], {timeoutMs: 5000});
   const gateway = await testGateway(
     t,
     `${await nginx('wiki')}
+app slow
+    rootfs ${await rootfsWith('nginx-light')}
+    exec /bin/sh -c "read line < /gate/fifo; exec /usr/sbin/nginx -c /srv/nginx.conf"
+    volume ${fixtures}:/srv:ro
+    volume ${gate.path}:/gate
+    expose tcp 80
 app broken
     rootfs ${await rootfsWith('nginx-light')}
     exec /usr/sbin/no-such-program
@@ -54,6 +66,12 @@ frontend web
     http-request redirect location /new if { path /old }
     use_backend wiki if { hdr(host) -i wiki.test }
     use_backend broken if { hdr(host) -i broken.test }
+    use_backend slow if { hdr(host) -i slow.test }
+backend slow
+    mode http
+    wait-page after 200ms
+    timeout wake 60s
+    server s app:slow:80
 backend wiki
     mode http
     server s app:wiki:80
@@ -69,9 +87,9 @@ backend broken
   await gateway.reaches('wiki', 'hibernated');
   t.false(socket.destroyed);
 
-  const ask = async (path: string, host = 'wiki.test'): Promise<string> => {
+  const ask = async (path: string, host = 'wiki.test', fields = ''): Promise<string> => {
     const other = await openSocket(port);
-    other.write(`GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
+    other.write(`GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n${fields}\r\n`);
     let text = '';
     for await (const chunk of other) text += String(chunk);
     return text;
@@ -87,6 +105,18 @@ backend broken
   t.regex(await readTo(socket, 'hello from nginx\n'), /^HTTP\/1\.1 200 /);
   t.is((await gateway.app('wiki')).lastWake?.trigger, 'tcp/80 GET /pages from 127.0.0.1');
   t.regex(await ask('/', 'broken.test'), /^HTTP\/1\.1 503 .*retry-after: \d+\r\n/is);
+
+  // Nobody waits any more when the first two have their pages: the wake goes on all the same.
+  const html = 'accept: text/html\r\n';
+  t.regex(await ask('/hello', 'slow.test', html), /^HTTP\/1\.1 503 .*cache-control: no-store\r\n.*Waking up/s);
+  t.regex(await ask('/hello', 'slow.test', html), /^HTTP\/1\.1 503 .*Waking up/s);
+  t.is((await gateway.app('slow')).state, 'reviving');
+  const held = [ask('/hello', 'slow.test', 'accept: */*\r\n'), ask('/hello', 'slow.test', 'picogate-wait: 1\r\n')];
+  await writeFile(fifo, '\n');
+  const [answer = '', poll = ''] = await Promise.all(held);
+  t.regex(answer, /^HTTP\/1\.1 200 .*hello from nginx\n$/s);
+  t.regex(poll, /^HTTP\/1\.1 204 /);
+  t.regex(await ask('/hello', 'slow.test', html), /^HTTP\/1\.1 200 /);
 });
 
 serialRootTest('mode tcp: a connection without a ClientHello wakes nothing, and the server name wakes its app', async (t) => {

@@ -9,6 +9,7 @@ import {responseForClient} from './persistence-cookie.ts';
 import {type LocalReply, reasonOf} from './reply.ts';
 import {type ResponseVerdict, runResponseRules} from './response-rules.ts';
 import type {Transaction} from './transaction.ts';
+import {retryAfterSeconds} from './wait-page.ts';
 
 /** `tcp-response content` rules, then `http-response` rules: of the backend, then of the frontend. */
 export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {
@@ -51,13 +52,12 @@ export function headOfReply(reply: Omit<LocalReply, 'body'>, length: BodyLength)
   return {status: reply.status, reason: reply.reason, version: '1.1', headers: [...framing, ...reply.headers]};
 }
 
-/** What a client is told when its app did not wake. */
-const retryAfterSeconds = '5';
+/** Why a server could not be used that was there: a client need not come again for that. */
+const failuresOfServers: readonly (string | undefined)[] = ['ERR_CONNECT', 'ERR_NO_SERVER', 'ERR_BAD_RESPONSE'];
 
-/** A page of status 503; one for an app that did not wake says that it may soon. */
+/** A page for a failure; one for an app that did not wake says that it may soon. */
 export function heldPage(page: LocalReply, error: unknown): LocalReply {
-  const code = errorCode(error);
-  if (code === 'ERR_CONNECT' || code === 'ERR_NO_SERVER' || page.headers.some(([name]) => name === 'retry-after')) return page;
+  if (failuresOfServers.includes(errorCode(error)) || page.headers.some(([name]) => name === 'retry-after')) return page;
   return {...page, headers: [...page.headers, ['retry-after', retryAfterSeconds]]};
 }
 

@@ -25,6 +25,8 @@ export interface AssignRequest {
   readonly preferred: readonly string[];
   /** A health check from outside, which wakes no app and keeps none awake. */
   readonly isProbe: boolean;
+  /** Called when it begins to wait for a wake. */
+  readonly held?: (() => void) | undefined;
 }
 
 export interface SessionEnd {

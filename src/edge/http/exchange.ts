@@ -21,6 +21,7 @@ import type {LaterReply} from './stats-answer.ts';
 import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
 import {openTunnel, tunnelTimeouts} from './tunnel.ts';
+import {awakeReply, type WaitPage, whenHeld} from './wait-page.ts';
 
 const defaultTarpitMs = 5000;
 
@@ -187,7 +188,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   #chooseServer(use: BackendUse): void {
     if (this.#showsStats()) return;
     const transaction = this.#transaction;
-    const plan = planRequest(transaction, use.backend, this.#parts.clock.nowMs());
+    const plan = planRequest(transaction, use.backend, {nowMs: this.#parts.clock.nowMs(), held: whenHeld(use.backend.waitPage, transaction, this.#showPage)});
     this.#finding = plan.finding;
     if (plan.redirect !== null) {
       this.#reply(plan.redirect, 'LR');
@@ -198,6 +199,12 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#forwarding = new Forwarding({transaction, parts: this.#parts, events: this, backend: use.backend.config, plan, body: this.#body});
     this.#forwarding.start();
   }
+
+  readonly #showPage = ({afterMs, reply}: WaitPage): void => {
+    this.#cancelDelay ??= this.#parts.clock.after(afterMs, () => {
+      if (this.#forwarding?.server === null) this.#reply(reply, 'LR', 'the app wakes');
+    });
+  };
 
   // The client's side.
 
@@ -349,8 +356,11 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   failed({status, termination, error}: ForwardingFailure): void {
-    const page = this.#transaction.errorPage(status);
-    this.#reply(status === 503 ? heldPage(page, error) : page, termination, errorMessage(error));
+    this.#reply(heldPage(this.#transaction.errorPage(status), error), termination, errorMessage(error));
+  }
+
+  awake(): void {
+    this.#reply(awakeReply, 'LR');
   }
 
   brokenOff(termination: string, reason: string): void {

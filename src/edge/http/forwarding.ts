@@ -26,6 +26,8 @@ export interface ForwardingEvents {
   answerEnd(trailers: readonly Header[] | null): void;
   serverDrained(): void;
   switched(head: ResponseHead, tunnel: Tunnel): void;
+  /** The page of those who wait has asked, and the app runs now. */
+  awake(): void;
   failed(failure: ForwardingFailure): void;
   /** The answer has begun, but will not be complete. */
   brokenOff(termination: string, reason: string): void;
@@ -157,7 +159,8 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   #unreached(error: unknown): void {
     const {counters} = this.#options.parts;
     const code = errorCode(error);
-    let termination = 'SC';
+    const isLate = [error, error instanceof Error ? error.cause : null].some((one) => errorCode(one) === 'ERR_WAKE_TIMEOUT');
+    let termination = isLate ? 'sC' : 'SC';
     if (code === 'ERR_CONNECT') {
       counters.connectFailures++;
       if (isTimeout(error)) termination = 'sC';
@@ -166,15 +169,20 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
       if (code === 'ERR_QUEUE_FULL') termination = 'SQ';
     } else if (code === 'ERR_QUEUE_TIMEOUT') termination = 'sQ';
     else if (code !== 'ERR_NO_SERVER') counters.wakeFailures++;
-    this.#fail({status: 503, termination, error});
+    this.#fail({status: isLate ? 504 : 503, termination, error});
   }
 
   #connect(): void {
-    const {parts} = this.#options;
+    const {parts, plan} = this.#options;
     const assigned = this.#assigned;
     const server = this.server;
     if (assigned === null || server === null) return;
     const {endpoint, probed} = assigned;
+    if (plan.isPagePoll && server.target.kind === 'app') {
+      this.#end('done');
+      this.#options.events.awake();
+      return;
+    }
     if (probed !== null && !this.#mayAsk(probed)) return;
     this.#transaction.server = server.name;
     this.#transaction.serverAddress = endpoint.path === null ? endpoint : unixAddress;

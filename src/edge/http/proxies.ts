@@ -7,6 +7,7 @@ import type {Compilers} from './compilers.ts';
 import {builtInReply, type LocalReply, parseErrorFile, reasonOf} from './reply.ts';
 import {compileContentRules, compileRequestRules, type RequestRule} from './request-rules.ts';
 import {compileResponseContentRules, compileResponseRules, type ResponseRule} from './response-rules.ts';
+import {compileWaitPage, type WaitPage} from './wait-page.ts';
 
 interface Proxy {
   readonly contentRules: readonly RequestRule[];
@@ -38,6 +39,8 @@ export interface HttpBackendProxy extends Proxy {
   readonly config: BackendConfig;
   readonly useServers: readonly NameRule[];
   readonly cookie: CookiePersistence | null;
+  /** Null: browsers are held as all other clients are. */
+  readonly waitPage: WaitPage | null;
   /** What `balance hash` hashes; null: another algorithm. */
   readonly balanceSample: ((context: SampleContext) => SampleValue) | null;
 }
@@ -110,6 +113,7 @@ export function compileBackend(config: BackendConfig, parts: ProxyParts): HttpBa
     responseContentRules: compileResponseContentRules(config.tcp.response, parts.compilers),
     useServers: config.useServers.map((rule) => compileNameRule(rule, rule.action.server, parts.compilers)),
     cookie: config.cookie,
+    waitPage: compileWaitPage(config.waitPage, parts.readFile),
     balanceSample: config.balance.kind === 'hash' ? parts.compilers.expression(config.balance.expression) : null,
   };
 }

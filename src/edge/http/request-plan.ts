@@ -9,12 +9,15 @@ import {firstName, type HttpBackendProxy} from './proxies.ts';
 import {type LocalReply, reasonOf} from './reply.ts';
 import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
+import {isPagePoll} from './wait-page.ts';
 
 export interface RequestPlan {
   readonly assign: AssignRequest;
   readonly finding: CookieFinding | null;
   /** The client wants another protocol, and the server may decide. */
   readonly upgrade: boolean;
+  /** The page of those who wait asks: an app is not to see it. */
+  readonly isPagePoll: boolean;
   /** The server of this client is reached directly (`redir`). */
   readonly redirect: LocalReply | null;
 }
@@ -41,7 +44,12 @@ function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead):
   };
 }
 
-export function planRequest(transaction: Transaction, backend: HttpBackendProxy, nowMs: number): RequestPlan {
+/** @param held called when the request begins to wait for a wake */
+export function planRequest(
+  transaction: Transaction,
+  backend: HttpBackendProxy,
+  {nowMs, held}: {readonly nowMs: number; readonly held: (() => void) | undefined},
+): RequestPlan {
   const {request} = transaction;
   const {servers} = backend.config;
   if (backend.probes !== null) transaction.judgeProbe(backend.probes);
@@ -54,7 +62,8 @@ export function planRequest(transaction: Transaction, backend: HttpBackendProxy,
     finding,
     upgrade: wantsUpgrade(request, transaction.incoming.length === 0),
     redirect: chosen === null ? null : redirectTo(chosen, request),
-    assign: assignRequest(transaction, backend, [designated, finding?.server ?? null]),
+    isPagePoll: backend.waitPage !== null && isPagePoll(transaction),
+    assign: {...assignRequest(transaction, backend, [designated, finding?.server ?? null]), held},
   };
 }
 

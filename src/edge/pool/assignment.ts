@@ -20,6 +20,8 @@ export interface PoolRequest extends BalanceRequest {
   readonly preferred: readonly string[];
   /** A health check from outside, which wakes no app and keeps none awake. */
   readonly isProbe?: boolean | undefined;
+  /** Called when the session begins to wait for a wake. */
+  readonly held?: (() => void) | undefined;
   /** Called when a server is chosen, before it is waited for. */
   readonly placed?: ((server: AssignedServer) => void) | undefined;
 }

@@ -51,6 +51,7 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
       full: () => queueFull(`app "${app}"`, server.wakers.size),
       begin: () => {
         server.stats.wakes++;
+        if (!server.isAwake) assignment.request.held?.();
         apps.wake(app, {...assignment.request.trigger, port}, over.signal).then(held.resolve, (error: unknown) => held.reject(asError(error)));
       },
     });
