@@ -3,11 +3,13 @@ import {mkdir} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import {join} from 'node:path';
 import type {AppConfig, Config} from '../config/value.ts';
+import type {WorkerConfig} from '../config/worker-shape.ts';
 import {systemClock} from '../core/clock.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
+import {parseTrigger} from '../core/trigger.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import type {AppNetwork} from '../nat/app-network.ts';
 import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
@@ -15,6 +17,7 @@ import {type Nat, openNat} from '../nat/nat.ts';
 import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
 import {removePagerLeftovers} from '../pager/leftovers.ts';
 import type {Placement} from '../pager/protocol.ts';
+import {openBusyClients} from '../store/busy-clients.ts';
 import {type Connection, connectRedis} from '../store/connection.ts';
 import {type ControlHandler, serveControl} from '../store/control.ts';
 import {lockFile} from '../store/directory-lock.ts';
@@ -32,11 +35,12 @@ import {Cluster, type ClusterOptions} from './cluster.ts';
 import {type ControlSources, controlHandlers} from './control-handlers.ts';
 import {edgeAccess, edgeWatch} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
+import {endpointJson} from './endpoint.ts';
 import {EventCounts} from './event-counts.ts';
 import {type NatEntry, natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
-import {sharedHandlers} from './shared-handlers.ts';
+import {sharedHandlers, textOf} from './shared-handlers.ts';
 import {meterUsage} from './usage-metering.ts';
 
 export interface AppRuntime extends AsyncDisposable {
@@ -155,8 +159,18 @@ function appNetworks(nat: Nat): Pick<SupervisorOptions, 'addNetwork' | 'removeNe
   };
 }
 
-function sharedState(connection: Connection): Pick<SupervisorOptions, 'store' | 'leases' | 'onRedisBack'> {
-  return {store: openState(connection), leases: openLeases(connection), onRedisBack: (callback) => connection.onReconnect(callback)};
+function sharedState(connection: Connection, worker: WorkerConfig | null): Pick<SupervisorOptions, 'store' | 'leases' | 'isBusyElsewhere' | 'onRedisBack'> {
+  const busyClients = openBusyClients(connection);
+  return {
+    store: openState(connection),
+    leases: openLeases(connection),
+    async isBusyElsewhere(app) {
+      // A worker that is the only one goes on without Redis, and whom an edge serves then cannot be known.
+      if (worker === null) return busyClients.isBusyElsewhere(app, hostname()).catch(() => false);
+      return busyClients.isBusyElsewhere(app, worker.name);
+    },
+    onRedisBack: (callback) => connection.onReconnect(callback),
+  };
 }
 
 /** When this worker has stopped, others can wake only what is in the store. Never throws: what is not stays here, and they wait for it. */
@@ -175,8 +189,17 @@ function entriesOf(config: Config, supervisor: Supervisor, cluster: Cluster | nu
 }
 
 function handlersOf(sources: Omit<ControlSources, 'workers'>, cluster: Cluster | null): Readonly<Record<string, ControlHandler>> {
-  if (cluster === null) return controlHandlers({...sources, workers: null});
+  if (cluster === null) return {...controlHandlers({...sources, workers: null}), reach: reachHere(sources.supervisor)};
   return sharedHandlers(controlHandlers({...sources, workers: () => cluster.workers()}), cluster, (app) => sources.pager.finishUpload(app));
+}
+
+/** For an edge of another process, where this worker is the only one: on its host, the app's own address can be reached. */
+function reachHere(supervisor: Supervisor): ControlHandler {
+  return async (args) => {
+    const app = await supervisor.ready(textOf(args, 'name'));
+    await app.wake(parseTrigger(textOf(args, 'trigger')));
+    return endpointJson({host: app.address, ports: {}});
+  };
 }
 
 function requireRoot(): void {
@@ -244,7 +267,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     await openSupervisor({
       ...settingsOf(config),
       shared: cluster?.shared ?? null,
-      ...sharedState(connection),
+      ...sharedState(connection, global.worker),
       events,
       pager,
       containers,

@@ -29,6 +29,7 @@ import {type FailoverOptions, takeOver} from '../supervisor/failover.ts';
 import {Membership} from '../supervisor/membership.ts';
 import type {SharedApps} from '../supervisor/recover-shared.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import {parseEndpoint} from './endpoint.ts';
 import {PublishedPorts} from './published-ports.ts';
 
 type AwakeListener = (app: AppName, awake: boolean) => void;
@@ -91,7 +92,6 @@ export class Cluster implements AsyncDisposable {
       log: options.log,
     });
     this.shared = {
-      isBusyElsewhere: (name) => busyClients.isBusyElsewhere(name, worker.name),
       isExpected: async (other) => (await parts.membership.list()).some(({name, state: now}) => name === other && now !== 'gone'),
       reach: (name, trigger) => this.#locator.reach(name, trigger),
       isPlacedHere: (name) => this.#locator.isPlacedHere(name),
@@ -268,13 +268,4 @@ async function agreeOnRange({global: {privateRange}}: Config, workers: Workers):
   if (agreed === range) return;
   const found = `the workers of this Redis have ${agreed}, and apps keep their addresses when they move`;
   throw new CodedError('ERR_OTHER_RANGE', `Cannot use "private-range ${range}": ${found}`, {source: 'client'});
-}
-
-function parseEndpoint(value: Json): Endpoint {
-  const {host, ports} = typeof value === 'object' && value !== null && 'host' in value ? value : {host: null, ports: null};
-  if (typeof host !== 'string' || typeof ports !== 'object' || ports === null || Array.isArray(ports)) {
-    throw new CodedError('ERR_BAD_STATE', 'Cannot reach an app at another worker: its answer cannot be read', {source: 'host'});
-  }
-  const numbers = Object.entries(ports).flatMap(([key, port]) => (typeof port === 'number' ? [[key, port] as const] : []));
-  return {host, ports: Object.fromEntries(numbers)};
 }

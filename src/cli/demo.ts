@@ -122,7 +122,7 @@ export async function demo({port}: {port: number}): Promise<number> {
     const file = join(stateDir, 'picogate.cfg');
     await writeFile(file, configuration({stateDir, rootfs, files: stateDir, port}));
     const config = await loadValid([file], {quiet: true});
-    await using gateway = await openGateway(config, createLog(process.env['PICOGATE_LOG'] ?? 'error'));
+    await using gateway = await openGateway(config, {role: 'all', log: createLog(process.env['PICOGATE_LOG'] ?? 'error')});
     const {apps} = gateway;
     assert(apps !== null, 'The demonstration has an app');
     const end = new AbortController();

@@ -5,11 +5,13 @@ import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
+import {openRemoteApps, type RemoteApps} from './remote-apps.ts';
+import type {Role} from './role.ts';
 
 export interface Gateway extends AsyncDisposable {
   readonly config: Config;
   readonly edge: EdgeGenerations;
-  /** Null while the configuration has neither apps nor frontends of mode nat. */
+  /** Null while the configuration has neither apps nor frontends of mode nat, and where another process runs them. */
   readonly apps: AppRuntime | null;
   /**
    * Takes over another configuration: sessions that began before stay on the old one.
@@ -45,35 +47,55 @@ const withoutApps: AppParts = {
   watch: null,
 };
 
-function appParts(runtime: AppRuntime | null): AppParts {
-  return runtime === null ? withoutApps : {access: runtime.access, watch: runtime.watch};
+/** Who runs the apps: this process, or one that is reached through Redis; neither, if there are none. */
+interface AppsOf {
+  readonly own: AppRuntime | null;
+  readonly remote: RemoteApps | null;
+}
+
+function appParts({own, remote}: AppsOf): AppParts {
+  const apps = own ?? remote;
+  return apps === null ? withoutApps : {access: apps.access, watch: apps.watch};
+}
+
+async function openApps(config: Config, {role, log}: Pick<GatewayOptions, 'role' | 'log'>): Promise<AppsOf> {
+  if (!needsAppRuntime(config)) return {own: null, remote: null};
+  return role === 'edge' ? {own: null, remote: await openRemoteApps(config, log)} : {own: await openAppRuntime(config, log), remote: null};
+}
+
+export interface GatewayOptions {
+  readonly role: Role;
+  readonly log: Log;
+  readonly stats?: StatsAnswer;
 }
 
 /**
  * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
  * @throws CodedError naming what could not be opened; everything else is closed again then
  */
-export async function openGateway(config: Config, log: Log, stats: StatsAnswer = () => null): Promise<Gateway> {
+export async function openGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
+  const {log, stats = () => null} = options;
   await using scope = new AsyncDisposableStack();
-  const apps = needsAppRuntime(config) ? await openAppRuntime(config, log) : null;
-  if (apps !== null) scope.use(apps);
+  const apps = await openApps(config, options);
+  scope.use(apps.own);
+  scope.use(apps.remote);
   const edge = scope.use(await openEdgeGenerations(config, {...appParts(apps), log, stats}));
-  const gateway = new RunningGateway({config, log, apps, edge});
+  const gateway = new RunningGateway({config, options, apps, edge});
   scope.move();
-  apps?.supervisor.startEager();
+  apps.own?.supervisor.startEager();
   return gateway;
 }
 
 class RunningGateway implements Gateway {
   readonly edge: EdgeGenerations;
-  readonly #log: Log;
+  readonly #options: GatewayOptions;
   #config: Config;
-  #apps: AppRuntime | null;
+  #apps: AppsOf;
   #change: Promise<void> = Promise.resolve();
 
-  constructor(parts: {readonly config: Config; readonly log: Log; readonly apps: AppRuntime | null; readonly edge: EdgeGenerations}) {
+  constructor(parts: {readonly config: Config; readonly options: GatewayOptions; readonly apps: AppsOf; readonly edge: EdgeGenerations}) {
     this.#config = parts.config;
-    this.#log = parts.log;
+    this.#options = parts.options;
     this.#apps = parts.apps;
     this.edge = parts.edge;
   }
@@ -83,7 +105,7 @@ class RunningGateway implements Gateway {
   }
 
   get apps(): AppRuntime | null {
-    return this.#apps;
+    return this.#apps.own;
   }
 
   /** One after the other: each starts from what the one before it has left. */
@@ -95,31 +117,33 @@ class RunningGateway implements Gateway {
 
   async #configure(config: Config): Promise<void> {
     const before = this.#config;
-    const apps = await this.#prepareApps(config);
+    const {own} = await this.#prepareApps(config);
     try {
-      await apps?.setFrontends(config);
+      await own?.setFrontends(config);
       await this.edge.replace(config, {
-        ...appParts(apps),
+        ...appParts(this.#apps),
         drainMs: hardStopAfterMs(config),
         // Apps that are gone serve the sessions of the old configuration to their end.
-        onDrained: () => void this.#apps?.retireApps(this.edge.configs().flatMap((used) => used.apps)),
+        onDrained: () => void this.#apps.own?.retireApps(this.edge.configs().flatMap((used) => used.apps)),
       });
     } catch (error) {
-      await apps?.setFrontends(before);
-      await apps?.retireApps(before.apps);
+      await own?.setFrontends(before);
+      await own?.retireApps(before.apps);
       throw error;
     }
+    this.#apps.remote?.configure(config.apps);
     this.#config = config;
-    this.#log.info({apps: config.apps.length, frontends: config.frontends.length}, 'configuration taken over');
+    this.#options.log.info({apps: config.apps.length, frontends: config.frontends.length}, 'configuration taken over');
   }
 
-  async #prepareApps(config: Config): Promise<AppRuntime | null> {
-    if (this.#apps === null) {
-      this.#apps = needsAppRuntime(config) ? await openAppRuntime(config, this.#log) : null;
+  async #prepareApps(config: Config): Promise<AppsOf> {
+    const {own, remote} = this.#apps;
+    if (own === null && remote === null) {
+      this.#apps = await openApps(config, this.#options);
       return this.#apps;
     }
     refuseFixedChanges(this.#config, config);
-    await this.#apps.addApps(config.apps);
+    await own?.addApps(config.apps);
     return this.#apps;
   }
 
@@ -127,7 +151,8 @@ class RunningGateway implements Gateway {
     await this.#change;
     // What apps need goes last, even when the edge does not close well.
     await using scope = new AsyncDisposableStack();
-    if (this.#apps !== null) scope.use(this.#apps);
+    scope.use(this.#apps.own);
+    scope.use(this.#apps.remote);
     scope.use(this.edge);
   }
 }

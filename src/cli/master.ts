@@ -16,6 +16,7 @@ import type {HaproxyArguments} from './haproxy-arguments.ts';
 import {gatewayMetrics} from './metrics.ts';
 import {openNotifier} from './notify.ts';
 import {dropPrivileges} from './privileges.ts';
+import {type Role, roleConfig} from './role.ts';
 import {runtimeControl} from './runtime-control.ts';
 import {statsAnswer} from './stats-answer.ts';
 import {openStatsSockets, parseMasterSocket} from './stats-sockets.ts';
@@ -24,23 +25,27 @@ import {listenToSignals, type MasterSignal} from './stop-signal.ts';
 export interface MasterOptions extends Pick<HaproxyArguments, 'masterSocket' | 'pidFile' | 'replaced' | 'maxconn'> {
   readonly files: readonly string[] | undefined;
   readonly log: Log;
+  /** Default: all of it. */
+  readonly role?: Role;
   /** Called when everything is open. */
   readonly onReady: () => void;
 }
 
 /** What a reload is told of, and does not change: what was given on the command line. */
-function withArguments(config: Config, {maxconn}: MasterOptions): Config {
+function withArguments(loaded: Config, {maxconn, role = 'all'}: MasterOptions): Config {
+  const config = roleConfig(loaded, role);
   return maxconn === null ? config : {...config, global: {...config.global, maxconn}};
 }
 
 /**
  * Runs until a signal ends it.
- * @param config what was loaded from `files`
+ * @param loaded what was loaded from `files`
  * @returns the signal
  * @throws CodedError when something cannot be opened; nothing is left open then
  */
-export async function runMaster(config: Config, options: MasterOptions): Promise<MasterSignal> {
-  const {log} = options;
+export async function runMaster(loaded: Config, options: MasterOptions): Promise<MasterSignal> {
+  const {log, role = 'all'} = options;
+  const config = withArguments(loaded, options);
   const startedAtMs = Date.now();
   // First of all, so that a signal that comes meanwhile is not lost.
   using signals = listenToSignals();
@@ -49,7 +54,7 @@ export async function runMaster(config: Config, options: MasterOptions): Promise
   applyEnvironment(config.environment);
   // What the page shows is known when the gateway runs.
   const statistics: {answer: StatsAnswer} = {answer: () => null};
-  await using gateway = await openGateway(withArguments(config, options), log, (page, transaction) => statistics.answer(page, transaction));
+  await using gateway = await openGateway(config, {role, log, stats: (page, transaction) => statistics.answer(page, transaction)});
   const reloads = {done: 0, failed: 0};
   const state = {stopping: false};
 

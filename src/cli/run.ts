@@ -1,16 +1,17 @@
-/** `picogate run`: the whole gateway in the foreground. */
+/** `picogate run`, `supervisor` and `edge`: the whole gateway, or a part of it, in the foreground. */
 import {closeSync, writeSync} from 'node:fs';
 import {errorMessage} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
 import {load, printDiagnostics} from './configuration.ts';
 import {exitStatus} from './exit-status.ts';
 import {runMaster} from './master.ts';
+import type {Role} from './role.ts';
 
 /**
  * @param readyFd a descriptor on which a line is written when everything is open; it is closed then
  * @returns the exit status: 0 after a signal
  */
-export async function run(files: readonly string[] | undefined, readyFd: number | undefined): Promise<number> {
+export async function run(files: readonly string[] | undefined, {role, readyFd}: {readonly role: Role; readonly readyFd: number | undefined}): Promise<number> {
   const {config, diagnostics} = await load(files);
   printDiagnostics(diagnostics);
   if (config === null) return exitStatus.badConfiguration;
@@ -19,7 +20,7 @@ export async function run(files: readonly string[] | undefined, readyFd: number 
     if (readyFd !== undefined) tellReady(readyFd);
   };
   try {
-    await runMaster(config, {files, log, onReady, masterSocket: null, pidFile: null, replaced: null, maxconn: null});
+    await runMaster(config, {files, role, log, onReady, masterSocket: null, pidFile: null, replaced: null, maxconn: null});
   } catch (error) {
     process.stderr.write(`picogate: ${errorMessage(error)}\n`);
     return exitStatus.cannotStart;

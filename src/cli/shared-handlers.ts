@@ -5,6 +5,7 @@ import {parseTrigger} from '../core/trigger.ts';
 import type {ControlHandler} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import type {Cluster} from './cluster.ts';
+import {endpointJson} from './endpoint.ts';
 
 type Handlers = Readonly<Record<string, ControlHandler>>;
 
@@ -13,7 +14,8 @@ const askMs = 10 * 60_000;
 /** These are of a worker, not of an app. */
 const ofWorkers: ReadonlySet<string> = new Set(['metrics', 'wake']);
 
-function textOf(args: Json, field: string): string {
+/** @throws CodedError ERR_BAD_COMMAND */
+export function textOf(args: Json, field: string): string {
   const value: unknown = typeof args === 'object' && args !== null ? Reflect.get(args, field) : undefined;
   if (typeof value === 'string') return value;
   throw new CodedError('ERR_BAD_COMMAND', `Cannot run the command: it has no ${field}`, {source: 'client'});
@@ -44,10 +46,8 @@ export function sharedHandlers(own: Handlers, cluster: Cluster, finishUpload: (n
       await cluster.reach(appName(textOf(args, 'name')), {kind: 'operator'});
       return 'running';
     },
-    async 'wake here'(args) {
-      const {host, ports} = await cluster.wakeHere(appName(textOf(args, 'name')), parseTrigger(textOf(args, 'trigger')));
-      return {host, ports};
-    },
+    'wake here': async (args) => endpointJson(await cluster.wakeHere(appName(textOf(args, 'name')), parseTrigger(textOf(args, 'trigger')))),
+    reach: async (args) => endpointJson(await cluster.reach(appName(textOf(args, 'name')), parseTrigger(textOf(args, 'trigger')))),
     async drain() {
       const {moved, failed} = await cluster.drain(finishUpload);
       return {moved: [...moved], failed: failed.map((one) => ({...one}))};

@@ -23,9 +23,10 @@ export interface NatFrontend {
  * subtract header lengths; a segment without PSH that carries data is a long one, or followed by one with PSH, and no bare ACK
  * is longer than 80 bytes. What conntrack finds invalid is dropped on its way out: it would not be translated, and a
  * client would answer a packet from a private address with a RST. Nothing is noted of connections from `unnoticedAddress`, and they end where the
- * way leads to the hold queue.
+ * way leads to the hold queue. When this program was killed, its routes are gone and the table is not: nothing for an app leaves the host then.
  */
-function trafficChains(network: string, tun: string): string {
+function trafficChains({network, tun, ours}: {readonly network: string; readonly tun: string; readonly ours: string}): string {
+  const lost = `ip daddr ${network} oifname != "lo" oifname != "${ours}*" reject with icmp host-unreachable`;
   const ignored = `
     meta l4proto tcp tcp flags & (fin|syn|rst|psh) == 0 ip length <= 80 return
     meta l4proto icmp icmp type != {echo-request, echo-reply} return`;
@@ -39,6 +40,7 @@ function trafficChains(network: string, tun: string): string {
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
+    ${lost}
     ip daddr ${network} goto note_inward
     ip saddr ${network} ct state invalid drop
     ip saddr ${network} goto note_outward
@@ -50,6 +52,7 @@ function trafficChains(network: string, tun: string): string {
   }
   chain local_out {
     type filter hook output priority filter; policy accept;
+    ${lost}
     ip saddr ${unnoticedAddress} oifname "${tun}" drop
     ip saddr ${unnoticedAddress} return
     ip daddr ${network} goto note_inward
@@ -97,7 +100,7 @@ table ip ${table} {
     ip saddr . ip daddr @hairpins snat to ${gateway}
     ct status dnat meta l4proto . ip daddr . th dport @elsewhere masquerade
     ip saddr ${network} ip daddr != ${network} masquerade
-  }${trafficChains(network, tunName(identity))}
+  }${trafficChains({network, tun: tunName(identity), ours})}
 }
 `;
 }

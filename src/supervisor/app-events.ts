@@ -5,22 +5,28 @@ import type {Events} from '../store/events.ts';
 
 export interface AppMove {
   readonly app: string;
-  readonly worker: string;
+  /** Null: there is only one. */
+  readonly worker: string | null;
   /** The state that it is in now, there. */
   readonly to: string;
 }
 
 const retryMs = 1000;
 
-/** Tells what other workers do with the apps, until it is disposed. What is missed while Redis cannot be reached is not made up for. */
-export function followMoves(events: Events, own: string, onMove: (move: AppMove) => void, log: Log): Disposable {
+/**
+ * Tells what other workers do with the apps, until it is disposed. What is missed while Redis cannot be reached is not made up for.
+ * @param own the name of this worker, whose own doings are left out; null: this is none
+ */
+export function followMoves(events: Events, own: string | null, onMove: (move: AppMove) => void, log: Log): Disposable {
   const stop = new AbortController();
   const follow = async (): Promise<void> => {
     while (!stop.signal.aborted) {
       try {
         for await (const {event} of events.follow({signal: stop.signal})) {
-          const {app, kind, to, worker} = event;
-          if (kind === 'state' && app !== null && typeof worker === 'string' && worker !== own && typeof to === 'string') onMove({app, worker, to});
+          const {app, kind, to} = event;
+          const worker = typeof event['worker'] === 'string' ? event['worker'] : null;
+          const isOther = own === null || (worker !== null && worker !== own);
+          if (kind === 'state' && app !== null && isOther && typeof to === 'string') onMove({app, worker, to});
         }
       } catch (error) {
         log.warn({error: errorMessage(error)}, 'what other workers do with the apps cannot be followed now');

@@ -111,7 +111,7 @@ export interface Records {
   movedAway(): void;
   /** What is known here is as new as the lease that is held. */
   caughtUp(): void;
-  /** A client of the app waits for an answer at another worker's edge. @throws CodedError */
+  /** A client of the app waits for an answer at another process' edge. @throws CodedError */
   isBusyElsewhere(): Promise<boolean>;
   save(token: FencingToken, status: AppStatus): Promise<void>;
   /** Makes `generation` the newest of the app. @throws CodedError when the token is old */

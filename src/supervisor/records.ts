@@ -66,8 +66,6 @@ export interface SharedRecords {
   readonly token: FencingToken | null;
   /** The lease has run out without being extended (true), or is held again (false): meanwhile another worker may have the app. */
   readonly onOverdue: (isOverdue: boolean) => void;
-  /** A client of the app waits for an answer at the edge of another worker. */
-  readonly isBusyElsewhere: () => Promise<boolean>;
 }
 
 export interface RecordsOptions {
@@ -84,6 +82,8 @@ export interface RecordsOptions {
   readonly leaseMs: number;
   /** Null: no other worker can have the app. */
   readonly shared: SharedRecords | null;
+  /** A client of the app waits for an answer at another process' edge. @throws CodedError */
+  readonly isBusyElsewhere: () => Promise<boolean>;
   /** All that is known of the app, for a Redis that has lost it. */
   readonly record: () => AppRecord;
   /** How long a wake waits for a Redis that is restarted, or fails over. */
@@ -174,7 +174,7 @@ export function appRecords(options: RecordsOptions): OwnRecords {
     caughtUp() {
       isStale = false;
     },
-    isBusyElsewhere: async () => (await shared?.isBusyElsewhere()) ?? false,
+    isBusyElsewhere: options.isBusyElsewhere,
     async release(token) {
       if (kept?.token !== token) return;
       const lease = kept;

@@ -15,8 +15,6 @@ import {type Findings, findApps, type Recovered, type RecoverOptions, readMeta, 
 
 /** What must be known of the other workers. */
 export interface SharedApps {
-  /** A client of the app waits for an answer at another worker's edge. */
-  readonly isBusyElsewhere: (app: AppName) => Promise<boolean>;
   /** Whether the worker is heard of, or was stopped in good order: what only it has is not lost. */
   readonly isExpected: (worker: string) => Promise<boolean>;
   /** Whether the app may be woken on this worker, of all. @throws CodedError */

@@ -45,6 +45,8 @@ export interface SupervisorOptions {
   readonly leaseMs: number;
   /** Null: this is the only worker. */
   readonly shared: SharedApps | null;
+  /** A client of the app waits for an answer at another process' edge. @throws CodedError */
+  readonly isBusyElsewhere: (app: AppName) => Promise<boolean>;
   readonly apps: readonly AppConfig[];
   readonly stateDir: string;
   readonly runtimeDir: string;
@@ -180,13 +182,13 @@ function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig,
   const sharedRecords = shared && {
     token: of.token,
     onOverdue: (isOverdue: boolean) => of.app().sharing.standStill(isOverdue),
-    isBusyElsewhere: () => shared.isBusyElsewhere(name),
   };
   return appRecords({
     app: name,
     worker,
     leaseMs,
     shared: sharedRecords,
+    isBusyElsewhere: () => options.isBusyElsewhere(name),
     store,
     leases,
     events,

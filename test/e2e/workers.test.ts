@@ -18,7 +18,10 @@ async function ask({address}: TestWorker, port: number, ...requests: readonly st
   return answers;
 }
 
-async function twoWorkers(t: ExecutionContext, ...options: readonly string[]): Promise<{first: TestWorker; second: TestWorker; port: number}> {
+async function twoWorkers(
+  t: ExecutionContext,
+  ...options: readonly string[]
+): Promise<{first: TestWorker; second: TestWorker; port: number; edge: () => Promise<TestWorker>}> {
   const network = await workerNetwork(t);
   const port = await freePort();
   const sections = `${await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options)}listen a
@@ -28,7 +31,7 @@ async function twoWorkers(t: ExecutionContext, ...options: readonly string[]): P
   const [first, second] = [await network.worker('w1', sections), await network.worker('w2', sections)];
   await first.gateway.start();
   await second.gateway.start();
-  return {first, second, port};
+  return {first, second, port, edge: () => network.worker('edge', sections, {command: 'edge'})};
 }
 
 workerTest('an app runs on one worker, and is reached through all of them', async (t: ExecutionContext) => {
@@ -57,9 +60,14 @@ workerTest('an app runs on one worker, and is reached through all of them', asyn
 });
 
 workerTest('drain moves an app with its memory and its files, and undrain brings the worker back', async (t: ExecutionContext) => {
-  const {first, second, port} = await twoWorkers(t);
+  const {first, second, port, edge: edgeWithout} = await twoWorkers(t);
   t.deepEqual(await ask(first, port, 'count'), ['1']);
+  // A host that has no apps reaches them at whichever worker has them.
+  const edge = await edgeWithout();
+  await edge.gateway.start();
+  t.deepEqual(await ask(edge, port, 'agree'), ['1 1']);
   t.regex(await second.gateway.cli('drain', 'w1'), /w1 is drained; moved: a/);
+  t.deepEqual(await ask(edge, port, 'agree'), ['1 1']);
   t.is((await first.gateway.app('a')).worker, 'w2');
   t.deepEqual(await ask(first, port, 'agree', 'verify', 'count'), ['1 1', verified, '2']);
   await first.gateway.cli('undrain', 'w1');

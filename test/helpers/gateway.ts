@@ -22,6 +22,9 @@ export interface AppRow {
   readonly lastHibernate: null | {at: number; ms: number; frozenMs: number; bytesWritten: number};
 }
 
+/** What of a gateway runs in a process. */
+export type TestCommand = 'run' | 'supervisor' | 'edge';
+
 export interface TestGateway {
   readonly stateDir: string;
   readonly configFile: string;
@@ -59,12 +62,13 @@ export async function freePort(): Promise<number> {
 /**
  * @param sections apps, frontends and backends; `global` and `defaults` are added
  * @param options.namespace the network namespace in which it runs
+ * @param options.command what of the gateway runs
  * On teardown the gateway is stopped, what it left is removed, and the test fails if anything of it remains.
  */
 export async function testGateway(
   t: ExecutionContext,
   sections: string,
-  {globals = '', namespace}: {globals?: string; namespace?: string} = {},
+  {globals = '', namespace, command = 'run'}: {globals?: string; namespace?: string; command?: TestCommand} = {},
 ): Promise<TestGateway> {
   const stateDir = await mkdtemp('/var/tmp/picogate-test-');
   const configFile = join(stateDir, 'picogate.cfg');
@@ -98,7 +102,7 @@ ${sections}
       const {open} = await import('node:fs/promises');
       const log = await open(logFile, 'a');
       const prefix = namespace === undefined ? [] : [`--net=/run/netns/${namespace}`, programPath];
-      child = spawn(namespace === undefined ? programPath : 'nsenter', [...prefix, 'run', '-f', configFile, '--ready-fd', '3'], {
+      child = spawn(namespace === undefined ? programPath : 'nsenter', [...prefix, command, '-f', configFile, '--ready-fd', '3'], {
         stdio: ['ignore', log.fd, log.fd, 'pipe'],
         detached: true,
       });

@@ -3,7 +3,7 @@ import {randomBytes, randomInt} from 'node:crypto';
 import {createServer} from 'node:net';
 import type {ExecutionContext} from 'ava';
 import {run, startDaemon} from '../../src/core/command.ts';
-import {type TestGateway, testGateway} from './gateway.ts';
+import {type TestCommand, type TestGateway, testGateway} from './gateway.ts';
 import {startS3Server} from './s3-server.ts';
 import {temporaryDirectory} from './temporary-directory.ts';
 import {until} from './until.ts';
@@ -23,8 +23,8 @@ export interface TestWorker {
 
 export interface WorkerNetwork {
   readonly redisUrl: string;
-  /** A worker that is not started yet. @param options what follows `address` in its line `worker` */
-  worker(name: string, sections: string, options?: {readonly line?: string; readonly globals?: string}): Promise<TestWorker>;
+  /** A worker that is not started yet. @param options what follows `address` in its line `worker`; an edge has none */
+  worker(name: string, sections: string, options?: {readonly line?: string; readonly globals?: string; readonly command?: TestCommand}): Promise<TestWorker>;
 }
 
 const cutOffText = `table ip picogate_cut {
@@ -65,7 +65,7 @@ export async function workerNetwork(t: ExecutionContext): Promise<WorkerNetwork>
   let next = 11;
   return {
     redisUrl,
-    async worker(name, sections, {line = '', globals = ''} = {}) {
+    async worker(name, sections, {line = '', globals = '', command = 'run'} = {}) {
       const address = `${net}.${next++}`;
       const namespace = `picogate-t${id}-${name}`;
       const link = `pgt${id}${name}`;
@@ -76,9 +76,9 @@ export async function workerNetwork(t: ExecutionContext): Promise<WorkerNetwork>
     store s3://apps/${id} endpoint ${s3.endpoint} path-style
     private-range ${range}
     lease-time ${leaseMs}ms
-    worker ${name} address ${address} ${line}
+${command === 'edge' ? '' : `    worker ${name} address ${address} ${line}`}
 ${globals}`;
-      const gateway = await testGateway(t, sections, {globals: shared, namespace});
+      const gateway = await testGateway(t, sections, {globals: shared, namespace, command});
       const nft = async (input: string): Promise<unknown> => run(['ip', 'netns', 'exec', namespace, 'nft', '-f', '-'], {timeoutMs, input});
       return {
         name,

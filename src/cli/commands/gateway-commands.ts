@@ -3,9 +3,15 @@ import {type Command, Option} from 'commander';
 import {addCommand, done, type FileOption, positive} from './command-kit.ts';
 
 export function addGatewayCommands(program: Command): void {
-  addCommand(program, 'run', 'run the gateway in the foreground until SIGTERM or Ctrl-C')
-    .option('--ready-fd <descriptor>', 'write a line there when everything is open', positive)
-    .action(async (options: FileOption & {readyFd: number | undefined}) => done(await (await import('../run.ts')).run(options.file, options.readyFd)));
+  for (const [name, role, what] of [
+    ['run', 'all', 'run the gateway'],
+    ['supervisor', 'supervisor', 'run the apps and the frontends of mode nat, for edges of their own,'],
+    ['edge', 'edge', 'run the other frontends, with the apps of supervisors on this host or others,'],
+  ] as const) {
+    addCommand(program, name, `${what} in the foreground until SIGTERM or Ctrl-C`)
+      .option('--ready-fd <descriptor>', 'write a line there when everything is open', positive)
+      .action(async ({file, readyFd}: FileOption & {readyFd: number | undefined}) => done(await (await import('../run.ts')).run(file, {role, readyFd})));
+  }
   addCommand(program, 'cleanup', 'remove the processes, namespaces and mounts that a killed gateway left; checkpoints stay').action(
     async (options: FileOption) => done(await (await import('../cleanup.ts')).cleanup(options.file)),
   );

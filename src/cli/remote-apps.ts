@@ -1,0 +1,196 @@
+/**
+ * The apps as an edge sees them that has none of its own: whoever runs them is asked through Redis to wake one and to say where it is, and tells
+ * there what becomes of it. Where several workers share the apps, any of them answers for all.
+ */
+import {hostname} from 'node:os';
+import type {AppConfig, Config} from '../config/value.ts';
+import {type Clock, systemClock} from '../core/clock.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {type AppName, appName} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {Trigger} from '../core/trigger.ts';
+import type {AppAccess, AppWatch} from '../edge/app-access.ts';
+import {unnoticedAddress} from '../nat/names.ts';
+import {openBusyClients} from '../store/busy-clients.ts';
+import {type Connection, connectRedis} from '../store/connection.ts';
+import {callControl} from '../store/control.ts';
+import {openEvents} from '../store/events.ts';
+import {openState} from '../store/state.ts';
+import {type AppMove, followMoves} from '../supervisor/app-events.ts';
+import type {Endpoint} from '../supervisor/app-locator.ts';
+import {BusyMarks} from '../supervisor/busy-marks.ts';
+import {parseEndpoint} from './endpoint.ts';
+import {redisUrl} from './remote.ts';
+
+export interface RemoteApps extends AsyncDisposable {
+  readonly access: AppAccess;
+  readonly watch: AppWatch;
+  /** How long their clients wait is what this configuration says. */
+  configure(apps: readonly AppConfig[]): void;
+}
+
+/** Events tell when an app has gone to sleep or has moved; this is for those that were missed. */
+const endpointAgeMs = 10_000;
+/** Whoever does not answer may be gone: the question is put again. */
+const answerMs = 5000;
+const retryMs = 100;
+/** Reasons to ask again: a supervisor that is being restarted, a Redis that fails over. */
+const passing: ReadonlySet<string | undefined> = new Set(['ERR_REDIS_UNAVAILABLE', 'ERR_STOPPING', 'ERR_STARTING', 'ERR_NO_GATEWAY', 'ERR_CONTROL_TIMEOUT']);
+
+interface Known extends Endpoint {
+  readonly untilMs: number;
+}
+
+/** What is known of where the apps are. */
+class Locations {
+  readonly #connection: Connection;
+  readonly #clock: Clock;
+  readonly #known = new Map<AppName, Known>();
+  readonly #finding = new Map<AppName, Promise<Endpoint>>();
+
+  constructor(connection: Connection, clock: Clock) {
+    this.#connection = connection;
+    this.#clock = clock;
+  }
+
+  /** On this host, if the app was reached there and has not slept since. */
+  hostHere(name: AppName): string | null {
+    const known = this.#known.get(name);
+    return known === undefined || Object.keys(known.ports).length > 0 ? null : known.host;
+  }
+
+  forget(name: AppName): void {
+    this.#known.delete(name);
+  }
+
+  /** Has the app woken. Fifty clients ask once. @throws CodedError as the wake; ERR_WAKE_TIMEOUT */
+  async find(name: AppName, trigger: Trigger, timeoutMs: number): Promise<Endpoint> {
+    const known = this.#known.get(name);
+    if (known !== undefined && this.#clock.monotonicMs() < known.untilMs) return known;
+    const underWay = this.#finding.get(name);
+    if (underWay !== undefined) return underWay;
+    const finding = this.#ask(name, trigger, timeoutMs).finally(() => this.#finding.delete(name));
+    this.#finding.set(name, finding);
+    return finding;
+  }
+
+  async #ask(name: AppName, trigger: Trigger, wakeTimeoutMs: number): Promise<Endpoint> {
+    const deadlineMs = this.#clock.monotonicMs() + wakeTimeoutMs;
+    for (;;) {
+      try {
+        const timeoutMs = Math.max(1, Math.min(answerMs, deadlineMs - this.#clock.monotonicMs()));
+        const endpoint = parseEndpoint(await callControl(this.#connection, 'reach', {name, trigger: JSON.stringify(trigger)}, {timeoutMs}));
+        this.#known.set(name, {...endpoint, untilMs: this.#clock.monotonicMs() + endpointAgeMs});
+        return endpoint;
+      } catch (error) {
+        if (!passing.has(errorCode(error))) throw error;
+        if (this.#clock.monotonicMs() + retryMs > deadlineMs) {
+          const message = `Cannot wake app "${name}" within ${wakeTimeoutMs} ms: ${errorMessage(error)}`;
+          throw new CodedError('ERR_WAKE_TIMEOUT', message, {source: 'host', retryable: true, cause: error});
+        }
+      }
+      await new Promise<void>((resolve) => void this.#clock.after(retryMs, resolve));
+    }
+  }
+}
+
+/** Which apps run, wherever. */
+class AwakeElsewhere {
+  readonly #states = new Map<string, string>();
+  readonly #listeners = new Set<(app: AppName, awake: boolean) => void>();
+
+  has(name: AppName): boolean {
+    return this.#states.get(name) === 'running';
+  }
+
+  hasFailed(name: AppName): boolean {
+    return this.#states.get(name) === 'failed';
+  }
+
+  /** What was found when this edge began; what was told since is newer. */
+  found(name: AppName, state: string): void {
+    if (!this.#states.has(name)) this.moved(name, state);
+  }
+
+  moved(name: AppName, state: string): void {
+    const before = this.has(name);
+    this.#states.set(name, state);
+    const now = this.has(name);
+    if (before !== now) for (const listener of this.#listeners) listener(name, now);
+  }
+
+  listen(listener: (app: AppName, awake: boolean) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+}
+
+function watchOf(awake: AwakeElsewhere, locations: Locations): AppWatch {
+  return {
+    isAwake: (name) => awake.has(name),
+    awakeHost: (name) => (awake.has(name) ? locations.hostHere(name) : null),
+    isWakeable: (name) => !awake.hasFailed(name),
+    // Counted where the app runs, if at all: this edge has nobody who would ask.
+    checkAnswered: () => undefined,
+    checkSource: unnoticedAddress,
+    onChange: (callback) => awake.listen(callback),
+  };
+}
+
+function accessOf(locations: Locations, busy: Map<AppName, number>, timeoutMsOf: (name: AppName) => number): AppAccess {
+  return {
+    async wake(name, trigger) {
+      const {host, ports} = await locations.find(name, trigger, timeoutMsOf(name));
+      return {host, port: 'port' in trigger ? ports[`${trigger.protocol}/${trigger.port}`] : undefined};
+    },
+    session(name) {
+      let holds = false;
+      const set = (value: boolean): void => {
+        if (value === holds) return;
+        holds = value;
+        const count = (busy.get(name) ?? 0) + (value ? 1 : -1);
+        if (count === 0) busy.delete(name);
+        else busy.set(name, count);
+      };
+      return {busy: set, [Symbol.dispose]: () => set(false)};
+    },
+  };
+}
+
+async function findStates(connection: Connection, awake: AwakeElsewhere): Promise<void> {
+  for (const [name, record] of await openState(connection).listApps()) if (!(record instanceof Error)) awake.found(name, record.state);
+}
+
+/**
+ * Connects to the Redis of whoever runs the apps, which need not run yet.
+ * @throws CodedError ERR_REDIS_UNAVAILABLE
+ */
+export async function openRemoteApps(config: Config, log: Log): Promise<RemoteApps> {
+  await using scope = new AsyncDisposableStack();
+  const connection = scope.use(await connectRedis({url: redisUrl(config), log}));
+  const locations = new Locations(connection, systemClock);
+  const awake = new AwakeElsewhere();
+  const moved = ({app, to}: AppMove): void => {
+    const moving = appName(app);
+    if (to !== 'running') locations.forget(moving);
+    awake.moved(moving, to);
+  };
+  scope.use(followMoves(openEvents(connection), null, moved, log));
+  await findStates(connection, awake);
+  const busy = new Map<AppName, number>();
+  // No worker has a name with a space.
+  const worker = `edge ${hostname()} ${process.pid}`;
+  scope.use(new BusyMarks({clients: openBusyClients(connection), worker, busyApps: () => busy.keys(), clock: systemClock, log}));
+  let timeouts = new Map<string, number>();
+  const configure = (apps: readonly AppConfig[]): void => {
+    timeouts = new Map(apps.map((app) => [app.name, app.wakeTimeoutMs]));
+  };
+  configure(config.apps);
+  const owned = scope.move();
+  return {
+    access: accessOf(locations, busy, (app) => timeouts.get(app) ?? answerMs),
+    watch: watchOf(awake, locations),
+    configure,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
