@@ -28,6 +28,7 @@ import {openState} from '../store/state.ts';
 import {openUsage} from '../store/usage.ts';
 import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
 import {openCriu} from '../supervisor/criu.ts';
+import {guardOrphans} from '../supervisor/orphan-guard.ts';
 import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
 import type {UsageMeter} from '../supervisor/usage-meter.ts';
 import {AnsweredChecks} from './answered-checks.ts';
@@ -220,12 +221,19 @@ async function takeHost(config: Config, {storeDir}: Pick<PagerOptions, 'storeDir
 async function joinOthers(
   scope: AsyncDisposableStack,
   config: Config,
-  parts: Omit<ClusterOptions, 'worker' | 'config'> & {readonly pager: Pager},
+  {
+    pager,
+    cgroupDirectory,
+    opened,
+    ...parts
+  }: Omit<ClusterOptions, 'worker' | 'config'> & {readonly pager: Pager; readonly cgroupDirectory: string; readonly opened: Promise<Supervisor>},
 ): Promise<Cluster | null> {
-  const {worker} = config.global;
+  const {worker, leaseMs} = config.global;
   if (worker === null) return null;
+  const onSilence = (): void => void opened.then((supervisor) => supervisor.afterSilence());
+  scope.use(await guardOrphans({cgroupDirectory, leaseMs, onSilence, clock: systemClock}));
   const cluster = scope.use(await Cluster.join({...parts, worker, config}));
-  scope.defer(() => finishUploads(config, parts.pager, parts.log));
+  scope.defer(() => finishUploads(config, pager, parts.log));
   return cluster;
 }
 
@@ -262,7 +270,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     ),
   );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
-  const cluster = await joinOthers(scope, config, {connection, events, log, pager});
+  const cluster = await joinOthers(scope, config, {connection, events, log, pager, cgroupDirectory: containers.cgroupDirectory, opened: opened.promise});
   const supervisor = scope.use(
     await openSupervisor({
       ...settingsOf(config),

@@ -51,6 +51,8 @@ interface Late {
 /** The other workers, and the apps that run there. */
 export class Cluster implements AsyncDisposable {
   readonly name: string;
+  /** Where this worker is reached by the others. */
+  readonly address: string;
   readonly published: PublishedPorts;
   readonly shared: SharedApps;
   readonly #options: ClusterOptions;
@@ -74,6 +76,7 @@ export class Cluster implements AsyncDisposable {
     this.#late = parts.late;
     this.#scope = scope;
     this.name = worker.name;
+    this.address = worker.address;
     this.published = new PublishedPorts(worker);
     const leases = openLeases(connection);
     const state = openState(connection);

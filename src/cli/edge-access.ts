@@ -35,8 +35,8 @@ export function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): App
 /** On this worker directly, on another one at the port that it has for the app's. */
 async function reachAnywhere(supervisor: Supervisor, cluster: Cluster, name: AppName, trigger: Trigger): Promise<AppEndpoint> {
   const {host, ports} = await cluster.reach(name, trigger);
-  const app = supervisor.app(name);
-  if (app.isHere) return {host: app.address};
+  // An instance here may be one that has lost its lease, and not be what was reached.
+  if (host === cluster.address) return {host: supervisor.app(name).address};
   return {host, port: 'port' in trigger ? ports[`${trigger.protocol}/${trigger.port}`] : undefined};
 }
 

@@ -73,6 +73,9 @@ export function openLeases(connection: Connection, options: {readonly prefix?: s
   };
 }
 
+/** What is to be done when a lease has run out takes a moment: so much of it is left then. */
+const overdueMargin = 0.05;
+
 export interface KeptLease extends AsyncDisposable {
   readonly token: FencingToken;
   /** Aborted when a newer owner, or a Redis that has lost state, makes the token worthless; its reason is a CodedError. */
@@ -85,7 +88,7 @@ export interface KeepOptions {
   readonly ttlMs: number;
   readonly clock: Clock;
   readonly log: Log;
-  /** Told with true when the lease has run out without having been extended, so that somebody else may take it, and with false when it is held again. */
+  /** Told with true when the lease is about to run out without having been extended, and somebody else may take it then; with false when it is held again. */
   readonly onOverdue?: ((isOverdue: boolean) => void) | undefined;
 }
 
@@ -109,7 +112,7 @@ export function keepLease(leases: Leases, app: AppName, holder: Holder, options:
   };
   const watchExpiry = (): void => {
     cancelOverdue();
-    if (onOverdue !== undefined) cancelOverdue = clock.after(Math.max(0, validUntilMs - clock.monotonicMs()), () => overdue(true));
+    if (onOverdue !== undefined) cancelOverdue = clock.after(Math.max(0, validUntilMs - ttlMs * overdueMargin - clock.monotonicMs()), () => overdue(true));
   };
 
   const extend = async (): Promise<void> => {

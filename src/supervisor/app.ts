@@ -289,7 +289,7 @@ export class App {
   #runs(instance: Instance, wakeMs: number): void {
     this.#instance = instance;
     this.#exit = undefined;
-    this.#options.network.wake();
+    this.sharing.letThrough();
     faultPoint('supervisor:wake:routed');
     this.wakefulness.woke(this.#options.clock.monotonicMs(), wakeMs);
     this.#move('ready');
@@ -314,6 +314,7 @@ export class App {
         isWanted: (hasUnfinished) =>
           this.#abandoned ||
           (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.wakefulness.busySessions.count > 0)),
+        mayGoOn: () => !this.sharing.standsStill,
         timers: this.wakefulness.timers,
         counted: (paging) => this.#history.counted(paging),
         move: (event) => this.#move(event),
@@ -348,7 +349,7 @@ export class App {
   /** The checkpoint was cancelled or failed, and the instance goes on. */
   #goOn(): 'cancelled' {
     if (this.#state !== 'running') {
-      this.#options.network.wake();
+      this.sharing.letThrough();
       this.#move('cancelled');
     }
     this.#idle.start();

@@ -37,6 +37,11 @@ export class Cgroup {
     this.#tracking = this.#directories[0] ?? '';
   }
 
+  /** Where the processes of these groups are listed. */
+  get directory(): string {
+    return this.#tracking;
+  }
+
   /** Makes the groups, if they are not there. @throws CodedError ERR_CGROUP */
   create(): void {
     try {

@@ -62,6 +62,8 @@ type ExitCallback = (how: ExitStatus) => void;
 export interface Containers extends AsyncDisposable {
   /** A tmpfs of ours, mode 700, where device files work. */
   readonly directory: string;
+  /** Of the control groups of all apps. */
+  readonly cgroupDirectory: string;
   /** The caller disposes it, before these containers. */
   add(app: AppConfig, netnsPath: string): Container;
   /** Ends what runs of an app that was added, and leaves nothing of it, so that it can be added again. */

@@ -41,6 +41,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
   const added = new Map<string, Container>();
   return {
     directory,
+    cgroupDirectory: new Cgroup(mounts, cgroupPath(identity)).directory,
     add(app, netnsPath) {
       const container = new Container({
         app,

@@ -22,6 +22,8 @@ export interface Hibernation {
   readonly pointer: Generation | null;
   /** Asked when the tasks are frozen: does somebody need the app? @param hasUnfinished see `PortUse` */
   readonly isWanted: (hasUnfinished: boolean) => boolean;
+  /** Asked when the checkpoint could not be made. */
+  readonly mayGoOn: () => boolean;
   readonly timers: Pick<RunningTimers, 'save' | 'keptBy'>;
   /** Told what the run that ends has cost in pages. */
   readonly counted: (paging: Paging) => void;
@@ -38,7 +40,7 @@ export type HibernationOutcome =
 /** @throws CodedError when the checkpoint failed; the instance goes on, if it has not ended */
 export async function hibernateInstance(options: AppOptions, hibernation: Hibernation): Promise<HibernationOutcome> {
   const {container, network, records} = options;
-  const {instance, force, cause, pointer, isWanted, timers, move} = hibernation;
+  const {instance, force, cause, pointer, isWanted, mayGoOn, timers, move} = hibernation;
   const isBusy = async (): Promise<boolean> => !force && (!(await becomesQuiet(() => container.pids(), quietTimeoutMs)) || (await records.isBusyElsewhere()));
   if (await isBusy()) return {kind: 'busy'};
   hibernation.counted(await pagingOf(options, instance));
@@ -57,7 +59,7 @@ export async function hibernateInstance(options: AppOptions, hibernation: Hibern
     kept.wait = saved === null || force || cause === 'operator' ? null : timers.keptBy(saved);
     return kept.wait === null ? saved : 'too soon';
   };
-  const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, point});
+  const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, point, mayGoOn});
   if (result === undefined) return kept.wait === null ? {kind: 'wanted'} : {kind: 'due', wait: kept.wait};
   await endInstance(options, instance);
   faultPoint('supervisor:hibernate:ended');

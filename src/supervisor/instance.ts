@@ -198,6 +198,8 @@ export interface CheckpointRequest {
   readonly pointer: Generation | null;
   /** Makes the stored generation the app's own (Redis). When it throws, the generation is discarded and the app goes on. */
   readonly point: (generation: Generation, meta: GenerationMeta) => Promise<void>;
+  /** Asked when that has failed. False: another worker may have the app by now, so its processes stay stopped. */
+  readonly mayGoOn: () => boolean;
 }
 
 export interface CheckpointResult {
@@ -232,7 +234,7 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
         const {flows, hasUnfinished} = await readPortUse(instance.pid);
         if (request.isWanted(hasUnfinished) || timers === 'too soon') return 'cancel';
         const takeBack = (): Promise<void> => discardNewer(pager, config.name, request.pointer);
-        stored = await whileStopped(container, takeBack, async (processes) => {
+        stored = await whileStopped(container, {takeBack, mayGoOn: request.mayGoOn}, async (processes) => {
           const layers = await container.usedLayers(instance.layers);
           // Files first: a generation that is on disk must find on disk what its memory believes to be there.
           await container.syncLayers();
@@ -262,14 +264,18 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
  * Stops the app's processes beneath CRIU while their generation is stored. If we or CRIU are killed meanwhile, they do not
  * run on and change files that the generation counts on; they go on only when `store` has failed and taken all back.
  */
-async function whileStopped<T>(container: Container, takeBack: () => Promise<void>, store: (processes: readonly ProcessIds[]) => Promise<T>): Promise<T> {
+async function whileStopped<T>(
+  container: Container,
+  {takeBack, mayGoOn}: Pick<CheckpointRequest, 'mayGoOn'> & {readonly takeBack: () => Promise<void>},
+  store: (processes: readonly ProcessIds[]) => Promise<T>,
+): Promise<T> {
   const processes = container.processes();
   const pids = processes.map(({pid}) => pid);
   signalAll(pids, 'SIGSTOP');
   try {
     return await store(processes);
   } catch (error) {
-    await takeBack().finally(() => signalAll(pids, 'SIGCONT'));
+    await takeBack().finally(() => mayGoOn() && signalAll(pids, 'SIGCONT'));
     throw error;
   }
 }

@@ -13,6 +13,7 @@ export interface SharingOptions extends Pick<AppOptions, 'config' | 'container' 
 export class Sharing {
   readonly #options: SharingOptions;
   #standsStill = false;
+  #mayBeStopped = false;
 
   constructor(options: SharingOptions) {
     this.#options = options;
@@ -24,6 +25,26 @@ export class Sharing {
     if (isHere()) return;
     records.movedAway();
     void standby.drop();
+  }
+
+  /** Its lease has run out: nobody may be answered by what runs here. */
+  get standsStill(): boolean {
+    return this.#standsStill;
+  }
+
+  /** Packets reach the app. Processes that were made, or let go, after the lease had run out do not answer them. @throws CodedError ERR_ROUTE_FAILED */
+  letThrough(): void {
+    const {container, network} = this.#options;
+    if (this.#standsStill) signalAll(container.pids(), 'SIGSTOP');
+    else if (this.#mayBeStopped) signalAll(container.pids(), 'SIGCONT');
+    this.#mayBeStopped = false;
+    network.wake();
+  }
+
+  /** The processes may have been stopped from outside, while this one did not get to run. @param isChanging a checkpoint or restore is under way */
+  goOn({isChanging}: {readonly isChanging: boolean}): void {
+    this.#mayBeStopped = isChanging;
+    if (!isChanging && !this.#standsStill) signalAll(this.#options.container.pids(), 'SIGCONT');
   }
 
   /** To be called before anything is done with the app. @throws CodedError ERR_LEASE_OVERDUE (retryable) while its instance stands still */

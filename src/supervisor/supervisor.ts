@@ -96,6 +96,8 @@ export interface Supervisor extends AsyncDisposable {
   instanceLost(instance: InstanceId, loss: Loss): void;
   /** Another pager serves: it knows nothing of restores that were only prepared, and could not take over every mount. */
   pagerRestarted(): void;
+  /** This process did not get to run for so long that the apps may have been stopped: those whose leases are held go on. */
+  afterSilence(): void;
   /** More of the apps is in the remote store than was: what is here may be too much. */
   stored(): void;
   /** What apps use of memory, and may; null without a limit. @throws Error when it cannot be read */
@@ -321,6 +323,10 @@ async function wakeForPacket({shared}: SupervisorOptions, app: App, {name, trigg
   else app.sharing.refusePackets();
 }
 
+function afterSilence(apps: AppSet): void {
+  for (const app of apps.values()) app.sharing.goOn({isChanging: app.isHere && app.status().state !== 'running'});
+}
+
 /** @throws CodedError when an app cannot be prepared; what was opened is closed then */
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
@@ -377,6 +383,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
       options.containers.forgetImages();
       settling.prepareWakes([...apps.values()]);
     },
+    afterSilence: () => afterSilence(apps),
     stored: () => limit?.check(),
     memory: async () => (await memory?.measure()) ?? null,
     startEager: () => startEager(options, apps),

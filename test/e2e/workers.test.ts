@@ -1,4 +1,5 @@
 /** Several workers that share one Redis and one store, each in a namespace of its own. */
+import {once} from 'node:events';
 import test, {type ExecutionContext} from 'ava';
 import {durableApp, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
@@ -82,8 +83,13 @@ workerTest('what ran on a worker that is killed is woken elsewhere from its last
   await first.gateway.cli('hibernate', 'a', '--cold');
   t.deepEqual(await ask(first, port, 'agree'), ['1 1']);
   t.is((await first.gateway.app('a')).worker, 'w1');
+  using client = await lineClient(port, {host: second.address});
+  t.is(await client.request('agree'), '1 1');
+  const ended = once(client.socket, 'close');
   const killedMs = performance.now();
   await first.gateway.stop('SIGKILL');
+  // What is acknowledged from now on would be lost, so nothing is.
+  await ended;
   await until(async () => (await second.gateway.app('a')).worker === 'w2', {timeoutMs: 30_000, what: 'the app on the other worker'});
   t.log(`running elsewhere ${Math.round(performance.now() - killedMs)} ms after the worker was killed, with a lease of ${leaseMs} ms`);
   t.deepEqual(await ask(second, port, 'agree', 'verify', 'count'), ['1 1', verified, '2']);
@@ -101,12 +107,12 @@ workerTest("a worker that is cut off answers nobody, and what it has is nobody's
     what: 'a checkpoint',
   });
   await until(async () => (await storedRow(first.gateway)).stored, {timeoutMs: 30_000, what: 'the upload'});
-  await first.cutOff(true);
+  await first.cutOff('all');
   await until(async () => (await second.gateway.app('a')).worker === 'w2', {timeoutMs: 30_000, what: 'the app on the other worker'});
   t.deepEqual(await ask(second, port, 'agree', 'count'), ['1 1', '2']);
   // The instance on the first one stands still: nothing that it might promise would last.
   t.regex(await first.gateway.log(), /the lease cannot be extended: the app stands still/);
-  await first.cutOff(false);
+  await first.cutOff(null);
   await until(async () => (await first.gateway.log()).includes('it has a newer owner'), {timeoutMs: 30_000, what: 'the end of the old instance'});
   t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);
   t.deepEqual(await ask(second, port, 'agree', 'verify'), ['3 3', verified]);

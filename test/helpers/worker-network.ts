@@ -12,13 +12,15 @@ const timeoutMs = 10_000;
 /** Short, so that a test that waits for its end is not long. */
 export const leaseMs = 2000;
 
+export type CutOffFrom = 'all' | 'redis' | 'store';
+
 export interface TestWorker {
   readonly name: string;
   /** Where clients reach its frontends. */
   readonly address: string;
   readonly gateway: TestGateway;
-  /** Drops every packet between this worker and all others, Redis and the store; or no longer. */
-  cutOff(isCutOff: boolean): Promise<void>;
+  /** Drops every packet between this worker and everybody else, or Redis, or the store; or no longer (null). */
+  cutOff(from: CutOffFrom | null): Promise<void>;
 }
 
 export interface WorkerNetwork {
@@ -27,12 +29,18 @@ export interface WorkerNetwork {
   worker(name: string, sections: string, options?: {readonly line?: string; readonly globals?: string; readonly command?: TestCommand}): Promise<TestWorker>;
 }
 
-const cutOffText = `table ip picogate_cut {
-  chain in { type filter hook input priority -300; iifname "eth0" drop; }
-  chain forward { type filter hook forward priority -300; iifname "eth0" drop; oifname "eth0" drop; }
-  chain out { type filter hook output priority -300; oifname "eth0" drop; }
+/** @param port of the one that is not reached any more; undefined: nobody is */
+function cutOffText(port: number | undefined): string {
+  const [from, to] = port === undefined ? ['', ''] : [`tcp sport ${port}`, `tcp dport ${port}`];
+  return `table ip picogate_cut {
+  chain in { type filter hook input priority -300; iifname "eth0" ${from} drop; }
+  chain forward { type filter hook forward priority -300; iifname "eth0" ${from} drop; oifname "eth0" ${to} drop; }
+  chain out { type filter hook output priority -300; oifname "eth0" ${to} drop; }
 }
 `;
+}
+
+const uncutText = 'add table ip picogate_cut\ndelete table ip picogate_cut\n';
 
 async function freePort(host: string): Promise<number> {
   const server = createServer();
@@ -58,6 +66,7 @@ export async function workerNetwork(t: ExecutionContext): Promise<WorkerNetwork>
   scope.defer(() => remove(`link del ${bridge}\n`));
   await ip(`link add ${bridge} type bridge\naddr add ${hub}/24 dev ${bridge}\nlink set ${bridge} up\n`);
   const redisUrl = await startRedis(scope, hub);
+  const redisPort = Number(new URL(redisUrl).port);
   const s3 = scope.use(await startS3Server({host: hub}));
   Object.assign(process.env, s3.env);
   await s3.createBucket('apps');
@@ -84,8 +93,9 @@ ${globals}`;
         name,
         address,
         gateway,
-        async cutOff(isCutOff) {
-          await nft(isCutOff ? cutOffText : 'delete table ip picogate_cut\n');
+        async cutOff(from) {
+          const ports = {all: undefined, redis: redisPort, store: s3.port};
+          await nft(from === null ? uncutText : `${uncutText}${cutOffText(ports[from])}`);
         },
       };
     },
