@@ -6,11 +6,12 @@ import type {AppStatus, Fallback, HibernateRecord, LiveStatus, Records, WakeReco
 import {describeExit, type ExitStatus, exitFields} from './exit-status.ts';
 import type {Paging} from './instance.ts';
 
-type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError'>;
+/** What is kept in the record of the app. */
+export type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError' | 'lastExit'>;
 /** What is known since the gateway started. */
-type Told = Pick<LiveStatus, 'lastFailure' | 'lastExit' | 'fallback'>;
+type Told = Pick<LiveStatus, 'lastFailure' | 'fallback'>;
 
-export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'> {
+export interface HistoryOptions extends Facts {
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;
@@ -20,19 +21,24 @@ export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'
 export class History {
   readonly #options: HistoryOptions;
   #facts: Facts;
-  #told: Told = {lastFailure: null, lastExit: null, fallback: null};
+  #told: Told = {lastFailure: null, fallback: null};
 
   constructor(options: HistoryOptions) {
     this.#options = options;
-    this.#facts = {lastWake: options.lastWake, lastHibernate: options.lastHibernate, lastError: null};
+    this.#facts = factsIn(options);
   }
 
   get facts(): Facts & Pick<AppStatus, 'lastFailure'> {
     return {...this.#facts, lastFailure: this.#told.lastFailure};
   }
 
-  get told(): Told {
-    return this.#told;
+  get told(): Told & Pick<Facts, 'lastExit'> {
+    return {...this.#told, lastExit: this.#facts.lastExit};
+  }
+
+  /** Another worker has had the app meanwhile, and recorded this. */
+  caughtUp(recorded: Facts): void {
+    this.#facts = factsIn(recorded);
   }
 
   /** Of falling asleep and waking, as it was the last time. */
@@ -67,7 +73,7 @@ export class History {
   /** The app ended by itself. */
   exited(status: ExitStatus): void {
     const how = describeExit(status);
-    this.#told = {...this.#told, lastExit: {...status, at: this.#options.clock.nowMs()}};
+    this.#facts = {...this.#facts, lastExit: {...status, at: this.#options.clock.nowMs()}};
     this.#options.log.warn({status: how}, 'the app ended by itself');
     this.#options.records.event('died', {status: how, ...exitFields(status)});
   }
@@ -87,4 +93,8 @@ export class History {
   announceSleep(generation: Generation): void {
     if (this.#facts.lastHibernate !== null) this.#options.records.event('hibernated', {...this.#facts.lastHibernate, generation});
   }
+}
+
+function factsIn({lastWake, lastHibernate, lastError, lastExit}: Facts): Facts {
+  return {lastWake, lastHibernate, lastError, lastExit};
 }

@@ -112,6 +112,7 @@ export class Reviver {
     lease.catch(ignored); // Awaited below, after what is done meanwhile.
     const origin = await catchUp(app, lease);
     if (origin !== null) setOrigin(origin);
+    if (origin?.recorded !== undefined) history.caughtUp(origin.recorded);
     const before = rest();
     move('wake');
     try {
