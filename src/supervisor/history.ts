@@ -17,6 +17,9 @@ export interface HistoryOptions extends Facts {
   readonly log: Log;
 }
 
+/** What failed: a wake from its checkpoint or from its files, putting it to sleep, or an instance that ran. */
+export type Failed = 'restore' | 'start' | 'checkpoint' | 'instance';
+
 /** What happened to an app last, and the events and log lines that tell of it. */
 export class History {
   readonly #options: HistoryOptions;
@@ -46,14 +49,14 @@ export class History {
     return (this.#facts.lastWake?.ms ?? 0) + (this.#facts.lastHibernate?.ms ?? 0);
   }
 
-  failed(error: unknown): void {
+  failed(what: Failed, error: unknown): void {
     const message = errorMessage(error);
     const at = this.#options.clock.nowMs();
     const {source, retryable} = error instanceof CodedError ? error : {source: 'bug' as const, retryable: false};
     this.#facts = {...this.#facts, lastError: {at, message}};
     this.#told = {...this.#told, lastFailure: {at, code: errorCode(error) ?? null, message, source, retryable}};
-    this.#options.log.error({error: message}, 'failed');
-    this.#options.records.event('error', {message});
+    this.#options.log.error({what, error: message}, 'failed');
+    this.#options.records.event('error', {what, message});
   }
 
   /** @param cold it was started from its files, not restored */

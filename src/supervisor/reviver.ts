@@ -136,7 +136,7 @@ export class Reviver {
     } catch (error) {
       setRest(before);
       if (!isStopping() && countsAsFailedWake(error)) this.#breaker.failed();
-      history.failed(error);
+      history.failed(before.kind === 'checkpoint' ? 'restore' : 'start', error);
       move(before.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
       const token: FencingToken | undefined = await lease.catch(ignored);
       if (token !== undefined) await recorder.record(token);
