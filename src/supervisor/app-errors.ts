@@ -26,10 +26,7 @@ const pinnedByConfiguration = 'it has "pin" in its configuration';
 
 /** @param remedy how the one who asked can have it all the same */
 export function pinnedError(app: string, {by, until}: Pinned, remedy: string): CodedError {
-  const found =
-    by === 'configuration'
-      ? pinnedByConfiguration
-      : `an operator has pinned it${until === null ? '' : ` until ${new Date(until).toISOString()}`}`;
+  const found = by === 'configuration' ? pinnedByConfiguration : `an operator has pinned it${until === null ? '' : ` until ${new Date(until).toISOString()}`}`;
   return new CodedError('ERR_PINNED', `Cannot hibernate app "${app}": ${found}; ${remedy} does it all the same`, {source: 'client'});
 }
 

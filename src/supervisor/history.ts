@@ -7,7 +7,7 @@ import {describeExit, type ExitStatus, exitFields} from './exit-status.ts';
 import type {Paging} from './instance.ts';
 
 /** What is kept in the record of the app. */
-export type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError' | 'lastExit'>;
+type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError' | 'lastExit'>;
 /** What is known since the gateway started. */
 type Told = Pick<LiveStatus, 'lastFailure' | 'fallback'>;
 
