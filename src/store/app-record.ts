@@ -43,11 +43,10 @@ export interface LastError {
 }
 
 /** How the app ended by itself the last time: with a status, by a signal, or nobody saw how. */
-export type LastExit = (
-  | {readonly kind: 'exited'; readonly code: number}
-  | {readonly kind: 'killed'; readonly signal: string}
-  | {readonly kind: 'unknown'}
-) & {readonly at: number};
+export type LastExit =
+  | {readonly kind: 'exited'; readonly code: number; readonly at: number}
+  | {readonly kind: 'killed'; readonly signal: string; readonly at: number}
+  | {readonly kind: 'unknown'; readonly at: number};
 
 export interface AppRecord {
   readonly name: AppName;
