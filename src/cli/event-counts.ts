@@ -8,28 +8,14 @@ export interface AppCounts {
   readonly starts: number;
   /** Wakes of both kinds that nobody asked for: for timers of the app, and by schedules. */
   readonly timedWakes: number;
-  /** Those because a worker that had the app was gone, and those after it had ended by itself. */
-  readonly failovers: number;
-  readonly restarts: number;
   readonly wakeSeconds: number;
-  /** Wakes that failed for good: restores, and starts from files. */
-  readonly failedRestores: number;
-  readonly failedStarts: number;
-  readonly failedCheckpoints: number;
-  /** Instances whose memory could not be served any more. */
-  readonly failedInstances: number;
-  /** Restores that failed and were tried again. */
-  readonly restoreRetries: number;
+  readonly failures: number;
   readonly deaths: number;
   /** Wakes without the newest checkpoint. */
   readonly fallbacks: number;
   readonly hibernations: number;
   /** Those of them that were to free memory. */
   readonly evictions: number;
-  /** How often `hibernate-after` was doubled, since it did not sleep for long. */
-  readonly flappings: number;
-  /** How often it was stopped since its lease had run out. */
-  readonly leaseLapses: number;
   readonly hibernationSeconds: number;
   readonly frozenSeconds: number;
   readonly hibernationBytes: number;
@@ -46,20 +32,12 @@ const none: AppCounts = {
   restores: 0,
   starts: 0,
   timedWakes: 0,
-  failovers: 0,
-  restarts: 0,
   wakeSeconds: 0,
-  failedRestores: 0,
-  failedStarts: 0,
-  failedCheckpoints: 0,
-  failedInstances: 0,
-  restoreRetries: 0,
+  failures: 0,
   deaths: 0,
   fallbacks: 0,
   hibernations: 0,
   evictions: 0,
-  flappings: 0,
-  leaseLapses: 0,
   hibernationSeconds: 0,
   frozenSeconds: 0,
   hibernationBytes: 0,
@@ -102,8 +80,6 @@ export class EventCounts {
         if (event['cold'] === 1) counters.starts++;
         else counters.restores++;
         if (isTimed(event['trigger'])) counters.timedWakes++;
-        else if (event['trigger'] === 'failover') counters.failovers++;
-        else if (event['trigger'] === 'restart') counters.restarts++;
         counters.wakeSeconds += seconds;
         const bound = wakeBoundsSeconds.findIndex((limit) => seconds <= limit);
         const at = bound === -1 ? wakeBoundsSeconds.length : bound;
@@ -124,16 +100,7 @@ export class EventCounts {
         counters.compactionBytes += numberOf(event['bytesWritten']);
         return;
       case 'error':
-        countFailure(counters, event['what']);
-        return;
-      case 'restore-retried':
-        counters.restoreRetries++;
-        return;
-      case 'flapping':
-        counters.flappings++;
-        return;
-      case 'stands-still':
-        counters.leaseLapses++;
+        counters.failures++;
         return;
       case 'died':
         counters.deaths++;
@@ -144,14 +111,6 @@ export class EventCounts {
       default:
     }
   }
-}
-
-/** @param what see `Failed` in supervisor/history.ts */
-function countFailure(counters: Counters, what: Json | undefined): void {
-  if (what === 'restore') counters.failedRestores++;
-  else if (what === 'start') counters.failedStarts++;
-  else if (what === 'checkpoint') counters.failedCheckpoints++;
-  else if (what === 'instance') counters.failedInstances++;
 }
 
 /** As `describeTrigger` has it. */

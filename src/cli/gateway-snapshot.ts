@@ -37,10 +37,6 @@ export interface AppSnapshot {
   readonly residence: Residence;
   readonly idle: IdleHabit;
   readonly isPinned: boolean;
-  /** Wakes are refused, since the last ones failed. */
-  readonly isRefused: boolean;
-  /** Milliseconds since 1970; null when nothing is due. */
-  readonly nextWakeAt: number | null;
   readonly counts: AppCounts;
   /** Health checks from outside that were answered while it slept. */
   readonly checksAnswered: number;
@@ -74,8 +70,7 @@ export async function gatewaySnapshot({names, supervisor, pager, placements, cou
     const {total: checksAnswered} = answered.of(name);
     const ofPager = paging.find((one) => one.app === name) ?? null;
     const known = {counts: counts.of(name), checksAnswered, usage: used[at] ?? null, paging: ofPager};
-    const facts = {isPinned: pinned !== null, isRefused: app.reviver.refusal !== null, nextWakeAt: app.timer.next?.at ?? null};
-    return {name, state: status.state, residence, idle, ...facts, ...known};
+    return {name, state: status.state, residence, idle, isPinned: pinned !== null, ...known};
   });
   return {apps, wakes: counts.wakes, remote, memory: await supervisor.memory(), workers: await countWorkers(workers)};
 }

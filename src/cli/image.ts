@@ -1,46 +1,102 @@
-/** Images of root file systems in the object store: import, list, remove. Works beside a running gateway. */
-import {mkdir} from 'node:fs/promises';
+/** Images of root file systems in the object store. Works beside a running gateway, and without one. */
+import {mkdir, readdir, rm} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
 import type {Config} from '../config/value.ts';
+import {errorCode} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
-import {importImage} from '../pager/images/rootfs-image-import.ts';
-import {listImages, removeImage} from '../pager/images/rootfs-image-remove.ts';
+import {type ImageConfig, parsePlatform} from '../pager/images/archives/image-config.ts';
+import {temporaryPrefix} from '../pager/images/archives/source-files.ts';
+import {type ImportProgress, importImage} from '../pager/images/rootfs-image-import.ts';
+import {loadImage, type NamedImage} from '../pager/images/rootfs-image-object.ts';
+import {expectImage, listImages, type Removed, removeImage, sweepImages} from '../pager/images/rootfs-image-remove.ts';
 import {imagesOfCheckpoints} from '../pager/images/rootfs-image-uses.ts';
+import {storedBytesOf, verifyImages} from '../pager/images/rootfs-image-verify.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {loadValid} from './configuration.ts';
+import {confirm} from './confirm.ts';
 import {bytes, table} from './format.ts';
+import {type Progress, progress} from './progress.ts';
 import {printJson} from './remote.ts';
+import {stopSignal} from './stop-signal.ts';
 
-const progressEveryMs = 500;
+type Files = readonly string[] | undefined;
 
-async function openStore({global: {store}}: Config, scope: AsyncDisposableStack): Promise<ObjectStore> {
+export async function openImageStore({global: {store}}: Config, scope: AsyncDisposableStack): Promise<ObjectStore> {
   if (store.kind === 'directory') return openDirectoryStore(store.path);
   const {openS3Store} = await import('../store/s3-store.ts');
   const {bucket, prefix, endpoint, region, pathStyle} = store;
   return scope.use(await openS3Store({bucket, prefix, endpoint, region, pathStyle, log: createLog('silent')}));
 }
 
+/** Aborted by Ctrl-C or SIGTERM; a second one ends the process at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  void stopSignal().then((signal) => controller.abort(new Error(`interrupted by ${signal}; nothing was changed`)));
+  return controller.signal;
+}
+
+/** What imports that were killed have left in the state directory of this host. */
+async function removeTemporary(directory: string): Promise<number> {
+  let removed = 0;
+  for (const name of await readdir(directory).catch(() => [])) {
+    const pid = new RegExp(`^${temporaryPrefix}(\\d+)-`).exec(name)?.[1];
+    if (pid !== undefined && isRunning(Number(pid))) continue;
+    await rm(join(directory, name), {recursive: true, force: true});
+    removed += 1;
+  }
+  return removed;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
+}
+
+export interface ImportArguments {
+  readonly json: boolean;
+  readonly platform: string | undefined;
+  readonly tag: string | undefined;
+}
+
+/** One line for each of the two phases. */
+function importProgress(name: string, scope: DisposableStack): (now: ImportProgress) => void {
+  const titles = {check: `check ${name}`, store: `import ${name}`} as const;
+  let shown: {readonly phase: ImportProgress['phase']; readonly line: Progress} | undefined;
+  scope.defer(() => shown?.line[Symbol.dispose]());
+  return ({phase, files, doneBytes, totalBytes}) => {
+    if (shown?.phase !== phase) {
+      shown?.line[Symbol.dispose]();
+      shown = {phase, line: progress(titles[phase], totalBytes)};
+    }
+    shown.line.at(doneBytes, `${files} files`);
+  };
+}
+
 /** @returns the exit status */
-export async function imageImport(files: readonly string[] | undefined, name: string, source: string, {json}: {json: boolean}): Promise<number> {
+export async function imageImport(files: Files, name: string, source: string, {json, platform, tag}: ImportArguments): Promise<number> {
   await using scope = new AsyncDisposableStack();
   const config = await loadValid(files, {quiet: true});
-  const objects = await openStore(config, scope);
+  const objects = await openImageStore(config, scope);
   const temporaryDir = join(config.global.stateDir, 'imports');
   await mkdir(temporaryDir, {recursive: true, mode: 0o700});
-  let shownAt = 0;
+  await removeTemporary(temporaryDir);
+  using lines = new DisposableStack();
   const imported = await importImage({
     objects,
     name,
     source: resolve(source),
     temporaryDir,
-    onProgress(progress) {
-      if (!process.stderr.isTTY || performance.now() - shownAt < progressEveryMs) return;
-      shownAt = performance.now();
-      process.stderr.write(`\r${progress.files} files, ${bytes(progress.bytes)} `);
-    },
+    platform: platform === undefined ? null : parsePlatform(platform),
+    tag: tag ?? null,
+    onProgress: importProgress(name, lines),
+    signal: interruption(),
   });
-  if (shownAt > 0) process.stderr.write('\r\x1b[K');
+  lines.dispose();
   if (json) printJson(imported);
   else {
     const {fileCount, contentBytes, storedBytes, digest} = imported;
@@ -50,21 +106,66 @@ export async function imageImport(files: readonly string[] | undefined, name: st
 }
 
 /** @returns the exit status */
-export async function imageList(files: readonly string[] | undefined, {json}: {json: boolean}): Promise<number> {
+export async function imageList(files: Files, {json}: {json: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
-  const images = await listImages(await openStore(await loadValid(files, {quiet: true}), scope));
+  const images = await listImages(await openImageStore(await loadValid(files, {quiet: true}), scope));
   if (json) printJson(images);
   else {
-    const rows = images.map(({name, digest, fileCount, contentBytes, importedAt}) => [
+    const rows = images.map(({name, digest, fileCount, contentBytes, importedAt, origin}) => [
       name,
       digest.slice(0, 12),
       String(fileCount),
       bytes(contentBytes),
       importedAt.slice(0, 16),
+      origin === undefined ? '-' : (origin.tag ?? origin.kind),
     ]);
-    process.stdout.write(table(['NAME', 'DIGEST', 'FILES', 'SIZE', 'IMPORTED'], rows));
+    process.stdout.write(table(['NAME', 'DIGEST', 'FILES', 'SIZE', 'IMPORTED', 'FROM'], rows));
   }
   return 0;
+}
+
+function configRows({entrypoint, cmd, env, user, workingDir, exposedPorts, labels, stopSignal: signal}: ImageConfig): [string, string][] {
+  const quoted = (words: readonly string[]): string => (words.length === 0 ? '-' : JSON.stringify(words));
+  return [
+    ['entrypoint', quoted(entrypoint)],
+    ['command', quoted(cmd)],
+    ['user', user === '' ? '-' : user],
+    ['workdir', workingDir === '' ? '-' : workingDir],
+    ['expose', exposedPorts.map(({protocol, port}) => `${protocol} ${port}`).join(', ') || '-'],
+    ['stop signal', signal ?? '-'],
+    ...env.map((variable): [string, string] => ['env', variable]),
+    ...Object.entries(labels).map(([label, value]): [string, string] => ['label', `${label}=${value}`]),
+  ];
+}
+
+/** Everything about one image. @returns the exit status */
+export async function imageShow(files: Files, name: string, {json}: {json: boolean}): Promise<number> {
+  await using scope = new AsyncDisposableStack();
+  const config = await loadValid(files, {quiet: true});
+  const objects = await openImageStore(config, scope);
+  const named = await expectImage(objects, name, 'show');
+  const image = await loadImage(objects, named.digest);
+  const apps = appsWith(config, name);
+  const inUse = {storedBytes: storedBytesOf(image), apps, checkpoints: (await neededDigests(config, objects)).has(named.digest)};
+  if (json) printJson({...named, ...inUse});
+  else {
+    const {digest, importedAt, fileCount, contentBytes, origin} = named;
+    const rows: [string, string][] = [
+      ['name', name],
+      ['digest', `sha256:${digest}`],
+      ['imported', importedAt],
+      ['from', origin === undefined ? '-' : [origin.kind, origin.platform, origin.tag].filter((part) => part !== null).join(', ')],
+      ['files', `${fileCount}, ${bytes(contentBytes)}, ${bytes(inUse.storedBytes)} stored`],
+      ['used by', [...apps.map((app) => `app ${app}`), ...(inUse.checkpoints ? ['checkpoints'] : [])].join(', ') || '-'],
+      ...(named.config === undefined ? [] : configRows(named.config)),
+    ];
+    process.stdout.write(table(['', ''], rows).replace(/^\s*\n/, ''));
+  }
+  return 0;
+}
+
+function appsWith({apps}: Config, image: string): readonly string[] {
+  return apps.filter(({root}) => root.kind === 'image' && root.name === image).map(({name}) => name);
 }
 
 /** Also of what waits here to be uploaded: read first, so that what is uploaded meanwhile is in one of both. */
@@ -73,16 +174,63 @@ async function neededDigests({global: {store, stateDir}}: Config, objects: Objec
   return new Set([...pending, ...(await imagesOfCheckpoints(objects))]);
 }
 
+function removedText({images, packs, bytes: freed, deferred}: Removed): string {
+  const later = deferred ? '; an import is under way, so that the rest goes with the next removal' : '';
+  return `${images} images and ${packs} packs that nothing needs, ${bytes(freed)}${later}`;
+}
+
 /** @returns the exit status */
-export async function imageRemove(files: readonly string[] | undefined, name: string, {json}: {json: boolean}): Promise<number> {
+export async function imageRemove(files: Files, name: string, {json, yes}: {json: boolean; yes: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
   const config = await loadValid(files, {quiet: true});
-  const objects = await openStore(config, scope);
+  const objects = await openImageStore(config, scope);
+  await expectImage(objects, name, 'remove');
+  const apps = appsWith(config, name);
+  if (apps.length > 0)
+    await confirm(`Remove image "${name}", from which ${apps.map((app) => `app "${app}"`).join(', ')} could not be started any more?`, {yes});
   const removed = await removeImage(name, {objects, neededDigests: async () => neededDigests(config, objects)});
   if (json) printJson(removed);
-  else {
-    const later = removed.deferred ? '; an import is under way, so that the rest goes with the next removal' : '';
-    process.stdout.write(`${name}: the name is gone, with ${removed.images} images and ${removed.packs} packs that nothing needs any more${later}\n`);
-  }
+  else process.stdout.write(`${name}: the name is gone, with ${removedText(removed)}\n`);
   return 0;
+}
+
+/** Removes what no name and no checkpoint needs. @returns the exit status */
+export async function imageGc(files: Files, {json, dryRun}: {json: boolean; dryRun: boolean}): Promise<number> {
+  await using scope = new AsyncDisposableStack();
+  const config = await loadValid(files, {quiet: true});
+  const objects = await openImageStore(config, scope);
+  if (!dryRun) await removeTemporary(join(config.global.stateDir, 'imports'));
+  const removed = await sweepImages({objects, neededDigests: async () => neededDigests(config, objects), dryRun});
+  if (json) printJson(removed);
+  else process.stdout.write(`${dryRun ? 'would remove' : 'removed'} ${removedText(removed)}\n`);
+  return 0;
+}
+
+/** Reads every chunk of the images against its checksum. @param names default: all. @returns the exit status: 1 when something is damaged */
+export async function imageVerify(files: Files, names: readonly string[], {json}: {json: boolean}): Promise<number> {
+  await using scope = new AsyncDisposableStack();
+  const objects = await openImageStore(await loadValid(files, {quiet: true}), scope);
+  const images: readonly NamedImage[] =
+    names.length === 0 ? await listImages(objects) : await Promise.all(names.map((name) => expectImage(objects, name, 'verify')));
+  using line = progress('verify', null);
+  const verified = await verifyImages({
+    objects,
+    images,
+    onProgress({doneBytes, totalBytes}) {
+      line.total(totalBytes);
+      line.at(doneBytes);
+    },
+    signal: interruption(),
+  });
+  line[Symbol.dispose]();
+  if (json) printJson(verified);
+  else {
+    for (const {images: damaged, found, files: paths} of verified.damage) {
+      const what = paths.length === 0 ? 'all of it' : paths.join(', ');
+      process.stdout.write(`${damaged.join(', ')}: ${found}; it costs ${what}\n`);
+    }
+    const outcome = verified.damage.length === 0 ? 'nothing is damaged' : `${verified.damage.length} damaged`;
+    process.stdout.write(`${verified.images} images, ${verified.chunks} chunks, ${bytes(verified.bytes)}: ${outcome}\n`);
+  }
+  return verified.damage.length === 0 ? 0 : 1;
 }

@@ -6,42 +6,33 @@ import type {AppStatus, Fallback, HibernateRecord, LiveStatus, Records, WakeReco
 import {describeExit, type ExitStatus, exitFields} from './exit-status.ts';
 import type {Paging} from './instance.ts';
 
-/** What is kept in the record of the app. */
-type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError' | 'lastExit'>;
+type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError'>;
 /** What is known since the gateway started. */
-type Told = Pick<LiveStatus, 'lastFailure' | 'fallback'>;
+type Told = Pick<LiveStatus, 'lastFailure' | 'lastExit' | 'fallback'>;
 
-export interface HistoryOptions extends Facts {
+export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'> {
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** What failed: a wake from its checkpoint or from its files, putting it to sleep, or an instance that ran. */
-export type Failed = 'restore' | 'start' | 'checkpoint' | 'instance';
-
 /** What happened to an app last, and the events and log lines that tell of it. */
 export class History {
   readonly #options: HistoryOptions;
   #facts: Facts;
-  #told: Told = {lastFailure: null, fallback: null};
+  #told: Told = {lastFailure: null, lastExit: null, fallback: null};
 
   constructor(options: HistoryOptions) {
     this.#options = options;
-    this.#facts = factsIn(options);
+    this.#facts = {lastWake: options.lastWake, lastHibernate: options.lastHibernate, lastError: null};
   }
 
   get facts(): Facts & Pick<AppStatus, 'lastFailure'> {
     return {...this.#facts, lastFailure: this.#told.lastFailure};
   }
 
-  get told(): Told & Pick<Facts, 'lastExit'> {
-    return {...this.#told, lastExit: this.#facts.lastExit};
-  }
-
-  /** Another worker has had the app meanwhile, and recorded this. */
-  caughtUp(recorded: Facts): void {
-    this.#facts = factsIn(recorded);
+  get told(): Told {
+    return this.#told;
   }
 
   /** Of falling asleep and waking, as it was the last time. */
@@ -49,14 +40,14 @@ export class History {
     return (this.#facts.lastWake?.ms ?? 0) + (this.#facts.lastHibernate?.ms ?? 0);
   }
 
-  failed(what: Failed, error: unknown): void {
+  failed(error: unknown): void {
     const message = errorMessage(error);
     const at = this.#options.clock.nowMs();
     const {source, retryable} = error instanceof CodedError ? error : {source: 'bug' as const, retryable: false};
     this.#facts = {...this.#facts, lastError: {at, message}};
     this.#told = {...this.#told, lastFailure: {at, code: errorCode(error) ?? null, message, source, retryable}};
-    this.#options.log.error({what, error: message}, 'failed');
-    this.#options.records.event('error', {what, message});
+    this.#options.log.error({error: message}, 'failed');
+    this.#options.records.event('error', {message});
   }
 
   /** @param cold it was started from its files, not restored */
@@ -76,7 +67,7 @@ export class History {
   /** The app ended by itself. */
   exited(status: ExitStatus): void {
     const how = describeExit(status);
-    this.#facts = {...this.#facts, lastExit: {...status, at: this.#options.clock.nowMs()}};
+    this.#told = {...this.#told, lastExit: {...status, at: this.#options.clock.nowMs()}};
     this.#options.log.warn({status: how}, 'the app ended by itself');
     this.#options.records.event('died', {status: how, ...exitFields(status)});
   }
@@ -96,8 +87,4 @@ export class History {
   announceSleep(generation: Generation): void {
     if (this.#facts.lastHibernate !== null) this.#options.records.event('hibernated', {...this.#facts.lastHibernate, generation});
   }
-}
-
-function factsIn({lastWake, lastHibernate, lastError, lastExit}: Facts): Facts {
-  return {lastWake, lastHibernate, lastError, lastExit};
 }

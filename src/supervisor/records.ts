@@ -56,7 +56,6 @@ export function recordFields(status: AppStatus, worker: string, nowMs: number): 
     lastWake: status.lastWake,
     lastHibernate: status.lastHibernate,
     lastError: status.lastError,
-    lastExit: status.lastExit,
     details: {startsFromFiles: rest.kind === 'files', layers: rest.kind === 'files' ? status.fileLayers : [], home: worker},
   };
 }

@@ -112,7 +112,6 @@ export class Reviver {
     lease.catch(ignored); // Awaited below, after what is done meanwhile.
     const origin = await catchUp(app, lease);
     if (origin !== null) setOrigin(origin);
-    if (origin?.recorded !== undefined) history.caughtUp(origin.recorded);
     const before = rest();
     move('wake');
     try {
@@ -136,7 +135,7 @@ export class Reviver {
     } catch (error) {
       setRest(before);
       if (!isStopping() && countsAsFailedWake(error)) this.#breaker.failed();
-      history.failed(before.kind === 'checkpoint' ? 'restore' : 'start', error);
+      history.failed(error);
       move(before.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
       const token: FencingToken | undefined = await lease.catch(ignored);
       if (token !== undefined) await recorder.record(token);

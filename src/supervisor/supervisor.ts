@@ -243,8 +243,6 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     pointer: record.generation,
     lastWake: record.lastWake,
     lastHibernate: record.lastHibernate,
-    lastError: record.lastError,
-    lastExit: record.lastExit,
     pin: record.pin,
     keepGenerations: options.keepGenerations,
     tidy,

@@ -2,7 +2,7 @@ import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import type {Log} from '../core/log.ts';
 import type {Pin, SleepCause} from '../store/app-record.ts';
-import {pinnedError, staysPinnedError} from './app-errors.ts';
+import {pinnedError} from './app-errors.ts';
 import type {IdleHabit, Pinned, Records} from './app-status.ts';
 import {BackOff} from './back-off.ts';
 import {BusySessions} from './busy-sessions.ts';
@@ -81,10 +81,10 @@ export class Wakefulness {
     return isOver ? null : {by: 'operator', until};
   }
 
-  /** @param remedy what the one who asks can do to have it all the same @throws CodedError ERR_PINNED */
-  expectUnpinned(remedy: string): void {
+  /** @throws CodedError ERR_PINNED */
+  expectUnpinned(): void {
     const pinned = this.pinned;
-    if (pinned !== null) throw pinnedError(this.#options.config.name, pinned, remedy);
+    if (pinned !== null) throw pinnedError(this.#options.config.name, pinned);
   }
 
   /** What the record of the app says. */
@@ -100,12 +100,6 @@ export class Wakefulness {
     this.#options.changed();
     const until = pin?.until ?? null;
     records.event(pin === null ? 'unpinned' : 'pinned', until === null ? {} : {until});
-  }
-
-  /** @throws CodedError as `pin()`, and ERR_PINNED where the configuration says so: only a pin of an operator has gone then */
-  async unpin(): Promise<void> {
-    await this.pin(null);
-    if (this.pinned !== null) throw staysPinnedError(this.#options.config.name);
   }
 
   /** What `hibernate-after` comes to. */

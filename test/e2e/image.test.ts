@@ -72,7 +72,7 @@ serialRootTest('an app that sleeps keeps the image it had, and a new start has t
   t.deepEqual(await get(port, '/hello'), hello);
   await gateway.cli('hibernate', 'web');
   // The name is gone, the checkpoint is not: so its image stays.
-  await gateway.cli('image', 'remove', 'debian-nginx');
+  await gateway.cli('image', 'rm', 'debian-nginx', '--yes');
   t.true((await readdir(join(gateway.stateDir, 'store', 'images', 'sha256'))).includes(before));
   t.deepEqual(await get(port, '/hello'), hello);
 });

@@ -70,10 +70,6 @@ rootTest('restart on-failure: an app that ends with another status than 0 is sta
   await gateway.reaches('a', 'stopped');
   await sleep(500);
   t.is((await gateway.app('a')).state, 'stopped');
-  await gateway.stop();
-  await gateway.start();
-  t.regex(await gateway.cli('explain', 'a'), /has ended by itself: .*\nBy itself it ended with status 0 \d+ s ago\./);
-  t.like(JSON.parse(await gateway.cli('show', 'a', '--json')), {lastExit: {kind: 'exited', code: 0}});
 });
 
 rootTest('over a sleep the monotonic clock goes on from where it stood, and the real-time clock is right', async (t) => {

@@ -15,7 +15,6 @@ export const freshFields: AppFields = {
   lastWake: null,
   lastHibernate: null,
   lastError: null,
-  lastExit: null,
   details: null,
 };
 

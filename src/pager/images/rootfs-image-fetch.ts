@@ -3,15 +3,11 @@
  * order of their paths: one request of the store brings a directory of small files, or the next part of a large one.
  */
 import {setTimeout as sleep} from 'node:timers/promises';
-import {promisify} from 'node:util';
-import {zstdDecompress} from 'node:zlib';
 import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
 import type {ObjectStore} from '../../store/object-store.ts';
 import type {ContentPlan, ImageCache} from './rootfs-image-cache.ts';
-import {type ChunkPlace, damagedImage, type Image} from './rootfs-image-object.ts';
-import {chunkBytes, contentKey, sha256} from './rootfs-image-tree.ts';
-
-const decompress = promisify(zstdDecompress);
+import {type ChunkPlace, damagedImage, decodeChunk, type Image} from './rootfs-image-object.ts';
+import {chunkBytes, contentKey} from './rootfs-image-tree.ts';
 
 /** What one request brings at first, and at most when a file is read on and on. */
 const windowBytes = {first: 512 * 1024, limit: 4 * 1024 * 1024} as const;
@@ -186,26 +182,12 @@ export class ImageFetcher {
       const place = this.#place(chunk);
       const stored = data.subarray(place.position - position, place.position - position + place.storedBytes);
       try {
-        await this.#keep(chunk, await this.#decode(key, chunk, stored), chunk === first ? use : undefined);
+        await this.#keep(chunk, await decodeChunk(this.#image, chunk, stored), chunk === first ? use : undefined);
       } catch (error) {
         // Damage to a chunk that nobody asked for is reported when somebody does.
         if (chunk === first || errorCode(error) !== 'ERR_IMAGE_DAMAGED') throw error;
       }
     }
-  }
-
-  /** @throws CodedError ERR_IMAGE_DAMAGED */
-  async #decode(key: string, chunk: number, stored: Buffer): Promise<Buffer> {
-    const {codec, position} = this.#place(chunk);
-    const expected = this.#image.tree.chunks[chunk];
-    let data = stored;
-    try {
-      if (codec === 'zstd') data = await decompress(stored, {maxOutputLength: chunkBytes});
-    } catch (error) {
-      throw damagedImage(key, position, `a chunk cannot be decompressed (${errorMessage(error)})`);
-    }
-    if (sha256(data) !== expected?.digest) throw damagedImage(key, position, 'a chunk has another digest');
-    return data;
   }
 
   async #keep(chunk: number, data: Buffer, use: Use | undefined): Promise<void> {

@@ -1,26 +1,38 @@
-/** Makes an image of a directory or a tar archive. Until its name is written nobody sees it; a failed import leaves packs that the next removal finds. */
+/** Makes an image of a source. Until its name is written nobody sees it; a failed import leaves packs that the next sweep finds. */
 import {randomBytes} from 'node:crypto';
-import {mkdtemp, rm, stat} from 'node:fs/promises';
-import {join} from 'node:path';
-import {run} from '../../core/command.ts';
+import {hostname} from 'node:os';
 import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
 import type {ObjectStore} from '../../store/object-store.ts';
+import {type Platform, platformText} from './archives/image-config.ts';
+import {type ImageSource, openSource} from './archives/image-source.ts';
+import {readLayers} from './archives/read-layers.ts';
 import {checkImageName, imageKeys, imagePrefix} from './rootfs-image-keys.ts';
-import {encodeImage, type Image, loadImage, type NamedImage, putName} from './rootfs-image-object.ts';
+import {encodeImage, type Image, type ImageOrigin, loadImage, type NamedImage, putName} from './rootfs-image-object.ts';
 import {PackWriter, type StoredChunk} from './rootfs-image-packs.ts';
-import {type ScanProgress, scanDirectory} from './rootfs-image-scan.ts';
+import {contentBytesOf, scanDirectory} from './rootfs-image-scan.ts';
+import {chunkOrder, type ImageNode} from './rootfs-image-tree.ts';
 
-const unpackTimeoutMs = 3_600_000;
 const markerEveryMs = 60_000;
+
+export interface ImportProgress {
+  /** Layers are read for their checksums and names first; then contents are stored. */
+  readonly phase: 'check' | 'store';
+  readonly files: number;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
 
 export interface ImportOptions {
   readonly objects: ObjectStore;
   readonly name: string;
-  /** A directory, or a file that tar(1) can read. */
+  /** See ImageSource. */
   readonly source: string;
-  /** Where an archive is unpacked, as long as the import runs. */
+  /** Where an archive that is compressed as a whole is decompressed, as long as the import runs. */
   readonly temporaryDir: string;
-  readonly onProgress?: (progress: ScanProgress) => void;
+  /** Which image of several. Default: this machine's platform, and the only tag. */
+  readonly platform?: Platform | null;
+  readonly tag?: string | null;
+  readonly onProgress?: (progress: ImportProgress) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -33,27 +45,66 @@ export interface Imported extends NamedImage {
 export async function importImage(options: ImportOptions): Promise<Imported> {
   checkImageName(options.name);
   await using scope = new AsyncDisposableStack();
-  const source = await directoryOf(options, scope);
-  const {objects} = options;
+  const {objects, platform = null, tag = null, temporaryDir, signal = new AbortController().signal} = options;
+  const source = await ofSource(options.source, signal, () => openSource(options.source, {platform, tag, temporaryDir, scope, signal}));
   const marker = scope.use(await announce(objects));
   const writer = new PackWriter({objects, importId: marker.importId, known: await knownChunks(objects)});
-  const nodes = await scanDirectory(source, {
-    addChunk: async (data) => writer.add(data),
-    onProgress: options.onProgress ?? (() => undefined),
-    signal: options.signal ?? new AbortController().signal,
-  });
-  const layout = await writer.finish();
-  const {digest, data} = await encodeImage({nodes, chunks: writer.chunks}, layout);
+  const read = await ofSource(options.source, signal, () => readNodes(source, writer, {...options, signal}));
+  const order = chunkOrder(read);
+  const nodes = renumbered(read, order);
+  const layout = await writer.finish(order);
+  const {digest, data} = await encodeImage({nodes, chunks: order.flatMap((index) => writer.chunks[index] ?? [])}, layout);
+  signal.throwIfAborted();
   await marker.stillThere();
   await putUnlessThere(objects, imageKeys.image(digest), data);
   let contentBytes = 0;
   for (const node of nodes) if (node.kind === 'file') contentBytes += node.sizeBytes;
-  const named: NamedImage = {name: options.name, digest, importedAt: new Date().toISOString(), fileCount: nodes.length, contentBytes};
+  const named: NamedImage = {
+    name: options.name,
+    digest,
+    importedAt: new Date().toISOString(),
+    fileCount: nodes.length,
+    contentBytes,
+    ...('image' in source && 'config' in source.image ? {config: source.image.config} : {}),
+    origin: originOf(source),
+  };
   await putName(objects, named);
   // A removal may have found it without a name in the moment before.
   await putUnlessThere(objects, imageKeys.image(digest), data);
-  options.onProgress?.({files: nodes.length, bytes: contentBytes});
   return {...named, storedBytes: writer.storedBytes};
+}
+
+function originOf(source: ImageSource): ImageOrigin {
+  if (source.kind === 'directory' || source.kind === 'tar') return {kind: source.kind, platform: null, tag: null};
+  const {platform, tag} = source.image;
+  return {kind: source.kind, platform: platform && platformText(platform), tag};
+}
+
+/** Names the source in what is wrong with it. */
+async function ofSource<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (errorCode(cause) !== 'ERR_BAD_ARCHIVE' && errorCode(cause) !== 'ERR_IMAGE_SOURCE') throw cause;
+    throw new CodedError('ERR_IMAGE_SOURCE', `Cannot import "${path}": ${errorMessage(cause)}`, {source: 'client', cause});
+  }
+}
+
+async function readNodes(source: ImageSource, writer: PackWriter, options: ImportOptions & {readonly signal: AbortSignal}): Promise<readonly ImageNode[]> {
+  const {onProgress = () => undefined, signal} = options;
+  const addChunk = (data: Uint8Array): Promise<number> => writer.add(data);
+  if (source.kind !== 'directory') {
+    return readLayers({layers: source.image.layers, whiteouts: source.kind !== 'tar', addChunk, onProgress, signal});
+  }
+  const totalBytes = await contentBytesOf(source.path, signal);
+  return scanDirectory(source.path, {addChunk, onProgress: ({files, bytes}) => onProgress({phase: 'store', files, doneBytes: bytes, totalBytes}), signal});
+}
+
+/** With the numbers that chunks have in the image, instead of those of the writer. */
+function renumbered(nodes: readonly ImageNode[], order: readonly number[]): readonly ImageNode[] {
+  const numbers = new Map(order.map((index, number) => [index, number]));
+  return nodes.map((node) => (node.kind === 'file' ? {...node, chunks: node.chunks.map((index) => numbers.get(index) ?? 0)} : node));
 }
 
 /** The same files were imported before: their image stays as it is. */
@@ -63,23 +114,6 @@ async function putUnlessThere(objects: ObjectStore, key: string, data: Buffer): 
   } catch (error) {
     if (errorCode(error) !== 'ERR_OBJECT_EXISTS') throw error;
   }
-}
-
-async function directoryOf({source, temporaryDir, signal}: ImportOptions, scope: AsyncDisposableStack): Promise<string> {
-  const status = await stat(source).catch((cause: unknown) => {
-    throw new CodedError('ERR_IMAGE_SOURCE', `Cannot import "${source}": ${errorCode(cause) ?? 'it cannot be read'}`, {source: 'client', cause});
-  });
-  if (status.isDirectory()) return source;
-  const directory = await mkdtemp(join(temporaryDir, 'import-'));
-  scope.defer(() => rm(directory, {recursive: true, force: true}));
-  try {
-    // As it was packed: numbers of owners, modes, all attributes.
-    const argv = ['tar', '--extract', '--file', source, '--directory', directory, '--numeric-owner', '--same-permissions', '--same-owner'] as const;
-    await run([...argv, '--xattrs', '--xattrs-include=*'], {timeoutMs: unpackTimeoutMs, ...(signal === undefined ? {} : {signal})});
-  } catch (cause) {
-    throw new CodedError('ERR_IMAGE_SOURCE', `Cannot import "${source}": ${errorMessage(cause)}`, {source: 'client', cause});
-  }
-  return directory;
 }
 
 /** Chunks of all images, by digest. An image that cannot be read is left out: then its chunks are written again. */
@@ -104,12 +138,20 @@ function* storedChunks({tree, layout}: Image): Generator<readonly [string, Store
   return undefined;
 }
 
+/** What an import that runs says of itself. */
+export interface ImportMarker {
+  readonly at: number;
+  readonly host: string;
+  readonly pid: number;
+}
+
 /** Says in the store that an import runs, again and again: whoever removes images leaves packs alone meanwhile (see rootfs-image-remove.ts). */
 async function announce(objects: ObjectStore): Promise<AsyncDisposable & {readonly importId: string; stillThere(): Promise<void>}> {
   const importId = `${Date.now().toString(36)}-${randomBytes(6).toString('hex')}`;
   const key = imageKeys.import(importId);
   const write = async (): Promise<void> => {
-    await objects.put(key, Buffer.from(JSON.stringify({at: Date.now()})));
+    const marker: ImportMarker = {at: Date.now(), host: hostname(), pid: process.pid};
+    await objects.put(key, Buffer.from(JSON.stringify(marker)));
   };
   await write();
   let writing: Promise<void> = Promise.resolve();

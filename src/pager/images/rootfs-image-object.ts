@@ -7,10 +7,12 @@
 import {createHash} from 'node:crypto';
 import {promisify} from 'node:util';
 import {zstdCompress, zstdDecompress} from 'node:zlib';
-import {CodedError, errorMessage} from '../../core/errors.ts';
+import {assert, CodedError, errorMessage} from '../../core/errors.ts';
 import type {ObjectStore} from '../../store/object-store.ts';
+import type {ImageConfig} from './archives/image-config.ts';
+import type {SourceKind} from './archives/image-source.ts';
 import {imageKeys} from './rootfs-image-keys.ts';
-import {decodeTree, encodeTree, type ImageTree, sha256} from './rootfs-image-tree.ts';
+import {chunkBytes, decodeTree, encodeTree, type ImageTree, sha256} from './rootfs-image-tree.ts';
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
@@ -43,6 +45,25 @@ export interface Image {
 
 export function damagedImage(key: string, position: number, what: string): CodedError<'ERR_IMAGE_DAMAGED'> {
   return new CodedError('ERR_IMAGE_DAMAGED', `Cannot use object "${key}": at byte ${position} ${what}`, {source: 'host'});
+}
+
+/**
+ * The content of a chunk of the image, checked.
+ * @param stored its bytes, as `layout` says where they lie
+ * @throws CodedError ERR_IMAGE_DAMAGED naming the pack and the offset
+ */
+export async function decodeChunk({tree, layout}: Image, chunk: number, stored: Buffer): Promise<Buffer> {
+  const place = layout.places[chunk];
+  assert(place !== undefined, `Chunk ${chunk} of an image has no place`);
+  const key = layout.packs[place.pack] ?? '';
+  let data = stored;
+  try {
+    if (place.codec === 'zstd') data = await decompress(stored, {maxOutputLength: chunkBytes});
+  } catch (error) {
+    throw damagedImage(key, place.position, `a chunk cannot be decompressed (${errorMessage(error)})`);
+  }
+  if (sha256(data) !== tree.chunks[chunk]?.digest) throw damagedImage(key, place.position, 'a chunk has another digest');
+  return data;
 }
 
 interface LayoutText {
@@ -112,6 +133,18 @@ export interface NamedImage {
   readonly importedAt: string;
   readonly fileCount: number;
   readonly contentBytes: number;
+  /** How it is run, for what an app does not say itself; absent: nothing is known. It is no part of the digest. */
+  readonly config?: ImageConfig;
+  /** Absent in what older versions wrote. */
+  readonly origin?: ImageOrigin;
+}
+
+/** Where an image comes from. */
+export interface ImageOrigin {
+  readonly kind: SourceKind;
+  /** `linux/amd64`; null: not known. */
+  readonly platform: string | null;
+  readonly tag: string | null;
 }
 
 export async function putName(objects: ObjectStore, named: NamedImage): Promise<void> {

@@ -78,11 +78,12 @@ export class PackWriter {
     this.#packNumber += 1;
   }
 
-  /** Writes what is left. @returns where all chunks of the image lie */
-  async finish(): Promise<ImageLayout> {
+  /** Writes what is left. @param order which chunks the image has, in its order. @returns where they lie */
+  async finish(order: readonly number[]): Promise<ImageLayout> {
     await this.#flush();
-    const packs = [...new Set(this.#places.map(({packKey}) => packKey))];
+    const places = order.flatMap((index) => this.#places[index] ?? []);
+    const packs = [...new Set(places.map(({packKey}) => packKey))];
     const numbers = new Map(packs.map((key, number) => [key, number]));
-    return {packs, places: this.#places.map(({packKey, ...place}) => ({...place, pack: numbers.get(packKey) ?? 0}))};
+    return {packs, places: places.map(({packKey, ...place}) => ({...place, pack: numbers.get(packKey) ?? 0}))};
   }
 }

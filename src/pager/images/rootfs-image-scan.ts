@@ -37,8 +37,27 @@ export async function scanDirectory(root: string, options: ScanOptions): Promise
   return scan.nodes.filter((node) => node !== undefined);
 }
 
+/** Of all files below a directory together, for how far an import is; what disappears meanwhile does not count. */
+export async function contentBytesOf(root: string, signal: AbortSignal): Promise<number> {
+  const seen = new Set<string>();
+  let sum = 0;
+  for (const left = [Buffer.from(root)]; ; ) {
+    const directory = left.pop();
+    if (directory === undefined) return sum;
+    signal.throwIfAborted();
+    for (const entry of await readdir(directory, {withFileTypes: true, encoding: 'buffer'}).catch(() => [])) {
+      const path = Buffer.concat([directory, Buffer.from('/'), entry.name]);
+      if (entry.isDirectory()) left.push(path);
+      const status = entry.isFile() ? await lstat(path, {bigint: true}).catch(() => undefined) : undefined;
+      if (status === undefined || (status.nlink > 1n && seen.has(`${status.dev}:${status.ino}`))) continue;
+      if (status.nlink > 1n) seen.add(`${status.dev}:${status.ino}`);
+      sum += Number(status.size);
+    }
+  }
+}
+
 function sourceError(path: Buffer, found: string, cause?: unknown): CodedError {
-  return new CodedError('ERR_IMAGE_SOURCE', `Cannot import "${path.toString()}": ${found}`, {source: 'client', cause});
+  return new CodedError('ERR_IMAGE_SOURCE', `"${path.toString()}": ${found}`, {source: 'client', cause});
 }
 
 /** @returns the number of the node */

@@ -135,6 +135,11 @@ function decodeNode(text: NodeText): ImageNode {
   }
 }
 
+/** The chunks that the files of a tree have, in the order in which they come first; that order is part of the tree. */
+export function chunkOrder(nodes: readonly ImageNode[]): readonly number[] {
+  return [...new Set(nodes.flatMap((node) => (node.kind === 'file' ? node.chunks : [])))];
+}
+
 export function sha256(data: Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
 }
