@@ -5,6 +5,7 @@ import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
+import {withImagePorts} from './image-ports.ts';
 import {openRemoteApps, type RemoteApps} from './remote-apps.ts';
 import type {Role} from './role.ts';
 
@@ -73,8 +74,9 @@ export interface GatewayOptions {
  * Starts everything a configuration asks for; ready when this resolves. Disposing hibernates what runs.
  * @throws CodedError naming what could not be opened; everything else is closed again then
  */
-export async function openGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
+export async function openGateway(loaded: Config, options: GatewayOptions): Promise<Gateway> {
   const {log, stats = () => null} = options;
+  const config = await withImagePorts(loaded, log);
   await using scope = new AsyncDisposableStack();
   const apps = await openApps(config, options);
   scope.use(apps.own);
@@ -115,8 +117,9 @@ class RunningGateway implements Gateway {
     return change;
   }
 
-  async #configure(config: Config): Promise<void> {
+  async #configure(loaded: Config): Promise<void> {
     const before = this.#config;
+    const config = await withImagePorts(loaded, this.#options.log);
     const {own} = await this.#prepareApps(config);
     try {
       await own?.setFrontends(config);

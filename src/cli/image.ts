@@ -3,7 +3,6 @@ import {mkdir, readdir, rm} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
 import type {Config} from '../config/value.ts';
 import {errorCode} from '../core/errors.ts';
-import {createLog} from '../core/log.ts';
 import {type ImageConfig, parsePlatform} from '../pager/images/archives/image-config.ts';
 import {temporaryPrefix} from '../pager/images/archives/source-files.ts';
 import {type ImportProgress, importImage} from '../pager/images/rootfs-image-import.ts';
@@ -11,23 +10,16 @@ import {loadImage, type NamedImage} from '../pager/images/rootfs-image-object.ts
 import {expectImage, listImages, type Removed, removeImage, sweepImages} from '../pager/images/rootfs-image-remove.ts';
 import {imagesOfCheckpoints} from '../pager/images/rootfs-image-uses.ts';
 import {storedBytesOf, verifyImages} from '../pager/images/rootfs-image-verify.ts';
-import {openDirectoryStore} from '../store/directory-store.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import {loadValid} from './configuration.ts';
 import {confirm} from './confirm.ts';
 import {bytes, table} from './format.ts';
+import {openObjects, openPending} from './open-objects.ts';
 import {type Progress, progress} from './progress.ts';
 import {printJson} from './remote.ts';
 import {stopSignal} from './stop-signal.ts';
 
 type Files = readonly string[] | undefined;
-
-export async function openImageStore({global: {store}}: Config, scope: AsyncDisposableStack): Promise<ObjectStore> {
-  if (store.kind === 'directory') return openDirectoryStore(store.path);
-  const {openS3Store} = await import('../store/s3-store.ts');
-  const {bucket, prefix, endpoint, region, pathStyle} = store;
-  return scope.use(await openS3Store({bucket, prefix, endpoint, region, pathStyle, log: createLog('silent')}));
-}
 
 /** Aborted by Ctrl-C or SIGTERM; a second one ends the process at once. */
 function interruption(): AbortSignal {
@@ -81,7 +73,7 @@ function importProgress(name: string, scope: DisposableStack): (now: ImportProgr
 export async function imageImport(files: Files, name: string, source: string, {json, platform, tag}: ImportArguments): Promise<number> {
   await using scope = new AsyncDisposableStack();
   const config = await loadValid(files, {quiet: true});
-  const objects = await openImageStore(config, scope);
+  const objects = await openObjects(config, scope);
   const temporaryDir = join(config.global.stateDir, 'imports');
   await mkdir(temporaryDir, {recursive: true, mode: 0o700});
   await removeTemporary(temporaryDir);
@@ -108,7 +100,7 @@ export async function imageImport(files: Files, name: string, source: string, {j
 /** @returns the exit status */
 export async function imageList(files: Files, {json}: {json: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
-  const images = await listImages(await openImageStore(await loadValid(files, {quiet: true}), scope));
+  const images = await listImages(await openObjects(await loadValid(files, {quiet: true}), scope));
   if (json) printJson(images);
   else {
     const rows = images.map(({name, digest, fileCount, contentBytes, importedAt, origin}) => [
@@ -142,7 +134,7 @@ function configRows({entrypoint, cmd, env, user, workingDir, exposedPorts, label
 export async function imageShow(files: Files, name: string, {json}: {json: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
   const config = await loadValid(files, {quiet: true});
-  const objects = await openImageStore(config, scope);
+  const objects = await openObjects(config, scope);
   const named = await expectImage(objects, name, 'show');
   const image = await loadImage(objects, named.digest);
   const apps = appsWith(config, name);
@@ -169,9 +161,10 @@ function appsWith({apps}: Config, image: string): readonly string[] {
 }
 
 /** Also of what waits here to be uploaded: read first, so that what is uploaded meanwhile is in one of both. */
-async function neededDigests({global: {store, stateDir}}: Config, objects: ObjectStore): Promise<ReadonlySet<string>> {
-  const pending = store.kind === 'directory' ? [] : await imagesOfCheckpoints(await openDirectoryStore(join(stateDir, 'store')));
-  return new Set([...pending, ...(await imagesOfCheckpoints(objects))]);
+async function neededDigests(config: Config, objects: ObjectStore): Promise<ReadonlySet<string>> {
+  const pending = await openPending(config);
+  const digests = pending === null ? [] : await imagesOfCheckpoints(pending);
+  return new Set([...digests, ...(await imagesOfCheckpoints(objects))]);
 }
 
 function removedText({images, packs, bytes: freed, deferred}: Removed): string {
@@ -183,7 +176,7 @@ function removedText({images, packs, bytes: freed, deferred}: Removed): string {
 export async function imageRemove(files: Files, name: string, {json, yes}: {json: boolean; yes: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
   const config = await loadValid(files, {quiet: true});
-  const objects = await openImageStore(config, scope);
+  const objects = await openObjects(config, scope);
   await expectImage(objects, name, 'remove');
   const apps = appsWith(config, name);
   if (apps.length > 0)
@@ -198,7 +191,7 @@ export async function imageRemove(files: Files, name: string, {json, yes}: {json
 export async function imageGc(files: Files, {json, dryRun}: {json: boolean; dryRun: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
   const config = await loadValid(files, {quiet: true});
-  const objects = await openImageStore(config, scope);
+  const objects = await openObjects(config, scope);
   if (!dryRun) await removeTemporary(join(config.global.stateDir, 'imports'));
   const removed = await sweepImages({objects, neededDigests: async () => neededDigests(config, objects), dryRun});
   if (json) printJson(removed);
@@ -209,7 +202,7 @@ export async function imageGc(files: Files, {json, dryRun}: {json: boolean; dryR
 /** Reads every chunk of the images against its checksum. @param names default: all. @returns the exit status: 1 when something is damaged */
 export async function imageVerify(files: Files, names: readonly string[], {json}: {json: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
-  const objects = await openImageStore(await loadValid(files, {quiet: true}), scope);
+  const objects = await openObjects(await loadValid(files, {quiet: true}), scope);
   const images: readonly NamedImage[] =
     names.length === 0 ? await listImages(objects) : await Promise.all(names.map((name) => expectImage(objects, name, 'verify')));
   using line = progress('verify', null);

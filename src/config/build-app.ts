@@ -25,7 +25,8 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
   const missing = (what: string): void =>
     report({level: 'alert', position: section.position, word: section.name, message: `app '${section.name}' has no ${what}`});
   if (isMissing(section, 'rootfs') && isMissing(section, 'image')) missing("'rootfs' and no 'image'");
-  if (isMissing(section, 'exec')) missing("'exec'");
+  const hasImage = !isMissing(section, 'image');
+  if (isMissing(section, 'exec') && !hasImage) missing("'exec'");
   const root = rootOf(section, report);
   const volumes = all(section, 'volume').map(({value}) => value);
   reportRepeated(volumes, ({destination}) => destination, 'destination', report);
@@ -51,8 +52,8 @@ export function buildApp(section: Section, report: (diagnostic: Diagnostic) => v
     cpus: own(section, 'cpus')?.value ?? null,
     pidsMax: own(section, 'pids')?.value ?? null,
     env: Object.fromEntries(variables.map((variable) => [variable.name, variable.value])),
-    user: own(section, 'user')?.value ?? '0:0',
-    workdir: own(section, 'workdir')?.value ?? '/',
+    user: own(section, 'user')?.value ?? (hasImage ? null : '0:0'),
+    workdir: own(section, 'workdir')?.value ?? (hasImage ? null : '/'),
     volumes: volumes.map(({source, destination, readOnly}): Volume => ({source, destination, readOnly})),
     onRestoreFailure: effective(section, 'on-restore-failure')?.value ?? ['retry'],
     restart: effective(section, 'restart')?.value ?? 'never',

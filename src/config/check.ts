@@ -191,6 +191,8 @@ function checkApp(backend: BackendDraft, index: number, users: readonly Frontend
     return;
   }
   if (app.section.failed.has('expose')) return;
+  // Those of the image are not known here.
+  if (app.value.root.kind === 'image' && app.value.expose.length === 0) return;
   const exposes = (protocol: string): boolean => app.value.expose.some((exposed) => exposed.port === port && exposed.protocol === protocol);
   const wanted = new Set(users.flatMap((frontend) => frontend.value.binds.map(({protocol}) => protocol)));
   if (wanted.size === 0 && !exposes('udp')) wanted.add('tcp');

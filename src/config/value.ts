@@ -97,7 +97,9 @@ export interface AppConfig {
   readonly name: AppName;
   readonly position: Position;
   readonly root: RootConfig;
+  /** None: what the image says. */
   readonly exec: readonly string[];
+  /** Of an app whose section names none, those of its image, which the gateway adds. */
   readonly expose: readonly Expose[];
   readonly start: 'lazy' | 'eager';
   readonly onStop: 'hibernate' | 'kill';
@@ -112,10 +114,12 @@ export interface AppConfig {
   /** In processors, 0.5 is half of one. */
   readonly cpus: number | null;
   readonly pidsMax: number | null;
+  /** More than those of the image; of two with one name these count. */
   readonly env: Readonly<Record<string, string>>;
-  /** `USER` or `USER:GROUP`, names or numbers. */
-  readonly user: string;
-  readonly workdir: string;
+  /** `USER` or `USER:GROUP`, names or numbers; null: what the image says. */
+  readonly user: string | null;
+  /** Null: what the image says. */
+  readonly workdir: string | null;
   readonly volumes: readonly Volume[];
   /** What is tried when the newest checkpoint cannot be restored, in order; nothing: the wake fails at once. */
   readonly onRestoreFailure: readonly RestoreStep[];

@@ -17,6 +17,7 @@ import {resolveUser} from './container-user.ts';
 import type {RestoreTarget} from './criu-calls.ts';
 import {createDeviceFiles} from './device-files.ts';
 import {describeExit, type ExitStatus, exitStatus} from './exit-status.ts';
+import {type ImageSettings, startSettings} from './image-settings.ts';
 import {innerPid} from './inner-pid.ts';
 import {unmountBelow} from './mounts.ts';
 import {ociSpec} from './oci-spec.ts';
@@ -54,6 +55,8 @@ export type MountImage = (request: {readonly app: string; readonly name: string;
 export interface MountedImage {
   readonly path: string;
   readonly digest: string;
+  /** How it is run; absent when nothing is known, or when it was asked for by its digest. */
+  readonly config?: ImageSettings | undefined;
 }
 
 type ExitCallback = (how: ExitStatus) => void;
@@ -140,13 +143,15 @@ export class Container implements AsyncDisposable {
       cgroup.limit(app);
       const hostname = app.name.replace(/[^A-Za-z0-9-]/g, '-');
       await completeRoot(this.#rootDir, hostname);
-      const user = resolveUser(app.user, await readEtc(this.#rootDir, 'passwd'), await readEtc(this.#rootDir, 'group'));
+      const start = startSettings(app, this.#image?.config);
+      const user = resolveUser(start.user, await readEtc(this.#rootDir, 'passwd'), await readEtc(this.#rootDir, 'group'));
       const pid = await runcStart({
         stateRoot: this.#options.runcRoot,
         bundle: join(this.#options.directory, 'bundle'),
         id: `picogate-${cgroup.path.replace(/[^A-Za-z0-9_.-]/g, '+')}`,
         spec: ociSpec({
           app,
+          start,
           user,
           hostname,
           rootDir: this.#rootDir,
@@ -161,7 +166,7 @@ export class Container implements AsyncDisposable {
           await cgroup.leaveUnused(created);
         },
       });
-      await this.#survivesStart(pid);
+      await this.#survivesStart(pid, start.exec);
       return {pid};
     } catch (error) {
       await this.#undoStart();
@@ -174,7 +179,7 @@ export class Container implements AsyncDisposable {
     return {input: join(this.#deviceDir, 'null'), output: this.#output.fifo};
   }
 
-  async #survivesStart(pid: number): Promise<void> {
+  async #survivesStart(pid: number, exec: readonly string[]): Promise<void> {
     let stop: (() => void) | undefined;
     const ended = new Promise<ExitStatus | undefined>((resolve) => {
       stop = this.onExit(resolve);
@@ -184,7 +189,6 @@ export class Container implements AsyncDisposable {
     const how = await ended;
     stop?.();
     if (how === undefined) return;
-    const {exec} = this.#options.app;
     await this.#output?.flush();
     const tail = this.logTail();
     throw new CodedError('ERR_START', `"${exec.join(' ')}" ${describeExit(how)} at once${tail === '' ? '' : `; its last output: ${tail}`}`, {

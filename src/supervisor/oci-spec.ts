@@ -2,10 +2,12 @@
 import type {AppConfig} from '../config/value.ts';
 import {containerCapabilities} from './capabilities.ts';
 import type {ContainerUser} from './container-user.ts';
+import type {StartSettings} from './image-settings.ts';
 import {seccompProfile} from './seccomp.ts';
 
 export interface SpecOptions {
-  readonly app: AppConfig;
+  readonly app: Pick<AppConfig, 'volumes'>;
+  readonly start: StartSettings;
   readonly rootDir: string;
   readonly deviceDir: string;
   readonly netnsPath: string;
@@ -30,8 +32,8 @@ const readonlyPaths = ['/proc/acpi', '/proc/asound', '/proc/bus', '/proc/fs', '/
 
 /** @returns the content of `config.json`, OCI runtime specification 1.0 */
 export function ociSpec(options: SpecOptions): object {
-  const {app, user} = options;
-  const env = {PATH: defaultPath, HOME: user.home, HOSTNAME: options.hostname, ...app.env};
+  const {app, user, start} = options;
+  const env = {PATH: defaultPath, HOME: user.home, HOSTNAME: options.hostname, ...start.env};
   return {
     ociVersion: '1.0.2',
     root: {path: options.rootDir, readonly: false},
@@ -39,9 +41,9 @@ export function ociSpec(options: SpecOptions): object {
     process: {
       terminal: false,
       user: {uid: user.uid, gid: user.gid, additionalGids: user.additionalGids},
-      args: app.exec,
+      args: start.exec,
       env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
-      cwd: app.workdir,
+      cwd: start.workdir,
       capabilities: {bounding: containerCapabilities, effective: containerCapabilities, permitted: containerCapabilities},
       rlimits: [
         {type: 'RLIMIT_NOFILE', soft: options.openFiles, hard: options.openFiles},

@@ -1,8 +1,9 @@
 /** Apps whose root is an image of the store. */
-import {readdir, readFile} from 'node:fs/promises';
+import {readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
+import {archiveOf, layerOf, ociFiles, tarOf} from '../helpers/image-archives.ts';
 import {serialRootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {until} from '../helpers/until.ts';
@@ -26,6 +27,18 @@ function nginx(port: number): string {
 listen l
     bind 127.0.0.1:${port}
     server s app:web:80`;
+}
+
+/** A Debian root, on it the configuration of nginx, and what is run. */
+async function nginxArchive(directory: string): Promise<Buffer> {
+  const file = join(directory, 'layer.tar');
+  const layers = [
+    await layerOf(await rootfsWith('nginx-light'), file),
+    tarOf([{name: 'srv/nginx.conf', content: await readFile(join(fixtures, 'nginx.conf'))}]),
+  ];
+  await rm(file);
+  const config = {Entrypoint: ['/usr/sbin/nginx'], Cmd: ['-c', 'nginx.conf', '-p', '/srv'], WorkingDir: '/srv', ExposedPorts: {'80/tcp': {}}};
+  return archiveOf(ociFiles([{layers: layers.map((tar) => ({tar, compression: 'zstd'})), config}]));
 }
 
 async function pagerOf(gateway: TestGateway): Promise<number> {
@@ -59,9 +72,15 @@ serialRootTest('nginx starts from an image, sleeps and wakes, also after its pag
 serialRootTest('an app that sleeps keeps the image it had, and a new start has the new one', async (t) => {
   t.timeout(120_000);
   const port = await freePort();
-  const gateway = await testGateway(t, nginx(port));
-  const rootfs = await rootfsWith('nginx-light');
-  await gateway.cli('image', 'import', 'debian-nginx', rootfs);
+  // Everything but its name is what the image says.
+  const gateway = await testGateway(
+    t,
+    `app web\n    image debian-nginx\n    hibernate-after never\nlisten l\n    bind 127.0.0.1:${port}\n    server s app:web:80`,
+  );
+  const archive = join(gateway.stateDir, 'nginx.oci.tar');
+  await writeFile(archive, await nginxArchive(gateway.stateDir));
+  await gateway.cli('image', 'import', 'debian-nginx', archive);
+  t.regex(await gateway.cli('image', 'show', 'debian-nginx'), /^entrypoint +\["\/usr\/sbin\/nginx"\]$/m);
   await gateway.start();
   t.deepEqual(await get(port, '/hello'), hello);
   await gateway.cli('hibernate', 'web');

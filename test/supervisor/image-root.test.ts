@@ -1,8 +1,24 @@
 import {mkdir, readdir, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import test from 'ava';
 import {openContainers} from '../../src/supervisor/containers.ts';
+import {startSettings} from '../../src/supervisor/image-settings.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {appConfig, containerLab} from './container-lab.ts';
+
+test('startSettings() takes what the app says, then what its image says', (t) => {
+  const image = {entrypoint: ['/entry'], cmd: ['serve'], env: ['PATH=/opt/bin', 'MODE=image=x'], user: 'www-data', workingDir: '/srv'};
+  const app = {root: {kind: 'image', name: 'wiki'}, exec: [], env: {}, user: null, workdir: null} as const;
+  t.deepEqual(startSettings(app, image), {exec: ['/entry', 'serve'], env: {PATH: '/opt/bin', MODE: 'image=x'}, user: 'www-data', workdir: '/srv'});
+  t.deepEqual(startSettings({...app, exec: ['/bin/sh'], env: {MODE: 'mine'}, user: '7', workdir: '/'}, image), {
+    exec: ['/bin/sh'],
+    env: {PATH: '/opt/bin', MODE: 'mine'},
+    user: '7',
+    workdir: '/',
+  });
+  t.like(startSettings(app, {...image, user: '', workingDir: ''}), {user: '0:0', workdir: '/'});
+  t.throws(() => startSettings(app, undefined), {code: 'ERR_NO_PROGRAM', message: /image "wiki" names no program/});
+});
 
 rootTest('an image that may have been unmounted is asked for again at the next wake, and before that only once', async (t) => {
   await using lab = await containerLab();

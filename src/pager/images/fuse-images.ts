@@ -10,6 +10,7 @@ import {close} from '../../core/libc.ts';
 import type {Log} from '../../core/log.ts';
 import type {ObjectStore} from '../../store/object-store.ts';
 import {detachFuse, fuseMountsBelow, mountFuse} from '../fuse/fuse-mount.ts';
+import type {ImageConfig} from './archives/image-config.ts';
 import {DeviceKeeper, stopDeviceKeepers} from './fuse-image-keeper.ts';
 import type {ImageReport, RequestCounts} from './fuse-image-messages.ts';
 import {ImageMountFiles, type MountRecord} from './fuse-image-records.ts';
@@ -42,6 +43,8 @@ export interface ImageMountsOptions {
 export interface MountedImage {
   readonly path: string;
   readonly digest: string;
+  /** Of what was asked for by its name, if it is known how it is run. */
+  readonly config?: ImageConfig | undefined;
 }
 
 interface Mount {
@@ -146,7 +149,7 @@ export class ImageMounts implements AsyncDisposable {
    * @throws CodedError ERR_IMAGE_DAMAGED; ObjectStoreError ERR_NO_OBJECT
    */
   async mount(app: string, image: {readonly name: string} | {readonly digest: string}): Promise<MountedImage> {
-    const digest = 'digest' in image ? image.digest : (await getName(this.#options.objects, image.name)).digest;
+    const {digest, config} = 'digest' in image ? {...image, config: undefined} : await getName(this.#options.objects, image.name);
     const known = this.#mounted(digest);
     // At once: an app that leaves meanwhile must not be the last one.
     if (known !== undefined) this.#join(known.record.space, app);
@@ -159,7 +162,7 @@ export class ImageMounts implements AsyncDisposable {
       for (const other of [...this.#mounts.values()]) {
         if (other.record.digest !== digest && other.record.apps.includes(app)) await this.#leave(other.record.space, app);
       }
-      return {path: this.#files.mountPoint(record.space), digest};
+      return {path: this.#files.mountPoint(record.space), digest, config};
     } finally {
       this.#mounting.delete(digest);
     }
