@@ -57,7 +57,6 @@ export const packageRules: readonly ModuleRule[] = [
     importers: ['src/core/log.ts', 'src/pager/main.ts', 'test'],
     why: 'one place decides the form of the log; the pager logs to a descriptor that it was given',
   },
-  {name: 'prom-client', importers: ['src/cli/metrics-text.ts'], why: 'the text format of Prometheus; imported when metrics are shown'},
   {name: 'ws', importers: ['test/edge/http'], why: 'a WebSocket client and server that are not ours'},
   {name: 'protobufjs', importers: ['src/pager', 'src/supervisor'], why: 'CRIU images and CRIU RPC'},
 ];

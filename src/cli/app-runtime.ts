@@ -34,10 +34,11 @@ import type {UsageMeter} from '../supervisor/usage-meter.ts';
 import {AnsweredChecks} from './answered-checks.ts';
 import {Cluster, type ClusterOptions} from './cluster.ts';
 import {type ControlSources, controlHandlers} from './control-handlers.ts';
-import {edgeAccess, edgeWatch} from './edge-access.ts';
+import {edgeSide} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {endpointJson} from './endpoint.ts';
 import {EventCounts} from './event-counts.ts';
+import {HoldTimes} from './hold-times.ts';
 import {type NatEntry, natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
@@ -251,7 +252,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   scope.use(await takeHost(config, storage));
   const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
   const connection = scope.use(await connectRedis({url: redis.url, log}));
-  const [counts, placements] = [new EventCounts(), new Map<string, Placement>()];
+  const [counts, holds, placements] = [new EventCounts(), new HoldTimes(systemClock), new Map<string, Placement>()];
 
   // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
   const opened = Promise.withResolvers<Supervisor>();
@@ -291,7 +292,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(entriesOf(next, supervisor, cluster));
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
-  const handlers = handlersOf({supervisor, pager, placements, counts, answered, usage: openUsage(connection)}, cluster);
+  const handlers = handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, cluster);
   cluster?.begin(supervisor);
   scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));
   if (cluster !== null) scope.defer(() => cluster.stopping());
@@ -299,8 +300,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   return {
     supervisor,
     events,
-    access: edgeAccess(supervisor, cluster),
-    watch: edgeWatch(supervisor, answered, cluster),
+    ...edgeSide(supervisor, {answered, cluster, holds}),
     commands: handlers,
     async addApps(apps) {
       await supervisor.addApps(apps);

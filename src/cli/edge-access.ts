@@ -6,9 +6,10 @@ import type {Supervisor} from '../supervisor/supervisor.ts';
 import {isWakeable} from '../supervisor/wakeable.ts';
 import type {AnsweredChecks} from './answered-checks.ts';
 import type {Cluster} from './cluster.ts';
+import type {HoldTimes} from './hold-times.ts';
 
 /** The edge's view of the apps. @param cluster null: there is only this worker */
-export function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): AppAccess {
+function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): AppAccess {
   return {
     async wake(name, trigger) {
       if (cluster !== null) return reachAnywhere(supervisor, cluster, name, trigger);
@@ -41,7 +42,7 @@ async function reachAnywhere(supervisor: Supervisor, cluster: Cluster, name: App
 }
 
 /** Who is awake, for those who must wake nobody. */
-export function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks, cluster: Cluster | null): AppWatch {
+function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks, cluster: Cluster | null): AppWatch {
   return {
     isAwake: (name) => supervisor.awakeAddress(name) !== null || (cluster?.isAwakeElsewhere(name) ?? false),
     awakeHost: (name) => supervisor.awakeAddress(name),
@@ -55,4 +56,17 @@ export function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks, clus
       };
     },
   };
+}
+
+interface EdgeSideOptions {
+  readonly answered: AnsweredChecks;
+  /** Null: there is only this worker. */
+  readonly cluster: Cluster | null;
+  readonly holds: HoldTimes;
+}
+
+/** All that the edge needs of the apps. */
+export function edgeSide(supervisor: Supervisor, {answered, cluster, holds}: EdgeSideOptions): {readonly access: AppAccess; readonly watch: AppWatch} {
+  const watch = edgeWatch(supervisor, answered, cluster);
+  return {watch, access: holds.measuring(edgeAccess(supervisor, cluster), (app) => watch.isAwake(app))};
 }

@@ -1,4 +1,5 @@
 /** Counts what happens to apps as it is published, in plain numbers: a library for metrics would cost an idle gateway 20 MB. */
+import {Histogram, type HistogramCounts} from '../core/histogram.ts';
 import type {Event, Events} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 
@@ -23,8 +24,11 @@ export interface AppCounts {
   readonly compactionBytes: number;
 }
 
-/** Upper bounds of the times that wakes are counted by; the last count is of all that took longer. */
-export const wakeBoundsSeconds = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+/** Upper bounds of the times that wakes and their parts are counted by; the last count is of all that took longer. */
+export const wakeBoundsSeconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+
+export const wakePhases = ['hold', 'place', 'restore', 'pages', 'ready'] as const;
+export type WakePhase = (typeof wakePhases)[number];
 
 type Counters = {-readonly [Name in keyof AppCounts]: number};
 
@@ -47,15 +51,21 @@ const none: AppCounts = {
 
 export class EventCounts {
   readonly #apps = new Map<string, Counters>();
-  readonly #wakes = wakeBoundsSeconds.map(() => 0).concat(0);
+  readonly #wakes = {restore: new Histogram(wakeBoundsSeconds), start: new Histogram(wakeBoundsSeconds)};
+  readonly #phases = new Map(wakePhases.map((phase) => [phase, new Histogram(wakeBoundsSeconds)]));
+  readonly #packetHolds = new Histogram(wakeBoundsSeconds);
 
   of(app: string): AppCounts {
     return {...(this.#apps.get(app) ?? none)};
   }
 
-  /** Wakes of all apps by their time: of each bound those that took no longer than it, and longer than the one before. */
-  get wakes(): readonly number[] {
-    return [...this.#wakes];
+  /** How long wakes of all apps took, and the phases of them, in seconds. */
+  get wakes(): WakeTimings {
+    return {
+      total: {restore: this.#wakes.restore.counted, start: this.#wakes.start.counted},
+      phases: Object.fromEntries([...this.#phases].map(([phase, histogram]) => [phase, histogram.counted])) as WakeTimings['phases'],
+      packetHolds: this.#packetHolds.counted,
+    };
   }
 
   /** The same events, each counted before it is published. */
@@ -75,17 +85,12 @@ export class EventCounts {
     const counters = this.#apps.get(app) ?? {...none};
     this.#apps.set(app, counters);
     switch (kind) {
-      case 'woken': {
-        const seconds = numberOf(event['ms']) / 1000;
-        if (event['cold'] === 1) counters.starts++;
-        else counters.restores++;
-        if (isTimed(event['trigger'])) counters.timedWakes++;
-        counters.wakeSeconds += seconds;
-        const bound = wakeBoundsSeconds.findIndex((limit) => seconds <= limit);
-        const at = bound === -1 ? wakeBoundsSeconds.length : bound;
-        this.#wakes[at] = (this.#wakes[at] ?? 0) + 1;
+      case 'woken':
+        this.#countWake(event, counters);
         return;
-      }
+      case 'paged':
+        this.#phases.get('pages')?.add(numberOf(event['ms']) / 1000);
+        return;
       case 'hibernated':
         counters.hibernations++;
         counters.hibernationSeconds += numberOf(event['ms']) / 1000;
@@ -111,6 +116,29 @@ export class EventCounts {
       default:
     }
   }
+
+  #countWake(event: Event, counters: Counters): void {
+    const seconds = numberOf(event['ms']) / 1000;
+    const isStart = event['cold'] === 1;
+    if (isStart) counters.starts++;
+    else counters.restores++;
+    if (isTimed(event['trigger'])) counters.timedWakes++;
+    counters.wakeSeconds += seconds;
+    this.#wakes[isStart ? 'start' : 'restore'].add(seconds);
+    for (const phase of wakePhases) {
+      const ms = event[`${phase}Ms`];
+      if (typeof ms === 'number') this.#phases.get(phase)?.add(ms / 1000);
+    }
+    if (event['by'] === 'packet') this.#packetHolds.add(seconds + numberOf(event['holdMs']) / 1000);
+  }
+}
+
+/** Seconds. Phases overlap, see `WakePhases`. */
+export interface WakeTimings {
+  readonly total: {readonly restore: HistogramCounts; readonly start: HistogramCounts};
+  readonly phases: Readonly<Record<WakePhase, HistogramCounts>>;
+  /** How long the first packet was held that woke an app. */
+  readonly packetHolds: HistogramCounts;
 }
 
 /** As `describeTrigger` has it. */

@@ -9,13 +9,17 @@ import type {Shortage} from '../supervisor/eviction.ts';
 import type {State} from '../supervisor/lifecycle.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import type {AnsweredChecks} from './answered-checks.ts';
-import type {AppCounts, EventCounts} from './event-counts.ts';
+import type {AppCounts, EventCounts, WakeTimings} from './event-counts.ts';
 import {type Residence, residenceOf} from './explanation.ts';
+import type {Holds, HoldTimes} from './hold-times.ts';
+import {type ProcessNumbers, processNumbers} from './process-numbers.ts';
 
 export interface GatewaySnapshot {
   readonly apps: readonly AppSnapshot[];
-  /** See `EventCounts`. */
-  readonly wakes: readonly number[];
+  readonly process: ProcessNumbers;
+  readonly wakes: WakeTimings;
+  /** Of sessions at the edge of this process. */
+  readonly holds: Holds;
   readonly remote: RemoteStatus | null;
   /** Null without a limit. */
   readonly memory: Shortage | null;
@@ -53,13 +57,24 @@ export interface SnapshotSources {
   /** What the pager said last: it would have to look at every app to say it anew. */
   readonly placements: ReadonlyMap<string, Placement>;
   readonly counts: EventCounts;
+  readonly holds: HoldTimes;
   readonly answered: AnsweredChecks;
   readonly usage: Pick<Usage, 'totals'>;
   /** Null: this is the only one. */
   readonly workers: (() => Promise<readonly WorkerStatus[]>) | null;
 }
 
-export async function gatewaySnapshot({names, supervisor, pager, placements, counts, answered, usage, workers}: SnapshotSources): Promise<GatewaySnapshot> {
+export async function gatewaySnapshot({
+  names,
+  supervisor,
+  pager,
+  placements,
+  counts,
+  holds,
+  answered,
+  usage,
+  workers,
+}: SnapshotSources): Promise<GatewaySnapshot> {
   const {remote, apps: paging} = await pager.status();
   const used = await usage.totals(names.map(appName), Date.now()).catch(() => []);
   const apps = names.map((name, at): AppSnapshot => {
@@ -72,7 +87,8 @@ export async function gatewaySnapshot({names, supervisor, pager, placements, cou
     const known = {counts: counts.of(name), checksAnswered, usage: used[at] ?? null, paging: ofPager};
     return {name, state: status.state, residence, idle, isPinned: pinned !== null, ...known};
   });
-  return {apps, wakes: counts.wakes, remote, memory: await supervisor.memory(), workers: await countWorkers(workers)};
+  const [memory, counted, process] = await Promise.all([supervisor.memory(), countWorkers(workers), processNumbers()]);
+  return {process, apps, wakes: counts.wakes, holds: holds.counted, remote, memory, workers: counted};
 }
 
 async function countWorkers(list: SnapshotSources['workers']): Promise<WorkerCounts | null> {

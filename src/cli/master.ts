@@ -68,7 +68,7 @@ export async function runMaster(loaded: Config, options: MasterOptions): Promise
     return problem;
   };
   const control = runtimeControl({gateway, startedAtMs, stopping: () => state.stopping, reloads: () => reloads, reload});
-  statistics.answer = statsAnswer({control, config: () => gateway.config, metrics: async () => gatewayMetrics(gateway.apps?.commands)});
+  statistics.answer = statsAnswer({control, config: () => gateway.config, metrics: async () => gatewayMetrics(gateway.apps?.commands, control)});
   await using sockets = openStatsSockets(control, master);
   await sockets.configure(config.global.process);
   const pidFile = options.pidFile ?? config.global.process.pidFile;

@@ -2,24 +2,30 @@ import {CodedError} from '../core/errors.ts';
 import type {ControlHandler} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import type {GatewaySnapshot} from './gateway-snapshot.ts';
-import {metricsText} from './metrics-text.ts';
+import {type MetricSources, metricsText} from './metrics-text.ts';
+import {processNumbers} from './process-numbers.ts';
 import {command} from './remote.ts';
 
 const timeoutMs = 10_000;
 
-/** Prints the metrics of a running gateway in Prometheus' text format. @returns the exit status */
+/** Prints the metrics of a running gateway's apps in Prometheus' text format; those of its traffic are served on `/metrics` of a statistics listener. @returns the exit status */
 export async function metrics(files: readonly string[] | undefined): Promise<number> {
-  process.stdout.write(await textOf(await command(files, 'metrics', null, timeoutMs)));
+  const apps = snapshotIn(await command(files, 'metrics', null, timeoutMs));
+  process.stdout.write(metricsText({process: apps.process, apps, traffic: null}));
   return 0;
 }
 
-/** The same in the gateway itself. @param commands undefined: it has no apps, and nothing to tell of */
-export async function gatewayMetrics(commands: Readonly<Record<string, ControlHandler>> | undefined): Promise<string> {
+/**
+ * The same in the gateway itself, with its traffic.
+ * @param commands undefined: it has no apps
+ */
+export async function gatewayMetrics(commands: Readonly<Record<string, ControlHandler>> | undefined, traffic: MetricSources['traffic']): Promise<string> {
   const answer = await commands?.['metrics']?.(null, AbortSignal.timeout(timeoutMs));
-  return answer === undefined ? '' : textOf(answer);
+  const apps = answer === undefined ? null : snapshotIn(answer);
+  return metricsText({process: apps?.process ?? (await processNumbers()), apps, traffic});
 }
 
-async function textOf(answer: Json): Promise<string> {
+function snapshotIn(answer: Json): GatewaySnapshot {
   if (typeof answer !== 'string') throw new CodedError('ERR_BAD_ANSWER', 'Cannot read the metrics of the gateway: its answer is no text', {source: 'server'});
-  return metricsText(JSON.parse(answer) as GatewaySnapshot);
+  return JSON.parse(answer) as GatewaySnapshot;
 }

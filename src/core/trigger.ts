@@ -13,6 +13,8 @@ export type Trigger =
       readonly request?: {readonly method: string; readonly path: string} | undefined;
       /** The name that a DNS question asks for. */
       readonly name?: string | undefined;
+      /** Of the request, as W3C's Trace Context has it: the trace that the wake belongs to. */
+      readonly traceparent?: string | undefined;
     }
   /** A timer of the app itself. */
   | {readonly kind: 'timer'}
@@ -38,7 +40,7 @@ export function parseTrigger(text: string): Trigger {
     const found = fields.get(name);
     return typeof found === 'string' ? found : undefined;
   };
-  return {kind, protocol, port, source, sni: textOf('sni'), name: textOf('name'), request: requestOf(request)};
+  return {kind, protocol, port, source, sni: textOf('sni'), name: textOf('name'), traceparent: textOf('traceparent'), request: requestOf(request)};
 }
 
 function requestOf(value: unknown): {readonly method: string; readonly path: string} | undefined {

@@ -1,4 +1,5 @@
 /** What the gateway process and the pager process say to each other, over Node's channel between parent and child. JSON. */
+import type {HistogramCounts} from '../core/histogram.ts';
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {S3Stats} from '../store/s3-options.ts';
@@ -112,6 +113,8 @@ export interface PagingTotals {
   readonly unusedPages: number;
   /** Pages that came along with the fault of another one. */
   readonly broughtPages: number;
+  /** How long the first of these took, with all that they waited for: see `faultBoundsSeconds`. */
+  readonly faultTimes: HistogramCounts;
 }
 
 /** What the pager does for the gateway. Each method takes one argument that survives JSON. */

@@ -1,6 +1,7 @@
 /** The end of an instance in the pager: what it touched is learned, and what served it goes when its last process has. */
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
+import {nothingCounted} from '../core/histogram.ts';
 import {type AppName, appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {isNeeded, stopKeeper} from './faults/parking.ts';
@@ -21,11 +22,13 @@ export async function statsOf({faults}: Parts, served: Served): Promise<PagingSt
     faults: 0,
     zeroFaults: 0,
     prefetched: 0,
+    prefetchMs: null,
     missing: 0,
     waiting: 0,
     waitingMs: null,
     waitingReason: null,
     medianFaultMicros: null,
+    faultTimes: nothingCounted,
     touched: [],
     brought: 0,
     passed: [],

@@ -17,7 +17,23 @@ export interface LastWake {
   readonly predictedPages: number;
   readonly faults: number;
   readonly installedPages?: number;
+  /** Where the time went; missing in records of before. */
+  readonly phases?: WakePhases;
 }
+
+/** Milliseconds. The phases overlap: the lease is asked for while the restore goes on, and pages come while CRIU makes the processes. */
+export type WakePhases = {
+  /** From when the app was first wanted to the beginning of the wake: a sleep that was under way had to end. */
+  readonly holdMs: number;
+  /** From the beginning to the lease. */
+  readonly placeMs: number;
+  /** From the beginning until the app's processes run; of an app that starts from its files, until its program runs. */
+  readonly restoreMs: number;
+  /** From then until it is ready, as `ready` says. */
+  readonly readyMs: number;
+  /** From when the pager was told that the app wakes until the predicted pages were there; null: there were none, or they are still coming. */
+  readonly pagesMs: number | null;
+};
 
 /** Why an app was put to sleep. */
 export const sleepCauses = ['idle', 'memory', 'operator', 'stop', 'checkpoint', 'drain'] as const;
@@ -137,11 +153,20 @@ class FieldReader {
 
 function decodeLastWake(reader: FieldReader): LastWake | null {
   const facts = reader.facts('lastWake', ['at', 'ms', 'predictedPages', 'faults'], ['trigger']);
-  if (facts === null) return null;
   const all = reader.json('lastWake');
-  const installedPages = typeof all === 'object' && all !== null && 'installedPages' in all ? all.installedPages : undefined;
-  if (installedPages === undefined) return facts;
-  return typeof installedPages === 'number' ? {...facts, installedPages} : reader.fail('lastWake', 'an object whose installedPages is a number');
+  if (facts === null || typeof all !== 'object' || all === null || Array.isArray(all)) return null;
+  const {installedPages, phases} = all as {readonly [name: string]: Json | undefined};
+  if (installedPages !== undefined && typeof installedPages !== 'number') reader.fail('lastWake', 'an object whose installedPages is a number');
+  const known = decodePhases(phases);
+  return {...facts, ...(installedPages === undefined ? {} : {installedPages}), ...(known === null ? {} : {phases: known})};
+}
+
+/** Null when not all of them are there. */
+function decodePhases(value: Json | undefined): WakePhases | null {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  const {holdMs, placeMs, restoreMs, readyMs, pagesMs} = value as {readonly [name: string]: Json | undefined};
+  if (typeof holdMs !== 'number' || typeof placeMs !== 'number' || typeof restoreMs !== 'number' || typeof readyMs !== 'number') return null;
+  return {holdMs, placeMs, restoreMs, readyMs, pagesMs: typeof pagesMs === 'number' ? pagesMs : null};
 }
 
 function decodePin(reader: FieldReader): Pin | null {

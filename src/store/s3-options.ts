@@ -1,7 +1,9 @@
 /** What a store on S3 is opened with, and what it offers beyond an object store. */
 import type {Clock} from '../core/clock.ts';
+import type {HistogramCounts} from '../core/histogram.ts';
 import type {Log} from '../core/log.ts';
 import type {ObjectStore} from './object-store.ts';
+import type {StoreOperation} from './request-times.ts';
 import type {StoreOutage} from './store-health.ts';
 
 /** `global.store` of kind `s3` has the first five. Credentials come from where the tools of AWS look for them. */
@@ -55,10 +57,12 @@ export interface S3Stats {
   readonly failures: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** How long requests took, in seconds; see `requestBoundsSeconds`. */
+  readonly times: Readonly<Record<StoreOperation, HistogramCounts>>;
 }
 
 /** The same while they are counted. */
-export type S3Counters = {-readonly [Name in keyof S3Stats]: S3Stats[Name]};
+export type S3Counters = {-readonly [Name in Exclude<keyof S3Stats, 'times'>]: number};
 
 /** Disposing it closes its connections; what is under way fails then. */
 export interface S3Store extends ObjectStore, AsyncDisposable {

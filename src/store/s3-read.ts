@@ -1,6 +1,7 @@
 /** Reading an object, or exactly a range of it, into one buffer; slow answers are asked for a second time. */
 import type {Readable} from 'node:stream';
 import {type ByteRange, ObjectStoreError} from './object-store.ts';
+import type {RequestTimes} from './request-times.ts';
 import type {Answer} from './s3-answer.ts';
 import {type Attempt, attempt, type Patience, withRetries} from './s3-attempts.ts';
 import type {S3Client} from './s3-client.ts';
@@ -23,6 +24,7 @@ export interface ReaderOptions {
   readonly client: S3Client;
   readonly patience: Patience;
   readonly counters: S3Counters;
+  readonly times: RequestTimes;
   /** For messages. */
   readonly place: string;
 }
@@ -43,17 +45,19 @@ export class HedgedReader {
   }
 
   async #hedged(reading: Reading): Promise<Buffer> {
-    const {patience, counters} = this.#options;
+    const {patience, counters, times} = this.#options;
     const {clock, limits} = patience;
     const sizeBytes = reading.range?.length;
     const startedMs = clock.monotonicMs();
     let begunBytes = 0;
     const start = (signal: AbortSignal): Promise<Buffer> => {
       counters.requests++;
-      return attempt(patience, {signal}, (own) =>
-        this.#once(reading, own, (answer) => {
-          begunBytes = answer.sizeBytes;
-        }),
+      return times.measure('get', () =>
+        attempt(patience, {signal}, (own) =>
+          this.#once(reading, own, (answer) => {
+            begunBytes = answer.sizeBytes;
+          }),
+        ),
       );
     };
     this.#budget.earn();

@@ -5,6 +5,7 @@
 import {systemClock} from '../core/clock.ts';
 import {CodedError} from '../core/errors.ts';
 import {type ByteRange, checkKey, type ListedObject, type ObjectBody, ObjectStoreError, type PutOptions} from './object-store.ts';
+import {RequestTimes, type StoreOperation} from './request-times.ts';
 import {type Attempt, type AttemptOptions, attempt, type Patience, withRetries} from './s3-attempts.ts';
 import {openS3Client, type S3Client} from './s3-client.ts';
 import {defaultS3Limits, type S3Counters, type S3Stats, type S3Store, type S3StoreOptions} from './s3-options.ts';
@@ -29,6 +30,7 @@ class BucketStore implements S3Store {
   readonly #closed = new AbortController();
   readonly #reader: HedgedReader;
   readonly #stats: S3Counters = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
+  readonly #times: RequestTimes;
   readonly place: string;
   readonly #health: StoreHealth;
 
@@ -37,12 +39,13 @@ class BucketStore implements S3Store {
     this.#client = client;
     this.#patience = {clock, limits, closed: this.#closed.signal};
     this.#health = new StoreHealth(clock);
+    this.#times = new RequestTimes(clock);
     this.place = `bucket "${options.bucket}"${options.endpoint === null ? '' : ` at ${options.endpoint}`}`;
-    this.#reader = new HedgedReader({client, patience: this.#patience, counters: this.#stats, place: this.place});
+    this.#reader = new HedgedReader({client, patience: this.#patience, counters: this.#stats, times: this.#times, place: this.place});
   }
 
   stats(): S3Stats {
-    return {...this.#stats};
+    return {...this.#stats, times: this.#times.counted};
   }
 
   outage(): StoreOutage | null {
@@ -51,7 +54,7 @@ class BucketStore implements S3Store {
 
   async check(): Promise<void> {
     await this.#run({doing: `use ${this.place}`, key: ''}, undefined, () =>
-      this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(''), after: undefined, limit: 1}, signal), {}),
+      this.#request('list', ({signal}) => this.#client.list({prefix: this.#inBucket(''), after: undefined, limit: 1}, signal), {}),
     );
   }
 
@@ -66,7 +69,7 @@ class BucketStore implements S3Store {
       signal,
       partBytes,
       request: <T>(start: (signal: AbortSignal, tried: number) => Promise<T>, {extraMs = 0, signal: abort}: RequestOptions): Promise<T> =>
-        this.#request(({signal: own}, tried) => start(own, tried), {signal: abort, firstAnswerMs: silenceTimeoutMs + extraMs}),
+        this.#request('put', ({signal: own}, tried) => start(own, tried), {signal: abort, firstAnswerMs: silenceTimeoutMs + extraMs}),
       onWritten: (sizeBytes: number): void => {
         this.#stats.bytesWritten += sizeBytes;
       },
@@ -87,7 +90,7 @@ class BucketStore implements S3Store {
 
   async size(key: string): Promise<number> {
     checkKey(key);
-    const head = async (): Promise<number> => (await this.#request(({signal}) => this.#client.head(this.#inBucket(key), signal), {})).sizeBytes;
+    const head = async (): Promise<number> => (await this.#request('head', ({signal}) => this.#client.head(this.#inBucket(key), signal), {})).sizeBytes;
     return this.#run(this.#what('read', key), undefined, () => this.#confirmed(key, head));
   }
 
@@ -98,7 +101,7 @@ class BucketStore implements S3Store {
       let after: string | undefined;
       do {
         const at = after;
-        const answer = await this.#request(({signal}) => this.#client.list({prefix: this.#inBucket(prefix), after: at}, signal), {});
+        const answer = await this.#request('list', ({signal}) => this.#client.list({prefix: this.#inBucket(prefix), after: at}, signal), {});
         found.push(...answer.objects.map(({key, sizeBytes}) => ({key: key.slice(cut), sizeBytes})));
         after = answer.next;
       } while (after !== undefined);
@@ -110,7 +113,7 @@ class BucketStore implements S3Store {
     checkKey(key);
     await this.#run(this.#what('delete', key), undefined, async () => {
       try {
-        await this.#request(({signal}) => this.#client.delete(this.#inBucket(key), signal), {});
+        await this.#request('delete', ({signal}) => this.#client.delete(this.#inBucket(key), signal), {});
       } catch (error) {
         if (problemOf(error).kind !== 'no-object') throw error;
       }
@@ -146,7 +149,7 @@ class BucketStore implements S3Store {
     } catch (error) {
       if (problemOf(error).kind !== 'not-found') throw error;
       const inBucket = this.#inBucket(key);
-      const {objects} = await this.#request(({signal}) => this.#client.list({prefix: inBucket, after: undefined, limit: 1}, signal), {});
+      const {objects} = await this.#request('list', ({signal}) => this.#client.list({prefix: inBucket, after: undefined, limit: 1}, signal), {});
       if (objects.some((object) => object.key === inBucket)) throw error;
       const {doing} = this.#what('read', key);
       throw new ObjectStoreError('ERR_NO_OBJECT', `Cannot ${doing}: it does not exist`, {key, cause: error});
@@ -171,9 +174,11 @@ class BucketStore implements S3Store {
     }
   }
 
-  #request<T>(start: (attempt: Attempt, tried: number) => Promise<T>, options: AttemptOptions): Promise<T> {
+  #request<T>(operation: StoreOperation, start: (attempt: Attempt, tried: number) => Promise<T>, options: AttemptOptions): Promise<T> {
     const {signal} = options;
-    return withRetries(this.#patience, {signal, onRetry: () => this.#stats.retries++}, (tried) => this.#attempt(options, (own) => start(own, tried)));
+    return withRetries(this.#patience, {signal, onRetry: () => this.#stats.retries++}, (tried) =>
+      this.#times.measure(operation, () => this.#attempt(options, (own) => start(own, tried))),
+    );
   }
 
   #attempt<T>(options: AttemptOptions, start: (attempt: Attempt) => Promise<T>): Promise<T> {

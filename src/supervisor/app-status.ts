@@ -3,7 +3,7 @@ import type {Clock} from '../core/clock.ts';
 import type {ErrorSource} from '../core/errors.ts';
 import type {FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {Pin, SleepCause} from '../store/app-record.ts';
+import type {Pin, SleepCause, WakePhases} from '../store/app-record.ts';
 import type {Refusal} from './breaker.ts';
 import type {ExitStatus} from './exit-status.ts';
 import type {GenerationMeta, InstanceTools, Paging, Rest} from './instance.ts';
@@ -18,6 +18,8 @@ export interface WakeRecord {
   readonly trigger: string;
   readonly predictedPages: number;
   readonly faults: number;
+  /** Where the time went; missing in records of before. */
+  readonly phases?: WakePhases;
 }
 
 export interface HibernateRecord {

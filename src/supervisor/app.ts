@@ -164,6 +164,7 @@ export class App {
   async wake(trigger: Trigger): Promise<void> {
     const {name, wakeTimeoutMs} = this.#options.config;
     this.sharing.check();
+    const wantedMs = this.#options.clock.monotonicMs();
     while (this.#state !== 'running') {
       if (this.#stopping) throw stoppingError(name);
       this.#options.admit();
@@ -172,7 +173,7 @@ export class App {
         await this.#hibernating.catch(ignored);
         continue;
       }
-      this.#reviving ??= this.#reviver.revive(trigger).finally(() => {
+      this.#reviving ??= this.#reviver.revive(trigger, wantedMs).finally(() => {
         this.#reviving = undefined;
       });
       await withDeadline(this.#reviving, {clock: this.#options.clock, timeoutMs: wakeTimeoutMs, late: () => wakeTimeoutError(name, wakeTimeoutMs)});
@@ -300,8 +301,7 @@ export class App {
 
   async #putToSleep(instance: Instance, {force, cause}: {readonly force: boolean; readonly cause: SleepCause}): Promise<'hibernated' | 'cancelled'> {
     const {clock, config, network} = this.#options;
-    const startedMs = clock.monotonicMs();
-    const at = clock.nowMs();
+    const [startedMs, at] = [clock.monotonicMs(), clock.nowMs()];
     this.#idle.stop();
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;

@@ -2,6 +2,7 @@ import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import type {Trigger} from '../core/trigger.ts';
 import type {AppStatus, Fallback, HibernateRecord, LiveStatus, Records, WakeRecord} from './app-status.ts';
 import {describeExit, type ExitStatus, exitFields} from './exit-status.ts';
 import type {Paging} from './instance.ts';
@@ -50,10 +51,21 @@ export class History {
     this.#options.records.event('error', {message});
   }
 
-  /** @param cold it was started from its files, not restored */
-  woke(wake: WakeRecord, cold: boolean): void {
+  /** @param how with `cold`, it was started from its files, not restored */
+  woke(wake: WakeRecord, {by, cold, traceparent}: {readonly by: Trigger['kind']; readonly cold: boolean; readonly traceparent: string | undefined}): void {
     this.#facts = {...this.#facts, lastWake: wake};
-    this.#options.records.event('woken', {...wake, cold: cold ? 1 : 0});
+    const {phases, ...plain} = wake;
+    const {pagesMs = null, ...always} = phases ?? {};
+    const known = {...always, ...(pagesMs === null ? {} : {pagesMs}), ...(traceparent === undefined ? {} : {traceparent})};
+    this.#options.records.event('woken', {...plain, ...known, by, cold: cold ? 1 : 0});
+  }
+
+  /** The predicted pages of the last wake were there after it. */
+  paged(ms: number): void {
+    const {lastWake} = this.#facts;
+    if (lastWake?.phases === undefined) return;
+    this.#facts = {...this.#facts, lastWake: {...lastWake, phases: {...lastWake.phases, pagesMs: ms}}};
+    this.#options.records.event('paged', {ms, pages: lastWake.predictedPages});
   }
 
   /** The newest checkpoint was passed over; that is remembered until there is a newer one. */

@@ -17,6 +17,7 @@ import {type Flow, readPortUse} from './ports.ts';
 import {waitUntilReady} from './ready.ts';
 import {isAlive, signalAll} from './signals.ts';
 import type {SavedTimers} from './timers/app-timer.ts';
+import type {WakeTimes} from './wake-times.ts';
 
 const discardAttempts = 20;
 const discardRetryMs = 250;
@@ -53,6 +54,8 @@ export interface GenerationMeta {
 export type Paging = {
   readonly predictedPages: number;
   readonly faults: number;
+  /** From the beginning of the wake until the predicted pages were in memory; null: there are none, or they are still coming. */
+  readonly prefetchMs: number | null;
 };
 
 /** A process as the app numbers it and as the host does. */
@@ -164,13 +167,15 @@ export interface Start {
   readonly rest: {readonly layers: readonly string[]};
   readonly name: InstanceName;
   readonly token: FencingToken;
+  readonly times: WakeTimes;
 }
 
 /** Starts the app from its files and waits until it is ready. @throws CodedError; nothing of it runs then */
-export async function startInstance(tools: InstanceTools, {rest, name, token}: Start): Promise<Instance> {
+export async function startInstance(tools: InstanceTools, {rest, name, token, times}: Start): Promise<Instance> {
   const {config, container, network} = tools;
   await Promise.all([bringLayers(tools, rest.layers), network.prepare()]);
   const {pid} = await container.start(rest.layers, name);
+  times.runs();
   try {
     await waitUntilReady({app: config, network: tools.network, pid, verb: 'start', onExit: (callback) => container.onExit(callback)});
   } catch (error) {
@@ -312,7 +317,7 @@ export async function pagingOf({pager, log}: {readonly pager: Pager; readonly lo
   } catch (error) {
     log.warn({instance: instance.id, error: errorMessage(error)}, 'the faults of this run are not known');
   }
-  return {predictedPages: 0, faults: 0};
+  return {predictedPages: 0, faults: 0, prefetchMs: null};
 }
 
 /** Ends what is left of an instance's processes and unmounts its root; its memory is then nobody's, so the pager may let go. */

@@ -14,6 +14,7 @@ import type {BegunRestore} from './begun-restore.ts';
 import {bringLayers, type GenerationMeta, type Instance, type InstanceTools, type Network, putAway, type Rest} from './instance.ts';
 import {waitUntilReady} from './ready.ts';
 import {changedImages, setForward} from './timers/set-forward.ts';
+import type {WakeTimes} from './wake-times.ts';
 
 export interface PreparedRestore extends AsyncDisposable {
   readonly id: InstanceId;
@@ -65,6 +66,7 @@ export interface Restore {
   /** No process of the app runs before this resolves. */
   readonly lease: Promise<FencingToken>;
   readonly trigger: Trigger;
+  readonly times: WakeTimes;
 }
 
 /** The app runs when this resolves, and its route is still away. @throws CodedError; nothing of it runs then, and what was prepared is undone */
@@ -73,6 +75,7 @@ export async function finishRestore(tools: RestoreTools, prepared: PreparedResto
   const {rest} = how;
   try {
     const {pid, token} = await run(tools, prepared, how);
+    how.times.runs();
     tools.container.adopt(pid);
     faultPoint('supervisor:wake:restored');
     await answersAgain(tools, pid);

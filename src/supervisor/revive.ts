@@ -15,6 +15,7 @@ import {endInstance, type Instance, type Rest, startInstance} from './instance.t
 import {finishRestore, type PreparedRestore, prepareRestore, type Restore} from './restore.ts';
 import {isFaultOfCheckpoint, mayPass} from './restore-failure.ts';
 import type {Standby} from './standby.ts';
+import type {WakeTimes} from './wake-times.ts';
 
 /** What is waited before the second attempt, and before the third. */
 const retryPausesMs = [100, 1000] as const;
@@ -29,6 +30,7 @@ export interface Revival {
   readonly rest: Rest;
   readonly lease: Promise<FencingToken>;
   readonly trigger: Trigger;
+  readonly times: WakeTimes;
   readonly standby: Standby;
   readonly log: Log;
   /** Called before anything of an instance exists. The layers of one that starts from its files have to be recorded before it can write any. */
@@ -71,12 +73,12 @@ export async function revive(options: AppOptions, revival: Revival): Promise<Rev
   }
 }
 
-async function start(options: AppOptions, rest: Files, {lease, begins, save}: Revival): Promise<Instance> {
+async function start(options: AppOptions, rest: Files, {lease, begins, save, times}: Revival): Promise<Instance> {
   const token = await lease;
   const name = newInstanceName(options.clock.nowMs());
   begins({id: instanceId(options.config.name, name), layers: [...rest.layers, name]});
   await save(token);
-  return startInstance(options, {rest, name, token});
+  return startInstance(options, {rest, name, token, times});
 }
 
 /** One that was prepared long ago may fail for that reason alone: this is no attempt yet. */
@@ -118,9 +120,9 @@ async function restore(options: AppOptions, rest: Checkpoint, revival: Revival):
   return finish(options, await prepareRestore(options, rest.generation, {ahead: false}), rest, revival);
 }
 
-async function finish(options: AppOptions, prepared: PreparedRestore, rest: Checkpoint, {begins, lossOf, lease, trigger}: Revival): Promise<Instance> {
+async function finish(options: AppOptions, prepared: PreparedRestore, rest: Checkpoint, {begins, lossOf, lease, trigger, times}: Revival): Promise<Instance> {
   begins({id: prepared.id, layers: [...rest.meta.layers, prepared.name]});
-  const instance = await finishRestore(options, prepared, {rest, lease, trigger});
+  const instance = await finishRestore(options, prepared, {rest, lease, trigger, times});
   const loss = lossOf(instance.id);
   if (loss === undefined) return instance;
   await endInstance(options, instance);

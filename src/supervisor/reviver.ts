@@ -16,6 +16,10 @@ import type {Recorder} from './recorder.ts';
 import {countsAsFailedWake} from './restore-failure.ts';
 import {type Beginning, revive} from './revive.ts';
 import type {Standby} from './standby.ts';
+import {type OwnPhases, WakeTimes} from './wake-times.ts';
+
+/** By then the predicted pages have been installed, unless a store is slow. */
+const pagesLateMs = 2000;
 
 export interface ReviverOptions {
   readonly app: AppOptions;
@@ -79,8 +83,8 @@ export class Reviver {
     return this.#options.app.clock.monotonicMs() - this.#ranSinceMs;
   }
 
-  /** @throws CodedError why it does not run; it is at rest as before then. ERR_WAKE_REFUSED while it is left alone, after wakes that failed */
-  async revive(trigger: Trigger): Promise<void> {
+  /** @param wantedMs since when the app has been wanted (Clock.monotonicMs). @throws CodedError why it does not run; it is at rest as before then. ERR_WAKE_REFUSED while it is left alone, after wakes that failed */
+  async revive(trigger: Trigger, wantedMs: number): Promise<void> {
     const {app, housekeeping, runs} = this.#options;
     const {clock} = app;
     this.#admit(trigger);
@@ -89,11 +93,13 @@ export class Reviver {
     await housekeeping.interrupt();
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
-    const instance = await this.#bringToLife(trigger);
+    const times = new WakeTimes(clock, wantedMs);
+    const instance = await this.#bringToLife(trigger, times);
     this.#ranSinceMs = clock.monotonicMs();
     const ms = this.#ranSinceMs - startedMs;
     runs(instance, ms);
-    const wake = {at, ms, trigger: describeTrigger(trigger)};
+    const phases = times.phases(this.#ranSinceMs);
+    const wake = {at, ms, by: trigger.kind, trigger: describeTrigger(trigger), phases, traceparent: 'source' in trigger ? trigger.traceparent : undefined};
     // When those who wait have gone on.
     setImmediate(() => void this.#noteWake(wake, instance));
   }
@@ -105,11 +111,11 @@ export class Reviver {
     if (refusal !== null && kind !== 'operator') throw wakeRefusedError(app.config.name, refusal, history.told.lastFailure?.message);
   }
 
-  async #bringToLife(trigger: Trigger): Promise<Instance> {
+  async #bringToLife(trigger: Trigger, times: WakeTimes): Promise<Instance> {
     const {app, log, late, standby, history, recorder, move, status, lossOf, isStopping, rest, setRest, setOrigin} = this.#options;
     await late.find();
     const lease = app.records.acquire();
-    lease.catch(ignored); // Awaited below, after what is done meanwhile.
+    lease.then(() => times.placed(), ignored); // Awaited below, after what is done meanwhile.
     const origin = await catchUp(app, lease);
     if (origin !== null) setOrigin(origin);
     const before = rest();
@@ -119,6 +125,7 @@ export class Reviver {
         rest: before,
         lease,
         trigger,
+        times,
         standby,
         log,
         begins: (beginning) => {
@@ -146,12 +153,27 @@ export class Reviver {
   }
 
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
-  async #noteWake(wake: Pick<WakeRecord, 'at' | 'ms' | 'trigger'>, instance: Instance): Promise<void> {
+  async #noteWake({traceparent, phases, by, ...wake}: Noted, instance: Instance): Promise<void> {
     const {app, history, recorder} = this.#options;
-    const {predictedPages, faults} = await pagingOf(app, instance);
-    history.woke({...wake, predictedPages, faults}, instance.base === null);
+    const {predictedPages, faults, prefetchMs} = await pagingOf(app, instance);
+    const record = {...wake, predictedPages, faults, phases: {...phases, pagesMs: predictedPages === 0 ? null : prefetchMs}};
+    history.woke(record, {by, cold: instance.base === null, traceparent});
+    if (predictedPages > 0 && prefetchMs === null) app.clock.after(pagesLateMs, () => void this.#notePages(instance));
     await recorder.record(instance.token);
   }
+
+  /** The app was awake before all predicted pages were there. */
+  async #notePages({id}: Instance): Promise<void> {
+    const {app, history} = this.#options;
+    const {prefetchMs = null} = (await app.pager.stats(id).catch(ignored)) ?? {};
+    if (prefetchMs !== null) history.paged(prefetchMs);
+  }
+}
+
+interface Noted extends Pick<WakeRecord, 'at' | 'ms' | 'trigger'> {
+  readonly by: Trigger['kind'];
+  readonly phases: OwnPhases;
+  readonly traceparent: string | undefined;
 }
 
 /** For a wait whose failure is told elsewhere. */

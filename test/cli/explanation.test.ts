@@ -1,6 +1,9 @@
 import test from 'ava';
 import {type AppFacts, explain, residenceOf} from '../../src/cli/explanation.ts';
+import {systemClock} from '../../src/core/clock.ts';
+import {nothingCounted} from '../../src/core/histogram.ts';
 import {generation} from '../../src/core/ids.ts';
+import {RequestTimes} from '../../src/store/request-times.ts';
 
 const nowMs = 1_000_000_000;
 const checkpoint = {kind: 'checkpoint', generation: generation(3), meta: {layers: [], flows: []}} as const;
@@ -10,7 +13,7 @@ const alone = {lastFailure: null, lastExit: null, restartsInMs: null, refusal: n
 const usual = {compacting: false, isOriginKnown: true, nextWake: null, pinned: null, idle: {afterMs: 60_000, flaps: 1}, ...alone} as const;
 const quiet = {awakeBecause: null, sleepsInMs: null, ...usual} as const;
 const stored = {generation: 3, local: true, stored: true, pendingObjects: 0, pendingBytes: 0, current: null, lastError: null};
-const requests = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0};
+const requests = {requests: 0, hedges: 0, hedgesWon: 0, retries: 0, failures: 0, bytesRead: 0, bytesWritten: 0, times: new RequestTimes(systemClock).counted};
 const remote = {place: 'bucket "b"', requests, outage: null, cacheBytes: 0, layerBytes: 0, cacheLimitBytes: 1, pendingObjects: 0, pendingBytes: 0};
 const outage = {since: nowMs - 90_000, askedAt: nowMs - 3000, message: 'Cannot read object "x" in bucket "b": connection refused'};
 const paging = {
@@ -20,6 +23,7 @@ const paging = {
   predictedPages: 0,
   unusedPages: 0,
   broughtPages: 0,
+  faultTimes: nothingCounted,
   waiting: 0,
   waitingMs: null,
   waitingReason: null,

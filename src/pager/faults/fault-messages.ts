@@ -1,5 +1,6 @@
 /** What the pager's main thread and its fault worker say to each other. Plain data; tables travel encoded (page-table-codec.ts). */
 import type {MessagePort} from 'node:worker_threads';
+import type {HistogramCounts} from '../../core/histogram.ts';
 import type {InstanceId} from '../../core/ids.ts';
 import type {PageCopies} from '../checkpoints/page-copies.ts';
 import type {LocalSegment} from '../checkpoints/segment-reader.ts';
@@ -97,6 +98,8 @@ export interface InstanceStats extends StoreWait {
   readonly zeroFaults: number;
   /** Pages installed before they were touched. */
   readonly prefetched: number;
+  /** From `expect` until the last of them was installed; null: they are still coming, or were never expected here. */
+  readonly prefetchMs: number | null;
   /** Pages installed along with the faults of others. */
   readonly brought: number;
   /** Pages still missing, of all processes. */
@@ -104,6 +107,8 @@ export interface InstanceStats extends StoreWait {
   /** Faults that wait for the store. */
   readonly waiting: number;
   readonly medianFaultMicros: number | null;
+  /** How long faults took, in seconds; see `faultBoundsSeconds`. */
+  readonly faultTimes: HistogramCounts;
   /** Faulted pages of each process that was restored, in order of first touch. */
   readonly touched: readonly {readonly vpid: number; readonly pages: readonly number[]}[];
   /** Pages that came along with the faults of others, and were touched themselves as later faults show. */

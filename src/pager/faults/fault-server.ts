@@ -64,7 +64,7 @@ export class FaultServer implements Disposable {
         case 'stored':
           instance.faults++;
           if (process.isBehind) this.#behind.set(process, instance);
-          instance.times.add((performance.now() - started) * 1000);
+          instance.times.add((performance.now() - (before?.since ?? started)) * 1000);
           return;
         case 'zero':
           instance.zeroFaults++;

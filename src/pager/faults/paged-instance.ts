@@ -77,6 +77,8 @@ export class PagedInstance implements Disposable {
   #lost = false;
   #restored = false;
   #prefetched = 0;
+  #expectedAt = 0;
+  #prefetchMs: number | null = null;
   /** Of processes that are gone. */
   #brought = 0;
   socket: LazySocket | undefined;
@@ -104,6 +106,7 @@ export class PagedInstance implements Disposable {
 
   /** Begins to fill the predicted set. CRIU may have handed over processes already. */
   expect({predicted, withheld}: Expectation): void {
+    this.#expectedAt = performance.now();
     this.#withheld = decodeTables(withheld);
     this.prefetch = new Prefetch(new Map([...decodeTables(predicted)].map(([vpid, table]) => [vpid, table.runs()])), this.reader, {
       want: (missing) => this.#fetches.want(this.id, missing, {urgent: false}),
@@ -243,6 +246,7 @@ export class PagedInstance implements Disposable {
   /** Drops the memory of the prefetch when it is done. */
   endPrefetch(): void {
     this.#prefetched = this.prefetch?.installed ?? this.#prefetched;
+    this.#prefetchMs = performance.now() - this.#expectedAt;
     this.prefetch?.[Symbol.dispose]();
     this.prefetch = undefined;
   }
@@ -289,10 +293,12 @@ export class PagedInstance implements Disposable {
       faults: this.faults,
       zeroFaults: this.zeroFaults,
       prefetched: this.prefetch?.installed ?? this.#prefetched,
+      prefetchMs: this.#prefetchMs,
       brought: this.#brought + this.processes.reduce((sum, process) => sum + process.brought, 0),
       missing: this.processes.reduce((sum, process) => sum + process.memory.missing.size, 0),
       waiting: this.waiting,
       medianFaultMicros: this.times.medianMicros(),
+      faultTimes: this.times.counted,
       touched: this.#touches.map(({vpid, touches}) => ({vpid, pages: touches.pages})),
       passed: this.#touches.map(({vpid, touches}) => ({vpid, ranges: touches.passed})),
       alongside: this.#touches.map(({vpid, touches}) => ({vpid, ranges: touches.brought})),

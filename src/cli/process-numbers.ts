@@ -1,0 +1,27 @@
+/** What a process uses of its host, for metrics. */
+import {readdir, readFile} from 'node:fs/promises';
+
+export interface ProcessNumbers {
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+  readonly heapBytes: number;
+  /** Seconds since 1970. */
+  readonly startedAtSeconds: number;
+  readonly openFiles: number;
+  readonly maxFiles: number;
+}
+
+/** Of this process. */
+export async function processNumbers(): Promise<ProcessNumbers> {
+  const {user, system} = process.cpuUsage();
+  const {rss, heapUsed} = process.memoryUsage();
+  const [files, limits] = await Promise.all([readdir('/proc/self/fd'), readFile('/proc/self/limits', 'latin1')]);
+  return {
+    cpuSeconds: (user + system) / 1_000_000,
+    residentBytes: rss,
+    heapBytes: heapUsed,
+    startedAtSeconds: Math.round(Date.now() / 1000 - process.uptime()),
+    openFiles: files.length,
+    maxFiles: Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0),
+  };
+}
