@@ -30,6 +30,7 @@ import {Membership} from '../supervisor/membership.ts';
 import type {SharedApps} from '../supervisor/recover-shared.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import {parseEndpoint} from './endpoint.ts';
+import {MovedApps} from './moved-apps.ts';
 import {PublishedPorts} from './published-ports.ts';
 
 type AwakeListener = (app: AppName, awake: boolean) => void;
@@ -62,6 +63,8 @@ export class Cluster implements AsyncDisposable {
   readonly #locator: AppLocator;
   readonly #awakeElsewhere = new Set<AppName>();
   readonly #listeners = new Set<AwakeListener>();
+  readonly #movedApps = new MovedApps();
+  readonly #busyMarks: BusyMarks;
   readonly #scope: AsyncDisposableStack;
 
   private constructor(
@@ -95,12 +98,15 @@ export class Cluster implements AsyncDisposable {
       log: options.log,
     });
     this.shared = {
+      isUnfinished: (name) => busyClients.isUnfinished(name),
       isExpected: async (other) => (await parts.membership.list()).some(({name, state: now}) => name === other && now !== 'gone'),
       reach: (name, trigger) => this.#locator.reach(name, trigger),
       isPlacedHere: (name) => this.#locator.isPlacedHere(name),
       admit: () => this.#admit(),
     };
-    scope.use(new BusyMarks({clients: busyClients, worker: worker.name, busyApps: () => this.#busyApps(), clock: systemClock, log: options.log}));
+    this.#busyMarks = scope.use(
+      new BusyMarks({clients: busyClients, worker: worker.name, busyApps: () => this.#busyApps(), clock: systemClock, log: options.log}),
+    );
   }
 
   /** @throws CodedError ERR_WORKER_NAME when another gateway has the name of this worker, ERR_OTHER_RANGE when the others have another private range */
@@ -140,8 +146,10 @@ export class Cluster implements AsyncDisposable {
       log,
     };
     this.#scope.use(followMoves(events, this.name, (move) => this.#moved(move), log));
-    this.#membership.onGone((gone) => {
+    supervisor.onAwakeChange((app, isAwake) => isAwake && this.#movedApps.runsAt(app, supervisor.app(app).address));
+    this.#membership.onGone((gone, address) => {
       this.#locator.forget({worker: gone});
+      this.#movedApps.gone(address);
       void takeOver(gone, failover);
     });
   }
@@ -188,6 +196,16 @@ export class Cluster implements AsyncDisposable {
   onAwakeElsewhere(listener: AwakeListener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  /** See `AppWatch.onMoved()`. */
+  onMoved(listener: (isOver: (app: AppName, host: string) => boolean) => void): () => void {
+    return this.#movedApps.listen(listener);
+  }
+
+  /** Nobody accepts where the app was said to be. */
+  missed(app: AppName): void {
+    this.#locator.forget({app});
   }
 
   /** Moves what this worker has to the others, which must know by now that it is drained. @throws CodedError ERR_REDIS_UNAVAILABLE */
@@ -240,7 +258,7 @@ export class Cluster implements AsyncDisposable {
 
   *#busyApps(): Generator<AppName> {
     if (this.#late.supervisor === undefined) return;
-    for (const [name, app] of this.#apps()) if (app.wakefulness.busySessions.count > 0 && !app.isHere) yield name;
+    for (const [name, app] of this.#apps()) if (app.wakefulness.busySessions.unfinished > 0 && !app.isHere) yield name;
   }
 
   #moved({app, worker, to}: AppMove): void {
@@ -248,6 +266,9 @@ export class Cluster implements AsyncDisposable {
     if (to === 'running') this.#awakeElsewhere.add(name);
     else this.#awakeElsewhere.delete(name);
     if (to !== 'running') this.#locator.forget({app});
+    if (to === 'draining') this.#busyMarks.finish(name);
+    const address = worker === null ? undefined : this.#membership.addressOf(worker);
+    if (to === 'running' && address !== undefined) this.#movedApps.runsAt(name, address);
     this.#options.log.debug({app, worker, to}, 'another worker has the app');
     if (this.#late.configs.has(app)) this.#supervisor.app(app).sharing.movedAway();
     for (const listener of this.#listeners) listener(name, to === 'running');

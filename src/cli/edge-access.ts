@@ -2,6 +2,7 @@ import type {AppName} from '../core/ids.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {AppAccess, AppEndpoint, AppWatch} from '../edge/app-access.ts';
 import {unnoticedAddress} from '../nat/names.ts';
+import {BusySession} from '../supervisor/busy-sessions.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import {isWakeable} from '../supervisor/wakeable.ts';
 import type {AnsweredChecks} from './answered-checks.ts';
@@ -17,18 +18,10 @@ function edgeAccess(supervisor: Supervisor, cluster: Cluster | null): AppAccess 
       await app.wake(trigger);
       return {host: app.address};
     },
+    missed: (name) => cluster?.missed(name),
     session(name) {
-      const app = supervisor.app(name);
-      let release: (() => void) | undefined;
-      const busy = (value: boolean): void => {
-        if (value) {
-          release ??= app.wakefulness.busySessions.hold();
-        } else {
-          release?.();
-          release = undefined;
-        }
-      };
-      return {busy, [Symbol.dispose]: () => busy(false)};
+      const {busySessions} = supervisor.app(name).wakefulness;
+      return new BusySession((kind) => busySessions.hold(kind));
     },
   };
 }
@@ -41,6 +34,9 @@ async function reachAnywhere(supervisor: Supervisor, cluster: Cluster, name: App
   return {host, port: 'port' in trigger ? ports[`${trigger.protocol}/${trigger.port}`] : undefined};
 }
 
+/** An app that nobody else can have does not move. */
+const nothing = (): void => undefined;
+
 /** Who is awake, for those who must wake nobody. */
 function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks, cluster: Cluster | null): AppWatch {
   return {
@@ -49,6 +45,7 @@ function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks, cluster: Cl
     isWakeable: (name) => isWakeable(supervisor.app(name).status(), Date.now()),
     checkAnswered: (name) => answered.count(name),
     checkSource: unnoticedAddress,
+    onMoved: (callback) => cluster?.onMoved(callback) ?? nothing,
     onChange(callback) {
       const ends = [supervisor.onAwakeChange(callback), cluster?.onAwakeElsewhere(callback)];
       return () => {

@@ -43,7 +43,8 @@ function refuseFixedChanges(before: Config, after: Config): void {
 const withoutApps: AppParts = {
   access: {
     wake: (app) => Promise.reject(new CodedError('ERR_UNKNOWN_APP', `Cannot wake app "${app}": the gateway has none`, {source: 'bug'})),
-    session: () => ({busy: () => undefined, [Symbol.dispose]: () => undefined}),
+    missed: () => undefined,
+    session: () => ({busy: () => undefined, reached: () => undefined, [Symbol.dispose]: () => undefined}),
   },
   watch: null,
 };

@@ -16,10 +16,13 @@ import {type Connection, connectRedis} from '../store/connection.ts';
 import {callControl} from '../store/control.ts';
 import {openEvents} from '../store/events.ts';
 import {openState} from '../store/state.ts';
+import {openWorkers, type Workers} from '../store/workers.ts';
 import {type AppMove, followMoves} from '../supervisor/app-events.ts';
 import type {Endpoint} from '../supervisor/app-locator.ts';
 import {BusyMarks} from '../supervisor/busy-marks.ts';
+import {BusySession} from '../supervisor/busy-sessions.ts';
 import {parseEndpoint} from './endpoint.ts';
+import {MovedApps} from './moved-apps.ts';
 import {redisUrl} from './remote.ts';
 
 export interface RemoteApps extends AsyncDisposable {
@@ -94,6 +97,27 @@ class Locations {
   }
 }
 
+/** At which worker each app runs, of several. */
+class Workplaces {
+  readonly #workers: Workers;
+  readonly #movedApps: MovedApps;
+  readonly #last = new Map<AppName, string>();
+
+  constructor(workers: Workers, movedApps: MovedApps) {
+    this.#workers = workers;
+    this.#movedApps = movedApps;
+  }
+
+  /** @throws CodedError */
+  async runs(app: AppName, worker: string): Promise<void> {
+    const before = this.#last.get(app);
+    this.#last.set(app, worker);
+    if (before === worker) return;
+    const address = (await this.#workers.list()).find(({name}) => name === worker)?.address;
+    if (address !== undefined) this.#movedApps.runsAt(app, address);
+  }
+}
+
 /** Which apps run, wherever. */
 class AwakeElsewhere {
   readonly #states = new Map<string, string>();
@@ -125,7 +149,7 @@ class AwakeElsewhere {
   }
 }
 
-function watchOf(awake: AwakeElsewhere, locations: Locations): AppWatch {
+function watchOf(awake: AwakeElsewhere, locations: Locations, movedApps: MovedApps): AppWatch {
   return {
     isAwake: (name) => awake.has(name),
     awakeHost: (name) => (awake.has(name) ? locations.hostHere(name) : null),
@@ -133,6 +157,7 @@ function watchOf(awake: AwakeElsewhere, locations: Locations): AppWatch {
     // Counted where the app runs, if at all: this edge has nobody who would ask.
     checkAnswered: () => undefined,
     checkSource: unnoticedAddress,
+    onMoved: (callback) => movedApps.listen(callback),
     onChange: (callback) => awake.listen(callback),
   };
 }
@@ -143,17 +168,18 @@ function accessOf(locations: Locations, busy: Map<AppName, number>, timeoutMsOf:
       const {host, ports} = await locations.find(name, trigger, timeoutMsOf(name));
       return {host, port: 'port' in trigger ? ports[`${trigger.protocol}/${trigger.port}`] : undefined};
     },
-    session(name) {
-      let holds = false;
-      const set = (value: boolean): void => {
-        if (value === holds) return;
-        holds = value;
-        const count = (busy.get(name) ?? 0) + (value ? 1 : -1);
-        if (count === 0) busy.delete(name);
-        else busy.set(name, count);
-      };
-      return {busy: set, [Symbol.dispose]: () => set(false)};
-    },
+    missed: (name) => locations.forget(name),
+    session: (name) => new BusySession((kind) => (kind === 'held' ? () => undefined : counted(busy, name))),
+  };
+}
+
+/** One more of them, until the returned function is called once. */
+function counted(counts: Map<AppName, number>, name: AppName): () => void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
+  return () => {
+    const left = (counts.get(name) ?? 0) - 1;
+    if (left > 0) counts.set(name, left);
+    else counts.delete(name);
   };
 }
 
@@ -170,17 +196,22 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
   const connection = scope.use(await connectRedis({url: redisUrl(config), log}));
   const locations = new Locations(connection, systemClock);
   const awake = new AwakeElsewhere();
-  const moved = ({app, to}: AppMove): void => {
+  const busy = new Map<AppName, number>();
+  // No worker has a name with a space.
+  const worker = `edge ${hostname()} ${process.pid}`;
+  const busyMarks = scope.use(new BusyMarks({clients: openBusyClients(connection), worker, busyApps: () => busy.keys(), clock: systemClock, log}));
+  const movedApps = new MovedApps();
+  const workers = new Workplaces(openWorkers(connection), movedApps);
+  const moved = ({app, worker: at, to}: AppMove): void => {
     const moving = appName(app);
     if (to !== 'running') locations.forget(moving);
+    if (to === 'draining') busyMarks.finish(moving);
+    if (to === 'running' && at !== null)
+      workers.runs(moving, at).catch((error: unknown) => log.debug({app, error: errorMessage(error)}, 'where it runs is not known'));
     awake.moved(moving, to);
   };
   scope.use(followMoves(openEvents(connection), null, moved, log));
   await findStates(connection, awake);
-  const busy = new Map<AppName, number>();
-  // No worker has a name with a space.
-  const worker = `edge ${hostname()} ${process.pid}`;
-  scope.use(new BusyMarks({clients: openBusyClients(connection), worker, busyApps: () => busy.keys(), clock: systemClock, log}));
   let timeouts = new Map<string, number>();
   const configure = (apps: readonly AppConfig[]): void => {
     timeouts = new Map(apps.map((app) => [app.name, app.wakeTimeoutMs]));
@@ -189,7 +220,7 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
   const owned = scope.move();
   return {
     access: accessOf(locations, busy, (app) => timeouts.get(app) ?? answerMs),
-    watch: watchOf(awake, locations),
+    watch: watchOf(awake, locations, movedApps),
     configure,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -61,7 +61,9 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
   in it waits for that worker; \`picogate workers forget NAME\` gives it up.
 - \`picogate workers\` says who is there and what runs where; \`picogate drain NAME\` moves everything to the others, \`undrain\` lets a worker wake apps again. Commands about an app
   may be given on any host; of the runtime API \`wake app\` only, what else it says of apps is about its own host.
-- An idle connection to an app does not survive a move, as it does a sleep.
+- **A move loses no request**: what was said to the app is answered first (10 s at most), and whoever comes meanwhile is held until it runs elsewhere. So all workers can be
+  restarted one after the other: \`drain\`, stop, start, \`undrain\`. An idle connection to an app does not survive a move, as it does a sleep: it is closed. Connections
+  of clients end with the edge that they come through; where that is restarted too, SIGUSR1 lets it finish them first (no longer than \`hard-stop-after\`), and clients need another edge to go to.
 `;
 
 const usageText = `## Usage

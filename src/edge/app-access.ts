@@ -15,6 +15,8 @@ export interface AppAccess {
    * (`signal`) does not stop it for the others. Rejects with CodedError.
    */
   wake(app: AppName, trigger: Trigger, signal: AbortSignal): Promise<AppEndpoint>;
+  /** Nobody accepts where the app was said to be: it is looked for again before the next wake. */
+  missed(app: AppName): void;
   /** Tells that a session with the app exists, until it is disposed. Called before `wake`. */
   session(app: AppName): SessionHandle;
 }
@@ -22,6 +24,8 @@ export interface AppAccess {
 export interface SessionHandle extends Disposable {
   /** True: the client said something that is unanswered, so the app must not be put to sleep. False at first. */
   busy(value: boolean): void;
+  /** The app was reached: what is unanswered is on its way from now on, and not held any more. */
+  reached(): void;
 }
 
 /** Whether apps are awake, for those who must not wake them: health checks of both kinds, limits on wakes, `balance first`. */
@@ -36,6 +40,11 @@ export interface AppWatch {
   checkAnswered(app: AppName): void;
   /** From here apps are checked: such connections count as no traffic of theirs. Null: from anywhere. */
   readonly checkSource: string | null;
+  /**
+   * Calls back when instances are gone for good, with a question that tells them: whether a session with an app at that address has no other end any
+   * more. Until the returned function is called.
+   */
+  onMoved(callback: (isOver: (app: AppName, host: string) => boolean) => void): () => void;
   /** Calls back when an app has woken up or has gone to sleep, until the returned function is called. */
   onChange(callback: (app: AppName, awake: boolean) => void): () => void;
 }

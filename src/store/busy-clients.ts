@@ -6,6 +6,10 @@ import {storeKeys} from './keys.ts';
 export interface BusyClients {
   /** Holds for `ttlMs`. */
   mark(app: AppName, worker: string, ttlMs: number): Promise<void>;
+  /** The app is about to move, and such clients are still waited for. Holds for `ttlMs`. */
+  markUnfinished(app: AppName, ttlMs: number): Promise<void>;
+  /** Whether any worker has such clients. */
+  isUnfinished(app: AppName): Promise<boolean>;
   /** Whether another worker than this one has such clients. */
   isBusyElsewhere(app: AppName, worker: string): Promise<boolean>;
 }
@@ -16,6 +20,12 @@ export function openBusyClients(connection: Connection, options: {readonly prefi
   return {
     async mark(app, worker, ttlMs) {
       await connection.call('SET', keys.busy(app), worker, 'PX', ttlMs);
+    },
+    async markUnfinished(app, ttlMs) {
+      await connection.call('SET', keys.unfinished(app), '1', 'PX', ttlMs);
+    },
+    async isUnfinished(app) {
+      return (await connection.call('GET', keys.unfinished(app))) !== null;
     },
     async isBusyElsewhere(app, worker) {
       const marked = await connection.call('GET', keys.busy(app));

@@ -22,6 +22,8 @@ export interface Keys {
   heartbeat(worker: string): string;
   /** Expires when no client of the app waits for an answer, at any edge. */
   busy(name: AppName): string;
+  /** Expires when, of an app that is about to move, no client waits for an answer any more. */
+  unfinished(name: AppName): string;
   /** Who takes care of the apps of a worker that is gone. */
   failover(worker: string): string;
   readonly range: string;
@@ -48,6 +50,7 @@ export function storeKeys(prefix = 'picogate'): Keys {
     workers: `${prefix}:workers`,
     heartbeat: (worker) => `${prefix}:heartbeat:${worker}`,
     busy: (name) => `${prefix}:{${name}}:busy`,
+    unfinished: (name) => `${prefix}:{${name}}:unfinished`,
     failover: (worker) => `${prefix}:failover:${worker}`,
     range: `${prefix}:range`,
     controlRequest: (id) => `${prefix}:{control}:request:${id}`,

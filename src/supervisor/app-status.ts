@@ -115,6 +115,10 @@ export interface Records {
   caughtUp(): void;
   /** A client of the app waits for an answer at another process' edge. @throws CodedError */
   isBusyElsewhere(): Promise<boolean>;
+  /** Other workers may have the app. */
+  readonly isShared: boolean;
+  /** The same, of an app that is about to move. False when Redis does not say. */
+  isUnfinishedElsewhere(): Promise<boolean>;
   save(token: FencingToken, status: AppStatus): Promise<void>;
   /** Makes `generation` the newest of the app. @throws CodedError when the token is old */
   point(token: FencingToken, generation: Generation, expected: Generation | null): Promise<void>;

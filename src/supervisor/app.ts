@@ -101,7 +101,7 @@ export class App {
       record: (token) => this.recorder.record(token),
     });
     this.standby = new Standby({...options, log: this.#log});
-    this.sharing = new Sharing({...options, log: this.#log, standby: this.standby, isHere: () => this.isHere});
+    this.sharing = new Sharing({...options, log: this.#log, standby: this.standby, sessions: this.wakefulness.busySessions, isHere: () => this.isHere});
     const found = (origin: Origin): void => this.#startFrom(origin).settle();
     this.#late = new LateRest({find: options.find, found, failed: (error) => this.#history.failed(error), log: this.#log});
     this.timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, facts: () => wakeFacts(this.#rest, options.config, this.#history)});
@@ -314,7 +314,7 @@ export class App {
         isWanted: (hasUnfinished) =>
           this.#abandoned ||
           (!force && (hasUnfinished || network.wantedPackets() > 0 || wanted.trigger !== undefined || this.wakefulness.busySessions.count > 0)),
-        mayGoOn: () => !this.sharing.standsStill,
+        sharing: this.sharing,
         timers: this.wakefulness.timers,
         counted: (paging) => this.#history.counted(paging),
         move: (event) => this.#move(event),

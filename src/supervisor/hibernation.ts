@@ -9,8 +9,12 @@ import type {AppOptions} from './app-status.ts';
 import type {Wait} from './idle.ts';
 import {type CheckpointResult, checkpointInstance, endInstance, type Instance, type Paging, pagingOf} from './instance.ts';
 import {becomesQuiet, quietTimeoutMs} from './quiet.ts';
+import type {Sharing} from './sharing.ts';
 import type {SavedTimers} from './timers/app-timer.ts';
 import type {RunningTimers} from './timers/running-timers.ts';
+
+/** The app wakes on another worker next. */
+const moves: ReadonlySet<SleepCause> = new Set(['drain', 'stop']);
 
 export interface Hibernation {
   readonly instance: Instance;
@@ -22,8 +26,7 @@ export interface Hibernation {
   readonly pointer: Generation | null;
   /** Asked when the tasks are frozen: does somebody need the app? @param hasUnfinished see `PortUse` */
   readonly isWanted: (hasUnfinished: boolean) => boolean;
-  /** Asked when the checkpoint could not be made. */
-  readonly mayGoOn: () => boolean;
+  readonly sharing: Pick<Sharing, 'standsStill' | 'finish'>;
   readonly timers: Pick<RunningTimers, 'save' | 'keptBy'>;
   /** Told what the run that ends has cost in pages. */
   readonly counted: (paging: Paging) => void;
@@ -40,15 +43,17 @@ export type HibernationOutcome =
 /** @throws CodedError when the checkpoint failed; the instance goes on, if it has not ended */
 export async function hibernateInstance(options: AppOptions, hibernation: Hibernation): Promise<HibernationOutcome> {
   const {container, network, records} = options;
-  const {instance, force, cause, pointer, isWanted, mayGoOn, timers, move} = hibernation;
+  const {instance, force, cause, pointer, isWanted, sharing, timers, move} = hibernation;
   const isBusy = async (): Promise<boolean> => !force && (!(await becomesQuiet(() => container.pids(), quietTimeoutMs)) || (await records.isBusyElsewhere()));
   if (await isBusy()) return {kind: 'busy'};
   hibernation.counted(await pagingOf(options, instance));
   move('drain');
+  if (moves.has(cause)) await sharing.finish();
   // Who watches the app closes what it has of it, while its last packets still get there.
   await new Promise<void>((resolve) => void setImmediate(resolve));
   network.sleep('unknown');
   faultPoint('supervisor:hibernate:unrouted');
+  if (moves.has(cause)) await becomesQuiet(() => container.pids(), quietTimeoutMs);
   // What came in before the route went away is to be answered; nothing new reaches the app now.
   if (await isBusy()) return {kind: 'busy'};
   move('drained');
@@ -59,7 +64,7 @@ export async function hibernateInstance(options: AppOptions, hibernation: Hibern
     kept.wait = saved === null || force || cause === 'operator' ? null : timers.keptBy(saved);
     return kept.wait === null ? saved : 'too soon';
   };
-  const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, point, mayGoOn});
+  const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, point, mayGoOn: () => !sharing.standsStill});
   if (result === undefined) return kept.wait === null ? {kind: 'wanted'} : {kind: 'due', wait: kept.wait};
   await endInstance(options, instance);
   faultPoint('supervisor:hibernate:ended');

@@ -22,9 +22,9 @@ const expiryMarginMs = 10;
 
 export class Membership implements AsyncDisposable {
   readonly #options: MembershipOptions;
-  readonly #onGone = new Set<(worker: string) => void>();
-  /** Of those that are gone, whose apps are taken care of. */
-  readonly #gone = new Set<string>();
+  readonly #onGone = new Set<(worker: string, address: string) => void>();
+  /** Those that are gone, and their addresses. */
+  readonly #gone = new Map<string, string>();
   #known: readonly WorkerStatus[] = [];
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #asking: Promise<readonly WorkerStatus[]> | undefined;
@@ -71,9 +71,14 @@ export class Membership implements AsyncDisposable {
   }
 
   /** Calls back once for each worker that is not heard of any more, also for those that were gone before this one joined. */
-  onGone(callback: (worker: string) => void): void {
+  onGone(callback: (worker: string, address: string) => void): void {
     this.#onGone.add(callback);
-    for (const worker of this.#gone) callback(worker);
+    for (const [worker, address] of this.#gone) callback(worker, address);
+  }
+
+  /** Of a worker, as far as it has been heard of. */
+  addressOf(worker: string): string | undefined {
+    return this.#known.find(({name}) => name === worker)?.address;
   }
 
   async #ask(): Promise<readonly WorkerStatus[]> {
@@ -85,9 +90,9 @@ export class Membership implements AsyncDisposable {
 
   #notice(): void {
     const {clock} = this.#options;
-    for (const {name, state} of this.#known) {
+    for (const {name, state, address} of this.#known) {
       if (state !== 'gone') this.#gone.delete(name);
-      else if (!this.#gone.has(name)) this.#tell(name);
+      else if (!this.#gone.has(name)) this.#tell(name, address);
     }
     // The next one that would be gone is looked at as soon as it is.
     const others = this.#known.filter(({name, state}) => name !== this.name && state === 'alive');
@@ -99,10 +104,10 @@ export class Membership implements AsyncDisposable {
     });
   }
 
-  #tell(worker: string): void {
-    this.#gone.add(worker);
+  #tell(worker: string, address: string): void {
+    this.#gone.set(worker, address);
     this.#options.log.warn({worker}, 'a worker is not heard of any more');
-    for (const callback of this.#onGone) callback(worker);
+    for (const callback of this.#onGone) callback(worker, address);
   }
 
   #beatLater(): void {

@@ -66,6 +66,8 @@ export interface SharedRecords {
   readonly token: FencingToken | null;
   /** The lease has run out without being extended (true), or is held again (false): meanwhile another worker may have the app. */
   readonly onOverdue: (isOverdue: boolean) => void;
+  /** Of an app that is about to move: a client waits for an answer at the edge of another worker. */
+  readonly isUnfinished: () => Promise<boolean>;
 }
 
 export interface RecordsOptions {
@@ -175,6 +177,8 @@ export function appRecords(options: RecordsOptions): OwnRecords {
       isStale = false;
     },
     isBusyElsewhere: options.isBusyElsewhere,
+    isShared: shared !== null,
+    isUnfinishedElsewhere: async () => (await shared?.isUnfinished().catch(() => false)) ?? false,
     async release(token) {
       if (kept?.token !== token) return;
       const lease = kept;

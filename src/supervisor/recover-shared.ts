@@ -15,6 +15,8 @@ import {type Findings, findApps, type Recovered, type RecoverOptions, readMeta, 
 
 /** What must be known of the other workers. */
 export interface SharedApps {
+  /** A client of an app that is about to move waits for an answer at another worker's edge. @throws CodedError */
+  readonly isUnfinished: (app: AppName) => Promise<boolean>;
   /** Whether the worker is heard of, or was stopped in good order: what only it has is not lost. */
   readonly isExpected: (worker: string) => Promise<boolean>;
   /** Whether the app may be woken on this worker, of all. @throws CodedError */

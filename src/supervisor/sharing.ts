@@ -1,10 +1,18 @@
 import {CodedError} from '../core/errors.ts';
 import type {AppOptions} from './app-status.ts';
+import type {BusySessions} from './busy-sessions.ts';
 import {signalAll} from './signals.ts';
 import type {Standby} from './standby.ts';
 
-export interface SharingOptions extends Pick<AppOptions, 'config' | 'container' | 'network' | 'records' | 'log'> {
+/** What other workers have to say until they have heard that the app moves. */
+const wordMs = 250;
+const unfinishedPollMs = 20;
+/** What takes longer than this to be answered is not waited for. */
+const patienceMs = 10_000;
+
+export interface SharingOptions extends Pick<AppOptions, 'config' | 'container' | 'network' | 'records' | 'clock' | 'log'> {
   readonly standby: Standby;
+  readonly sessions: BusySessions;
   /** It runs on this worker, or is on its way to or from that. */
   readonly isHere: () => boolean;
 }
@@ -54,6 +62,19 @@ export class Sharing {
     if (!this.#standsStill) return;
     const found = 'its lease has run out and cannot be extended, so that another worker may have it';
     throw new CodedError('ERR_LEASE_OVERDUE', `Cannot use app "${config.name}" here: ${found}`, {source: 'host', retryable: true});
+  }
+
+  /** Before it moves to another worker, where no connection survives: what was said to the app is answered. Everybody else is held by now. Never throws. */
+  async finish(): Promise<void> {
+    const {clock, records, sessions, config, log} = this.#options;
+    if (!records.isShared) return;
+    const deadlineMs = clock.monotonicMs() + patienceMs;
+    const pause = (ms: number): Promise<void> => new Promise((resolve) => void clock.after(ms, resolve));
+    await pause(wordMs);
+    while (sessions.unfinished > 0 || (await records.isUnfinishedElsewhere())) {
+      if (clock.monotonicMs() > deadlineMs) return log.warn({app: config.name, ms: patienceMs}, 'clients wait for answers that take too long; the app moves');
+      await pause(unfinishedPollMs);
+    }
   }
 
   /** Whoever sent packets that are held is told that there will be no answer from here. */

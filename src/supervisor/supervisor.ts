@@ -184,6 +184,7 @@ function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig,
   const sharedRecords = shared && {
     token: of.token,
     onOverdue: (isOverdue: boolean) => of.app().sharing.standStill(isOverdue),
+    isUnfinished: () => shared.isUnfinished(name),
   };
   return appRecords({
     app: name,

@@ -1,5 +1,7 @@
 /** Several workers that share one Redis and one store, each in a namespace of its own. */
 import {once} from 'node:events';
+import {Agent, get, type IncomingMessage} from 'node:http';
+import {text} from 'node:stream/consumers';
 import test, {type ExecutionContext} from 'ava';
 import {durableApp, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
@@ -17,6 +19,12 @@ async function ask({address}: TestWorker, port: number, ...requests: readonly st
   const answers: string[] = [];
   for (const request of requests) answers.push(await client.request(request));
   return answers;
+}
+
+async function getText(url: string, agent: Agent): Promise<string> {
+  const request = get(url, {agent, timeout: 20_000}).on('timeout', () => request.destroy(new Error('no answer')));
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  return text(response);
 }
 
 async function twoWorkers(
@@ -75,6 +83,68 @@ workerTest('drain moves an app with its memory and its files, and undrain brings
   await first.gateway.cli('drain', 'w2');
   t.is((await first.gateway.app('a')).worker, 'w1');
   t.deepEqual(await ask(second, port, 'agree', 'verify', 'count'), ['2 2', verified, '3']);
+});
+
+/** Requests one after the other, each answered before the next; the time of the longest wait. */
+async function load(isOver: () => boolean, request: () => Promise<string>): Promise<{counts: number[]; failures: string[]; longestMs: number}> {
+  const result = {counts: [] as number[], failures: [] as string[], longestMs: 0};
+  while (!isOver()) {
+    const beganMs = performance.now();
+    await request().then(
+      (answer) => result.counts.push(Number(answer)),
+      (error: unknown) => result.failures.push(String(error)),
+    );
+    result.longestMs = Math.max(result.longestMs, performance.now() - beganMs);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return result;
+}
+
+workerTest('a rolling restart of all workers loses no request: clients are held', async (t: ExecutionContext) => {
+  const network = await workerNetwork(t);
+  const [port, httpPort] = [await freePort(), await freePort()];
+  const sections = `${await durableApp('a', ['hibernate-after never'], {mebibytes: 1})}listen a
+    bind 0.0.0.0:${port}
+    server s app:a:80
+listen h
+    mode http
+    bind 0.0.0.0:${httpPort}
+    server s app:a:80
+`;
+  const workers = [await network.worker('w1', sections), await network.worker('w2', sections)];
+  const edge = await network.worker('edge', sections, {command: 'edge'});
+  await Promise.all([...workers, edge].map(({gateway}) => gateway.start()));
+  t.deepEqual(await ask(edge, port, 'count'), ['1']);
+  using idle = await lineClient(port, {host: edge.address});
+  t.is(await idle.request('agree'), '1 1');
+  const idleEnds = once(idle.socket, 'end');
+
+  let isOver = false;
+  const agent = new Agent({keepAlive: true});
+  t.teardown(() => agent.destroy());
+  const overTcp = async (): Promise<string> => (await ask(edge, port, 'count'))[0] ?? '';
+  const overHttp = (): Promise<string> => getText(`http://${edge.address}:${httpPort}/count`, agent);
+  const loads = [overTcp, overTcp, overHttp, overHttp].map((request) => load(() => isOver, request));
+  for (const {name, gateway} of workers) {
+    t.regex(await edge.gateway.cli('drain', name), /is drained/);
+    await gateway.stop();
+    await gateway.start();
+    await edge.gateway.cli('undrain', name);
+  }
+  isOver = true;
+  const results = await Promise.all(loads);
+  t.deepEqual(
+    results.flatMap(({failures}) => failures),
+    [],
+  );
+  const counts = results.flatMap((result) => result.counts).sort((a, b) => a - b);
+  t.deepEqual(
+    counts,
+    counts.map((_, at) => at + 2),
+  );
+  t.log(`${counts.length} requests, none waited longer than ${Math.round(Math.max(...results.map(({longestMs}) => longestMs)))} ms`);
+  // One that said nothing is told that its connection is over, and not when it says something.
+  await idleEnds;
 });
 
 workerTest('what ran on a worker that is killed is woken elsewhere from its last checkpoint, within the lease', async (t: ExecutionContext) => {

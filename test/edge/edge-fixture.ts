@@ -20,6 +20,7 @@ export class FakeApps implements AppAccess {
   readonly busyChanges: boolean[] = [];
   sessions = 0;
   busy = 0;
+  misses = 0;
   #result = Promise.withResolvers<{host: string}>();
 
   constructor(awake = false) {
@@ -43,7 +44,11 @@ export class FakeApps implements AppAccess {
     return this.#result.promise;
   }
 
-  session(): Disposable & {busy(value: boolean): void} {
+  missed(): void {
+    this.misses++;
+  }
+
+  session(): Disposable & {busy(value: boolean): void; reached(): void} {
     this.sessions++;
     let mine = false;
     const busy = (value: boolean): void => {
@@ -53,6 +58,7 @@ export class FakeApps implements AppAccess {
     };
     return {
       busy,
+      reached: () => undefined,
       [Symbol.dispose]: () => {
         if (mine) this.busy--;
         this.sessions--;

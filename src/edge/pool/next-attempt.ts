@@ -34,9 +34,14 @@ export function nextAttempt(failed: FailedAttempt): NextAttempt {
     if (delayMs !== undefined && failed.elapsedMs + delayMs < backend.wakeTimeoutMs) return {kind: 'same', delayMs, isWoken: true};
   }
   if (retries >= backend.retries || !backend.retryOn.includes('conn-failure')) return {kind: 'give-up'};
-  if (server.isApp) return mayLeave(failed) ? {kind: 'other'} : {kind: 'give-up'};
+  if (server.isApp) return mayLeave(failed) ? {kind: 'other'} : lookAgain(failed);
   if (isRedispatched(failed) || balancesAgain(failed)) return {kind: 'other'};
   return {kind: 'same', delayMs: Math.min(turnAroundMs, backend.connectTimeoutMs), isWoken: false};
+}
+
+/** Whoever does not answer may be a worker that is gone, and the app be elsewhere by now. */
+function lookAgain({wasRefused, elapsedMs, backend}: FailedAttempt): NextAttempt {
+  return wasRefused || elapsedMs > backend.wakeTimeoutMs ? {kind: 'give-up'} : {kind: 'same', delayMs: 0, isWoken: false};
 }
 
 /** A session whose server is dead to it may go to another one, whichever attempt this is. */

@@ -1,6 +1,6 @@
 /** Why a session gets no server. */
 import type {BackendConfig} from '../../config/proxy-value.ts';
-import {CodedError, errorMessage} from '../../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
 import {showAddress} from '../addresses.ts';
 import type {AssignedServer, Endpoint} from './assignment.ts';
 
@@ -34,4 +34,9 @@ export function queueTimeout(what: string, timeoutMs: number): CodedError<'ERR_Q
 
 export function wakeTimeout(app: string, timeoutMs: number): CodedError<'ERR_WAKE_TIMEOUT'> {
   return new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${app}": not ready within ${timeoutMs} ms`, {source: 'server', retryable: true});
+}
+
+/** Not the app has failed: there are too many sessions, or wakes. */
+export function isRefusal(error: unknown): boolean {
+  return ['ERR_QUEUE_FULL', 'ERR_WAKE_RATE'].includes(errorCode(error) ?? '');
 }

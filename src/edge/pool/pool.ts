@@ -8,8 +8,8 @@ import {type AssignedServer, Assignment, type AssignmentHost, type Endpoint, typ
 import {FairQueue} from './fair-queue.ts';
 import {asError, HeldSession, hold, pause, type WaitingRoom} from './hold.ts';
 import {mayLeave, nextAttempt} from './next-attempt.ts';
-import {connectError, noServer, queueFull, queueTimeout, wakeFailed} from './pool-errors.ts';
-import {directEndpoint, reachServer} from './reach-server.ts';
+import {connectError, isRefusal, noServer, queueFull, queueTimeout, wakeFailed} from './pool-errors.ts';
+import {directEndpoint, reachAgain, reachServer} from './reach-server.ts';
 import type {Condition, ServerHost} from './server.ts';
 import {describeChange} from './server-report.ts';
 import {ServerSet} from './server-set.ts';
@@ -143,6 +143,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
         if (next.isWoken) assignment.wokenRetries++;
         else this.#countRetry(assignment, server);
         await pause(next.delayMs, {clock: this.clock, signal});
+        if (server.target.kind === 'app') assignment.endpoint = await reachAgain(server, server.target.app, assignment, {...this.#options, signal});
         return;
       }
       if (server.target.kind === 'app') assignment.bury(server);
@@ -385,9 +386,4 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     if (line !== null) this.#options.report(line, change.to === 'down' || change.to === 'maint' ? 'alert' : 'notice');
     if (this.set.usable.length === 0) this.#options.report(`${this.#options.isListen ? 'proxy' : 'backend'} ${this.name} has no server available!`, 'emerg');
   }
-}
-
-/** Not the app has failed: there are too many sessions, or wakes. */
-function isRefusal(error: unknown): boolean {
-  return ['ERR_QUEUE_FULL', 'ERR_WAKE_RATE'].includes(errorCode(error) ?? '');
 }

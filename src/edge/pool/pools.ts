@@ -11,6 +11,7 @@ import type {AssignedServer} from './assignment.ts';
 import {FairQueue} from './fair-queue.ts';
 import type {WaitingRoom} from './hold.ts';
 import {Pool} from './pool.ts';
+import {cutMoved} from './shut-sessions.ts';
 import {createWakeLimiter} from './wake-limiter.ts';
 
 export interface PoolsOptions {
@@ -62,6 +63,9 @@ export function openPools(options: PoolsOptions): Pools {
   for (const pool of pools.values()) {
     for (const server of pool.servers) if (server.config.track !== null) server.follow(serverAt(pools, server.config.track));
   }
+  const unwatch = options.watch?.onMoved((isOver) => {
+    for (const {servers} of pools.values()) cutMoved(servers, isOver);
+  });
   return {
     get: (backend) => pools.get(backend) ?? null,
     list: () => pools.values(),
@@ -72,6 +76,7 @@ export function openPools(options: PoolsOptions): Pools {
     },
     backendSessions: (backend) => pools.get(backend)?.sessions() ?? null,
     [Symbol.dispose]() {
+      unwatch?.();
       for (const pool of pools.values()) pool[Symbol.dispose]();
     },
   };

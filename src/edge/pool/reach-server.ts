@@ -5,7 +5,7 @@ import type {AppName} from '../../core/ids.ts';
 import type {AppAccess, AppEndpoint, AppWatch} from '../app-access.ts';
 import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
 import {asError, HeldSession, hold, type WaitingRoom} from './hold.ts';
-import {queueFull, wakeTimeout} from './pool-errors.ts';
+import {isRefusal, queueFull, wakeFailed, wakeTimeout} from './pool-errors.ts';
 import type {WakeLimiter} from './wake-limiter.ts';
 
 export interface ReachOptions {
@@ -41,8 +41,10 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
   if (!server.isAwake && server.wakers.size === 0) wakeLimiter.admit(app, assignment.source);
   const held = new HeldSession<Assignment, AppEndpoint>(assignment, server.wakers, clock.monotonicMs());
   const over = new AbortController();
-  assignment.handle = apps.session(app);
-  assignment.handle.busy(true);
+  assignment.handle?.[Symbol.dispose]();
+  const handle = apps.session(app);
+  assignment.handle = handle;
+  handle.busy(true);
   try {
     const reached = await hold(held, {
       ...options,
@@ -55,12 +57,24 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
         apps.wake(app, {...assignment.request.trigger, port}, over.signal).then(held.resolve, (error: unknown) => held.reject(asError(error)));
       },
     });
+    handle.reached();
     return {host: reached.host, port: reached.port ?? port, path: null};
   } catch (error) {
     over.abort(error);
     throw error;
   } finally {
     assignment.wakeMs += clock.monotonicMs() - held.sinceMs;
+  }
+}
+
+/** An app that is not where it was: it may have moved meanwhile. @throws as `reachServer`; ERR_WAKE_FAILED */
+export async function reachAgain(server: AssignedServer, app: AppName, assignment: Assignment, options: ReachOptions): Promise<Endpoint> {
+  options.apps.missed(app);
+  try {
+    return await reachServer(server, assignment, options);
+  } catch (error) {
+    options.signal.throwIfAborted();
+    throw isRefusal(error) ? error : wakeFailed(error);
   }
 }
 

@@ -1,10 +1,19 @@
 /** Sessions that end with the state of a server: `on-marked-down shutdown-sessions`, `on-marked-up shutdown-backup-sessions`. */
+import type {AppName} from '../../core/ids.ts';
 import type {AssignedServer} from './assignment.ts';
 import type {Condition} from './server.ts';
 
 /** Ends all sessions of a server; they are released meanwhile. */
 export function cutAll(server: AssignedServer): void {
   for (const session of [...server.sessions]) session.onCut?.();
+}
+
+/** Ends the sessions with apps that are not where they were. */
+export function cutMoved(servers: readonly AssignedServer[], isOver: (app: AppName, host: string) => boolean): void {
+  for (const {target, sessions} of servers) {
+    if (target.kind !== 'app') continue;
+    for (const session of [...sessions]) if (session.isReached && isOver(target.app, session.endpoint.host)) session.onCut?.();
+  }
 }
 
 /** @param all servers of the backend */

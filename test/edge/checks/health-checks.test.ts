@@ -47,6 +47,10 @@ class FakeWatch implements AppWatch {
   readonly #callbacks = new Set<(app: AppName, awake: boolean) => void>();
   #host: string | null = null;
 
+  onMoved(): () => void {
+    return () => undefined;
+  }
+
   isAwake(): boolean {
     return this.#host !== null;
   }

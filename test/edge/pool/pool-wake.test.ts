@@ -8,8 +8,9 @@ import {app, end, server, testPool} from './pool-fixture.ts';
 
 const refused = Object.assign(new Error('connect ECONNREFUSED'), {code: 'ECONNREFUSED'});
 
-test('an app that refuses just after its wake is tried again at once, then another server', async (t) => {
-  using web = testPool({servers: [app('blog'), server('s2')], backend: {redispatch: 0}});
+test('an app that refuses just after its wake is looked for and tried again at once, then another server', async (t) => {
+  const apps = new FakeApps(true);
+  using web = testPool({servers: [app('blog'), server('s2')], apps, backend: {redispatch: 0}});
   const assignment = await web.open();
   t.is(assignment.server?.name, 'blog');
   const {signal} = new AbortController();
@@ -22,6 +23,7 @@ test('an app that refuses just after its wake is tried again at once, then anoth
   await assignment.retry(refused, signal);
   t.is(assignment.server?.name, 's2');
   t.like(web.server('blog').stats, {redispatches: 1});
+  t.deepEqual([apps.misses, apps.sessions], [5, 0]);
 });
 
 test('a wake is bounded by its own time-out only, and its time is told', async (t) => {
@@ -100,6 +102,7 @@ test('first does not wake another app as long as one that is awake has room', as
     checkSource: null,
     isWakeable: () => true,
     checkAnswered: () => undefined,
+    onMoved: () => () => undefined,
     onChange: () => () => undefined,
   };
   using web = testPool({servers: [app('a'), app('b', {maxconn: 2}), app('c')], watch, backend: {balance: {kind: 'first'}}});

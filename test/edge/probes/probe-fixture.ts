@@ -21,6 +21,10 @@ export class SleepyApp implements AppWatch {
   readonly #callbacks = new Set<(app: AppName, awake: boolean) => void>();
   #awake = false;
 
+  onMoved(): () => void {
+    return () => undefined;
+  }
+
   get wakes(): number {
     return this.apps.triggers.length;
   }
