@@ -28,6 +28,7 @@ export class HoldTimes {
   /** The same access; sessions that find their app awake are not held. */
   measuring(access: AppAccess, isAwake: (app: AppName) => boolean): AppAccess {
     return {
+      missed: (app) => access.missed(app),
       session: (app) => access.session(app),
       wake: (app, trigger, signal) => {
         const waking = access.wake(app, trigger, signal);
