@@ -5,6 +5,7 @@ import type {ControlHandler} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import {execHandlers} from './exec-handlers.ts';
 import {explainApp} from './explain.ts';
 import {gatewaySnapshot, type SnapshotSources} from './gateway-snapshot.ts';
 import {makeCold} from './make-cold.ts';
@@ -57,7 +58,11 @@ export function controlHandlers(sources: ControlSources): Readonly<Record<string
     },
     async hibernate(args) {
       const app = requestedApp(supervisor, args);
-      if (!says(args, 'force')) app.wakefulness.expectUnpinned();
+      if (says(args, 'force')) await app.container.guests.kill();
+      else {
+        app.wakefulness.expectUnpinned();
+        app.wakefulness.expectNoGuests();
+      }
       return says(args, 'cold') ? makeCold({app, name: requestedName(args)}, pager) : app.hibernate();
     },
     async pin(args) {
@@ -82,9 +87,10 @@ export function controlHandlers(sources: ControlSources): Readonly<Record<string
       return pager.predicted(requestedName(args));
     },
     async logs(args) {
-      const lines = (await requestedApp(supervisor, args).output()).trimEnd().split('\n');
+      const lines = (await requestedApp(supervisor, args).container.output()).trimEnd().split('\n');
       const text = lines.slice(-requestedLines(args)).join('\n');
       return text === '' ? '' : `${text}\n`;
     },
+    ...execHandlers((args) => requestedApp(supervisor, args)),
   };
 }

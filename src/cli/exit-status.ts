@@ -14,8 +14,11 @@ export const exitStatus = {
   bug: 70,
   /** EX_TEMPFAIL: nothing is wrong, and it may work in a moment. */
   notNow: 75,
-  /** `exec`: it was not run. 126 and 127 are the shell's: it cannot be executed, there is no such program. */
+  /** `exec`: it was not run, as with env(1). */
   notRun: 125,
+  /** The shell's: it cannot be executed, there is no such program. */
+  notExecutable: 126,
+  notFound: 127,
 } as const;
 
 const unavailable: ReadonlySet<string> = new Set(['ERR_NO_GATEWAY', 'ERR_REDIS_UNAVAILABLE', 'ERR_CONTROL_TIMEOUT']);

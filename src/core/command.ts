@@ -3,6 +3,7 @@
  * for the message. A long-lived child has its own process group and is killed by the kernel when this process dies.
  */
 import {type ChildProcess, type StdioOptions, spawn} from 'node:child_process';
+import {constants} from 'node:os';
 import type {Readable} from 'node:stream';
 import {CodedError} from './errors.ts';
 
@@ -109,6 +110,32 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', kill);
+  }
+}
+
+/** What whoever ends us says is passed on; what the terminal says reaches both of us anyway. */
+const passedOn = ['SIGTERM', 'SIGHUP'] as const;
+const leftAlone = ['SIGINT', 'SIGQUIT'] as const;
+
+/**
+ * Runs a program in the place of this one: in its process group, with its terminal and its standard files. It dies with us.
+ * @returns its exit status as a shell has it: 128 and the signal when one has ended it
+ * @throws CommandError ERR_COMMAND_MISSING
+ */
+export async function runForeground(argv: readonly [string, ...string[]], {input}: {readonly input: 'inherit' | 'ignore'}): Promise<number> {
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...argv], {stdio: [input, 'inherit', 'inherit'], env: childEnvironment(undefined)});
+  const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
+  const leave = (): void => undefined;
+  for (const signal of passedOn) process.on(signal, pass);
+  for (const signal of leftAlone) process.on(signal, leave);
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.once('error', (cause) => reject(new CommandError('ERR_COMMAND_MISSING', `Cannot run "${argv[0]}"`, {argv, stderr: '', exitCode: null, cause})));
+      child.once('exit', (exitCode, signal) => resolve(exitCode ?? 128 + (signal === null ? 0 : constants.signals[signal])));
+    });
+  } finally {
+    for (const signal of passedOn) process.off(signal, pass);
+    for (const signal of leftAlone) process.off(signal, leave);
   }
 }
 

@@ -30,6 +30,11 @@ export function pinnedError(app: string, {by, until}: Pinned): CodedError {
   return new CodedError('ERR_PINNED', `Cannot hibernate app "${app}": ${found}; --force does it all the same`, {source: 'client'});
 }
 
+export function guestsError(app: string): CodedError {
+  const found = 'a command of "picogate exec" runs in it; --force ends it';
+  return new CodedError('ERR_EXEC_SESSION', `Cannot hibernate app "${app}": ${found}`, {source: 'client'});
+}
+
 export function leaseHeldError(app: string, {worker, remainingMs}: {readonly worker: string; readonly remainingMs: number}): CodedError {
   return new CodedError('ERR_LEASE_HELD', `Cannot wake app "${app}": worker "${worker}" has it for ${remainingMs} ms more`, {source: 'host', retryable: true});
 }

@@ -233,9 +233,9 @@ export class App {
     });
   }
 
-  /** The end of what the app has written to its standard output and standard error. */
-  output(): Promise<string> {
-    return this.#options.container.output();
+  /** What the app has written, and commands beside its processes. */
+  get container(): Pick<AppOptions['container'], 'output' | 'guests' | 'guestSpec'> {
+    return this.#options.container;
   }
 
   /** The pager can no longer serve the instance's memory: it must not run on. Its last generation stands. */

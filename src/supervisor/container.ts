@@ -3,7 +3,7 @@
  * time; later CRIU restores it into what mountRoot() has prepared. The container outlives the app's processes: it is
  * there while the app sleeps. Of one that was not needed yet nothing is on the host.
  */
-import {existsSync, mkdirSync, readFileSync} from 'node:fs';
+import {existsSync, mkdirSync} from 'node:fs';
 import {open, readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
@@ -13,22 +13,22 @@ import {reap} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import {type AppLog, appLogTail, openAppLog, readAppLog} from './app-log.ts';
 import type {Cgroup} from './cgroup.ts';
-import {resolveUser} from './container-user.ts';
 import type {RestoreTarget} from './criu-calls.ts';
 import {createDeviceFiles} from './device-files.ts';
 import {describeExit, type ExitStatus, exitStatus} from './exit-status.ts';
+import type {GuestCommand, GuestCommands} from './guest-commands.ts';
 import {type ImageSettings, startSettings} from './image-settings.ts';
 import {innerPid} from './inner-pid.ts';
 import {unmountBelow} from './mounts.ts';
-import {ociSpec} from './oci-spec.ts';
+import {guestSpec, ociSpec, type Person} from './oci-spec.ts';
 import {mountOverlay} from './overlay.ts';
-import {completeRoot, readEtc} from './rootfs-files.ts';
+import {hostnameOf, personOf} from './person.ts';
+import {completeRoot} from './rootfs-files.ts';
 import {runcStart} from './runc.ts';
 import type {StandardFiles} from './standard-files.ts';
 
 /** How long a started program is watched before start() resolves: one that cannot even be executed ends within that time. */
 const startGraceMs = 50;
-const openFilesMax = 65_536;
 const reapTimeoutMs = 2000;
 const reapPollMs = 1;
 
@@ -43,6 +43,7 @@ export interface ContainerOptions {
   /** `<stateDir>/apps/<name>` */
   readonly appDir: string;
   readonly mountImage: MountImage;
+  readonly guests: GuestCommands;
   readonly log: Log;
 }
 
@@ -79,6 +80,8 @@ export interface Containers extends AsyncDisposable {
 
 export class Container implements AsyncDisposable {
   readonly #options: ContainerOptions;
+  /** Commands of operators beside the app's processes. */
+  readonly guests: GuestCommands;
   readonly #logFile: string;
   readonly #rootDir: string;
   readonly #deviceDir: string;
@@ -95,6 +98,7 @@ export class Container implements AsyncDisposable {
 
   constructor(options: ContainerOptions) {
     this.#options = options;
+    this.guests = options.guests;
     this.#rootDir = join(options.directory, 'root');
     this.#deviceDir = join(options.directory, 'dev');
     this.#logFile = join(options.appDir, 'log');
@@ -141,24 +145,18 @@ export class Container implements AsyncDisposable {
     await this.#mount(layers, newLayer);
     try {
       cgroup.limit(app);
-      const hostname = app.name.replace(/[^A-Za-z0-9-]/g, '-');
-      await completeRoot(this.#rootDir, hostname);
-      const start = startSettings(app, this.#image?.config);
-      const user = resolveUser(start.user, await readEtc(this.#rootDir, 'passwd'), await readEtc(this.#rootDir, 'group'));
+      await completeRoot(this.#rootDir, hostnameOf(app));
+      const person = await this.#person(null);
       const pid = await runcStart({
         stateRoot: this.#options.runcRoot,
         bundle: join(this.#options.directory, 'bundle'),
         id: `picogate-${cgroup.path.replace(/[^A-Za-z0-9_.-]/g, '+')}`,
         spec: ociSpec({
-          app,
-          start,
-          user,
-          hostname,
+          ...person,
           rootDir: this.#rootDir,
           deviceDir: this.#deviceDir,
           netnsPath: this.#options.netnsPath,
           cgroupPath: cgroup.path,
-          openFiles: Math.min(openFilesMax, hardLimitOfOpenFiles()),
         }),
         standardFiles: this.#standardFiles(),
         created: async (created) => {
@@ -166,12 +164,27 @@ export class Container implements AsyncDisposable {
           await cgroup.leaveUnused(created);
         },
       });
-      await this.#survivesStart(pid, start.exec);
+      await this.#survivesStart(pid, person.start.exec);
       return {pid};
     } catch (error) {
       await this.#undoStart();
       throw new CodedError(errorCode(error) ?? 'ERR_START', `Cannot start app "${app.name}": ${errorMessage(error)}`, {source: 'server', cause: error});
     }
+  }
+
+  /** @param user null: that of the app */
+  #person(user: string | null): Promise<Person> {
+    const {app} = this.#options;
+    const start = startSettings(app, this.#image?.config);
+    return personOf({app, start: user === null ? start : {...start, user}, rootDir: this.#rootDir});
+  }
+
+  /** What runc needs to run a command beside the app's processes, which must be there. @throws CodedError ERR_NO_USER */
+  async guestSpec({user, ...command}: GuestCommand, cgroupPath: string): Promise<object> {
+    const {app} = this.#options;
+    const [pid] = this.pids();
+    assert(pid !== undefined, `A command is to join app "${app.name}", which does not run`);
+    return guestSpec({...(await this.#person(user)), ...command, rootDir: this.#rootDir, pid, cgroupPath});
   }
 
   #standardFiles(): StandardFiles {
@@ -378,13 +391,10 @@ export class Container implements AsyncDisposable {
     await using cleanup = new AsyncDisposableStack();
     cleanup.defer(() => rm(this.#options.directory, {recursive: true, force: true}));
     cleanup.defer(() => this.#options.cgroup.remove());
+    cleanup.defer(() => this.guests.remove());
     cleanup.use(output);
     cleanup.defer(() => this.unmountRoot());
     cleanup.defer(() => this.kill());
+    cleanup.defer(() => this.guests.kill());
   }
-}
-
-function hardLimitOfOpenFiles(): number {
-  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
-  return hard === undefined || hard === 'unlimited' ? openFilesMax : Number(hard);
 }

@@ -10,6 +10,7 @@ import type {Log} from '../core/log.ts';
 import {Cgroup} from './cgroup.ts';
 import {type CgroupMounts, findCgroupMounts} from './cgroup-mounts.ts';
 import {Container, type Containers, type MountImage} from './container.ts';
+import {GuestCommands} from './guest-commands.ts';
 import {memoryTotal} from './memory-total.ts';
 import {unmountBelow} from './mounts.ts';
 
@@ -47,6 +48,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
         app,
         netnsPath,
         cgroup: new Cgroup(mounts, `${cgroupPath(identity)}/${app.name}`),
+        guests: new GuestCommands(mounts, `${cgroupPath(identity)}/${app.name}`),
         directory: join(directory, app.name),
         runcRoot: join(directory, '+runc'),
         appDir: join(stateDir, 'apps', app.name),
@@ -76,7 +78,10 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
 /** What a gateway of this identity that was killed has left: its apps' processes (killed, and gone when this resolves), mounts, control groups. */
 export async function removeContainerLeftovers(options: Pick<ContainersOptions, 'identity' | 'runtimeDir'>): Promise<void> {
   const mounts = findCgroupMounts();
-  for (const path of cgroupsBelow(mounts, cgroupPath(options.identity))) await new Cgroup(mounts, path).kill();
+  for (const path of cgroupsBelow(mounts, cgroupPath(options.identity))) {
+    await new GuestCommands(mounts, path).kill();
+    await new Cgroup(mounts, path).kill();
+  }
   removeCgroups(mounts, options.identity);
   const directory = containersDirectory(options.runtimeDir);
   unmountBelow(directory);

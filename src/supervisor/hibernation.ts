@@ -43,7 +43,13 @@ export type HibernationOutcome =
 /** @throws CodedError when the checkpoint failed; the instance goes on, if it has not ended */
 export async function hibernateInstance(options: AppOptions, hibernation: Hibernation): Promise<HibernationOutcome> {
   const {container, network, records} = options;
-  const {instance, force, cause, pointer, isWanted, sharing, timers, move} = hibernation;
+  const {instance, force, cause, pointer, sharing, timers, move} = hibernation;
+  // A checkpoint that is only to be there some day can wait for them as well.
+  const sparesGuests = !force || cause === 'checkpoint';
+  const hasGuests = (): boolean => sparesGuests && container.guests.count > 0;
+  const isWanted = (hasUnfinished: boolean): boolean => hibernation.isWanted(hasUnfinished) || hasGuests();
+  if (hasGuests()) return {kind: 'busy'};
+  if (!sparesGuests) await container.guests.kill();
   const isBusy = async (): Promise<boolean> => !force && (!(await becomesQuiet(() => container.pids(), quietTimeoutMs)) || (await records.isBusyElsewhere()));
   if (await isBusy()) return {kind: 'busy'};
   hibernation.counted(await pagingOf(options, instance));

@@ -7,6 +7,8 @@ export interface IdleFacts {
   readonly runningSinceMs: number;
   /** Sessions whose client waits for an answer. */
   readonly busySessions: number;
+  /** Processes that an operator has started in it. */
+  readonly guests: number;
   /** Null: never. */
   readonly hibernateAfterMs: number | null;
   readonly minAwakeMs: number;
@@ -35,10 +37,13 @@ const busyRecheckMs = 250;
 /** The same for what may end at any time. */
 const recheckMs = 1000;
 
+const guestsReason = 'a command of "picogate exec" runs in it';
+
 /** Whoever looks asks for connections only where all else would let it sleep, so they come last. */
 export function judgeIdle(facts: IdleFacts): IdleVerdict {
   const {nowMs, hibernateAfterMs, busySessions, pin} = facts;
   if (pin !== null && pin.untilMs > nowMs) return wait(pin.untilMs - nowMs, pin.reason);
+  if (facts.guests > 0) return wait(recheckMs, guestsReason);
   if (hibernateAfterMs === null) return wait(Number.POSITIVE_INFINITY, 'hibernate-after never');
   if (busySessions > 0) return wait(busyRecheckMs, `${busySessions} sessions wait for an answer`);
   const lastUseMs = lastUse(facts);
@@ -85,6 +90,7 @@ export function judgeEviction(facts: IdleFacts): EvictionVerdict {
   const {nowMs, pin, busySessions} = facts;
   if (pin !== null && pin.untilMs > nowMs) return {kind: 'stays', reason: pin.reason};
   if (busySessions > 0) return {kind: 'stays', reason: `${busySessions} sessions wait for an answer`};
+  if (facts.guests > 0) return {kind: 'stays', reason: guestsReason};
   const lastUseMs = lastUse(facts);
   if (nowMs - lastUseMs < inUseMs) return {kind: 'stays', reason: 'it is in use'};
   if (facts.notBeforeMs > nowMs) return {kind: 'stays', reason: facts.notBeforeReason};

@@ -62,7 +62,7 @@ async function create(argv: readonly [string, ...string[]], standardFiles: Stand
 }
 
 /** What runc logged, without its frames: `exec: "/bin/serve": stat /bin/serve: no such file or directory`. */
-async function errorsIn(logFile: string): Promise<string> {
+export async function errorsIn(logFile: string): Promise<string> {
   let text: string;
   try {
     text = await readFile(logFile, 'utf8');

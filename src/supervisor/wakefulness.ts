@@ -2,7 +2,7 @@ import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import type {Log} from '../core/log.ts';
 import type {Pin, SleepCause} from '../store/app-record.ts';
-import {pinnedError} from './app-errors.ts';
+import {guestsError, pinnedError} from './app-errors.ts';
 import type {IdleHabit, Pinned, Records} from './app-status.ts';
 import {BackOff} from './back-off.ts';
 import {BusySessions} from './busy-sessions.ts';
@@ -87,6 +87,11 @@ export class Wakefulness {
     if (pinned !== null) throw pinnedError(this.#options.config.name, pinned);
   }
 
+  /** @throws CodedError ERR_EXEC_SESSION */
+  expectNoGuests(): void {
+    if (this.#options.container.guests.count > 0) throw guestsError(this.#options.config.name);
+  }
+
   /** What the record of the app says. */
   get operatorPin(): Pin | null {
     return this.#pin;
@@ -158,7 +163,7 @@ export class Wakefulness {
   }
 
   async #facts(): Promise<IdleFacts> {
-    const {clock, config, network} = this.#options;
+    const {clock, config, container, network} = this.#options;
     const [lastTrafficMs, cpu] = await Promise.all([network.lastTraffic(), this.#cpuUse()]);
     const nowMs = clock.monotonicMs();
     return {
@@ -166,6 +171,7 @@ export class Wakefulness {
       lastTrafficMs,
       runningSinceMs: this.#runningSinceMs,
       busySessions: this.busySessions.count,
+      guests: container.guests.count,
       hibernateAfterMs: this.#hibernateAfterMs(nowMs),
       minAwakeMs: config.minAwakeMs,
       pin: this.#pinFact(nowMs),

@@ -1,11 +1,12 @@
 /** The commands of a running gateway, as scripts use them. */
+import {once} from 'node:events';
 import {createInterface} from 'node:readline';
-import {startDaemon} from '../../src/core/command.ts';
-import {durableApp, durableGateway, listen} from '../helpers/durable-app.ts';
-import {freePort, programPath, testGateway} from '../helpers/gateway.ts';
+import {run, startDaemon} from '../../src/core/command.ts';
+import {durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
+import {freePort, programPath, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {ask} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
-import {runProgram} from '../helpers/run-program.ts';
+import {type Ended, runProgram} from '../helpers/run-program.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -91,6 +92,48 @@ rootTest('events -f prints what happens until it is interrupted', async (t) => {
   }
   process.kill(follower.pid, 'SIGINT');
   t.like(await follower.exited, {exitCode: 0});
+});
+
+/** Runs a command in app `a`. */
+function executeIn(gateway: TestGateway, words: readonly string[]): Promise<Ended> {
+  return runProgram(['exec', 'a', '-f', gateway.configFile, '--', ...words]);
+}
+
+rootTest('exec runs commands in an app that is awake, and keeps it awake meanwhile', async (t) => {
+  t.timeout(60_000);
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  const asleep = await executeIn(gateway, ['python3', '-V']);
+  t.deepEqual([asleep.exitCode, /Cannot run a command in app "a": it is stopped; --wake wakes it first/.test(asleep.stderr)], [125, true]);
+  const listed = 'import os, sys; print(os.getpid() > 1, open("/proc/1/cmdline").read().split("\\0")[1]); sys.exit(7)';
+  const status = await runProgram(['exec', 'a', '--wake', '-f', gateway.configFile, '--', 'sh', '-c', `python3 -c '${listed}' >&2`]);
+  t.deepEqual([status.exitCode, status.stderr], [7, 'True /srv/durable-server.py\n']);
+  t.is((await executeIn(gateway, ['/nonexistent'])).exitCode, 127);
+  t.is((await executeIn(gateway, ['sh', '-c', 'kill -9 $$'])).exitCode, 137);
+  const restricted = await executeIn(gateway, [
+    'sh',
+    '-c',
+    'while read -r line; do case $line in CapEff*|NoNewPrivs*|Seccomp:*) echo $line;; esac; done </proc/self/status',
+  ]);
+  t.regex(restricted.stdout, /^CapEff: 0000000[0-9a-f]{9}\nNoNewPrivs: 1\nSeccomp: 2\n$/);
+  // What it leaves in the background ends with it, and the app may sleep at once.
+  t.is((await executeIn(gateway, ['sh', '-c', 'python3 -c "import time; time.sleep(60)" >/dev/null 2>&1 &'])).exitCode, 0);
+  t.is(await ask(port, 'count'), '1');
+  await gateway.cli('hibernate', 'a');
+
+  const command = `stty cols 77; exec ${programPath} exec a --wake -it -f ${gateway.configFile} -- python3 -c 'import os; print(os.get_terminal_size().columns, os.ttyname(0))'`;
+  t.regex((await run(['script', '-qec', command, '/dev/null'], {timeoutMs: 20_000})).stdout, /77 \/dev\/pts\/0\r\n$/);
+  const guest = await startDaemon([programPath, 'exec', 'a', '-f', gateway.configFile, '--', 'python3', '-uc', 'import time; print(1); time.sleep(60)'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  t.teardown(() => guest[Symbol.asyncDispose]());
+  if (guest.child.stdout !== null) await once(guest.child.stdout, 'data');
+  const refused = await t.throwsAsync(gateway.cli('hibernate', 'a'));
+  t.regex(refused.message, /Cannot hibernate app "a": a command of "picogate exec" runs in it; --force ends it/);
+  t.regex(await gateway.cli('explain', 'a'), /a command of "picogate exec" runs in it/);
+  await gateway.cli('hibernate', 'a', '--force');
+  t.like(await guest.exited, {exitCode: 137});
+  t.deepEqual([await ask(port, 'agree'), await ask(port, 'verify')], ['1 1', verified]);
 });
 
 rootTest('-c -f checks as HAProxy does, and doctor tells what it found', async (t) => {

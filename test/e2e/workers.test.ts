@@ -7,6 +7,7 @@ import {durableApp, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
+import {runProgram} from '../helpers/run-program.ts';
 import {storedRow} from '../helpers/s3-gateway.ts';
 import {hasS3Server} from '../helpers/s3-server.ts';
 import {until} from '../helpers/until.ts';
@@ -50,6 +51,8 @@ workerTest('an app runs on one worker, and is reached through all of them', asyn
   t.deepEqual([worker, state], ['w1', 'running']);
   t.deepEqual(await ask(second, port, 'count', 'agree'), ['2', '2 2']);
   t.is((await second.gateway.app('a')).worker, 'w1');
+  const guest = await runProgram(['exec', 'a', '-f', second.gateway.configFile, '--', 'true']);
+  t.deepEqual([guest.exitCode, /it runs on worker "w1", and this is "w2"; run it there/.test(guest.stderr)], [125, true], guest.stderr);
   // A client of the other worker waited for an answer a moment ago.
   await until(
     async () =>

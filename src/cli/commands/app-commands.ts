@@ -12,11 +12,26 @@ export function addAppCommands(program: Command): void {
     .action(async (name: string, options: JsonOption & {trigger: string | undefined}) =>
       done(await (await import('../predicted.ts')).predicted(options.file, name, options)),
     );
+  addExec(program);
   addCommand(program, 'logs', 'what an app has written to its standard output and standard error')
     .argument('<name>')
     .option('-n, --lines <count>', 'how many lines', positive, 100)
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: JsonOption & {lines: number}) => done(await (await import('../logs.ts')).logs(options.file, name, options)));
+}
+
+function addExec(program: Command): void {
+  addCommand(program, 'exec', 'run a command in an app that is awake, on the worker that has it; exit status: that of the command')
+    .usage('[options] <name> [--wake] [-it] -- <command...>')
+    .argument('<name>')
+    .argument('<command...>')
+    .option('--wake', 'wake the app first, if it sleeps', false)
+    .option('-i, --interactive', 'pass standard input on', false)
+    .option('-t, --tty', 'it is a terminal: pass TERM on', false)
+    .option('-u, --user <user>', 'as this user of the app, by name or number; default: the user of the app')
+    .action(async (name: string, words: string[], options: FileOption & {wake: boolean; interactive: boolean; tty: boolean; user: string | undefined}) =>
+      done(await (await import('../exec.ts')).execute(options.file, {...options, name, words})),
+    );
 }
 
 function addQuestions(program: Command): void {
