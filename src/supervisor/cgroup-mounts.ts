@@ -7,20 +7,21 @@ import {join, relative} from 'node:path';
 import {CodedError} from '../core/errors.ts';
 import {parseMountInfo} from './mounts.ts';
 
-export type Controller = 'memory' | 'cpu' | 'pids';
+/** Those that limit something of ours. */
+export const limiting = ['memory', 'cpu', 'pids'] as const;
+/** `cpuacct` counts processor time where there is no v2 hierarchy, which does so by itself. */
+export type Controller = (typeof limiting)[number] | 'cpuacct';
 
 export interface CgroupMounts {
   /** The v2 hierarchy, or undefined on a host with v1 only. */
   readonly unified: string | undefined;
   /** True when the limits are set in the v2 hierarchy. */
   readonly unifiedLimits: boolean;
-  /** Mount point of each v1 controller that limits something of ours. */
+  /** Mount point of each v1 controller that is used. */
   readonly legacy: ReadonlyMap<Controller, string>;
   /** The other v1 hierarchies: mount point, and the directory there in which this process is. */
   readonly unused: readonly {readonly root: string; readonly ownDirectory: string}[];
 }
-
-const controllers = ['memory', 'cpu', 'pids'] as const satisfies readonly Controller[];
 
 /** @throws CodedError ERR_NO_CGROUPS when neither version is mounted */
 export function findCgroupMounts(
@@ -29,10 +30,11 @@ export function findCgroupMounts(
 ): CgroupMounts {
   const own = ownPaths(ownCgroups);
   const unused: {root: string; ownDirectory: string}[] = [];
-  let unified: string | undefined;
   const legacy = new Map<Controller, string>();
-  for (const mount of parseMountInfo(mountInfo)) {
-    if (mount.type === 'cgroup2') unified ??= mount.mountPoint;
+  const mounts = parseMountInfo(mountInfo);
+  const unified = mounts.find(({type}) => type === 'cgroup2')?.mountPoint;
+  const controllers: readonly Controller[] = unified === undefined ? [...limiting, 'cpuacct'] : limiting;
+  for (const mount of mounts) {
     if (mount.type !== 'cgroup') continue;
     const found = controllers.filter((controller) => mount.superOptions.includes(controller));
     for (const controller of found) if (!legacy.has(controller)) legacy.set(controller, mount.mountPoint);

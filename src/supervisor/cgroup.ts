@@ -6,7 +6,7 @@ import {existsSync, type FSWatcher, mkdirSync, readdirSync, readFileSync, rmdirS
 import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {CgroupMounts} from './cgroup-mounts.ts';
+import {type CgroupMounts, limiting} from './cgroup-mounts.ts';
 
 export interface CgroupLimits {
   readonly memoryBytes: number | null;
@@ -18,6 +18,8 @@ export interface CgroupLimits {
 const criuMemoryBytes = 64 * 1024 * 1024;
 const criuPids = 32;
 const cpuPeriodUs = 100_000;
+/** The kernel says of a file that is not there that it may not be made, unless it is not to be made. */
+const existing = {flag: 'r+'} as const;
 const killPollMs = 2;
 const emptyPollMs = 50;
 
@@ -81,7 +83,7 @@ export class Cgroup {
       throw new CodedError('ERR_CGROUP', `Cannot set ${file} of control group "${this.path}": this host has no such controller`, {source: 'host'});
     }
     try {
-      writeFileSync(join(directory, file), wanted);
+      writeFileSync(join(directory, file), wanted, existing);
     } catch (error) {
       // A controller that is not there limits nothing; and v1 refuses a memory limit below what is in use and cannot be reclaimed.
       if ((unlimited && errorCode(error) === 'ENOENT') || errorCode(error) === 'EBUSY') return;
@@ -140,7 +142,7 @@ export class Cgroup {
   /** One write that reaches children born meanwhile too; from Linux 5.14 on. */
   #killAtOnce(): boolean {
     try {
-      writeFileSync(join(this.#tracking, 'cgroup.kill'), '1', {flag: 'r+'});
+      writeFileSync(join(this.#tracking, 'cgroup.kill'), '1', existing);
       return true;
     } catch {
       return false; // Then each process by itself, until none is left.
@@ -187,7 +189,7 @@ export class Cgroup {
 
   /** Processor time that was used in the groups, microseconds; null when it is not known. */
   async cpuUsedUs(): Promise<number | null> {
-    const cpu = this.#mounts.legacy.get('cpu');
+    const cpu = this.#mounts.legacy.get('cpuacct');
     // In v2 every group has it, whether the controller is there or not.
     if (this.#mounts.unified !== undefined) return numberAfter(await readIfThere(join(this.#tracking, 'cpu.stat')), 'usage_usec');
     const text = cpu === undefined ? '' : await readIfThere(join(cpu, this.path, 'cpuacct.usage'));
@@ -243,17 +245,14 @@ function killOne(pid: number): void {
   }
 }
 
-/** In v2 every ancestor must hand the controllers down. */
+/** In v2 every ancestor must hand the controllers down, as far as it has them: a limit that needs another one fails with its own message. */
 function delegate(root: string, path: string): void {
   const parts = path.split('/');
   let directory = root;
   for (const part of parts) {
-    try {
-      writeFileSync(join(directory, 'cgroup.subtree_control'), '+memory +cpu +pids');
-    } catch (error) {
-      // A limit that needs a missing controller fails with its own message.
-      if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EINVAL') throw error;
-    }
+    const available = readFileSync(join(directory, 'cgroup.controllers'), 'utf8').trim().split(' ');
+    const handed = limiting.filter((controller) => available.includes(controller)).map((controller) => `+${controller}`);
+    if (handed.length > 0) writeFileSync(join(directory, 'cgroup.subtree_control'), handed.join(' '), existing);
     directory = join(directory, part);
     mkdirSync(directory, {recursive: true});
   }
