@@ -1,12 +1,16 @@
 /** How an app comes to run and ends, seen from outside: when it is ready, what its end leads to, and its clocks. */
+import {readFile} from 'node:fs/promises';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
+import {makeTestAuthority, makeTestCertificate} from '../edge/tls/certificates.ts';
 import {listen} from '../helpers/durable-app.ts';
 import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
+import {httpsSession} from '../helpers/https-session.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {runProgram} from '../helpers/run-program.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
@@ -72,17 +76,56 @@ rootTest('restart on-failure: an app that ends with another status than 0 is sta
   t.is((await gateway.app('a')).state, 'stopped');
 });
 
-rootTest('over a sleep the monotonic clock goes on from where it stood, and the real-time clock is right', async (t) => {
+/** The section of nginx as app `tls`, on 443 with long sessions and on 444 with ones of two seconds, behind two ports. */
+async function tlsApp(certificates: string, [long, short]: readonly [number, number]): Promise<string> {
+  return `app tls
+    rootfs ${await rootfsWith('nginx-light')}
+    exec /usr/sbin/nginx -c /srv/nginx-tls.conf
+    volume ${fixtures}:/srv:ro
+    volume ${certificates}:/certificates:ro
+    expose tcp 443
+    expose tcp 444
+    hibernate-after never
+listen long
+    bind 127.0.0.1:${long}
+    server s app:tls:443
+listen short
+    bind 127.0.0.1:${short}
+    server s app:tls:444
+`;
+}
+
+rootTest('over a sleep the monotonic clock goes on, the real-time clock is right, and TLS judges certificates and sessions by it', async (t) => {
   t.timeout(60_000);
-  const {gateway, url} = await moodyGateway(t, await moodyApp('a', 0));
-  const clock = async (): Promise<{monotonic: number; real: number; burst: number; here: number}> => {
-    const [monotonic = Number.NaN, real = Number.NaN, burst = Number.NaN] = (await get(`${url}/clock`)).split(' ').map(Number);
-    return {monotonic, real, burst, here: Date.now() / 1000};
+  await using directory = await temporaryDirectory();
+  const by = await makeTestAuthority(directory.path);
+  await makeTestCertificate(directory.path, {file: 'server', by});
+  const [long, short] = [await freePort(), await freePort()];
+  const {gateway, url} = await moodyGateway(t, await moodyApp('a', 0), await tlsApp(directory.path, [long, short]));
+  const clock = async (): Promise<{monotonic: number; real: number; burst: number; ticks: number; here: number}> => {
+    const [monotonic = Number.NaN, real = Number.NaN, burst = Number.NaN, ticks = Number.NaN] = (await get(`${url}/clock`)).split(' ').map(Number);
+    return {monotonic, real, burst, ticks, here: Date.now() / 1000};
   };
+  using open = await httpsSession(long);
+  const [connection] = (await open.get()).body.split(' ');
+  using old = await httpsSession(short, {maxVersion: 'TLSv1.2'});
+  t.is((await old.get()).status, 200);
+  const validFrom = Date.now() + 4000;
+  const client = await makeTestCertificate(directory.path, {file: 'client', by, from: new Date(validFrom)});
+  const cert = await readFile(client.pemFile);
+  const withCertificate = async (): Promise<number> => {
+    using session = await httpsSession(long, {cert, key: cert});
+    return (await session.get()).status;
+  };
+  const early = await withCertificate();
+  if (Date.now() < validFrom) t.is(early, 400, 'it is not valid yet');
   let before = await clock();
   for (const round of [1, 2]) {
-    await gateway.cli('hibernate', 'a');
+    await Promise.all(['a', 'tls'].map((name) => gateway.cli('hibernate', name)));
     await sleep(3000);
+    const [connectionNow, seconds] = (await open.get()).body.split(' ');
+    t.is(connectionNow, connection, `round ${round}: the connection that was open`);
+    t.true(Math.abs(Number(seconds) - Date.now() / 1000) < 2, `round ${round}: the time of day of nginx`);
     const after = await clock();
     const elapsed = after.here - before.here;
     t.true(Math.abs(after.real - after.here) < 2, `round ${round}: the time of day`);
@@ -92,6 +135,14 @@ rootTest('over a sleep the monotonic clock goes on from where it stood, and the 
       `round ${round}: what it slept is not counted: ${after.monotonic - before.monotonic} s of ${elapsed}`,
     );
     t.true(after.burst < 20, `round ${round}: ${after.burst} ticks at once`);
+    t.true(after.ticks - before.ticks <= (after.monotonic - before.monotonic) * 10 + 2, `round ${round}: no ticks for the time that it slept`);
+    await until(async () => (await clock()).ticks > after.ticks, {what: 'a tick'});
     before = after;
   }
+  // More than four seconds have passed, of which the app was awake for less.
+  t.is(await withCertificate(), 200);
+  using resumed = await httpsSession(long, {session: open.session});
+  t.true(resumed.isReused);
+  using expired = await httpsSession(short, {session: old.session, maxVersion: 'TLSv1.2'});
+  t.false(expired.isReused, 'a session of two seconds');
 });

@@ -22,6 +22,8 @@ export interface CertificateWish {
   readonly key?: keyof typeof newKeys;
   /** It was valid until yesterday. */
   readonly expired?: boolean;
+  /** When it begins to be valid; needs an authority. */
+  readonly from?: Date;
   /** Null: it signs itself. */
   readonly by?: TestAuthority | null;
 }
@@ -50,9 +52,27 @@ export async function makeTestCertificate(directory: string, wish: CertificateWi
   );
   const signer = by === null ? ['-signkey', keyFile] : ['-CA', by.certificateFile, '-CAkey', by.keyFile, '-CAcreateserial'];
   const validity = wish.expired === true ? ['-days', '-1'] : ['-days', '2'];
-  await openssl('x509', '-req', '-in', requestFile, '-out', certificateFile, ...signer, ...validity, '-copy_extensions', 'copyall');
+  if (wish.from !== undefined && by !== null) await signFrom(wish.from, {directory, requestFile, certificateFile, by});
+  else await openssl('x509', '-req', '-in', requestFile, '-out', certificateFile, ...signer, ...validity, '-copy_extensions', 'copyall');
   await writeFile(pemFile, (await readFile(certificateFile, 'utf8')) + (await readFile(keyFile, 'utf8')));
   return {pemFile, certificateFile, keyFile};
+}
+
+interface Signing {
+  readonly directory: string;
+  readonly requestFile: string;
+  readonly certificateFile: string;
+  readonly by: TestAuthority;
+}
+
+/** Only `openssl ca` takes a time, to the second. */
+async function signFrom(from: Date, {directory, requestFile, certificateFile, by}: Signing): Promise<void> {
+  const [config, database] = [join(directory, 'ca.cnf'), join(directory, 'ca-index')];
+  await writeFile(config, `[ca]\ndefault_ca=d\n[d]\ndatabase=${database}\ndefault_md=sha256\npolicy=p\nunique_subject=no\nrand_serial=yes\n[p]\ncommonName=supplied\n`);
+  await writeFile(database, '');
+  const start = `${from.toISOString().replaceAll(/[-:T]|\..*/g, '')}Z`;
+  const signer = ['-config', config, '-cert', by.certificateFile, '-keyfile', by.keyFile, '-outdir', directory];
+  await openssl('ca', '-batch', ...signer, '-startdate', start, '-days', '2', '-notext', '-in', requestFile, '-out', certificateFile);
 }
 
 export interface TestAuthority {
