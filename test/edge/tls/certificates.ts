@@ -68,7 +68,10 @@ interface Signing {
 /** Only `openssl ca` takes a time, to the second. */
 async function signFrom(from: Date, {directory, requestFile, certificateFile, by}: Signing): Promise<void> {
   const [config, database] = [join(directory, 'ca.cnf'), join(directory, 'ca-index')];
-  await writeFile(config, `[ca]\ndefault_ca=d\n[d]\ndatabase=${database}\ndefault_md=sha256\npolicy=p\nunique_subject=no\nrand_serial=yes\n[p]\ncommonName=supplied\n`);
+  await writeFile(
+    config,
+    `[ca]\ndefault_ca=d\n[d]\ndatabase=${database}\ndefault_md=sha256\npolicy=p\nunique_subject=no\nrand_serial=yes\n[p]\ncommonName=supplied\n`,
+  );
   await writeFile(database, '');
   const start = `${from.toISOString().replaceAll(/[-:T]|\..*/g, '')}Z`;
   const signer = ['-config', config, '-cert', by.certificateFile, '-keyfile', by.keyFile, '-outdir', directory];
