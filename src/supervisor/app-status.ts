@@ -11,6 +11,7 @@ import type {LateRestOptions, Origin} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
 import type {StandbyLimit} from './standby-limit.ts';
 import type {NextWake, WakeTimerOptions} from './timers/wake-timer.ts';
+import type {WakeTurns} from './wake-turns.ts';
 
 export interface WakeRecord {
   readonly at: number;
@@ -131,6 +132,7 @@ export type StatusOptions = Pick<AppOptions, 'container' | 'network' | 'pager' |
 
 export interface AppOptions extends InstanceTools {
   readonly standbys: StandbyLimit;
+  readonly turns: WakeTurns;
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;

@@ -3,7 +3,7 @@ import type {CodedError} from '../core/errors.ts';
 import type {FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
-import {type Loss, lostError, wakeRefusedError} from './app-errors.ts';
+import {type Loss, lostError, stoppingError, wakeRefusedError} from './app-errors.ts';
 import type {AppOptions, AppStatus, WakeRecord} from './app-status.ts';
 import {Breaker, type Refusal, steadyMs} from './breaker.ts';
 import {catchUp} from './catch-up.ts';
@@ -85,7 +85,7 @@ export class Reviver {
 
   /** @param wantedMs since when the app has been wanted (Clock.monotonicMs). @throws CodedError why it does not run; it is at rest as before then. ERR_WAKE_REFUSED while it is left alone, after wakes that failed */
   async revive(trigger: Trigger, wantedMs: number): Promise<void> {
-    const {app, housekeeping, runs} = this.#options;
+    const {app, housekeeping, runs, isStopping} = this.#options;
     const {clock} = app;
     this.#admit(trigger);
     // What was damaged may have been put right.
@@ -93,6 +93,8 @@ export class Reviver {
     await housekeeping.interrupt();
     const startedMs = clock.monotonicMs();
     const at = clock.nowMs();
+    using _turn = await app.turns.take();
+    if (isStopping()) throw stoppingError(app.config.name);
     const times = new WakeTimes(clock, wantedMs);
     const instance = await this.#bringToLife(trigger, times);
     this.#ranSinceMs = clock.monotonicMs();

@@ -1,9 +1,13 @@
 /** Bounds what all apps together have prepared for their next wakes. */
+import {totalmem} from 'node:os';
 
 export interface StandbyLimits {
   readonly count: number;
   readonly bytes: number;
 }
+
+/** A waiting CRIU and its keeper are processes; its images, some 2 MB of a Python program, stay in memory. */
+export const standbyLimits: StandbyLimits = {count: 64, bytes: Math.max(64 * 1024 * 1024, totalmem() / 128)};
 
 interface Held {
   readonly bytes: number;

@@ -31,12 +31,11 @@ import {type Findings, findApps, type GenerationStore, readMeta, recover, survey
 import {originNow, recoverOwn, type SharedApps} from './recover-shared.ts';
 import {RegularCheckpoints} from './regular-checkpoints.ts';
 import {Settling} from './settling.ts';
-import {StandbyLimit} from './standby-limit.ts';
+import {StandbyLimit, standbyLimits} from './standby-limit.ts';
+import {WakeTurns} from './wake-turns.ts';
 
 /** What is at the disk and in Redis while another app is opened. */
 const opensAtATime = 32;
-/** A waiting CRIU and its keeper are processes; its images stay in memory. */
-const standbyLimits = {count: 64, bytes: 64 * 1024 * 1024} as const;
 
 export interface SupervisorOptions {
   /** The name of this worker. */
@@ -125,6 +124,7 @@ async function setLayersAside(
 /** What all apps share. */
 interface Shared {
   readonly standbys: StandbyLimit;
+  readonly turns: WakeTurns;
   readonly awake: AwakeApps;
   readonly settling: Settling;
   readonly recordWatch: RecordWatch;
@@ -207,7 +207,7 @@ function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig,
 }
 
 async function openApp(options: SupervisorOptions, {config, found}: {config: AppConfig; found: Findings}, shared: Shared): Promise<App> {
-  const {standbys, awake, ready, rests, settling, recordWatch} = shared;
+  const {standbys, turns, awake, ready, rests, settling, recordWatch} = shared;
   const others = options.shared;
   const {recovered, token} = others === null ? {recovered: await recover(options, config, found), token: null} : await recoverOwn(options, config, found);
   const {record, rest, outage} = recovered;
@@ -231,6 +231,7 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     container: options.containers.add(config, network.netnsPath),
     criu: options.criu,
     standbys,
+    turns,
     workDir: join(options.runtimeDir, 'work', config.name),
     dumpDir: join(options.stateDir, 'dumps', config.name),
     records,
@@ -334,7 +335,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
   const awake = new AwakeApps();
   const settling = new Settling({clock, standbyCount: standbyLimits.count});
   const recordWatch = new RecordWatch(options);
-  const common = {standbys: new StandbyLimit(standbyLimits), awake, settling, recordWatch};
+  const common = {standbys: new StandbyLimit(standbyLimits), turns: new WakeTurns({clock}), awake, settling, recordWatch};
   const shared: Shared = {...common, ready: (name) => apps.ready(name), rests: (name) => renewTimes(name)};
   const stopDeadlineMs = (): number => clock.monotonicMs() + options.stopTimeoutMs;
   const apps = new AppSet({

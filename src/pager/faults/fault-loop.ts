@@ -14,6 +14,7 @@ import {FaultServer} from './fault-server.ts';
 import {missingTables} from './missing-tables.ts';
 import {PagedInstance, SpaceNumbers, type Worker} from './paged-instance.ts';
 import type {PagedProcess} from './paged-process.ts';
+import type {NextTurn} from './prefetch.ts';
 import {takeOver} from './takeover.ts';
 
 const prefetchTurnMs = 3;
@@ -39,6 +40,8 @@ export class FaultLoop {
   );
   /** Processes whose last events may have been told in another order than they happened. */
   readonly #unsettled = new Set<PagedProcess>();
+  /** In the order in which they were wanted. */
+  readonly #prefetching = new Set<PagedInstance>();
   #watched: Watched[] = [];
   #pollBuffer = Buffer.alloc(0);
   #changed = true;
@@ -179,24 +182,39 @@ export class FaultLoop {
     else this.#unsettled.delete(process);
   }
 
+  /**
+   * Whoever was wanted first has all of the time that it can use: of fifty apps that are wanted at once, half then run after half of the time, and a
+   * block that was decoded for one run is still there for the next.
+   */
   #prefetch(): void {
-    const started = performance.now();
+    const untilMs = performance.now() + prefetchTurnMs;
     let next: number | undefined;
-    for (const instance of this.#instances.values()) {
-      const {prefetch} = instance;
-      if (prefetch === undefined) continue;
-      let turn = prefetch.turn(performance.now());
-      while (turn.kind === 'now' && performance.now() - started < prefetchTurnMs) turn = prefetch.turn(performance.now());
-      if (prefetch.done) instance.endPrefetch();
-      else if (turn.kind === 'now') next = 0;
-      else if (turn.kind === 'at') next = Math.min(next ?? turn.time, turn.time);
+    for (const instance of this.#prefetching) {
+      const turn = this.#prefetchFor(instance, untilMs);
+      if (turn.kind === 'idle') continue;
+      next = Math.min(next ?? Number.POSITIVE_INFINITY, turn.kind === 'now' ? 0 : turn.time);
+      if (turn.kind === 'now') break;
     }
     this.#nextPrefetch = next;
   }
 
+  /** @returns `now` when the time is over and it could have used more */
+  #prefetchFor(instance: PagedInstance, untilMs: number): NextTurn {
+    const {prefetch} = instance;
+    let turn: NextTurn = {kind: 'idle'};
+    do turn = prefetch?.turn(performance.now()) ?? turn;
+    while (turn.kind === 'now' && performance.now() < untilMs);
+    if (prefetch?.done !== false) {
+      instance.endPrefetch();
+      this.#prefetching.delete(instance);
+      return {kind: 'idle'};
+    }
+    return turn;
+  }
+
   /** What they wait for may be there. */
   #recheckPrefetches(): void {
-    for (const {prefetch} of this.#instances.values()) if (prefetch?.recheck() === true) this.#nextPrefetch = 0;
+    for (const {prefetch} of this.#prefetching) if (prefetch?.recheck() === true) this.#nextPrefetch = 0;
   }
 
   #sweep(): void {
@@ -231,9 +249,7 @@ export class FaultLoop {
       case 'takeover':
         return this.#takeOver(command);
       case 'expect':
-        this.#known(command.instance).expect(command.expectation);
-        this.#nextPrefetch = 0;
-        return {kind: 'expecting'};
+        return this.#expect(command);
       case 'missing': {
         const instance = this.#known(command.instance);
         const pump = (process: PagedProcess): void => this.#readProcess(instance, process);
@@ -276,6 +292,14 @@ export class FaultLoop {
     return {kind: 'prepared'};
   }
 
+  #expect({instance: id, expectation}: Extract<FaultCommand, {kind: 'expect'}>): FaultAnswer {
+    const instance = this.#known(id);
+    instance.expect(expectation);
+    this.#prefetching.add(instance);
+    this.#nextPrefetch = 0;
+    return {kind: 'expecting'};
+  }
+
   #takeOver({plan, spaces}: Extract<FaultCommand, {kind: 'takeover'}>): FaultAnswer {
     const {windowPath} = this.#data;
     this.#instances.set(plan.instance, takeOver(plan, keptMessages(windowPath, spaces), this.#shared()));
@@ -289,6 +313,7 @@ export class FaultLoop {
     instance.sweep();
     if (instance.processes.length > 0) return false;
     this.#instances.delete(id);
+    this.#prefetching.delete(instance);
     instance[Symbol.dispose]();
     this.#server.forgetClosed();
     return true;
