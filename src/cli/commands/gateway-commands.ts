@@ -23,6 +23,12 @@ export function addGatewayCommands(program: Command): void {
       const {check, checkCondition} = await import('../check.ts');
       done(options.condition === undefined ? await check(options.file, options) : checkCondition(options.condition));
     });
+  program
+    .command('convert')
+    .description('what would be different with an existing HAProxy configuration; exit status 0 if it can be taken as it is, else 1')
+    .argument('<file...>', 'files and directories, as HAProxy gets them with -f')
+    .option('--json', 'print JSON', false)
+    .action(async (files: string[], options: {json: boolean}) => done(await (await import('../convert.ts')).convert(files, options)));
   addCommand(program, 'doctor', 'check what this machine offers, and what a missing thing costs')
     .option('--json', 'print JSON', false)
     .addOption(new Option('--csv', 'print comma-separated values').default(false).conflicts('json'))
