@@ -190,17 +190,20 @@ function entriesOf(config: Config, supervisor: Supervisor, cluster: Cluster | nu
   return [...natEntries(config, addressOf), ...(cluster?.published.entries(config.apps, addressOf) ?? [])];
 }
 
-function handlersOf(sources: Omit<ControlSources, 'workers'>, cluster: Cluster | null): Readonly<Record<string, ControlHandler>> {
-  if (cluster === null) return {...controlHandlers({...sources, workers: null}), reach: reachHere(sources.supervisor)};
+function handlersOf(
+  sources: Omit<ControlSources, 'workers'>,
+  {cluster, nat}: {readonly cluster: Cluster | null; readonly nat: Nat},
+): Readonly<Record<string, ControlHandler>> {
+  if (cluster === null) return {...controlHandlers({...sources, workers: null}), reach: reachHere(sources.supervisor, nat)};
   return sharedHandlers(controlHandlers({...sources, workers: () => cluster.workers()}), cluster, (app) => sources.pager.finishUpload(app));
 }
 
 /** For an edge of another process, where this worker is the only one: on its host, the app's own address can be reached. */
-function reachHere(supervisor: Supervisor): ControlHandler {
+function reachHere(supervisor: Supervisor, {gatewayAddress}: Nat): ControlHandler {
   return async (args) => {
     const app = await supervisor.ready(textOf(args, 'name'));
     await app.wake(parseTrigger(textOf(args, 'trigger')));
-    return endpointJson({host: app.address, ports: {}});
+    return endpointJson({host: app.address, ports: {}, from: gatewayAddress});
   };
 }
 
@@ -292,7 +295,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(entriesOf(next, supervisor, cluster));
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
-  const handlers = handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, cluster);
+  const handlers = handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, {cluster, nat});
   cluster?.begin(supervisor);
   scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));
   if (cluster !== null) scope.defer(() => cluster.stopping());

@@ -9,6 +9,7 @@ import {systemClock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
+import {type GivenSocket, takeGivenSockets, withGivenSockets} from './activation.ts';
 import {load} from './configuration.ts';
 import {applyEnvironment} from './environment.ts';
 import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
@@ -31,9 +32,12 @@ export interface MasterOptions extends Pick<HaproxyArguments, 'masterSocket' | '
   readonly onReady: () => void;
 }
 
+/** Beside apps that are put to sleep and brought to the store: the pager, Redis, the network. */
+const partsStopMs = 20_000;
+
 /** What a reload is told of, and does not change: what was given on the command line. */
-function withArguments(loaded: Config, {maxconn, role = 'all'}: MasterOptions): Config {
-  const config = roleConfig(loaded, role);
+function withArguments(loaded: Config, {maxconn, role = 'all', log}: MasterOptions, given: readonly GivenSocket[]): Config {
+  const config = withGivenSockets(roleConfig(loaded, role), given, log);
   return maxconn === null ? config : {...config, global: {...config.global, maxconn}};
 }
 
@@ -45,7 +49,9 @@ function withArguments(loaded: Config, {maxconn, role = 'all'}: MasterOptions): 
  */
 export async function runMaster(loaded: Config, options: MasterOptions): Promise<MasterSignal> {
   const {log, role = 'all'} = options;
-  const config = withArguments(loaded, options);
+  const given = takeGivenSockets(process.env);
+  const prepare = (config: Config): Config => withArguments(config, options, given);
+  const config = prepare(loaded);
   const startedAtMs = Date.now();
   // First of all, so that a signal that comes meanwhile is not lost.
   using signals = listenToSignals();
@@ -60,8 +66,8 @@ export async function runMaster(loaded: Config, options: MasterOptions): Promise
 
   const reload = async (): Promise<string | null> => {
     notifier.reloading();
-    const problem = await takeOver(gateway, options, (next) => sockets.configure(next.global.process));
-    notifier.ready();
+    const problem = await takeOver(gateway, {files: options.files, prepare, configureSockets: (next) => sockets.configure(next.global.process)});
+    notifier.ready(problem === null ? statusOf(gateway) : `Reload refused, everything stays as it was: ${problem.split('\n', 1)[0] ?? ''}`);
     if (problem === null) reloads.done++;
     else reloads.failed++;
     if (problem !== null) log.error({reason: problem}, 'reload refused; everything stays as it was');
@@ -74,7 +80,7 @@ export async function runMaster(loaded: Config, options: MasterOptions): Promise
   const pidFile = options.pidFile ?? config.global.process.pidFile;
   if (pidFile !== null) await writeFile(pidFile, `${process.pid}\n`);
   dropPrivileges(config.global.process, {hasApps: gateway.apps !== null, log});
-  notifier.ready();
+  notifier.ready(statusOf(gateway));
   log.info({apps: config.apps.length, frontends: config.frontends.length}, 'ready');
   options.onReady();
   tellReplaced(options);
@@ -84,7 +90,7 @@ export async function runMaster(loaded: Config, options: MasterOptions): Promise
     else if (signal === 'SIGHUP') logServers(gateway, log);
     else {
       state.stopping = true;
-      notifier.stopping();
+      notifier.stopping(2 * gateway.config.global.stopTimeoutMs + partsStopMs);
       log.info({signal}, 'stopping');
       if (signal === 'SIGUSR1') await softStop(gateway, signals.hardStop);
       return signal;
@@ -93,14 +99,26 @@ export async function runMaster(loaded: Config, options: MasterOptions): Promise
   throw new CodedError('ERR_ASSERTION', 'Signals have come to an end', {source: 'bug'});
 }
 
+/** What `systemctl status` shows. */
+function statusOf({config: {apps, frontends}}: Gateway): string {
+  return `Ready: apps ${apps.length}, frontends ${frontends.length}.`;
+}
+
 /** @returns what was wrong, or null */
-async function takeOver(gateway: Gateway, options: MasterOptions, configureSockets: (config: Config) => Promise<void>): Promise<string | null> {
+async function takeOver(
+  gateway: Gateway,
+  options: Pick<MasterOptions, 'files'> & {
+    readonly prepare: (config: Config) => Config;
+    readonly configureSockets: (config: Config) => Promise<void>;
+  },
+): Promise<string | null> {
+  const {files, prepare, configureSockets} = options;
   try {
-    const {config, diagnostics} = await load(options.files);
+    const {config, diagnostics} = await load(files);
     const messages = diagnostics.map((diagnostic) => renderDiagnostic(diagnostic)).join('\n');
     if (messages !== '') process.stderr.write(`${messages}\n`);
     if (config === null) return messages;
-    const next = withArguments(config, options);
+    const next = prepare(config);
     await configureSockets(next);
     applyEnvironment(next.environment, gateway.config.environment);
     try {

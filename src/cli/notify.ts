@@ -7,10 +7,12 @@ const unixFamily = 1;
 const doNotWait = 0x40;
 
 export interface Notifier extends Disposable {
-  ready(): void;
+  /** @param status what people are shown */
+  ready(status: string): void;
   /** Until the next `ready()`. */
   reloading(): void;
-  stopping(): void;
+  /** @param timeoutMs how long it may take, whatever the unit says */
+  stopping(timeoutMs: number): void;
 }
 
 function address(path: string): Buffer {
@@ -43,9 +45,9 @@ export function openNotifier(environment: NodeJS.ProcessEnv, clock: Clock): Noti
     beat();
   }
   return {
-    ready: () => send(['READY=1', `MAINPID=${process.pid}`, 'STATUS=Ready.']),
+    ready: (status) => send(['READY=1', `MAINPID=${process.pid}`, `STATUS=${status}`]),
     reloading: () => send(['RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`, 'STATUS=Reloading.']),
-    stopping: () => send(['STOPPING=1', 'STATUS=Stopping.']),
+    stopping: (timeoutMs) => send(['STOPPING=1', `EXTEND_TIMEOUT_USEC=${timeoutMs * 1000}`, 'STATUS=Stopping.']),
     [Symbol.dispose]() {
       cancel();
       if (open) close(fd);

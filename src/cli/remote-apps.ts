@@ -10,6 +10,7 @@ import {type AppName, appName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
+
 import {unnoticedAddress} from '../nat/names.ts';
 import {openBusyClients} from '../store/busy-clients.ts';
 import {type Connection, connectRedis} from '../store/connection.ts';
@@ -18,11 +19,11 @@ import {openEvents} from '../store/events.ts';
 import {openState} from '../store/state.ts';
 import {openWorkers, type Workers} from '../store/workers.ts';
 import {type AppMove, followMoves} from '../supervisor/app-events.ts';
-import type {Endpoint} from '../supervisor/app-locator.ts';
 import {BusyMarks} from '../supervisor/busy-marks.ts';
 import {BusySession} from '../supervisor/busy-sessions.ts';
-import {parseEndpoint} from './endpoint.ts';
+import {type PrivateEndpoint, parseEndpoint} from './endpoint.ts';
 import {MovedApps} from './moved-apps.ts';
+import {isOwnAddress} from './own-address.ts';
 import {redisUrl} from './remote.ts';
 
 export interface RemoteApps extends AsyncDisposable {
@@ -40,8 +41,18 @@ const retryMs = 100;
 /** Reasons to ask again: a supervisor that is being restarted, a Redis that fails over. */
 const passing: ReadonlySet<string | undefined> = new Set(['ERR_REDIS_UNAVAILABLE', 'ERR_STOPPING', 'ERR_STARTING', 'ERR_NO_GATEWAY', 'ERR_CONTROL_TIMEOUT']);
 
-interface Known extends Endpoint {
+interface Known extends PrivateEndpoint {
   readonly untilMs: number;
+}
+
+/** Packets for an app whose gateway is gone would leave the host, for whoever has that address elsewhere. */
+function isReachable({from}: PrivateEndpoint): boolean {
+  return from === undefined || isOwnAddress(from);
+}
+
+function elsewhere(name: AppName): CodedError {
+  const found = 'it runs on another host, whose configuration has no "worker"';
+  return new CodedError('ERR_NOT_HERE', `Cannot reach app "${name}": ${found}`, {source: 'client'});
 }
 
 /** What is known of where the apps are. */
@@ -49,7 +60,7 @@ class Locations {
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #known = new Map<AppName, Known>();
-  readonly #finding = new Map<AppName, Promise<Endpoint>>();
+  readonly #finding = new Map<AppName, Promise<PrivateEndpoint>>();
 
   constructor(connection: Connection, clock: Clock) {
     this.#connection = connection;
@@ -59,7 +70,7 @@ class Locations {
   /** On this host, if the app was reached there and has not slept since. */
   hostHere(name: AppName): string | null {
     const known = this.#known.get(name);
-    return known === undefined || Object.keys(known.ports).length > 0 ? null : known.host;
+    return known?.from === undefined || !isReachable(known) ? null : known.host;
   }
 
   forget(name: AppName): void {
@@ -67,9 +78,9 @@ class Locations {
   }
 
   /** Has the app woken. Fifty clients ask once. @throws CodedError as the wake; ERR_WAKE_TIMEOUT */
-  async find(name: AppName, trigger: Trigger, timeoutMs: number): Promise<Endpoint> {
+  async find(name: AppName, trigger: Trigger, timeoutMs: number): Promise<PrivateEndpoint> {
     const known = this.#known.get(name);
-    if (known !== undefined && this.#clock.monotonicMs() < known.untilMs) return known;
+    if (known !== undefined && this.#clock.monotonicMs() < known.untilMs && isReachable(known)) return known;
     const underWay = this.#finding.get(name);
     if (underWay !== undefined) return underWay;
     const finding = this.#ask(name, trigger, timeoutMs).finally(() => this.#finding.delete(name));
@@ -77,12 +88,13 @@ class Locations {
     return finding;
   }
 
-  async #ask(name: AppName, trigger: Trigger, wakeTimeoutMs: number): Promise<Endpoint> {
+  async #ask(name: AppName, trigger: Trigger, wakeTimeoutMs: number): Promise<PrivateEndpoint> {
     const deadlineMs = this.#clock.monotonicMs() + wakeTimeoutMs;
     for (;;) {
       try {
         const timeoutMs = Math.max(1, Math.min(answerMs, deadlineMs - this.#clock.monotonicMs()));
         const endpoint = parseEndpoint(await callControl(this.#connection, 'reach', {name, trigger: JSON.stringify(trigger)}, {timeoutMs}));
+        if (!isReachable(endpoint)) throw elsewhere(name);
         this.#known.set(name, {...endpoint, untilMs: this.#clock.monotonicMs() + endpointAgeMs});
         return endpoint;
       } catch (error) {

@@ -302,6 +302,12 @@ export function setNonBlocking(fd: number): void {
   check('set the flags of', `descriptor ${fd}`, fn.fcntl(fd, command.setFlags, flags | socketType.nonBlocking));
 }
 
+/** Programs that are started from now on do not get this descriptor. @throws SystemCallError */
+export function setCloseOnExec(fd: number): void {
+  const [setDescriptorFlags, closeOnExec] = [2, 1];
+  check('set the flags of', `descriptor ${fd}`, fn.fcntl(fd, setDescriptorFlags, closeOnExec));
+}
+
 /** Another descriptor of the same open file, close-on-exec; the caller closes it. @throws SystemCallError */
 export function duplicate(fd: number): number {
   const duplicateCloseOnExec = 1030;

@@ -98,7 +98,8 @@ class Listener implements TcpListener, PolledDescriptor {
 
   refuse(): void {
     this.pause();
-    if (this.#isDisposed || this.#options.bind.unix !== null) return;
+    // A socket that was given to us is for whoever comes after us, too.
+    if (this.#isDisposed || this.#options.bind.unix !== null || this.#options.bind.inheritedFd !== null) return;
     this.#refuses = true;
     stopListening(this.fd);
   }

@@ -1,5 +1,5 @@
 /** Supervisor and edge as processes of their own, on one host. */
-import {chmod, copyFile} from 'node:fs/promises';
+import {chmod, copyFile, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {type Daemon, startDaemon} from '../../src/core/command.ts';
@@ -23,6 +23,13 @@ async function startEdge(t: ExecutionContext, configFile: string): Promise<Daemo
     void edge.exited.then(({stderr, exitCode}) => reject(new Error(`the edge ended with ${exitCode}: ${stderr}`)));
   });
   return edge;
+}
+
+/** What is left of root's rights in picogate-supervisor.service. */
+async function rightsOfUnit(): Promise<readonly string[]> {
+  const unit = await readFile(new URL('../../systemd/picogate-supervisor.service', import.meta.url), 'utf8');
+  const dropped = [...unit.matchAll(/^CapabilityBoundingSet=~(.*)$/gm)].flatMap(([, names = '']) => names.split(' '));
+  return ['setpriv', '--no-new-privs', `--bounding-set=${dropped.map((name) => `-${name.replace('CAP_', '').toLowerCase()}`).join(',')}`];
 }
 
 async function hibernates(gateway: TestGateway): Promise<boolean> {
@@ -50,7 +57,11 @@ frontend n
 backend a
     server s app:a:80
 `;
-  const gateway = await testGateway(t, sections, {command: 'supervisor', globals: `    redis ${redis.url}\n    stats socket ${socket}\n`});
+  const gateway = await testGateway(t, sections, {
+    command: 'supervisor',
+    under: await rightsOfUnit(),
+    globals: `    redis ${redis.url}\n    stats socket ${socket}\n`,
+  });
   await gateway.start();
   t.is(await ask(natPort, 'count'), '1');
   await t.throwsAsync(ask(port, 'count'), {message: /ECONNREFUSED/});

@@ -61,14 +61,14 @@ export async function freePort(): Promise<number> {
 
 /**
  * @param sections apps, frontends and backends; `global` and `defaults` are added
- * @param options.namespace the network namespace in which it runs
+ * @param options.under a program with its arguments that starts the gateway: in a namespace, with less rights
  * @param options.command what of the gateway runs
  * On teardown the gateway is stopped, what it left is removed, and the test fails if anything of it remains.
  */
 export async function testGateway(
   t: ExecutionContext,
   sections: string,
-  {globals = '', namespace, command = 'run'}: {globals?: string; namespace?: string; command?: TestCommand} = {},
+  {globals = '', under = [], command = 'run'}: {globals?: string; under?: readonly string[]; command?: TestCommand} = {},
 ): Promise<TestGateway> {
   const stateDir = await mkdtemp('/var/tmp/picogate-test-');
   const configFile = join(stateDir, 'picogate.cfg');
@@ -101,8 +101,8 @@ ${sections}
     async start() {
       const {open} = await import('node:fs/promises');
       const log = await open(logFile, 'a');
-      const prefix = namespace === undefined ? [] : [`--net=/run/netns/${namespace}`, programPath];
-      child = spawn(namespace === undefined ? programPath : 'nsenter', [...prefix, command, '-f', configFile, '--ready-fd', '3'], {
+      const [file = programPath, ...args] = [...under, programPath, command, '-f', configFile, '--ready-fd', '3'];
+      child = spawn(file, args, {
         stdio: ['ignore', log.fd, log.fd, 'pipe'],
         detached: true,
       });

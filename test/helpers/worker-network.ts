@@ -87,7 +87,7 @@ export async function workerNetwork(t: ExecutionContext): Promise<WorkerNetwork>
     lease-time ${leaseMs}ms
 ${command === 'edge' ? '' : `    worker ${name} address ${address} ${line}`}
 ${globals}`;
-      const gateway = await testGateway(t, sections, {globals: shared, namespace, command});
+      const gateway = await testGateway(t, sections, {globals: shared, under: ['nsenter', `--net=/run/netns/${namespace}`], command});
       const nft = async (input: string): Promise<unknown> => run(['ip', 'netns', 'exec', namespace, 'nft', '-f', '-'], {timeoutMs, input});
       return {
         name,

@@ -1,4 +1,5 @@
 /** The gateway itself, its configuration, and the machine that it is to run on. */
+import {resolve} from 'node:path';
 import {type Command, Option} from 'commander';
 import {addCommand, done, type FileOption, positive} from './command-kit.ts';
 
@@ -33,9 +34,28 @@ export function addGatewayCommands(program: Command): void {
     .option('--json', 'print JSON', false)
     .addOption(new Option('--csv', 'print comma-separated values').default(false).conflicts('json'))
     .action(async (options: {json: boolean; csv: boolean}) => done(await (await import('../doctor.ts')).doctor(options)));
+  addInstallCommands(program);
   program
     .command('demo')
     .description('a real nginx that sleeps and wakes on 127.0.0.1:8080')
     .option('--port <port>', 'where to listen', positive, 8080)
     .action(async (options: {port: number}) => done(await (await import('../demo.ts')).demo(options)));
+}
+
+function addInstallCommands(program: Command): void {
+  const command = (name: string, description: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option('--prefix <directory>', 'what stands for /; with another one systemd is not told, and no user is made', '/')
+      .option('--dry-run', 'only say what would be done', false);
+  command('install', 'set up units for systemd, a user for the edge, and a first configuration').action(async (options: {prefix: string; dryRun: boolean}) =>
+    done(await (await import('../install/install.ts')).install({...options, prefix: resolve(options.prefix)})),
+  );
+  command('uninstall', 'remove what install has set up; configuration and state stay')
+    .option('--purge', 'remove configuration and state too: all apps with their memory and files', false)
+    .option('--yes', 'do not ask', false)
+    .action(async (options: {prefix: string; dryRun: boolean; purge: boolean; yes: boolean}) =>
+      done(await (await import('../install/install.ts')).uninstall({...options, prefix: resolve(options.prefix)})),
+    );
 }

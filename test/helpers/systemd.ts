@@ -1,0 +1,48 @@
+/** A systemd that is the first process of namespaces of its own, with this clone at /run/clone: see test/fixtures/boot-systemd.sh. */
+import {readFile} from 'node:fs/promises';
+import {fileURLToPath} from 'node:url';
+import type {ExecutionContext} from 'ava';
+import {run, startDaemon} from '../../src/core/command.ts';
+import {until} from './until.ts';
+
+const [script, clone] = ['../fixtures/boot-systemd.sh', '../..'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+const timeoutMs = 30_000;
+
+export interface Systemd {
+  /** Runs a program there. @throws CommandError */
+  run(...argv: readonly [string, ...string[]]): Promise<string>;
+  write(path: string, content: string): Promise<void>;
+  /** A property of a unit. */
+  show(unit: string, property: string): Promise<string>;
+}
+
+/** All of it is gone at the teardown. */
+export async function bootSystemd(t: ExecutionContext): Promise<Systemd> {
+  const namespaces = ['--mount', '--pid', '--cgroup', '--ipc', '--fork', '--kill-child', '--mount-proc'];
+  const daemon = await startDaemon(['unshare', ...namespaces, 'sh', script ?? '', clone ?? ''], {stdio: ['ignore', 'ignore', 'pipe']});
+  t.teardown(() => daemon[Symbol.asyncDispose]());
+  let first = '';
+  await until(
+    async () => {
+      first = (await readFile(`/proc/${daemon.pid}/task/${daemon.pid}/children`, 'utf8')).trim();
+      return first !== '' && (await readFile(`/proc/${first}/comm`, 'utf8')).startsWith('systemd');
+    },
+    {what: 'systemd'},
+  );
+  const enter = ['nsenter', '-t', first, '--mount', '--pid', '--cgroup', '--'] as const;
+  const systemd: Systemd = {
+    run: async (...argv) => (await run([...enter, ...argv], {timeoutMs})).stdout,
+    write: async (path, content) =>
+      void (await run([...enter, 'sh', '-c', 'mkdir -p "$(dirname "$1")" && cat >"$1"', 'sh', path], {timeoutMs, input: content})),
+    show: async (unit, property) => (await systemd.run('systemctl', 'show', unit, '--property', property, '--value')).trim(),
+  };
+  await until(
+    () =>
+      systemd.run('systemctl', 'is-active', 'multi-user.target').then(
+        () => true,
+        () => false,
+      ),
+    {what: 'the start of systemd'},
+  );
+  return systemd;
+}
