@@ -44,6 +44,7 @@ import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
 import {sharedHandlers, textOf} from './shared-handlers.ts';
 import {meterUsage} from './usage-metering.ts';
+import {tracingWakes} from './wake-traces.ts';
 
 export interface AppRuntime extends AsyncDisposable {
   readonly supervisor: Supervisor;
@@ -262,7 +263,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const pagerOpened = Promise.withResolvers<Pager>();
   const identity = gatewayIdentity(stateDir);
   const meter = meterUsage(config, {connection, pager: pagerOpened.promise, supervisor: opened.promise, log});
-  const events = meter.counting(counts.counting(openEvents(connection)));
+  const events = meter.counting(counts.counting(scope.use(tracingWakes(openEvents(connection), global, {env: process.env, log}))));
   const reports = pagerEvents(opened.promise, {connection, events, placements, meter, log});
   const pager = scope.use(await openPager({...storage, ...reports, log}));
   pagerOpened.resolve(pager);

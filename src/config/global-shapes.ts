@@ -21,6 +21,16 @@ export const redisUrl: Shape<GlobalConfig['redis']> = {
   },
 };
 
+/** Of a collector; the path of traces is added. */
+export const otlpUrl: Shape<string> = {
+  usage: 'http://<host>[:<port>][/<path>] | https://...',
+  read(args) {
+    const word = args.take('<url>');
+    if (!/^https?:\/\//.test(word.text) || !URL.canParse(word.text)) throw args.invalid(word, 'the URL of a collector is expected, as http://127.0.0.1:4318');
+    return word.text;
+  },
+};
+
 /** `file:PATH` or `env:NAME`. */
 export const keySource: Shape<KeySource> = {
   usage: 'file:<path> | env:<variable>',

@@ -1,5 +1,5 @@
 /** The keywords of `global`. */
-import {keySource, privateRange, redisUrl} from './global-shapes.ts';
+import {keySource, otlpUrl, privateRange, redisUrl} from './global-shapes.ts';
 import {keyword, ours, theirList, theirs, withFrontend} from './keyword.ts';
 import {globalLog} from './log-shape.ts';
 import {memoryMark} from './memory-marks.ts';
@@ -15,6 +15,14 @@ const oursInGlobal = {...ours, sections: ['global']} as const;
 const theirsInGlobal = {...theirs, sections: ['global']} as const;
 
 export const globalKeywords = {
+  otlp: keyword({
+    ...oursInGlobal,
+    shape: otlpUrl,
+    absent: 'none',
+    description:
+      'An OpenTelemetry collector that gets a trace of each wake, over HTTP. Without this line the variables `OTEL_EXPORTER_OTLP_ENDPOINT`, ' +
+      '`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` count; `OTEL_EXPORTER_OTLP_HEADERS` and `OTEL_SERVICE_NAME` always do. See "Traces" above.',
+  }),
   redis: keyword({...oursInGlobal, shape: redisUrl, absent: 'a private Redis', description: 'Where the state of the apps is kept.'}),
   'state-dir': keyword({
     ...oursInGlobal,

@@ -78,6 +78,15 @@ Sums are kept by day (UTC) for 400 days, and of all time; \`--since\` counts who
 fails loses so much at most. \`picogate metrics\` has \`picogate_app_active_byte_seconds_total\` and \`picogate_app_stored_byte_seconds_total\`.
 `;
 
+const tracesText = `## Traces
+
+With \`otlp\`, or OpenTelemetry's variables in the environment, each wake is a trace: a span \`wake\` with the app, what woke it and how many pages were predicted, and below it
+\`hold\` (from when the app was wanted until its wake could begin), \`place\` (until this worker had the lease), \`restore\` or \`start\` (until the processes ran), \`pages\` (until the
+predicted pages were in memory, where that was before the end) and \`ready\`. A wake that fails is one span with the reason. A wake for an HTTP request with a
+\`traceparent\` (W3C Trace Context) belongs to that trace, and is left out where that is not sampled. Nothing waits for the collector: 2048 spans are kept for it, and its
+absence is one line in the log.
+`;
+
 const waitPageText = `## A page for those who wait
 
 With \`wait-page\` a browser that waits for a wake longer than \`after\` gets a small page, with status 503, \`Retry-After\` and \`Cache-Control: no-store\`. The
@@ -165,6 +174,7 @@ export function renderReference(): string {
     timersText,
     probesText,
     waitPageText,
+    tracesText,
     usageText,
     workersText,
     ...sections.map(({kind}) => renderSection(kind)),

@@ -25,6 +25,8 @@ export interface Config {
 }
 
 export interface GlobalConfig {
+  /** Of a collector for traces; null: the environment may name one. */
+  readonly otlp: string | null;
   /** A url is as core/redis-url.ts reads them. */
   readonly redis: {readonly kind: 'embedded'} | {readonly kind: 'url'; readonly url: string};
   readonly stateDir: string;

@@ -11,6 +11,16 @@ type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError'>;
 /** What is known since the gateway started. */
 type Told = Pick<LiveStatus, 'lastFailure' | 'lastExit' | 'fallback'>;
 
+export interface WakeManner {
+  readonly by: Trigger['kind'];
+  /** It was started from its files, not restored. */
+  readonly cold: boolean;
+  /** From the beginning of the wake until the pager knew of it, milliseconds. */
+  readonly pagesFromMs: number;
+  /** Of the request that woke it. */
+  readonly traceparent: string | undefined;
+}
+
 export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'> {
   readonly records: Records;
   readonly clock: Clock;
@@ -41,23 +51,22 @@ export class History {
     return (this.#facts.lastWake?.ms ?? 0) + (this.#facts.lastHibernate?.ms ?? 0);
   }
 
-  failed(error: unknown): void {
+  /** @param of what failed, for the event */
+  failed(error: unknown, of: Readonly<Record<string, string | number | undefined>> = {}): void {
     const message = errorMessage(error);
     const at = this.#options.clock.nowMs();
     const {source, retryable} = error instanceof CodedError ? error : {source: 'bug' as const, retryable: false};
     this.#facts = {...this.#facts, lastError: {at, message}};
     this.#told = {...this.#told, lastFailure: {at, code: errorCode(error) ?? null, message, source, retryable}};
     this.#options.log.error({error: message}, 'failed');
-    this.#options.records.event('error', {message});
+    this.#options.records.event('error', {message, ...known(of)});
   }
 
-  /** @param how with `cold`, it was started from its files, not restored */
-  woke(wake: WakeRecord, {by, cold, traceparent}: {readonly by: Trigger['kind']; readonly cold: boolean; readonly traceparent: string | undefined}): void {
+  woke(wake: WakeRecord, {cold, ...how}: WakeManner): void {
     this.#facts = {...this.#facts, lastWake: wake};
     const {phases, ...plain} = wake;
-    const {pagesMs = null, ...always} = phases ?? {};
-    const known = {...always, ...(pagesMs === null ? {} : {pagesMs}), ...(traceparent === undefined ? {} : {traceparent})};
-    this.#options.records.event('woken', {...plain, ...known, by, cold: cold ? 1 : 0});
+    const {pagesMs, ...always} = phases ?? {};
+    this.#options.records.event('woken', {...plain, ...known({...always, pagesMs: pagesMs ?? undefined, ...how}), cold: cold ? 1 : 0});
   }
 
   /** The predicted pages of the last wake were there after it. */
@@ -99,4 +108,9 @@ export class History {
   announceSleep(generation: Generation): void {
     if (this.#facts.lastHibernate !== null) this.#options.records.event('hibernated', {...this.#facts.lastHibernate, generation});
   }
+}
+
+/** Without the fields of which nothing is known. */
+function known(fields: Readonly<Record<string, string | number | undefined>>): Record<string, string | number> {
+  return Object.fromEntries(Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }

@@ -102,7 +102,7 @@ function checkAddress(app: string, here: Network, {network: saved}: GenerationMe
  * The pager is told first: it reads the predicted pages while the root is mounted and CRIU makes the processes. A restore that the pager does not
  * know any more, or for which there is no lease, must not be finished.
  */
-async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRestore, {rest, lease, trigger}: Restore): Promise<Running> {
+async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRestore, {rest, lease, trigger, times}: Restore): Promise<Running> {
   const {config, container, network, pager} = tools;
   const refused = new AbortController();
   const refuse = (error: unknown): never => {
@@ -118,6 +118,7 @@ async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRes
     using forward = timersForward(tools, rest.meta, {imagesDir, directory: join(tools.workDir, name, 'changed')});
     return await criu.finish({signal: refused.signal, mayRun: lease, beforeRun: forward.beforeRun});
   };
+  times.expected();
   // All are awaited even when one fails, so that nothing of them appears after it was cleaned up.
   const [leased, expected, restored] = await Promise.allSettled([lease.then(passLeased, refuse), pager.expect(id, trigger).catch(refuse), restoring()]);
   if (leased.status === 'rejected') throw leased.reason;

@@ -101,7 +101,7 @@ export class Reviver {
     const ms = this.#ranSinceMs - startedMs;
     runs(instance, ms);
     const phases = times.phases(this.#ranSinceMs);
-    const wake = {at, ms, by: trigger.kind, trigger: describeTrigger(trigger), phases, traceparent: 'source' in trigger ? trigger.traceparent : undefined};
+    const wake = {at, ms, by: trigger.kind, trigger: describeTrigger(trigger), phases, told: {pagesFromMs: times.pagesFromMs, traceparent: traceOf(trigger)}};
     // When those who wait have gone on.
     setImmediate(() => void this.#noteWake(wake, instance));
   }
@@ -144,7 +144,7 @@ export class Reviver {
     } catch (error) {
       setRest(before);
       if (!isStopping() && countsAsFailedWake(error)) this.#breaker.failed();
-      history.failed(error);
+      history.failed(error, {during: 'wake', ...times.untilNow, trigger: describeTrigger(trigger), traceparent: traceOf(trigger)});
       move(before.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
       const token: FencingToken | undefined = await lease.catch(ignored);
       if (token !== undefined) await recorder.record(token);
@@ -155,11 +155,11 @@ export class Reviver {
   }
 
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
-  async #noteWake({traceparent, phases, by, ...wake}: Noted, instance: Instance): Promise<void> {
+  async #noteWake({told, phases, by, ...wake}: Noted, instance: Instance): Promise<void> {
     const {app, history, recorder} = this.#options;
     const {predictedPages, faults, prefetchMs} = await pagingOf(app, instance);
     const record = {...wake, predictedPages, faults, phases: {...phases, pagesMs: predictedPages === 0 ? null : prefetchMs}};
-    history.woke(record, {by, cold: instance.base === null, traceparent});
+    history.woke(record, {by, cold: instance.base === null, ...told});
     if (predictedPages > 0 && prefetchMs === null) app.clock.after(pagesLateMs, () => void this.#notePages(instance));
     await recorder.record(instance.token);
   }
@@ -175,7 +175,12 @@ export class Reviver {
 interface Noted extends Pick<WakeRecord, 'at' | 'ms' | 'trigger'> {
   readonly by: Trigger['kind'];
   readonly phases: OwnPhases;
-  readonly traceparent: string | undefined;
+  /** For traces. */
+  readonly told: {readonly pagesFromMs: number; readonly traceparent: string | undefined};
+}
+
+function traceOf(trigger: Trigger): string | undefined {
+  return 'source' in trigger ? trigger.traceparent : undefined;
 }
 
 /** For a wait whose failure is told elsewhere. */

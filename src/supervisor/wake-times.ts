@@ -11,6 +11,7 @@ export class WakeTimes {
   readonly #begunMs: number;
   #placedMs: number | null = null;
   #ranMs: number | null = null;
+  #expectedMs: number | null = null;
 
   /** Of a wake that begins now. @param wantedMs of Clock.monotonicMs */
   constructor(clock: Clock, wantedMs: number) {
@@ -27,6 +28,21 @@ export class WakeTimes {
   /** The app's processes run; of several attempts the last one counts. */
   runs(): void {
     this.#ranMs = this.#clock.monotonicMs();
+  }
+
+  /** The pager is told: from now on pages come. */
+  expected(): void {
+    this.#expectedMs = this.#clock.monotonicMs();
+  }
+
+  /** From the beginning until then. */
+  get pagesFromMs(): number {
+    return (this.#expectedMs ?? this.#begunMs) - this.#begunMs;
+  }
+
+  /** Of a wake that has failed just now: how long it took, and what was before it. */
+  get untilNow(): {readonly ms: number; readonly holdMs: number} {
+    return {ms: this.#clock.monotonicMs() - this.#begunMs, holdMs: this.#begunMs - this.#wantedMs};
   }
 
   /** @param readyMs when it was ready, Clock.monotonicMs */

@@ -7,9 +7,11 @@ import {connect as connectTls} from 'node:tls';
 import {fileURLToPath} from 'node:url';
 import {run} from '../../src/core/command.ts';
 import {freePort, testGateway} from '../helpers/gateway.ts';
+import {type CollectedSpan, otlpCollector} from '../helpers/otlp-collector.ts';
 import {serialRootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
+import {until} from '../helpers/until.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 
@@ -41,6 +43,7 @@ async function readTo(socket: Socket, end: string): Promise<string> {
 serialRootTest('mode http: rules answer without a wake, a Host header wakes its app, and a connection kept open does not keep it awake', async (t) => {
   t.timeout(120_000);
   const port = await freePort();
+  await using collector = await otlpCollector();
   await using gate = await temporaryDirectory();
   const fifo = join(gate.path, 'fifo');
   await run(['mkfifo', fifo], {timeoutMs: 5000});
@@ -78,6 +81,7 @@ backend wiki
 backend broken
     mode http
     server s app:broken:80`,
+    {globals: `    otlp ${collector.url}`},
   );
   await gateway.start();
   const socket = await openSocket(port);
@@ -108,7 +112,9 @@ backend broken
 
   // Nobody waits any more when the first two have their pages: the wake goes on all the same.
   const html = 'accept: text/html\r\n';
-  t.regex(await ask('/hello', 'slow.test', html), /^HTTP\/1\.1 503 .*cache-control: no-store\r\n.*Waking up/s);
+  const traceId = '0af7651916cd43dd8448eb211c80319c';
+  const traced = `${html}traceparent: 00-${traceId}-b7ad6b7169203331-01\r\n`;
+  t.regex(await ask('/hello', 'slow.test', traced), /^HTTP\/1\.1 503 .*cache-control: no-store\r\n.*Waking up/s);
   t.regex(await ask('/hello', 'slow.test', html), /^HTTP\/1\.1 503 .*Waking up/s);
   t.is((await gateway.app('slow')).state, 'reviving');
   const held = [ask('/hello', 'slow.test', 'accept: */*\r\n'), ask('/hello', 'slow.test', 'picogate-wait: 1\r\n')];
@@ -117,6 +123,19 @@ backend broken
   t.regex(answer, /^HTTP\/1\.1 200 .*hello from nginx\n$/s);
   t.regex(poll, /^HTTP\/1\.1 204 /);
   t.regex(await ask('/hello', 'slow.test', html), /^HTTP\/1\.1 200 /);
+
+  const spansOf = (app: string): CollectedSpan[] =>
+    collector.spans.filter(({attributes}) => attributes.some(({key, value}) => key === 'picogate.app' && value['stringValue'] === app));
+  await until(() => spansOf('slow').length > 0 && spansOf('broken').length > 0, {timeoutMs: 20_000});
+  t.deepEqual(collector.problems, []);
+  t.deepEqual([...new Set(spansOf('slow').map((span) => span.traceId))], [traceId]);
+  t.deepEqual(
+    spansOf('slow').map(({name}) => name),
+    ['wake', 'hold', 'place', 'start', 'ready'],
+  );
+  t.is(spansOf('slow')[0]?.parentSpanId, 'b7ad6b7169203331');
+  t.true(spansOf('wiki').some(({name}) => name === 'restore'));
+  t.like(spansOf('broken')[0], {name: 'wake', status: {code: 2}});
 });
 
 serialRootTest('mode tcp: a connection without a ClientHello wakes nothing, and the server name wakes its app', async (t) => {

@@ -11,6 +11,9 @@ import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
 import {isPagePoll} from './wait-page.ts';
 
+/** It has 55 characters in the version that there is. */
+const maxTraceparent = 128;
+
 export interface RequestPlan {
   readonly assign: AssignRequest;
   readonly finding: CookieFinding | null;
@@ -74,7 +77,14 @@ function assignRequest(context: Transaction, backend: HttpBackendProxy, wanted: 
     source,
     http: request,
     sample: backend.balanceSample?.(context) ?? null,
-    trigger: {kind: 'connection', protocol: 'tcp', source, sni: connection.tls?.sni ?? undefined, request: {method: request.method, path: request.uri}},
+    trigger: {
+      kind: 'connection',
+      protocol: 'tcp',
+      source,
+      sni: connection.tls?.sni ?? undefined,
+      request: {method: request.method, path: request.uri},
+      traceparent: headerOf(request.headers, 'traceparent')?.slice(0, maxTraceparent),
+    },
     isProbe: context.probe !== null,
     preferred: wanted.flatMap((server) => (server === null ? [] : [server.name])),
   };
