@@ -96,6 +96,7 @@ async function measureWake(gateway: BenchGateway, {app, port, question}: WakeCas
     firstByteMs,
     answerMs,
     gatewayMs: lastWake.ms,
+    ...(typeof lastWake.phases?.criuMs === 'number' && {ownMs: lastWake.ms - lastWake.phases.criuMs}),
     predictedPages: lastWake.predictedPages,
     faults: lastWake.faults,
     hibernateMs: lastHibernate.ms,

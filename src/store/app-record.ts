@@ -29,6 +29,8 @@ export type WakePhases = {
   readonly placeMs: number;
   /** From the beginning until the app's processes run; of an app that starts from its files, until its program runs. */
   readonly restoreMs: number;
+  /** Of that, from when CRIU may make the processes until they run; null: of an app that started from its files. */
+  readonly criuMs: number | null;
   /** From then until it is ready, as `ready` says. */
   readonly readyMs: number;
   /** From when the pager was told that the app wakes until the predicted pages were there; null: there were none, or they are still coming. */
@@ -164,9 +166,10 @@ function decodeLastWake(reader: FieldReader): LastWake | null {
 /** Null when not all of them are there. */
 function decodePhases(value: Json | undefined): WakePhases | null {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
-  const {holdMs, placeMs, restoreMs, readyMs, pagesMs} = value as {readonly [name: string]: Json | undefined};
+  const {holdMs, placeMs, restoreMs, criuMs, readyMs, pagesMs} = value as {readonly [name: string]: Json | undefined};
   if (typeof holdMs !== 'number' || typeof placeMs !== 'number' || typeof restoreMs !== 'number' || typeof readyMs !== 'number') return null;
-  return {holdMs, placeMs, restoreMs, readyMs, pagesMs: typeof pagesMs === 'number' ? pagesMs : null};
+  const optional = (ms: Json | undefined): number | null => (typeof ms === 'number' ? ms : null);
+  return {holdMs, placeMs, restoreMs, criuMs: optional(criuMs), readyMs, pagesMs: optional(pagesMs)};
 }
 
 function decodePin(reader: FieldReader): Pin | null {

@@ -65,8 +65,9 @@ export class History {
   woke(wake: WakeRecord, {cold, ...how}: WakeManner): void {
     this.#facts = {...this.#facts, lastWake: wake};
     const {phases, ...plain} = wake;
-    const {pagesMs, ...always} = phases ?? {};
-    this.#options.records.event('woken', {...plain, ...known({...always, pagesMs: pagesMs ?? undefined, ...how}), cold: cold ? 1 : 0});
+    const {pagesMs, criuMs, ...always} = phases ?? {};
+    const times = known({...always, pagesMs: pagesMs ?? undefined, criuMs: criuMs ?? undefined, ...how});
+    this.#options.records.event('woken', {...plain, ...times, cold: cold ? 1 : 0});
   }
 
   /** The predicted pages of the last wake were there after it. */

@@ -116,7 +116,7 @@ async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRes
     await container.mountRoot(rest.meta.layers, name, rest.meta.image);
     faultPoint('supervisor:wake:mounted');
     using forward = timersForward(tools, rest.meta, {imagesDir, directory: join(tools.workDir, name, 'changed')});
-    return await criu.finish({signal: refused.signal, mayRun: lease, beforeRun: forward.beforeRun});
+    return await times.criu(criu.finish({signal: refused.signal, mayRun: lease, beforeRun: forward.beforeRun}));
   };
   times.expected();
   // All are awaited even when one fails, so that nothing of them appears after it was cleaned up.

@@ -12,6 +12,7 @@ export class WakeTimes {
   #placedMs: number | null = null;
   #ranMs: number | null = null;
   #expectedMs: number | null = null;
+  #criuMs: number | null = null;
 
   /** Of a wake that begins now. @param wantedMs of Clock.monotonicMs */
   constructor(clock: Clock, wantedMs: number) {
@@ -45,6 +46,14 @@ export class WakeTimes {
     return {ms: this.#clock.monotonicMs() - this.#begunMs, holdMs: this.#begunMs - this.#wantedMs};
   }
 
+  /** CRIU makes the processes meanwhile. */
+  async criu<T>(restoring: Promise<T>): Promise<T> {
+    const sinceMs = this.#clock.monotonicMs();
+    const restored = await restoring;
+    this.#criuMs = this.#clock.monotonicMs() - sinceMs;
+    return restored;
+  }
+
   /** @param readyMs when it was ready, Clock.monotonicMs */
   phases(readyMs: number): OwnPhases {
     const ranMs = this.#ranMs ?? readyMs;
@@ -52,6 +61,7 @@ export class WakeTimes {
       holdMs: this.#begunMs - this.#wantedMs,
       placeMs: (this.#placedMs ?? readyMs) - this.#begunMs,
       restoreMs: ranMs - this.#begunMs,
+      criuMs: this.#criuMs,
       readyMs: readyMs - ranMs,
     };
   }
