@@ -93,7 +93,10 @@ export class Cluster implements AsyncDisposable {
       app: (name) => this.#supervisor.ready(name),
       settings: (name) => this.#settingsOf(name),
       endpointHere: (name) => this.#published(name),
-      wakeThere: async (to, name, trigger, timeoutMs) => parseEndpoint(await this.ask(to, 'wake here', {name, trigger: JSON.stringify(trigger)}, timeoutMs)),
+      wakeThere: async (to, {name, trigger}, {timeoutMs, signal}) => {
+        const args = {name, trigger: JSON.stringify(trigger)};
+        return parseEndpoint(await callControl(connection, 'wake here', args, {worker: to, timeoutMs, signal}));
+      },
       clock: systemClock,
       log: options.log,
     });

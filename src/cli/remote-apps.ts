@@ -36,7 +36,7 @@ export interface RemoteApps extends AsyncDisposable {
 /** Events tell when an app has gone to sleep or has moved; this is for those that were missed. */
 const endpointAgeMs = 10_000;
 /** Whoever does not answer may be gone: the question is put again. */
-const answerMs = 5000;
+const answerMs = 1000;
 const retryMs = 100;
 /** Reasons to ask again: a supervisor that is being restarted, a Redis that fails over. */
 const passing: ReadonlySet<string | undefined> = new Set(['ERR_REDIS_UNAVAILABLE', 'ERR_STOPPING', 'ERR_STARTING', 'ERR_NO_GATEWAY', 'ERR_CONTROL_TIMEOUT']);
@@ -61,6 +61,7 @@ class Locations {
   readonly #clock: Clock;
   readonly #known = new Map<AppName, Known>();
   readonly #finding = new Map<AppName, Promise<PrivateEndpoint>>();
+  readonly #missed = new Set<AppName>();
 
   constructor(connection: Connection, clock: Clock) {
     this.#connection = connection;
@@ -75,6 +76,12 @@ class Locations {
 
   forget(name: AppName): void {
     this.#known.delete(name);
+  }
+
+  /** Nobody accepts where it was said to be. */
+  missed(name: AppName): void {
+    this.#known.delete(name);
+    this.#missed.add(name);
   }
 
   /** Has the app woken. Fifty clients ask once. @throws CodedError as the wake; ERR_WAKE_TIMEOUT */
@@ -93,7 +100,9 @@ class Locations {
     for (;;) {
       try {
         const timeoutMs = Math.max(1, Math.min(answerMs, deadlineMs - this.#clock.monotonicMs()));
-        const endpoint = parseEndpoint(await callControl(this.#connection, 'reach', {name, trigger: JSON.stringify(trigger)}, {timeoutMs}));
+        const args = {name, trigger: JSON.stringify(trigger), wasMissed: this.#missed.has(name)};
+        const endpoint = parseEndpoint(await callControl(this.#connection, 'reach', args, {timeoutMs}));
+        this.#missed.delete(name);
         if (!isReachable(endpoint)) throw elsewhere(name);
         this.#known.set(name, {...endpoint, untilMs: this.#clock.monotonicMs() + endpointAgeMs});
         return endpoint;
@@ -180,7 +189,7 @@ function accessOf(locations: Locations, busy: Map<AppName, number>, timeoutMsOf:
       const {host, ports} = await locations.find(name, trigger, timeoutMsOf(name));
       return {host, port: 'port' in trigger ? ports[`${trigger.protocol}/${trigger.port}`] : undefined};
     },
-    missed: (name) => locations.forget(name),
+    missed: (name) => locations.missed(name),
     session: (name) => new BusySession((kind) => (kind === 'held' ? () => undefined : counted(busy, name))),
   };
 }

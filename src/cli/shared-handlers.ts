@@ -21,14 +21,14 @@ export function textOf(args: Json, field: string): string {
   throw new CodedError('ERR_BAD_COMMAND', `Cannot run the command: it has no ${field}`, {source: 'client'});
 }
 
-function isForwarded(args: Json): boolean {
-  return typeof args === 'object' && args !== null && 'forwarded' in args;
+function isSet(args: Json, field: 'forwarded' | 'wasMissed'): boolean {
+  return typeof args === 'object' && args !== null && Reflect.get(args, field) === true;
 }
 
 function routed(command: string, handler: ControlHandler, cluster: Cluster): ControlHandler {
   return async (args, signal) => {
     const name = typeof args === 'object' && args !== null && 'name' in args && typeof args.name === 'string' ? args.name : undefined;
-    if (name === undefined || isForwarded(args)) return handler(args, signal);
+    if (name === undefined || isSet(args, 'forwarded')) return handler(args, signal);
     const elsewhere = await cluster.holderElsewhere(appName(name));
     return elsewhere === null
       ? handler(args, signal)
@@ -47,7 +47,11 @@ export function sharedHandlers(own: Handlers, cluster: Cluster, finishUpload: (n
       return 'running';
     },
     'wake here': async (args) => endpointJson(await cluster.wakeHere(appName(textOf(args, 'name')), parseTrigger(textOf(args, 'trigger')))),
-    reach: async (args) => endpointJson(await cluster.reach(appName(textOf(args, 'name')), parseTrigger(textOf(args, 'trigger')))),
+    async reach(args) {
+      const name = appName(textOf(args, 'name'));
+      if (isSet(args, 'wasMissed')) cluster.missed(name);
+      return endpointJson(await cluster.reach(name, parseTrigger(textOf(args, 'trigger'))));
+    },
     async drain() {
       const {moved, failed} = await cluster.drain(finishUpload);
       return {moved: [...moved], failed: failed.map((one) => ({...one}))};

@@ -60,6 +60,12 @@ async function listDirectory(path: string, prefix: string): Promise<string[]> {
   }
 }
 
+/** Of the network namespace of this process: what `/sys` shows may be another one's. */
+async function listInterfaces(prefix: string): Promise<string[]> {
+  const lines = (await readFile('/proc/self/net/dev', 'utf8')).split('\n');
+  return lines.map((line) => line.split(':')[0]?.trim() ?? '').filter((name) => name.startsWith(prefix));
+}
+
 /** Removes what is there of these. */
 export async function removeLinks(links: {readonly interfaces: readonly string[]; readonly namespaces: readonly string[]}): Promise<void> {
   const count = links.interfaces.length + links.namespaces.length;
@@ -78,7 +84,7 @@ export async function removeLinks(links: {readonly interfaces: readonly string[]
  */
 export async function removeLeftovers(identity: GatewayIdentity): Promise<void> {
   const list = async (): Promise<{interfaces: string[]; namespaces: string[]}> => ({
-    interfaces: await listDirectory('/sys/class/net', interfacePrefix(identity)),
+    interfaces: await listInterfaces(interfacePrefix(identity)),
     namespaces: await listDirectory(namespaceDirectory, namespacePrefix(identity)),
   });
   await removeLinks(await list());

@@ -34,8 +34,8 @@ export interface Leases {
   /** @param request.takeOverOwn a lease under the same worker name is an earlier run's, and is replaced */
   acquire(app: AppName, request: {readonly worker: string; readonly ttlMs: number; readonly takeOverOwn?: boolean}): Promise<Acquired>;
   extend(app: AppName, holder: Holder, ttlMs: number): Promise<Extended>;
-  /** The worker that has it now; null: none. */
-  owner(app: AppName): Promise<string | null>;
+  /** The worker that has it now, and for how long if it does not extend it; null: none. */
+  owner(app: AppName): Promise<{readonly worker: string; readonly remainingMs: number} | null>;
   /** @returns false when it was no longer the holder's */
   release(app: AppName, holder: Holder): Promise<boolean>;
 }
@@ -61,10 +61,10 @@ export function openLeases(connection: Connection, options: {readonly prefix?: s
     },
     async owner(app) {
       const key = keys.lease(app);
-      const held = await connection.call('GET', key);
+      const [held, remainingMs] = await Promise.all([connection.call('GET', key), connection.call('PTTL', key)]);
       if (held === null) return null;
       const worker = typeof held === 'string' ? /^\d+ (.*)$/s.exec(held)?.[1] : undefined;
-      return worker ?? badReply(key, held, 'a lease');
+      return worker === undefined ? badReply(key, held, 'a lease') : {worker, remainingMs: Math.max(0, Number(remainingMs))};
     },
     async release(app, {worker, token}) {
       const key = keys.lease(app);

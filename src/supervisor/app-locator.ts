@@ -31,7 +31,11 @@ export interface LocatorOptions {
   /** Where this worker has an app. */
   readonly endpointHere: (name: AppName) => Endpoint;
   /** Has another worker wake an app. @throws CodedError as it does; ERR_NO_GATEWAY, ERR_CONTROL_TIMEOUT */
-  readonly wakeThere: (worker: string, name: AppName, trigger: Trigger, timeoutMs: number) => Promise<Endpoint>;
+  readonly wakeThere: (
+    worker: string,
+    app: {readonly name: AppName; readonly trigger: Trigger},
+    options: {readonly timeoutMs: number; readonly signal: AbortSignal},
+  ) => Promise<Endpoint>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -50,12 +54,16 @@ const passing: ReadonlySet<string | undefined> = new Set([
 const retryMs = 100;
 /** Events tell when an app has left a worker; this is for those that were missed. */
 const endpointAgeMs = 10_000;
-/** Another worker that does not answer is asked anew; it may be gone by then. */
+/** Another worker that does not answer is asked anew. */
 const answerMs = 5000;
+/** After the moment at which a lease has run out. */
+const expiryMarginMs = 2;
 
 export class AppLocator {
   readonly #options: LocatorOptions;
   readonly #elsewhere = new Map<AppName, {readonly endpoint: Endpoint; readonly worker: string; readonly untilMs: number}>();
+  /** By worker: aborted when it is gone. */
+  readonly #asked = new Map<string, AbortController>();
   readonly #finding = new Map<AppName, Promise<Endpoint>>();
 
   constructor(options: LocatorOptions) {
@@ -94,20 +102,26 @@ export class AppLocator {
   async holder(name: AppName): Promise<string | null> {
     const {leases, membership, readApp} = this.#options;
     const [owner, record, workers] = await Promise.all([leases.owner(name), readApp(name), membership.list()]);
-    const home = owner ?? parseDetails(record?.details ?? null).home;
+    const home = owner?.worker ?? parseDetails(record?.details ?? null).home;
     return workers.some((worker) => worker.name === home && worker.state === 'alive') ? home : null;
   }
 
   /** The app has left wherever it was, or all apps have left a worker. */
   forget({app, worker}: {readonly app?: string; readonly worker?: string}): void {
     if (app !== undefined) this.#elsewhere.delete(appName(app));
+    if (worker === undefined) return;
     for (const [name, known] of this.#elsewhere) if (known.worker === worker) this.#elsewhere.delete(name);
+    const found = `worker "${worker}" is not heard of any more`;
+    this.#asked.get(worker)?.abort(new CodedError('ERR_NO_GATEWAY', `Cannot wait for an answer: ${found}`, {source: 'host', retryable: true}));
+    this.#asked.delete(worker);
   }
 
-  async #place(name: AppName): Promise<Placed> {
+  async #place(name: AppName): Promise<Placed & {readonly forMs?: number}> {
     const {leases, membership, placement, readApp, settings} = this.#options;
     const [owner, record, workers, stored] = await Promise.all([leases.owner(name), readApp(name), membership.list(), placement(name)]);
-    return place({app: settings(name), owner, workers, ...originOf(record, stored)});
+    const placed = place({app: settings(name), owner: owner?.worker ?? null, workers, ...originOf(record, stored)});
+    // One that is gone extends no lease: then it ends at a moment that is known.
+    return placed.kind === 'wait' && owner !== null ? {...placed, forMs: Math.min(retryMs, owner.remainingMs + expiryMarginMs)} : placed;
   }
 
   async #find(name: AppName, trigger: Trigger): Promise<Endpoint> {
@@ -116,11 +130,12 @@ export class AppLocator {
     const deadlineMs = clock.monotonicMs() + wakeTimeoutMs;
     for (;;) {
       let reason: string;
+      let pauseMs = retryMs;
       try {
         const placed = await this.#place(name);
         if (placed.kind === 'none') throw new CodedError('ERR_NO_WORKER', `Cannot wake app "${name}": ${placed.reason}`, {source: 'host', retryable: true});
         if (placed.kind === 'worker') return await this.#wakeAt(placed.name, {name, trigger, timeoutMs: Math.min(answerMs, deadlineMs - clock.monotonicMs())});
-        ({reason} = placed);
+        ({reason, forMs: pauseMs = retryMs} = placed);
       } catch (error) {
         if (!passing.has(errorCode(error))) throw error;
         this.#options.membership.forgetList();
@@ -129,7 +144,7 @@ export class AppLocator {
       if (clock.monotonicMs() > deadlineMs) {
         throw new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${name}" within ${wakeTimeoutMs} ms: ${reason}`, {source: 'host', retryable: true});
       }
-      await new Promise<void>((resolve) => void setTimeout(resolve, retryMs));
+      await new Promise<void>((resolve) => void setTimeout(resolve, pauseMs));
     }
   }
 
@@ -142,7 +157,9 @@ export class AppLocator {
       await (await app(name)).wake(trigger);
       return endpointHere(name);
     }
-    const endpoint = await wakeThere(worker, name, trigger, Math.max(1, timeoutMs));
+    const asked = this.#asked.get(worker) ?? new AbortController();
+    this.#asked.set(worker, asked);
+    const endpoint = await wakeThere(worker, {name, trigger}, {timeoutMs: Math.max(1, timeoutMs), signal: asked.signal});
     this.#elsewhere.set(name, {endpoint, worker, untilMs: clock.monotonicMs() + endpointAgeMs});
     return endpoint;
   }

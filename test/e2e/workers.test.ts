@@ -163,9 +163,9 @@ workerTest('what ran on a worker that is killed is woken elsewhere from its last
   await first.gateway.stop('SIGKILL');
   // What is acknowledged from now on would be lost, so nothing is.
   await ended;
-  await until(async () => (await second.gateway.app('a')).worker === 'w2', {timeoutMs: 30_000, what: 'the app on the other worker'});
-  t.log(`running elsewhere ${Math.round(performance.now() - killedMs)} ms after the worker was killed, with a lease of ${leaseMs} ms`);
-  t.deepEqual(await ask(second, port, 'agree', 'verify', 'count'), ['1 1', verified, '2']);
+  t.deepEqual(await ask(second, port, 'agree'), ['1 1']);
+  t.log(`answered elsewhere ${Math.round(performance.now() - killedMs)} ms after the worker was killed, with a lease of ${leaseMs} ms`);
+  t.deepEqual(await ask(second, port, 'verify', 'count'), [verified, '2']);
   // What it had is nobody's when it is back.
   await first.gateway.start();
   t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);

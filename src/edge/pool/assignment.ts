@@ -70,6 +70,8 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   /** `endpoint` is that of `server`, which is awake. */
   isReached = false;
   isOver = false;
+  /** A connection with `endpoint` stands, and is not to be made again. */
+  isConnected = false;
   /** Waited for a free place, and for wakes. */
   queuedMs = 0;
   wakeMs = 0;
@@ -78,6 +80,8 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   probed: ProbedApp | null = null;
   /** Called when the server must have no sessions any more; the session ends then, and releases. */
   onCut: (() => void) | null = null;
+  /** Ends an attempt to connect to `endpoint`, which is retried then. */
+  giveUp: (() => void) | null = null;
   readonly #host: AssignmentHost;
 
   constructor(request: PoolRequest, startedMs: number, host: AssignmentHost) {
@@ -105,11 +109,13 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
    * @throws CodedError ERR_CONNECT when no attempt is left, what `Pool.assign` throws, or the reason of `signal`; the place is released then
    */
   retry(cause: unknown, signal: AbortSignal): Promise<void> {
+    this.isConnected = false;
     return this.#host.retry(this, cause, signal);
   }
 
   /** The connection stands. */
   connected(connectMs: number): void {
+    this.isConnected = true;
     this.server?.stats.connectMs.add(connectMs);
     this.#host.stats.connectMs.add(connectMs);
   }

@@ -8,11 +8,15 @@ export function cutAll(server: AssignedServer): void {
   for (const session of [...server.sessions]) session.onCut?.();
 }
 
-/** Ends the sessions with apps that are not where they were. */
+/** Ends the sessions with apps that are not where they were; one that is being connected looks for the app again. */
 export function cutMoved(servers: readonly AssignedServer[], isOver: (app: AppName, host: string) => boolean): void {
   for (const {target, sessions} of servers) {
     if (target.kind !== 'app') continue;
-    for (const session of [...sessions]) if (session.isReached && isOver(target.app, session.endpoint.host)) session.onCut?.();
+    for (const session of [...sessions]) {
+      if (!session.isReached || !isOver(target.app, session.endpoint.host)) continue;
+      if (session.isConnected) session.onCut?.();
+      else session.giveUp?.();
+    }
   }
 }
 
