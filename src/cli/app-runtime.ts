@@ -1,12 +1,12 @@
 /** What apps need, and only they: Redis, the pager, the kernel's networks, CRIU. A gateway without apps runs without all of it, and without root. */
-import {mkdir} from 'node:fs/promises';
+import {mkdir, rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import {join} from 'node:path';
 import type {AppConfig, Config} from '../config/value.ts';
 import type {WorkerConfig} from '../config/worker-shape.ts';
 import {systemClock} from '../core/clock.ts';
 import {CodedError, errorMessage} from '../core/errors.ts';
-import {appName, gatewayIdentity} from '../core/ids.ts';
+import {type AppName, appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
 import {parseTrigger} from '../core/trigger.ts';
@@ -59,11 +59,14 @@ export interface AppRuntime extends AsyncDisposable {
   retireApps(apps: readonly AppConfig[]): Promise<void>;
   /** Makes these the frontends of mode nat, all at once. @throws CodedError; those that were there stay then */
   setFrontends(config: Config): Promise<void>;
+  /** Removes everything that is kept of an app which is retired: checkpoints, files, and what Redis knows of it. @throws CodedError */
+  purge(app: string): Promise<void>;
+  readonly connection: Connection;
 }
 
 /** Whether a configuration has anything that needs root and the kernel. */
-export function needsAppRuntime({apps, frontends}: Config): boolean {
-  return apps.length > 0 || frontends.some(({mode}) => mode === 'nat');
+export function needsAppRuntime({apps, frontends, global}: Config): boolean {
+  return global.dynamicApps || apps.length > 0 || frontends.some(({mode}) => mode === 'nat');
 }
 
 /** Removes what a gateway that was killed left in the kernel: processes first, then what they used. */
@@ -177,11 +180,14 @@ function sharedState(connection: Connection, worker: WorkerConfig | null): Pick<
 }
 
 /** When this worker has stopped, others can wake only what is in the store. Never throws: what is not stays here, and they wait for it. */
-async function finishUploads({apps, global}: Config, pager: Pick<Pager, 'finishUpload'>, log: Log): Promise<void> {
-  const deadlineMs = performance.now() + global.stopTimeoutMs;
-  for (const {name} of apps) {
-    if (performance.now() > deadlineMs) return log.error({from: name}, 'the time to stop is over, and not all apps are in the store');
-    await pager.finishUpload(name).catch((error: unknown) => log.error({app: name, error: errorMessage(error)}, 'not all of the app is in the store'));
+async function finishUploads(
+  apps: readonly string[],
+  {stopTimeoutMs, pager, log}: {stopTimeoutMs: number; pager: Pick<Pager, 'finishUpload'>; log: Log},
+): Promise<void> {
+  const deadlineMs = performance.now() + stopTimeoutMs;
+  for (const app of apps) {
+    if (performance.now() > deadlineMs) return log.error({from: app}, 'the time to stop is over, and not all apps are in the store');
+    await pager.finishUpload(app).catch((error: unknown) => log.error({app, error: errorMessage(error)}, 'not all of the app is in the store'));
   }
 }
 
@@ -238,15 +244,34 @@ async function joinOthers(
   const onSilence = (): void => void opened.then((supervisor) => supervisor.afterSilence());
   scope.use(await guardOrphans({cgroupDirectory, leaseMs, onSilence, clock: systemClock}));
   const cluster = scope.use(await Cluster.join({...parts, worker, config}));
-  scope.defer(() => finishUploads(config, pager, parts.log));
+  scope.defer(() => finishUploads(cluster.names(), {stopTimeoutMs: config.global.stopTimeoutMs, pager, log: parts.log}));
   return cluster;
+}
+
+function appChanges(supervisor: Supervisor, cluster: Cluster | null): Pick<AppRuntime, 'addApps' | 'retireApps'> {
+  return {
+    async addApps(apps) {
+      await supervisor.addApps(apps);
+      cluster?.add(apps);
+    },
+    async retireApps(apps) {
+      cluster?.retain(apps);
+      await supervisor.retireApps(apps);
+    },
+  };
+}
+
+async function purgeApp(name: AppName, {stateDir, connection, pager}: {stateDir: string; connection: Connection; pager: Pager}): Promise<void> {
+  await pager.purge(name);
+  await rm(join(stateDir, 'apps', name), {recursive: true, force: true});
+  await openState(connection).forgetApp(name);
 }
 
 /**
  * Starts what apps need, and the apps themselves. Disposing hibernates what runs.
  * @throws CodedError naming what could not be opened; everything else is closed again then
  */
-export async function openAppRuntime(config: Config, log: Log): Promise<AppRuntime> {
+export async function openAppRuntime(config: Config, log: Log, changes: Readonly<Record<string, ControlHandler>> = {}): Promise<AppRuntime> {
   await using scope = new AsyncDisposableStack();
   const {global} = config;
   const {stateDir, runtimeDir} = global;
@@ -296,7 +321,7 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
   const setFrontends = (next: Config): Promise<void> => nat.setFrontends(entriesOf(next, supervisor, cluster));
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
-  const handlers = handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, {cluster, nat});
+  const handlers = {...handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, {cluster, nat}), ...changes};
   cluster?.begin(supervisor);
   scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));
   if (cluster !== null) scope.defer(() => cluster.stopping());
@@ -306,15 +331,10 @@ export async function openAppRuntime(config: Config, log: Log): Promise<AppRunti
     events,
     ...edgeSide(supervisor, {answered, cluster, holds}),
     commands: handlers,
-    async addApps(apps) {
-      await supervisor.addApps(apps);
-      cluster?.add(apps);
-    },
-    async retireApps(apps) {
-      cluster?.retain(apps);
-      await supervisor.retireApps(apps);
-    },
+    ...appChanges(supervisor, cluster),
     setFrontends,
+    purge: (app) => purgeApp(appName(app), {stateDir, connection, pager}),
+    connection,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

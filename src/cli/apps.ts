@@ -2,6 +2,7 @@ import type {AppRecord} from '../store/app-record.ts';
 import type {Json} from '../store/json.ts';
 import {openPlacements, residencyOf, type StoredPlacement} from '../store/placements.ts';
 import {openState} from '../store/state.ts';
+import {allApps, type ListedApp, originText} from './added-app.ts';
 import {ago, bytes, milliseconds} from './format.ts';
 import {type Column, type Listing, type ListingOptions, list} from './listing.ts';
 import {connectToGateway} from './remote.ts';
@@ -29,6 +30,7 @@ interface AppRow {
   readonly record: AppRecord;
   readonly placement: StoredPlacement | undefined;
   readonly isPinned: boolean;
+  readonly listed: ListedApp | null;
 }
 
 const stateStyles: Readonly<Partial<Record<AppRecord['state'], Style>>> = {
@@ -49,6 +51,13 @@ function columnsAt(nowMs: number): readonly Column<AppRow>[] {
       value: ({record}) => record.state,
       text: ({record, isPinned}) => (isPinned ? `${record.state} (pinned)` : record.state),
       style: ({record}) => stateStyles[record.state] ?? null,
+    },
+    {
+      head: 'ORIGIN',
+      name: 'origin',
+      value: ({listed}) => listed?.origin ?? 'file',
+      text: ({listed}) => (listed === null ? 'file' : originText(listed)),
+      rank: 9,
     },
     {head: 'RESIDENCY', name: 'residency', value: ({record, placement}) => residencyText(record, placement), rank: 2},
     {head: 'GENERATION', name: 'generation', value: ({record}) => record.generation, rank: 7},
@@ -82,8 +91,10 @@ function columnsAt(nowMs: number): readonly Column<AppRow>[] {
 /** Lists the apps of the configuration from their records. @returns the exit status */
 export function apps(files: readonly string[] | undefined, options: ListingOptions): Promise<number> {
   return list(options, async (): Promise<Listing<AppRow>> => {
-    const {config, connection} = await connectToGateway(files);
-    await using owned = connection;
+    const gateway = await connectToGateway(files);
+    await using owned = gateway.connection;
+    const {config, apps: listed} = await allApps(gateway, owned);
+    const origins = new Map<string, ListedApp>(listed.map((app) => [app.name, app]));
     const all = await openState(owned).listApps();
     const known = config.apps.map((app) => all.get(app.name)).filter((record) => record !== undefined);
     const placements = await openPlacements(owned).read();
@@ -94,8 +105,14 @@ export function apps(files: readonly string[] | undefined, options: ListingOptio
     const isPinned = ({name, pin}: AppRecord): boolean => pinnedApps.has(name) || (pin !== null && (pin.until ?? Number.POSITIVE_INFINITY) > nowMs);
     return {
       columns: columnsAt(nowMs),
-      rows: records.map((record) => ({record, placement: placements.get(record.name), isPinned: isPinned(record)})),
-      json: (rows) => rows.map(({record, placement, isPinned: pinned}) => ({...publicRecord(record, placement), pinned})),
+      rows: records.map((record) => ({record, placement: placements.get(record.name), isPinned: isPinned(record), listed: origins.get(record.name) ?? null})),
+      json: (rows) =>
+        rows.map(({record, placement, isPinned: pinned, listed: app}) => ({
+          ...publicRecord(record, placement),
+          pinned,
+          origin: app?.origin ?? 'file',
+          alsoAdded: app?.origin === 'file' && app.added !== null,
+        })),
       exitStatus: known.length === records.length ? 0 : 1,
     };
   });

@@ -162,6 +162,11 @@ export class Cluster implements AsyncDisposable {
     this.#late.configs = new Map([...this.#late.configs, ...configsByName(apps)]);
   }
 
+  /** Of all apps, also of those that were added. */
+  names(): readonly string[] {
+    return [...this.#late.configs.keys()];
+  }
+
   /** There are no others any more. */
   retain(apps: readonly AppConfig[]): void {
     const names = new Set<string>(apps.map(({name}) => name));

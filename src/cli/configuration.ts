@@ -2,7 +2,8 @@
 import {lookup} from 'node:dns/promises';
 import {access} from 'node:fs/promises';
 import {type Diagnostic, renderDiagnostic} from '../config/diagnostic.ts';
-import {loadConfig} from '../config/load.ts';
+import {type LoadResult, loadConfig} from '../config/load.ts';
+import type {SourceFile} from '../config/parse.ts';
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import {checkCertificates} from '../edge/tls/check-certificates.ts';
@@ -15,10 +16,7 @@ export function configurationFiles(files: readonly string[] | undefined): readon
   return files ?? [process.env['PICOGATE_CONFIG'] ?? defaultFile];
 }
 
-export interface Loaded {
-  readonly config: Config | null;
-  readonly diagnostics: readonly Diagnostic[];
-}
+export type Loaded = LoadResult;
 
 const lookupTimeoutMs = 3000;
 
@@ -58,7 +56,7 @@ export async function load(
   if (loaded.config === null) return loaded;
   const found = await checkCertificates(loaded.config);
   const diagnostics = [...loaded.diagnostics, ...found];
-  return {config: found.some(({level}) => level === 'alert') ? null : {...loaded.config, warnings: diagnostics}, diagnostics};
+  return {sources: loaded.sources, config: found.some(({level}) => level === 'alert') ? null : {...loaded.config, warnings: diagnostics}, diagnostics};
 }
 
 /** Prints diagnostics to standard error, where HAProxy's users look for them. */
@@ -67,9 +65,17 @@ export function printDiagnostics(diagnostics: readonly Diagnostic[]): void {
 }
 
 /** @throws CodedError ERR_BAD_CONFIG after the errors have been printed */
-export async function loadValid(files: readonly string[] | undefined, {quiet}: {quiet: boolean}): Promise<Config> {
-  const {config, diagnostics} = await load(files);
+export async function loadValid(files: readonly string[] | undefined, options: {quiet: boolean}): Promise<Config> {
+  return (await loadValidSources(files, options)).config;
+}
+
+/** The same, and what it was read from. @throws CodedError ERR_BAD_CONFIG after the errors have been printed */
+export async function loadValidSources(
+  files: readonly string[] | undefined,
+  {quiet}: {quiet: boolean},
+): Promise<{readonly config: Config; readonly sources: readonly SourceFile[]}> {
+  const {config, diagnostics, sources} = await load(files);
   if (config === null || !quiet) printDiagnostics(diagnostics);
   if (config === null) throw new CodedError('ERR_BAD_CONFIG', 'Cannot go on: the configuration has errors', {source: 'client'});
-  return config;
+  return {config, sources};
 }

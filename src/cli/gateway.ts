@@ -3,6 +3,8 @@ import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
+import type {Connection} from '../store/connection.ts';
+import type {ControlHandler} from '../store/control.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
 import {withImagePorts} from './image-ports.ts';
@@ -14,6 +16,10 @@ export interface Gateway extends AsyncDisposable {
   readonly edge: EdgeGenerations;
   /** Null while the configuration has neither apps nor frontends of mode nat, and where another process runs them. */
   readonly apps: AppRuntime | null;
+  /** To the Redis of the apps; null: there is none. */
+  readonly connection: Connection | null;
+  /** Hibernates and forgets these apps, which the configuration does not name any more, whoever is connected to them. Never throws. */
+  retire(gone: ReadonlySet<string>): Promise<void>;
   /**
    * Takes over another configuration: sessions that began before stay on the old one.
    * @throws CodedError; everything is as it was then
@@ -60,15 +66,17 @@ function appParts({own, remote}: AppsOf): AppParts {
   return apps === null ? withoutApps : {access: apps.access, watch: apps.watch};
 }
 
-async function openApps(config: Config, {role, log}: Pick<GatewayOptions, 'role' | 'log'>): Promise<AppsOf> {
+async function openApps(config: Config, {role, log, changes}: GatewayOptions): Promise<AppsOf> {
   if (!needsAppRuntime(config)) return {own: null, remote: null};
-  return role === 'edge' ? {own: null, remote: await openRemoteApps(config, log)} : {own: await openAppRuntime(config, log), remote: null};
+  return role === 'edge' ? {own: null, remote: await openRemoteApps(config, log)} : {own: await openAppRuntime(config, log, changes), remote: null};
 }
 
 export interface GatewayOptions {
   readonly role: Role;
   readonly log: Log;
   readonly stats?: StatsAnswer;
+  /** Commands that change which apps there are. */
+  readonly changes?: Readonly<Record<string, ControlHandler>>;
 }
 
 /**
@@ -109,6 +117,15 @@ class RunningGateway implements Gateway {
 
   get apps(): AppRuntime | null {
     return this.#apps.own;
+  }
+
+  get connection(): Connection | null {
+    return this.#apps.own?.connection ?? this.#apps.remote?.connection ?? null;
+  }
+
+  async retire(gone: ReadonlySet<string>): Promise<void> {
+    const used = this.edge.configs().flatMap(({apps}) => apps);
+    await this.#apps.own?.retireApps(used.filter(({name}) => !gone.has(name)));
   }
 
   /** One after the other: each starts from what the one before it has left. */

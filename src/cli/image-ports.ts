@@ -56,7 +56,7 @@ async function readPorts(
     scope.defer(() => clearTimeout(timer));
   });
   timeout.catch(() => undefined); // Only who waits then is told.
-  return Promise.all(
+  return await Promise.all(
     images.map(async (image) => {
       try {
         const {config: settings} = await Promise.race([objects.then((opened) => getName(opened, image)), timeout]);

@@ -1,6 +1,7 @@
 /** Images of root file systems in the object store. Works beside a running gateway, and without one. */
 import {mkdir, readdir, rm} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
+import {combineSources} from '../config/added-sources.ts';
 import type {Config} from '../config/value.ts';
 import {errorCode} from '../core/errors.ts';
 import {type ImageConfig, parsePlatform} from '../pager/images/archives/image-config.ts';
@@ -11,8 +12,10 @@ import {expectImage, listImages, type Removed, removeImage, sweepImages} from '.
 import {imagesOfCheckpoints} from '../pager/images/rootfs-image-uses.ts';
 import {storedBytesOf, verifyImages} from '../pager/images/rootfs-image-verify.ts';
 import type {ObjectStore} from '../store/object-store.ts';
-import {loadValid} from './configuration.ts';
+import {readAddedFile} from './added-file.ts';
+import {loadValid, loadValidSources} from './configuration.ts';
 import {confirm} from './confirm.ts';
+import {givenEnvironment} from './environment.ts';
 import {bytes, table} from './format.ts';
 import {openObjects, openPending} from './open-objects.ts';
 import {type Progress, progress} from './progress.ts';
@@ -133,11 +136,12 @@ function configRows({entrypoint, cmd, env, user, workingDir, exposedPorts, label
 /** Everything about one image. @returns the exit status */
 export async function imageShow(files: Files, name: string, {json}: {json: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
-  const config = await loadValid(files, {quiet: true});
+  const loaded = await loadValidSources(files, {quiet: true});
+  const {config} = loaded;
   const objects = await openObjects(config, scope);
   const named = await expectImage(objects, name, 'show');
   const image = await loadImage(objects, named.digest);
-  const apps = appsWith(config, name);
+  const apps = await appsWith(loaded, name);
   const inUse = {storedBytes: storedBytesOf(image), apps, checkpoints: (await neededDigests(config, objects)).has(named.digest)};
   if (json) printJson({...named, ...inUse});
   else {
@@ -156,8 +160,11 @@ export async function imageShow(files: Files, name: string, {json}: {json: boole
   return 0;
 }
 
-function appsWith({apps}: Config, image: string): readonly string[] {
-  return apps.filter(({root}) => root.kind === 'image' && root.name === image).map(({name}) => name);
+/** Also of those that were added, as far as this host knows. */
+async function appsWith({config, sources}: Awaited<ReturnType<typeof loadValidSources>>, image: string): Promise<readonly string[]> {
+  const {apps: added} = await readAddedFile(config.global.stateDir);
+  const combined = await combineSources(sources, added, {env: givenEnvironment, missingPath: 'warning'});
+  return (combined.config ?? config).apps.filter(({root}) => root.kind === 'image' && root.name === image).map(({name}) => name);
 }
 
 /** Also of what waits here to be uploaded: read first, so that what is uploaded meanwhile is in one of both. */
@@ -175,10 +182,11 @@ function removedText({images, packs, bytes: freed, deferred}: Removed): string {
 /** @returns the exit status */
 export async function imageRemove(files: Files, name: string, {json, yes}: {json: boolean; yes: boolean}): Promise<number> {
   await using scope = new AsyncDisposableStack();
-  const config = await loadValid(files, {quiet: true});
+  const loaded = await loadValidSources(files, {quiet: true});
+  const {config} = loaded;
   const objects = await openObjects(config, scope);
   await expectImage(objects, name, 'remove');
-  const apps = appsWith(config, name);
+  const apps = await appsWith(loaded, name);
   if (apps.length > 0)
     await confirm(`Remove image "${name}", from which ${apps.map((app) => `app "${app}"`).join(', ')} could not be started any more?`, {yes});
   const removed = await removeImage(name, {objects, neededDigests: async () => neededDigests(config, objects)});

@@ -4,12 +4,14 @@
  */
 import {writeFile} from 'node:fs/promises';
 import {renderDiagnostic} from '../config/diagnostic.ts';
+import type {SourceFile} from '../config/parse.ts';
 import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {type GivenSocket, takeGivenSockets, withGivenSockets} from './activation.ts';
+import {AddedAppsControl} from './added-apps.ts';
 import {load} from './configuration.ts';
 import {applyEnvironment} from './environment.ts';
 import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
@@ -22,6 +24,12 @@ import {runtimeControl} from './runtime-control.ts';
 import {statsAnswer} from './stats-answer.ts';
 import {openStatsSockets, parseMasterSocket} from './stats-sockets.ts';
 import {listenToSignals, type MasterSignal} from './stop-signal.ts';
+
+/** Files that were read, and what they say. */
+export interface ValidConfiguration {
+  readonly config: Config;
+  readonly sources: readonly SourceFile[];
+}
 
 export interface MasterOptions extends Pick<HaproxyArguments, 'masterSocket' | 'pidFile' | 'replaced' | 'maxconn'> {
   readonly files: readonly string[] | undefined;
@@ -43,30 +51,32 @@ function withArguments(loaded: Config, {maxconn, role = 'all', log}: MasterOptio
 
 /**
  * Runs until a signal ends it.
- * @param loaded what was loaded from `files`
+ * @param loaded what was loaded from `files`, and is valid
  * @returns the signal
  * @throws CodedError when something cannot be opened; nothing is left open then
  */
-export async function runMaster(loaded: Config, options: MasterOptions): Promise<MasterSignal> {
-  const {log, role = 'all'} = options;
+export async function runMaster(loaded: ValidConfiguration, options: MasterOptions): Promise<MasterSignal> {
+  const {log} = options;
   const given = takeGivenSockets(process.env);
   const prepare = (config: Config): Config => withArguments(config, options, given);
-  const config = prepare(loaded);
   const startedAtMs = Date.now();
   // First of all, so that a signal that comes meanwhile is not lost.
   using signals = listenToSignals();
   const master = options.masterSocket === null ? null : parseMasterSocket(options.masterSocket);
   using notifier = openNotifier(process.env, systemClock);
-  applyEnvironment(config.environment);
+  applyEnvironment(loaded.config.environment);
+  const added = await AddedAppsControl.open(loaded.config, loaded.sources, {log, prepare});
   // What the page shows is known when the gateway runs.
   const statistics: {answer: StatsAnswer} = {answer: () => null};
-  await using gateway = await openGateway(config, {role, log, stats: (page, transaction) => statistics.answer(page, transaction)});
+  await using gateway = await openWithAdded(loaded.config, added, {...options, prepare, stats: (page, transaction) => statistics.answer(page, transaction)});
+  const {config} = gateway;
   const reloads = {done: 0, failed: 0};
   const state = {stopping: false};
 
   const reload = async (): Promise<string | null> => {
     notifier.reloading();
-    const problem = await takeOver(gateway, {files: options.files, prepare, configureSockets: (next) => sockets.configure(next.global.process)});
+    const configureSockets = (next: Config): Promise<void> => sockets.configure(next.global.process);
+    const problem = await added.alone(() => takeOver({gateway, added}, {files: options.files, prepare, configureSockets}));
     notifier.ready(problem === null ? statusOf(gateway) : `Reload refused, everything stays as it was: ${problem.split('\n', 1)[0] ?? ''}`);
     if (problem === null) reloads.done++;
     else reloads.failed++;
@@ -80,8 +90,9 @@ export async function runMaster(loaded: Config, options: MasterOptions): Promise
   const pidFile = options.pidFile ?? config.global.process.pidFile;
   if (pidFile !== null) await writeFile(pidFile, `${process.pid}\n`);
   dropPrivileges(config.global.process, {hasApps: gateway.apps !== null, log});
+  await using _following = await added.begin(gateway);
   notifier.ready(statusOf(gateway));
-  log.info({apps: config.apps.length, frontends: config.frontends.length}, 'ready');
+  log.info({apps: gateway.config.apps.length, frontends: config.frontends.length}, 'ready');
   options.onReady();
   tellReplaced(options);
 
@@ -104,9 +115,27 @@ function statusOf({config: {apps, frontends}}: Gateway): string {
   return `Ready: apps ${apps.length}, frontends ${frontends.length}.`;
 }
 
+interface OpenOptions extends Pick<MasterOptions, 'log' | 'role'> {
+  readonly stats: StatsAnswer;
+  readonly prepare: (config: Config) => Config;
+}
+
+/** Apps that were added must not keep the others from running. */
+async function openWithAdded(loaded: Config, added: AddedAppsControl, {log, role = 'all', stats, prepare}: OpenOptions): Promise<Gateway> {
+  const open = (config: Config): Promise<Gateway> => openGateway(prepare(config), {role, log, stats, changes: added.handlers});
+  const combined = (await added.combined()) ?? loaded;
+  try {
+    return await open(combined);
+  } catch (error) {
+    if (combined.apps.length === loaded.apps.length) throw error;
+    log.error({error: errorMessage(error)}, 'the gateway cannot be opened with the apps that were added, and is without them');
+    return open(loaded);
+  }
+}
+
 /** @returns what was wrong, or null */
 async function takeOver(
-  gateway: Gateway,
+  {gateway, added}: {readonly gateway: Gateway; readonly added: AddedAppsControl},
   options: Pick<MasterOptions, 'files'> & {
     readonly prepare: (config: Config) => Config;
     readonly configureSockets: (config: Config) => Promise<void>;
@@ -114,11 +143,11 @@ async function takeOver(
 ): Promise<string | null> {
   const {files, prepare, configureSockets} = options;
   try {
-    const {config, diagnostics} = await load(files);
+    const {config, diagnostics, sources} = await load(files);
     const messages = diagnostics.map((diagnostic) => renderDiagnostic(diagnostic)).join('\n');
     if (messages !== '') process.stderr.write(`${messages}\n`);
     if (config === null) return messages;
-    const next = prepare(config);
+    const next = prepare((await added.combined(sources)) ?? config);
     await configureSockets(next);
     applyEnvironment(next.environment, gateway.config.environment);
     try {
@@ -128,6 +157,7 @@ async function takeOver(
       await configureSockets(gateway.config);
       throw error;
     }
+    added.reloaded(sources);
     return null;
   } catch (error) {
     return errorMessage(error);

@@ -29,6 +29,7 @@ import {redisUrl} from './remote.ts';
 export interface RemoteApps extends AsyncDisposable {
   readonly access: AppAccess;
   readonly watch: AppWatch;
+  readonly connection: Connection;
   /** How long their clients wait is what this configuration says. */
   configure(apps: readonly AppConfig[]): void;
 }
@@ -243,6 +244,7 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
     access: accessOf(locations, busy, (app) => timeouts.get(app) ?? answerMs),
     watch: watchOf(awake, locations, movedApps),
     configure,
+    connection,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -1,6 +1,7 @@
 /** What the admin commands know of a running gateway: its Redis, and through it the gateway itself. */
 import {once} from 'node:events';
 import {connect} from 'node:net';
+import type {SourceFile} from '../config/parse.ts';
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import {createLog} from '../core/log.ts';
@@ -8,7 +9,14 @@ import {type Connection, connectRedis} from '../store/connection.ts';
 import {callControl} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import {embeddedRedisPath} from '../store/redis-server.ts';
-import {loadValid} from './configuration.ts';
+import {loadValidSources} from './configuration.ts';
+
+export interface GatewayConnection {
+  readonly config: Config;
+  /** What the configuration was read from. */
+  readonly sources: readonly SourceFile[];
+  readonly connection: Connection;
+}
 
 /** The URL of the Redis that the configuration names, or of the embedded one. */
 export function redisUrl(config: Config): string {
@@ -16,11 +24,11 @@ export function redisUrl(config: Config): string {
 }
 
 /** @throws CodedError when the configuration is not valid, or Redis cannot be reached (ERR_NO_GATEWAY: the gateway does not run) */
-export async function connectToGateway(files: readonly string[] | undefined): Promise<{config: Config; connection: Connection}> {
-  const config = await loadValid(files, {quiet: true});
+export async function connectToGateway(files: readonly string[] | undefined): Promise<GatewayConnection> {
+  const {config, sources} = await loadValidSources(files, {quiet: true});
   if (config.global.redis.kind === 'embedded') await expectListener(config.global.stateDir, embeddedRedisPath(config.global.runtimeDir));
   const connection = await connectRedis({url: redisUrl(config), log: createLog('silent'), attempts: 1});
-  return {config, connection};
+  return {config, sources, connection};
 }
 
 /** An embedded Redis that is not there means one thing, which is said at once. @throws CodedError ERR_NO_GATEWAY */

@@ -12,7 +12,7 @@ import type {Role} from './role.ts';
  * @returns the exit status: 0 after a signal
  */
 export async function run(files: readonly string[] | undefined, {role, readyFd}: {readonly role: Role; readonly readyFd: number | undefined}): Promise<number> {
-  const {config, diagnostics} = await load(files);
+  const {config, diagnostics, sources} = await load(files);
   printDiagnostics(diagnostics);
   if (config === null) return exitStatus.badConfiguration;
   const log = createLog();
@@ -20,7 +20,7 @@ export async function run(files: readonly string[] | undefined, {role, readyFd}:
     if (readyFd !== undefined) tellReady(readyFd);
   };
   try {
-    await runMaster(config, {files, role, log, onReady, masterSocket: null, pidFile: null, replaced: null, maxconn: null});
+    await runMaster({config, sources}, {files, role, log, onReady, masterSocket: null, pidFile: null, replaced: null, maxconn: null});
   } catch (error) {
     process.stderr.write(`picogate: ${errorMessage(error)}\n`);
     return exitStatus.cannotStart;

@@ -13,7 +13,7 @@ import {tellReady} from './run.ts';
 export async function start(words: readonly string[], args: HaproxyArguments): Promise<number> {
   const files = filesOf(args);
   const readyFd = daemonReadyFd();
-  const {config, diagnostics} = await load(files);
+  const {config, diagnostics, sources} = await load(files);
   // In a daemon, whoever started it has printed them.
   if (readyFd === null) printDiagnostics(args.quiet ? diagnostics.filter(({level}) => level === 'alert') : diagnostics);
   if (config === null) return exitStatus.badConfiguration;
@@ -27,7 +27,7 @@ export async function start(words: readonly string[], args: HaproxyArguments): P
     tellReady(readyFd);
   };
   try {
-    const signal = await runMaster(config, {...args, files, log, onReady});
+    const signal = await runMaster({config, sources}, {...args, files, log, onReady});
     log.info('stopped');
     // What HAProxy's master passes on of its worker, which the signal has ended.
     const isMaster = args.masterWorker || config.global.process.masterWorker;

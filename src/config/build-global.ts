@@ -49,6 +49,7 @@ export function buildGlobal(sections: readonly Section[], report: (diagnostic: D
     rates: {activePerGbHour: effective(together, 'rate-active')?.value ?? null, storedPerGbHour: effective(together, 'rate-stored')?.value ?? null},
     worker: effective(together, 'worker')?.value ?? null,
     leaseMs: effective(together, 'lease-time')?.value ?? defaultLeaseMs,
+    dynamicApps: effective(together, 'dynamic-apps')?.value ?? false,
     process: buildProcess(together),
   };
   const worker = effective(together, 'worker');

@@ -30,6 +30,11 @@ export const globalKeywords = {
     absent: '/var/lib/picogate',
     description: 'Everything this gateway keeps. Two gateways on a host need two of them.',
   }),
+  'dynamic-apps': keyword({
+    ...oursInGlobal,
+    shape: flagLine(),
+    description: 'Apps can be added while the gateway runs (`picogate app add`), although the configuration has none. Where it has one, they can in any case.',
+  }),
   'runtime-dir': keyword({...oursInGlobal, shape: hostPath(), absent: '`run` in state-dir', description: 'Sockets and mounts of the running gateway.'}),
   store: keyword({
     ...oursInGlobal,

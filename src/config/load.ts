@@ -20,10 +20,18 @@ import {type Lookup, unresolvedServers} from './server-names.ts';
 import type {Config} from './value.ts';
 
 export interface LoadResult {
+  /** What was read. */
+  readonly sources: readonly SourceFile[];
   /** Null when a diagnostic is an alert. */
   readonly config: Config | null;
   /** In the order of the files and lines. */
   readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface LoadOptions {
+  readonly env: Environment;
+  readonly missingPath?: Diagnostic['level'];
+  readonly lookup?: Lookup | null;
 }
 
 /**
@@ -34,21 +42,23 @@ export interface LoadResult {
  * @param options.missingPath what a rootfs or volume is that does not exist: an alert (default), or a warning, so that one app does not
  *   keep the others from running
  */
-export async function loadConfig(
-  paths: readonly string[],
-  options: {readonly env: Environment; readonly missingPath?: Diagnostic['level']; readonly lookup?: Lookup | null},
-): Promise<LoadResult> {
-  const diagnostics: Diagnostic[] = [];
-  const files = await readFiles(paths, (diagnostic) => diagnostics.push(diagnostic));
-  const unread = diagnostics.length > 0;
+export async function loadConfig(paths: readonly string[], options: LoadOptions): Promise<LoadResult> {
+  const unread: Diagnostic[] = [];
+  const files = await readFiles(paths, (diagnostic) => unread.push(diagnostic));
+  return loadSources(files, options, unread);
+}
+
+/** The same of what was read already. @param unread what could not be read, which makes all of it invalid */
+export async function loadSources(files: readonly SourceFile[], options: LoadOptions, unread: readonly Diagnostic[] = []): Promise<LoadResult> {
+  const diagnostics: Diagnostic[] = [...unread];
   const checked = checkFiles(files, options.env, hostFiles);
   diagnostics.push(...checked.diagnostics, ...(await missingPaths(checked.apps, options.missingPath ?? 'alert')));
   const {lookup = null} = options;
   if (lookup !== null) diagnostics.push(...(await unresolvedServers(checked.backends, lookup)));
   const sorted = inOrder(diagnostics, files);
   const {config} = checked;
-  if (unread || config === null || sorted.some(({level}) => level === 'alert')) return {config: null, diagnostics: sorted};
-  return {config: deepFreeze({...config, warnings: sorted}), diagnostics: sorted};
+  if (unread.length > 0 || config === null || sorted.some(({level}) => level === 'alert')) return {config: null, diagnostics: sorted, sources: files};
+  return {config: deepFreeze({...config, warnings: sorted}), diagnostics: sorted, sources: files};
 }
 
 export interface Checked {
@@ -79,7 +89,7 @@ export function checkFiles(files: readonly SourceFile[], env: Environment, host:
   checkDrafts({sections, apps: appsByName, frontends, backends: firstByName(backends)}, report);
   const [first] = files;
   const refused = diagnostics.some(({level}) => level === 'alert');
-  if (first !== undefined && !refused && apps.length === 0 && frontends.length === 0 && global.process.statsSockets.length === 0) {
+  if (first !== undefined && !refused && apps.length === 0 && frontends.length === 0 && global.process.statsSockets.length === 0 && !global.dynamicApps) {
     report({level: 'alert', position: {file: first.path, line: 1, column: 1}, message: 'no app, frontend or listen section, nothing to do'});
   }
   if (first === undefined || diagnostics.some(({level}) => level === 'alert')) return {config: null, apps, backends, diagnostics};

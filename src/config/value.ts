@@ -55,6 +55,8 @@ export interface GlobalConfig {
   readonly worker: WorkerConfig | null;
   /** How long an app stays with a worker that is not heard of. */
   readonly leaseMs: number;
+  /** Apps may be added while it runs, although the configuration has none. */
+  readonly dynamicApps: boolean;
   readonly process: ProcessConfig;
 }
 

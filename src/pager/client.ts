@@ -65,6 +65,8 @@ export interface Pager extends AsyncDisposable {
   commit(request: CommitOptions): Promise<Committed>;
   /** Mounts an image as the root of an app, read-only, until the app gets another one. */
   mountImage(request: MountImageRequest): Promise<MountedImage>;
+  /** Removes everything that is stored of an app, which must not run. */
+  purge(app: string): Promise<void>;
   discard(app: string, generation: Generation): Promise<void>;
   stats(instance: InstanceId): Promise<PagingStats>;
   /** To be called when no process of the instance is left. @throws CodedError ERR_STILL_USED (retryable) while one lives */
@@ -267,6 +269,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     expect: async (instance, trigger) => call('expect', {instance, trigger}),
     commit: async (request) => call('commit', request),
     mountImage: async (request) => call('mountImage', request),
+    purge: async (app) => call('purge', {app}),
     discard: async (app, generation) => call('discard', {app, generation}),
     stats: async (instance) => call('stats', {instance}),
     release: async (instance) => call('release', {instance}),

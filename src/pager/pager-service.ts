@@ -184,6 +184,12 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     expect: async (request) => expect(parts, request),
     commit: async (request) => commit(parts, request),
     mountImage: async (request) => parts.images.mount(request),
+    async purge({app}) {
+      // Manifests first: what is left when this is interrupted is nobody's.
+      const listed = await objects.list(`apps/${appName(app)}/`);
+      const isManifest = ({key}: {readonly key: string}): boolean => key.includes('/manifests/');
+      for (const {key} of [...listed.filter(isManifest), ...listed.filter((object) => !isManifest(object))]) await objects.delete(key);
+    },
     async discard({app, generation}) {
       await objects.delete(keysOf(appName(app)).manifest(generation));
       try {

@@ -125,6 +125,8 @@ export interface PagerService {
   commit(request: CommitOptions): Promise<Committed>;
   /** Mounts an image as the root of an app, read-only, until the app gets another one. */
   mountImage(request: MountImageRequest): Promise<MountedImage>;
+  /** Removes everything that is stored of an app, which must not run. */
+  purge(request: {readonly app: string}): Promise<void>;
   /** Removes a generation that was written but never pointed at. */
   discard(request: {readonly app: string; readonly generation: Generation}): Promise<void>;
   stats(request: {readonly instance: InstanceId}): Promise<PagingStats>;

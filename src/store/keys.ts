@@ -13,6 +13,8 @@ export interface Keys {
   readonly apps: string;
   /** Hash: name to where the app's newest checkpoint is kept. */
   readonly placements: string;
+  /** Hash: see store/lua/change-added-apps-1.lua. */
+  readonly addedApps: string;
   readonly events: string;
   /** Requests for whoever takes them; of a worker, those for that one. */
   controlQueue(worker?: string): string;
@@ -45,6 +47,7 @@ export function storeKeys(prefix = 'picogate'): Keys {
     usage: (name) => `${prefix}:{${name}}:usage`,
     apps: `${prefix}:apps`,
     placements: `${prefix}:placements`,
+    addedApps: `${prefix}:{added}:apps`,
     events: `${prefix}:events`,
     controlQueue: (worker) => `${prefix}:{control}:queue${worker === undefined ? '' : `:${worker}`}`,
     workers: `${prefix}:workers`,

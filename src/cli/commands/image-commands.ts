@@ -1,6 +1,6 @@
 /** Images of root file systems in the store. */
 import type {Command} from 'commander';
-import {addCommand, done, type JsonOption} from './command-kit.ts';
+import {addCommand, done, type JsonOption, yesOption} from './command-kit.ts';
 
 interface ImportOptions extends JsonOption {
   readonly platform: string | undefined;
@@ -25,7 +25,7 @@ export function addImageCommands(program: Command): void {
   command('rm', 'remove an image, and what no other image and no checkpoint needs')
     .alias('remove')
     .argument('<name>')
-    .option('-y, --yes', 'do not ask', false)
+    .addOption(yesOption())
     .action(async (name: string, options: JsonOption & {yes: boolean}) => done(await (await import('../image.ts')).imageRemove(options.file, name, options)));
   command('gc', 'remove what no image and no checkpoint needs, and what killed imports have left')
     .option('-n, --dry-run', 'only say what would be removed', false)

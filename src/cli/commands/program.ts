@@ -1,6 +1,7 @@
 /** All commands. Each one's module is imported when it is asked for, so that a short command starts quickly. */
 import {Command} from 'commander';
 import {version} from '../version.ts';
+import {addAddedAppCommands} from './added-app-commands.ts';
 import {addAppCommands} from './app-commands.ts';
 import {addGatewayCommands} from './gateway-commands.ts';
 import {addImageCommands} from './image-commands.ts';
@@ -17,6 +18,7 @@ export function buildProgram(): Command {
   addAppCommands(program);
   addReportCommands(program);
   addWorkerCommands(program);
+  addAddedAppCommands(program);
   addImageCommands(program);
   addGatewayCommands(program);
   return program;

@@ -1,0 +1,94 @@
+/** Apps that are added to a running gateway: reached, kept over restarts and losses of Redis, removed; the file of the configuration goes first. */
+import {existsSync} from 'node:fs';
+import {readFile, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {Redis} from 'ioredis';
+import {errorMessage} from '../../src/core/errors.ts';
+import {durableApp} from '../helpers/durable-app.ts';
+import {freePort, testGateway} from '../helpers/gateway.ts';
+import {ask} from '../helpers/line-client.ts';
+import {serialRootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
+import {until} from '../helpers/until.ts';
+
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
+
+serialRootTest('an app is added to a running gateway, survives its restart and the loss of Redis, and is removed', async (t) => {
+  t.timeout(120_000);
+  const port = await freePort();
+  const gateway = await testGateway(t, '', {globals: '    dynamic-apps\n'});
+  await gateway.start();
+  const options = ['--rootfs', await rootfsWith('python3'), '--volume', `${fixtures}:/srv:ro`, '--expose', 'tcp:80', '--hibernate-after', 'never'];
+  const program = ['--exec', '/usr/bin/python3 /srv/durable-server.py 80 1'];
+  const add = (...more: readonly string[]): Promise<string> => gateway.cli('app', 'add', 'wiki', ...options, ...more);
+  const listed = async (): Promise<unknown> => JSON.parse(await gateway.cli('app', 'list', '--json'));
+
+  // As the parser says it, and nothing is there then.
+  await t.throwsAsync(add(), {message: /Cannot add app "wiki":\n\[ALERT\].*\[app add wiki:1:\d+\].*app 'wiki' has no 'exec'/});
+  await t.throwsAsync(add(...program, '--memory', 'much'), {message: /\[app add wiki:\d+:\d+\].*'memory'/});
+  await t.throwsAsync(add(...program, '--publish', `127.0.0.1:${port}:81`), {message: /port 81 \(tcp\) of app 'wiki' is not exposed/});
+  await t.throwsAsync(gateway.cli('app', 'add', 'x', '--image', 'none'), {message: /there is no image "none"/});
+  t.deepEqual(await listed(), []);
+
+  t.is(await add(...program, '--publish', `127.0.0.1:${port}:80`), 'wiki: added\n');
+  t.is(await ask(port, 'count'), '1');
+  t.like(await gateway.app('wiki'), {state: 'running', origin: 'added'});
+  await t.throwsAsync(add(...program), {message: /Cannot add app "wiki": there is one of this name/});
+
+  await gateway.stop();
+  await gateway.start();
+  t.is(await ask(port, 'count'), '2');
+
+  // Redis has lost everything: what is known here goes back.
+  const redis = new Redis(join(gateway.stateDir, 'run', 'redis', 'redis.sock'));
+  t.teardown(() => redis.disconnect());
+  await redis.flushall();
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await until(async () => (await redis.hexists('picogate:{added}:apps', 'app:wiki')) === 1, {what: 'the app in Redis'});
+
+  // Another gateway has added one: told by an event.
+  await redis.hset(
+    'picogate:{added}:apps',
+    'version',
+    Date.now() + 1000,
+    'app:other',
+    JSON.stringify({name: 'other', text: await durableApp('other', []), at: 1}),
+  );
+  await redis.xadd('picogate:events', '*', 'event', JSON.stringify({at: Date.now(), app: 'other', kind: 'app-added', by: 'another'}));
+  await until(async () => JSON.stringify(await gateway.cli('apps', '--json')).includes('other'), {what: 'the other app'});
+
+  // The file has one of the name, which counts from the reload on.
+  const file = await readFile(gateway.configFile, 'utf8');
+  await writeFile(gateway.configFile, `${file}${await durableApp('other', ['pin'])}`);
+  process.kill(gateway.pid, 'SIGUSR2');
+  await until(async () => (await gateway.app('other')).pinned, {what: 'the app of the file'});
+  t.regex(await gateway.cli('app', 'list'), /^other +file \(also added\) /m);
+  t.is(await ask(port, 'count'), '3');
+  await gateway.cli('app', 'rm', 'other', '--yes');
+  t.like(await listed(), [
+    {name: 'other', origin: 'file', added: null},
+    {name: 'wiki', origin: 'added'},
+  ]);
+  await t.throwsAsync(gateway.cli('app', 'rm', 'other', '--yes'), {message: /it is in the configuration file/});
+
+  await t.throwsAsync(gateway.cli('app', 'rm', 'wiki'), {message: /no terminal; --yes/});
+  await gateway.cli('app', 'rm', 'wiki', '--yes');
+  await t.throwsAsync(ask(port, 'count'), {code: 'ECONNREFUSED'});
+  // It was put to sleep, and goes on from there.
+  await add(...program, '--publish', `127.0.0.1:${port}:80`);
+  t.is(await ask(port, 'count'), '4');
+  t.is(await gateway.cli('app', 'rm', 'wiki', '--yes', '--purge'), 'wiki: removed, with all that was kept of it\n');
+  t.false(existsSync(join(gateway.stateDir, 'apps', 'wiki')));
+  t.deepEqual(
+    [...(await gatewayObjects(gateway.stateDir))].filter((name) => name.includes('wiki')),
+    [],
+  );
+  await add(...program, '--publish', `127.0.0.1:${port}:80`).catch((error: unknown) => t.fail(errorMessage(error)));
+  t.is(await ask(port, 'count'), '1');
+});
+
+async function gatewayObjects(stateDir: string): Promise<readonly string[]> {
+  const {readdir} = await import('node:fs/promises');
+  return (await readdir(join(stateDir, 'store'), {recursive: true, withFileTypes: true})).filter((entry) => entry.isFile()).map((entry) => entry.parentPath);
+}
