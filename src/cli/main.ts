@@ -21,7 +21,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 try {
   const words = process.argv.slice(2);
-  if (isHaproxyCommandLine(words)) process.exitCode = await (await import('./drop-in.ts')).dropIn(words);
+  if (words[0] === '__complete') await (await import('./completion/complete.ts')).complete(words.slice(1));
+  else if (isHaproxyCommandLine(words)) process.exitCode = await (await import('./drop-in.ts')).dropIn(words);
   else await buildProgram().parseAsync(translate(words), {from: 'user'});
 } catch (error) {
   if (error instanceof CommanderError) {

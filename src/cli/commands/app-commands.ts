@@ -6,7 +6,7 @@ export function addAppCommands(program: Command): void {
   addQuestions(program);
   addSleepCommands(program);
   addCommand(program, 'predicted', 'which pages an app is expected to touch when it wakes, by what woke it')
-    .argument('<name>')
+    .argument('<app>')
     .option('-t, --trigger <trigger>', 'draw the address space as expected for this trigger')
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: JsonOption & {trigger: string | undefined}) =>
@@ -14,7 +14,7 @@ export function addAppCommands(program: Command): void {
     );
   addExec(program);
   addCommand(program, 'logs', 'what an app has written to its standard output and standard error')
-    .argument('<name>')
+    .argument('<app>')
     .option('-n, --lines <count>', 'how many lines', positive, 100)
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: JsonOption & {lines: number}) => done(await (await import('../logs.ts')).logs(options.file, name, options)));
@@ -22,8 +22,8 @@ export function addAppCommands(program: Command): void {
 
 function addExec(program: Command): void {
   addCommand(program, 'exec', 'run a command in an app that is awake, on the worker that has it; exit status: that of the command')
-    .usage('[options] <name> [--wake] [-it] -- <command...>')
-    .argument('<name>')
+    .usage('[options] <app> [--wake] [-it] -- <command...>')
+    .argument('<app>')
     .argument('<command...>')
     .option('--wake', 'wake the app first, if it sleeps', false)
     .option('-i, --interactive', 'pass standard input on', false)
@@ -39,11 +39,11 @@ function addQuestions(program: Command): void {
     done(await (await import('../apps.ts')).apps(options.file, options)),
   );
   addCommand(program, 'show', 'everything about one app')
-    .argument('<name>')
+    .argument('<app>')
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: JsonOption) => done(await (await import('../show.ts')).show(options.file, name, options)));
   addCommand(program, 'explain', 'what an app does now and why, and what it waits for')
-    .argument('<name>')
+    .argument('<app>')
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: JsonOption) => done(await (await import('../explain.ts')).explain(options.file, name, options)));
 }
@@ -52,7 +52,7 @@ function addQuestions(program: Command): void {
 function addSleepCommands(program: Command): void {
   for (const verb of ['wake', 'hibernate'] as const) {
     const verbCommand = addCommand(program, verb, verb === 'wake' ? 'wake an app and wait until it is ready' : 'put an app to sleep now')
-      .argument('<name>')
+      .argument('<app>')
       .option('--json', 'print JSON', false)
       .action(async (name: string, {file, json, cold = false, force = false}: JsonOption & {cold?: boolean; force?: boolean}) =>
         done(await (await import('../wake-hibernate.ts')).wakeOrHibernate(file, verb, name, {json, cold, force})),
@@ -62,14 +62,14 @@ function addSleepCommands(program: Command): void {
     verbCommand.option('--force', 'even if it is pinned', false);
   }
   addCommand(program, 'pin', 'keep an app awake, once it is')
-    .argument('<name>')
+    .argument('<app>')
     .option('--for <time>', 'for so long, 30m or 8h; else until it is unpinned', time)
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: FileOption & {for: number | undefined; json: boolean}) =>
       done(await (await import('../pin.ts')).pin(options.file, name, {forMs: options.for ?? null, json: options.json})),
     );
   addCommand(program, 'unpin', 'let an app sleep again')
-    .argument('<name>')
+    .argument('<app>')
     .option('--json', 'print JSON', false)
     .action(async (name: string, options: JsonOption) => done(await (await import('../pin.ts')).unpin(options.file, name, options)));
 }

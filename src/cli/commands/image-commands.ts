@@ -20,17 +20,17 @@ export function addImageCommands(program: Command): void {
     );
   command('list', 'list the images').action(async (options: JsonOption) => done(await (await import('../image.ts')).imageList(options.file, options)));
   command('show', 'everything about one image, and how it is run')
-    .argument('<name>')
+    .argument('<image>')
     .action(async (name: string, options: JsonOption) => done(await (await import('../image.ts')).imageShow(options.file, name, options)));
   command('rm', 'remove an image, and what no other image and no checkpoint needs')
     .alias('remove')
-    .argument('<name>')
+    .argument('<image>')
     .addOption(yesOption())
     .action(async (name: string, options: JsonOption & {yes: boolean}) => done(await (await import('../image.ts')).imageRemove(options.file, name, options)));
   command('gc', 'remove what no image and no checkpoint needs, and what killed imports have left')
     .option('-n, --dry-run', 'only say what would be removed', false)
     .action(async (options: JsonOption & {dryRun: boolean}) => done(await (await import('../image.ts')).imageGc(options.file, options)));
   command('verify', 'read images, all by default, and say what is damaged; exit status 1 then')
-    .argument('[name...]')
+    .argument('[image...]')
     .action(async (names: string[], options: JsonOption) => done(await (await import('../image.ts')).imageVerify(options.file, names, options)));
 }

@@ -4,6 +4,7 @@ import {version} from '../version.ts';
 import {addAddedAppCommands} from './added-app-commands.ts';
 import {addAppCommands} from './app-commands.ts';
 import {addGatewayCommands} from './gateway-commands.ts';
+import {addHelpCommands} from './help-commands.ts';
 import {addImageCommands} from './image-commands.ts';
 import {addReportCommands} from './report-commands.ts';
 import {addWorkerCommands} from './worker-commands.ts';
@@ -21,5 +22,6 @@ export function buildProgram(): Command {
   addAddedAppCommands(program);
   addImageCommands(program);
   addGatewayCommands(program);
+  addHelpCommands(program);
   return program;
 }

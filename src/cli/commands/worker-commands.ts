@@ -8,7 +8,7 @@ export function addWorkerCommands(program: Command): void {
     done(await (await import('../workers.ts')).listWorkers(options.file, options)),
   );
   addCommand(workers, 'forget', 'give up a worker that will not come back, and what only it has')
-    .argument('<name>')
+    .argument('<worker>')
     .addOption(yesOption())
     .action(async (name: string, {file, yes}: FileOption & {yes: boolean}) => done(await (await import('../workers.ts')).forgetWorker(file, name, {yes})));
   addCommand(program, 'drain', 'move all apps of a worker to the others, and wake none there')
