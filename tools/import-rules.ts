@@ -30,6 +30,8 @@ export interface ModuleRule {
 }
 
 export const packageRules: readonly ModuleRule[] = [
+  {name: 'htm', importers: ['src/admin/dashboard/assets'], why: 'elements of the dashboard written as HTML, in the browser, without a build step'},
+  {name: 'preact', importers: ['src/admin/dashboard/assets'], why: 'keeps the page of the dashboard up to date, in the browser'},
   {
     name: '@aws-sdk/client-s3',
     importers: ['src/store/s3-client.ts', 'test/store'],
@@ -58,6 +60,7 @@ export const packageRules: readonly ModuleRule[] = [
     why: 'one place decides the form of the log; the pager logs to a descriptor that it was given',
   },
   {name: 'ws', importers: ['test/edge/http'], why: 'a WebSocket client and server that are not ours'},
+  {name: 'playwright-core', importers: ['test/e2e/dashboard.test.ts'], why: 'drives the Chromium of Debian through the dashboard'},
   {name: 'protobufjs', importers: ['src/pager', 'src/supervisor'], why: 'CRIU images and CRIU RPC'},
 ];
 

@@ -2,6 +2,7 @@
 import {mkdir, rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
 import {join} from 'node:path';
+import type {DashboardSource} from '../admin/dashboard/dashboard-source.ts';
 import type {AppConfig, Config} from '../config/value.ts';
 import type {WorkerConfig} from '../config/worker-shape.ts';
 import {systemClock} from '../core/clock.ts';
@@ -34,11 +35,13 @@ import type {UsageMeter} from '../supervisor/usage-meter.ts';
 import {AnsweredChecks} from './answered-checks.ts';
 import {Cluster, type ClusterOptions} from './cluster.ts';
 import {type ControlSources, controlHandlers} from './control-handlers.ts';
+import {type DashboardParts, dashboardSource} from './dashboard-source.ts';
 import {edgeSide} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {endpointJson} from './endpoint.ts';
 import {EventCounts} from './event-counts.ts';
 import {HoldTimes} from './hold-times.ts';
+import {MemoryHistory} from './memory-history.ts';
 import {type NatEntry, natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
@@ -53,6 +56,7 @@ export interface AppRuntime extends AsyncDisposable {
   readonly watch: AppWatch;
   /** What the admin commands do, each for the app that it names, at whichever worker has it. */
   readonly commands: Readonly<Record<string, ControlHandler>>;
+  readonly dashboard: DashboardSource;
   /** Opens new apps and gives changed ones their settings; those that are gone stay for the sessions of the old configuration. @throws CodedError */
   addApps(apps: readonly AppConfig[]): Promise<void>;
   /** Hibernates and forgets the apps that the configuration does not name any more. */
@@ -214,6 +218,16 @@ function reachHere(supervisor: Supervisor, {gatewayAddress}: Nat): ControlHandle
   };
 }
 
+function openDashboard(
+  scope: AsyncDisposableStack,
+  parts: Omit<DashboardParts, 'memory' | 'shared'>,
+  {cluster, connection}: {readonly cluster: Cluster | null; readonly connection: Connection},
+): DashboardSource {
+  const memory = scope.use(new MemoryHistory(parts.supervisor, systemClock));
+  const shared = cluster === null ? null : {workers: () => cluster.workers(), records: () => openState(connection).listApps()};
+  return dashboardSource({...parts, memory, shared});
+}
+
 function requireRoot(): void {
   if (process.getuid?.() === 0) return;
   throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway with apps or mode nat: root is needed for namespaces, CRIU and nftables', {source: 'host'});
@@ -284,8 +298,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
   const [counts, holds, placements] = [new EventCounts(), new HoldTimes(systemClock), new Map<string, Placement>()];
 
   // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
-  const opened = Promise.withResolvers<Supervisor>();
-  const pagerOpened = Promise.withResolvers<Pager>();
+  const [opened, pagerOpened] = [Promise.withResolvers<Supervisor>(), Promise.withResolvers<Pager>()];
   const identity = gatewayIdentity(stateDir);
   const meter = meterUsage(config, {connection, pager: pagerOpened.promise, supervisor: opened.promise, log});
   const events = meter.counting(counts.counting(scope.use(tracingWakes(openEvents(connection), global, {env: process.env, log}))));
@@ -322,6 +335,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
   const handlers = {...handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, {cluster, nat}), ...changes};
+  const dashboard = openDashboard(scope, {supervisor, pager, placements, commands: handlers, events}, {cluster, connection});
   cluster?.begin(supervisor);
   scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));
   if (cluster !== null) scope.defer(() => cluster.stopping());
@@ -331,6 +345,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
     events,
     ...edgeSide(supervisor, {answered, cluster, holds}),
     commands: handlers,
+    dashboard,
     ...appChanges(supervisor, cluster),
     setFrontends,
     purge: (app) => purgeApp(appName(app), {stateDir, connection, pager}),

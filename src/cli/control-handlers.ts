@@ -45,7 +45,7 @@ async function storeOf(pager: Pick<Pager, 'placement'>, name: string): Promise<J
 
 export interface ControlSources extends Omit<SnapshotSources, 'names'> {
   readonly supervisor: Supervisor;
-  readonly pager: Pick<Pager, 'predicted' | 'placement' | 'status' | 'finishUpload' | 'dropLocal'>;
+  readonly pager: Pick<Pager, 'predicted' | 'memory' | 'placement' | 'status' | 'finishUpload' | 'dropLocal'>;
 }
 
 export function controlHandlers(sources: ControlSources): Readonly<Record<string, ControlHandler>> {
@@ -85,6 +85,10 @@ export function controlHandlers(sources: ControlSources): Readonly<Record<string
     async predicted(args) {
       requestedApp(supervisor, args); // It must be one of ours.
       return pager.predicted(requestedName(args));
+    },
+    async memory(args) {
+      requestedApp(supervisor, args); // It must be one of ours.
+      return pager.memory(requestedName(args));
     },
     async logs(args) {
       const lines = (await requestedApp(supervisor, args).container.output()).trimEnd().split('\n');

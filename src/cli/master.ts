@@ -3,6 +3,7 @@
  * master does. There is one process: a reload opens another generation of the edge inside it (docs/decisions.md).
  */
 import {writeFile} from 'node:fs/promises';
+import {Dashboard} from '../admin/dashboard/dashboard.ts';
 import {renderDiagnostic} from '../config/diagnostic.ts';
 import type {SourceFile} from '../config/parse.ts';
 import type {Config} from '../config/value.ts';
@@ -13,6 +14,7 @@ import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {type GivenSocket, takeGivenSockets, withGivenSockets} from './activation.ts';
 import {AddedAppsControl} from './added-apps.ts';
 import {load} from './configuration.ts';
+import {dashboardWithoutApps} from './dashboard-source.ts';
 import {applyEnvironment} from './environment.ts';
 import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
 import type {HaproxyArguments} from './haproxy-arguments.ts';
@@ -78,13 +80,17 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
     const configureSockets = (next: Config): Promise<void> => sockets.configure(next.global.process);
     const problem = await added.alone(() => takeOver({gateway, added}, {files: options.files, prepare, configureSockets}));
     notifier.ready(problem === null ? statusOf(gateway) : `Reload refused, everything stays as it was: ${problem.split('\n', 1)[0] ?? ''}`);
+    // They hold on to the configuration of before.
+    dashboard.endStreams();
     if (problem === null) reloads.done++;
     else reloads.failed++;
     if (problem !== null) log.error({reason: problem}, 'reload refused; everything stays as it was');
     return problem;
   };
   const control = runtimeControl({gateway, startedAtMs, stopping: () => state.stopping, reloads: () => reloads, reload});
-  statistics.answer = statsAnswer({control, config: () => gateway.config, metrics: async () => gatewayMetrics(gateway.apps?.commands, control)});
+  using dashboard = new Dashboard({source: () => gateway.apps?.dashboard ?? dashboardWithoutApps, control, clock: systemClock, log});
+  const metrics = async (): Promise<string> => gatewayMetrics(gateway.apps?.commands, control);
+  statistics.answer = statsAnswer({dashboard, control, config: () => gateway.config, metrics});
   await using sockets = openStatsSockets(control, master);
   await sockets.configure(config.global.process);
   const pidFile = options.pidFile ?? config.global.process.pidFile;
@@ -102,6 +108,7 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
     else {
       state.stopping = true;
       notifier.stopping(2 * gateway.config.global.stopTimeoutMs + partsStopMs);
+      dashboard[Symbol.dispose]();
       log.info({signal}, 'stopping');
       if (signal === 'SIGUSR1') await softStop(gateway, signals.hardStop);
       return signal;

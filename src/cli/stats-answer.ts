@@ -1,8 +1,10 @@
 /** The statistics page (`stats uri`) and the metrics as answers of the edge, for whoever may see them. */
+import type {Dashboard, DashboardReply, WholeReply} from '../admin/dashboard/dashboard.ts';
 import type {GatewayControl} from '../admin/gateway-control.ts';
-import {type StatsReply, statsPage, statsRequest} from '../admin/stats-page.ts';
+import {statsPage, statsRequest} from '../admin/stats-page.ts';
 import type {StatsPage} from '../config/proxy-value.ts';
 import type {Config} from '../config/value.ts';
+import {reasonOf} from '../edge/http/reply.ts';
 import type {LaterReply, StatsAnswer} from '../edge/http/stats-answer.ts';
 
 type Transaction = Parameters<StatsAnswer>[1];
@@ -12,25 +14,38 @@ type Reply = ReturnType<Transaction['errorPage']>;
 const metricsPath = '/metrics';
 
 export interface StatsSources {
+  readonly dashboard: Pick<Dashboard, 'answer'>;
   readonly control: GatewayControl;
   readonly config: () => Config;
   /** In Prometheus' text format. */
   readonly metrics: () => Promise<string>;
 }
 
-export function statsAnswer({control, config, metrics}: StatsSources): StatsAnswer {
+export function statsAnswer({dashboard, control, config, metrics}: StatsSources): StatsAnswer {
   return (asked, transaction) => {
     if (asked === 'prometheus-exporter') return metricsReply(metrics, transaction);
     const {uri} = transaction.request;
     const isForMetrics = uri.split('?', 1)[0] === metricsPath && asked.scopes.length === 0 && hasOnlyStatistics(transaction, config());
-    const request = isForMetrics ? null : statsRequest(uri, asked);
-    if (!isForMetrics && request === null) return null;
-    if (asked.users.length > 0 && !isUser(asked, transaction)) {
-      const refusal = transaction.errorPage(401);
-      return {...refusal, headers: [...refusal.headers, ['www-authenticate', `Basic realm="${asked.realm ?? 'HAProxy Statistics'}"`]]};
-    }
-    return request === null ? metricsReply(metrics, transaction) : localReply(statsPage(control, asked, request));
+    const make = isForMetrics ? () => metricsReply(metrics, transaction) : pageAnswer({dashboard, control}, asked, transaction);
+    if (make === null) return null;
+    if (asked.users.length === 0 || isUser(asked, transaction)) return make();
+    const refusal = transaction.errorPage(401);
+    return {...refusal, headers: [...refusal.headers, ['www-authenticate', `Basic realm="${asked.realm ?? 'HAProxy Statistics'}"`]]};
   };
+}
+
+/** What answers as soon as it is known who asks; null: the request is for something else. */
+function pageAnswer(
+  {dashboard, control}: Pick<StatsSources, 'dashboard' | 'control'>,
+  page: StatsPage,
+  transaction: Transaction,
+): (() => Reply | LaterReply) | null {
+  const {uri, method, headers} = transaction.request;
+  const header = (name: string): string | null => headers.find(([other]) => other === name)?.[1] ?? null;
+  const answer = dashboard.answer({page, uri, method, header, isAdmin: transaction.mayAdminister});
+  if (answer !== null) return () => laterReply(answer, transaction);
+  const request = statsRequest(uri, page);
+  return request === null ? null : () => localReply({status: 200, ...statsPage(control, page, request)});
 }
 
 /** There is no server that the request could be meant for. */
@@ -41,28 +56,44 @@ function hasOnlyStatistics({frontend, destination}: Transaction, {backends}: Con
 }
 
 function metricsReply(metrics: () => Promise<string>, transaction: Transaction): LaterReply {
-  return promised(transaction, async () => ({
-    contentType: 'text/plain; version=0.0.4; charset=utf-8',
-    body: await metrics(),
-    headers: [['cache-control', 'no-cache']],
-  }));
+  const make = async (): Promise<WholeReply> => {
+    const body = await metrics();
+    return {status: 200, contentType: 'text/plain; version=0.0.4; charset=utf-8', body, headers: [['cache-control', 'no-cache']]};
+  };
+  return laterReply({kind: 'later', make}, transaction);
 }
 
 /** A failure to make it is answered with the page for 503. */
-function promised(transaction: Transaction, make: () => Promise<StatsReply>): LaterReply {
-  return {
-    begin(to) {
-      make().then(
-        (reply) => to.reply(localReply(reply)),
-        () => to.reply(transaction.errorPage(503)),
-      );
-      return {drained: () => undefined, over: () => undefined};
-    },
-  };
+function laterReply(answer: DashboardReply, transaction: Transaction): LaterReply {
+  switch (answer.kind) {
+    case 'later':
+      return {
+        begin(to) {
+          answer.make().then(
+            (reply) => to.reply(localReply(reply)),
+            () => to.reply(transaction.errorPage(503)),
+          );
+          return {drained: () => undefined, over: () => undefined};
+        },
+      };
+    case 'stream':
+      return {
+        begin(to) {
+          to.head({...headOf({status: 200, ...answer.head})});
+          return answer.open(to);
+        },
+      };
+    default:
+      return answer satisfies never;
+  }
 }
 
-function localReply({contentType, headers, body}: StatsReply): Reply {
-  return {status: 200, reason: 'OK', headers: [['content-type', contentType], ...headers], body: Buffer.from(body)};
+function headOf({status, contentType, headers}: Omit<WholeReply, 'body'>): Omit<Reply, 'body'> {
+  return {status, reason: reasonOf(status), headers: [['content-type', contentType], ...headers]};
+}
+
+function localReply(reply: WholeReply): Reply {
+  return {...headOf(reply), body: Buffer.from(reply.body)};
 }
 
 function isUser({users}: StatsPage, {request}: Transaction): boolean {

@@ -66,6 +66,23 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
   of clients end with the edge that they come through; where that is restarted too, SIGUSR1 lets it finish them first (no longer than \`hard-stop-after\`), and clients need another edge to go to.
 `;
 
+const dashboardText = `## The dashboard
+
+A browser that opens the address of \`stats uri\` sees the dashboard: apps with their states, memory and wake times, memory that sleep saves, frontends, backends and servers,
+workers; the page of an app has when it was awake, what its last wakes were spent on, what keeps it awake, and a picture of its memory, block by block. It follows what happens by
+itself. An example is [config/dashboard.cfg](../config/dashboard.cfg).
+
+- **Who may see it** say \`stats auth\` and \`stats scope\`; who has buttons for wake, hibernate and pin, \`stats admin\`, as in HAProxy. With \`stats scope\` it shows these proxies and the
+  apps that are their servers.
+- **HAProxy's forms stay**: \`URI;csv\`, \`URI;json\`, and its page at \`URI;norefresh\` or \`URI;up\`. Whoever does not ask for \`text/html\` gets that page at \`URI\`, too.
+- **For programs**: \`URI;state\` is what the dashboard shows, as JSON; \`URI;events\` the same and then each change, as server-sent events; \`URI;app=NAME\` all about one app;
+  \`URI;memory\` samples of memory, one a minute, of the last 24 hours. They are there for the page and may change with it.
+- **\`/metrics\`** has Prometheus' text on a frontend that has nothing but statistics (no \`use_backend\`, no servers). Anywhere else
+  \`http-request use-service prometheus-exporter if { path /metrics }\` says where, as in HAProxy; that asks no password by itself.
+
+At most 32 pages follow at a time. Nothing is looked up while nobody looks, but one sample of memory a minute.
+`;
+
 const usageText = `## Usage
 
 \`picogate usage [--since 2026-11-01 | 7d] [--json | --csv]\` says what each app has used, in GB-seconds (a GB is 2^30 bytes) and wakes:
@@ -175,6 +192,7 @@ export function renderReference(): string {
     probesText,
     waitPageText,
     tracesText,
+    dashboardText,
     usageText,
     workersText,
     ...sections.map(({kind}) => renderSection(kind)),

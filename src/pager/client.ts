@@ -8,6 +8,7 @@ import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {MountedImage} from './images/fuse-images.ts';
 import type {MountImageRequest} from './images/rootfs-images.ts';
+import type {MemoryReport} from './memory-blocks.ts';
 import type {PredictedReport} from './prediction/predicted-report.ts';
 import type {
   AppSurvey,
@@ -73,6 +74,8 @@ export interface Pager extends AsyncDisposable {
   release(instance: InstanceId): Promise<void>;
   /** What was learned of the pages that an app touches. */
   predicted(app: string): Promise<PredictedReport>;
+  /** The pages of its memory; null when nothing of it is on this host. @throws as the store */
+  memory(app: string): Promise<MemoryReport | null>;
   /** Complete generations, the oldest first. */
   generations(app: string): Promise<readonly Generation[]>;
   /** The newest generation that can be loaded. */
@@ -274,6 +277,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     stats: async (instance) => call('stats', {instance}),
     release: async (instance) => call('release', {instance}),
     predicted: async (app) => call('predicted', {app}),
+    memory: async (app) => call('memory', {app}),
     generations: async (app) => call('generations', {app}),
     latest: async (app) => call('latest', {app}),
     meta: async (app, generation) => call('meta', {app, generation}),

@@ -18,6 +18,7 @@ import {type Keeper, keeperRuns, startKeeper, stopKeeper} from './faults/parking
 import {openFuse} from './fuse/fuse.ts';
 import {imagesIn} from './images/rootfs-image-uses.ts';
 import {openRootfsImages} from './images/rootfs-images.ts';
+import {memoryReport} from './memory-report.ts';
 import type {Parts} from './pager-parts.ts';
 import {pagerStatus} from './pager-status.ts';
 import {EndedInstances} from './paging-totals.ts';
@@ -202,6 +203,7 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     stats: async ({instance}) => statsOf(parts, served.get(instance)),
     release: async ({instance}) => release(parts, instance, log),
     predicted: async ({app}) => reportOf(await parts.predicted.show(appName(app))),
+    memory: async ({app}) => memoryReport(parts, appName(app)),
     generations: async ({app}) => store.generations(appName(app)),
     latest: async ({app}) => (await store.latestComplete(appName(app)))?.generation ?? null,
     async meta({app, generation}) {

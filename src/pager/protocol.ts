@@ -7,6 +7,7 @@ import type {StoreOutage} from '../store/store-health.ts';
 import type {InstanceStats, ProcessIds} from './faults/fault-messages.ts';
 import type {MountedImage} from './images/fuse-images.ts';
 import type {MountImageRequest} from './images/rootfs-images.ts';
+import type {MemoryReport} from './memory-blocks.ts';
 import type {PredictedReport} from './prediction/predicted-report.ts';
 
 export interface RestoreRequest {
@@ -134,6 +135,8 @@ export interface PagerService {
   release(request: {readonly instance: InstanceId}): Promise<void>;
   /** What was learned of the pages that an app touches. */
   predicted(request: {readonly app: string}): Promise<PredictedReport>;
+  /** The pages of its memory; null when nothing of it is on this host. */
+  memory(request: {readonly app: string}): Promise<MemoryReport | null>;
   generations(request: {readonly app: string}): Promise<readonly Generation[]>;
   latest(request: {readonly app: string}): Promise<Generation | null>;
   meta(request: {readonly app: string; readonly generation: Generation}): Promise<{readonly meta: unknown; readonly token: FencingToken}>;

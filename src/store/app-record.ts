@@ -46,6 +46,7 @@ export interface LastHibernate {
   readonly ms: number;
   readonly frozenMs: number;
   readonly bytesWritten: number;
+  readonly pageCount?: number;
   readonly cause: SleepCause;
 }
 
@@ -183,9 +184,10 @@ function decodeLastHibernate(reader: FieldReader): LastHibernate | null {
   const facts = reader.facts('lastHibernate', ['at', 'ms', 'frozenMs', 'bytesWritten'], []);
   if (facts === null) return null;
   const all = reader.json('lastHibernate');
-  const cause = typeof all === 'object' && all !== null && 'cause' in all ? all.cause : undefined;
-  // Records of before say nothing of it.
-  return {...facts, cause: sleepCauses.find((known) => known === cause) ?? 'idle'};
+  const {cause, pageCount} = typeof all === 'object' && all !== null && 'cause' in all ? all : {cause: undefined, pageCount: undefined};
+  // Records of before say nothing of them.
+  const known = {...facts, cause: sleepCauses.find((one) => one === cause) ?? 'idle'};
+  return typeof pageCount === 'number' ? {...known, pageCount} : known;
 }
 
 /** @throws CodedError ERR_BAD_STATE naming key, field and value */

@@ -28,6 +28,8 @@ export interface HibernateRecord {
   readonly ms: number;
   readonly frozenMs: number;
   readonly bytesWritten: number;
+  /** Of its memory, all that a restore has. Unknown of sleeps of before. */
+  readonly pageCount?: number;
   readonly cause: SleepCause;
 }
 

@@ -323,15 +323,15 @@ export class App {
         this.wakefulness.stayedAwake(outcome);
         return this.#goOn();
       }
-      const {result} = outcome;
+      const {generation, meta, frozenMs, bytesWritten, pageCount} = outcome.result;
       const ms = clock.monotonicMs() - startedMs;
       this.wakefulness.slept(cause, ms);
       this.#reviver.slept();
-      this.#history.slept({at, ms, frozenMs: result.frozenMs, bytesWritten: result.bytesWritten, cause});
-      this.#rest = {kind: 'checkpoint', generation: result.generation, meta: result.meta};
-      this.#pointer = result.generation;
+      this.#history.slept({at, ms, frozenMs, bytesWritten, pageCount, cause});
+      this.#rest = {kind: 'checkpoint', generation, meta};
+      this.#pointer = generation;
       this.#instance = undefined;
-      network.setFlows(result.meta.flows);
+      network.setFlows(meta.flows);
       this.#move('committed');
     } catch (error) {
       this.wakefulness.failedToSleep(errorMessage(error));

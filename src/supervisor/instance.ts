@@ -89,7 +89,7 @@ export interface Pager {
     layers: readonly string[];
     meta: GenerationMeta;
     processes: readonly ProcessIds[];
-  }): Promise<{readonly generation: Generation; readonly bytesWritten: number}>;
+  }): Promise<{readonly generation: Generation; readonly bytesWritten: number; readonly pageCount: number}>;
   /** Complete generations of an app, oldest first. */
   generations(app: string): Promise<readonly Generation[]>;
   /** Removes a generation that was written but never pointed at. */
@@ -211,6 +211,8 @@ export interface CheckpointResult {
   readonly generation: Generation;
   readonly meta: GenerationMeta;
   readonly bytesWritten: number;
+  /** All pages of its memory, wherever they are stored. */
+  readonly pageCount: number;
   /** From the freezing of the tasks to their end, milliseconds. */
   readonly frozenMs: number;
 }
@@ -247,13 +249,13 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           const meta: GenerationMeta = {layers, flows, network: {address, range}, ...imageOf(container), ...(timers === null ? {} : {timers})};
           const base = instance.base === null ? null : instance.id;
           const commit = {instance: base, app: config.name, token: instance.token, dumpDir, above: request.pointer, layers, meta, processes};
-          const {generation, bytesWritten} = await pager.commit(commit);
+          const {generation, bytesWritten, pageCount} = await pager.commit(commit);
           faultPoint('supervisor:hibernate:stored');
           // What the pager knows of the missing pages of a process ends with it.
           if (!processes.every(({pid}) => isAlive(pid))) throw endedDuringCheckpoint(config.name);
           await request.point(generation, meta);
           faultPoint('supervisor:hibernate:pointed');
-          return {generation, meta, bytesWritten};
+          return {generation, meta, bytesWritten, pageCount};
         });
         return 'commit';
       },
