@@ -29,6 +29,7 @@ import {type FailoverOptions, takeOver} from '../supervisor/failover.ts';
 import {Membership} from '../supervisor/membership.ts';
 import type {SharedApps} from '../supervisor/recover-shared.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
+import {OrphanedTimers} from '../supervisor/timers/orphaned-timers.ts';
 import {parseEndpoint} from './endpoint.ts';
 import {MovedApps} from './moved-apps.ts';
 import {PublishedPorts} from './published-ports.ts';
@@ -65,6 +66,7 @@ export class Cluster implements AsyncDisposable {
   readonly #listeners = new Set<AwakeListener>();
   readonly #movedApps = new MovedApps();
   readonly #busyMarks: BusyMarks;
+  #timers: OrphanedTimers | undefined;
   readonly #scope: AsyncDisposableStack;
 
   private constructor(
@@ -148,6 +150,16 @@ export class Cluster implements AsyncDisposable {
       clock: systemClock,
       log,
     };
+    this.#timers = this.#scope.use(
+      new OrphanedTimers({
+        readApp: (name) => state.readApp(name),
+        isAlive: async (other) => (await this.#membership.list()).some(({name, state: now}) => name === other && now === 'alive'),
+        reach: (name, trigger) => this.#locator.reach(name, trigger),
+        clock: systemClock,
+        log,
+      }),
+    );
+    for (const {name, timers} of this.#late.configs.values()) if (timers !== null) this.#timers.watch(name);
     this.#scope.use(followMoves(events, this.name, (move) => this.#moved(move), log));
     supervisor.onAwakeChange((app, isAwake) => isAwake && this.#movedApps.runsAt(app, supervisor.app(app).address));
     this.#membership.onGone((gone, address) => {
@@ -274,6 +286,7 @@ export class Cluster implements AsyncDisposable {
     if (to === 'running') this.#awakeElsewhere.add(name);
     else this.#awakeElsewhere.delete(name);
     if (to !== 'running') this.#locator.forget({app});
+    if (to === 'hibernated' && (this.#late.configs.get(app)?.timers ?? null) !== null) this.#timers?.watch(name);
     if (to === 'draining') this.#busyMarks.finish(name);
     const address = worker === null ? undefined : this.#membership.addressOf(worker);
     if (to === 'running' && address !== undefined) this.#movedApps.runsAt(name, address);

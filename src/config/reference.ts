@@ -57,6 +57,7 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
   \`mode nat\` serve apps on their own host only, and health checks of the edge look at those only. Behind another worker's edge an app sees that worker as its client.
 - **A worker that is not heard of** for \`lease-time\` is taken for gone: what ran there is woken elsewhere from the last checkpoint in the store. \`checkpoint-every\` bounds what
   is lost. A worker that was only cut off stops its apps when their leases run out, so that they promise nothing, and ends them when it hears that another one has them.
+- **What sleeps** on a worker that is gone or stopped is woken elsewhere when it is wanted, by a client, a schedule or, with \`timers\`, its own timers.
 - **A worker that stops**, or is drained, brings its apps to the store first; clients of the others are held meanwhile. If the store cannot be reached then, what is not
   in it waits for that worker; \`picogate workers forget NAME\` gives it up.
 - \`picogate workers\` says who is there and what runs where; \`picogate drain NAME\` moves everything to the others, \`undrain\` lets a worker wake apps again. Commands about an app

@@ -1,4 +1,5 @@
 /** The record of one app in Redis, as its owner on this worker writes it: under a lease, with the fencing token. */
+import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {AppName, FencingToken} from '../core/ids.ts';
@@ -10,6 +11,7 @@ import {type KeptLease, keepLease, type Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
 import {leaseHeldError} from './app-errors.ts';
 import type {AppStatus, Records} from './app-status.ts';
+import {firstDue} from './timers/app-timer.ts';
 
 /** What the record says besides its own fields: the layers from which an app without a checkpoint starts. */
 export interface Details {
@@ -17,6 +19,8 @@ export interface Details {
   readonly layers: readonly string[];
   /** The worker that had the app last: what is not in the store yet is there. */
   readonly home: string | null;
+  /** When a timer of the sleeping app wakes it, milliseconds since 1970; null: none does. */
+  readonly due: number | null;
 }
 
 /** The app is frozen while Redis is waited for; an embedded one is back within a fraction of a second. */
@@ -29,7 +33,7 @@ const lossCodes = new Set<string | undefined>(['ERR_UNKNOWN_APP', 'ERR_UNKNOWN_T
 
 /** @throws nothing: what cannot be read means an app that was never run */
 export function parseDetails(details: Json): Details {
-  const none: Details = {startsFromFiles: true, layers: [], home: null};
+  const none: Details = {startsFromFiles: true, layers: [], home: null, due: null};
   if (typeof details !== 'object' || details === null || !('layers' in details) || !('startsFromFiles' in details)) return none;
   const layers = details.layers;
   if (!Array.isArray(layers)) return none;
@@ -37,16 +41,20 @@ export function parseDetails(details: Json): Details {
     startsFromFiles: details.startsFromFiles === true,
     layers: layers.filter((layer): layer is string => typeof layer === 'string'),
     home: 'home' in details && typeof details.home === 'string' ? details.home : null,
+    due: 'due' in details && typeof details.due === 'number' ? details.due : null,
   };
 }
 
 /** Written in one step with the pointer: from then on the files that the app started from do not count. */
 function fromCheckpoint(home: string): Json {
-  return {startsFromFiles: false, layers: [], home};
+  return {startsFromFiles: false, layers: [], home, due: null};
 }
 
-export function recordFields(status: AppStatus, worker: string, nowMs: number): AppFields {
+/** @param of.timers the setting of the app; null: its timers do not wake it */
+export function recordFields(status: AppStatus, {worker, timers}: {readonly worker: string; readonly timers: AppConfig['timers']}, nowMs: number): AppFields {
   const {rest} = status;
+  const saved = rest.kind === 'checkpoint' ? rest.meta.timers : undefined;
+  const due = saved === undefined || timers === null ? null : (firstDue(saved, timers.minMs)?.at ?? null);
   const runs = status.token !== null;
   return {
     state: status.state,
@@ -56,7 +64,7 @@ export function recordFields(status: AppStatus, worker: string, nowMs: number): 
     lastWake: status.lastWake,
     lastHibernate: status.lastHibernate,
     lastError: status.lastError,
-    details: {startsFromFiles: rest.kind === 'files', layers: rest.kind === 'files' ? status.fileLayers : [], home: worker},
+    details: {startsFromFiles: rest.kind === 'files', layers: rest.kind === 'files' ? status.fileLayers : [], home: worker, due},
   };
 }
 
@@ -73,6 +81,7 @@ export interface SharedRecords {
 export interface RecordsOptions {
   readonly app: AppName;
   readonly worker: string;
+  readonly timers: AppConfig['timers'];
   readonly store: Store;
   readonly leases: Leases;
   readonly events: Events;
@@ -185,7 +194,7 @@ export function appRecords(options: RecordsOptions): OwnRecords {
       kept = undefined;
       await lease[Symbol.asyncDispose]();
     },
-    save: (token: FencingToken, status: AppStatus) => writing(token, () => store.updateApp(app, token, recordFields(status, worker, clock.nowMs()))),
+    save: (token: FencingToken, status: AppStatus) => writing(token, () => store.updateApp(app, token, recordFields(status, options, clock.nowMs()))),
     restate,
     point: pointing(options, writing),
     pin: (pin) => store.setPin(app, pin),

@@ -126,11 +126,11 @@ function freshFields(clock: Clock, worker: string): AppFields {
   const rest = {kind: 'files', layers: []} as const;
   const fields = recordFields(
     {state: 'stopped', rest, fileLayers: [], token: null, lastWake: null, lastHibernate: null, lastError: null, lastFailure: null},
-    worker,
+    {worker, timers: null},
     clock.nowMs(),
   );
   // Nobody has had it yet.
-  return {...fields, details: {startsFromFiles: true, layers: [], home: null}};
+  return {...fields, details: {startsFromFiles: true, layers: [], home: null, due: null}};
 }
 
 /**

@@ -179,29 +179,24 @@ interface RecordsOf {
 }
 
 /** @param of.app is asked when something has happened to the app. @param of.token see `SharedRecords` */
-function recordsOf(options: SupervisorOptions, {name, wakeTimeoutMs}: AppConfig, of: RecordsOf): OwnRecords {
-  const {worker, leaseMs, store, leases, events, clock, log, shared} = options;
+function recordsOf(options: SupervisorOptions, {name, timers, wakeTimeoutMs}: AppConfig, of: RecordsOf): OwnRecords {
+  const {worker, clock, shared} = options;
   const sharedRecords = shared && {
     token: of.token,
     onOverdue: (isOverdue: boolean) => of.app().sharing.standStill(isOverdue),
     isUnfinished: () => shared.isUnfinished(name),
   };
   return appRecords({
+    ...options,
     app: name,
-    worker,
-    leaseMs,
+    timers,
     shared: sharedRecords,
     isBusyElsewhere: () => options.isBusyElsewhere(name),
-    store,
-    leases,
-    events,
-    clock,
-    log,
     wakeTimeoutMs,
     onLost: (reason) => void of.app().lost({reason, damaged: false}),
     record() {
       const app = of.app();
-      return {...recordFields(app.status(), worker, clock.nowMs()), name, index: of.index, generation: app.pointer, pin: app.wakefulness.operatorPin};
+      return {...recordFields(app.status(), {worker, timers}, clock.nowMs()), name, index: of.index, generation: app.pointer, pin: app.wakefulness.operatorPin};
     },
   });
 }

@@ -1,17 +1,26 @@
 /** Several workers that share one Redis and one store, each in a namespace of its own. */
 import {once} from 'node:events';
+import {readFile} from 'node:fs/promises';
 import {Agent, get, type IncomingMessage} from 'node:http';
+import {join} from 'node:path';
 import {text} from 'node:stream/consumers';
+import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
 import {durableApp, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
+import {rootfsWith} from '../helpers/rootfs.ts';
 import {runProgram} from '../helpers/run-program.ts';
 import {storedRow} from '../helpers/s3-gateway.ts';
 import {hasS3Server} from '../helpers/s3-server.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
 import {leaseMs, type TestWorker, workerNetwork} from '../helpers/worker-network.ts';
+
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
+/** Longer than it takes to put an app to sleep, kill its worker and wake another app elsewhere. */
+const timerSeconds = 20;
 
 const workerTest = hasS3Server ? rootTest : test.skip;
 
@@ -28,13 +37,22 @@ async function getText(url: string, agent: Agent): Promise<string> {
   return text(response);
 }
 
-async function twoWorkers(
-  t: ExecutionContext,
-  ...options: readonly string[]
-): Promise<{first: TestWorker; second: TestWorker; port: number; edge: () => Promise<TestWorker>}> {
+interface TwoWorkers {
+  readonly first: TestWorker;
+  readonly second: TestWorker;
+  readonly port: number;
+  readonly edge: () => Promise<TestWorker>;
+}
+
+async function twoWorkers(t: ExecutionContext, ...options: readonly string[]): Promise<TwoWorkers> {
+  return twoWorkersWith(t, options, '');
+}
+
+/** @param more further sections */
+async function twoWorkersWith(t: ExecutionContext, options: readonly string[], more: string): Promise<TwoWorkers> {
   const network = await workerNetwork(t);
   const port = await freePort();
-  const sections = `${await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options)}listen a
+  const sections = `${more}${await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options)}listen a
     bind 0.0.0.0:${port}
     server s app:a:80
 `;
@@ -150,26 +168,50 @@ listen h
   await idleEnds;
 });
 
-workerTest('what ran on a worker that is killed is woken elsewhere from its last checkpoint, within the lease', async (t: ExecutionContext) => {
-  const {first, second, port} = await twoWorkers(t);
-  t.deepEqual(await ask(first, port, 'count'), ['1']);
-  await first.gateway.cli('hibernate', 'a', '--cold');
-  t.deepEqual(await ask(first, port, 'agree'), ['1 1']);
-  t.is((await first.gateway.app('a')).worker, 'w1');
-  using client = await lineClient(port, {host: second.address});
-  t.is(await client.request('agree'), '1 1');
-  const ended = once(client.socket, 'close');
-  const killedMs = performance.now();
-  await first.gateway.stop('SIGKILL');
-  // What is acknowledged from now on would be lost, so nothing is.
-  await ended;
-  t.deepEqual(await ask(second, port, 'agree'), ['1 1']);
-  t.log(`answered elsewhere ${Math.round(performance.now() - killedMs)} ms after the worker was killed, with a lease of ${leaseMs} ms`);
-  t.deepEqual(await ask(second, port, 'verify', 'count'), [verified, '2']);
-  // What it had is nobody's when it is back.
-  await first.gateway.start();
-  t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);
-});
+workerTest(
+  'what ran on a worker that is killed is woken elsewhere from its last checkpoint, within the lease; what slept, at its time',
+  async (t: ExecutionContext) => {
+    await using directory = await temporaryDirectory();
+    const sleeper = `app sleeper
+    rootfs ${await rootfsWith('python3')}
+    exec /usr/bin/python3 /srv/timer-server.py /out/over ${timerSeconds} timerfd
+    volume ${fixtures}:/srv:ro
+    volume ${directory.path}:/out
+    hibernate-after never
+    timers on
+`;
+    const {first, second, port} = await twoWorkersWith(t, ['hibernate-after never'], sleeper);
+    await first.gateway.cli('wake', 'sleeper');
+    const {worker: home, lastWake} = await first.gateway.app('sleeper');
+    t.is(home, 'w1');
+    const dueAt = (lastWake?.at ?? 0) + timerSeconds * 1000;
+    await first.gateway.cli('hibernate', 'sleeper', '--cold');
+    t.deepEqual(await ask(first, port, 'count'), ['1']);
+    await first.gateway.cli('hibernate', 'a', '--cold');
+    t.deepEqual(await ask(first, port, 'agree'), ['1 1']);
+    t.is((await first.gateway.app('a')).worker, 'w1');
+    using client = await lineClient(port, {host: second.address});
+    t.is(await client.request('agree'), '1 1');
+    const ended = once(client.socket, 'close');
+    const killedMs = performance.now();
+    await first.gateway.stop('SIGKILL');
+    // What is acknowledged from now on would be lost, so nothing is.
+    await ended;
+    t.deepEqual(await ask(second, port, 'agree'), ['1 1']);
+    t.log(`answered elsewhere ${Math.round(performance.now() - killedMs)} ms after the worker was killed, with a lease of ${leaseMs} ms`);
+    t.deepEqual(await ask(second, port, 'verify', 'count'), [verified, '2']);
+    t.like(await second.gateway.app('sleeper'), {state: 'hibernated'});
+    const over = async (): Promise<string> => readFile(join(directory.path, 'over'), 'utf8').catch(() => '');
+    await until(async () => (await over()) !== '', {timeoutMs: 60_000, what: 'the timer of an app whose worker is gone'});
+    const lateMs = Number((await over()).split(' ')[1]) - dueAt;
+    t.log(`a timer on a worker that was killed: ${Math.round(lateMs)} ms after its time`);
+    t.true(lateMs > -200 && lateMs < 10_000, `${lateMs} ms`);
+    t.is((await second.gateway.app('sleeper')).lastWake?.trigger, 'timer');
+    // What it had is nobody's when it is back.
+    await first.gateway.start();
+    t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);
+  },
+);
 
 workerTest("a worker that is cut off answers nobody, and what it has is nobody's when it is back", async (t: ExecutionContext) => {
   const {first, second, port} = await twoWorkers(t, 'hibernate-after never', 'checkpoint-every 4s');
