@@ -26,7 +26,9 @@ const firstFd = 3;
  */
 export function takeGivenSockets(environment: NodeJS.ProcessEnv): readonly GivenSocket[] {
   const {LISTEN_PID: pid, LISTEN_FDS: count} = environment;
-  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete environment[name];
+  delete environment['LISTEN_PID'];
+  delete environment['LISTEN_FDS'];
+  delete environment['LISTEN_FDNAMES'];
   if (count === undefined || Number(pid) !== process.pid) return [];
   const fds = Array.from({length: Number(count)}, (_, index) => firstFd + index);
   for (const fd of fds) setCloseOnExec(fd);

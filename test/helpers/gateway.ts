@@ -101,8 +101,8 @@ ${sections}
     async start() {
       const {open} = await import('node:fs/promises');
       const log = await open(logFile, 'a');
-      const [file = programPath, ...args] = [...under, programPath, command, '-f', configFile, '--ready-fd', '3'];
-      child = spawn(file, args, {
+      const [file, ...args] = [...under, programPath];
+      child = spawn(file, [...args, command, '-f', configFile, '--ready-fd', '3'], {
         stdio: ['ignore', log.fd, log.fd, 'pipe'],
         detached: true,
       });

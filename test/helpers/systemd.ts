@@ -32,8 +32,9 @@ export async function bootSystemd(t: ExecutionContext): Promise<Systemd> {
   const enter = ['nsenter', '-t', first, '--mount', '--pid', '--cgroup', '--'] as const;
   const systemd: Systemd = {
     run: async (...argv) => (await run([...enter, ...argv], {timeoutMs})).stdout,
-    write: async (path, content) =>
-      void (await run([...enter, 'sh', '-c', 'mkdir -p "$(dirname "$1")" && cat >"$1"', 'sh', path], {timeoutMs, input: content})),
+    async write(path, content) {
+      await run([...enter, 'sh', '-c', 'mkdir -p "$(dirname "$1")" && cat >"$1"', 'sh', path], {timeoutMs, input: content});
+    },
     show: async (unit, property) => (await systemd.run('systemctl', 'show', unit, '--property', property, '--value')).trim(),
   };
   await until(
