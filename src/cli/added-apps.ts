@@ -26,6 +26,8 @@ export interface AddedAppsOptions {
   readonly log: Log;
   /** What the command line changes in a configuration. */
   readonly prepare: (config: Config) => Config;
+  /** Whether the state directory is this process's. */
+  readonly remembers: boolean;
 }
 
 interface Running {
@@ -140,6 +142,7 @@ export class AddedAppsControl {
 
   async #keep(set: AddedSet): Promise<void> {
     this.#set = set;
+    if (!this.#options.remembers) return;
     await writeAddedFile(this.#stateDir, set).catch((error: unknown) => {
       this.#options.log.warn({error: errorMessage(error)}, 'the apps that were added are remembered in Redis only');
     });

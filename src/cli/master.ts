@@ -67,7 +67,7 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
   const master = options.masterSocket === null ? null : parseMasterSocket(options.masterSocket);
   using notifier = openNotifier(process.env, systemClock);
   applyEnvironment(loaded.config.environment);
-  const added = await AddedAppsControl.open(loaded.config, loaded.sources, {log, prepare});
+  const added = await AddedAppsControl.open(loaded.config, loaded.sources, {log, prepare, remembers: options.role !== 'edge'});
   // What the page shows is known when the gateway runs.
   const statistics: {answer: StatsAnswer} = {answer: () => null};
   await using gateway = await openWithAdded(loaded.config, added, {...options, prepare, stats: (page, transaction) => statistics.answer(page, transaction)});

@@ -2,39 +2,38 @@
 import {existsSync} from 'node:fs';
 import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {Redis} from 'ioredis';
 import {errorMessage} from '../../src/core/errors.ts';
-import {durableApp} from '../helpers/durable-app.ts';
+import {durableApp, durableOptions} from '../helpers/durable-app.ts';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {until} from '../helpers/until.ts';
 
-const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
-
 serialRootTest('an app is added to a running gateway, survives its restart and the loss of Redis, and is removed', async (t) => {
   t.timeout(120_000);
   const port = await freePort();
   const gateway = await testGateway(t, '', {globals: '    dynamic-apps\n'});
   await gateway.start();
-  const options = ['--rootfs', await rootfsWith('python3'), '--volume', `${fixtures}:/srv:ro`, '--expose', 'tcp:80', '--hibernate-after', 'never'];
-  const program = ['--exec', '/usr/bin/python3 /srv/durable-server.py 80 1'];
+  const options = durableOptions(await rootfsWith('python3'));
   const add = (...more: readonly string[]): Promise<string> => gateway.cli('app', 'add', 'wiki', ...options, ...more);
   const listed = async (): Promise<unknown> => JSON.parse(await gateway.cli('app', 'list', '--json'));
 
   // As the parser says it, and nothing is there then.
-  await t.throwsAsync(add(), {message: /Cannot add app "wiki":\n\[ALERT\].*\[app add wiki:1:\d+\].*app 'wiki' has no 'exec'/});
-  await t.throwsAsync(add(...program, '--memory', 'much'), {message: /\[app add wiki:\d+:\d+\].*'memory'/});
-  await t.throwsAsync(add(...program, '--publish', `127.0.0.1:${port}:81`), {message: /port 81 \(tcp\) of app 'wiki' is not exposed/});
+  await t.throwsAsync(gateway.cli('app', 'add', 'wiki', '--rootfs', '/srv'), {
+    message: /Cannot add app "wiki":\n\[ALERT\].*\[app add wiki:1:\d+\].*app 'wiki' has no 'exec'/,
+  });
+  await t.throwsAsync(add('--memory', 'much'), {message: /\[app add wiki:\d+:\d+\].*'memory'/});
+  await t.throwsAsync(add('--publish', `127.0.0.1:${port}:81`), {message: /port 81 \(tcp\) of app 'wiki' is not exposed/});
   await t.throwsAsync(gateway.cli('app', 'add', 'x', '--image', 'none'), {message: /there is no image "none"/});
   t.deepEqual(await listed(), []);
 
-  t.is(await add(...program, '--publish', `127.0.0.1:${port}:80`), 'wiki: added\n');
+  t.is(await add('--publish', `127.0.0.1:${port}:80`), 'wiki: added\n');
   t.is(await ask(port, 'count'), '1');
   t.like(await gateway.app('wiki'), {state: 'running', origin: 'added'});
-  await t.throwsAsync(add(...program), {message: /Cannot add app "wiki": there is one of this name/});
+  t.is((JSON.parse(await gateway.cli('show', 'wiki', '--json')) as {origin: string}).origin, 'added');
+  await t.throwsAsync(add(), {message: /Cannot add app "wiki": there is one of this name/});
 
   await gateway.stop();
   await gateway.start();
@@ -76,7 +75,7 @@ serialRootTest('an app is added to a running gateway, survives its restart and t
   await gateway.cli('app', 'rm', 'wiki', '--yes');
   await t.throwsAsync(ask(port, 'count'), {code: 'ECONNREFUSED'});
   // It was put to sleep, and goes on from there.
-  await add(...program, '--publish', `127.0.0.1:${port}:80`);
+  await add('--publish', `127.0.0.1:${port}:80`);
   t.is(await ask(port, 'count'), '4');
   t.is(await gateway.cli('app', 'rm', 'wiki', '--yes', '--purge'), 'wiki: removed, with all that was kept of it\n');
   t.false(existsSync(join(gateway.stateDir, 'apps', 'wiki')));
@@ -84,7 +83,7 @@ serialRootTest('an app is added to a running gateway, survives its restart and t
     [...(await gatewayObjects(gateway.stateDir))].filter((name) => name.includes('wiki')),
     [],
   );
-  await add(...program, '--publish', `127.0.0.1:${port}:80`).catch((error: unknown) => t.fail(errorMessage(error)));
+  await add('--publish', `127.0.0.1:${port}:80`).catch((error: unknown) => t.fail(errorMessage(error)));
   t.is(await ask(port, 'count'), '1');
 });
 

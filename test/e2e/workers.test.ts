@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import {text} from 'node:stream/consumers';
 import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
-import {durableApp, verified} from '../helpers/durable-app.ts';
+import {durableApp, durableOptions, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
@@ -104,6 +104,31 @@ workerTest('drain moves an app with its memory and its files, and undrain brings
   await first.gateway.cli('drain', 'w2');
   t.is((await first.gateway.app('a')).worker, 'w1');
   t.deepEqual(await ask(second, port, 'agree', 'verify', 'count'), ['2 2', verified, '3']);
+  await first.gateway.cli('undrain', 'w2');
+
+  // An app that is added to one of them is there for all.
+  const added = await freePort();
+  const options = [...durableOptions(await rootfsWith('python3')), '--publish', `${added}:80`];
+  await second.gateway.cli('app', 'add', 'b', ...options);
+  const counts: string[] = [];
+  for (const {name, ...worker} of [edge, first, second]) {
+    const answer = async (): Promise<boolean> =>
+      ask({name, ...worker}, added, 'count').then(
+        ([count = '']) => counts.push(count) > 0,
+        () => false,
+      );
+    await until(answer, {timeoutMs: 20_000, what: `the app that was added, at ${name}`});
+  }
+  t.deepEqual(counts, ['1', '2', '3']);
+  await first.gateway.cli('app', 'rm', 'b', '--yes', '--purge');
+  for (const {address} of [edge, first, second]) {
+    const isRefused = async (): Promise<boolean> =>
+      lineClient(added, {host: address}).then(
+        (client) => client[Symbol.dispose]() !== undefined,
+        () => true,
+      );
+    await until(isRefused, {timeoutMs: 20_000, what: 'the end of the app that was removed'});
+  }
 });
 
 /** Requests one after the other, each answered before the next; the time of the longest wait. */

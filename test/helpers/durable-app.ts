@@ -25,6 +25,12 @@ export async function durableApp(
 ${options.map((option) => `    ${option}\n`).join('')}`;
 }
 
+/** What `picogate app add` needs for such an app, with 1 MiB of known memory. */
+export function durableOptions(rootfs: string): string[] {
+  const program = '/usr/bin/python3 /srv/durable-server.py 80 1';
+  return ['--rootfs', rootfs, '--exec', program, '--volume', `${fixtures}:/srv:ro`, '--expose', 'tcp:80', '--hibernate-after', 'never'];
+}
+
 /** A section that leads a port to an app. */
 export function listen(name: string, port: number): string {
   return `listen ${name}
