@@ -15,7 +15,7 @@ export async function run(files: readonly string[] | undefined, {role, readyFd}:
   const {config, diagnostics, sources} = await load(files);
   printDiagnostics(diagnostics);
   if (config === null) return exitStatus.badConfiguration;
-  const log = createLog();
+  const log = createLog(config.global.gatewayLog.level ?? undefined, config.global.gatewayLog.form);
   const onReady = (): void => {
     if (readyFd !== undefined) tellReady(readyFd);
   };

@@ -20,7 +20,7 @@ export async function start(words: readonly string[], args: HaproxyArguments): P
   for (const option of args.ignored) process.stderr.write(`[WARNING]  (${process.pid}) : option '${option}' is accepted, and has no effect.\n`);
   const daemon = args.mode === 'daemon' || (args.mode === null && config.global.process.daemon);
   if (daemon && readyFd === null) return becomeDaemon(words);
-  const log = createLog();
+  const log = createLog(config.global.gatewayLog.level ?? undefined, config.global.gatewayLog.form);
   const onReady = (): void => {
     if (readyFd === null) return;
     leaveTerminal();

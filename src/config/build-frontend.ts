@@ -68,15 +68,21 @@ function uniqueId(section: Section): FrontendConfig['uniqueId'] {
   return format === undefined ? null : {format, header: effective(section, 'unique-id-header')?.value ?? null};
 }
 
-const namedFormats = {'option httplog': 'httplog', 'option tcplog': 'tcplog', 'option httpslog': 'httpslog'} as const;
+const namedFormats = {'option httplog': 'httplog', 'option tcplog': 'tcplog', 'option httpslog': 'httpslog', 'option jsonlog': 'jsonlog'} as const;
+const wakeFormats = {httplog: 'httplog-wake', tcplog: 'tcplog-wake'} as const;
 
 /** Of all that say it the last one counts; `no option httplog` takes back its own only. */
 function logFormat(section: Section): FrontendConfig['logFormat'] {
   let format: FrontendConfig['logFormat'] = {kind: 'default'};
-  for (const setting of inOrder(section, ['log-format', 'option httplog', 'option tcplog', 'option httpslog'])) {
-    if (setting.name === 'log-format') format = {kind: 'format', format: setting.value};
-    else if (setting.value) format = {kind: namedFormats[setting.name]};
-    else if (format.kind === namedFormats[setting.name]) format = {kind: 'default'};
+  for (const setting of inOrder(section, ['log-format', 'option httplog', 'option tcplog', 'option httpslog', 'option jsonlog'])) {
+    if (setting.name === 'log-format') {
+      format = {kind: 'format', format: setting.value};
+      continue;
+    }
+    const kind = namedFormats[setting.name];
+    if (setting.value === false) {
+      if (format.kind.replace('-wake', '') === kind) format = {kind: 'default'};
+    } else format = {kind: setting.value === 'wake' && kind in wakeFormats ? wakeFormats[kind as keyof typeof wakeFormats] : kind};
   }
   return format;
 }

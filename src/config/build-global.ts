@@ -33,6 +33,7 @@ export function buildGlobal(sections: readonly Section[], report: (diagnostic: D
   const stateDir = effective(together, 'state-dir')?.value.text ?? defaultStateDir;
   const value: GlobalConfig = {
     redis: effective(together, 'redis')?.value ?? {kind: 'embedded'},
+    gatewayLog: effective(together, 'gateway-log')?.value ?? {form: 'json', level: null},
     otlp: effective(together, 'otlp')?.value ?? null,
     stateDir,
     runtimeDir: effective(together, 'runtime-dir')?.value.text ?? join(stateDir, 'run'),

@@ -1,7 +1,8 @@
 /** What may follow the keywords of `global` that are not plain numbers and times. */
 import {isIPv4} from 'node:net';
+import {logLevels} from '../core/log-levels.ts';
 import {readRedisUrl} from '../core/redis-url.ts';
-import {resolveHostPath, type Shape} from './shapes.ts';
+import {choice, resolveHostPath, type Shape} from './shapes.ts';
 import type {GlobalConfig, KeySource} from './value.ts';
 
 /** See core/redis-url.ts. Its messages do not repeat the URL: it may hold a password. */
@@ -18,6 +19,18 @@ export const redisUrl: Shape<GlobalConfig['redis']> = {
     const address = readRedisUrl(text);
     if (address.kind === 'invalid') throw refuse(address.reason);
     return {kind: 'url', url: text};
+  },
+};
+
+/** Of the gateway itself. */
+export const gatewayLog: Shape<GlobalConfig['gatewayLog']> = {
+  usage: 'json | text [level debug | info | warn | error | silent]',
+  read(args) {
+    const form = choice(['json', 'text']).read(args);
+    if (args.atEnd) return {form, level: null};
+    const word = args.take('level');
+    if (word.text !== 'level') throw args.invalid(word, "'level' is possible");
+    return {form, level: choice(logLevels).read(args)};
   },
 };
 

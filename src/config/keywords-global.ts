@@ -1,5 +1,5 @@
 /** The keywords of `global`. */
-import {keySource, otlpUrl, privateRange, redisUrl} from './global-shapes.ts';
+import {gatewayLog, keySource, otlpUrl, privateRange, redisUrl} from './global-shapes.ts';
 import {keyword, ours, theirList, theirs, withFrontend} from './keyword.ts';
 import {globalLog} from './log-shape.ts';
 import {memoryMark} from './memory-marks.ts';
@@ -15,6 +15,14 @@ const oursInGlobal = {...ours, sections: ['global']} as const;
 const theirsInGlobal = {...theirs, sections: ['global']} as const;
 
 export const globalKeywords = {
+  'gateway-log': keyword({
+    ...oursInGlobal,
+    shape: gatewayLog,
+    absent: 'json',
+    description:
+      "The form of the gateway's own log on standard error, and how much it says (info; the variable `PICOGATE_LOG` counts where the line does not say). " +
+      'Lines about sessions go where `log` says.',
+  }),
   otlp: keyword({
     ...oursInGlobal,
     shape: otlpUrl,

@@ -3,10 +3,10 @@ import {type CheckRequest, httpCheckOption, smtpCheck} from './check-shapes.ts';
 import type {TcpCheckStep} from './health.ts';
 import {addressHeader} from './http-shapes.ts';
 import {keyword, theirList, withBackend, withFrontend, withProxies} from './keyword.ts';
-import {checkUser, fixedSteps, postgresCheck, redispatchInterval} from './option-shapes.ts';
+import {checkUser, fixedSteps, type LogOption, logOption, postgresCheck, redispatchInterval} from './option-shapes.ts';
 import {ldapSteps, redisSteps, tlsHelloSteps} from './protocol-checks.ts';
 import type {AddressHeader} from './proxy-value.ts';
-import {fixedLine, flagLine} from './shapes.ts';
+import {flagLine} from './shapes.ts';
 
 /** Null: `no option ...`. */
 type Steps = readonly TcpCheckStep[] | null;
@@ -21,14 +21,28 @@ const checks = {...theirList, sections: withBackend} as const;
 const addressOption = {...theirList, sections: withProxies, negated: null} as const;
 
 export const optionKeywords = {
-  'option httplog': keyword<boolean>({
+  'option httplog': keyword<LogOption>({
     ...theirList,
     sections: withProxies,
-    shape: fixedLine('[clf]', ['clf']),
+    shape: logOption(['clf']),
     negated: false,
-    description: 'Log lines of requests, as HAProxy writes them.',
+    description: 'Log lines of requests, as HAProxy writes them; with `wake`, our own fields come last: `wake.app`, `wake.ms` and `wake.trigger`.',
   }),
-  'option tcplog': onOff(withProxies, 'Log lines of connections.'),
+  'option tcplog': keyword<LogOption>({
+    ...theirList,
+    sections: withProxies,
+    shape: logOption([]),
+    negated: false,
+    description: 'The same for connections.',
+  }),
+  'option jsonlog': keyword<boolean>({
+    ...theirList,
+    origin: 'picogate',
+    sections: withProxies,
+    shape: flagLine(),
+    negated: false,
+    description: 'Log lines of requests and connections as JSON objects. Lines are cut at `len` bytes (1024), so a `log` line for them should say `len 8192`.',
+  }),
   'option httpslog': onOff(withProxies, 'Log lines of requests, with what was agreed for TLS.'),
   'option dontlognull': onOff(withFrontend, 'Connections without data leave no line.'),
   'option dontlog-normal': onOff(withFrontend, 'Only what went wrong leaves a line.'),

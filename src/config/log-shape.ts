@@ -1,10 +1,10 @@
 /** `log`, in `global` and in proxies. */
 import {isIP} from 'node:net';
-import {type Arguments, ConfigError} from './arguments.ts';
+import type {Arguments} from './arguments.ts';
 import type {LogTarget} from './proxy-value.ts';
 import {choice, type Shape} from './shapes.ts';
 import {didYouMean} from './suggestion.ts';
-import {parseInteger, parsePort} from './units.ts';
+import {type Parsed, parseInteger, parsePort} from './units.ts';
 
 const formats = ['rfc3164', 'rfc5424', 'short', 'raw', 'timed', 'iso', 'local', 'priority'] as const;
 const facilities = `kern user mail daemon auth syslog lpr news uucp cron auth2 ftp ntp audit alert cron2 local0 local1 local2 local3 local4 local5 local6
@@ -15,7 +15,8 @@ const syslogPort = 514;
 /** `global`: the targets of that section; `none`: `no log`. */
 export type LogStatement = {readonly kind: 'global'} | {readonly kind: 'none'} | {readonly kind: 'target'; readonly target: LogTarget};
 
-const targetUsage = '<address>[:<port>] | <path> | stdout | stderr [len <bytes>] [format <format>] <facility> [<level> [<minlevel>]]';
+const targetUsage =
+  '<address>[:<port>] | <path> | stdout | stderr | fd@<number> [len <bytes>] [format <format>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]]';
 
 export const proxyLog: Shape<LogStatement> = {
   usage: `global | ${targetUsage}`,
@@ -34,6 +35,7 @@ function readTarget(args: Arguments): LogTarget {
   const to = readAddress(args);
   let format: LogTarget['format'] = 'rfc3164';
   let maxLineBytes = 1024;
+  let sample: LogTarget['sample'] = null;
   for (;;) {
     const option = args.peek()?.text;
     if (option === 'len') {
@@ -43,8 +45,8 @@ function readTarget(args: Arguments): LogTarget {
       args.take('format');
       format = choice(formats).read(args);
     } else if (option === 'sample') {
-      const word = args.take('sample');
-      throw new ConfigError("'sample' of 'log' is not implemented yet", word.position, word.text);
+      args.take('sample');
+      sample = args.takeParsed('<ranges>:<size>', parseSample);
     } else {
       break;
     }
@@ -53,7 +55,7 @@ function readTarget(args: Arguments): LogTarget {
   if (!facilities.includes(facility.text)) throw args.invalid(facility, `unknown log facility${didYouMean(facility.text, facilities)}`);
   const level = args.atEnd ? 'debug' : choice(levels).read(args);
   const minLevel = args.atEnd ? 'emerg' : choice(levels).read(args);
-  return {to, format, facility: facility.text, level, minLevel, maxLineBytes};
+  return {to, format, facility: facility.text, level, minLevel, maxLineBytes, sample};
 }
 
 function readAddress(args: Arguments): LogTarget['to'] {
@@ -61,6 +63,8 @@ function readAddress(args: Arguments): LogTarget['to'] {
   const {text} = word;
   if (text === 'stdout' || text === 'fd@1') return {kind: 'stdout'};
   if (text === 'stderr' || text === 'fd@2') return {kind: 'stderr'};
+  const inherited = /^fd@(\d{1,6})$/.exec(text)?.[1];
+  if (inherited !== undefined) return {kind: 'fd', fd: Number(inherited)};
   if (/^(?:unix@)?\//.test(text)) return {kind: 'unix', path: text.replace(/^unix@/, '')};
   if (/^(?:ring|fd|sockpair|tcp[46]?|abns|stream)@/.test(text)) throw args.invalid(word, 'logs go to UDP addresses, unix sockets, stdout and stderr');
   const [, bracketed, plain = '', port] = /^(?:udp[46]?@|ipv[46]@)?(?:\[(.*)\]|(.*?))(?::(\d+))?$/s.exec(isIP(text) === 6 ? `[${text}]` : text) ?? [];
@@ -70,4 +74,16 @@ function readAddress(args: Arguments): LogTarget['to'] {
   const parsed = port === undefined ? null : parsePort(port);
   if (parsed !== null && !parsed.ok) throw args.invalid(word, parsed.reason);
   return {kind: 'udp', host, port: parsed?.value ?? syslogPort};
+}
+
+/** `1,3-5:10`: of ten lines in a row the first, and the third to the fifth. */
+function parseSample(text: string): Parsed<LogTarget['sample']> {
+  const [, ranges = '', size = ''] = /^([\d,-]+):(\d{1,5})$/.exec(text) ?? [];
+  const of = Number(size);
+  const numbers = ranges.split(',').flatMap((range) => {
+    const [, from = '', to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(range) ?? [];
+    return Number(to) < Number(from) ? [] : Array.from({length: Number(to) - Number(from) + 1}, (_, at) => Number(from) + at);
+  });
+  const isValid = of > 0 && numbers.length > 0 && numbers.every((number, at) => number >= 1 && number <= of && (at === 0 || number > (numbers[at - 1] ?? 0)));
+  return isValid ? {ok: true, value: {of, numbers}} : {ok: false, reason: 'ascending ranges and a size are expected, as 1,3-5:10'};
 }

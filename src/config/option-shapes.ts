@@ -3,6 +3,7 @@ import type {Arguments} from './arguments.ts';
 import type {TcpCheckStep} from './health.ts';
 import {mysqlSteps, postgresSteps} from './protocol-checks.ts';
 import type {Shape} from './shapes.ts';
+import {didYouMean} from './suggestion.ts';
 import {parseInteger} from './units.ts';
 
 /** 0: only for the last attempt. */
@@ -48,3 +49,24 @@ export const checkUser: Shape<readonly TcpCheckStep[]> = {
 };
 
 export const postgresCheck: Shape<readonly TcpCheckStep[]> = {usage: 'user <name>', read: (args) => postgresSteps(takeUser(args))};
+
+/** `wake`: with our own fields. */
+export type LogOption = boolean | 'wake';
+
+/** @param ignored words of HAProxy that change nothing here */
+export function logOption(ignored: readonly string[]): Shape<LogOption> {
+  const words = ['wake', ...ignored];
+  return {
+    usage: words.map((word) => `[${word}]`).join(' '),
+    read(args) {
+      let value: LogOption = true;
+      while (!args.atEnd) {
+        const word = args.take('<option>');
+        if (word.text === 'wake') value = 'wake';
+        else if (ignored.includes(word.text)) args.warn(word, `'${word.text}' of '${args.keyword}' has no effect here`);
+        else throw args.invalid(word, `${words.join(', ')} is possible${didYouMean(word.text, words)}`);
+      }
+      return value;
+    },
+  };
+}

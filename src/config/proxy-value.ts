@@ -72,12 +72,16 @@ export interface LogTarget {
   readonly to:
     | {readonly kind: 'udp'; readonly host: string; readonly port: number}
     | {readonly kind: 'unix'; readonly path: string}
-    | {readonly kind: 'stdout' | 'stderr'};
+    | {readonly kind: 'stdout' | 'stderr'}
+    /** A descriptor that was inherited. */
+    | {readonly kind: 'fd'; readonly fd: number};
   readonly format: 'rfc3164' | 'rfc5424' | 'short' | 'raw' | 'timed' | 'iso' | 'local' | 'priority';
   readonly facility: string;
   readonly level: string;
   readonly minLevel: string;
   readonly maxLineBytes: number;
+  /** Of so many lines in a row only those with these numbers, from 1 on; null: all. */
+  readonly sample: {readonly of: number; readonly numbers: readonly number[]} | null;
 }
 
 export interface StatsPage {
@@ -175,7 +179,9 @@ export interface FrontendConfig extends ProxyBase {
    */
   readonly captures: readonly {readonly header: string | null; readonly length: number; readonly of: 'request' | 'response'}[];
   /** A text of formats, or one of HAProxy's. */
-  readonly logFormat: {readonly kind: 'format'; readonly format: Format} | {readonly kind: 'default' | 'tcplog' | 'httplog' | 'httpslog'};
+  readonly logFormat:
+    | {readonly kind: 'format'; readonly format: Format}
+    | {readonly kind: 'default' | 'tcplog' | 'httplog' | 'httpslog' | 'tcplog-wake' | 'httplog-wake' | 'jsonlog'};
   /** Connections without data leave no line. */
   readonly dontLogNull: boolean;
   /** Only what went wrong leaves a line. */

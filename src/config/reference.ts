@@ -96,6 +96,20 @@ Sums are kept by day (UTC) for 400 days, and of all time; \`--since\` counts who
 fails loses so much at most. \`picogate metrics\` has \`picogate_app_active_byte_seconds_total\` and \`picogate_app_stored_byte_seconds_total\`.
 `;
 
+const logsText = `## Logs
+
+- **Of sessions**: \`log\` lines say where to, \`option httplog\`, \`option tcplog\`, \`option httpslog\` or \`log-format\` what, as in HAProxy. Targets are UDP addresses, datagram
+  sockets as \`/dev/log\`, \`stdout\`, \`stderr\` and inherited descriptors (\`fd@3\`); of many lines a \`sample 1:10\` is one in ten.
+- **Of wakes**: in formats \`%[wake.app]\` is the app for which the session was held, \`%[wake.ms]\` for how many milliseconds (which are part of \`%Tw\`), and \`%[wake.trigger]\` what of the session
+  woke it, without the client, as \`tcp/80 GET /wiki\`; all are \`-\` where the app was awake. \`option httplog wake\` and \`option tcplog wake\` add the three at the end of HAProxy's line, so that what
+  reads those lines goes on reading them.
+- **As JSON**: \`option jsonlog\`. What does not apply is left out:
+  \`time frontend mode client_ip client_port frontend_ip frontend_port tls_version tls_cipher tls_sni unique_id method uri http_version captured_request captured_response backend server
+  server_ip server_port status bytes_received bytes_sent termination retries redispatched handshake_ms idle_ms request_ms wait_ms connect_ms response_ms active_ms total_ms wake_app
+  wake_ms wake_trigger\`.
+- **Of the gateway itself**: on standard error, as \`gateway-log\` says.
+`;
+
 const tracesText = `## Traces
 
 With \`otlp\`, or OpenTelemetry's variables in the environment, each wake is a trace: a span \`wake\` with the app, what woke it and how many pages were predicted, and below it
@@ -192,6 +206,7 @@ export function renderReference(): string {
     timersText,
     probesText,
     waitPageText,
+    logsText,
     tracesText,
     dashboardText,
     usageText,

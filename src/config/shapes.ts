@@ -143,18 +143,3 @@ export function resolveHostPath({text, position}: Placed): string {
 export function isStraightPath(path: string): boolean {
   return path.startsWith('/') && !path.split('/').includes('..');
 }
-
-/** A line that says all by being there, and may repeat words that add nothing. */
-export function fixedLine(usage: string, allowed: readonly string[]): Shape<boolean> {
-  return {
-    usage,
-    read(args) {
-      while (!args.atEnd) {
-        const found = args.take('<option>');
-        if (!allowed.includes(found.text)) throw args.invalid(found, `${allowed.join(', ')} is possible${didYouMean(found.text, allowed)}`);
-        args.warn(found, `'${found.text}' of '${args.keyword}' has no effect here`);
-      }
-      return true;
-    },
-  };
-}

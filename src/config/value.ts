@@ -25,6 +25,8 @@ export interface Config {
 }
 
 export interface GlobalConfig {
+  /** A level of null: as the environment says. */
+  readonly gatewayLog: {readonly form: 'json' | 'text'; readonly level: string | null};
   /** Of a collector for traces; null: the environment may name one. */
   readonly otlp: string | null;
   /** A url is as core/redis-url.ts reads them. */

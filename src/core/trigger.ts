@@ -59,8 +59,13 @@ function parseOrNull(text: string): unknown {
 
 /** As people read it: `tcp/80 from 192.0.2.1`, `tcp/80 GET /wiki from 192.0.2.1`, `operator`. */
 export function describeTrigger(trigger: Trigger): string {
-  const [key = trigger.kind] = triggerKeys(trigger);
-  return 'source' in trigger ? `${key} from ${trigger.source}` : key;
+  const text = triggerText(trigger);
+  return 'source' in trigger ? `${text} from ${trigger.source}` : text;
+}
+
+/** Without the client. */
+export function triggerText(trigger: Trigger): string {
+  return triggerKeys(trigger)[0] ?? trigger.kind;
 }
 
 const maxWordLength = 48;

@@ -86,7 +86,14 @@ export function tcpRecord({facts, times, pool, server, socket, assignment, sessi
     termination: `${end.cause}${end.phase}--`,
     requestCookie: null,
     responseCookie: null,
+    wake: wakeOf(assignment),
   };
+}
+
+/** Null when the session was not held for one. */
+function wakeOf(assignment: Assignment | null): SessionRecord['wake'] {
+  const waking = assignment?.waking ?? null;
+  return waking === null ? null : {...waking, ms: Math.round(assignment?.wakeMs ?? 0)};
 }
 
 function rounded(ms: number | null): number | null {

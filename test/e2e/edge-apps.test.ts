@@ -1,10 +1,12 @@
 /** What the gateway reads before a server is awake decides whether it wakes, which one, and why. */
+import {createSocket} from 'node:dgram';
 import {once} from 'node:events';
 import {writeFile} from 'node:fs/promises';
 import {connect, type Socket} from 'node:net';
 import {join} from 'node:path';
 import {connect as connectTls} from 'node:tls';
 import {fileURLToPath} from 'node:url';
+import type {ExecutionContext} from 'ava';
 import {run} from '../../src/core/command.ts';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {type CollectedSpan, otlpCollector} from '../helpers/otlp-collector.ts';
@@ -30,6 +32,16 @@ async function openSocket(port: number): Promise<Socket> {
   return socket;
 }
 
+/** A syslog daemon on the port that is returned. */
+async function logReceiver(t: ExecutionContext, lines: string[]): Promise<number> {
+  const socket = createSocket('udp4');
+  socket.on('message', (message) => lines.push(message.toString('latin1')));
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  t.teardown(() => socket.close());
+  return socket.address().port;
+}
+
 /** Reads until what came ends like this. */
 async function readTo(socket: Socket, end: string): Promise<string> {
   let text = '';
@@ -44,6 +56,8 @@ serialRootTest('mode http: rules answer without a wake, a Host header wakes its 
   t.timeout(120_000);
   const port = await freePort();
   await using collector = await otlpCollector();
+  const lines: string[] = [];
+  const logPort = await logReceiver(t, lines);
   await using gate = await temporaryDirectory();
   const fifo = join(gate.path, 'fifo');
   await run(['mkfifo', fifo], {timeoutMs: 5000});
@@ -64,6 +78,8 @@ frontend web
     mode http
     bind 127.0.0.1:${port}
     monitor-uri /alive
+    option httplog wake
+    log 127.0.0.1:${logPort} len 4096 format raw local0
     http-request return status 200 content-type text/plain string "from a rule" if { path /robots.txt }
     http-request deny if { path_beg /private }
     http-request redirect location /new if { path /old }
@@ -81,7 +97,7 @@ backend wiki
 backend broken
     mode http
     server s app:broken:80`,
-    {globals: `    otlp ${collector.url}`},
+    {globals: `    otlp ${collector.url}\n    gateway-log text`},
   );
   await gateway.start();
   const socket = await openSocket(port);
@@ -124,6 +140,11 @@ backend broken
   t.regex(poll, /^HTTP\/1\.1 204 /);
   t.regex(await ask('/hello', 'slow.test', html), /^HTTP\/1\.1 200 /);
 
+  // The first one that was held, whose client got a page.
+  const line = lines.find((one) => one.includes(' slow/<NOSRV> '));
+  t.regex(line ?? '', / 503 \d+ - - LR-- .* "GET \/hello HTTP\/1\.1" slow 2\d\d "tcp\/80 GET \/hello"\n$/);
+  t.regex(lines.find((one) => one.includes('"GET /robots.txt')) ?? '', / "GET \/robots\.txt HTTP\/1\.1" - - ""\n$/);
+
   const spansOf = (app: string): CollectedSpan[] =>
     collector.spans.filter(({attributes}) => attributes.some(({key, value}) => key === 'picogate.app' && value['stringValue'] === app));
   await until(() => spansOf('slow').length > 0 && spansOf('broken').length > 0, {timeoutMs: 20_000});
@@ -136,16 +157,22 @@ backend broken
   t.is(spansOf('slow')[0]?.parentSpanId, 'b7ad6b7169203331');
   t.true(spansOf('wiki').some(({name}) => name === 'restore'));
   t.like(spansOf('broken')[0], {name: 'wake', status: {code: 2}});
+  t.regex(await gateway.log(), /^\S+Z INFO ready apps=3 frontends=1$/m);
+  t.regex(await gateway.log(), /^\S+Z ERROR failed app=broken error="Cannot start/m);
 });
 
 serialRootTest('mode tcp: a connection without a ClientHello wakes nothing, and the server name wakes its app', async (t) => {
   t.timeout(120_000);
   const port = await freePort();
+  const lines: string[] = [];
+  const logPort = await logReceiver(t, lines);
   const gateway = await testGateway(
     t,
     `${await nginx('shop')}
 frontend tls
     bind 127.0.0.1:${port}
+    option jsonlog
+    log 127.0.0.1:${logPort} len 4096 format raw local0
     tcp-request inspect-delay 1s
     tcp-request content accept if { req.ssl_hello_type 1 }
     tcp-request content reject
@@ -171,6 +198,10 @@ backend shop
   // nginx speaks no TLS here: that its answer is an error is what shows that the bytes came through.
   await hello('shop.test');
   t.is((await gateway.app('shop')).lastWake?.trigger, 'tcp/80 sni shop.test from 127.0.0.1');
+  await until(() => lines.some((line) => line.includes('wake_app')));
+  const woken = JSON.parse(lines.find((line) => line.includes('wake_app')) ?? '') as {wake_ms: number};
+  t.like(woken, {frontend: 'tls', mode: 'tcp', backend: 'shop', server: 's', wake_app: 'shop', wake_trigger: 'tcp/80 sni shop.test'});
+  t.true(woken.wake_ms > 0);
 });
 
 serialRootTest('mode dns: a question for the name of an app is answered at once and wakes it, any other wakes nothing', async (t) => {

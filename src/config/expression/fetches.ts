@@ -170,6 +170,9 @@ const signatures = signatureTable(`
   uuid([int]) str
   var(string[,string]) any
   wait_end bool
+  wake.app str
+  wake.ms int
+  wake.trigger str
   ${[...counterSignatures, ...trackerSignatures].join('\n')}
 `);
 

@@ -26,7 +26,7 @@ export interface AssignRequest {
   /** A health check from outside, which wakes no app and keeps none awake. */
   readonly isProbe: boolean;
   /** Called when it begins to wait for a wake. */
-  readonly held?: (() => void) | undefined;
+  readonly held?: ((waking: {readonly app: AppName; readonly trigger: string}) => void) | undefined;
 }
 
 export interface SessionEnd {

@@ -188,7 +188,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   #chooseServer(use: BackendUse): void {
     if (this.#showsStats()) return;
     const transaction = this.#transaction;
-    const plan = planRequest(transaction, use.backend, {nowMs: this.#parts.clock.nowMs(), held: whenHeld(use.backend.waitPage, transaction, this.#showPage)});
+    const plan = planRequest(transaction, use.backend, {clock: this.#parts.clock, held: whenHeld(use.backend.waitPage, transaction, this.#showPage)});
     this.#finding = plan.finding;
     if (plan.redirect !== null) {
       this.#reply(plan.redirect, 'LR');

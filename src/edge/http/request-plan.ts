@@ -1,5 +1,6 @@
 /** Between the last rule and the choice of a server: what persistence says, what the server is told. */
 import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
 import type {AssignRequest} from './assignment.ts';
 import {connectionHas} from './h1-framing.ts';
 import type {BackendUse} from './http-parts.ts';
@@ -51,12 +52,12 @@ function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead):
 export function planRequest(
   transaction: Transaction,
   backend: HttpBackendProxy,
-  {nowMs, held}: {readonly nowMs: number; readonly held: (() => void) | undefined},
+  {clock, held}: {readonly clock: Clock; readonly held: (() => void) | undefined},
 ): RequestPlan {
   const {request} = transaction;
   const {servers} = backend.config;
   if (backend.probes !== null) transaction.judgeProbe(backend.probes);
-  const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, nowMs);
+  const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, clock.nowMs());
   if (finding !== null) transaction.cookieFlags = `${finding.flag}-`;
   const wanted = backend.useServers.length === 0 ? '' : firstName(backend.useServers, transaction);
   const designated = wanted === '' ? null : (servers.find(({name}) => name === wanted) ?? null);
@@ -66,7 +67,13 @@ export function planRequest(
     upgrade: wantsUpgrade(request, transaction.incoming.length === 0),
     redirect: chosen === null ? null : redirectTo(chosen, request),
     isPagePoll: backend.waitPage !== null && isPagePoll(transaction),
-    assign: {...assignRequest(transaction, backend, [designated, finding?.server ?? null]), held},
+    assign: {
+      ...assignRequest(transaction, backend, [designated, finding?.server ?? null]),
+      held: (waking) => {
+        transaction.waking = {...waking, sinceMs: clock.monotonicMs()};
+        held?.();
+      },
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 /** What is known about a request when it is over, for the log (HAProxy's manual, section 8.2). */
-import type {SessionTimes} from '../logs/session-record.ts';
+import type {SessionTimes, SessionWake} from '../logs/session-record.ts';
 
 export interface RequestRecord {
   readonly times: SessionTimes;
@@ -19,6 +19,7 @@ export interface RequestRecord {
   readonly termination: string;
   readonly requestCookie: string | null;
   readonly responseCookie: string | null;
+  readonly wake: SessionWake | null;
   readonly retries: number;
   readonly redispatched: boolean;
   /** Of `set-log-level`: `silent` leaves no line. */
@@ -68,6 +69,7 @@ export function brokenRequestRecord({session, nowMs, wallMs, firstByteMs, ...fac
     termination: facts.termination,
     requestCookie: null,
     responseCookie: null,
+    wake: null,
     retries: 0,
     redispatched: false,
     logLevel: null,

@@ -1,5 +1,5 @@
 /** One request and its answer: what is known about them, as expressions, rules and the log ask. */
-import type {SessionRecord} from '../logs/session-record.ts';
+import type {SessionRecord, SessionWake} from '../logs/session-record.ts';
 import type {ProbeRules} from '../probes/probe-rules.ts';
 import type {ConnectionFacts, Surroundings} from '../samples/context.ts';
 import type {ScopedVariables} from '../samples/variables.ts';
@@ -73,6 +73,8 @@ export class Transaction implements RuleSubject {
   serverAddress: Endpoint | null = null;
   backendSource: Endpoint | null = null;
   reason: string | null = null;
+  /** The app that it waited for, since when (Clock.monotonicMs), and what for. */
+  waking: {readonly app: string; readonly trigger: string; readonly sinceMs: number} | null = null;
   cookieFlags = '--';
   requestCookie: string | null = null;
   responseCookie: string | null = null;
@@ -182,6 +184,14 @@ export class Transaction implements RuleSubject {
     return this.#termination;
   }
 
+  /** It was waited for until there was a server, or to the end. */
+  #wake(nowMs: number): SessionWake | null {
+    if (this.waking === null) return null;
+    const {app, trigger, sinceMs} = this.waking;
+    const endMs = [this.assignedAtMs, this.connectedAtMs].find((ms) => ms >= sinceMs) ?? nowMs;
+    return {app, trigger, ms: Math.round(endMs - sinceMs)};
+  }
+
   toRecord(nowMs: number, wallMs: number): RequestRecord {
     const {incoming, session} = this;
     const between = (from: number, to: number): number | null => (from === 0 || to === 0 ? null : Math.max(0, Math.round(to - from)));
@@ -210,6 +220,7 @@ export class Transaction implements RuleSubject {
       termination: this.#termination + this.cookieFlags,
       requestCookie: this.requestCookie,
       responseCookie: this.responseCookie,
+      wake: this.#wake(nowMs),
       retries: this.retries,
       redispatched: this.redispatched,
       logLevel: this.logLevel,

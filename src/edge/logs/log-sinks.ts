@@ -27,6 +27,8 @@ export async function openLogSink(to: LogTarget['to']): Promise<LogSink> {
       return openDescriptorSink(1);
     case 'stderr':
       return openDescriptorSink(2);
+    case 'fd':
+      return openDescriptorSink(to.fd);
     default:
       return to satisfies never;
   }

@@ -50,10 +50,13 @@ function openTarget(target: LogTarget, sink: LogSink, {tag, hostname, now = Date
   const header = syslogHeader({format: target.format, facility: target.facility, tag, hostname});
   const least = severityOf(target.level);
   const most = severityOf(target.minLevel);
+  const {sample} = target;
+  let lines = 0;
   return {
     sink,
     send(line, severity) {
       if (severity > least) return;
+      if (sample !== null && !sample.numbers.includes((lines++ % sample.of) + 1)) return;
       // What is worse than the minimum is told as the minimum, so that an emergency does not reach every terminal.
       const text = header(Math.max(severity, most), now()) + line;
       sink.write(Buffer.from(`${text.slice(0, target.maxLineBytes - 1)}\n`, 'latin1'));

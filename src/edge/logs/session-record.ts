@@ -38,6 +38,15 @@ export interface SessionCounts {
   readonly backendQueue: number;
 }
 
+/** A session that was held while its app woke. */
+export interface SessionWake {
+  readonly app: string;
+  /** As far as it was waited for. */
+  readonly ms: number;
+  /** What of the session was a reason for the wake: `tcp/80 GET /wiki`. */
+  readonly trigger: string;
+}
+
 export interface SessionRecord {
   readonly times: SessionTimes;
   readonly counts: SessionCounts;
@@ -61,4 +70,6 @@ export interface SessionRecord {
   readonly termination: string;
   readonly requestCookie: string | null;
   readonly responseCookie: string | null;
+  /** Null: its app was awake, or its server is none. */
+  readonly wake: SessionWake | null;
 }

@@ -12,6 +12,11 @@ import type {SessionEnd} from './session-end.ts';
 /** A server whose sessions are those of a pool. */
 export type AssignedServer = PoolServer<Assignment>;
 
+export interface Waking {
+  readonly app: AppName;
+  readonly trigger: string;
+}
+
 /** What is known of a session when it needs a server. */
 export interface PoolRequest extends BalanceRequest {
   /** Of a wake, without the port, which is the server's. */
@@ -21,7 +26,7 @@ export interface PoolRequest extends BalanceRequest {
   /** A health check from outside, which wakes no app and keeps none awake. */
   readonly isProbe?: boolean | undefined;
   /** Called when the session begins to wait for a wake. */
-  readonly held?: (() => void) | undefined;
+  readonly held?: ((waking: Waking) => void) | undefined;
   /** Called when a server is chosen, before it is waited for. */
   readonly placed?: ((server: AssignedServer) => void) | undefined;
 }
@@ -75,6 +80,8 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   /** Waited for a free place, and for wakes. */
   queuedMs = 0;
   wakeMs = 0;
+  /** The last app that it waited for because it slept, and why it was woken (`triggerText`). */
+  waking: Waking | null = null;
   handle: SessionHandle | null = null;
   /** Null: it is no health check, or its server is no app. */
   probed: ProbedApp | null = null;

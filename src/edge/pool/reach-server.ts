@@ -2,6 +2,7 @@
 import type {BackendConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {AppName} from '../../core/ids.ts';
+import {triggerText} from '../../core/trigger.ts';
 import type {AppAccess, AppEndpoint, AppWatch} from '../app-access.ts';
 import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
 import {asError, HeldSession, hold, type WaitingRoom} from './hold.ts';
@@ -53,8 +54,12 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
       full: () => queueFull(`app "${app}"`, server.wakers.size),
       begin: () => {
         server.stats.wakes++;
-        if (!server.isAwake) assignment.request.held?.();
-        apps.wake(app, {...assignment.request.trigger, port}, over.signal).then(held.resolve, (error: unknown) => held.reject(asError(error)));
+        const trigger = {...assignment.request.trigger, port};
+        if (!server.isAwake) {
+          assignment.waking = {app, trigger: triggerText(trigger)};
+          assignment.request.held?.(assignment.waking);
+        }
+        apps.wake(app, trigger, over.signal).then(held.resolve, (error: unknown) => held.reject(asError(error)));
       },
     });
     handle.reached();

@@ -143,6 +143,10 @@ export const internalFetches: Readonly<Record<string, FetchBuilder>> = {
   fe_defbe: plain((context) => textOrNull(context.connection.frontend.defaultBackend || null)),
   be_name: plain((context) => textOrNull(context.backend ?? context.record?.backend)),
   srv_name: plain((context) => textOrNull(context.server ?? context.record?.server)),
+  // Ours, for log lines: of a session that was held while its app woke.
+  'wake.app': plain((context) => textOrNull(context.record?.wake?.app)),
+  'wake.ms': plain((context) => (context.record?.wake === null || context.record?.wake === undefined ? null : intValue(context.record.wake.ms))),
+  'wake.trigger': plain((context) => textOrNull(context.record?.wake?.trigger)),
   'unique-id': plain((context) => textOrNull(context.uniqueId)),
   'capture.req.hdr': captured('request'),
   'capture.res.hdr': captured('response'),

@@ -2,6 +2,7 @@
 
 import type {ProcessConfig} from '../../config/process-value.ts';
 import type {FrontendConfig} from '../../config/proxy-value.ts';
+import {jsonLine} from '../logs/json-line.ts';
 import {openSessionLog, type SessionLog} from '../logs/session-log.ts';
 import type {SessionRecord} from '../logs/session-record.ts';
 import {logFormatOf} from '../logs/standard-formats.ts';
@@ -28,7 +29,8 @@ export async function openSessionLines(
   if (logs.length === 0) {
     return {isWanted: false, nextNumber: 1, write: () => undefined, [Symbol.asyncDispose]: () => Promise.resolve()};
   }
-  const render = compiler.compileFormat(logFormatOf(frontend), 'log');
+  const format = logFormatOf(frontend);
+  const render = format === null ? jsonLine : compiler.compileFormat(format, 'log');
   const log: SessionLog = await openSessionLog({targets: logs, tag: frontend.logTag ?? logTag, hostname: logHostname});
   return {
     isWanted: true,

@@ -24,7 +24,7 @@ async function sleepingApp(waitPage: {afterMs: number; path: string | null} | nu
     servers: [],
     backend: {waitPage},
     assign: async (_backend, {held: begins}, signal) => {
-      begins?.();
+      begins?.({app: appName('wiki'), trigger: 'tcp/80'});
       const left = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
       await Promise.race([waking.promise, left]);
       const app = {...server, target: {kind: 'app' as const, app: appName('wiki'), port: origin.port}};

@@ -8,6 +8,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import type {Format, FormatPart} from '../../../src/config/sample.ts';
 import {startDaemon} from '../../../src/core/command.ts';
+import {jsonLine} from '../../../src/edge/logs/json-line.ts';
 import type {SessionRecord} from '../../../src/edge/logs/session-record.ts';
 import {type StandardFormat, standardFormat} from '../../../src/edge/logs/standard-formats.ts';
 import type {SampleContext} from '../../../src/edge/samples/context.ts';
@@ -75,6 +76,26 @@ test('log lines are those of HAProxy', async (t) => {
   }
 });
 
+test('a line of JSON says what is known, and nothing that a client sends ends it', (t) => {
+  const [frontend] = frontends;
+  if (frontend === undefined) throw new Error('no frontend');
+  const context = contextLike({...frontend, captures: true}, '');
+  const record = {...context.record, wake: {app: 'wiki', ms: 31, trigger: 'tcp/80 GET /a'}} as SessionRecord;
+  t.like(JSON.parse(Buffer.from(jsonLine({...context, record}), 'latin1').toString()), {
+    time: '1970-01-01T00:00:00.000Z',
+    frontend: 'httplog',
+    method: 'GET',
+    uri: '/a"b?x={1}',
+    status: 200,
+    captured_request: ['ex{am}ple|"x"]', null],
+    wake_app: 'wiki',
+    wake_ms: 31,
+    wake_trigger: 'tcp/80 GET /a',
+  });
+  const plain = JSON.parse(jsonLine({...context, record: {...record, wake: null}})) as Record<string, unknown>;
+  for (const name of ['wake_app', 'server', 'connect_ms', 'tls_sni']) t.false(name in plain, name);
+});
+
 async function send(path: string): Promise<boolean> {
   const socket = connect(path);
   try {
@@ -124,6 +145,7 @@ function contextLike(frontend: Frontend, line: string): SampleContext {
     termination: http ? 'LR--' : 'PR--',
     requestCookie: null,
     responseCookie: null,
+    wake: null,
   };
   const slots = (['request', 'request', 'response'] as const).map((of) => ({header: null, length: 20, of}));
   const captures = frontend.captures ? slots : [];

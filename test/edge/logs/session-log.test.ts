@@ -21,7 +21,16 @@ async function udpReceiver(): Promise<{lines: string[]; port: number} & AsyncDis
 }
 
 function target(port: number, changes: Partial<LogTarget> = {}): LogTarget {
-  return {to: {kind: 'udp', host: '127.0.0.1', port}, format: 'local', facility: 'local0', level: 'debug', minLevel: 'emerg', maxLineBytes: 1024, ...changes};
+  return {
+    to: {kind: 'udp', host: '127.0.0.1', port},
+    format: 'local',
+    facility: 'local0',
+    level: 'debug',
+    minLevel: 'emerg',
+    maxLineBytes: 1024,
+    sample: null,
+    ...changes,
+  };
 }
 
 const atMs = Date.UTC(2026, 10, 8, 10, 50, 42, 174);
@@ -61,6 +70,14 @@ test('levels filter and soften, lines are cut, and a line stays one', async (t) 
   await until(() => receiver.lines.length === 3, {what: 'three lines'});
   t.deepEqual(receiver.lines.toSorted(), ['<3>bad\n', 'bad\n', 'short#0D#\n']);
   t.is(log.dropped, 0);
+});
+
+test('of a sample only the lines with its numbers are sent', async (t) => {
+  await using receiver = await udpReceiver();
+  await using log = await openSessionLog({targets: [target(receiver.port, {format: 'raw', sample: {of: 4, numbers: [1, 3]}})], tag: 'tag', hostname: null});
+  for (let line = 1; line <= 9; line++) log.write(String(line), 'info');
+  await until(() => receiver.lines.length >= 5);
+  t.deepEqual(receiver.lines, ['1\n', '3\n', '5\n', '7\n', '9\n']);
 });
 
 test('a datagram socket such as /dev/log gets lines, and lines that nobody takes are counted', async (t) => {
