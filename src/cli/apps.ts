@@ -6,7 +6,7 @@ import {allApps, type ListedApp, originText} from './added-app.ts';
 import {ago, bytes, milliseconds} from './format.ts';
 import {type Column, type Listing, type ListingOptions, list} from './listing.ts';
 import {connectToGateway} from './remote.ts';
-import type {Style} from './terminal.ts';
+import {stateStyle} from './state-style.ts';
 
 /** The public form of a record: what `apps --json` promises, and more. */
 export function publicRecord(record: AppRecord, placement: StoredPlacement | undefined): Readonly<Record<string, Json>> {
@@ -33,14 +33,6 @@ interface AppRow {
   readonly listed: ListedApp | null;
 }
 
-const stateStyles: Readonly<Partial<Record<AppRecord['state'], Style>>> = {
-  running: 'green',
-  reviving: 'yellow',
-  draining: 'yellow',
-  checkpointing: 'yellow',
-  failed: 'red',
-};
-
 function columnsAt(nowMs: number): readonly Column<AppRow>[] {
   const count = (value: number | undefined): number | null => value ?? null;
   return [
@@ -50,7 +42,7 @@ function columnsAt(nowMs: number): readonly Column<AppRow>[] {
       name: 'state',
       value: ({record}) => record.state,
       text: ({record, isPinned}) => (isPinned ? `${record.state} (pinned)` : record.state),
-      style: ({record}) => stateStyles[record.state] ?? null,
+      style: ({record}) => stateStyle(record.state),
     },
     {
       head: 'ORIGIN',

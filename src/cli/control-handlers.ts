@@ -9,6 +9,7 @@ import {execHandlers} from './exec-handlers.ts';
 import {explainApp} from './explain.ts';
 import {gatewaySnapshot, type SnapshotSources} from './gateway-snapshot.ts';
 import {makeCold} from './make-cold.ts';
+import {runningApps} from './top-handler.ts';
 
 const maxLogLines = 10_000;
 
@@ -82,6 +83,7 @@ export function controlHandlers(sources: ControlSources): Readonly<Record<string
     explain: async (args) => explainApp(supervisor, sources, requestedName(args)),
     // The text is made of it where it is shown.
     metrics: async () => JSON.stringify(await gatewaySnapshot({...sources, names: [...supervisor.names()]})),
+    top: async () => runningApps(supervisor),
     async predicted(args) {
       requestedApp(supervisor, args); // It must be one of ours.
       return pager.predicted(requestedName(args));

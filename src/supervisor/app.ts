@@ -234,7 +234,7 @@ export class App {
   }
 
   /** What the app has written, and commands beside its processes. */
-  get container(): Pick<AppOptions['container'], 'output' | 'guests' | 'guestSpec'> {
+  get container(): Pick<AppOptions['container'], 'output' | 'pids' | 'guests' | 'guestSpec'> {
     return this.#options.container;
   }
 

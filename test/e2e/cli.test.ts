@@ -1,6 +1,7 @@
 /** The commands of a running gateway, as scripts use them. */
 import {once} from 'node:events';
 import {createInterface} from 'node:readline';
+import {fileURLToPath} from 'node:url';
 import {run, startDaemon} from '../../src/core/command.ts';
 import {durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
 import {freePort, programPath, type TestGateway, testGateway} from '../helpers/gateway.ts';
@@ -133,9 +134,19 @@ rootTest('exec runs commands in an app that is awake, and keeps it awake meanwhi
   const refused = await t.throwsAsync(gateway.cli('hibernate', 'a'));
   t.regex(refused.message, /Cannot hibernate app "a": a command of "picogate exec" runs in it; --force ends it/);
   t.regex(await gateway.cli('explain', 'a'), /a command of "picogate exec" runs in it/);
+  t.regex(await gateway.cli('top', '--once'), /^APP +STATE[^\n]*\na +running +\d+ s ago +\d+\.\d MiB/);
   await gateway.cli('hibernate', 'a', '--force');
   t.like(await guest.exited, {exitCode: 137});
   t.deepEqual([await ask(port, 'agree'), await ask(port, 'verify')], ['1 1', verified]);
+  // What a terminal gets: a screen of its own, what the keys do, and the old screen back, by a key as by a signal.
+  const keys = fileURLToPath(new URL('../fixtures/terminal-keys.py', import.meta.url));
+  for (const steps of [
+    ['running', 'h', 'a: hibernated', '/zz', 'filter: zz_', '\x1bq'],
+    ['hibernated', 'SIGTERM'],
+  ]) {
+    const {stdout} = await run(['python3', keys, '60x12', ...steps, '--', programPath, 'top', '-f', gateway.configFile], {timeoutMs: 40_000});
+    t.regex(stdout, /^\x1b\[\?1049h\x1b\[\?25l[\s\S]*\x1b\[\?25h\x1b\[\?1049l\n0\n$/);
+  }
 });
 
 rootTest('-c -f checks as HAProxy does, and doctor tells what it found', async (t) => {

@@ -13,6 +13,13 @@ export function addAppCommands(program: Command): void {
       done(await (await import('../predicted.ts')).predicted(options.file, name, options)),
     );
   addExec(program);
+  addCommand(program, 'top', 'a live screen of the apps: states, memory, traffic, wake times; keys are shown there')
+    .option('--once', 'print what there is now, and end', false)
+    .option('--json', 'print what there is now as JSON', false)
+    .option('--every <time>', 'look so often', time, 2000)
+    .action(async (options: JsonOption & {once: boolean; every: number}) =>
+      done(await (await import('../top.ts')).top(options.file, {...options, everyMs: options.every})),
+    );
   addCommand(program, 'logs', 'what an app has written to its standard output and standard error')
     .argument('<app>')
     .option('-n, --lines <count>', 'how many lines', positive, 100)
