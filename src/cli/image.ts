@@ -1,6 +1,8 @@
 /** Images of root file systems in the object store. Works beside a running gateway, and without one. */
-import {mkdir, readdir, rm} from 'node:fs/promises';
+import {createWriteStream} from 'node:fs';
+import {mkdir, mkdtemp, readdir, rm} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
+import {pipeline} from 'node:stream/promises';
 import {combineSources} from '../config/added-sources.ts';
 import type {Config} from '../config/value.ts';
 import {errorCode} from '../core/errors.ts';
@@ -72,7 +74,25 @@ function importProgress(name: string, scope: DisposableStack): (now: ImportProgr
   };
 }
 
-/** @returns the exit status */
+/** What comes on standard input, as a file: an archive is read more than once. */
+async function receive(temporaryDir: string, {scope, signal}: {readonly scope: AsyncDisposableStack; readonly signal: AbortSignal}): Promise<string> {
+  const directory = await mkdtemp(join(temporaryDir, `${temporaryPrefix}${process.pid}-`));
+  scope.defer(() => rm(directory, {recursive: true, force: true}));
+  using line = progress('receive', null);
+  let receivedBytes = 0;
+  const counted = async function* (data: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const part of data) {
+      receivedBytes += part.length;
+      line.at(receivedBytes);
+      yield part;
+    }
+  };
+  const path = join(directory, 'archive');
+  await pipeline(process.stdin, counted, createWriteStream(path, {mode: 0o600}), {signal});
+  return path;
+}
+
+/** @param source a path, or `-` for standard input. @returns the exit status */
 export async function imageImport(files: Files, name: string, source: string, {json, platform, tag}: ImportArguments): Promise<number> {
   await using scope = new AsyncDisposableStack();
   const config = await loadValid(files, {quiet: true});
@@ -80,16 +100,18 @@ export async function imageImport(files: Files, name: string, source: string, {j
   const temporaryDir = join(config.global.stateDir, 'imports');
   await mkdir(temporaryDir, {recursive: true, mode: 0o700});
   await removeTemporary(temporaryDir);
+  const signal = interruption();
+  const path = source === '-' ? await receive(temporaryDir, {scope, signal}) : resolve(source);
   using lines = new DisposableStack();
   const imported = await importImage({
     objects,
     name,
-    source: resolve(source),
+    source: path,
     temporaryDir,
     platform: platform === undefined ? null : parsePlatform(platform),
     tag: tag ?? null,
     onProgress: importProgress(name, lines),
-    signal: interruption(),
+    signal,
   });
   lines.dispose();
   if (json) printJson(imported);

@@ -15,8 +15,9 @@ test('an import that is interrupted or killed is invisible; gc removes what it l
   await writeFile(config, `global\n    state-dir ${directory}/state\n    dynamic-apps\n`);
   const cli = async (...args: readonly string[]): Promise<string> => (await run([programPath, 'image', ...args, '-f', config], {timeoutMs: 30_000})).stdout;
   const image = {layers: [{tar: tarOf([{name: 'bin/wiki', content: 'wiki', mode: 0o755}])}], config: {Entrypoint: ['/bin/wiki'], ExposedPorts: {'80/tcp': {}}}};
-  await writeFile(join(directory, 'wiki.tar'), archiveOf(ociFiles([image])));
-  await cli('import', 'wiki', join(directory, 'wiki.tar'));
+  // As of `docker save | picogate image import wiki -`.
+  await run([programPath, 'image', 'import', 'wiki', '-', '-f', config], {timeoutMs: 30_000, input: archiveOf(ociFiles([image]))});
+  t.deepEqual(await readdir(join(directory, 'state', 'imports')), []);
   t.regex(await cli('show', 'wiki'), /^entrypoint +\["\/bin\/wiki"\]\n(?:.*\n)*expose +tcp 80$/m);
 
   // Large enough to be in the middle of.

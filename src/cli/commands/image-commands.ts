@@ -12,7 +12,7 @@ export function addImageCommands(program: Command): void {
   const command = (name: string, description: string): Command => addCommand(parent, name, description).option('--json', 'print JSON', false);
   command('import', 'make an image of an OCI layout or archive, a Docker archive, a tarball or a directory')
     .argument('<name>')
-    .argument('<source>')
+    .argument('<source>', 'its path, or - for an archive on standard input')
     .option('--platform <platform>', "for another machine than this, as linux/arm64; default: this machine's")
     .option('--tag <tag>', 'which one, when the source holds several images')
     .action(async (name: string, source: string, options: ImportOptions) =>
