@@ -60,7 +60,11 @@ export const packageRules: readonly ModuleRule[] = [
     why: 'one place decides the form of the log; the pager logs to a descriptor that it was given',
   },
   {name: 'ws', importers: ['test/edge/http'], why: 'a WebSocket client and server that are not ours'},
-  {name: 'playwright-core', importers: ['test/e2e/dashboard.test.ts'], why: 'drives the Chromium of Debian through the dashboard'},
+  {
+    name: 'playwright-core',
+    importers: ['test/e2e/dashboard.test.ts', 'test/edge/http/wait-page.test.ts', 'test/helpers/accessibility.ts'],
+    why: 'drives the Chromium of Debian through pages of ours',
+  },
   {name: 'protobufjs', importers: ['src/pager', 'src/supervisor'], why: 'CRIU images and CRIU RPC'},
 ];
 

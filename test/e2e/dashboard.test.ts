@@ -1,11 +1,11 @@
 /** The dashboard of a real gateway in a real browser: what it shows as it happens, who may do what, and whether everybody can use it. */
 import {readFile, writeFile} from 'node:fs/promises';
-import {createRequire} from 'node:module';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {type Browser, chromium, type Page} from 'playwright-core';
+import {violations} from '../helpers/accessibility.ts';
 import {durableApp, listen} from '../helpers/durable-app.ts';
 import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {ask} from '../helpers/line-client.ts';
@@ -14,7 +14,6 @@ import {rootfsWith} from '../helpers/rootfs.ts';
 
 const example = new URL('../../config/dashboard.cfg', import.meta.url);
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
-const axePath = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 /** Nothing but the page itself is asked for. */
 const browserArguments =
   '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
@@ -87,14 +86,6 @@ async function open({browser, origin}: Lab, path: string, {user = operator, dark
   await page.goto(`${origin}${path}`);
   await page.getByText('live', {exact: true}).waitFor();
   return {page, complaints};
-}
-
-/** What axe finds wrong: names, roles, contrast, structure. */
-async function violations(page: Page): Promise<readonly string[]> {
-  // The policy of the page lets no script in; the debugger may.
-  await page.evaluate(await readFile(axePath, 'utf8'));
-  const found = await page.evaluate<{violations: {id: string; nodes: {html: string}[]}[]}>('axe.run()');
-  return found.violations.map(({id, nodes}) => `${id}: ${nodes.map(({html}) => html.slice(0, 160)).join(' | ')}`);
 }
 
 async function widthOf(page: Page): Promise<number> {

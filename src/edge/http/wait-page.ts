@@ -42,10 +42,10 @@ const page = `<!doctype html>
 <style>${style}</style>
 </head>
 <body>
-<main role="status">
+<main>
 <i aria-hidden="true"></i>
 <h1>Waking up</h1>
-<p>The server was asleep and is starting. This page continues by itself.</p>
+<p role="status">The server was asleep and is starting. This page continues by itself.</p>
 </main>
 <script>${script}</script>
 </body>

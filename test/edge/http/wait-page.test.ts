@@ -1,11 +1,14 @@
 /** Who is shown a page while an app wakes, and who is held. test/e2e/edge-apps.test.ts has the same with a real wake. */
 import {createHash} from 'node:crypto';
 import {once} from 'node:events';
+import {existsSync} from 'node:fs';
 import {writeFile} from 'node:fs/promises';
 import {connect} from 'node:http2';
 import {join} from 'node:path';
 import test from 'ava';
+import {chromium} from 'playwright-core';
 import {appName} from '../../../src/core/ids.ts';
+import {violations} from '../../helpers/accessibility.ts';
 import {temporaryDirectory} from '../../helpers/temporary-directory.ts';
 import {assignedServer, openTestHttp, type TestHttp, testServer} from './http-fixture.ts';
 import {httpOrigin} from './origin.ts';
@@ -14,6 +17,9 @@ import {rawExchange} from './raw-client.ts';
 const html = 'Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n';
 const page = 'shown a page';
 const held = 'held';
+
+const chromiumPath = '/usr/bin/chromium';
+const browserTest = existsSync(chromiumPath) ? test : test.skip;
 
 /** Every wake lasts until `wake` is called. */
 async function sleepingApp(waitPage: {afterMs: number; path: string | null} | null = {afterMs: 20, path: null}): Promise<TestHttp & {wake: () => void}> {
@@ -118,4 +124,31 @@ test('HTTP/2 gets the same page, and a file may take its place', async (t) => {
   session.close();
   t.like(headers, {':status': 200, 'cache-control': 'no-store', 'content-type': 'text/html'});
   t.is(text, '<meta http-equiv="refresh" content="1">');
+});
+
+browserTest('a browser shows the page, and the app at the same address as soon as that is awake', async (t) => {
+  await using http = await sleepingApp();
+  const browser = await chromium.launch({
+    executablePath: chromiumPath,
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+  });
+  t.teardown(() => browser.close());
+  const page = await browser.newPage({colorScheme: 'dark'});
+  const complaints: string[] = [];
+  page.on('console', (message) => void complaints.push(message.text()));
+  const address = `${http.url}/wiki/Main?a=1#part`;
+  const answer = await page.goto(address);
+  t.is(answer?.status(), 503);
+  await page.getByRole('status').filter({hasText: 'This page continues by itself'}).waitFor();
+  t.deepEqual(await violations(page), []);
+  // That the page is 503 is what Chromium itself says.
+  t.deepEqual(
+    complaints.filter((text) => !text.includes('status of 503')),
+    [],
+  );
+  t.is(await page.evaluate('getComputedStyle(document.documentElement).colorScheme'), 'light dark');
+  if (process.env['PICOGATE_SCREENSHOTS'] !== undefined) await page.screenshot({path: join(process.env['PICOGATE_SCREENSHOTS'], 'wait-page.png')});
+  http.wake();
+  await page.getByText('from the app').waitFor();
+  t.is(page.url(), address);
 });
