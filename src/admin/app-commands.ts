@@ -1,4 +1,5 @@
 /** Our own commands: apps that can be put to sleep. */
+import {parseTime} from '../config/units.ts';
 import {errorMessage} from '../core/errors.ts';
 import {type Command, type CommandContext, refuse} from './command.ts';
 import {oneLine} from './field.ts';
@@ -21,7 +22,7 @@ function* table(control: GatewayControl): Generator<string> {
   }
 }
 
-function details({name, state, address, lastWake, lastHibernate, lastError}: AppControl): string {
+function details({name, state, address, lastWake, lastHibernate, lastError, pinned}: AppControl): string {
   const at = (ms: number): string => new Date(ms).toISOString();
   return [
     `name: ${name}`,
@@ -30,6 +31,7 @@ function details({name, state, address, lastWake, lastHibernate, lastError}: App
     `last_wake: ${lastWake === null ? '-' : `${at(lastWake.atMs)} in ${Math.round(lastWake.tookMs)} ms, by ${oneLine(lastWake.trigger)}`}`,
     `last_hibernate: ${lastHibernate === null ? '-' : `${at(lastHibernate.atMs)} in ${Math.round(lastHibernate.tookMs)} ms, ${lastHibernate.bytesWritten} bytes`}`,
     `last_error: ${oneLine(lastError ?? '-')}`,
+    `pinned: ${pinned === null ? '-' : `by ${pinned.by === 'operator' ? 'an operator' : 'the configuration'}${pinned.untilMs === null ? '' : ` until ${at(pinned.untilMs)}`}`}`,
     '',
   ].join('\n');
 }
@@ -44,19 +46,40 @@ async function wake({control, args: [name]}: CommandContext): Promise<string> {
   }
 }
 
-async function hibernate({control, args: [name]}: CommandContext): Promise<string> {
+async function hibernate({control, args: [name, force]}: CommandContext): Promise<string> {
   const app = findApp(control, name);
+  if (force !== undefined && force !== 'force') return refuse("Only 'force' may follow the app name.\n");
   let ended: 'hibernated' | 'cancelled';
   try {
-    ended = await app.hibernate();
+    ended = await app.hibernate({force: force !== undefined});
   } catch (error) {
     return refuse(`${errorMessage(error)}\n`);
   }
   return ended === 'hibernated' ? '' : refuse('Somebody asked for the app meanwhile: it goes on running.\n');
 }
 
+async function pin({control, args: [name, time]}: CommandContext): Promise<string> {
+  const app = findApp(control, name);
+  const forMs = time === undefined ? null : timeOf(time);
+  await app.pin(forMs === null ? null : Date.now() + forMs);
+  return '';
+}
+
+/** A number alone is refused: elsewhere it is milliseconds, or seconds. */
+function timeOf(text: string): number {
+  const parsed = parseTime(text);
+  const isTime = /[a-z]$/.test(text) && parsed.ok && parsed.value > 0;
+  return isTime ? parsed.value : refuse('Expects a time with its unit, as 30m or 8h.\n');
+}
+
+async function unpin({control, args: [name]}: CommandContext): Promise<string> {
+  await findApp(control, name).unpin();
+  return '';
+}
+
 export const appCommands: readonly Command[] = [
-  {name: 'hibernate app', args: '<app>', help: 'put an app to sleep', level: 'admin', run: hibernate},
+  {name: 'hibernate app', args: '<app> [force]', help: 'put an app to sleep (force: although it is pinned)', level: 'admin', run: hibernate},
+  {name: 'pin app', args: '<app> [<time>]', help: 'keep an app awake, once it is', level: 'admin', run: pin},
   {
     name: 'show app',
     args: '[<app>]',
@@ -64,5 +87,6 @@ export const appCommands: readonly Command[] = [
     level: 'user',
     run: ({control, args: [name]}) => (name === undefined ? table(control) : details(findApp(control, name))),
   },
+  {name: 'unpin app', args: '<app>', help: 'let an app sleep again', level: 'admin', run: unpin},
   {name: 'wake app', args: '<app>', help: 'wake an app, and wait until it is ready', level: 'admin', run: wake},
 ];

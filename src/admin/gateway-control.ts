@@ -173,9 +173,16 @@ export interface AppControl {
   readonly lastWake: {readonly atMs: number; readonly tookMs: number; readonly trigger: string} | null;
   readonly lastHibernate: {readonly atMs: number; readonly tookMs: number; readonly bytesWritten: number} | null;
   readonly lastError: string | null;
+  /** Who says that it does not sleep, and until when; a null end: for good. */
+  readonly pinned: {readonly by: 'configuration' | 'operator'; readonly untilMs: number | null} | null;
   /** @throws CodedError */
   wake(): Promise<void>;
-  hibernate(): Promise<'hibernated' | 'cancelled'>;
+  /** @param options.force although it is pinned */
+  hibernate(options: {readonly force: boolean}): Promise<'hibernated' | 'cancelled'>;
+  /** @param untilMs null: until it is unpinned. @throws CodedError */
+  pin(untilMs: number | null): Promise<void>;
+  /** @throws CodedError when the configuration pins it */
+  unpin(): Promise<void>;
 }
 
 export type PatternKind = 'acl' | 'map';

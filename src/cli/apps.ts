@@ -10,13 +10,14 @@ import {stateStyle} from './state-style.ts';
 
 /** The public form of a record: what `apps --json` promises, and more. */
 export function publicRecord(record: AppRecord, placement: StoredPlacement | undefined): Readonly<Record<string, Json>> {
-  const {details: _details, index: _index, lastWake, lastHibernate, lastError, pin, ...rest} = record;
+  const {details: _details, index: _index, lastWake, lastHibernate, lastError, lastExit, pin, ...rest} = record;
   return {
     ...rest,
     ...residencyOf(record, placement),
     lastWake: lastWake && {...lastWake},
     lastHibernate: lastHibernate && {...lastHibernate},
     lastError: lastError && {...lastError},
+    lastExit: lastExit && {...lastExit},
     pin: pin && {...pin},
   };
 }

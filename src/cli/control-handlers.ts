@@ -59,11 +59,7 @@ export function controlHandlers(sources: ControlSources): Readonly<Record<string
     },
     async hibernate(args) {
       const app = requestedApp(supervisor, args);
-      if (says(args, 'force')) await app.container.guests.kill();
-      else {
-        app.wakefulness.expectUnpinned();
-        app.wakefulness.expectNoGuests();
-      }
+      await app.wakefulness.admitSleep({force: says(args, 'force'), remedy: '--force'});
       return says(args, 'cold') ? makeCold({app, name: requestedName(args)}, pager) : app.hibernate();
     },
     async pin(args) {
@@ -73,11 +69,8 @@ export function controlHandlers(sources: ControlSources): Readonly<Record<string
       return {until, state: app.status().state};
     },
     async unpin(args) {
-      const name = requestedName(args);
-      const {wakefulness} = requestedApp(supervisor, args);
-      await wakefulness.pin(null);
-      if (wakefulness.pinned === null) return 'unpinned';
-      throw new CodedError('ERR_PINNED', `Cannot unpin app "${name}": it has "pin" in its configuration`, {source: 'client'});
+      await requestedApp(supervisor, args).wakefulness.unpin();
+      return 'unpinned';
     },
     show: async (args) => ({...(await requestedApp(supervisor, args).live()), store: await storeOf(pager, requestedName(args))}),
     explain: async (args) => explainApp(supervisor, sources, requestedName(args)),

@@ -9,14 +9,28 @@ export interface AppCounts {
   readonly starts: number;
   /** Wakes of both kinds that nobody asked for: for timers of the app, and by schedules. */
   readonly timedWakes: number;
+  /** Those because a worker that had the app was gone, and those after it had ended by itself. */
+  readonly failovers: number;
+  readonly restarts: number;
   readonly wakeSeconds: number;
-  readonly failures: number;
+  /** Wakes that failed for good: restores, and starts from files. */
+  readonly failedRestores: number;
+  readonly failedStarts: number;
+  readonly failedCheckpoints: number;
+  /** Instances whose memory could not be served any more. */
+  readonly failedInstances: number;
+  /** Restores that failed and were tried again. */
+  readonly restoreRetries: number;
   readonly deaths: number;
   /** Wakes without the newest checkpoint. */
   readonly fallbacks: number;
   readonly hibernations: number;
   /** Those of them that were to free memory. */
   readonly evictions: number;
+  /** How often `hibernate-after` was doubled, since it did not sleep for long. */
+  readonly flappings: number;
+  /** How often it was stopped since its lease had run out. */
+  readonly leaseLapses: number;
   readonly hibernationSeconds: number;
   readonly frozenSeconds: number;
   readonly hibernationBytes: number;
@@ -36,12 +50,20 @@ const none: AppCounts = {
   restores: 0,
   starts: 0,
   timedWakes: 0,
+  failovers: 0,
+  restarts: 0,
   wakeSeconds: 0,
-  failures: 0,
+  failedRestores: 0,
+  failedStarts: 0,
+  failedCheckpoints: 0,
+  failedInstances: 0,
+  restoreRetries: 0,
   deaths: 0,
   fallbacks: 0,
   hibernations: 0,
   evictions: 0,
+  flappings: 0,
+  leaseLapses: 0,
   hibernationSeconds: 0,
   frozenSeconds: 0,
   hibernationBytes: 0,
@@ -105,7 +127,16 @@ export class EventCounts {
         counters.compactionBytes += numberOf(event['bytesWritten']);
         return;
       case 'error':
-        counters.failures++;
+        countFailure(counters, event['what']);
+        return;
+      case 'restore-retried':
+        counters.restoreRetries++;
+        return;
+      case 'flapping':
+        counters.flappings++;
+        return;
+      case 'stands-still':
+        counters.leaseLapses++;
         return;
       case 'died':
         counters.deaths++;
@@ -123,6 +154,8 @@ export class EventCounts {
     if (isStart) counters.starts++;
     else counters.restores++;
     if (isTimed(event['trigger'])) counters.timedWakes++;
+    else if (event['trigger'] === 'failover') counters.failovers++;
+    else if (event['trigger'] === 'restart') counters.restarts++;
     counters.wakeSeconds += seconds;
     this.#wakes[isStart ? 'start' : 'restore'].add(seconds);
     for (const phase of wakePhases) {
@@ -139,6 +172,14 @@ export interface WakeTimings {
   readonly phases: Readonly<Record<WakePhase, HistogramCounts>>;
   /** How long the first packet was held that woke an app. */
   readonly packetHolds: HistogramCounts;
+}
+
+/** @param what see `Failed` in supervisor/history.ts */
+function countFailure(counters: Counters, what: Json | undefined): void {
+  if (what === 'restore') counters.failedRestores++;
+  else if (what === 'start') counters.failedStarts++;
+  else if (what === 'checkpoint') counters.failedCheckpoints++;
+  else if (what === 'instance') counters.failedInstances++;
 }
 
 /** As `describeTrigger` has it. */

@@ -41,6 +41,10 @@ export interface AppSnapshot {
   readonly residence: Residence;
   readonly idle: IdleHabit;
   readonly isPinned: boolean;
+  /** Wakes are refused, since the last ones failed. */
+  readonly isRefused: boolean;
+  /** Milliseconds since 1970; null when nothing is due. */
+  readonly nextWakeAt: number | null;
   readonly counts: AppCounts;
   /** Health checks from outside that were answered while it slept. */
   readonly checksAnswered: number;
@@ -85,7 +89,8 @@ export async function gatewaySnapshot({
     const {total: checksAnswered} = answered.of(name);
     const ofPager = paging.find((one) => one.app === name) ?? null;
     const known = {counts: counts.of(name), checksAnswered, usage: used[at] ?? null, paging: ofPager};
-    return {name, state: status.state, residence, idle, isPinned: pinned !== null, ...known};
+    const facts = {isPinned: pinned !== null, isRefused: app.reviver.refusal !== null, nextWakeAt: app.timer.next?.at ?? null};
+    return {name, state: status.state, residence, idle, ...facts, ...known};
   });
   const [memory, counted, process] = await Promise.all([supervisor.memory(), countWorkers(workers), processNumbers()]);
   return {process, apps, wakes: counts.wakes, holds: holds.counted, remote, memory, workers: counted};

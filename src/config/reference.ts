@@ -169,6 +169,7 @@ answer. An idle connection is no reason to stay awake, since it survives. \`pico
   count. **\`awake-while cpu > 5%\`**: not while it uses more than so much of one processor, as the mean of the last 5 seconds.
 - **\`pin\`**, or \`picogate pin NAME [--for TIME]\` until \`picogate unpin NAME\`: not at all. The pin of an operator outlasts the gateway. A pinned app that sleeps is not woken
   for that; when the gateway stops it is hibernated as all are. \`picogate hibernate\` refuses it without \`--force\`.
+  On the stats socket: \`pin app NAME [TIME]\`, \`unpin app NAME\`, \`hibernate app NAME [force]\`.
 - **An app that flaps**, that is one that is woken again sooner than ten times what falling asleep and waking took: from the third time on \`hibernate-after\` is doubled each
   time, up to 32 times. A longer sleep, or ten minutes, takes one step back. To be seen: \`picogate explain\`, \`show\` (\`idle\`), the event \`flapping\`,
   \`picogate_app_flaps\` and \`picogate_app_idle_limit_seconds\` in \`picogate metrics\`.

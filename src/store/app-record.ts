@@ -61,6 +61,12 @@ export interface LastError {
   readonly message: string;
 }
 
+/** How the app ended by itself the last time: with a status, by a signal, or nobody saw how. */
+export type LastExit =
+  | {readonly kind: 'exited'; readonly code: number; readonly at: number}
+  | {readonly kind: 'killed'; readonly signal: string; readonly at: number}
+  | {readonly kind: 'unknown'; readonly at: number};
+
 export interface AppRecord {
   readonly name: AppName;
   readonly state: AppState;
@@ -74,6 +80,7 @@ export interface AppRecord {
   readonly lastWake: LastWake | null;
   readonly lastHibernate: LastHibernate | null;
   readonly lastError: LastError | null;
+  readonly lastExit: LastExit | null;
   /** Layers and the like: opaque here. */
   readonly details: Json;
   /** By an operator; it may be over. */
@@ -93,6 +100,7 @@ export function encodeFields(fields: Partial<AppFields>): string[] {
   if (fields.lastWake !== undefined) flat.push('lastWake', JSON.stringify(fields.lastWake));
   if (fields.lastHibernate !== undefined) flat.push('lastHibernate', JSON.stringify(fields.lastHibernate));
   if (fields.lastError !== undefined) flat.push('lastError', JSON.stringify(fields.lastError));
+  if (fields.lastExit !== undefined) flat.push('lastExit', JSON.stringify(fields.lastExit));
   if (fields.details !== undefined) flat.push('details', JSON.stringify(fields.details));
   return flat;
 }
@@ -190,6 +198,19 @@ function decodeLastHibernate(reader: FieldReader): LastHibernate | null {
   return typeof pageCount === 'number' ? {...known, pageCount} : known;
 }
 
+function decodeLastExit(reader: FieldReader): LastExit | null {
+  const value = reader.json('lastExit');
+  if (value === null) return null;
+  const facts = new Map<string, Json>(typeof value === 'object' && !Array.isArray(value) ? Object.entries(value) : []);
+  const [at, kind, code, signal] = ['at', 'kind', 'code', 'signal'].map((name) => facts.get(name));
+  if (typeof at === 'number') {
+    if (kind === 'unknown') return {kind, at};
+    if (kind === 'exited' && typeof code === 'number') return {kind, code, at};
+    if (kind === 'killed' && typeof signal === 'string') return {kind, signal, at};
+  }
+  return reader.fail('lastExit', 'null or an object with at, kind, and what belongs to it');
+}
+
 /** @throws CodedError ERR_BAD_STATE naming key, field and value */
 export function decodeRecord(name: AppName, key: string, hash: ReadonlyMap<string, string>): AppRecord {
   const reader = new FieldReader(key, hash);
@@ -207,6 +228,8 @@ export function decodeRecord(name: AppName, key: string, hash: ReadonlyMap<strin
     lastWake: decodeLastWake(reader),
     lastHibernate: decodeLastHibernate(reader),
     lastError: reader.facts('lastError', ['at'], ['message']),
+    // Records of before say nothing of it.
+    lastExit: hash.has('lastExit') ? decodeLastExit(reader) : null,
     details: reader.json('details'),
     pin: hash.has('pin') ? decodePin(reader) : null,
   };

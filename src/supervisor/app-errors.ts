@@ -22,16 +22,20 @@ export function notRunningError(app: string, state: State): CodedError {
   return new CodedError('ERR_NOT_RUNNING', `Cannot hibernate app "${app}": it is ${state}`, {source: 'client'});
 }
 
-export function pinnedError(app: string, {by, until}: Pinned): CodedError {
-  const found =
-    by === 'configuration'
-      ? 'it has "pin" in its configuration'
-      : `an operator has pinned it${until === null ? '' : ` until ${new Date(until).toISOString()}`}`;
-  return new CodedError('ERR_PINNED', `Cannot hibernate app "${app}": ${found}; --force does it all the same`, {source: 'client'});
+const pinnedByConfiguration = 'it has "pin" in its configuration';
+
+/** @param remedy how the one who asked can have it all the same */
+export function pinnedError(app: string, {by, until}: Pinned, remedy: string): CodedError {
+  const found = by === 'configuration' ? pinnedByConfiguration : `an operator has pinned it${until === null ? '' : ` until ${new Date(until).toISOString()}`}`;
+  return new CodedError('ERR_PINNED', `Cannot hibernate app "${app}": ${found}; ${remedy} does it all the same`, {source: 'client'});
 }
 
-export function guestsError(app: string): CodedError {
-  const found = 'a command of "picogate exec" runs in it; --force ends it';
+export function staysPinnedError(app: string): CodedError {
+  return new CodedError('ERR_PINNED', `Cannot unpin app "${app}": ${pinnedByConfiguration}`, {source: 'client'});
+}
+
+export function guestsError(app: string, remedy: string): CodedError {
+  const found = `a command of "picogate exec" runs in it; ${remedy} ends it`;
   return new CodedError('ERR_EXEC_SESSION', `Cannot hibernate app "${app}": ${found}`, {source: 'client'});
 }
 

@@ -3,9 +3,8 @@ import type {Clock} from '../core/clock.ts';
 import type {ErrorSource} from '../core/errors.ts';
 import type {FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {Pin, SleepCause, WakePhases} from '../store/app-record.ts';
+import type {LastError, LastExit, Pin, SleepCause, WakePhases} from '../store/app-record.ts';
 import type {Refusal} from './breaker.ts';
-import type {ExitStatus} from './exit-status.ts';
 import type {GenerationMeta, InstanceTools, Paging, Rest} from './instance.ts';
 import type {LateRestOptions, Origin} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
@@ -42,8 +41,10 @@ export interface AppStatus {
   readonly token: FencingToken | null;
   readonly lastWake: WakeRecord | null;
   readonly lastHibernate: HibernateRecord | null;
-  readonly lastError: {readonly at: number; readonly message: string} | null;
-  /** The same, as far as it was since the gateway started. */
+  readonly lastError: LastError | null;
+  /** How the app ended by itself the last time. */
+  readonly lastExit: LastExit | null;
+  /** The last error, as far as it was since the gateway started. */
   readonly lastFailure: Failure | null;
 }
 
@@ -71,8 +72,8 @@ export type LiveStatus = {
   readonly lastFailure: Failure | null;
   /** Null while it is awake, and when nothing is due that wakes it. */
   readonly nextWake: NextWake | null;
-  /** How the app ended by itself the last time since the gateway started. */
-  readonly lastExit: (ExitStatus & {readonly at: number}) | null;
+  /** How the app ended by itself the last time. */
+  readonly lastExit: LastExit | null;
   /** It runs, or ran last, without its newest checkpoint, and has no newer one yet. */
   readonly fallback: (Fallback & {readonly at: number}) | null;
   /** Wakes are refused, since the last ones failed. */
@@ -145,6 +146,8 @@ export interface AppOptions extends InstanceTools {
   readonly moved: (to: State) => void;
   readonly lastWake: WakeRecord | null;
   readonly lastHibernate: HibernateRecord | null;
+  readonly lastError: LastError | null;
+  readonly lastExit: LastExit | null;
   /** Of an operator. */
   readonly pin: Pin | null;
   readonly keepGenerations: number;

@@ -62,7 +62,7 @@ export class App {
   readonly sharing: Sharing;
   readonly #late: LateRest;
   readonly timer: WakeTimer;
-  readonly #reviver: Reviver;
+  readonly reviver: Reviver;
   readonly #restarts: Restarts;
   #stopping = false;
   /** The time to stop is over. */
@@ -103,9 +103,9 @@ export class App {
     this.standby = new Standby({...options, log: this.#log});
     this.sharing = new Sharing({...options, log: this.#log, standby: this.standby, sessions: this.wakefulness.busySessions, isHere: () => this.isHere});
     const found = (origin: Origin): void => this.#startFrom(origin).settle();
-    this.#late = new LateRest({find: options.find, found, failed: (error) => this.#history.failed(error), log: this.#log});
+    this.#late = new LateRest({find: options.find, found, failed: (error) => this.#history.failed('restore', error), log: this.#log});
     this.timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, facts: () => wakeFacts(this.#rest, options.config, this.#history)});
-    this.#reviver = new Reviver({
+    this.reviver = new Reviver({
       app: options,
       log: this.#log,
       late: this.#late,
@@ -127,7 +127,7 @@ export class App {
     this.#restarts = new Restarts({
       policy: options.config.restart,
       clock: options.clock,
-      refusedMs: () => this.#reviver.refusal?.ms ?? 0,
+      refusedMs: () => this.reviver.refusal?.ms ?? 0,
       start: options.restart,
     });
     options.container.onExit((status) => void this.#died(status));
@@ -139,19 +139,19 @@ export class App {
   }
 
   get instance(): InstanceId | null {
-    return this.#instance?.id ?? this.#reviver.beginning?.id ?? null;
+    return this.#instance?.id ?? this.reviver.beginning?.id ?? null;
   }
 
   /** The file-system layers that must not be removed now. */
   layers(): readonly string[] {
-    return [...restLayers(this.#rest), ...(this.#instance?.layers ?? this.#reviver.beginning?.layers ?? [])];
+    return [...restLayers(this.#rest), ...(this.#instance?.layers ?? this.reviver.beginning?.layers ?? [])];
   }
 
   status(): AppStatus {
     return {
       state: this.#state,
       rest: this.#rest,
-      fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.#reviver.beginning?.layers ?? this.#rest.layers) : [],
+      fileLayers: this.#rest.kind === 'files' ? (this.#instance?.layers ?? this.reviver.beginning?.layers ?? this.#rest.layers) : [],
       token: this.#instance?.token ?? null,
       ...this.#history.facts,
     };
@@ -173,7 +173,7 @@ export class App {
         await this.#hibernating.catch(ignored);
         continue;
       }
-      this.#reviving ??= this.#reviver.revive(trigger, wantedMs).finally(() => {
+      this.#reviving ??= this.reviver.revive(trigger, wantedMs).finally(() => {
         this.#reviving = undefined;
       });
       await withDeadline(this.#reviving, {clock: this.#options.clock, timeoutMs: wakeTimeoutMs, late: () => wakeTimeoutError(name, wakeTimeoutMs)});
@@ -227,7 +227,7 @@ export class App {
       compacting: this.housekeeping.compacting,
       isOriginKnown: this.#late.isKnown,
       nextWake: this.timer.next,
-      refusal: this.#reviver.refusal,
+      refusal: this.reviver.refusal,
       restartsInMs: this.#restarts.ms,
       ...this.#history.told,
     });
@@ -244,7 +244,7 @@ export class App {
     this.#lost = {...loss, instance: this.instance};
     // A restore, or a checkpoint that is not committed yet, fails for it.
     if (this.#instance === undefined || this.#hibernating !== undefined) return this.#options.container.kill();
-    this.#history.failed(lostError(this.#options.config.name, loss));
+    this.#history.failed('instance', lostError(this.#options.config.name, loss));
     await this.#ended(this.#instance, lossEvent(this.#rest));
   }
 
@@ -326,7 +326,7 @@ export class App {
       const {generation, meta, frozenMs, bytesWritten, pageCount} = outcome.result;
       const ms = clock.monotonicMs() - startedMs;
       this.wakefulness.slept(cause, ms);
-      this.#reviver.slept();
+      this.reviver.slept();
       this.#history.slept({at, ms, frozenMs, bytesWritten, pageCount, cause});
       this.#rest = {kind: 'checkpoint', generation, meta};
       this.#pointer = generation;
@@ -335,7 +335,7 @@ export class App {
       this.#move('committed');
     } catch (error) {
       this.wakefulness.failedToSleep(errorMessage(error));
-      this.#history.failed(error);
+      this.#history.failed('checkpoint', error);
       if (this.#options.container.alive()) this.#goOn();
       else await this.#ended(instance, this.#abandoned ? stopEvent(config, this.#rest) : this.#lost?.instance === instance.id ? lossEvent(this.#rest) : 'died');
       throw error;
@@ -383,12 +383,12 @@ export class App {
 
   #afterEnd(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): void {
     if (event !== 'died') {
-      this.#reviver.lost(instance);
+      this.reviver.lost(instance);
       return;
     }
     const status = this.#exit ?? {kind: 'unknown'};
     this.#history.exited(status);
-    this.#restarts.ended(status, this.#reviver.ranMs);
+    this.#restarts.ended(status, this.reviver.ranMs);
   }
 
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */

@@ -77,45 +77,52 @@ export class Compaction {
     return this.#running;
   }
 
+  /** A compaction does only as much as is likely to be done before the app is wanted. */
   async #run(): Promise<void> {
+    while (await this.#runOnce());
+  }
+
+  /** @returns whether a copy counts now, of which more may be due */
+  async #runOnce(): Promise<boolean> {
     const {config, isAsleep, log, pager, record, records, rest} = this.#options;
     const original = rest();
-    if (original.kind !== 'checkpoint' || !isAsleep() || this.#holds > 0) return;
+    if (original.kind !== 'checkpoint' || !isAsleep() || this.#holds > 0) return false;
     const current = new AbortController();
     const isWanted = (): boolean => current.signal.aborted;
     this.#current = current;
     try {
-      if (!(await pager.compactionDue(config.name, original.generation)) || isWanted()) return;
+      if (!(await pager.compactionDue(config.name, original.generation)) || isWanted()) return false;
       const token = await records.acquire();
       try {
-        if (!isWanted() && !records.isStale) await this.#compact(original, token, isWanted);
+        return !isWanted() && !records.isStale && (await this.#compact(original, token, isWanted));
       } finally {
         await record(token);
       }
     } catch (error) {
       const level = isWanted() ? 'debug' : 'warn';
       log[level]({generation: original.generation, error: errorMessage(error)}, 'the generation could not be compacted; it stays as it is');
+      return false;
     } finally {
       this.#current = undefined;
     }
   }
 
-  async #compact(original: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken, isWanted: () => boolean): Promise<void> {
+  async #compact(original: Extract<Rest, {kind: 'checkpoint'}>, token: FencingToken, isWanted: () => boolean): Promise<boolean> {
     const {generation} = original;
     const {config, moved, pager, pointer, records, replace} = this.#options;
     this.#copied = generation;
     this.#isWriting = true;
     try {
       const made = await pager.compact({app: config.name, generation, token});
-      if (made !== null && !isWanted()) {
-        const before = pointer();
-        await records.point(token, made.generation, before);
-        this.#copied = undefined;
-        replace(original, {...original, generation: made.generation});
-        if (pointer() === before) moved(made.generation);
-        records.event('compacted', {from: generation, to: made.generation, bytesWritten: made.bytesWritten});
-        await pager.keep(config.name);
-      }
+      if (made === null || isWanted()) return false;
+      const before = pointer();
+      await records.point(token, made.generation, before);
+      this.#copied = undefined;
+      replace(original, {...original, generation: made.generation});
+      if (pointer() === before) moved(made.generation);
+      records.event('compacted', {from: generation, to: made.generation, bytesWritten: made.bytesWritten});
+      await pager.keep(config.name);
+      return !isWanted();
     } finally {
       this.#isWriting = false;
       // What fails here is tried again before the next generation is pruned, and when the gateway starts.

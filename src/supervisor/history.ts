@@ -7,9 +7,10 @@ import type {AppStatus, Fallback, HibernateRecord, LiveStatus, Records, WakeReco
 import {describeExit, type ExitStatus, exitFields} from './exit-status.ts';
 import type {Paging} from './instance.ts';
 
-type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError'>;
+/** What is kept in the record of the app. */
+type Facts = Pick<AppStatus, 'lastWake' | 'lastHibernate' | 'lastError' | 'lastExit'>;
 /** What is known since the gateway started. */
-type Told = Pick<LiveStatus, 'lastFailure' | 'lastExit' | 'fallback'>;
+type Told = Pick<LiveStatus, 'lastFailure' | 'fallback'>;
 
 export interface WakeManner {
   readonly by: Trigger['kind'];
@@ -21,29 +22,37 @@ export interface WakeManner {
   readonly traceparent: string | undefined;
 }
 
-export interface HistoryOptions extends Pick<Facts, 'lastWake' | 'lastHibernate'> {
+export interface HistoryOptions extends Facts {
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;
 }
 
+/** What failed: a wake from its checkpoint or from its files, putting it to sleep, or an instance that ran. */
+export type Failed = 'restore' | 'start' | 'checkpoint' | 'instance';
+
 /** What happened to an app last, and the events and log lines that tell of it. */
 export class History {
   readonly #options: HistoryOptions;
   #facts: Facts;
-  #told: Told = {lastFailure: null, lastExit: null, fallback: null};
+  #told: Told = {lastFailure: null, fallback: null};
 
   constructor(options: HistoryOptions) {
     this.#options = options;
-    this.#facts = {lastWake: options.lastWake, lastHibernate: options.lastHibernate, lastError: null};
+    this.#facts = factsIn(options);
   }
 
   get facts(): Facts & Pick<AppStatus, 'lastFailure'> {
     return {...this.#facts, lastFailure: this.#told.lastFailure};
   }
 
-  get told(): Told {
-    return this.#told;
+  get told(): Told & Pick<Facts, 'lastExit'> {
+    return {...this.#told, lastExit: this.#facts.lastExit};
+  }
+
+  /** Another worker has had the app meanwhile, and recorded this. */
+  caughtUp(recorded: Facts): void {
+    this.#facts = factsIn(recorded);
   }
 
   /** Of falling asleep and waking, as it was the last time. */
@@ -51,15 +60,15 @@ export class History {
     return (this.#facts.lastWake?.ms ?? 0) + (this.#facts.lastHibernate?.ms ?? 0);
   }
 
-  /** @param of what failed, for the event */
-  failed(error: unknown, of: Readonly<Record<string, string | number | undefined>> = {}): void {
+  /** @param of more for the event */
+  failed(what: Failed, error: unknown, of: Readonly<Record<string, string | number | undefined>> = {}): void {
     const message = errorMessage(error);
     const at = this.#options.clock.nowMs();
     const {source, retryable} = error instanceof CodedError ? error : {source: 'bug' as const, retryable: false};
     this.#facts = {...this.#facts, lastError: {at, message}};
     this.#told = {...this.#told, lastFailure: {at, code: errorCode(error) ?? null, message, source, retryable}};
-    this.#options.log.error({error: message}, 'failed');
-    this.#options.records.event('error', {message, ...known(of)});
+    this.#options.log.error({what, error: message}, 'failed');
+    this.#options.records.event('error', {what, message, ...known(of)});
   }
 
   woke(wake: WakeRecord, {cold, ...how}: WakeManner): void {
@@ -89,7 +98,7 @@ export class History {
   /** The app ended by itself. */
   exited(status: ExitStatus): void {
     const how = describeExit(status);
-    this.#told = {...this.#told, lastExit: {...status, at: this.#options.clock.nowMs()}};
+    this.#facts = {...this.#facts, lastExit: {...status, at: this.#options.clock.nowMs()}};
     this.#options.log.warn({status: how}, 'the app ended by itself');
     this.#options.records.event('died', {status: how, ...exitFields(status)});
   }
@@ -114,4 +123,8 @@ export class History {
 /** Without the fields of which nothing is known. */
 function known(fields: Readonly<Record<string, string | number | undefined>>): Record<string, string | number> {
   return Object.fromEntries(Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
+function factsIn({lastWake, lastHibernate, lastError, lastExit}: Facts): Facts {
+  return {lastWake, lastHibernate, lastError, lastExit};
 }

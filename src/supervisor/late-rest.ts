@@ -2,6 +2,7 @@
 import {errorMessage} from '../core/errors.ts';
 import type {Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import type {AppRecord} from '../store/app-record.ts';
 import type {Rest} from './instance.ts';
 
 const retryMs = 5000;
@@ -10,6 +11,8 @@ export interface Origin {
   readonly rest: Rest;
   /** The generation at which Redis points. */
   readonly pointer: Generation | null;
+  /** What another worker has recorded of the app, where one can have had it. */
+  readonly recorded?: Pick<AppRecord, 'lastWake' | 'lastHibernate' | 'lastError' | 'lastExit'>;
 }
 
 export interface LateRestOptions {

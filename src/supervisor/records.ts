@@ -10,7 +10,7 @@ import type {Json} from '../store/json.ts';
 import {type KeptLease, keepLease, type Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
 import {leaseHeldError} from './app-errors.ts';
-import type {AppStatus, Records} from './app-status.ts';
+import type {AppOptions, AppStatus, Records} from './app-status.ts';
 import {firstDue} from './timers/app-timer.ts';
 
 /** What the record says besides its own fields: the layers from which an app without a checkpoint starts. */
@@ -45,6 +45,17 @@ export function parseDetails(details: Json): Details {
   };
 }
 
+/** What happened to the app before, and what an operator wants of it. */
+export function pastOf({
+  lastWake,
+  lastHibernate,
+  lastError,
+  lastExit,
+  pin,
+}: AppRecord): Pick<AppOptions, 'lastWake' | 'lastHibernate' | 'lastError' | 'lastExit' | 'pin'> {
+  return {lastWake, lastHibernate, lastError, lastExit, pin};
+}
+
 /** Written in one step with the pointer: from then on the files that the app started from do not count. */
 function fromCheckpoint(home: string): Json {
   return {startsFromFiles: false, layers: [], home, due: null};
@@ -64,6 +75,7 @@ export function recordFields(status: AppStatus, {worker, timers}: {readonly work
     lastWake: status.lastWake,
     lastHibernate: status.lastHibernate,
     lastError: status.lastError,
+    lastExit: status.lastExit,
     details: {startsFromFiles: rest.kind === 'files', layers: rest.kind === 'files' ? status.fileLayers : [], home: worker, due},
   };
 }

@@ -79,7 +79,7 @@ export async function originNow(options: RecoverOptions & Pick<SharedRecovery, '
   const before = await store.readApp(name);
   const {record, rest, outage} = await recoverAnew(options, config);
   if (outage?.isUnknown === true) throw new CodedError('ERR_STORE_UNREACHABLE', outage.message, {source: 'host', retryable: true});
-  const origin: Origin = {rest, pointer: record.generation};
+  const origin: Origin = {rest, pointer: record.generation, ...(before === null ? {} : {recorded: before})};
   if (before === null || isHere(rest, before)) return origin;
   const {home} = parseDetails(before.details);
   if (home === worker) return origin;

@@ -125,7 +125,7 @@ async function generationsThatCount(
 function freshFields(clock: Clock, worker: string): AppFields {
   const rest = {kind: 'files', layers: []} as const;
   const fields = recordFields(
-    {state: 'stopped', rest, fileLayers: [], token: null, lastWake: null, lastHibernate: null, lastError: null, lastFailure: null},
+    {state: 'stopped', rest, fileLayers: [], token: null, lastWake: null, lastHibernate: null, lastError: null, lastExit: null, lastFailure: null},
     {worker, timers: null},
     clock.nowMs(),
   );

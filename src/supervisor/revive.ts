@@ -101,6 +101,7 @@ async function restoreNewest(options: AppOptions, given: Checkpoint, revival: Re
       await lease;
       if (isStopping() || !mayPass(error)) throw error;
       log.warn({error: errorMessage(error), pauseMs}, 'the restore failed and is tried again');
+      options.records.event('restore-retried', {message: errorMessage(error)});
       await new Promise<void>((resolve) => void options.clock.after(pauseMs, resolve));
       if (isStopping()) throw error;
     }

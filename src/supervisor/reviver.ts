@@ -120,6 +120,7 @@ export class Reviver {
     lease.then(() => times.placed(), ignored); // Awaited below, after what is done meanwhile.
     const origin = await catchUp(app, lease);
     if (origin !== null) setOrigin(origin);
+    if (origin?.recorded !== undefined) history.caughtUp(origin.recorded);
     const before = rest();
     move('wake');
     try {
@@ -144,7 +145,12 @@ export class Reviver {
     } catch (error) {
       setRest(before);
       if (!isStopping() && countsAsFailedWake(error)) this.#breaker.failed();
-      history.failed(error, {during: 'wake', ...times.untilNow, trigger: describeTrigger(trigger), traceparent: traceOf(trigger)});
+      history.failed(before.kind === 'checkpoint' ? 'restore' : 'start', error, {
+        during: 'wake',
+        ...times.untilNow,
+        trigger: describeTrigger(trigger),
+        traceparent: traceOf(trigger),
+      });
       move(before.kind === 'checkpoint' ? 'restoreFailed' : 'startFailed');
       const token: FencingToken | undefined = await lease.catch(ignored);
       if (token !== undefined) await recorder.record(token);

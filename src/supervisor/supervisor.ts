@@ -26,7 +26,7 @@ import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
 import {LayerLimit} from './layer-limit.ts';
 import {MemoryLimit} from './memory-limit.ts';
 import {RecordWatch, type RecordWatchOptions} from './record-watch.ts';
-import {appRecords, type OwnRecords, recordFields} from './records.ts';
+import {appRecords, type OwnRecords, pastOf, recordFields} from './records.ts';
 import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
 import {originNow, recoverOwn, type SharedApps} from './recover-shared.ts';
 import {RegularCheckpoints} from './regular-checkpoints.ts';
@@ -238,9 +238,7 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     },
     rest,
     pointer: record.generation,
-    lastWake: record.lastWake,
-    lastHibernate: record.lastHibernate,
-    pin: record.pin,
+    ...pastOf(record),
     keepGenerations: options.keepGenerations,
     tidy,
     stored: async (current) => (current.kind === 'files' ? current : {...current, meta: await metaOf(current.generation)}),

@@ -2,7 +2,7 @@ import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import type {Log} from '../core/log.ts';
 import type {Pin, SleepCause} from '../store/app-record.ts';
-import {guestsError, pinnedError} from './app-errors.ts';
+import {guestsError, pinnedError, staysPinnedError} from './app-errors.ts';
 import type {IdleHabit, Pinned, Records} from './app-status.ts';
 import {BackOff} from './back-off.ts';
 import {BusySessions} from './busy-sessions.ts';
@@ -81,15 +81,17 @@ export class Wakefulness {
     return isOver ? null : {by: 'operator', until};
   }
 
-  /** @throws CodedError ERR_PINNED */
-  expectUnpinned(): void {
-    const pinned = this.pinned;
-    if (pinned !== null) throw pinnedError(this.#options.config.name, pinned);
-  }
-
-  /** @throws CodedError ERR_EXEC_SESSION */
-  expectNoGuests(): void {
-    if (this.#options.container.guests.count > 0) throw guestsError(this.#options.config.name);
+  /**
+   * For an operator who wants it to sleep now. With `force` a pin does not count, and commands in it are ended.
+   * @param request.remedy how whoever asks says `force`
+   * @throws CodedError ERR_PINNED, ERR_EXEC_SESSION
+   */
+  async admitSleep({force, remedy}: {readonly force: boolean; readonly remedy: string}): Promise<void> {
+    const {config, container} = this.#options;
+    const {pinned} = this;
+    if (force) await container.guests.kill();
+    else if (pinned !== null) throw pinnedError(config.name, pinned, remedy);
+    else if (container.guests.count > 0) throw guestsError(config.name, remedy);
   }
 
   /** What the record of the app says. */
@@ -105,6 +107,12 @@ export class Wakefulness {
     this.#options.changed();
     const until = pin?.until ?? null;
     records.event(pin === null ? 'unpinned' : 'pinned', until === null ? {} : {until});
+  }
+
+  /** @throws CodedError as `pin()`, and ERR_PINNED where the configuration says so: only a pin of an operator has gone then */
+  async unpin(): Promise<void> {
+    await this.pin(null);
+    if (this.pinned !== null) throw staysPinnedError(this.#options.config.name);
   }
 
   /** What `hibernate-after` comes to. */

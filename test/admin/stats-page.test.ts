@@ -40,8 +40,11 @@ test('the page has a row for each frontend, backend, server and app, and nothing
         lastWake: {atMs: Date.now() - 5000, tookMs: 31.4, trigger: evil},
         lastHibernate: null,
         lastError: evil,
+        pinned: null,
         wake: async () => undefined,
         hibernate: async () => 'hibernated',
+        pin: async () => undefined,
+        unpin: async () => undefined,
       },
     ],
   });

@@ -141,11 +141,14 @@ test('commands of ours: apps', async (t) => {
           lastWake: {atMs: Date.now() - 65_000, tookMs: 31.4, trigger: 'connection tcp 80'},
           lastHibernate: null,
           lastError: 'two\nlines',
+          pinned: {by: 'operator', untilMs: 0},
           wake: async () => void calls.push('wake'),
-          hibernate: async () => {
-            calls.push('hibernate');
+          hibernate: async ({force}) => {
+            calls.push(force ? 'force' : 'hibernate');
             return 'cancelled';
           },
+          pin: async (untilMs) => void calls.push(untilMs === null ? 'pin' : `pin for ${Math.round((untilMs - Date.now()) / 60_000)} minutes`),
+          unpin: async () => void calls.push('unpin'),
         },
       ],
     }),
@@ -154,11 +157,15 @@ test('commands of ours: apps', async (t) => {
     await askSocket(path, 'show app\n'),
     '# name state address last_wake_ms last_wake_age last_hibernate_ms last_hibernate_age\nwiki hibernated 10.77.0.5 31 1m5s - -\n\n',
   );
-  t.regex(await askSocket(path, 'show app wiki\n'), /^last_error: two lines$/m);
+  t.regex(await askSocket(path, 'show app wiki\n'), /^last_error: two lines\npinned: by an operator until 1970-01-01T00:00:00\.000Z$/m);
   t.is(await askSocket(path, 'wake app wiki\n'), '\n');
-  t.is(await askSocket(path, 'hibernate app wiki\n'), 'Somebody asked for the app meanwhile: it goes on running.\n\n');
+  const cancelled = 'Somebody asked for the app meanwhile: it goes on running.\n\n';
+  t.is(await askSocket(path, 'hibernate app wiki\n'), cancelled);
   t.is(await askSocket(path, 'wake app none;wake app\n'), 'No such app.\n\nAn app name is expected.\n\n');
-  t.deepEqual(calls, ['wake', 'hibernate']);
+  t.is(await askSocket(path, 'hibernate app wiki force;pin app wiki;pin app wiki 8h;unpin app wiki\n'), `${cancelled}\n\n\n`);
+  t.deepEqual(calls, ['wake', 'hibernate', 'force', 'pin', 'pin for 480 minutes', 'unpin']);
+  t.is(await askSocket(path, 'hibernate app wiki now\n'), "Only 'force' may follow the app name.\n\n");
+  for (const time of ['10', '0s', 'x', '8y']) t.is(await askSocket(path, `pin app wiki ${time}\n`), 'Expects a time with its unit, as 30m or 8h.\n\n');
 });
 
 test('certificates: a wrong one is refused before it is used', async (t) => {

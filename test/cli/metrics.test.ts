@@ -22,12 +22,12 @@ function counted(): EventCounts {
   counts.add({at: 1, app, kind: 'woken', ms: 20, cold: 1, trigger: 'schedule @daily', by: 'schedule', holdMs: 0, placeMs: 1.5, restoreMs: 15, readyMs: 5});
   counts.add({at: 2, app, kind: 'woken', ms: 21, cold: 0, trigger: 'timer', by: 'timer', holdMs: 0, placeMs: 1, restoreMs: 20, readyMs: 1, pagesMs: 4});
   counts.add({at: 2, app, kind: 'paged', ms: 3000, pages: 9});
-  counts.add({at: 3, app, kind: 'woken', ms: 60_000, cold: 0, by: 'packet', holdMs: 500});
+  counts.add({at: 3, app, kind: 'woken', ms: 60_000, cold: 0, trigger: 'failover', by: 'packet', holdMs: 500});
   counts.add({at: 4, app, kind: 'hibernated', ms: 500, frozenMs: 250, bytesWritten: 4096});
   counts.add({at: 4, app, kind: 'evicted', reason: 'memory-high'});
   counts.add({at: 5, app, kind: 'compacted', bytesWritten: 100});
-  counts.add({at: 6, app, kind: 'error', message: 'no'});
-  counts.add({at: 7, app, kind: 'error'});
+  for (const what of ['restore', 'restore', 'checkpoint', 'instance', 'start']) counts.add({at: 6, app, kind: 'error', what, message: 'no'});
+  for (const kind of ['restore-retried', 'flapping', 'stands-still']) counts.add({at: 7, app, kind});
   counts.add({at: 8, app: null, kind: 'error'});
   return counts;
 }
@@ -56,6 +56,8 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
     residence: 'none',
     idle: {afterMs: null, flaps: 0},
     isPinned: false,
+    isRefused: false,
+    nextWakeAt: null,
     counts: counts.of('never'),
     checksAnswered: 0,
     usage: null,
@@ -67,6 +69,8 @@ function snapshot(counts: EventCounts): GatewaySnapshot {
     residence: 'hot',
     idle: {afterMs: 120_000, flaps: 3},
     isPinned: true,
+    isRefused: true,
+    nextWakeAt: 1_800_000_000_500,
     counts: counts.of(app),
     checksAnswered: 6,
     usage: {activeGbSeconds: 12.5, storedGbSeconds: 100, wakes: 3},
@@ -112,7 +116,17 @@ test('metricsText() has what was counted and what is', (t) => {
     'picogate_app_checks_answered_total{app="blog"} 6',
     'picogate_app_wakes_total{app="never",kind="restore"} 0',
     'picogate_app_wake_seconds_total{app="blog"} 60.041',
-    'picogate_app_failures_total{app="blog"} 2',
+    'picogate_app_failures_total{app="blog",kind="restore"} 2',
+    'picogate_app_failures_total{app="blog",kind="start"} 1',
+    'picogate_app_failures_total{app="blog",kind="checkpoint"} 1',
+    'picogate_app_failures_total{app="blog",kind="instance"} 1',
+    'picogate_app_restore_retries_total{app="blog"} 1',
+    'picogate_app_failovers_total{app="blog"} 1',
+    'picogate_app_restarts_total{app="blog"} 0',
+    'picogate_app_flappings_total{app="blog"} 1',
+    'picogate_app_lease_lapses_total{app="blog"} 1',
+    'picogate_app_wakes_refused{app="blog"} 1',
+    'picogate_app_next_wake_timestamp_seconds{app="blog"} 1800000000.5',
     'picogate_app_frozen_seconds_total{app="blog"} 0.25',
     'picogate_app_hibernation_bytes_total{app="blog"} 4096',
     'picogate_app_page_faults_total{app="blog",kind="stored"} 7',

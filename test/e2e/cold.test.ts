@@ -46,6 +46,7 @@ coldTest('an app that is in the store only wakes with all it had, on the connect
   using other = await lineClient(port);
   t.is(await other.request('count'), '3');
   t.is(await other.request('verify'), verified);
+  t.notRegex(await gateway.log(), /"level":50/, 'a cold wake that goes well logs no error');
 });
 
 coldTest('a pager that is killed during an upload loses nothing: the next one uploads it', async (t: ExecutionContext) => {

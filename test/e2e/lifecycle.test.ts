@@ -74,6 +74,10 @@ rootTest('restart on-failure: an app that ends with another status than 0 is sta
   await gateway.reaches('a', 'stopped');
   await sleep(500);
   t.is((await gateway.app('a')).state, 'stopped');
+  await gateway.stop();
+  await gateway.start();
+  t.regex(await gateway.cli('explain', 'a'), /has ended by itself: .*\nBy itself it ended with status 0 \d+ s ago\./);
+  t.like(JSON.parse(await gateway.cli('show', 'a', '--json')), {lastExit: {kind: 'exited', code: 0}});
 });
 
 /** The section of nginx as app `tls`, on 443 with long sessions and on 444 with ones of two seconds, behind two ports. */

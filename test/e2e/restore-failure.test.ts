@@ -114,6 +114,9 @@ rootTest('a wake that fails again and again is refused at once for a while, but 
   const attempts = async (): Promise<number> => (await gateway.log()).split('"msg":"failed"').length - 1;
   t.is(await attempts(), 5, 'the last two were refused without an attempt');
   t.regex(await gateway.cli('explain', 'a'), /Its last 5 wakes failed: requests are refused at once, for .* more\. "picogate wake a" tries it now\./);
+  const metrics = await gateway.cli('metrics');
+  t.regex(metrics, /^picogate_app_wakes_refused\{app="a"\} 1$/m);
+  t.regex(metrics, /^picogate_app_failures_total\{app="a",kind="restore"\} 5$/m);
   const tried = await runProgram(['wake', 'a', '-f', gateway.configFile]);
   t.is(tried.exitCode, 1);
   t.regex(tried.stderr, /Cannot read object "apps\/a\/images\/00000002/);

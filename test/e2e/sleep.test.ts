@@ -1,10 +1,13 @@
 /** What keeps apps awake besides traffic, from outside. */
+import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
-import {durableApp, durableGateway, listen} from '../helpers/durable-app.ts';
+import {askSocket} from '../admin/stats-client.ts';
+import {durableApp, durableGateway, durableGatewayWith, listen} from '../helpers/durable-app.ts';
 import {type AppRow, freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
+import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
 
 async function explains(t: ExecutionContext, gateway: TestGateway, name: string, pattern: RegExp): Promise<void> {
@@ -18,12 +21,15 @@ async function explains(t: ExecutionContext, gateway: TestGateway, name: string,
 }
 
 rootTest('a pinned app does not sleep, over a restart of the gateway, until it is unpinned', async (t) => {
-  const {gateway} = await durableGateway(t, 'hibernate-after 300ms');
+  await using directory = await temporaryDirectory();
+  const socket = join(directory.path, 'admin.sock');
+  const {gateway} = await durableGatewayWith(t, {options: ['hibernate-after 300ms'], globals: `    stats socket ${socket} mode 600 level admin`});
   await gateway.start();
   t.regex(await gateway.cli('pin', 'a', '--for', '1h'), /^a: pinned until 20\d\d-\S+Z; it is stopped, and stays awake when it is woken$/m);
   await gateway.cli('wake', 'a');
   await explains(t, gateway, 'a', /It does not sleep because of this: an operator has pinned it until 20\d\d-\S+Z; it is looked at again in/);
   await t.throwsAsync(gateway.cli('hibernate', 'a'), {message: /Cannot hibernate app \\?"a\\?": an operator has pinned it until \S+; --force/});
+  t.regex(await askSocket(socket, 'hibernate app a\n'), /^Cannot hibernate app "a": an operator has pinned it until \S+; "hibernate app a force" does/);
   t.regex(await gateway.cli('apps'), /^\s*a +running \(pinned\)/m);
   await gateway.stop();
   await gateway.start();
@@ -31,6 +37,8 @@ rootTest('a pinned app does not sleep, over a restart of the gateway, until it i
   await gateway.cli('wake', 'a');
   t.is(await gateway.cli('hibernate', 'a', '--force', '--json'), '"hibernated"\n');
   await gateway.cli('wake', 'a');
+  t.is(await askSocket(socket, 'hibernate app a force;wake app a;pin app a\n'), '\n\n\n');
+  t.regex(await askSocket(socket, 'show app a\n'), /^pinned: by an operator$/m);
   t.regex(await gateway.cli('unpin', 'a'), /^a: not pinned$/m);
   await gateway.reaches('a', 'hibernated');
   await explains(t, gateway, 'a', /was put to sleep .*, because it was idle\.$/m);

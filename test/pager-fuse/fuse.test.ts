@@ -219,6 +219,19 @@ rootTest('a damaged backing file gives EIO, is reported once, and harms no other
   t.regex(errors[1] ?? '', /^ERR_FUSE_READ .*nothing": ENOENT/);
 });
 
+rootTest('nothing is read around what is there of a file that has gaps, and reading a gap fails', async (t) => {
+  const {fuse, errors} = await opened(t);
+  const [first, last] = [pattern(4096, 6), pattern(4096, 7)];
+  const gap: Extent = {length: 256 * 1024, source: {kind: 'absent', object: 'segment 7'}};
+  await using file = await open(join(await fuse.add('a', new Map([['f', [bytes(first), gap, bytes(last)]]])), 'f'));
+  t.deepEqual((await file.read(Buffer.alloc(4096), 0, 4096, 0)).buffer, first);
+  t.deepEqual((await file.read(Buffer.alloc(4096), 0, 4096, 4096 + gap.length)).buffer, last);
+  t.deepEqual(errors, []);
+  await t.throwsAsync(file.read(Buffer.alloc(4096), 0, 4096, 8192), {code: 'EIO'});
+  await until(() => errors.length > 0);
+  t.deepEqual(errors, ['ERR_FUSE_READ Cannot read a part of object "segment 7": it has no local copy']);
+});
+
 rootTest('an unmount by somebody else is reported, and later calls fail', async (t) => {
   const {fuse, errors} = await opened(t);
   await run(['umount', '-l', fuse.mountPoint], {timeoutMs: 5000});

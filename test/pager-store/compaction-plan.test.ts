@@ -1,6 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {liveShareMin, type SegmentUse, segmentsMax, segmentsToRewrite} from '../../src/pager/checkpoints/compaction-plan.ts';
+import {appName} from '../../src/core/ids.ts';
+import {CompactionBudget} from '../../src/pager/checkpoints/compaction-budget.ts';
+import {liveShareMin, planWithin, type SegmentUse, segmentsMax, segmentsToRewrite} from '../../src/pager/checkpoints/compaction-plan.ts';
 
 test('few segments with little dead weight are left alone', (t) => {
   t.is(segmentsToRewrite([use(1, 18_000, 17_000), use(2, 300, 300), use(3, 40, 30)]).size, 0);
@@ -62,6 +64,43 @@ test('a hundred sleeps that each change other pages rewrite each page a few time
   t.true(rewrittenPages <= 8 * 100 * changedPages, `${rewrittenPages} pages were rewritten for ${100 * changedPages} that changed`);
 });
 
+test('of what is due the smallest fit into a limit, the two smallest always', (t) => {
+  const uses = [use(1, 18_000, 17_000), ...Array.from({length: 9}, (_, number) => use(number + 2, 300, 300))];
+  t.deepEqual(planWithin(uses, 1000), {segments: new Set([2, 3, 4]), pages: 900, isWhole: false});
+  t.deepEqual(planWithin(uses, 10), {segments: new Set([2, 3]), pages: 600, isWhole: false});
+  const {segments, isWhole} = planWithin(uses, Number.POSITIVE_INFINITY);
+  t.deepEqual(segments, segmentsToRewrite(uses));
+  t.true(isWhole);
+});
+
+test('an app that leaves time for some pages only keeps a chain of bounded length', (t) => {
+  const [app, budget, changedPages, inTime] = [appName('shop'), new CompactionBudget(), 100, 1000];
+  let uses: SegmentUse[] = [use(1, 50_000, 20_000)];
+  let longest = 0;
+  for (let sleep = 2; sleep <= 400; sleep++) {
+    uses = [
+      ...uses.map(({segment, storedPages, livePages}) => use(segment, storedPages, Math.floor(livePages * 0.995))).filter(({livePages}) => livePages > 0),
+      use(sleep, changedPages, changedPages),
+    ];
+    const plan = planWithin(uses, budget.of(app));
+    if (plan.segments.size === 0) continue;
+    if (plan.pages > inTime) budget.givenUp(app, plan);
+    else {
+      budget.done(app, plan);
+      uses = merged(uses, plan.segments);
+    }
+    longest = Math.max(longest, uses.length);
+  }
+  t.true(longest < 3 * segmentsMax, `${longest} segments`);
+  // There is time again.
+  for (let sleep = 1; sleep <= 10; sleep++) {
+    const plan = planWithin(uses, budget.of(app));
+    budget.done(app, plan);
+    if (plan.segments.size > 0) uses = merged(uses, plan.segments);
+  }
+  t.is(segmentsToRewrite(uses).size, 0);
+});
+
 function use(segment: number, storedPages: number, livePages: number): SegmentUse {
   return {segment, storedPages, livePages};
 }
@@ -69,7 +108,10 @@ function use(segment: number, storedPages: number, livePages: number): SegmentUs
 let next = 1_000_000;
 
 function rewritten(uses: readonly SegmentUse[]): SegmentUse[] {
-  const chosen = segmentsToRewrite(uses);
+  return merged(uses, segmentsToRewrite(uses));
+}
+
+function merged(uses: readonly SegmentUse[], chosen: ReadonlySet<number>): SegmentUse[] {
   const moved = uses.filter(({segment}) => chosen.has(segment)).reduce((pages, {livePages}) => pages + livePages, 0);
   next += 1;
   return [...uses.filter(({segment}) => !chosen.has(segment)), ...(moved > 0 ? [use(next, moved, moved)] : [])];

@@ -201,6 +201,26 @@ test('a compaction that is given up, or that a commit overtakes, leaves nothing'
   t.true(samePages(await restored(await b.store.load(app, generation)), pages));
 });
 
+test('what was given up is tried again with less, and with more when that was done in time', async (t) => {
+  await using b = await bench();
+  const {pages, newest} = await chain(b, 12);
+  const expected = async (): Promise<Map<number, readonly never[]>> => {
+    b.store.stopCompacting(app);
+    return Promise.resolve(new Map<number, readonly never[]>());
+  };
+  for (const _ of [1, 2]) t.is(await b.store.compact({app, generation: newest.generation, token, expected}), null);
+  let last = newest;
+  const segments: number[] = [];
+  while (await b.store.compactionDue(app, last.generation)) {
+    const made = (await b.store.compact({app, generation: last.generation, token})) ?? t.fail();
+    last = await b.store.load(app, made.generation);
+    segments.push(last.manifest.segments.length);
+  }
+  t.true(segments.length > 1, 'in several steps');
+  t.true((segments.at(-1) ?? 99) <= segmentsMax);
+  t.true(samePages(await restored(last), pages));
+});
+
 for (const answered of [0, 5, 40]) {
   test(`a compaction is given up at once while a store hangs after ${answered} reads of segments`, async (t) => {
     await using b = await bench();

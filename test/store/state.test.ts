@@ -143,6 +143,7 @@ test('a damaged value is reported with its key, and does not hide the other apps
     ['lastWake', '{"at":1}', /field "lastWake"/],
     ['lastHibernate', '{', /field "lastHibernate" is "\{"/],
     ['lastError', '7', /field "lastError"/],
+    ['lastExit', '{"kind":"exited","at":1}', /field "lastExit"/],
     ['details', '', /field "details"/],
   ] as const) {
     const before = await redis.connection.call('HGET', key, field);
@@ -186,6 +187,13 @@ const records: fc.Arbitrary<AppRecord> = fc.record({
   ),
   lastHibernate: fc.option(fc.record({at: count, ms: duration, frozenMs: duration, bytesWritten: count, cause: fc.constantFrom(...sleepCauses)})),
   lastError: fc.option(fc.record({at: count, message: fc.string()})),
+  lastExit: fc.option(
+    fc.oneof(
+      fc.record({kind: fc.constant('exited' as const), code: count, at: count}),
+      fc.record({kind: fc.constant('killed' as const), signal: fc.string(), at: count}),
+      fc.record({kind: fc.constant('unknown' as const), at: count}),
+    ),
+  ),
   details: fc.json().map((text): Json => parseJson(text) ?? null),
   pin: fc.option(fc.record({until: fc.option(count)})),
 });

@@ -15,6 +15,7 @@ export const freshFields: AppFields = {
   lastWake: null,
   lastHibernate: null,
   lastError: null,
+  lastExit: null,
   details: null,
 };
 

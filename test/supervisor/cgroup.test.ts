@@ -28,7 +28,7 @@ rootTest('memoryTotal() is what a group above has, if that is less', async (t) =
 /** A host as its hierarchies look: files in a directory, and the mounts that would be there. */
 interface Host {
   readonly mounts: CgroupMounts;
-  read(file: string): Promise<string>;
+  readonly read: (file: string) => Promise<string>;
 }
 
 async function host(t: ExecutionContext, hierarchies: Readonly<Record<string, string>>, files: Readonly<Record<string, string>>): Promise<Host> {

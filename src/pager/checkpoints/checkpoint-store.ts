@@ -8,6 +8,8 @@ import {type Checkpoint, type GenerationMeta, loadCheckpoint, loadMeta, readMani
 import {keysOf, numberInKey} from './checkpoint-keys.ts';
 import {type CommitRequest, type CommitResult, commit} from './commit.ts';
 import {type CompactionRequest, type CompactionResult, compact, compactionDue} from './compaction.ts';
+import {CompactionBudget} from './compaction-budget.ts';
+import type {RewritePlan} from './compaction-plan.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import type {Keyring} from './keyring.ts';
 import type {Manifest} from './manifest.ts';
@@ -21,7 +23,7 @@ export interface CheckpointStore {
    * Writes the newest generation again, with its live pages in fewer segments. A commit of the same app gives it up.
    * @returns null when there is nothing to gain or it was given up; nothing of it is left then. @throws see `compact()` in compaction.ts
    */
-  compact(request: Omit<CompactionRequest, 'signal'>): Promise<CompactionResult | null>;
+  compact(request: Omit<CompactionRequest, 'signal' | 'pagesMax' | 'planned'>): Promise<CompactionResult | null>;
   /** Gives up the compaction of an app that is under way, if there is one. */
   stopCompacting(app: AppName): void;
   /** Removes the copies that compactions made of a generation, if that can be loaded, and parts of one. Only while nothing points at them. */
@@ -60,6 +62,7 @@ export function openCheckpointStore({objects, log, keyring = null}: CheckpointSt
   const keys = openAppKeys(objects, keyring);
   const inTurn = perApp();
   const compacting = new Map<AppName, AbortController>();
+  const budget = new CompactionBudget();
   return {
     async commit(request) {
       compacting.get(request.app)?.abort();
@@ -69,13 +72,24 @@ export function openCheckpointStore({objects, log, keyring = null}: CheckpointSt
     async compact(request) {
       const {app} = request;
       const given = new AbortController();
+      let planned: RewritePlan | undefined;
       compacting.get(app)?.abort();
       compacting.set(app, given);
       try {
-        return await inTurn(app, async () => compact({objects, log, keys}, {...request, signal: given.signal}));
+        const limits = {
+          pagesMax: budget.of(app),
+          planned(plan: RewritePlan) {
+            planned = plan;
+          },
+          signal: given.signal,
+        };
+        const made = await inTurn(app, async () => compact({objects, log, keys}, {...request, ...limits}));
+        if (made !== null) budget.done(app, planned);
+        return made;
       } catch (error) {
-        if (given.signal.aborted) return null;
-        throw error;
+        if (!given.signal.aborted) throw error;
+        budget.givenUp(app, planned);
+        return null;
       } finally {
         if (compacting.get(app) === given) compacting.delete(app);
       }

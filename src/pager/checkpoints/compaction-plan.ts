@@ -21,6 +21,31 @@ const segmentsAfterMerge = 5;
 /** Of what is stored, so much is in use at least. */
 export const liveShareMin = 1 / 2;
 
+export interface RewritePlan {
+  /** The segments to rewrite; none when all is well. */
+  readonly segments: ReadonlySet<number>;
+  /** What is in use of them, and is to be written. */
+  readonly pages: number;
+  /** Nothing is left to be done after it. */
+  readonly isWhole: boolean;
+}
+
+/**
+ * The smallest of the segments that are to be rewritten, as far as they come to no more than `pagesMax` pages; the two smallest at least, since fewer
+ * segments would not come of less.
+ */
+export function planWithin(uses: readonly SegmentUse[], pagesMax: number): RewritePlan {
+  const wanted = segmentsToRewrite(uses);
+  const segments = new Set<number>();
+  let pages = 0;
+  for (const {segment, livePages} of uses.filter((use) => wanted.has(use.segment)).sort((a, b) => a.livePages - b.livePages)) {
+    if (segments.size >= 2 && pages + livePages > pagesMax) break;
+    segments.add(segment);
+    pages += livePages;
+  }
+  return {segments, pages, isWhole: segments.size === wanted.size};
+}
+
 /** @returns the segments to rewrite, none when all is well */
 export function segmentsToRewrite(uses: readonly SegmentUse[]): ReadonlySet<number> {
   const stored = uses.reduce((sum, {storedPages}) => sum + storedPages, 0);

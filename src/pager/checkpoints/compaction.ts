@@ -8,7 +8,7 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import {errorCode} from '../../core/errors.ts';
 import type {AppName, FencingToken, Generation} from '../../core/ids.ts';
 import {type Checkpoint, loadCheckpoint} from './checkpoint.ts';
-import {type SegmentUse, segmentsToRewrite} from './compaction-plan.ts';
+import {planWithin, type RewritePlan, type SegmentUse, segmentsToRewrite} from './compaction-plan.ts';
 import {blockPages, type PageRun, PageTable, pageSizeBytes} from './page-table.ts';
 import {SegmentSource} from './segment-source.ts';
 import {type PageBatch, pageChecksum} from './segment-writer.ts';
@@ -26,6 +26,10 @@ export interface CompactionRequest {
   readonly token: FencingToken;
   /** Pages that a wake is expected to touch, by process. */
   readonly expected?: (checkpoint: Checkpoint) => Promise<ReadonlyMap<number, readonly PageRun[]>>;
+  /** See `planWithin()`; without it all that is due is rewritten. */
+  readonly pagesMax?: number;
+  /** Told before anything is written. */
+  readonly planned?: (plan: RewritePlan) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -60,11 +64,13 @@ export async function compact(context: GenerationContext, request: CompactionReq
 
 async function compactFrom(
   context: GenerationContext,
-  {app, generation, token, signal, expected: expectedOf}: CompactionRequest,
+  {app, generation, token, signal, expected: expectedOf, pagesMax = Number.POSITIVE_INFINITY, planned}: CompactionRequest,
   {source, checkpoint}: {source: SegmentSource; checkpoint: Checkpoint},
 ): Promise<CompactionResult | null> {
-  const chosen = segmentsToRewrite(await unlessAborted(segmentUses(source, checkpoint), signal));
+  const plan = planWithin(await unlessAborted(segmentUses(source, checkpoint), signal), pagesMax);
+  const chosen = plan.segments;
   if (chosen.size === 0) return null;
+  planned?.(plan);
   const expected = (await expectedOf?.(checkpoint)) ?? new Map<number, readonly PageRun[]>();
   signal?.throwIfAborted();
   const {meta, manifest} = checkpoint;

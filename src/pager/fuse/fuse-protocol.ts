@@ -273,13 +273,18 @@ export function encodeAttributesReply(body: Buffer, node: Attributes): number {
   return 16 + attributeBytes;
 }
 
+const directIo = 1 << 0;
 const keepCache = 1 << 1;
 const noFlush = 1 << 5;
+const openFlags = {file: keepCache | noFlush, 'file without read-ahead': directIo | noFlush, directory: 0} as const;
 
-/** A file keeps its page cache from one open to the next, since what it holds never changes. No handle: the node says all. */
-export function encodeOpen(body: Buffer, kind: 'file' | 'directory'): number {
+/**
+ * A file keeps its page cache from one open to the next, since what it holds never changes. No handle: the node says all.
+ * @param opened `file without read-ahead`: the kernel asks for what is read and for nothing around it, and keeps nothing
+ */
+export function encodeOpen(body: Buffer, opened: keyof typeof openFlags): number {
   body.fill(0, 0, 16);
-  body.writeUInt32LE(kind === 'file' ? keepCache | noFlush : 0, 8);
+  body.writeUInt32LE(openFlags[opened], 8);
   return 16;
 }
 

@@ -95,7 +95,7 @@ export class RequestHandler {
     if (node === undefined) return {errno: ESTALE};
     if (operation.kind === 'opendir' && node.kind === 'file') return {errno: ENOTDIR};
     if ((operation.flags & accessMode) !== 0) return {errno: EROFS};
-    return {bodyBytes: protocol.encodeOpen(this.#body, node.kind)};
+    return {bodyBytes: protocol.encodeOpen(this.#body, node.kind === 'file' && node.hasAbsent ? 'file without read-ahead' : node.kind)};
   }
 
   #read(nodeId: number, range: {readonly offset: number; readonly size: number}): Result {

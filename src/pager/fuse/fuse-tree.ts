@@ -7,6 +7,8 @@ export interface FileNode extends Attributes {
   readonly extents: readonly Extent[];
   /** Where in the file each extent starts. */
   readonly starts: readonly number[];
+  /** Parts of it are not there, so that nothing may be read that nobody asks for. */
+  readonly hasAbsent: boolean;
 }
 
 export interface DirectoryNode extends Attributes {
@@ -50,7 +52,9 @@ export class FuseTree {
         starts.push(sizeBytes);
         sizeBytes += extent.length;
       }
-      children.set(fileName, {kind: 'file', nodeId: this.#nextNodeId++, sizeBytes, modifiedSeconds: directory.modifiedSeconds, extents, starts});
+      const hasAbsent = extents.some(({source}) => source.kind === 'absent');
+      const {modifiedSeconds} = directory;
+      children.set(fileName, {kind: 'file', nodeId: this.#nextNodeId++, sizeBytes, modifiedSeconds, extents, starts, hasAbsent});
     }
     for (const node of [directory, ...children.values()]) this.#nodes.set(node.nodeId, node);
     this.#root.children.set(name, directory);
