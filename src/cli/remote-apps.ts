@@ -209,13 +209,24 @@ async function findStates(connection: Connection, awake: AwakeElsewhere): Promis
   for (const [name, record] of await openState(connection).listApps()) if (!(record instanceof Error)) awake.found(name, record.state);
 }
 
+/** @throws CodedError ERR_REDIS_UNAVAILABLE */
+async function connectTo(config: Config, log: Log): Promise<Connection> {
+  try {
+    return await connectRedis({url: redisUrl(config), log});
+  } catch (error) {
+    if (config.global.redis.kind !== 'embedded') throw error;
+    const hint = 'it is the private one of a gateway that runs apps, which only root can reach; "redis" in global names one for both';
+    throw new CodedError('ERR_REDIS_UNAVAILABLE', `${errorMessage(error)}: ${hint}`, {source: 'client', retryable: true, cause: error});
+  }
+}
+
 /**
  * Connects to the Redis of whoever runs the apps, which need not run yet.
  * @throws CodedError ERR_REDIS_UNAVAILABLE
  */
 export async function openRemoteApps(config: Config, log: Log): Promise<RemoteApps> {
   await using scope = new AsyncDisposableStack();
-  const connection = scope.use(await connectRedis({url: redisUrl(config), log}));
+  const connection = scope.use(await connectTo(config, log));
   const locations = new Locations(connection, systemClock);
   const awake = new AwakeElsewhere();
   const busy = new Map<AppName, number>();

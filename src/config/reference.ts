@@ -55,6 +55,8 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
   that are awake there. \`on-worker KEY=VALUE\` asks for a \`label\`. What is not in the store yet is woken where it is, and nowhere else.
 - **How it is reached from the others**: at \`address\`, where each exposed port of an app has one of \`ports\`; the kernel's NAT leads there. Frontends of
   \`mode nat\` serve apps on their own host only, and health checks of the edge look at those only. Behind another worker's edge an app sees that worker as its client.
+- **A host without apps** runs \`picogate edge\` with the same file and without the line \`worker\`: it reaches each app at the worker that has it. On a worker,
+  \`picogate supervisor\` leaves the frontends, but those of \`mode nat\`, to such edges. See [systemd.md](systemd.md#supervisor-and-edge-by-themselves).
 - **A worker that is not heard of** for \`lease-time\` is taken for gone: what ran there is woken elsewhere from the last checkpoint in the store. \`checkpoint-every\` bounds what
   is lost. A worker that was only cut off stops its apps when their leases run out, so that they promise nothing, and ends them when it hears that another one has them.
 - **What sleeps** on a worker that is gone or stopped is woken elsewhere when it is wanted, by a client, a schedule or, with \`timers\`, its own timers.

@@ -50,12 +50,12 @@ function addInstallCommands(program: Command): void {
       .option('--prefix <directory>', 'what stands for /; with another one systemd is not told, and no user is made', '/')
       .option('--dry-run', 'only say what would be done', false);
   command('install', 'set up units for systemd, a user for the edge, and a first configuration').action(async (options: {prefix: string; dryRun: boolean}) =>
-    done(await (await import('../install/install.ts')).install({...options, prefix: resolve(options.prefix)})),
+    done(await (await import('../install/install.ts')).install({...options, program, prefix: resolve(options.prefix)})),
   );
   command('uninstall', 'remove what install has set up; configuration and state stay')
     .option('--purge', 'remove configuration and state too: all apps with their memory and files', false)
     .option('--yes', 'do not ask', false)
     .action(async (options: {prefix: string; dryRun: boolean; purge: boolean; yes: boolean}) =>
-      done(await (await import('../install/install.ts')).uninstall({...options, prefix: resolve(options.prefix)})),
+      done(await (await import('../install/install.ts')).uninstall({...options, program, prefix: resolve(options.prefix)})),
     );
 }

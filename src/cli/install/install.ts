@@ -4,6 +4,7 @@
  */
 import {chmod, mkdir, readdir, readFile, readlink, rm, rmdir, symlink, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
+import type {Command} from 'commander';
 import {run} from '../../core/command.ts';
 import {CodedError, errorCode} from '../../core/errors.ts';
 import {lockFile} from '../../store/directory-lock.ts';
@@ -24,6 +25,8 @@ export interface InstallOptions {
   readonly prefix: string;
   /** Only say what would be done. */
   readonly dryRun: boolean;
+  /** Of which completion and manual tell. */
+  readonly program: Command;
 }
 
 /** So that `picogate` is found; a package has one of its own. */
@@ -99,7 +102,7 @@ export async function install(options: InstallOptions): Promise<number> {
     throw new CodedError('ERR_PACKAGED', 'Cannot install Picogate: a package of this system has done so', {source: 'client'});
   }
   const say = speaker(dryRun);
-  for (const file of await installedFiles(programPath())) await writeOne(file, options, say);
+  for (const file of await installedFiles(options.program)) await writeOne(file, options, say);
   await linkProgram(options, say);
   if (dryRun || !isHere) return 0;
   await tell(['systemd-sysusers', sysusersFile]);
@@ -162,7 +165,7 @@ export async function uninstall(options: InstallOptions & {readonly purge: boole
   if (options.purge && !dryRun) {
     await confirm(`Remove the configuration, and all apps with their memory and files, below "${prefix}"?`, {yes});
   }
-  const files = await installedFiles(programPath());
+  const files = await installedFiles(options.program);
   const units = files.filter(({path}) => dirname(path) === unitDirectory).map(({path}) => basename(path));
   if (isHere && !dryRun && (await systemdRuns())) {
     // Not those that are not there: then there is nothing to be stopped.

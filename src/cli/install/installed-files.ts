@@ -2,6 +2,9 @@
 import {readdir, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import type {Command} from 'commander';
+import {completionScript} from '../completion/scripts.ts';
+import {configurationPage, programPage} from '../manual.ts';
 
 export interface InstalledFile {
   /** On the host. */
@@ -31,19 +34,32 @@ export function programPath(): string {
   return join(packageDirectory(), 'bin/picogate');
 }
 
-/** @param program what the units start */
-export async function installedFiles(program: string): Promise<readonly InstalledFile[]> {
+/** Where shells and man(1) look for what did not come with a package of the system. */
+async function sharedFiles(program: Command): Promise<readonly InstalledFile[]> {
+  const files = [
+    ['bash-completion/completions/picogate', completionScript('bash')],
+    ['zsh/site-functions/_picogate', completionScript('zsh')],
+    ['fish/vendor_completions.d/picogate.fish', completionScript('fish')],
+    ['man/man1/picogate.1', await programPage(program)],
+    ['man/man5/picogate.cfg.5', configurationPage()],
+  ] as const;
+  return files.map(([name, content]) => ({path: join('/usr/local/share', name), content, mode: 0o644, kind: 'ours'}));
+}
+
+/** @param program of which completion and manual tell; the units start it from where it is */
+export async function installedFiles(program: Command): Promise<readonly InstalledFile[]> {
   const directory = packageDirectory();
   const read = (name: string): Promise<string> => readFile(join(directory, name), 'utf8');
   const units = (await readdir(join(directory, 'systemd'))).filter((name) => /\.(?:service|socket|target)$/.test(name)).sort();
   const files = units.map(async (name): Promise<InstalledFile> => {
-    const content = (await read(`systemd/${name}`)).replaceAll(packagedProgram, program);
+    const content = (await read(`systemd/${name}`)).replaceAll(packagedProgram, programPath());
     return {path: join(unitDirectory, name), content, mode: 0o644, kind: 'ours'};
   });
   return [
     ...(await Promise.all(files)),
     {path: sysusersFile, content: await read('systemd/sysusers.conf'), mode: 0o644, kind: 'ours'},
     {path: tmpfilesFile, content: await read('systemd/tmpfiles.conf'), mode: 0o644, kind: 'ours'},
+    ...(await sharedFiles(program)),
     {path: join(configurationDirectory, 'picogate.cfg'), content: await read('config/installed.cfg'), mode: 0o640, kind: 'first'},
   ];
 }
