@@ -52,7 +52,7 @@ test('the screen never has more lines or columns than the terminal', (t) => {
   ] as const) {
     const lines = drawn(many, {...firstView, selected: 'app-with-a-long-name-9', said: 'done'}, {width, height});
     t.true(lines.length <= height, `${lines.length} of ${height}`);
-    t.true(lines.some((line) => line.startsWith('app-with-a-long-name-9')));
+    t.true(lines.some((line) => line.startsWith('app-with-a-')));
     for (const line of lines) t.true(line.length <= width, line);
   }
   t.regex(
