@@ -163,7 +163,7 @@ class Connection implements HttpConnection {
     if (status === 408) parts.counters.timeouts++;
     if (isNothing) return null;
     const {frontend, clock} = parts;
-    const page = errorPage(status, frontend, null);
+    const page = errorPage(status, {frontend, backend: null}, session.context);
     const head = responseText(
       {status: page.status, reason: page.reason, version: '1.1', headers: [...page.headers]},
       `content-length: ${page.body.length}\r\n`,
@@ -228,7 +228,7 @@ class Connection implements HttpConnection {
       client.listen(exchange);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
-      const page = errorPage(error.status, parts.frontend, null);
+      const page = errorPage(error.status, {frontend: parts.frontend, backend: null}, session.context);
       parts.finished(
         brokenRequestRecord({
           session,

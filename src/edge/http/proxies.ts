@@ -4,7 +4,7 @@ import {compileProbes, type ProbeRules} from '../probes/probe-rules.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
-import {builtInReply, type LocalReply, parseErrorFile, reasonOf} from './reply.ts';
+import {builtInReply, compileReply, type LocalReply, parseErrorFile, type ReplyMaker, reasonOf} from './reply.ts';
 import {compileContentRules, compileRequestRules, type RequestRule} from './request-rules.ts';
 import {compileResponseContentRules, compileResponseRules, type ResponseRule} from './response-rules.ts';
 import {compileWaitPage, type WaitPage} from './wait-page.ts';
@@ -20,6 +20,8 @@ interface Proxy {
   readonly statsAdmins: readonly ((context: SampleContext) => boolean)[];
   /** Pages that the proxy has instead of HAProxy's. */
   readonly errorPages: ReadonlyMap<number, LocalReply>;
+  /** Those that are made for each request: `http-error`. */
+  readonly errorReplies: ReadonlyMap<number, ReplyMaker>;
 }
 
 /** Null: its condition does not hold. */
@@ -74,6 +76,7 @@ function compileProxy(config: ProxyBase, {compilers, readFile, tableOf}: ProxyPa
     statsAdmins: (config.stats?.admin ?? []).map((condition) => compilers.condition(condition)),
     probes: compileProbes(config.probes, (condition) => compilers.condition(condition)),
     errorPages,
+    errorReplies: new Map(Object.entries(config.errorReplies).map(([status, action]) => [Number(status), compileReply(action, compilers, readFile)])),
   };
 }
 
@@ -128,6 +131,14 @@ export function firstName(rules: readonly NameRule[], context: SampleContext): s
 }
 
 /** The page of the backend, else of the frontend, else HAProxy's. */
-export function errorPage(status: number, frontend: HttpFrontendProxy, backend: HttpBackendProxy | null): LocalReply {
-  return backend?.errorPages.get(status) ?? frontend.errorPages.get(status) ?? builtInReply(status);
+export function errorPage(
+  status: number,
+  {frontend, backend}: {readonly frontend: HttpFrontendProxy; readonly backend: HttpBackendProxy | null},
+  context: SampleContext,
+): LocalReply {
+  for (const proxy of [backend, frontend]) {
+    const page = proxy?.errorPages.get(status) ?? proxy?.errorReplies.get(status)?.(context, builtInReply);
+    if (page !== undefined) return page;
+  }
+  return builtInReply(status);
 }

@@ -132,7 +132,7 @@ export class Transaction implements RuleSubject {
     if (this.probe === null && this.incoming.length === 0 && rules.holds(this)) this.probe = rules;
   }
 
-  readonly errorPage = (status: number): LocalReply => errorPage(status, this.frontend, this.destination);
+  readonly errorPage = (status: number): LocalReply => errorPage(status, {frontend: this.frontend, backend: this.destination}, this);
 
   setAddress(side: 'source' | 'destination', address: Endpoint): void {
     const {facts} = this.session;

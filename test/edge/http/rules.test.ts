@@ -263,6 +263,21 @@ test('error pages come from files and places', async (t) => {
   );
 });
 
+test('http-error makes pages for requests, those too that were not understood', async (t) => {
+  const errorReplies = {
+    400: {status: 400, contentType: 'text/plain', body: {kind: 'text', text: 'what?'}, headers: []},
+    503: {
+      status: 503,
+      contentType: 'text/plain',
+      body: {kind: 'format', format: format('%[url] sleeps')},
+      headers: [{name: 'X-From', value: format('%[src]')}],
+    },
+  } as const;
+  await using front = await openTestHttp({servers: [], frontend: {errorReplies}});
+  t.regex(await rawExchange(front.port, 'GET /a HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 503 [\s\S]*x-from: 127\.0\.0\.1\r\n[\s\S]*\r\n\r\n\/a sleeps$/);
+  t.regex(await rawExchange(front.port, 'GET  /a\r\n\r\n'), /^HTTP\/1\.1 400 [\s\S]*\r\n\r\nwhat\?$/);
+});
+
 test('the server learns who the client is, unless it is excepted or known', async (t) => {
   const forwardFor = {header: 'X-Forwarded-For', except: null, ifNone: false};
   const both = await passed(
