@@ -8,6 +8,7 @@ import type {Connection} from '../store/connection.ts';
 import {callControl} from '../store/control.ts';
 import type {Json} from '../store/json.ts';
 import {type AppOptions, appSections} from './app-section.ts';
+import {loadValid} from './configuration.ts';
 import {confirm} from './confirm.ts';
 import {givenEnvironment} from './environment.ts';
 import {ago} from './format.ts';
@@ -64,10 +65,19 @@ async function expectImage(config: Config, name: string, image: string | undefin
   }
 }
 
+/** @throws CodedError that says how a gateway without apps can be told of one; else what it was given */
+async function explainAbsence(files: Files, cause: unknown): Promise<never> {
+  if (errorCode(cause) !== 'ERR_NO_GATEWAY') throw cause;
+  const {apps, global} = await loadValid(files, {quiet: true});
+  if (apps.length > 0 || global.dynamicApps) throw cause;
+  const found = `a gateway without apps cannot be told of one; put "dynamic-apps" into section "global" of its configuration, and reload`;
+  throw new CodedError('ERR_NO_GATEWAY', `Cannot add an app: ${found}`, {source: 'client'});
+}
+
 /** @returns the exit status */
 export async function addApp(files: Files, name: string, options: AppOptions): Promise<number> {
   const text = appSections(name, options);
-  const {config, connection} = await connectToGateway(files);
+  const {config, connection} = await connectToGateway(files).catch((error: unknown) => explainAbsence(files, error));
   await using owned = connection;
   await expectImage(config, name, options.image);
   const answer = await callControl(owned, 'app add', {name, text}, {timeoutMs: changeTimeoutMs});

@@ -43,7 +43,9 @@ export class AddedAppsControl {
   readonly #self = randomBytes(8).toString('hex');
   #sources: readonly SourceFile[];
   #set: AddedSet;
+  #gateway: Gateway | undefined;
   #running: Running | undefined;
+  readonly #following = new AsyncDisposableStack();
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(options: AddedAppsOptions, parts: {readonly stateDir: string; readonly sources: readonly SourceFile[]; readonly set: AddedSet}) {
@@ -74,9 +76,10 @@ export class AddedAppsControl {
     return combined.config;
   }
 
-  /** The files were read again, and this is what counts now. */
-  reloaded(sources: readonly SourceFile[]): void {
+  /** The files were read again, and this is what counts now; there may be a Redis since then. Within `alone()`. */
+  async reloaded(sources: readonly SourceFile[]): Promise<void> {
     this.#sources = sources;
+    await this.#connect();
   }
 
   /** Runs a change of the configuration that no other one may meet. */
@@ -86,19 +89,28 @@ export class AddedAppsControl {
 
   /** From now on what other gateways change is taken over, until what is returned is disposed. Never throws. */
   async begin(gateway: Gateway): Promise<AsyncDisposable> {
-    await using scope = new AsyncDisposableStack();
-    const {connection} = gateway;
-    if (connection !== null) {
-      this.#running = {gateway, connection};
-      const ended = new AbortController();
-      const following = this.#follow(connection, ended.signal);
-      scope.defer(() => this.#last.then(() => undefined));
-      scope.defer(() => following);
-      scope.defer(() => ended.abort());
-      scope.use(connection.onReconnect(() => void this.#inOrder(() => this.#sync())));
-      await this.#inOrder(() => this.#sync());
-    }
-    return scope.move();
+    this.#gateway = gateway;
+    await this.#inOrder(() => this.#connect());
+    return {
+      [Symbol.asyncDispose]: async () => {
+        await this.#following.disposeAsync();
+        await this.#last;
+      },
+    };
+  }
+
+  /** A gateway without apps has no Redis; one that gets them by a reload has. */
+  async #connect(): Promise<void> {
+    const gateway = this.#gateway;
+    const connection = gateway?.connection ?? null;
+    if (gateway === undefined || connection === null || this.#running !== undefined) return;
+    this.#running = {gateway, connection};
+    const ended = new AbortController();
+    const following = this.#follow(connection, ended.signal);
+    this.#following.defer(() => following);
+    this.#following.defer(() => ended.abort());
+    this.#following.use(connection.onReconnect(() => void this.#inOrder(() => this.#sync())));
+    await this.#sync();
   }
 
   async #follow(connection: Connection, signal: AbortSignal): Promise<void> {

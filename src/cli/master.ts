@@ -164,7 +164,7 @@ async function takeOver(
       await configureSockets(gateway.config);
       throw error;
     }
-    added.reloaded(sources);
+    await added.reloaded(sources);
     return null;
   } catch (error) {
     return errorMessage(error);

@@ -66,7 +66,9 @@ export function progress(
       const text = progressText(title, {doneBytes, totalBytes: total, bytesPerSecond: rate(atMs, doneBytes), note});
       if (!terminal) return void stream.write(`${text}\n`);
       drawn = true;
-      stream.write(`\r\x1b[K${text.slice(0, Math.max(20, (stream.columns ?? 80) - 1))}`);
+      // Some terminals do not know how wide they are, and say 0.
+      const columns = stream.columns === undefined || stream.columns === 0 ? 80 : stream.columns;
+      stream.write(`\r\x1b[K${text.slice(0, Math.max(20, columns - 1))}`);
     },
     total(known) {
       total = known;

@@ -44,6 +44,10 @@ test('an import that is interrupted or killed is invisible; gc removes what it l
   t.regex(await cli('gc'), new RegExp(`^removed 0 images and ${left} packs`));
   t.is((await objects('packs')).length, packsBefore);
   t.regex(await cli('verify'), /^1 images, 1 chunks, .*: nothing is damaged\n$/);
+  const other = join(directory, 'other.cfg');
+  await writeFile(other, `global\n    state-dir ${directory}/other\n    stats socket ${directory}/other.sock\n`);
+  const adding = run([programPath, 'app', 'add', 'wiki', '--image', 'wiki', '-f', other], {timeoutMs: 30_000});
+  await t.throwsAsync(adding, {message: /put "dynamic-apps" into section "global"/});
   await cli('rm', 'wiki');
   t.deepEqual(JSON.parse(await cli('list', '--json')), []);
 });

@@ -14,8 +14,15 @@ import {until} from '../helpers/until.ts';
 serialRootTest('an app is added to a running gateway, survives its restart and the loss of Redis, and is removed', async (t) => {
   t.timeout(120_000);
   const port = await freePort();
-  const gateway = await testGateway(t, '', {globals: '    dynamic-apps\n'});
+  // It begins without apps, and so without Redis.
+  const gateway = await testGateway(t, `listen plain\n    bind 127.0.0.1:${await freePort()}\n    server s 127.0.0.1:9\n`);
   await gateway.start();
+  const reload = async (change: (file: string) => string): Promise<void> => {
+    await writeFile(gateway.configFile, change(await readFile(gateway.configFile, 'utf8')));
+    process.kill(gateway.pid, 'SIGUSR2');
+  };
+  await reload((file) => file.replace('global\n', 'global\n    dynamic-apps\n'));
+  await until(async () => (await gateway.log()).includes('configuration taken over'), {what: 'the reload'});
   const options = durableOptions(await rootfsWith('python3'));
   const add = (...more: readonly string[]): Promise<string> => gateway.cli('app', 'add', 'wiki', ...options, ...more);
   const listed = async (): Promise<unknown> => JSON.parse(await gateway.cli('app', 'list', '--json'));
@@ -56,9 +63,8 @@ serialRootTest('an app is added to a running gateway, survives its restart and t
   await until(async () => JSON.stringify(await gateway.cli('apps', '--json')).includes('other'), {what: 'the other app'});
 
   // The file has one of the name, which counts from the reload on.
-  const file = await readFile(gateway.configFile, 'utf8');
-  await writeFile(gateway.configFile, `${file}${await durableApp('other', ['pin'])}`);
-  process.kill(gateway.pid, 'SIGUSR2');
+  const other = await durableApp('other', ['pin']);
+  await reload((file) => `${file}${other}`);
   await until(async () => (await gateway.app('other')).pinned, {what: 'the app of the file'});
   t.regex(await gateway.cli('app', 'list'), /^other +file \(also added\) /m);
   t.is(await ask(port, 'count'), '3');
