@@ -45,6 +45,7 @@ import {MemoryHistory} from './memory-history.ts';
 import {type NatEntry, natEntries} from './nat-entries.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
+import {dashboardHandlers} from './remote-dashboard.ts';
 import {sharedHandlers, textOf} from './shared-handlers.ts';
 import {meterUsage} from './usage-metering.ts';
 import {tracingWakes} from './wake-traces.ts';
@@ -337,7 +338,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
   const handlers = {...handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, {cluster, nat}), ...changes};
   const dashboard = openDashboard(scope, {supervisor, pager, placements, commands: handlers, events}, {cluster, connection});
   cluster?.begin(supervisor);
-  scope.use(await serveControl({connection, handlers, worker: cluster?.name, log}));
+  scope.use(await serveControl({connection, handlers: {...handlers, ...dashboardHandlers(dashboard)}, worker: cluster?.name, log}));
   if (cluster !== null) scope.defer(() => cluster.stopping());
   const owned = scope.move();
   return {

@@ -15,7 +15,7 @@ import {residenceOf} from './explanation.ts';
 import {keptBytes, type MemoryHistory} from './memory-history.ts';
 
 /** A wake or a sleep may take so long; the page waits for it. */
-const commandMs = 120_000;
+export const commandMs = 120_000;
 
 export interface DashboardParts {
   readonly supervisor: Supervisor;
@@ -48,16 +48,25 @@ export function dashboardSource(parts: DashboardParts): DashboardSource {
         store: remote === null ? null : {place: remote.place, outage: remote.outage === null ? null : {...remote.outage}, pendingBytes: remote.pendingBytes},
       };
     },
-    async app(name) {
-      const [live, explained, pages] = await Promise.all([
-        run('show', {name}),
-        run('explain', {name}),
-        run('memory', {name}).catch((error: unknown): Json => ({problem: errorMessage(error)})),
-      ]);
-      return {live, explained, pages};
-    },
+    app: async (name) => detailOf(run, name),
     act: (action, name) => run(action, {name}),
-    memory: () => memory.samples,
+    memory: async () => memory.samples,
+    ...eventsOf(events),
+  };
+}
+
+/** All about one app, at whichever worker has it. @param run has an admin command done. @throws CodedError */
+export async function detailOf(run: (command: string, args: Json) => Promise<Json>, name: string): Promise<Json> {
+  const [live, explained, pages] = await Promise.all([
+    run('show', {name}),
+    run('explain', {name}),
+    run('memory', {name}).catch((error: unknown): Json => ({problem: errorMessage(error)})),
+  ]);
+  return {live, explained, pages};
+}
+
+export function eventsOf(events: Events): Pick<DashboardSource, 'lastEvents' | 'followEvents'> {
+  return {
     lastEvents: async (count) => (await events.last(count)).map(asEvent),
     async *followEvents(after, signal) {
       for await (const stored of events.follow({...(after === undefined ? {} : {after}), signal})) yield asEvent(stored);
@@ -72,7 +81,7 @@ export const dashboardWithoutApps: DashboardSource = {
   facts: async () => ({}),
   app: (name) => Promise.reject(new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}": the gateway has none`, {source: 'client'})),
   act: (_action, name) => Promise.reject(new CodedError('ERR_UNKNOWN_APP', `Cannot find app "${name}": the gateway has none`, {source: 'client'})),
-  memory: () => [],
+  memory: async () => [],
   lastEvents: async () => [],
   async *followEvents(_after, signal) {
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, {once: true}));

@@ -1,4 +1,5 @@
 /** A running gateway: the edge, and what apps need if there are any; and how it takes over another configuration while it runs. */
+import type {DashboardSource} from '../admin/dashboard/dashboard-source.ts';
 import type {Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
@@ -16,6 +17,8 @@ export interface Gateway extends AsyncDisposable {
   readonly edge: EdgeGenerations;
   /** Null while the configuration has neither apps nor frontends of mode nat, and where another process runs them. */
   readonly apps: AppRuntime | null;
+  /** What is shown of the apps, whoever runs them; null: there are none. */
+  readonly dashboard: DashboardSource | null;
   /** To the Redis of the apps; null: there is none. */
   readonly connection: Connection | null;
   /** Hibernates and forgets these apps, which the configuration does not name any more, whoever is connected to them. Never throws. */
@@ -117,6 +120,10 @@ class RunningGateway implements Gateway {
 
   get apps(): AppRuntime | null {
     return this.#apps.own;
+  }
+
+  get dashboard(): DashboardSource | null {
+    return (this.#apps.own ?? this.#apps.remote)?.dashboard ?? null;
   }
 
   get connection(): Connection | null {

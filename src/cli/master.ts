@@ -88,7 +88,7 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
     return problem;
   };
   const control = runtimeControl({gateway, startedAtMs, stopping: () => state.stopping, reloads: () => reloads, reload});
-  using dashboard = new Dashboard({source: () => gateway.apps?.dashboard ?? dashboardWithoutApps, control, clock: systemClock, log});
+  using dashboard = new Dashboard({source: () => gateway.dashboard ?? dashboardWithoutApps, control, clock: systemClock, log});
   const metrics = async (): Promise<string> => gatewayMetrics(gateway.apps?.commands, control);
   statistics.answer = statsAnswer({dashboard, control, config: () => gateway.config, metrics});
   await using sockets = openStatsSockets(control, master);

@@ -3,6 +3,7 @@
  * there what becomes of it. Where several workers share the apps, any of them answers for all.
  */
 import {hostname} from 'node:os';
+import type {DashboardSource} from '../admin/dashboard/dashboard-source.ts';
 import type {AppConfig, Config} from '../config/value.ts';
 import {type Clock, systemClock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
@@ -25,10 +26,12 @@ import {type PrivateEndpoint, parseEndpoint} from './endpoint.ts';
 import {MovedApps} from './moved-apps.ts';
 import {isOwnAddress} from './own-address.ts';
 import {redisUrl} from './remote.ts';
+import {remoteDashboard} from './remote-dashboard.ts';
 
 export interface RemoteApps extends AsyncDisposable {
   readonly access: AppAccess;
   readonly watch: AppWatch;
+  readonly dashboard: DashboardSource;
   readonly connection: Connection;
   /** How long their clients wait is what this configuration says. */
   configure(apps: readonly AppConfig[]): void;
@@ -253,6 +256,7 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
   const owned = scope.move();
   return {
     access: accessOf(locations, busy, (app) => timeouts.get(app) ?? answerMs),
+    dashboard: remoteDashboard(connection),
     watch: watchOf(awake, locations, movedApps),
     configure,
     connection,

@@ -1,8 +1,14 @@
 import test from 'ava';
 import fc from 'fast-check';
+import {Board} from '../../src/admin/dashboard/board.ts';
+import {Dashboard, type DashboardReply} from '../../src/admin/dashboard/dashboard.ts';
+import type {AppSummary, DashboardSource} from '../../src/admin/dashboard/dashboard-source.ts';
 import {escapeHtml} from '../../src/admin/html.ts';
 import {statsPage, statsRequest} from '../../src/admin/stats-page.ts';
 import type {StatsPage} from '../../src/config/proxy-value.ts';
+import {systemClock} from '../../src/core/clock.ts';
+import {createLog} from '../../src/core/log.ts';
+import {until} from '../helpers/until.ts';
 import {memoryGateway} from './memory-gateway.ts';
 
 const config: StatsPage = {
@@ -78,4 +84,136 @@ test('escapeHtml() leaves nothing that a browser takes for markup', (t) => {
     }),
   );
   t.is(escapeHtml(`a&b<c>"d"'`), 'a&amp;b&lt;c&gt;&quot;d&quot;&#39;');
+});
+
+test('a board gives each viewer what has changed since it looked last', async (t) => {
+  const board = new Board();
+  await board.replace([
+    ['a', 1],
+    ['b', {x: 1}],
+  ]);
+  const {version} = board;
+  await board.replace([
+    ['a', 1],
+    ['b', {x: 1}],
+  ]);
+  t.is(board.version, version, 'nothing new');
+  await board.replace([
+    ['b', {x: 2}],
+    ['c', 3],
+  ]);
+  const {set, gone} = board.since(version);
+  t.deepEqual(
+    [...set],
+    [
+      ['b', '{"x":2}'],
+      ['c', '3'],
+    ],
+  );
+  t.deepEqual(gone, ['a']);
+  t.deepEqual([[...board.since(0).set.keys()], board.since(0).gone], [['b', 'c'], []]);
+});
+
+/** One app that is in scope and one that is not, whose states can be changed. */
+function dashboardLab(): {dashboard: Dashboard; apps: {name: string; state: string}[]; looks: () => number} {
+  const apps = [
+    {name: 'wiki', state: 'hibernated'},
+    {name: 'other', state: 'hibernated'},
+  ];
+  let looks = 0;
+  const rest: Omit<AppSummary, 'name' | 'state'> = {
+    residence: 'warm',
+    pinned: null,
+    busy: 0,
+    memoryBytes: null,
+    lastWake: null,
+    lastHibernate: null,
+    lastError: null,
+    worker: null,
+  };
+  const source: DashboardSource = {
+    async apps() {
+      looks++;
+      return apps.map((app) => ({...app, ...rest}));
+    },
+    workers: async () => [],
+    facts: async () => ({}),
+    app: async (name) => ({name}),
+    act: async () => 'done',
+    memory: async () => [],
+    lastEvents: async () => [],
+    async *followEvents(_after, signal) {
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, {once: true}));
+      yield* [];
+    },
+  };
+  const dashboard = new Dashboard({source: () => source, control: memoryGateway(), clock: systemClock, log: createLog('silent')});
+  return {dashboard, apps, looks: () => looks};
+}
+
+function asked(dashboard: Dashboard, uri: string, page: StatsPage = config): DashboardReply | null {
+  return dashboard.answer({page, uri, method: 'GET', header: () => null, isAdmin: false});
+}
+
+test('a slow viewer is sent what is new when it has taken what it got; so many may follow at a time, and nobody looks for nobody', async (t) => {
+  const {dashboard, apps, looks} = dashboardLab();
+  const streams: {drained(): void; over(): void}[] = [];
+  const written: string[] = [];
+  let isSlow = true;
+  const sink = {
+    write(chunk: Buffer) {
+      written.push(chunk.toString());
+      return !isSlow;
+    },
+    end: () => undefined,
+  };
+  const follow = (): boolean => {
+    const reply = asked(dashboard, '/stats;events');
+    if (reply?.kind !== 'stream') return false;
+    streams.push(reply.open(sink));
+    return true;
+  };
+  t.is(looks(), 0);
+  t.true(follow());
+  await until(() => written.length === 1);
+  t.regex(written[0] ?? '', /^event: change\ndata: \{"you":\{"isAdmin":false,"token":null,.*"app\/wiki":\{"name":"wiki","state":"hibernated",.*\}\n\n$/);
+  Object.assign(apps[0] ?? {}, {state: 'running'});
+  const before = looks();
+  await until(() => looks() > before + 1);
+  t.is(written.length, 1, 'it has not taken the first');
+  isSlow = false;
+  streams[0]?.drained();
+  t.is(written.length, 2);
+  t.regex(written[1] ?? '', /"set":\{.*"app\/wiki":\{"name":"wiki","state":"running"/);
+  t.false(written[1]?.includes('app/other'), 'what has not changed is not sent again');
+  while (follow());
+  t.is(streams.length, 32);
+  t.is(asked(dashboard, '/stats;events')?.kind, 'later', 'it is refused');
+  for (const stream of streams) stream.over();
+  const after = looks();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  t.true(looks() <= after + 1);
+  dashboard[Symbol.dispose]();
+});
+
+test('the dashboard takes its own addresses only, and its scope is that of the page', async (t) => {
+  const {dashboard} = dashboardLab();
+  for (const uri of ['/stats;csv', '/stats;up', '/stats;norefresh', '/stats', '/other;events', '/stats;page.html', '/stats;../main.ts'])
+    t.is(asked(dashboard, uri), null, uri);
+  const read = async (uri: string, page: StatsPage): Promise<{status: number; text: string}> => {
+    const reply = asked(dashboard, uri, page);
+    if (reply?.kind !== 'later') throw new Error(`no answer to ${uri}`);
+    const {status, body} = await reply.make();
+    return {status, text: body.toString()};
+  };
+  const scoped = {...config, scopes: ['tl']};
+  const state = JSON.parse((await read('/stats;state', scoped)).text) as {set: Record<string, unknown>};
+  t.deepEqual(Object.keys(state.set), ['gateway', 'proxy/tl']);
+  t.is((await read('/stats;app=wiki', scoped)).status, 404);
+  t.is((await read('/stats;app=wiki', config)).status, 200);
+  t.is(asked(dashboard, '/stats;memory', scoped), null);
+  const module = await read('/haproxy?stats;main.js', {...config, uri: '/haproxy?stats'});
+  t.regex(module.text, /from '\/haproxy\?stats;preact\.js'/);
+  t.notRegex(module.text, /from ['"](?:\.|preact)/);
+  dashboard[Symbol.dispose]();
 });

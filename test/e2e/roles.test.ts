@@ -44,7 +44,7 @@ rootTest('an edge without rights serves the apps of a supervisor, which may be r
   t.teardown(() => redis[Symbol.asyncDispose]());
   const directory = await temporaryDirectory();
   t.teardown(() => directory[Symbol.asyncDispose]());
-  const [port, natPort] = [await freePort(), await freePort()];
+  const [port, natPort, statsPort] = [await freePort(), await freePort(), await freePort()];
   const socket = join(directory.path, 'stats');
   const sections = `${await durableApp('a', ['hibernate-after never'])}
 frontend f
@@ -54,6 +54,11 @@ frontend n
     mode nat
     bind 127.0.0.1:${natPort}
     default_backend a
+frontend statistics
+    mode http
+    bind 127.0.0.1:${statsPort}
+    stats enable
+    stats uri /
 backend a
     server s app:a:80
 `;
@@ -73,6 +78,8 @@ backend a
   const edge = await startEdge(t, configFile);
   t.deepEqual([await ask(port, 'count'), await ask(natPort, 'count')], ['2', '3']);
   t.regex(await askSocket(socket, 'show stat\n'), /^f,FRONTEND,/m);
+  const shown = (await (await fetch(`http://127.0.0.1:${statsPort}/;state`)).json()) as {set: Record<string, {state?: string}>};
+  t.is(shown.set['app/a']?.state, 'running', 'the dashboard of the edge has the apps of the supervisor');
 
   // Nothing is put to sleep over a client that waits, although only the edge knows of it.
   using client = await lineClient(port);

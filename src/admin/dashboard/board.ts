@@ -2,6 +2,10 @@
  * What the dashboard shows now, as items with names, each with the number of the look that found it changed: who has seen it up to one look gets
  * what has changed since. Only items that changed are sent, whatever their number.
  */
+import {setImmediate as turn} from 'node:timers/promises';
+
+const itemsAtATime = 250;
+
 export interface BoardChange {
   readonly version: number;
   /** The JSON of each item that is new or has changed. */
@@ -24,12 +28,14 @@ export class Board {
     return this.#version;
   }
 
-  /** Replaces everything. @param items named values that JSON can express */
-  replace(items: Iterable<readonly [name: string, value: unknown]>): void {
+  /** Replaces everything, letting others go on meanwhile; one at a time. @param items named values that JSON can express */
+  async replace(items: Iterable<readonly [name: string, value: unknown]>): Promise<void> {
     const version = this.#version + 1;
     const left = new Set(this.#items.keys());
     let hasChanged = false;
+    let done = 0;
     for (const [name, value] of items) {
+      if (++done % itemsAtATime === 0) await turn();
       left.delete(name);
       const json = JSON.stringify(value);
       if (this.#items.get(name)?.json === json) continue;

@@ -51,7 +51,7 @@ export interface DashboardSource {
   app(name: string): Promise<Json>;
   act(action: DashboardAction, app: string): Promise<Json>;
   /** The oldest first, at most a day of them. */
-  memory(): readonly MemorySample[];
+  memory(): Promise<readonly MemorySample[]>;
   /** The last events of all apps, the oldest first, and then those that come, until `signal` aborts. */
   lastEvents(count: number): Promise<readonly DashboardEvent[]>;
   followEvents(after: string | undefined, signal: AbortSignal): AsyncIterable<DashboardEvent>;

@@ -90,7 +90,7 @@ export class Dashboard implements Disposable {
           return json(boardJson(this.#live, {seen: 0, isVisible: this.#visible(page), you: this.#you(request)}));
         });
       case 'memory':
-        return page.scopes.length === 0 ? later(async () => json(JSON.stringify(this.#options.source().memory()))) : null;
+        return page.scopes.length === 0 ? later(async () => json(JSON.stringify(await this.#options.source().memory()))) : null;
       case 'app':
         return later(async () => this.#app(decoded(name), page));
       default:

@@ -32,11 +32,12 @@ export class Histories {
   add(event: DashboardEvent): void {
     this.#lastId = event.id;
     const {app, kind, at} = event;
-    if (kind !== 'state') push(this.#recent, event, maxMoments);
+    if (kind !== 'state' && kind !== 'paged') push(this.#recent, event, maxMoments);
     if (app === null) return;
     const lists = this.#apps.get(app) ?? {states: [], moments: []};
     this.#apps.set(app, lists);
-    if (kind === 'state') {
+    if (kind === 'paged') addPages(lists.moments, event);
+    else if (kind === 'state') {
       const to = event['to'];
       if (typeof to === 'string') push(lists.states, [at, to], maxStates);
     } else push(lists.moments, event, maxMoments);
@@ -63,6 +64,13 @@ export class Histories {
     this.#recent = [];
     this.#lastId = undefined;
   }
+}
+
+/** The foreseen pages of the last wake were there after it: it is told of that wake. */
+function addPages(moments: DashboardEvent[], paged: DashboardEvent): void {
+  const at = moments.findLastIndex(({kind}) => kind === 'woken');
+  const woken = moments[at];
+  if (woken !== undefined) moments[at] = {...woken, pagesMs: paged['ms'] ?? null};
 }
 
 function push<T>(list: T[], value: T, most: number): void {

@@ -91,7 +91,7 @@ export class LiveBoard {
     const beganMs = clock.monotonicMs();
     const before = this.board.version;
     try {
-      this.board.replace(await this.#items());
+      await this.board.replace(await this.#items());
     } catch (error) {
       log.warn({error: errorMessage(error)}, 'the dashboard could not be brought up to date');
     }
