@@ -59,5 +59,6 @@ function parseTold(answer: Json): Told {
 
 function parseSamples(answer: Json): readonly MemorySample[] {
   if (!Array.isArray(answer)) throw badAnswer();
-  return answer as unknown as readonly MemorySample[];
+  const samples: readonly unknown[] = answer;
+  return samples as readonly MemorySample[];
 }
