@@ -4,12 +4,13 @@ import {access, chmod, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises'
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
+import {startDaemon} from '../../src/core/command.ts';
 import {bindSocket, close, socket, socketType, tryRead} from '../../src/core/libc.ts';
 import {unixSocketAddress} from '../../src/edge/socket-address.ts';
 import {askSocket} from '../admin/stats-client.ts';
 import {echo, testClient, testServer} from '../edge/edge-fixture.ts';
 import {defaults, dropInProgram, echoOnce} from '../helpers/drop-in-program.ts';
-import {freePort} from '../helpers/gateway.ts';
+import {freePort, programPath} from '../helpers/gateway.ts';
 import {runs} from '../helpers/gateway-processes.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {runProgram} from '../helpers/run-program.ts';
@@ -112,7 +113,32 @@ test('systemd is told of the start, a reload and the end, and that all is well',
   await heard('READY=1');
   program.signal('SIGTERM');
   await heard('STOPPING=1');
+  await heard('EXTEND_TIMEOUT_USEC=80000000');
   t.is((await program.exited).exitCode, 0);
+});
+
+test('sockets that systemd has opened belong to the binds with their addresses, or to those that name their number', async (t) => {
+  const directory = await directoryOf(t);
+  await using server = await testServer(echo);
+  const [first, second] = [await freePort(), await freePort()];
+  const [path, name] = [join(directory, 'socket'), `picogate-test-${first}`];
+  const file = join(directory, 'given.cfg');
+  const binds = [`127.0.0.1:${first}`, `unix@${path}`, `abns@${name}`, 'fd@6'].map((address) => `  bind ${address}\n`).join('');
+  await writeFile(file, `${defaults}listen l\n${binds}  server s 127.0.0.1:${server.port}\n`);
+  const given = [`127.0.0.1:${first}`, path, `@${name}`, `127.0.0.1:${second}`].flatMap((address) => ['-l', address]);
+  const program = await startDaemon(['systemd-socket-activate', ...given, programPath, '-db', '-f', file], {stdio: ['ignore', 'ignore', 'pipe']});
+  t.teardown(() => program[Symbol.asyncDispose]());
+  await until(() =>
+    echoOnce({port: first}).then(
+      () => true,
+      () => false,
+    ),
+  );
+  for (const where of [{port: second}, {path}, {path: `\0${name}`}]) await echoOnce(where);
+  program.child.kill('SIGTERM');
+  t.is((await program.exited).exitCode, 0);
+  // It is not ours to remove.
+  await access(path);
 });
 
 rootTest('a configuration without apps runs without root, and without what only apps need', async (t) => {
