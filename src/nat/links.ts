@@ -1,4 +1,6 @@
 /** The commands for `ip -batch` that make and remove interfaces and namespaces. Pure text; drivers run it. */
+
+import {keptPath} from '../core/kept-path.ts';
 import {namespaceDirectory} from './names.ts';
 
 export interface AppLink {
@@ -51,5 +53,5 @@ export function removeCommands(options: {interfaces: readonly string[]; namespac
 }
 
 export function namespacePath(namespace: string): string {
-  return `${namespaceDirectory}/${namespace}`;
+  return keptPath(namespaceDirectory, namespace);
 }

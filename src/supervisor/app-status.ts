@@ -112,7 +112,7 @@ export interface Records {
   acquire(): Promise<FencingToken>;
   release(token: FencingToken): Promise<void>;
   /** Another worker may have had the app since what is known here was found out. Never, where there is only one. */
-  readonly isStale: boolean;
+  isStale(): boolean;
   /** Another worker has been seen to have the app. */
   movedAway(): void;
   /** What is known here is as new as the lease that is held. */
@@ -138,6 +138,7 @@ export interface AppOptions extends InstanceTools {
   readonly turns: WakeTurns;
   readonly records: Records;
   readonly clock: Clock;
+  /** Names the app. */
   readonly log: Log;
   readonly rest: Rest;
   /** The generation at which Redis points. */

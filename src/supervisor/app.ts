@@ -9,6 +9,7 @@ import {errorMessage} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
 import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import {pick} from '../core/pick.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import type {SleepCause} from '../store/app-record.ts';
 import {type Loss, lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
@@ -69,14 +70,14 @@ export class App {
   #abandoned = false;
 
   constructor(options: AppOptions) {
-    this.#options = options;
-    this.address = options.network.address;
-    this.#log = options.log.child({app: options.config.name});
+    const {config, clock, log} = options;
+    [this.#options, this.#log, this.address] = [options, log, options.network.address];
+    const parts = pick(options, 'config', 'container', 'network', 'records', 'clock', 'log', 'pin');
     this.#rest = options.rest;
     this.#pointer = options.pointer;
     this.#state = stateAtRest(options.rest);
-    this.#history = new History({...options, log: this.#log});
-    this.wakefulness = new Wakefulness({...options, log: this.#log, costMs: () => this.#history.costMs, changed: () => this.#idle.lookAgain()});
+    this.#history = new History(options);
+    this.wakefulness = new Wakefulness({...parts, costMs: () => this.#history.costMs, changed: () => this.#idle.lookAgain()});
     this.#idle = new IdleWatch({
       clock: options.clock,
       judge: () => this.wakefulness.judge(),
@@ -85,8 +86,7 @@ export class App {
     });
     this.recorder = new Recorder({records: options.records, clock: options.clock, log: this.#log, status: () => this.status()});
     this.housekeeping = new Housekeeping({
-      ...options,
-      log: this.#log,
+      ...pick(options, 'config', 'pager', 'records', 'keepGenerations', 'tidy', 'stored', 'dropLayers', 'tidied', 'log'),
       isShared: options.refresh !== null,
       rest: () => this.#rest,
       replace: (before, after) => {
@@ -100,11 +100,11 @@ export class App {
       },
       record: (token) => this.recorder.record(token),
     });
-    this.standby = new Standby({...options, log: this.#log});
-    this.sharing = new Sharing({...options, log: this.#log, standby: this.standby, sessions: this.wakefulness.busySessions, isHere: () => this.isHere});
+    this.standby = new Standby(options);
+    this.sharing = new Sharing({...parts, standby: this.standby, sessions: this.wakefulness.busySessions, isHere: () => this.isHere});
     const found = (origin: Origin): void => this.#startFrom(origin).settle();
     this.#late = new LateRest({find: options.find, found, failed: (error) => this.#history.failed('restore', error), log: this.#log});
-    this.timer = new WakeTimer({...options, log: this.#log, wake: options.wakeWhenDue, facts: () => wakeFacts(this.#rest, options.config, this.#history)});
+    this.timer = new WakeTimer({config, clock, log, wake: options.wakeWhenDue, facts: () => wakeFacts(this.#rest, config, this.#history)});
     this.reviver = new Reviver({
       app: options,
       log: this.#log,
@@ -210,7 +210,7 @@ export class App {
 
   /** Makes the next wake of a hibernated app quicker. Also to be called when all that was prepared is gone. */
   prepareWake(): void {
-    if (this.#rest.kind !== 'checkpoint' || this.#state !== 'hibernated' || this.#stopping || this.#options.records.isStale) return;
+    if (this.#rest.kind !== 'checkpoint' || this.#state !== 'hibernated' || this.#stopping || this.#options.records.isStale()) return;
     this.standby.prepare(this.#rest.generation);
   }
 
@@ -395,6 +395,6 @@ export class App {
   settle(): void {
     this.prepareWake();
     this.timer.arm();
-    if (!this.#options.records.isStale) this.housekeeping.tidy();
+    if (!this.#options.records.isStale()) this.housekeeping.tidy();
   }
 }

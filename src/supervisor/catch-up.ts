@@ -9,7 +9,7 @@ import type {Origin} from './late-rest.ts';
 export async function catchUp({records, refresh}: Pick<AppOptions, 'records' | 'refresh'>, lease: Promise<FencingToken>): Promise<Origin | null> {
   if (refresh === null) return null;
   const token = await lease;
-  if (!records.isStale) return null;
+  if (!records.isStale()) return null;
   try {
     const origin = await refresh();
     records.caughtUp();

@@ -27,16 +27,22 @@ export class Cgroup {
   /** Relative to each hierarchy, without a leading slash: `picogate/<identity>/<app>`. */
   readonly path: string;
   readonly #mounts: CgroupMounts;
-  readonly #directories: readonly string[];
-  /** The directory whose processes are the app's. */
-  readonly #tracking: string;
 
   constructor(mounts: CgroupMounts, path: string) {
     this.path = path;
     this.#mounts = mounts;
-    const roots = new Set([...(mounts.unified === undefined ? [] : [mounts.unified]), ...mounts.legacy.values()]);
-    this.#directories = [...roots].map((root) => join(root, path));
-    this.#tracking = this.#directories[0] ?? '';
+  }
+
+  /** Not kept: of thousands of apps that sleep they would take more memory than all else that is known of each. */
+  get #directories(): readonly string[] {
+    const {unified, legacy} = this.#mounts;
+    const roots = new Set([...(unified === undefined ? [] : [unified]), ...legacy.values()]);
+    return [...roots].map((root) => join(root, this.path));
+  }
+
+  /** The directory whose processes are the app's. */
+  get #tracking(): string {
+    return this.#directories[0] ?? '';
   }
 
   /** Where the processes of these groups are listed. */

@@ -94,7 +94,7 @@ export class Compaction {
       if (!(await pager.compactionDue(config.name, original.generation)) || isWanted()) return false;
       const token = await records.acquire();
       try {
-        return !isWanted() && !records.isStale && (await this.#compact(original, token, isWanted));
+        return !isWanted() && !records.isStale() && (await this.#compact(original, token, isWanted));
       } finally {
         await record(token);
       }

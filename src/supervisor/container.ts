@@ -82,9 +82,6 @@ export class Container implements AsyncDisposable {
   readonly #options: ContainerOptions;
   /** Commands of operators beside the app's processes. */
   readonly guests: GuestCommands;
-  readonly #logFile: string;
-  readonly #rootDir: string;
-  readonly #deviceDir: string;
   readonly #exitCallbacks = new Set<ExitCallback>();
   #preparing: Promise<AppLog> | undefined;
   /** Undefined before `prepare()`. */
@@ -99,9 +96,11 @@ export class Container implements AsyncDisposable {
   constructor(options: ContainerOptions) {
     this.#options = options;
     this.guests = options.guests;
-    this.#rootDir = join(options.directory, 'root');
-    this.#deviceDir = join(options.directory, 'dev');
-    this.#logFile = join(options.appDir, 'log');
+  }
+
+  get #paths(): {readonly rootDir: string; readonly deviceDir: string; readonly logFile: string} {
+    const {directory, appDir} = this.#options;
+    return {rootDir: join(directory, 'root'), deviceDir: join(directory, 'dev'), logFile: join(appDir, 'log')};
   }
 
   /** Makes what stays until the app is not configured any more, if it is not there. Needed before `restoreTarget()`. @throws CodedError ERR_CGROUP */
@@ -117,10 +116,10 @@ export class Container implements AsyncDisposable {
   async #prepare(): Promise<AppLog> {
     const {app, cgroup, directory, log} = this.#options;
     mkdirSync(directory, {mode: 0o700});
-    mkdirSync(this.#rootDir, {mode: 0o755});
+    mkdirSync(this.#paths.rootDir, {mode: 0o755});
     mkdirSync(join(directory, 'bundle'), {mode: 0o700});
-    createDeviceFiles(this.#deviceDir);
-    const output = await openAppLog({fifo: join(directory, 'output'), file: this.#logFile, limitBytes: app.logBytes, log: log.child({app: app.name})});
+    createDeviceFiles(this.#paths.deviceDir);
+    const output = await openAppLog({fifo: join(directory, 'output'), file: this.#paths.logFile, limitBytes: app.logBytes, log: log.child({app: app.name})});
     try {
       cgroup.create();
     } catch (error) {
@@ -145,7 +144,7 @@ export class Container implements AsyncDisposable {
     await this.#mount(layers, newLayer);
     try {
       cgroup.limit(app);
-      await completeRoot(this.#rootDir, hostnameOf(app));
+      await completeRoot(this.#paths.rootDir, hostnameOf(app));
       const person = await this.#person(null);
       const pid = await runcStart({
         stateRoot: this.#options.runcRoot,
@@ -153,8 +152,8 @@ export class Container implements AsyncDisposable {
         id: `picogate-${cgroup.path.replace(/[^A-Za-z0-9_.-]/g, '+')}`,
         spec: ociSpec({
           ...person,
-          rootDir: this.#rootDir,
-          deviceDir: this.#deviceDir,
+          rootDir: this.#paths.rootDir,
+          deviceDir: this.#paths.deviceDir,
           netnsPath: this.#options.netnsPath,
           cgroupPath: cgroup.path,
         }),
@@ -176,7 +175,7 @@ export class Container implements AsyncDisposable {
   #person(user: string | null): Promise<Person> {
     const {app} = this.#options;
     const start = startSettings(app, this.#image?.config);
-    return personOf({app, start: user === null ? start : {...start, user}, rootDir: this.#rootDir});
+    return personOf({app, start: user === null ? start : {...start, user}, rootDir: this.#paths.rootDir});
   }
 
   /** What runc needs to run a command beside the app's processes, which must be there. @throws CodedError ERR_NO_USER */
@@ -184,12 +183,12 @@ export class Container implements AsyncDisposable {
     const {app} = this.#options;
     const [pid] = this.pids();
     assert(pid !== undefined, `A command is to join app "${app.name}", which does not run`);
-    return guestSpec({...(await this.#person(user)), ...command, rootDir: this.#rootDir, pid, cgroupPath});
+    return guestSpec({...(await this.#person(user)), ...command, rootDir: this.#paths.rootDir, pid, cgroupPath});
   }
 
   #standardFiles(): StandardFiles {
     assert(this.#output !== undefined, `The container of app "${this.#options.app.name}" is to be used and was not prepared`);
-    return {input: join(this.#deviceDir, 'null'), output: this.#output.fifo};
+    return {input: join(this.#paths.deviceDir, 'null'), output: this.#output.fifo};
   }
 
   async #survivesStart(pid: number, exec: readonly string[]): Promise<void> {
@@ -229,7 +228,7 @@ export class Container implements AsyncDisposable {
     await this.prepare();
     mkdirSync(this.layersDir, {recursive: true, mode: 0o700});
     const rootfs = await this.#rootDirectory(image);
-    mountOverlay({rootfs, layersDir: this.layersDir, layers, newLayer}, this.#rootDir);
+    mountOverlay({rootfs, layersDir: this.layersDir, layers, newLayer}, this.#paths.rootDir);
     this.#mounted = true;
   }
 
@@ -265,10 +264,10 @@ export class Container implements AsyncDisposable {
     const {app, cgroup, netnsPath} = this.#options;
     return {
       name: app.name,
-      rootDir: this.#rootDir,
+      rootDir: this.#paths.rootDir,
       netnsPath,
       bindMounts: [
-        {name: 'dev', inside: '/dev', outside: this.#deviceDir},
+        {name: 'dev', inside: '/dev', outside: this.#paths.deviceDir},
         ...app.volumes.map(({source, destination}, index) => ({name: `volume${index}`, inside: destination, outside: source})),
       ],
       standardFiles: this.#standardFiles(),
@@ -348,7 +347,7 @@ export class Container implements AsyncDisposable {
   async unmountRoot(): Promise<void> {
     if (!this.#mounted) return;
     this.#mounted = false;
-    unmountBelow(this.#rootDir);
+    unmountBelow(this.#paths.rootDir);
   }
 
   /** Those of these layers that are not on this worker. On the way of a wake, and quicker than through a thread. */
@@ -376,12 +375,12 @@ export class Container implements AsyncDisposable {
   /** All that is kept of what the app printed. */
   async output(): Promise<string> {
     await this.#output?.flush();
-    return readAppLog(this.#logFile);
+    return readAppLog(this.#paths.logFile);
   }
 
   /** The end of what the app printed. */
   logTail(maxBytes?: number): string {
-    return appLogTail(this.#logFile, maxBytes);
+    return appLogTail(this.#paths.logFile, maxBytes);
   }
 
   /** Kills what runs and takes everything away but layers and log. */

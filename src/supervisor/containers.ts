@@ -5,6 +5,7 @@ import {join} from 'node:path';
 import {run} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
 import type {GatewayIdentity} from '../core/ids.ts';
+import {keptPath} from '../core/kept-path.ts';
 import {mount, mountFlag, prctl} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import {Cgroup} from './cgroup.ts';
@@ -40,18 +41,20 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
   mount({source: 'none', target: directory, type: '', flags: mountFlag.private});
   prctl(setChildSubreaper, 1);
   const added = new Map<string, Container>();
+  const runcRoot = join(directory, '+runc');
   return {
     directory,
     cgroupDirectory: new Cgroup(mounts, cgroupPath(identity)).directory,
     add(app, netnsPath) {
+      const cgroup = keptPath(cgroupPath(identity), app.name);
       const container = new Container({
         app,
         netnsPath,
-        cgroup: new Cgroup(mounts, `${cgroupPath(identity)}/${app.name}`),
-        guests: new GuestCommands(mounts, `${cgroupPath(identity)}/${app.name}`),
-        directory: join(directory, app.name),
-        runcRoot: join(directory, '+runc'),
-        appDir: join(stateDir, 'apps', app.name),
+        cgroup: new Cgroup(mounts, cgroup),
+        guests: new GuestCommands(mounts, cgroup),
+        directory: keptPath(directory, app.name),
+        runcRoot,
+        appDir: keptPath(stateDir, 'apps', app.name),
         mountImage: options.mountImage,
         log,
       });

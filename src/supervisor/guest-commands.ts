@@ -6,6 +6,7 @@
 import {existsSync, readdirSync, readFileSync, rmdirSync} from 'node:fs';
 import {join} from 'node:path';
 import {CodedError, errorCode} from '../core/errors.ts';
+import {keptPath} from '../core/kept-path.ts';
 import type {CgroupMounts} from './cgroup-mounts.ts';
 
 /** A command that was allowed has so long to appear. */
@@ -25,15 +26,20 @@ export interface GuestCommand {
 export class GuestCommands {
   /** The group in which each command has one of its own. */
   readonly path: string;
-  readonly #directories: readonly string[];
+  readonly #mounts: CgroupMounts;
   /** Those that are about to start, and until when (monotonic). */
   readonly #expected = new Map<string, number>();
 
   /** @param appPath the control group of the app */
-  constructor({unified, legacy, unused}: CgroupMounts, appPath: string) {
-    this.path = `${appPath}+exec`;
+  constructor(mounts: CgroupMounts, appPath: string) {
+    this.path = keptPath(`${appPath}+exec`);
+    this.#mounts = mounts;
+  }
+
+  get #directories(): readonly string[] {
+    const {unified, legacy, unused} = this.#mounts;
     const roots = new Set([...(unified === undefined ? [] : [unified]), ...legacy.values(), ...unused.map(({root}) => root)]);
-    this.#directories = [...roots].map((root) => join(root, this.path));
+    return [...roots].map((root) => join(root, this.path));
   }
 
   /** From now on the app stays awake until the command has come and gone. @returns the control group that it is to have */

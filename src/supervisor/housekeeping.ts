@@ -120,7 +120,7 @@ export class Housekeeping {
     if (!isAsleep()) return;
     const token = await records.acquire();
     try {
-      if (!records.isStale && isAsleep()) await work();
+      if (!records.isStale() && isAsleep()) await work();
     } finally {
       await records.release(token);
     }

@@ -335,6 +335,6 @@ export async function endInstance(tools: InstanceTools & {readonly log: Log}, {i
     await putAway(tools);
     await tools.pager.release(id);
   } catch (error) {
-    tools.log.error({app: tools.config.name, error: errorMessage(error)}, 'the instance could not be put away');
+    tools.log.error({error: errorMessage(error)}, 'the instance could not be put away');
   }
 }

@@ -21,7 +21,7 @@ export class Recorder {
     try {
       const now = status();
       // Of an app that another worker has had this one knows less than Redis.
-      if (!records.isStale) await records.save(token, now);
+      if (!records.isStale()) await records.save(token, now);
       if (now.token === null) await records.release(token);
     } catch (error) {
       log.warn({error: errorMessage(error)}, 'the state of the app could not be recorded');

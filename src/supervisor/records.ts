@@ -188,9 +188,7 @@ export function appRecords(options: RecordsOptions): OwnRecords {
       keep(acquired.token);
       return acquired.token;
     },
-    get isStale() {
-      return isStale;
-    },
+    isStale: () => isStale,
     movedAway() {
       isStale = shared !== null;
     },

@@ -13,6 +13,8 @@ export interface StandbyOptions extends InstanceTools {
 
 interface Attempt {
   readonly generation: Generation;
+  /** Its turn has come. */
+  isBegun: boolean;
   /** Undefined when it failed, or was given up before its turn. */
   readonly restore: Promise<PreparedRestore | undefined>;
 }
@@ -20,8 +22,6 @@ interface Attempt {
 export class Standby {
   readonly #options: StandbyOptions;
   #current: Attempt | undefined;
-  /** Those whose turn has come. */
-  readonly #begun = new WeakSet<Attempt>();
   #dropping: Promise<void> = Promise.resolve();
 
   constructor(options: StandbyOptions) {
@@ -31,13 +31,13 @@ export class Standby {
   /** In the background, in place of what was prepared before. */
   prepare(generation: Generation): void {
     void this.drop();
-    const attempt: Attempt = {generation, restore: this.#options.standbys.inTurn(() => this.#prepare(attempt))};
+    const attempt: Attempt = {generation, isBegun: false, restore: this.#options.standbys.inTurn(() => this.#prepare(attempt))};
     this.#current = attempt;
   }
 
   async #prepare(attempt: Attempt): Promise<PreparedRestore | undefined> {
     if (this.#current !== attempt) return undefined;
-    this.#begun.add(attempt);
+    attempt.isBegun = true;
     const {log, standbys} = this.#options;
     try {
       const restore = await prepareRestore(this.#options, attempt.generation, {ahead: true});
@@ -55,7 +55,7 @@ export class Standby {
   /** What is prepared for a generation; the caller owns it. Waits for one that is being prepared. */
   async take(generation: Generation): Promise<PreparedRestore | undefined> {
     const attempt = this.#current;
-    if (attempt?.generation !== generation || !this.#begun.has(attempt)) {
+    if (attempt?.generation !== generation || !attempt.isBegun) {
       void this.drop();
       return undefined;
     }

@@ -5,8 +5,9 @@ import {join} from 'node:path';
 import type {MemoryMarks} from '../config/memory-marks.ts';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
-import {assert, CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, errorMessage} from '../core/errors.ts';
 import type {AppName, FencingToken, Generation, InstanceId} from '../core/ids.ts';
+import {keptPath} from '../core/kept-path.ts';
 import {limited} from '../core/limited.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -20,10 +21,11 @@ import {AwakeApps} from './awake-apps.ts';
 import type {Containers} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
 import type {Shortage} from './eviction.ts';
-import {type GenerationMeta, type Network, type Rest, restLayers} from './instance.ts';
+import type {GenerationMeta, Network, Rest} from './instance.ts';
 import type {Origin} from './late-rest.ts';
-import {dropLayers, setLostLayersAside, tidyLayers} from './layer-chain.ts';
+import {dropLayers, tidyLayers} from './layer-chain.ts';
 import {LayerLimit} from './layer-limit.ts';
+import {setLayersAside} from './layers-aside.ts';
 import {MemoryLimit} from './memory-limit.ts';
 import {RecordWatch, type RecordWatchOptions} from './record-watch.ts';
 import {appRecords, type OwnRecords, pastOf, recordFields} from './records.ts';
@@ -105,22 +107,6 @@ export interface Supervisor extends AsyncDisposable {
   startEager(): void;
 }
 
-/** Only when every kept generation says which layers are its own can the others be told from them. */
-async function setLayersAside(
-  {log}: SupervisorOptions,
-  app: {name: AppName; layersDir: string; rest: Rest; keptMetas: () => Promise<readonly GenerationMeta[]>},
-): Promise<void> {
-  const {name, layersDir, rest, keptMetas} = app;
-  try {
-    const known = new Set([...(await keptMetas()).flatMap((meta) => meta.layers), ...restLayers(rest)]);
-    const aside = await setLostLayersAside(layersDir, known);
-    if (aside.length > 0) log.warn({app: name, layersDir, aside}, 'files written after the last checkpoint were put aside');
-  } catch (error) {
-    if (errorCode(error) !== 'ERR_DAMAGED_CHECKPOINT') throw error;
-    log.error({app: name, error: errorMessage(error)}, 'no file-system layer is removed, since a damaged checkpoint may need it');
-  }
-}
-
 /** What all apps share. */
 interface Shared {
   readonly standbys: StandbyLimit;
@@ -135,7 +121,7 @@ interface Shared {
 }
 
 function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
-  return join(stateDir, 'apps', app, 'layers');
+  return keptPath(stateDir, 'apps', app, 'layers');
 }
 
 /** What belongs to no app that runs: the gateway has just started. */
@@ -216,9 +202,9 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
   const foundMetas = (): Promise<GenerationMeta[]> =>
     Promise.all(survey.generations.map((generation) => surveyedMeta(options, config.name, {survey, generation})));
   // What is not known of the store now may say whose a layer is.
-  if (outage === null && isKnown) await setLayersAside(options, {name: config.name, layersDir, rest, keptMetas: others === null ? foundMetas : keptMetas});
+  if (outage === null && isKnown) await setLayersAside(options.log, {name: config.name, layersDir, rest, keptMetas: others === null ? foundMetas : keptMetas});
   const records = recordsOf(options, config, {index: record.index, token, app: () => app});
-  const watchRecord = (): void => recordWatch.add(config.name, async () => !records.isStale && records.restate(app.status().token));
+  const watchRecord = (): void => recordWatch.add(config.name, async () => !records.isStale() && records.restate(app.status().token));
   const app: App = new App({
     config,
     network,
@@ -227,11 +213,11 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     criu: options.criu,
     standbys,
     turns,
-    workDir: join(options.runtimeDir, 'work', config.name),
-    dumpDir: join(options.stateDir, 'dumps', config.name),
+    workDir: keptPath(options.runtimeDir, 'work', config.name),
+    dumpDir: keptPath(options.stateDir, 'dumps', config.name),
     records,
     clock: options.clock,
-    log: options.log,
+    log: options.log.child({app: config.name}),
     moved(to) {
       awake.moved(config.name, to);
       if (to === 'hibernated' || to === 'stopped' || to === 'failed') rests(config.name);
