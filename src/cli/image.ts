@@ -19,6 +19,7 @@ import {loadValid, loadValidSources} from './configuration.ts';
 import {confirm} from './confirm.ts';
 import {givenEnvironment} from './environment.ts';
 import {bytes, table} from './format.ts';
+import {type Column, type ListingOptions, list} from './listing.ts';
 import {openObjects, openPending} from './open-objects.ts';
 import {type Progress, progress} from './progress.ts';
 import {printJson} from './remote.ts';
@@ -122,23 +123,24 @@ export async function imageImport(files: Files, name: string, source: string, {j
   return 0;
 }
 
+type ListedImage = Awaited<ReturnType<typeof listImages>>[number];
+
+const imageColumns: readonly Column<ListedImage>[] = [
+  {head: 'NAME', name: 'name', value: ({name}) => name, shortest: 12},
+  {head: 'DIGEST', name: 'digest', value: ({digest}) => digest, text: ({digest}) => digest.slice(0, 12), rank: 1},
+  {head: 'FILES', name: 'files', value: ({fileCount}) => fileCount, rank: 3},
+  {head: 'SIZE', name: 'content_bytes', value: ({contentBytes}) => contentBytes, text: ({contentBytes}) => bytes(contentBytes)},
+  {head: 'IMPORTED', name: 'imported_at', value: ({importedAt}) => importedAt, text: ({importedAt}) => importedAt.slice(0, 16), rank: 2},
+  {head: 'FROM', name: 'from', value: ({origin}) => (origin === undefined ? null : (origin.tag ?? origin.kind)), rank: 4, shortest: 8},
+];
+
 /** @returns the exit status */
-export async function imageList(files: Files, {json}: {json: boolean}): Promise<number> {
-  await using scope = new AsyncDisposableStack();
-  const images = await listImages(await openObjects(await loadValid(files, {quiet: true}), scope));
-  if (json) printJson(images);
-  else {
-    const rows = images.map(({name, digest, fileCount, contentBytes, importedAt, origin}) => [
-      name,
-      digest.slice(0, 12),
-      String(fileCount),
-      bytes(contentBytes),
-      importedAt.slice(0, 16),
-      origin === undefined ? '-' : (origin.tag ?? origin.kind),
-    ]);
-    process.stdout.write(table(['NAME', 'DIGEST', 'FILES', 'SIZE', 'IMPORTED', 'FROM'], rows));
-  }
-  return 0;
+export function imageList(files: Files, options: ListingOptions): Promise<number> {
+  return list(options, async () => {
+    await using scope = new AsyncDisposableStack();
+    const images = await listImages(await openObjects(await loadValid(files, {quiet: true}), scope));
+    return {columns: imageColumns, rows: images, json: (rows) => rows};
+  });
 }
 
 function configRows({entrypoint, cmd, env, user, workingDir, exposedPorts, labels, stopSignal: signal}: ImageConfig): [string, string][] {

@@ -1,6 +1,9 @@
+import {appName} from '../core/ids.ts';
+import {callControl} from '../store/control.ts';
 import {exitStatus} from './exit-status.ts';
 import {milliseconds} from './format.ts';
-import {command, printJson} from './remote.ts';
+import {connectToGateway, printJson} from './remote.ts';
+import {followUploads} from './upload-progress.ts';
 
 const timeoutMs = {usual: 120_000, withUpload: 3_600_000} as const;
 
@@ -12,7 +15,11 @@ export async function wakeOrHibernate(
   {json, cold, force}: {json: boolean; cold: boolean; force: boolean},
 ): Promise<number> {
   const startedMs = performance.now();
-  const result = await command(files, verb, {name, cold, force}, cold ? timeoutMs.withUpload : timeoutMs.usual);
+  const {connection} = await connectToGateway(files);
+  await using owned = connection;
+  using shown = cold ? followUploads(owned, {title: `upload ${name}`, apps: [appName(name)]}) : null;
+  const result = await callControl(owned, verb, {name, cold, force}, {timeoutMs: cold ? timeoutMs.withUpload : timeoutMs.usual});
+  shown?.[Symbol.dispose]();
   const ms = performance.now() - startedMs;
   if (json) printJson(result);
   else

@@ -8,6 +8,7 @@ import {confirm} from './confirm.ts';
 import {ago, bytes} from './format.ts';
 import {type Column, type Listing, type ListingOptions, list} from './listing.ts';
 import {connectToGateway, printJson} from './remote.ts';
+import {followUploads} from './upload-progress.ts';
 
 /** All that a worker has is put to sleep, uploaded and woken elsewhere. */
 const drainMs = 3_600_000;
@@ -101,7 +102,10 @@ export async function drain(files: readonly string[] | undefined, name: string, 
     process.stdout.write(`${name} is ${state}: nothing will be woken there when it is back\n`);
     return 0;
   }
+  const its = [...(await openState(owned).listApps()).values()].flatMap((app) => (app instanceof Error || app.worker !== name ? [] : [app.name]));
+  using shown = followUploads(owned, {title: `drain ${name}`, apps: its});
   const answer = await callControl(owned, 'drain', null, {worker: name, timeoutMs: drainMs});
+  shown[Symbol.dispose]();
   const {moved, failed} = drainedOf(answer);
   if (json) printJson(answer);
   else

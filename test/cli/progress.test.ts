@@ -2,6 +2,11 @@ import {PassThrough} from 'node:stream';
 import test from 'ava';
 import {confirm} from '../../src/cli/confirm.ts';
 import {progress, progressText} from '../../src/cli/progress.ts';
+import {followUploads} from '../../src/cli/upload-progress.ts';
+import {appName} from '../../src/core/ids.ts';
+import {openPlacements} from '../../src/store/placements.ts';
+import {until} from '../helpers/until.ts';
+import {testRedis} from '../store/test-redis.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -45,4 +50,30 @@ test('confirm() wants a yes of a person', async (t) => {
   for (const answer of ['n\n', '\n', 'yesterday\n', '']) await t.throwsAsync(confirm('Remove it?', answering(answer)), {code: 'ERR_NOT_CONFIRMED'});
   await t.throwsAsync(confirm('Remove it?', {yes: false, input: new PassThrough()}), {message: /no terminal; --yes/});
   await t.notThrowsAsync(confirm('Remove it?', {yes: true, input: new PassThrough()}));
+});
+
+test('the progress of uploads is of all apps together, and what was not known at first is added', async (t) => {
+  await using redis = await testRedis();
+  const placements = openPlacements(redis.connection);
+  const [blog, wiki] = [appName('blog'), appName('wiki')];
+  const seen: string[] = [];
+  const totals: number[] = [];
+  const line = {
+    at: (doneBytes: number, note = '') => void seen.push(`${doneBytes} ${note}`),
+    total: (bytes: number) => void totals.push(bytes),
+    [Symbol.dispose]: () => undefined,
+  };
+  using _followed = followUploads(redis.connection, {title: 'drain w1', apps: [blog, wiki], line});
+  const waits = async (app: typeof blog, pendingBytes: number): Promise<void> =>
+    placements.write(app, {generation: 1, local: true, stored: pendingBytes === 0, pendingObjects: 1, pendingBytes, current: null, lastError: null});
+  for (const [app, pendingBytes, said] of [
+    [blog, 100, '0 1 of 2 apps wait'],
+    [wiki, 50, '0 2 of 2 apps wait'],
+    [blog, 20, '80 2 of 2 apps wait'],
+    [wiki, 0, '130 1 of 2 apps wait'],
+  ] as const) {
+    await waits(app, pendingBytes);
+    await until(() => seen.at(-1) === said, {what: said});
+  }
+  t.is(totals.at(-1), 150);
 });

@@ -1,6 +1,6 @@
 /** Images of root file systems in the store. */
 import type {Command} from 'commander';
-import {addCommand, done, type JsonOption, yesOption} from './command-kit.ts';
+import {addCommand, addListing, done, type JsonOption, type ListOptions, yesOption} from './command-kit.ts';
 
 interface ImportOptions extends JsonOption {
   readonly platform: string | undefined;
@@ -18,7 +18,9 @@ export function addImageCommands(program: Command): void {
     .action(async (name: string, source: string, options: ImportOptions) =>
       done(await (await import('../image.ts')).imageImport(options.file, name, source, options)),
     );
-  command('list', 'list the images').action(async (options: JsonOption) => done(await (await import('../image.ts')).imageList(options.file, options)));
+  addListing(parent, 'list', 'list the images').action(async (options: ListOptions) =>
+    done(await (await import('../image.ts')).imageList(options.file, options)),
+  );
   command('show', 'everything about one image, and how it is run')
     .argument('<image>')
     .action(async (name: string, options: JsonOption) => done(await (await import('../image.ts')).imageShow(options.file, name, options)));
