@@ -6,20 +6,27 @@ import {oneLine} from './field.ts';
 import type {AppControl, GatewayControl} from './gateway-control.ts';
 import {shortAge} from './session-commands.ts';
 
-function findApp(control: GatewayControl, name: string | undefined): AppControl {
-  if (name === undefined) return refuse('An app name is expected.\n');
-  for (const app of control.apps()) if (app.name === name) return app;
-  return refuse('No such app.\n');
+async function allApps(control: GatewayControl): Promise<readonly AppControl[]> {
+  try {
+    return await control.appsAnywhere();
+  } catch (error) {
+    return refuse(`${errorMessage(error)}\n`);
+  }
 }
 
-function* table(control: GatewayControl): Generator<string> {
-  yield '# name state address last_wake_ms last_wake_age last_hibernate_ms last_hibernate_age\n';
-  for (const {name, state, address, lastWake, lastHibernate} of control.apps()) {
-    const since = (atMs: number): string => shortAge(Date.now() - atMs);
+async function findApp(control: GatewayControl, name: string | undefined): Promise<AppControl> {
+  if (name === undefined) return refuse('An app name is expected.\n');
+  return (await allApps(control)).find((app) => app.name === name) ?? refuse('No such app.\n');
+}
+
+function table(apps: readonly AppControl[]): string {
+  const since = (atMs: number): string => shortAge(Date.now() - atMs);
+  const rows = apps.map(({name, state, address, lastWake, lastHibernate}) => {
     const wake = lastWake === null ? '- -' : `${Math.round(lastWake.tookMs)} ${since(lastWake.atMs)}`;
     const hibernate = lastHibernate === null ? '- -' : `${Math.round(lastHibernate.tookMs)} ${since(lastHibernate.atMs)}`;
-    yield `${name} ${state} ${address ?? '-'} ${wake} ${hibernate}\n`;
-  }
+    return `${name} ${state} ${address ?? '-'} ${wake} ${hibernate}\n`;
+  });
+  return `# name state address last_wake_ms last_wake_age last_hibernate_ms last_hibernate_age\n${rows.join('')}`;
 }
 
 function details({name, state, address, lastWake, lastHibernate, lastError, pinned}: AppControl): string {
@@ -37,7 +44,7 @@ function details({name, state, address, lastWake, lastHibernate, lastError, pinn
 }
 
 async function wake({control, args: [name]}: CommandContext): Promise<string> {
-  const app = findApp(control, name);
+  const app = await findApp(control, name);
   try {
     await app.wake();
     return '';
@@ -47,7 +54,7 @@ async function wake({control, args: [name]}: CommandContext): Promise<string> {
 }
 
 async function hibernate({control, args: [name, force]}: CommandContext): Promise<string> {
-  const app = findApp(control, name);
+  const app = await findApp(control, name);
   if (force !== undefined && force !== 'force') return refuse("Only 'force' may follow the app name.\n");
   let ended: 'hibernated' | 'cancelled';
   try {
@@ -59,7 +66,7 @@ async function hibernate({control, args: [name, force]}: CommandContext): Promis
 }
 
 async function pin({control, args: [name, time]}: CommandContext): Promise<string> {
-  const app = findApp(control, name);
+  const app = await findApp(control, name);
   const forMs = time === undefined ? null : timeOf(time);
   await app.pin(forMs === null ? null : Date.now() + forMs);
   return '';
@@ -73,7 +80,7 @@ function timeOf(text: string): number {
 }
 
 async function unpin({control, args: [name]}: CommandContext): Promise<string> {
-  await findApp(control, name).unpin();
+  await (await findApp(control, name)).unpin();
   return '';
 }
 
@@ -85,7 +92,7 @@ export const appCommands: readonly Command[] = [
     args: '[<app>]',
     help: 'list the apps and what they do, or tell all about one',
     level: 'user',
-    run: ({control, args: [name]}) => (name === undefined ? table(control) : details(findApp(control, name))),
+    run: async ({control, args: [name]}) => (name === undefined ? table(await allApps(control)) : details(await findApp(control, name))),
   },
   {name: 'unpin app', args: '<app>', help: 'let an app sleep again', level: 'admin', run: unpin},
   {name: 'wake app', args: '<app>', help: 'wake an app, and wait until it is ready', level: 'admin', run: wake},

@@ -11,7 +11,10 @@ export interface GatewayControl {
   frontends(): Iterable<FrontendControl>;
   backends(): Iterable<BackendControl>;
   sessions(): Iterable<SessionControl>;
+  /** As far as this process knows of them. */
   apps(): Iterable<AppControl>;
+  /** As they are at whichever worker has them. @throws CodedError */
+  appsAnywhere(): Promise<readonly AppControl[]>;
   /** The lists of patterns of ACLs and of maps. */
   patterns(kind: PatternKind): Iterable<PatternListControl>;
   tables(): Iterable<TableControl>;

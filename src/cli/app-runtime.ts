@@ -42,7 +42,8 @@ import {endpointJson} from './endpoint.ts';
 import {EventCounts} from './event-counts.ts';
 import {HoldTimes} from './hold-times.ts';
 import {MemoryHistory} from './memory-history.ts';
-import {type NatEntry, natEntries} from './nat-entries.ts';
+import {type NatEntry, natApps, natEntries} from './nat-entries.ts';
+import {NatPlaces} from './nat-places.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
 import {dashboardHandlers} from './remote-dashboard.ts';
@@ -197,9 +198,41 @@ async function finishUploads(
 }
 
 /** What the kernel forwards: frontends of mode nat, and for other workers the ports of the apps. */
-function entriesOf(config: Config, supervisor: Supervisor, cluster: Cluster | null): NatEntry[] {
+function entriesOf(config: Config, {supervisor, cluster}: Pick<NatSide, 'supervisor' | 'cluster'>, places: NatPlaces | null): NatEntry[] {
   const addressOf = (app: string): string => supervisor.app(app).address;
-  return [...natEntries(config, addressOf), ...(cluster?.published.entries(config.apps, addressOf) ?? [])];
+  return [...natEntries(config, addressOf, (app) => places?.of(app)), ...(cluster?.published.entries(config.apps, addressOf) ?? [])];
+}
+
+interface NatSide {
+  readonly nat: Nat;
+  readonly supervisor: Supervisor;
+  readonly cluster: Cluster | null;
+  readonly log: Log;
+}
+
+/** @returns what makes the frontends of mode nat those of a configuration; they follow their apps from worker to worker from then on */
+function natFrontends(scope: AsyncDisposableStack, side: NatSide): AppRuntime['setFrontends'] {
+  const {nat, cluster, log} = side;
+  let current: Config | null = null;
+  let places: NatPlaces | null = null;
+  const apply = async (config: Config): Promise<void> => {
+    await nat.setFrontends(entriesOf(config, side, places));
+    current = config;
+  };
+  if (cluster !== null) {
+    const followed = new NatPlaces({
+      apps: () => (current === null ? [] : natApps(current)),
+      elsewhere: (app) => cluster.endpointElsewhere(app),
+      changed: async () => {
+        if (current !== null) await apply(current);
+      },
+      clock: systemClock,
+      log,
+    });
+    places = scope.use(followed);
+    scope.defer(cluster.onAwakeElsewhere(() => followed.look()));
+  }
+  return apply;
 }
 
 function handlersOf(
@@ -332,7 +365,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
     }),
   );
   opened.resolve(supervisor);
-  const setFrontends = (next: Config): Promise<void> => nat.setFrontends(entriesOf(next, supervisor, cluster));
+  const setFrontends = natFrontends(scope, {nat, supervisor, cluster, log});
   await setFrontends(config);
   const answered = new AnsweredChecks(supervisor);
   const handlers = {...handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, {cluster, nat}), ...changes};

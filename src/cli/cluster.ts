@@ -50,6 +50,10 @@ interface Late {
   supervisor: Supervisor | undefined;
 }
 
+/** How long the word of a port is waited for, and how long it is believed: the worker may be restarted. */
+const whereMs = 2000;
+const placeAgeMs = 10_000;
+
 /** The other workers, and the apps that run there. */
 export class Cluster implements AsyncDisposable {
   readonly name: string;
@@ -67,6 +71,7 @@ export class Cluster implements AsyncDisposable {
   readonly #movedApps = new MovedApps();
   readonly #busyMarks: BusyMarks;
   #timers: OrphanedTimers | undefined;
+  readonly #places = new Map<AppName, {readonly endpoint: Endpoint; readonly worker: string; readonly untilMs: number}>();
   readonly #scope: AsyncDisposableStack;
 
   private constructor(
@@ -106,7 +111,7 @@ export class Cluster implements AsyncDisposable {
       isUnfinished: (name) => busyClients.isUnfinished(name),
       isExpected: async (other) => (await parts.membership.list()).some(({name, state: now}) => name === other && now !== 'gone'),
       reach: (name, trigger) => this.#locator.reach(name, trigger),
-      isPlacedHere: (name) => this.#locator.isPlacedHere(name),
+      mayWakeHere: (name) => this.#locator.mayWakeHere(name),
       admit: () => this.#admit(),
     };
     this.#busyMarks = scope.use(
@@ -194,6 +199,30 @@ export class Cluster implements AsyncDisposable {
   async holderElsewhere(name: AppName): Promise<string | null> {
     const holder = await this.#locator.holder(name);
     return holder === this.name ? null : holder;
+  }
+
+  /** Where another worker has the app, or had it last and can wake it; null: none. @throws CodedError */
+  async endpointElsewhere(name: AppName): Promise<Endpoint | null> {
+    const holder = await this.holderElsewhere(name);
+    const worker = (await this.#membership.list()).find((one) => one.name === holder);
+    const known = this.#places.get(name);
+    this.#places.delete(name);
+    if (worker === undefined || worker.isDraining) return null;
+    const isKnown = known?.worker === worker.name && systemClock.monotonicMs() < known.untilMs;
+    const place = isKnown
+      ? known
+      : {
+          endpoint: parseEndpoint(await this.ask(worker.name, 'where', {name}, whereMs)),
+          worker: worker.name,
+          untilMs: systemClock.monotonicMs() + placeAgeMs,
+        };
+    this.#places.set(name, place);
+    return place.endpoint;
+  }
+
+  /** For another worker. @throws CodedError ERR_UNKNOWN_APP */
+  where(name: AppName): Endpoint {
+    return this.#published(name);
   }
 
   /** Has another worker run a command. @throws CodedError as it does; ERR_NO_GATEWAY, ERR_CONTROL_TIMEOUT */

@@ -6,7 +6,7 @@ import {type Counters, clearCounters} from '../edge/counters.ts';
 import type {Edge} from '../edge/edge.ts';
 import type {Gateway} from './gateway.ts';
 import {proxyNumbers} from './proxy-numbers.ts';
-import {appControl} from './runtime-apps.ts';
+import {appControl, appsAnywhere} from './runtime-apps.ts';
 import {backendControl} from './runtime-backends.ts';
 import {certificatesControl} from './runtime-certificates.ts';
 import {frontendControl} from './runtime-frontends.ts';
@@ -48,6 +48,10 @@ export function runtimeControl(options: RuntimeControlOptions): GatewayControl {
     *apps() {
       const {apps, config} = gateway;
       if (apps !== null) for (const {name} of config.apps) yield appControl(name, apps);
+    },
+    async appsAnywhere() {
+      const {apps, config} = gateway;
+      return apps === null ? [] : appsAnywhere(config, apps);
     },
     patterns: (kind) => patternControls(current().parts.lists, kind),
     *tables() {

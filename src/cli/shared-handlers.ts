@@ -47,6 +47,7 @@ export function sharedHandlers(own: Handlers, cluster: Cluster, finishUpload: (n
       return 'running';
     },
     'wake here': async (args) => endpointJson(await cluster.wakeHere(appName(textOf(args, 'name')), parseTrigger(textOf(args, 'trigger')))),
+    where: (args) => Promise.resolve(endpointJson(cluster.where(appName(textOf(args, 'name'))))),
     async reach(args) {
       const name = appName(textOf(args, 'name'));
       if (isSet(args, 'wasMissed')) cluster.missed(name);

@@ -53,8 +53,9 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
 
 - **Where an app is woken**: where it is; else where it was last, as its checkpoint is on that disk; else where most of \`memory\` is left, by the \`memory\` limits of the apps
   that are awake there. \`on-worker KEY=VALUE\` asks for a \`label\`. What is not in the store yet is woken where it is, and nowhere else.
-- **How it is reached from the others**: at \`address\`, where each exposed port of an app has one of \`ports\`; the kernel's NAT leads there. Frontends of
-  \`mode nat\` serve apps on their own host only, and health checks of the edge look at those only. Behind another worker's edge an app sees that worker as its client.
+- **How it is reached from the others**: at \`address\`, where each exposed port of an app has one of \`ports\`; the kernel's NAT leads there, also from frontends of
+  \`mode nat\` (not from a \`bind\` on loopback), which follow an app from worker to worker. Behind another worker's edge, or its \`mode nat\`, an app sees that worker
+  as its client. Health checks of the edge (\`check\`) look at apps on their own host only: elsewhere an app counts as up.
 - **A host without apps** runs \`picogate edge\` with the same file and without the line \`worker\`: it reaches each app at the worker that has it. On a worker,
   \`picogate supervisor\` leaves the frontends, but those of \`mode nat\`, to such edges. See [systemd.md](systemd.md#supervisor-and-edge-by-themselves).
 - **A worker that is not heard of** for \`lease-time\` is taken for gone: what ran there is woken elsewhere from the last checkpoint in the store. \`checkpoint-every\` bounds what
@@ -63,7 +64,7 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
 - **A worker that stops**, or is drained, brings its apps to the store first; clients of the others are held meanwhile. If the store cannot be reached then, what is not
   in it waits for that worker; \`picogate workers forget NAME\` gives it up.
 - \`picogate workers\` says who is there and what runs where; \`picogate drain NAME\` moves everything to the others, \`undrain\` lets a worker wake apps again. Commands about an app
-  may be given on any host; of the runtime API \`wake app\` only, what else it says of apps is about its own host.
+  may be given on any host, those of the runtime API too; columns of apps in \`show stat\` are about their own host.
 - **A move loses no request**: what was said to the app is answered first (10 s at most), and whoever comes meanwhile is held until it runs elsewhere. So all workers can be
   restarted one after the other: \`drain\`, stop, start, \`undrain\`. An idle connection to an app does not survive a move, as it does a sleep: it is closed. Connections
   of clients end with the edge that they come through; where that is restarted too, SIGUSR1 lets it finish them first (no longer than \`hard-stop-after\`), and clients need another edge to go to.

@@ -92,10 +92,11 @@ export class AppLocator {
     return finding;
   }
 
-  /** Whether this worker may wake the app. @throws CodedError */
-  async isPlacedHere(name: AppName): Promise<boolean> {
-    const placed = await this.#place(name);
-    return placed.kind === 'worker' && placed.name === this.#options.membership.name;
+  /** Whether this worker may wake the app, if it runs nowhere: it is wanted here. @throws CodedError */
+  async mayWakeHere(name: AppName): Promise<boolean> {
+    const own = this.#options.membership.name;
+    const placed = await this.#place(name, own);
+    return placed.kind === 'worker' && placed.name === own;
   }
 
   /** The worker that has the app, or had it last and is heard of; null: nobody does. @throws CodedError */
@@ -116,10 +117,10 @@ export class AppLocator {
     this.#asked.delete(worker);
   }
 
-  async #place(name: AppName): Promise<Placed & {readonly forMs?: number}> {
+  async #place(name: AppName, preferred: string | null = null): Promise<Placed & {readonly forMs?: number}> {
     const {leases, membership, placement, readApp, settings} = this.#options;
     const [owner, record, workers, stored] = await Promise.all([leases.owner(name), readApp(name), membership.list(), placement(name)]);
-    const placed = place({app: settings(name), owner: owner?.worker ?? null, workers, ...originOf(record, stored)});
+    const placed = place({app: settings(name), owner: owner?.worker ?? null, workers, preferred, ...originOf(record, stored)});
     // One that is gone extends no lease: then it ends at a moment that is known.
     return placed.kind === 'wait' && owner !== null ? {...placed, forMs: Math.min(retryMs, owner.remainingMs + expiryMarginMs)} : placed;
   }

@@ -17,6 +17,8 @@ export interface PlacementFacts {
   /** All that it starts from is in the store. */
   readonly isStored: boolean;
   readonly workers: readonly WorkerStatus[];
+  /** Rather than where it was last, if it may be there; null: nowhere in particular. */
+  readonly preferred?: string | null;
 }
 
 export type Placed =
@@ -30,7 +32,7 @@ export type Placed =
  * The worker that has the app; else the one that had it last, which still has its checkpoint; else the one with most room. What is not in the store
  * yet is only to be had where it was last, as long as that one is heard of.
  */
-export function place({app, owner, home, isStored, workers}: PlacementFacts): Placed {
+export function place({app, owner, home, isStored, workers, preferred = null}: PlacementFacts): Placed {
   if (owner !== null) {
     const isAlive = workers.some(({name, state}) => name === owner && state === 'alive');
     return isAlive ? {kind: 'worker', name: owner} : {kind: 'wait', reason: `worker "${owner}" has it and is not heard of`};
@@ -39,7 +41,11 @@ export function place({app, owner, home, isStored, workers}: PlacementFacts): Pl
   if (last !== undefined && !isStored) return onlyThere(last);
   const suitable = workers.filter((worker) => worker.state === 'alive' && !worker.isDraining && hasLabels(worker, app.onWorker));
   const roomy = suitable.filter((worker) => hasRoom(worker, app.memoryBytes ?? 0));
-  const best = roomy.find(({name}) => name === home) ?? [...roomy].sort(byRoom)[0] ?? suitable.find(({name}) => name === home);
+  const best =
+    roomy.find(({name}) => name === preferred) ??
+    roomy.find(({name}) => name === home) ??
+    [...roomy].sort(byRoom)[0] ??
+    suitable.find(({name}) => name === home);
   if (best !== undefined) return {kind: 'worker', name: best.name};
   return {kind: 'none', reason: reasonOf(app, workers, suitable)};
 }

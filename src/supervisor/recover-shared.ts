@@ -19,8 +19,8 @@ export interface SharedApps {
   readonly isUnfinished: (app: AppName) => Promise<boolean>;
   /** Whether the worker is heard of, or was stopped in good order: what only it has is not lost. */
   readonly isExpected: (worker: string) => Promise<boolean>;
-  /** Whether the app may be woken on this worker, of all. @throws CodedError */
-  readonly isPlacedHere: (app: AppName) => Promise<boolean>;
+  /** Whether the app runs nowhere else, and may be woken on this worker. @throws CodedError */
+  readonly mayWakeHere: (app: AppName) => Promise<boolean>;
   /** Wakes the app, wherever. @throws CodedError */
   readonly reach: (app: AppName, trigger: Trigger) => Promise<unknown>;
   /** @throws CodedError ERR_WORKER_DRAINED while nothing may be woken here */

@@ -300,7 +300,7 @@ function startEager({apps: configs, log, shared}: SupervisorOptions, apps: AppSe
 
 /** A packet for a sleeping app has come to this worker, which may not be the one to wake it. */
 async function wakeForPacket({shared}: SupervisorOptions, app: App, {name, trigger}: {readonly name: AppName; readonly trigger: Trigger}): Promise<void> {
-  if (shared === null || app.isHere || (await shared.isPlacedHere(name))) app.wakeForPacket(trigger);
+  if (shared === null || app.isHere || (await shared.mayWakeHere(name))) app.wakeForPacket(trigger);
   else app.sharing.refusePackets();
 }
 

@@ -229,6 +229,7 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
     backends: () => backends,
     sessions: () => sessions,
     apps: () => apps,
+    appsAnywhere: () => Promise.resolve(apps),
     patterns: (kind) => patterns[kind],
     tables: () => tables,
     certificates: {

@@ -6,6 +6,7 @@ import {join} from 'node:path';
 import {text} from 'node:stream/consumers';
 import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
+import {askSocket} from '../admin/stats-client.ts';
 import {durableApp, durableOptions, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {lineClient} from '../helpers/line-client.ts';
@@ -48,22 +49,29 @@ async function twoWorkers(t: ExecutionContext, ...options: readonly string[]): P
   return twoWorkersWith(t, options, '');
 }
 
-/** @param more further sections */
-async function twoWorkersWith(t: ExecutionContext, options: readonly string[], more: string): Promise<TwoWorkers> {
+/** @param more further sections. @param globals of the second one */
+async function twoWorkersWith(t: ExecutionContext, options: readonly string[], more: string, globals = ''): Promise<TwoWorkers> {
   const network = await workerNetwork(t);
   const port = await freePort();
   const sections = `${more}${await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options)}listen a
     bind 0.0.0.0:${port}
     server s app:a:80
 `;
-  const [first, second] = [await network.worker('w1', sections), await network.worker('w2', sections)];
+  const [first, second] = [await network.worker('w1', sections), await network.worker('w2', sections, {globals})];
   await first.gateway.start();
   await second.gateway.start();
   return {first, second, port, edge: () => network.worker('edge', sections, {command: 'edge'})};
 }
 
 workerTest('an app runs on one worker, and is reached through all of them', async (t: ExecutionContext) => {
-  const {first, second, port} = await twoWorkers(t);
+  await using directory = await temporaryDirectory();
+  const [socket, natPort] = [join(directory.path, 'stats'), await freePort()];
+  const nat = `frontend n
+    mode nat
+    bind 0.0.0.0:${natPort}
+    default_backend a
+`;
+  const {first, second, port} = await twoWorkersWith(t, ['hibernate-after never'], nat, `    stats socket ${socket} level admin\n`);
   t.deepEqual(await ask(first, port, 'count', 'verify'), ['1', verified]);
   const {worker, state} = await first.gateway.app('a');
   t.deepEqual([worker, state], ['w1', 'running']);
@@ -71,16 +79,14 @@ workerTest('an app runs on one worker, and is reached through all of them', asyn
   t.is((await second.gateway.app('a')).worker, 'w1');
   const guest = await runProgram(['exec', 'a', '-f', second.gateway.configFile, '--', 'true']);
   t.deepEqual([guest.exitCode, /it runs on worker "w1", and this is "w2"; run it there/.test(guest.stderr)], [125, true], guest.stderr);
+  // The kernel of the second one leads there too, and wakes it there.
+  await until(() => ask(second, natPort, 'agree').then(([counts]) => counts === '2 2'), {timeoutMs: 20_000, what: 'the way of mode nat'});
+  t.is((await second.gateway.app('a')).worker, 'w1');
+  t.regex(await askSocket(socket, 'show app\n'), /^a running /m);
   // A client of the other worker waited for an answer a moment ago.
-  await until(
-    async () =>
-      second.gateway.cli('hibernate', 'a').then(
-        () => true,
-        () => false,
-      ),
-    {timeoutMs: 20_000, what: 'the sleep'},
-  );
-  t.deepEqual(await ask(second, port, 'count', 'agree'), ['3', '3 3']);
+  await until(async () => (await askSocket(socket, 'hibernate app a\n')) === '\n', {timeoutMs: 20_000, what: 'the sleep'});
+  t.regex(await askSocket(socket, 'show app a\n'), /^state: hibernated$/m);
+  t.deepEqual(await ask(second, natPort, 'count', 'agree'), ['3', '3 3']);
   t.like(await second.gateway.app('a'), {worker: 'w1', generation: 1});
   const listed = JSON.parse(await second.gateway.cli('workers', '--json')) as {name: string; state: string; running: string[]}[];
   t.deepEqual(listed.map(({name, state: now, running}) => [name, now, running]).sort(), [

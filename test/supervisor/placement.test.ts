@@ -18,6 +18,8 @@ const rows: readonly (readonly [what: string, facts: Partial<PlacementFacts>, ex
   ['also when that one is being drained', {owner: 'w2', workers: [worker('w1'), worker('w2', {isDraining: true})]}, 'w2'],
   ['the lease of a worker that is gone runs out first', {owner: 'w2', workers: [worker('w1'), worker('w2', {state: 'gone'})]}, 'wait: not heard of'],
   ['an app goes where it was last', {home: 'w2', workers: [worker('w1'), worker('w2', {usedBytes: 4 * gib, awake: 4})]}, 'w2'],
+  ['but rather where it is wanted, if that is asked for', {home: 'w2', preferred: 'w1'}, 'w1'],
+  ['not if it may not be there', {home: 'w2', preferred: 'w1', workers: [worker('w1', {isDraining: true}), worker('w2')]}, 'w2'],
   ['an app without a home goes where most memory is left', {workers: [worker('w1', {usedBytes: gib}), worker('w2')]}, 'w2'],
   ['and where that is the same to the one with fewest apps', {workers: [worker('w1', {awake: 2}), worker('w2', {awake: 1})]}, 'w2'],
   ['no more apps than a worker may have', {workers: [worker('w1', {appsMax: 1, awake: 1}), worker('w2', {awake: 9})]}, 'w2'],
