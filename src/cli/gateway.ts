@@ -8,6 +8,7 @@ import type {Connection} from '../store/connection.ts';
 import type {ControlHandler} from '../store/control.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
+import type {Holds} from './hold-times.ts';
 import {withImagePorts} from './image-ports.ts';
 import {openRemoteApps, type RemoteApps} from './remote-apps.ts';
 import type {Role} from './role.ts';
@@ -21,6 +22,8 @@ export interface Gateway extends AsyncDisposable {
   readonly dashboard: DashboardSource | null;
   /** To the Redis of the apps; null: there is none. */
   readonly connection: Connection | null;
+  /** Of sessions for apps that another process runs; null: there are none. */
+  readonly holds: Holds | null;
   /** Hibernates and forgets these apps, which the configuration does not name any more, whoever is connected to them. Never throws. */
   retire(gone: ReadonlySet<string>): Promise<void>;
   /**
@@ -124,6 +127,10 @@ class RunningGateway implements Gateway {
 
   get dashboard(): DashboardSource | null {
     return (this.#apps.own ?? this.#apps.remote)?.dashboard ?? null;
+  }
+
+  get holds(): Holds | null {
+    return this.#apps.remote?.holds.counted ?? null;
   }
 
   get connection(): Connection | null {

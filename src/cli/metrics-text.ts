@@ -3,12 +3,13 @@
  * series. https://prometheus.io/docs/practices/naming/
  */
 import type {GatewayControl} from '../admin/gateway-control.ts';
-import {addCounts, nothingCounted} from '../core/histogram.ts';
+import {addCounts, type HistogramCounts, nothingCounted} from '../core/histogram.ts';
 import {faultBoundsSeconds} from '../pager/faults/fault-times.ts';
 import {requestBoundsSeconds, storeOperations} from '../store/request-times.ts';
 import {appMetrics} from './app-metrics.ts';
 import {wakeBoundsSeconds, wakePhases} from './event-counts.ts';
 import type {GatewaySnapshot} from './gateway-snapshot.ts';
+import type {Holds} from './hold-times.ts';
 import type {ProcessNumbers} from './process-numbers.ts';
 import {type HistogramMetric, type Metric, prometheusText} from './prometheus-text.ts';
 import {trafficMetrics} from './traffic-metrics.ts';
@@ -20,15 +21,18 @@ export interface MetricSources {
   readonly process: ProcessNumbers;
   /** Null: this process has no apps. */
   readonly apps: GatewaySnapshot | null;
+  /** Of sessions for apps that another process runs; null: there are none. */
+  readonly holds: Holds | null;
   /** Null: this process has no traffic, or cannot be asked for it. */
   readonly traffic: Pick<GatewayControl, 'frontends' | 'backends'> | null;
 }
 
-export function metricsText({process, apps, traffic}: MetricSources): string {
+export function metricsText({process, apps, holds, traffic}: MetricSources): string {
   return prometheusText([
     {kind: 'gauge', name: 'picogate_build_info', help: 'Always 1; the version of the gateway.', samples: [{labels: {version}, value: 1}]},
     ...processMetrics(process).map(plain),
     ...(apps === null ? [] : gatewayMetrics(apps)),
+    ...(holds === null ? [] : holdMetrics(holds, null)),
     ...(traffic === null ? [] : trafficMetrics(traffic)),
   ]);
 }
@@ -77,17 +81,22 @@ function wakeHistograms({wakes, holds}: GatewaySnapshot): (Metric | HistogramMet
       bounds,
       series: wakePhases.map((phase) => ({labels: {phase}, counted: phases[phase]})),
     },
+    ...holdMetrics(holds, packetHolds),
+  ];
+}
+
+/** @param packets null: this process holds none */
+function holdMetrics({held, times}: Holds, packets: HistogramCounts | null): (Metric | HistogramMetric)[] {
+  const sessions = {labels: {kind: 'session'}, counted: times};
+  return [
     {
       kind: 'histogram',
       name: 'picogate_hold_duration_seconds',
       help: 'How long sessions, and the packets that woke an app, were held.',
-      bounds,
-      series: [
-        {labels: {kind: 'session'}, counted: holds.times},
-        {labels: {kind: 'packet'}, counted: packetHolds},
-      ],
+      bounds: wakeBoundsSeconds,
+      series: packets === null ? [sessions] : [sessions, {labels: {kind: 'packet'}, counted: packets}],
     },
-    {kind: 'gauge', name: 'picogate_sessions_held', help: 'Sessions that are held now until their app is awake.', samples: [{value: holds.held}]},
+    {kind: 'gauge', name: 'picogate_sessions_held', help: 'Sessions that are held now until their app is awake.', samples: [{value: held}]},
   ];
 }
 

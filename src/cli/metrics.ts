@@ -11,7 +11,7 @@ const timeoutMs = 10_000;
 /** Prints the metrics of a running gateway's apps in Prometheus' text format; those of its traffic are served on `/metrics` of a statistics listener. @returns the exit status */
 export async function metrics(files: readonly string[] | undefined): Promise<number> {
   const apps = snapshotIn(await command(files, 'metrics', null, timeoutMs));
-  process.stdout.write(metricsText({process: apps.process, apps, traffic: null}));
+  process.stdout.write(metricsText({process: apps.process, apps, traffic: null, holds: null}));
   return 0;
 }
 
@@ -19,10 +19,13 @@ export async function metrics(files: readonly string[] | undefined): Promise<num
  * The same in the gateway itself, with its traffic.
  * @param commands undefined: it has no apps
  */
-export async function gatewayMetrics(commands: Readonly<Record<string, ControlHandler>> | undefined, traffic: MetricSources['traffic']): Promise<string> {
+export async function gatewayMetrics(
+  commands: Readonly<Record<string, ControlHandler>> | undefined,
+  parts: Pick<MetricSources, 'traffic' | 'holds'>,
+): Promise<string> {
   const answer = await commands?.['metrics']?.(null, AbortSignal.timeout(timeoutMs));
   const apps = answer === undefined ? null : snapshotIn(answer);
-  return metricsText({process: apps?.process ?? (await processNumbers()), apps, traffic});
+  return metricsText({process: apps?.process ?? (await processNumbers()), apps, ...parts});
 }
 
 function snapshotIn(answer: Json): GatewaySnapshot {

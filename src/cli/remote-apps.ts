@@ -23,6 +23,7 @@ import {type AppMove, followMoves} from '../supervisor/app-events.ts';
 import {BusyMarks} from '../supervisor/busy-marks.ts';
 import {BusySession} from '../supervisor/busy-sessions.ts';
 import {type PrivateEndpoint, parseEndpoint} from './endpoint.ts';
+import {HoldTimes} from './hold-times.ts';
 import {MovedApps} from './moved-apps.ts';
 import {isOwnAddress} from './own-address.ts';
 import {redisUrl} from './remote.ts';
@@ -33,6 +34,7 @@ export interface RemoteApps extends AsyncDisposable {
   readonly watch: AppWatch;
   readonly dashboard: DashboardSource;
   readonly connection: Connection;
+  readonly holds: HoldTimes;
   /** How long their clients wait is what this configuration says. */
   configure(apps: readonly AppConfig[]): void;
 }
@@ -253,11 +255,17 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
     timeouts = new Map(apps.map((app) => [app.name, app.wakeTimeoutMs]));
   };
   configure(config.apps);
+  const watch = watchOf(awake, locations, movedApps);
+  const holds = new HoldTimes(systemClock);
   const owned = scope.move();
   return {
-    access: accessOf(locations, busy, (app) => timeouts.get(app) ?? answerMs),
+    access: holds.measuring(
+      accessOf(locations, busy, (app) => timeouts.get(app) ?? answerMs),
+      (app) => watch.isAwake(app),
+    ),
     dashboard: remoteDashboard(connection),
-    watch: watchOf(awake, locations, movedApps),
+    watch,
+    holds,
     configure,
     connection,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

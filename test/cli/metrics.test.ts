@@ -92,8 +92,8 @@ function requestTimes(): RequestTimes['counted'] {
 }
 
 function textOf(apps: GatewaySnapshot | null): string {
-  const {process} = snapshot(counted());
-  return metricsText({process, apps, traffic: memoryGateway()});
+  const {process, holds} = snapshot(counted());
+  return metricsText({process, apps, holds: apps === null ? holds : null, traffic: memoryGateway()});
 }
 
 test('metricsText() has what was counted and what is', (t) => {
@@ -171,6 +171,7 @@ test('metricsText() has what was counted and what is', (t) => {
 test('what there is not is left out', (t) => {
   t.notRegex(textOf({...snapshot(counted()), remote: null}), /picogate_(store|upload|cache)/);
   t.notRegex(textOf(null), /picogate_(app|wake)/);
+  t.regex(textOf(null), /^picogate_hold_duration_seconds_count\{kind="session"\} 3$/m);
 });
 
 test('names of the configuration cannot end a line', (t) => {
