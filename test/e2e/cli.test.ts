@@ -64,9 +64,9 @@ rootTest('apps, show, wake, hibernate, logs and events print the JSON that is pr
       state,
     );
   }
-  t.regex(await gateway.cli('apps', '--csv', '--sort', '-name'), /^name,state,[^\n]*\na,hibernated,warm,2,/);
+  t.regex(await gateway.cli('apps', '--csv', '--sort', '-name'), /^name,state,[^\n]*\na,hibernated,file,warm,2,/);
   t.is((await runProgram(['__complete', 'show', '-f', gateway.configFile, ''])).stdout, 'a\tapp\n');
-  t.regex(await gateway.cli('apps'), /NAME +STATE[^\n]*\na +hibernated +warm +2 /);
+  t.regex(await gateway.cli('apps'), /NAME +STATE[^\n]*\na +hibernated +file +warm +2 /);
   t.regex(await gateway.cli('show', 'a'), /state +hibernated/);
   for (const args of [['show', 'b'], ['logs', 'b'], ['hibernate', 'b'], ['hibernate', 'a'], ['nonsense'], ['wake']]) {
     const ended = await runProgram([...args, ...(args[0] === 'nonsense' ? [] : ['-f', gateway.configFile])]);
