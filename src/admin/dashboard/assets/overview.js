@@ -19,7 +19,15 @@ const plotHeight = 200;
 
 function plotOptions(width, onCursor) {
   const axis = {stroke: colour('--soft'), grid: {stroke: colour('--line'), width: 1}, ticks: {show: false}, font: '12px system-ui'};
-  const area = (label, name) => ({label, stroke: colour(name), fill: `${colour(name)}33`, width: 2, points: {show: false}});
+  // A sample holds until there is another one: nothing is told while nothing changes.
+  const area = (label, name) => ({
+    label,
+    stroke: colour(name),
+    fill: `${colour(name)}33`,
+    width: 2,
+    points: {show: false},
+    paths: uPlot.paths.stepped({align: 1}),
+  });
   return {
     width,
     height: plotHeight,
