@@ -1,8 +1,10 @@
 /** A systemd that is the first process of namespaces of its own, with this clone at /run/clone: see test/fixtures/boot-systemd.sh. */
-import {readFile} from 'node:fs/promises';
+import {mkdtemp, readFile} from 'node:fs/promises';
+import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {run, startDaemon} from '../../src/core/command.ts';
+import {findCgroupMounts} from '../../src/supervisor/cgroup-mounts.ts';
 import {until} from './until.ts';
 
 const [script, clone] = ['../fixtures/boot-systemd.sh', '../..'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
@@ -16,10 +18,28 @@ export interface Systemd {
   show(unit: string, property: string): Promise<string>;
 }
 
+/** So that the groups of its units are below one that can be removed with them. */
+async function ownGroup(t: ExecutionContext): Promise<string> {
+  const {unified} = findCgroupMounts();
+  if (unified === undefined) throw new Error('this host has no control groups of version 2');
+  const group = await mkdtemp(join(unified, 'picogate-test-'));
+  const remove = async (): Promise<boolean> =>
+    run(['find', group, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+'], {timeoutMs}).then(
+      () => true,
+      () => false, // The last processes are still ending.
+    );
+  t.teardown(() => until(remove, {what: 'the end of the control groups'}));
+  return group;
+}
+
+/** Followed by a control group, and the program to be run in it. */
+const enterGroup = ['sh', '-c', 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', 'sh'] as const;
+
 /** All of it is gone at the teardown. */
 export async function bootSystemd(t: ExecutionContext): Promise<Systemd> {
+  const group = await ownGroup(t);
   const namespaces = ['--mount', '--pid', '--cgroup', '--ipc', '--fork', '--kill-child', '--mount-proc'];
-  const daemon = await startDaemon(['unshare', ...namespaces, 'sh', script ?? '', clone ?? ''], {stdio: ['ignore', 'ignore', 'pipe']});
+  const daemon = await startDaemon([...enterGroup, group, 'unshare', ...namespaces, 'sh', script ?? '', clone ?? ''], {stdio: ['ignore', 'ignore', 'pipe']});
   t.teardown(() => daemon[Symbol.asyncDispose]());
   let first = '';
   await until(
