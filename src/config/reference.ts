@@ -197,9 +197,9 @@ both. A wake begins as much earlier as the last one took. What is due next is sa
   or when a thread of it is found at work. An operator may still do it; then it is woken at its time, or at once.
 - **Clocks**: with \`timers\`, an app that wakes finds CLOCK_MONOTONIC and CLOCK_BOOTTIME put forward by the time that it slept, and what was due meanwhile expires at
   once. So time-outs of its own, of idle connections for example, have gone on too. Without, both clocks and all timers stand still while it sleeps.
-- **Limits**: calls such as \`epoll_wait\` and \`nanosleep\` end with EINTR at a wake, whatever it was for; a program that then waits for its whole time again, without a look at a
-  clock, is late, and one that takes it for the end of its wait is early. Debian's cron waits in whole seconds, and one more: its jobs begin up to two seconds after the
-  minute, awake or asleep, and not before it. How long threads
+- **Limits**: calls such as \`epoll_wait\` and \`futex\` end with EINTR at a wake, whatever it was for (sleeps go on); a program that then waits for its whole time again, without a
+  look at a clock, is late, and one that takes it for the end of its wait is early. Debian's cron waits in whole seconds, and one more: its jobs begin up to two seconds after
+  the minute, awake or asleep, and not before it. How long threads
   have waited in them is seen once in a second, so that a wake for them may be a second early. After a restore of a checkpoint that was made while \`timers\` was \`off\`, nothing
   is due until the app has slept once more.
 `;

@@ -70,7 +70,7 @@ export async function hibernateInstance(options: AppOptions, hibernation: Hibern
     kept.wait = saved === null || force || cause === 'operator' ? null : timers.keptBy(saved);
     return kept.wait === null ? saved : 'too soon';
   };
-  const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, point, mayGoOn: () => !sharing.standsStill});
+  const result = await checkpointInstance(options, {instance, isWanted, saveTimers, pointer, log: options.log, point, mayGoOn: () => !sharing.standsStill});
   if (result === undefined) return kept.wait === null ? {kind: 'wanted'} : {kind: 'due', wait: kept.wait};
   await endInstance(options, instance);
   faultPoint('supervisor:hibernate:ended');

@@ -17,6 +17,7 @@ import {type Flow, readPortUse} from './ports.ts';
 import {waitUntilReady} from './ready.ts';
 import {isAlive, signalAll} from './signals.ts';
 import type {SavedTimers} from './timers/app-timer.ts';
+import {continueSleeps} from './timers/continue-sleeps.ts';
 import type {WakeTimes} from './wake-times.ts';
 
 const discardAttempts = 20;
@@ -201,6 +202,7 @@ export interface CheckpointRequest {
   readonly saveTimers: (imagesDir: string) => Promise<SavedTimers | null | 'too soon'>;
   /** The generation at which Redis points now. */
   readonly pointer: Generation | null;
+  readonly log: Log;
   /** Makes the stored generation the app's own (Redis). When it throws, the generation is discarded and the app goes on. */
   readonly point: (generation: Generation, meta: GenerationMeta) => Promise<void>;
   /** Asked when that has failed. False: another worker may have the app by now, so its processes stay stopped. */
@@ -240,6 +242,7 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
         const timers = await request.saveTimers(dumpDir);
         const {flows, hasUnfinished} = await readPortUse(instance.pid);
         if (request.isWanted(hasUnfinished) || timers === 'too soon') return 'cancel';
+        continueSleeps(dumpDir, request.log);
         const takeBack = (): Promise<void> => discardNewer(pager, config.name, request.pointer);
         stored = await whileStopped(container, {takeBack, mayGoOn: request.mayGoOn}, async (processes) => {
           const layers = await container.usedLayers(instance.layers);

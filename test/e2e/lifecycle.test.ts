@@ -106,9 +106,9 @@ rootTest('over a sleep the monotonic clock goes on, the real-time clock is right
   await makeTestCertificate(directory.path, {file: 'server', by});
   const [long, short] = [await freePort(), await freePort()];
   const {gateway, url} = await moodyGateway(t, await moodyApp('a', 0), await tlsApp(directory.path, [long, short]));
-  const clock = async (): Promise<{monotonic: number; real: number; burst: number; ticks: number; here: number}> => {
-    const [monotonic = Number.NaN, real = Number.NaN, burst = Number.NaN, ticks = Number.NaN] = (await get(`${url}/clock`)).split(' ').map(Number);
-    return {monotonic, real, burst, ticks, here: Date.now() / 1000};
+  const clock = async (): Promise<{monotonic: number; real: number; burst: number; ticks: number; sleeps: number; here: number}> => {
+    const [monotonic = Number.NaN, real = Number.NaN, burst = Number.NaN, ticks = Number.NaN, sleeps] = (await get(`${url}/clock`)).split(' ').map(Number);
+    return {monotonic, real, burst, ticks, sleeps: Number(sleeps), here: Date.now() / 1000};
   };
   using open = await httpsSession(long);
   const [connection] = (await open.get()).body.split(' ');
@@ -138,6 +138,7 @@ rootTest('over a sleep the monotonic clock goes on, the real-time clock is right
       after.monotonic - before.monotonic < elapsed - 2,
       `round ${round}: what it slept is not counted: ${after.monotonic - before.monotonic} s of ${elapsed}`,
     );
+    t.is(after.sleeps, 0, `round ${round}: a wake ends no sleep of a thread`);
     t.true(after.burst < 20, `round ${round}: ${after.burst} ticks at once`);
     t.true(after.ticks - before.ticks <= (after.monotonic - before.monotonic) * 10 + 2, `round ${round}: no ticks for the time that it slept`);
     await until(async () => (await clock()).ticks > after.ticks, {what: 'a tick'});

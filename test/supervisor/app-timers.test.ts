@@ -2,7 +2,7 @@
 import test from 'ava';
 import {startDaemon} from '../../src/core/command.ts';
 import {type AppTimer, firstDue} from '../../src/supervisor/timers/app-timer.ts';
-import {changeClocks, changeCore, readCore} from '../../src/supervisor/timers/core-image.ts';
+import {changeClocks, changeCore, continueSleep, readCore} from '../../src/supervisor/timers/core-image.ts';
 import {ThreadWatch} from '../../src/supervisor/timers/thread-watch.ts';
 import {sleepOf} from '../../src/supervisor/timers/threads.ts';
 import {parseTimerfd} from '../../src/supervisor/timers/timerfd.ts';
@@ -101,13 +101,24 @@ const posixTimer = (id: bigint, clock: bigint, seconds: bigint, nanoseconds: big
   message(4, varint(1, id), varint(2, clock), varint(5, 0xffffffffffffffffn), varint(7, 0n), varint(8, 0n), varint(9, seconds), varint(10, nanoseconds));
 const none = [varint(1, 0n), varint(2, 0n), varint(3, 0n), varint(4, 0n)];
 /** With fields that are not looked at, before and after. */
-const core = (call: bigint, result: bigint): Buffer =>
+const core = (call: bigint, result: bigint, {flags = 2n}: {flags?: bigint} = {}): Buffer =>
   image(
     varint(1, 1n),
     message(
       2,
       varint(1, 7n),
-      message(2, varint(8, 4n), varint(9, 6n), varint(10, 5n), varint(11, result), varint(13, 3n), varint(14, 2n), varint(15, 1n), varint(16, call)),
+      message(
+        2,
+        varint(8, 4n),
+        varint(9, 6n),
+        varint(10, 5n),
+        varint(11, result),
+        varint(13, 3n),
+        varint(14, flags),
+        varint(15, 1n),
+        varint(16, call),
+        varint(17, 4096n),
+      ),
     ),
     message(
       3,
@@ -146,6 +157,35 @@ test('readCore() finds the call of a thread, and the timers of its process', (t)
   for (const damaged of [Buffer.alloc(3), core(1n, 1n).subarray(0, 40), image({kind: 'bytes', number: 3, value: Buffer.from([0xff])})]) {
     t.throws(() => readCore(damaged), {code: 'ERR_CRIU_IMAGE'});
   }
+});
+
+test('continueSleep() has a sleep begin again with what is left of it, and changes nothing else', (t) => {
+  const registers = (of: Buffer | null): unknown => {
+    const fields = messageIn(messageIn(readFields((of ?? Buffer.alloc(12)).subarray(12)), 2), 2);
+    return fields.map(({number, value}) => [number, value]);
+  };
+  const sleeping = (number: bigint, ax: bigint, changed: Readonly<Record<number, bigint>> = {}): unknown => {
+    const before = registers(core(number, ax)) as [number, bigint][];
+    return before.map(([register, value]) => [register, changed[register] ?? value]);
+  };
+  // nanosleep(di, si), clock_nanosleep(di, si, dx, r10): ax is 11, ip is 17, which points behind the call.
+  t.deepEqual(registers(continueSleep(core(35n, interrupted))), sleeping(35n, interrupted, {11: 35n, 17: 4094n, 15: 2n}));
+  t.deepEqual(registers(continueSleep(core(230n, interrupted, {flags: 0n}))), [
+    [8, 4n],
+    [9, 6n],
+    [10, 5n],
+    [11, 230n],
+    [13, 4n],
+    [14, 0n],
+    [15, 1n],
+    [16, 230n],
+    [17, 4094n],
+  ]);
+  t.is(continueSleep(core(230n, interrupted, {flags: 1n})), null, 'until a time');
+  t.is(continueSleep(core(35n, 35n)), null, 'it begins again by itself');
+  t.is(continueSleep(core(232n, interrupted)), null, 'epoll_wait');
+  const changed = continueSleep(core(35n, interrupted)) ?? t.fail();
+  t.deepEqual({...readCore(changed), call: null}, {...readCore(core(35n, interrupted)), call: null});
 });
 
 test('changeCore() changes what is left, and nothing else', (t) => {

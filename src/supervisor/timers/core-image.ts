@@ -26,7 +26,7 @@ export interface TimerValue {
 /** Two magic numbers, then the message with its length before it. */
 const headerBytes = 8;
 const field = {threadInfo: 2, registers: 2, task: 3, timers: 7, real: 1, posix: 4} as const;
-const register = {r10: 8, r9: 9, r8: 10, ax: 11, dx: 13, si: 14, di: 15, originalAx: 16, mode: 28} as const;
+const register = {r10: 8, r9: 9, r8: 10, ax: 11, dx: 13, si: 14, di: 15, originalAx: 16, ip: 17, mode: 28} as const;
 const interval = {everySeconds: 1, everyMicroseconds: 2, seconds: 3, microseconds: 4} as const;
 const posix = {id: 1, clock: 2, everySeconds: 7, everyNanoseconds: 8, seconds: 9, nanoseconds: 10} as const;
 const compatible = 2n;
@@ -82,6 +82,34 @@ function timerOf(leftMs: number, everyMs: number): TimerValue | null {
 
 function timeIn(timer: readonly WireField[], seconds: number, fraction: number, fractionsPerMs: number): number {
   return Number(varintIn(timer, seconds) ?? 0n) * 1000 + Number(varintIn(timer, fraction) ?? 0n) / fractionsPerMs;
+}
+
+/** What x86-64 takes to enter the kernel. */
+const syscallBytes = 2n;
+
+/**
+ * The image with a sleep for some time that begins again with what is left, which the kernel has written where the call wants it. Null: the thread
+ * was in none, or it does not want to know. @throws CodedError ERR_CRIU_IMAGE
+ */
+export function continueSleep(image: Buffer): Buffer | null {
+  const core = readFields(messageOf(image));
+  const registers = messageIn(messageIn(core, field.threadInfo), field.registers);
+  const call = callOf(registers);
+  const left = call === null || varintIn(registers, register.ax) !== interrupted ? null : leftOf(call);
+  if (call === null || left === null) return null;
+  const ip = (varintIn(registers, register.ip) ?? 0n) - syscallBytes;
+  const changes = new Map<number, bigint>([[register.ax, BigInt(call.number)], [register.ip, ip], left]);
+  const change = (one: WireField): WireField => (one.kind === 'varint' ? {...one, value: changes.get(one.number) ?? one.value} : one);
+  const info = (fields: readonly WireField[]): readonly WireField[] => within(fields, field.registers, (inner) => inner.map(change));
+  return imageWith(image, within(core, field.threadInfo, info));
+}
+
+/** The register that says how long, and where what is left stands. */
+function leftOf({number, args: [first = 0n, second = 0n, , fourth = 0n]}: InterruptedCall): readonly [number, bigint] | null {
+  const [nanosleep, clockNanosleep, absolute] = [35, 230, 1n];
+  if (number === nanosleep) return second === 0n ? null : [register.di, second];
+  if (number !== clockNanosleep || first < 0n || (second & absolute) !== 0n) return null;
+  return fourth === 0n ? null : [register.dx, fourth];
 }
 
 export interface CoreChanges {
