@@ -1,4 +1,4 @@
-/** The exit statuses of all commands: HAProxy's 1 and 2, and those of sysexits(3). They are told in docs/exit-status.md and `picogate help exit-status`. */
+/** The exit statuses of all commands: HAProxy's 1 and 2, and those of sysexits(3). They are told in topics/exit-status.md, for `picogate help` and the manual page. */
 import {errorCode} from '../core/errors.ts';
 
 export const exitStatus = {

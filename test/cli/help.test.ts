@@ -42,8 +42,17 @@ test('what may come next is known from the tree of commands', (t) => {
   );
 });
 
+/** In a home of its own: fish writes there. */
 async function saidBy(argv: readonly [string, ...string[]], input: string): Promise<string> {
-  const env = {...process.env, PATH: `${binaries}:${process.env['PATH'] ?? ''}`, PICOGATE_CONFIG: '/nonexistent', HOME: '/nonexistent'};
+  await using home = await temporaryDirectory();
+  const env = {
+    ...process.env,
+    PATH: `${binaries}:${process.env['PATH'] ?? ''}`,
+    PICOGATE_CONFIG: '/nonexistent',
+    HOME: home.path,
+    XDG_CONFIG_HOME: home.path,
+    XDG_DATA_HOME: home.path,
+  };
   try {
     return (await run(argv, {timeoutMs: 20_000, input, env})).stdout;
   } catch (error) {

@@ -77,7 +77,7 @@ rootTest('a command says at once that the gateway does not run', async (t) => {
   const file = await configuration(t, oneApp('/'));
   for (const args of [['apps'], ['show', 'a'], ['wake', 'a'], ['events']]) {
     const ended = await runProgram([...args, '-f', file]);
-    t.is(ended.exitCode, 1);
+    t.is(ended.exitCode, 69);
     t.regex(ended.stderr, /Cannot reach the gateway of state directory ".*": is it running\?/);
   }
 });

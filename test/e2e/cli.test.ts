@@ -147,6 +147,9 @@ rootTest('exec runs commands in an app that is awake, and keeps it awake meanwhi
     const {stdout} = await run(['python3', keys, '60x12', ...steps, '--', programPath, 'top', '-f', gateway.configFile], {timeoutMs: 40_000});
     t.regex(stdout, /^\x1b\[\?1049h\x1b\[\?25l[\s\S]*\x1b\[\?25h\x1b\[\?1049l\n0\n$/);
   }
+  const watched = ['60x12', 'hibernated', '', 'hibernated', 'SIGTERM', '--', programPath, 'apps', '--watch', '0.3', '-f', gateway.configFile];
+  const seen = await run(['python3', keys, ...watched], {timeoutMs: 40_000});
+  t.regex(seen.stdout, /every 0\.3 s, [\s\S]*\x1b\[H[\s\S]*\na +hibernated[\s\S]*\n0\n$/);
 });
 
 rootTest('-c -f checks as HAProxy does, and doctor tells what it found', async (t) => {
