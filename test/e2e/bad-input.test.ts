@@ -40,10 +40,10 @@ rootTest('check and run name the place of an unknown keyword, and check that of 
     t.is(ended.exitCode, exitStatus.badConfiguration);
     t.regex(ended.stderr, /picogate\.cfg:5:5\] : unknown keyword 'exce' in 'app' section; did you mean 'exec'/);
   }
-  const missing = await configuration(t, oneApp('/nonexistent'));
+  const missing = await configuration(t, oneApp('/proc/nonexistent'));
   const ended = await runProgram(['check', '-f', missing]);
   t.is(ended.exitCode, exitStatus.badConfiguration);
-  t.regex(ended.stderr, /rootfs '\/nonexistent' does not exist/);
+  t.regex(ended.stderr, /rootfs '\/proc\/nonexistent' does not exist/);
 });
 
 rootTest('run without CRIU, without root, or with a Redis that cannot be reached ends with status 2 and says so', async (t) => {

@@ -7,10 +7,14 @@ export interface Waiter {
   readonly source: string;
 }
 
+const nobody = new Set<never>();
+const noSource = new Map<string, number>();
+
 export class FairQueue<W extends Waiter> {
   readonly #bound: number;
-  readonly #waiters = new Set<W>();
-  readonly #perSource = new Map<string, number>();
+  /** Most of thousands of queues never have anybody: they share these, which stay empty. */
+  #waiters: Set<W> = nobody;
+  #perSource: Map<string, number> = noSource;
 
   constructor(bound: number) {
     this.#bound = bound;
@@ -40,6 +44,7 @@ export class FairQueue<W extends Waiter> {
       if (displaced === null) return 'full';
       this.leave(displaced);
     }
+    if (this.#waiters === nobody) [this.#waiters, this.#perSource] = [new Set<W>(), new Map<string, number>()];
     this.#waiters.add(waiter);
     this.#perSource.set(waiter.source, (this.#perSource.get(waiter.source) ?? 0) + 1);
     return displaced;
