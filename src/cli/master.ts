@@ -8,7 +8,6 @@ import {renderDiagnostic} from '../config/diagnostic.ts';
 import type {SourceFile} from '../config/parse.ts';
 import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
-import {collectGarbage} from '../core/collect-garbage.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
@@ -98,8 +97,8 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
   if (pidFile !== null) await writeFile(pidFile, `${process.pid}\n`);
   dropPrivileges(config.global.process, {hasApps: gateway.apps !== null, log});
   await using _following = await added.begin(gateway);
-  // Now, when nobody is served yet: what starting has left is a third of the memory of a gateway with thousands of apps.
-  collectGarbage();
+  // Now, when nobody is served yet: V8 collects when it needs room, so an idle process would keep what starting has left (bin/picogate has the option).
+  globalThis.gc?.();
   notifier.ready(statusOf(gateway));
   log.info({apps: gateway.config.apps.length, frontends: config.frontends.length}, 'ready');
   options.onReady();
