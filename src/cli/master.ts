@@ -98,7 +98,7 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
   dropPrivileges(config.global.process, {hasApps: gateway.apps !== null, log});
   await using _following = await added.begin(gateway);
   // Now, when nobody is served yet: V8 collects when it needs room, so an idle process would keep what starting has left (bin/picogate has the option).
-  globalThis.gc?.();
+  globalThis.gc?.({type: 'major', execution: 'sync', flavor: 'last-resort'});
   notifier.ready(statusOf(gateway));
   log.info({apps: gateway.config.apps.length, frontends: config.frontends.length}, 'ready');
   options.onReady();
