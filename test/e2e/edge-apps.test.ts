@@ -158,7 +158,7 @@ backend broken
   t.true(spansOf('wiki').some(({name}) => name === 'restore'));
   t.like(spansOf('broken')[0], {name: 'wake', status: {code: 2}});
   t.regex(await gateway.log(), /^\S+Z INFO ready apps=3 frontends=1$/m);
-  t.regex(await gateway.log(), /^\S+Z ERROR failed app=broken error="Cannot start/m);
+  t.regex(await gateway.log(), /^\S+Z ERROR failed app=broken what=start error="Cannot start/m);
 });
 
 serialRootTest('mode tcp: a connection without a ClientHello wakes nothing, and the server name wakes its app', async (t) => {
