@@ -1,9 +1,11 @@
 /** A gateway with an encryption key: nothing of an app's memory can be read in what it stores, and a wrong key harms nothing. */
 import {createHash, randomBytes} from 'node:crypto';
+import type {Dirent} from 'node:fs';
 import {readdir, readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
+import {errorCode} from '../../src/core/errors.ts';
 import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {pagerPid} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
@@ -37,11 +39,22 @@ listen l
   return {gateway, port};
 }
 
+/** A directory that is removed while it is read ends the reading: then it begins anew. */
+async function everythingIn(directory: string): Promise<readonly Dirent[]> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await readdir(directory, {recursive: true, withFileTypes: true});
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT' || attempt === 10) throw error;
+    }
+  }
+}
+
 /** Files of the state directory that have any of the secret. */
 async function filesWith(gateway: TestGateway, secret: Buffer): Promise<readonly string[]> {
   const parts = Array.from({length: 16}, (_, number) => secret.subarray(number * 65_536 + 100, number * 65_536 + 132));
   const found: string[] = [];
-  for (const entry of await readdir(gateway.stateDir, {recursive: true, withFileTypes: true})) {
+  for (const entry of await everythingIn(gateway.stateDir)) {
     const path = join(entry.parentPath, entry.name);
     if (!entry.isFile() || path.startsWith(join(gateway.stateDir, 'run'))) continue;
     const content = await readFile(path).catch(() => Buffer.alloc(0)); // Old generations are removed meanwhile.
