@@ -180,7 +180,14 @@ test('a request is held until its server is there, and its trigger says what it 
   const clients = await Promise.all(Array.from({length: 20}, async () => rawClient(http.port, closing.replace('/', '/wiki?x'))));
   await until(() => asked.length === 20);
   t.is(http.counters.waiting, 20);
-  t.deepEqual(asked[0]?.trigger, {kind: 'connection', protocol: 'tcp', source: '127.0.0.1', sni: undefined, request: {method: 'GET', path: '/wiki?x'}});
+  t.deepEqual(asked[0]?.trigger, {
+    kind: 'connection',
+    protocol: 'tcp',
+    source: '127.0.0.1',
+    sni: undefined,
+    request: {method: 'GET', path: '/wiki?x'},
+    traceparent: undefined,
+  });
   wake.resolve(assignedServer(testServer('app', origin.port), () => null));
   const answers = await Promise.all(clients.map(async ({over}) => over));
   t.true(answers.every((answer) => answer.startsWith('HTTP/1.1 200 OK')));
