@@ -212,6 +212,8 @@ workerTest(
     timers on
 `;
     const {first, second, port} = await twoWorkersWith(t, ['hibernate-after never'], sleeper);
+    // Which of the two has more room is not known.
+    await first.gateway.cli('drain', 'w2');
     await first.gateway.cli('wake', 'sleeper');
     const {worker: home, lastWake} = await first.gateway.app('sleeper');
     t.is(home, 'w1');
@@ -221,6 +223,7 @@ workerTest(
     await first.gateway.cli('hibernate', 'a', '--cold');
     t.deepEqual(await ask(first, port, 'agree'), ['1 1']);
     t.is((await first.gateway.app('a')).worker, 'w1');
+    await first.gateway.cli('undrain', 'w2');
     using client = await lineClient(port, {host: second.address});
     t.is(await client.request('agree'), '1 1');
     const ended = once(client.socket, 'close');
