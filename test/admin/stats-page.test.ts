@@ -1,5 +1,4 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {Board} from '../../src/admin/dashboard/board.ts';
 import {Dashboard, type DashboardReply} from '../../src/admin/dashboard/dashboard.ts';
 import type {AppSummary, DashboardSource} from '../../src/admin/dashboard/dashboard-source.ts';
@@ -8,6 +7,7 @@ import {statsPage, statsRequest} from '../../src/admin/stats-page.ts';
 import type {StatsPage} from '../../src/config/proxy-value.ts';
 import {systemClock} from '../../src/core/clock.ts';
 import {createLog} from '../../src/core/log.ts';
+import {fc} from '../helpers/properties.ts';
 import {until} from '../helpers/until.ts';
 import {memoryGateway} from './memory-gateway.ts';
 

@@ -2,11 +2,11 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
-import fc from 'fast-check';
 import {evaluateCondition} from '../../src/config/conditional/predicates.ts';
 import {readArgumentList} from '../../src/config/expression/argument-list.ts';
 import {parseIpPattern} from '../../src/config/expression/ip-pattern.ts';
 import {checkFiles} from '../../src/config/load.ts';
+import {fc} from '../helpers/properties.ts';
 
 const golden = join(import.meta.dirname, 'golden');
 const words = new Set(

@@ -2,10 +2,10 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
-import fc from 'fast-check';
 import {keywordNames, sections} from '../../src/config/keywords.ts';
 import {lexLine} from '../../src/config/lex.ts';
 import {checkFiles} from '../../src/config/load.ts';
+import {fc} from '../helpers/properties.ts';
 
 const env = {A: 'x y', HOME: '/root'};
 const root = join(import.meta.dirname, '../..');

@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {ActivityList, type Linked} from '../../src/edge/activity-list.ts';
+import {fc} from '../helpers/properties.ts';
 
 interface Member extends Linked<Member> {
   readonly name: number;

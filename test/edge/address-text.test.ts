@@ -1,7 +1,7 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {addressText} from '../../src/edge/address-text.ts';
 import {ipv4SocketAddress, ipv6SocketAddress} from '../../src/edge/socket-address.ts';
+import {fc} from '../helpers/properties.ts';
 
 const table: readonly (readonly [host: string, text: string])[] = [
   ['::', '::'],

@@ -1,9 +1,9 @@
 import test from 'ava';
-import fc from 'fast-check';
 import type {Flow} from '../../src/nat/flow.ts';
 import {countSlot, countSlots, type HoldLimits, HoldQueue} from '../../src/nat/hold-queue.ts';
 import {ipv4ToNumber} from '../../src/nat/ipv4.ts';
 import {parsePacket} from '../../src/nat/packet.ts';
+import {fc} from '../helpers/properties.ts';
 import {app, client, flag, icmp, ip, type Segment, sumsUp, tcp, udp} from './segment.ts';
 
 const address = ipv4ToNumber(app);

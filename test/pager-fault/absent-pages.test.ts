@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {absentRanges} from '../../src/pager/faults/absent-pages.ts';
+import {fc} from '../helpers/properties.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
 import {chunkBytes, coldLab} from './cold-lab.ts';

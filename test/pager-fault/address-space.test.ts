@@ -1,8 +1,8 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {AddressSpace, type SpaceEvent} from '../../src/pager/faults/address-space.ts';
 import {decodeRecords, encodeRecord, type JournalRecord} from '../../src/pager/faults/event-journal.ts';
 import {decodeMessage, encodeMessage, type FaultMessage, messageBytes} from '../../src/pager/faults/userfaultfd.ts';
+import {fc} from '../helpers/properties.ts';
 import {deeds, SimulatedProcess, storedRuns} from './simulated-process.ts';
 
 const pages = 40;

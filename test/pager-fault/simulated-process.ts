@@ -1,7 +1,8 @@
 /** What the kernel does to the memory of a process, page by page, and the events that it tells of it: the model for AddressSpace. */
-import fc from 'fast-check';
+
 import type {PageRun} from '../../src/pager/checkpoints/page-table.ts';
 import {AddressSpace, type SpaceEvent} from '../../src/pager/faults/address-space.ts';
+import {fc} from '../helpers/properties.ts';
 
 const pages = 48;
 const maxCount = 14;

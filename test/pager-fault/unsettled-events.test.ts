@@ -1,7 +1,7 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {AddressSpace, type SpaceEvent} from '../../src/pager/faults/address-space.ts';
 import {type KernelView, UnsettledEvents} from '../../src/pager/faults/unsettled-events.ts';
+import {fc} from '../helpers/properties.ts';
 
 /** One mapping per page: what it holds, of those that are registered. */
 class Memory {

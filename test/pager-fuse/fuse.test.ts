@@ -3,11 +3,11 @@ import {access, mkdtemp, open, readdir, readFile, rm, stat, truncate, writeFile}
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import fc from 'fast-check';
 import {run, startDaemon} from '../../src/core/command.ts';
 import {createLog} from '../../src/core/log.ts';
 import {type Fuse, openFuse} from '../../src/pager/fuse/fuse.ts';
 import type {Extent} from '../../src/pager/fuse/fuse-files.ts';
+import {fc} from '../helpers/properties.ts';
 import {until} from '../helpers/until.ts';
 
 const rootTest = process.getuid?.() === 0 ? test.serial : test.skip;

@@ -1,8 +1,8 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {appName} from '../../src/core/ids.ts';
 import {CompactionBudget} from '../../src/pager/checkpoints/compaction-budget.ts';
 import {liveShareMin, planWithin, type SegmentUse, segmentsMax, segmentsToRewrite} from '../../src/pager/checkpoints/compaction-plan.ts';
+import {fc} from '../helpers/properties.ts';
 
 test('few segments with little dead weight are left alone', (t) => {
   t.is(segmentsToRewrite([use(1, 18_000, 17_000), use(2, 300, 300), use(3, 40, 30)]).size, 0);

@@ -1,7 +1,6 @@
 /** A generation that is written again in fewer segments: the same pages, images and meta, less dead weight, and nothing left of what was given up. */
 import {join} from 'node:path';
 import test from 'ava';
-import fc from 'fast-check';
 import {startDaemon} from '../../src/core/command.ts';
 import {appName, fencingToken, type Generation, generation} from '../../src/core/ids.ts';
 import {openAppKeys} from '../../src/pager/checkpoints/app-keys.ts';
@@ -15,6 +14,7 @@ import {SegmentSource} from '../../src/pager/checkpoints/segment-source.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import type {ObjectStore} from '../../src/store/object-store.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
+import {fc} from '../helpers/properties.ts';
 import {unreliableStore} from '../helpers/unreliable-store.ts';
 import {until} from '../helpers/until.ts';
 import {app, type Bench, bench, easyPage, flipByte, heap, heapPages, heapProcess, library, objectKeys, restored, samePages} from './checkpoint-bench.ts';

@@ -1,11 +1,11 @@
 /** The small formats: numbers, page tables, CRIU's pagemaps. What is not ours must be refused by name, whatever its bytes. */
 import test from 'ava';
-import fc from 'fast-check';
 import {CodedError} from '../../src/core/errors.ts';
 import {parseMappings, parsePagemap, renderPagemap} from '../../src/pager/checkpoints/criu-image.ts';
 import {PageTable} from '../../src/pager/checkpoints/page-table.ts';
 import {decodePageTable, encodePageTable} from '../../src/pager/checkpoints/page-table-codec.ts';
 import {VarintReader, VarintWriter} from '../../src/pager/checkpoints/varint.ts';
+import {fc} from '../helpers/properties.ts';
 
 test('numbers of any size come back', (t) => {
   fc.assert(

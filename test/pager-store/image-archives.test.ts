@@ -4,7 +4,6 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {zstdCompressSync} from 'node:zlib';
 import test, {type ExecutionContext} from 'ava';
-import fc from 'fast-check';
 import {run} from '../../src/core/command.ts';
 import {errorCode} from '../../src/core/errors.ts';
 import {setAttribute} from '../../src/core/file-metadata.ts';
@@ -18,6 +17,7 @@ import {verifyImages} from '../../src/pager/images/rootfs-image-verify.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import type {ObjectStore} from '../../src/store/object-store.ts';
 import {archiveOf, dockerFiles, type ImageParts, ociFiles, sha256Of, type TarItem, tarOf, writeFiles} from '../helpers/image-archives.ts';
+import {fc} from '../helpers/properties.ts';
 
 const rootTest = process.getuid?.() === 0 ? test : test.skip;
 

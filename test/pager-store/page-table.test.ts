@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {type PageRun, PageTable} from '../../src/pager/checkpoints/page-table.ts';
+import {fc} from '../helpers/properties.ts';
 
 type Place = {segment: number; index: number; lazy: boolean};
 

@@ -1,6 +1,5 @@
 import {join} from 'node:path';
 import test from 'ava';
-import fc from 'fast-check';
 import {appName} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
 import type {Trigger} from '../../src/core/trigger.ts';
@@ -12,6 +11,7 @@ import type {PrefetchMode, PrefetchPlan} from '../../src/pager/prediction/predic
 import {openPredictedSets, type PredictedSets, type PredictedSetsOptions} from '../../src/pager/prediction/predicted-set.ts';
 import {openDirectoryStore} from '../../src/store/directory-store.ts';
 import type {ObjectStore} from '../../src/store/object-store.ts';
+import {fc} from '../helpers/properties.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {range, seeded} from './predicted-simulation.ts';
 

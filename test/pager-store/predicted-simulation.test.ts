@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {emptyModel} from '../../src/pager/prediction/predicted-model.ts';
+import {fc} from '../helpers/properties.ts';
 import {common, figuresOf, range, scenarios, seeded, settled, simulateWake} from './predicted-simulation.ts';
 
 const seeds = [1, 2, 3];

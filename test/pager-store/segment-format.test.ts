@@ -2,7 +2,6 @@
 import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import test from 'ava';
-import fc from 'fast-check';
 import {CodedError} from '../../src/core/errors.ts';
 import {appName, generation} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
@@ -15,6 +14,7 @@ import {segmentHeaderBytes} from '../../src/pager/checkpoints/segment.ts';
 import {SegmentReader} from '../../src/pager/checkpoints/segment-reader.ts';
 import {SegmentSource} from '../../src/pager/checkpoints/segment-source.ts';
 import {openFuse} from '../../src/pager/fuse/fuse.ts';
+import {fc} from '../helpers/properties.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {app, bench, easyPage, flipByte, heap, heapPages, heapProcess, library, restored, samePages, segmentKey, zero} from './checkpoint-bench.ts';
 import {fileBytes} from './fuse-files-on-disk.ts';

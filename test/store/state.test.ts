@@ -1,10 +1,10 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {appName, fencingToken, generation} from '../../src/core/ids.ts';
 import {type AppRecord, appStates, decodeRecord, encodeFields, encodeRecord, residencies, sleepCauses} from '../../src/store/app-record.ts';
 import {type Json, parseJson} from '../../src/store/json.ts';
 import {openLeases} from '../../src/store/lease.ts';
 import {openState} from '../../src/store/state.ts';
+import {fc} from '../helpers/properties.ts';
 import {freshFields, testRedis} from './test-redis.ts';
 
 const blog = appName('blog');

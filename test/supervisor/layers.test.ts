@@ -3,11 +3,11 @@ import {mkdir, mkdtemp, readdir, rm, stat, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import fc from 'fast-check';
 import {getAttribute, setAttribute} from '../../src/core/file-metadata.ts';
 import {mkfifo, mknod, umount} from '../../src/core/libc.ts';
 import {layerSize, mergeLayers, planMerge, removeLayer, removeUnfinishedLayers} from '../../src/supervisor/layers.ts';
 import {mountOverlay} from '../../src/supervisor/overlay.ts';
+import {fc} from '../helpers/properties.ts';
 
 const rootTest = process.getuid?.() === 0 ? test.serial : test.skip;
 

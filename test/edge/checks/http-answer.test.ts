@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {readHttpAnswer} from '../../../src/edge/checks/http-answer.ts';
+import {fc} from '../../helpers/properties.ts';
 
 const read = (text: string, ended = false): ReturnType<typeof readHttpAnswer> => readHttpAnswer(Buffer.from(text, 'latin1'), ended);
 

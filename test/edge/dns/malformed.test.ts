@@ -1,7 +1,7 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {readName} from '../../../src/edge/dns/name.ts';
 import {parseDnsQuestion, readQuery} from '../../../src/edge/dns/query.ts';
+import {fc} from '../../helpers/properties.ts';
 import {until} from '../../helpers/until.ts';
 import {openAsker, openTestDns, question} from './dns-fixture.ts';
 

@@ -3,12 +3,12 @@ import {once} from 'node:events';
 import {createServer} from 'node:http';
 import {type AddressInfo, connect} from 'node:net';
 import test from 'ava';
-import fc from 'fast-check';
 import {BodyDecoder} from '../../../src/edge/http/h1-body.ts';
 import {requestFraming, responseFraming} from '../../../src/edge/http/h1-framing.ts';
 import {findHeadEnd, HeadError, parseRequestHead, parseResponseHead} from '../../../src/edge/http/h1-head.ts';
 import type {Header, RequestHead} from '../../../src/edge/http/message.ts';
 import {checkTarget} from '../../../src/edge/http/target.ts';
+import {fc} from '../../helpers/properties.ts';
 
 interface Read {
   readonly head: RequestHead;

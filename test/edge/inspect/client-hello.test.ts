@@ -3,9 +3,9 @@ import {type AddressInfo, connect, createServer, type Socket} from 'node:net';
 import {join} from 'node:path';
 import {type ConnectionOptions, connect as connectTls} from 'node:tls';
 import test from 'ava';
-import fc from 'fast-check';
 import {maxClientHelloBytes, parseClientHello} from '../../../src/edge/inspect/client-hello.ts';
 import {receiveProxyHeader} from '../../../src/edge/proxy-protocol/receive-proxy-header.ts';
+import {fc} from '../../helpers/properties.ts';
 import {temporaryDirectory} from '../../helpers/temporary-directory.ts';
 import {startHaproxy} from '../haproxy.ts';
 

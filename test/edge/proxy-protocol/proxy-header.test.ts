@@ -1,11 +1,11 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {crc32c} from '../../../src/edge/proxy-protocol/crc32c.ts';
 import {bytesToIp, ipToBytes} from '../../../src/edge/proxy-protocol/ip-bytes.ts';
 import {bareProxyHeader, type ProxiedAddresses, type ProxyHeader} from '../../../src/edge/proxy-protocol/proxy-header.ts';
 import {parseProxyHeader, splitProxiedDatagram} from '../../../src/edge/proxy-protocol/receive-proxy-header.ts';
 import {formatVersion1} from '../../../src/edge/proxy-protocol/version-1.ts';
 import {formatVersion2, signature} from '../../../src/edge/proxy-protocol/version-2.ts';
+import {fc} from '../../helpers/properties.ts';
 
 const text = (line: string): Buffer => Buffer.from(line, 'latin1');
 const found = (bytes: Buffer): unknown => {

@@ -1,10 +1,10 @@
 /** Whatever a client sends and whatever an operator writes: a value, nothing, or a coded error. */
 import test from 'ava';
-import fc from 'fast-check';
 import {compileRegex} from '../../../src/config/expression/regex.ts';
 import {CodedError} from '../../../src/core/errors.ts';
 import {converterNames, createSampleCompiler, fetchNames} from '../../../src/edge/samples/compile.ts';
 import {parseRequestHead, type RequestHead} from '../../../src/edge/samples/payload-request.ts';
+import {fc} from '../../helpers/properties.ts';
 import {contextOf, environment} from './sample-fixture.ts';
 
 const compiler = createSampleCompiler(environment());

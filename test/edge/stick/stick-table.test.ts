@@ -1,5 +1,4 @@
 import test from 'ava';
-import fc from 'fast-check';
 import type {StickTableConfig} from '../../../src/config/proxy-value.ts';
 import type {SampleValue} from '../../../src/edge/samples/context.ts';
 import {Frequency} from '../../../src/edge/stick/frequency.ts';
@@ -7,6 +6,7 @@ import {setEntry} from '../../../src/edge/stick/set-entry.ts';
 import {stickKey} from '../../../src/edge/stick/stick-key.ts';
 import {StickTable} from '../../../src/edge/stick/stick-table.ts';
 import {Tracking} from '../../../src/edge/stick/tracking.ts';
+import {fc} from '../../helpers/properties.ts';
 import {FakeClock} from '../pool/fake-clock.ts';
 import {tableCommand} from './table-command.ts';
 

@@ -3,7 +3,6 @@ import {mkdtemp, rm} from 'node:fs/promises';
 import {connect, createServer, type Server, type Socket} from 'node:net';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import fc from 'fast-check';
 import {bareBind} from '../../../src/config/proxy-defaults.ts';
 import {errorCode} from '../../../src/core/errors.ts';
 import {libc} from '../../../src/core/libc.ts';
@@ -11,6 +10,7 @@ import type {ByteStream} from '../../../src/edge/streams/byte-stream.ts';
 import {connectStream} from '../../../src/edge/streams/connect-stream.ts';
 import type {StreamSocket} from '../../../src/edge/streams/stream-socket.ts';
 import {openTcpListener, type TcpListener} from '../../../src/edge/tcp-listener.ts';
+import {fc} from '../../helpers/properties.ts';
 import {until} from '../../helpers/until.ts';
 
 const position = {file: 'test.cfg', line: 1, column: 1};
