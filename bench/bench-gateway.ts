@@ -46,6 +46,8 @@ export interface BenchGateway extends AsyncDisposable {
   storeBytes(): Promise<number>;
   /** The app's private address. */
   address(name: string): Promise<string>;
+  /** A command of `picogate`, as the program itself gives it to a running gateway. */
+  control(command: string, args: Json): Promise<Json>;
   /** Resolves when no process of the gateway works any more: all that follows a wake or a sleep is done. */
   untilQuiet(): Promise<void>;
   memory(): Promise<ProcessMemory[]>;
@@ -99,6 +101,7 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   const owned = scope.move();
   return {
     record,
+    control,
     async hibernate(name, {cold} = {cold: false}) {
       await untilQuiet(daemon.pid, options.signal);
       const deadlineMs = performance.now() + hibernateTimeoutMs;

@@ -20,7 +20,7 @@ export function lineQuestion(text: string): Question {
 }
 
 /** Length of the first HTTP answer in what was received, or null as long as it is not complete. */
-function httpLength(received: string): number | null {
+export function httpLength(received: string): number | null {
   const headLength = received.indexOf('\r\n\r\n') + 4;
   const bodyLength = /^content-length: (\d+)/im.exec(received)?.[1];
   if (headLength < 4 || bodyLength === undefined) return null;

@@ -9,12 +9,13 @@ import {describeMachine, type Machine} from './machine.ts';
 import {pagingSuite} from './paging/paging-suite.ts';
 import {openResults, type Results} from './results.ts';
 import {scaleSuite} from './scale/scale-suite.ts';
+import {stormSuite} from './storm/storm-suite.ts';
 import type {Goal, Report, Suite} from './suite.ts';
 import {nothing, renderTable} from './table.ts';
 import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite];
+const suites: readonly Suite[] = [wakeSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 

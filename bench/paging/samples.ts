@@ -19,6 +19,10 @@ export class Samples {
     return median(this.values(name, value));
   }
 
+  count(): number {
+    return this.#samples.length;
+  }
+
   has(name: string): boolean {
     return this.#samples.some((sample) => sample.case === name);
   }
