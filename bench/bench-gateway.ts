@@ -42,6 +42,8 @@ export interface BenchGateway extends AsyncDisposable {
   hibernate(name: string, options?: {readonly cold: boolean}): Promise<AppRecord>;
   record(name: string): Promise<AppRecord>;
   paging(name: string): Promise<PagingFacts>;
+  /** What is stored of the apps on this host. */
+  readonly storeDir: string;
   /** Space on the disk of all that is in the local store. */
   storeBytes(): Promise<number>;
   /** The app's private address. */
@@ -98,8 +100,10 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   };
   const placements = openPlacements(connection);
   const residency = async (name: string): Promise<Residency> => residencyOf(await record(name), (await placements.read()).get(name)).residency;
+  const storeDir = join(stateDir, 'store');
   const owned = scope.move();
   return {
+    storeDir,
     record,
     control,
     async hibernate(name, {cold} = {cold: false}) {
@@ -131,7 +135,7 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
       };
       return {medianFaultMicros: fact('medianFaultMicros'), installedPages: fact('prefetched')};
     },
-    storeBytes: () => diskBytes(join(stateDir, 'store')),
+    storeBytes: () => diskBytes(storeDir),
     untilQuiet: () => untilQuiet(daemon.pid, options.signal),
     memory: () => treeMemory(daemon.pid),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

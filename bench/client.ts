@@ -1,6 +1,6 @@
 /** Clients that measure from outside, over TCP. */
 import {once} from 'node:events';
-import {connect} from 'node:net';
+import {connect, type Socket} from 'node:net';
 
 export interface TimedAnswer {
   /** Milliseconds from connect() on. */
@@ -31,11 +31,19 @@ export function httpLength(received: string): number | null {
 export const httpQuestion: Question = {text: 'GET / HTTP/1.1\r\nHost: bench\r\n\r\n', isComplete: (answer) => httpLength(answer) !== null};
 
 /** Asks on a new connection and closes it. @throws Error when the connection fails, ends or stays silent */
-export async function timedAnswer(port: number, {text: question, isComplete}: Question, timeoutMs = 20_000): Promise<TimedAnswer> {
-  const {promise, resolve, reject} = Promise.withResolvers<TimedAnswer>();
-  const timer = setTimeout(() => reject(new Error(`no answer on port ${port} in ${timeoutMs} ms`)), timeoutMs);
+export async function timedAnswer(port: number, question: Question, timeoutMs = 20_000): Promise<TimedAnswer> {
   const startedMs = performance.now();
-  const socket = connect({port, host: '127.0.0.1', noDelay: true});
+  return answerOn(connect({port, host: '127.0.0.1', noDelay: true}), question, {startedMs, timeoutMs, what: `port ${port}`});
+}
+
+/** Asks on a connection that is being made, and closes it. @throws Error when it fails, ends or stays silent */
+export async function answerOn(
+  socket: Socket,
+  {text: question, isComplete}: Question,
+  {startedMs, timeoutMs, what}: {readonly startedMs: number; readonly timeoutMs: number; readonly what: string},
+): Promise<TimedAnswer> {
+  const {promise, resolve, reject} = Promise.withResolvers<TimedAnswer>();
+  const timer = setTimeout(() => reject(new Error(`no answer on ${what} in ${timeoutMs} ms`)), timeoutMs);
   let firstByteMs: number | undefined;
   let text = '';
   socket.on('data', (data) => {
@@ -44,7 +52,7 @@ export async function timedAnswer(port: number, {text: question, isComplete}: Qu
     if (isComplete(text)) resolve({firstByteMs, answerMs: performance.now() - startedMs, text});
   });
   socket.on('error', reject);
-  socket.on('close', () => reject(new Error(`the connection to port ${port} ended after "${text}"`)));
+  socket.on('close', () => reject(new Error(`the connection to ${what} ended after "${text}"`)));
   socket.write(question);
   try {
     return await promise;

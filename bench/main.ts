@@ -14,8 +14,9 @@ import type {Goal, Report, Suite} from './suite.ts';
 import {nothing, renderTable} from './table.ts';
 import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
+import {peersSuite} from './wake-peers/peers-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite];
+const suites: readonly Suite[] = [wakeSuite, peersSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 
