@@ -87,6 +87,7 @@ export async function openPeers(server: Server, directory: string, scope: AsyncD
     {
       name: 'started anew',
       reads: [],
+      roundsMax: startsMax,
       wake: async () =>
         ending(
           fresh,
