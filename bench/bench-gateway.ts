@@ -61,6 +61,8 @@ export interface BenchGatewayOptions {
   /** More lines for `global`, and more of the environment. */
   readonly globals?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Puts before the command line what starts it: `taskset -c 1`. */
+  readonly startedBy?: (argv: readonly [string, ...string[]]) => readonly [string, ...string[]];
   readonly signal: AbortSignal;
 }
 
@@ -78,8 +80,9 @@ export async function startBenchGateway(options: BenchGatewayOptions): Promise<B
   scope.defer(() => run([programPath, 'cleanup', '-f', configFile], {timeoutMs: stopTimeoutMs}).then(() => undefined));
 
   await using log = await open(logFile, 'a');
+  const argv = [programPath, 'run', '-f', configFile, '--ready-fd', String(readyDescriptor)] as const;
   const daemon = scope.use(
-    await startDaemon([programPath, 'run', '-f', configFile, '--ready-fd', String(readyDescriptor)], {
+    await startDaemon(options.startedBy?.(argv) ?? argv, {
       stdio: ['ignore', log.fd, log.fd, 'pipe'],
       env: {...process.env, ...options.env},
       stopTimeoutMs,

@@ -1,4 +1,5 @@
 /** What a part of the suite is, and what it is given. */
+import type {Panel} from '../paging/plot/panel.ts';
 import type {Samples} from '../paging/samples.ts';
 import type {Goal, Sample} from '../suite.ts';
 import type {Table} from '../table.ts';
@@ -7,7 +8,7 @@ export interface EdgeBench {
   readonly rounds: number;
   /** How long each contender is loaded per round. */
   readonly loadSeconds: number;
-  /** For files of a part; removed at the end of the suite. */
+  /** For files of the part; removed at the end of the suite. */
   readonly directory: string;
   readonly signal: AbortSignal;
   readonly record: (sample: Sample) => void;
@@ -17,6 +18,7 @@ export interface EdgeBench {
 export interface PartReport {
   readonly table: Table;
   readonly goals: readonly Goal[];
+  readonly panels?: readonly Panel[];
 }
 
 export interface EdgePart {

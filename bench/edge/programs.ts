@@ -1,27 +1,43 @@
 /** The programs that are measured, each as its operator starts it, and the origin behind all of them. One process each, on free ports of 127.0.0.1. */
-import {writeFile} from 'node:fs/promises';
+import {mkdir, open, writeFile} from 'node:fs/promises';
 import {connect} from 'node:net';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {type Daemon, run, startDaemon} from '../../src/core/command.ts';
 import {freePort} from '../../test/helpers/gateway.ts';
 import {until} from '../../test/helpers/until.ts';
+import {onMeasuredCore} from './cores.ts';
+import type {Address} from './load.ts';
 
 export const picogateProgram = fileURLToPath(new URL('../../bin/picogate', import.meta.url));
-const httpProxyProgram = fileURLToPath(new URL('http-proxy-program.ts', import.meta.url));
 
-export const httpProxyVersion = '1.18.1';
-const installTimeoutMs = 120_000;
 const startTimeoutMs = 20_000;
+const certificateTimeoutMs = 10_000;
 
 /** Both ends of a relayed connection are descriptors, of which a process has 20,000 on many systems. */
 export const mostConnections = 9500;
 
+/** What the origin has beside its short answer. */
+export const files = {'1 MiB': {path: '/files/1m', bytes: 2 ** 20}, '1 GiB': {path: '/files/1g', bytes: 2 ** 30}} as const;
+
+/** What can be asked of a program; `websocket` has the echo server behind it, all others the origin. */
+export type Service = 'nat' | 'tcp' | 'http' | 'tls' | 'websocket';
+
 export interface Contender extends AsyncDisposable {
   readonly name: string;
-  readonly pid: number;
-  /** Of its frontends, by their mode. */
-  readonly port: Readonly<Record<'tcp' | 'http', number>>;
+  /** Null: what it takes is not that of processes of its own. */
+  readonly pid: number | null;
+  /** Where each service is that it has. */
+  readonly at: Partial<Readonly<Record<Service, Address>>>;
+}
+
+/** What a contender is started with. */
+export interface Where {
+  readonly directory: string;
+  /** `127.0.0.1:8080` */
+  readonly origin: string;
+  /** The server that echoes what it gets on a WebSocket; null: none is needed. */
+  readonly echo: string | null;
 }
 
 async function answers(port: number): Promise<boolean> {
@@ -59,84 +75,147 @@ export async function startServer(argv: readonly [string, ...string[]], port: nu
 
 export interface Origin extends AsyncDisposable {
   readonly port: number;
+  /** `127.0.0.1:8080` */
+  readonly address: string;
+  readonly pid: number;
 }
 
 /** nginx with one worker that answers at once, and never ends a connection. */
 export async function startOrigin(directory: string): Promise<Origin> {
   const port = await freePort();
   const file = join(directory, 'origin.conf');
-  const text = `daemon off;
+  await writeHoles(directory);
+  const address = `127.0.0.1:${port}`;
+  await writeFile(file, originConfiguration({listen: address, temporary: directory, root: directory}));
+  const daemon = await startServer(['nginx', '-e', '/dev/null', '-c', file], port);
+  return {port, address, pid: daemon.pid, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]()};
+}
+
+interface OriginOptions {
+  readonly listen: string;
+  /** Directories in which it may write, and below which `files` are. */
+  readonly temporary: string;
+  readonly root: string;
+}
+
+export function originConfiguration({listen, temporary, root}: OriginOptions): string {
+  const temporaryPaths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `  ${name}_temp_path ${temporary}/${name};\n`);
+  return `daemon off;
+user root;
 worker_processes 1;
 worker_rlimit_nofile 20000;
-pid ${join(directory, 'origin.pid')};
+pid ${temporary}/origin.pid;
 error_log /dev/null;
 events { worker_connections 19000; }
 http {
-  access_log off;
+${temporaryPaths.join('')}  access_log off;
+  sendfile on;
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
   client_header_timeout 1h;
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen ${listen} backlog=4096;
     location / { return 200 "What a small answer of an application looks like.\\n"; }
+    location /files/ { root ${root}; }
   }
 }
 `;
-  await writeFile(file, text);
-  const daemon = await startServer(['nginx', '-e', '/dev/null', '-c', file], port);
-  return {port, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]()};
+}
+
+/** Files without content: they are read from memory, and take no disk. */
+export async function writeHoles(directory: string): Promise<void> {
+  await mkdir(join(directory, 'files'), {recursive: true});
+  for (const {path, bytes} of Object.values(files)) {
+    await using file = await open(join(directory, path), 'w');
+    await file.truncate(bytes);
+  }
+}
+
+/** Certificate and key in one file, as HAProxy has it. */
+export async function certificateFile(directory: string): Promise<string> {
+  const file = join(directory, 'certificate.pem');
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file] as const;
+  const {stdout} = await run(['openssl', 'req', '-x509', '-days', '2', '-subj', '/CN=bench', ...key], {timeoutMs: certificateTimeoutMs});
+  await using handle = await open(file, 'a');
+  await handle.write(stdout);
+  return file;
+}
+
+interface ProxyPorts {
+  readonly tcp: number;
+  readonly http: number;
+  readonly tls: number;
+  readonly websocket: number;
+}
+
+interface ProxyOptions extends Omit<Where, 'directory'> {
+  readonly ports: ProxyPorts;
+  /** Null: without TLS. */
+  readonly certificate: string | null;
 }
 
 /** The same file for both, so that they do the same. */
-export function proxyConfiguration({originPort, tcpPort, httpPort}: {originPort: number; tcpPort: number; httpPort: number}): string {
+export function proxyConfiguration({ports, origin, echo, certificate}: ProxyOptions): string {
   return `global
   nbthread 1
   maxconn ${mostConnections}
 defaults
+  mode http
   timeout connect 5s
   timeout client 1h
   timeout server 1h
 frontend streams
   mode tcp
-  bind 127.0.0.1:${tcpPort}
+  bind 127.0.0.1:${ports.tcp}
   default_backend streams-origin
 backend streams-origin
   mode tcp
-  server origin 127.0.0.1:${originPort}
+  server origin ${origin}
 frontend web
-  mode http
-  bind 127.0.0.1:${httpPort}
-  default_backend web-origin
+  bind 127.0.0.1:${ports.http}
+${certificate === null ? '' : `  bind 127.0.0.1:${ports.tls} ssl crt ${certificate} alpn http/1.1\n`}  default_backend web-origin
 backend web-origin
-  mode http
-  server origin 127.0.0.1:${originPort}
-`;
+  server origin ${origin}
+${
+  echo === null
+    ? ''
+    : `frontend sockets
+  bind 127.0.0.1:${ports.websocket}
+  default_backend echo
+backend echo
+  server echo ${echo}
+`
+}`;
 }
 
-async function startWithFile(name: string, program: string, {directory, originPort}: {directory: string; originPort: number}): Promise<Contender> {
-  const port = {tcp: await freePort(), http: await freePort()};
-  const file = join(directory, `${name}.cfg`);
-  await writeFile(file, proxyConfiguration({originPort, tcpPort: port.tcp, httpPort: port.http}));
-  const daemon = await startServer([program, '-db', '-f', file], port.http);
-  return {name, port, pid: daemon.pid, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]()};
+export async function proxyPorts(): Promise<ProxyPorts> {
+  return {tcp: await freePort(), http: await freePort(), tls: await freePort(), websocket: await freePort()};
 }
 
-export function startPicogate(where: {directory: string; originPort: number}): Promise<Contender> {
+/** All services of a program on the same machine. */
+export function servicesAt({tcp, http, tls, websocket}: ProxyPorts): Contender['at'] {
+  const at = (port: number, isTls = false): Address => ({host: '127.0.0.1', port, tls: isTls});
+  return {tcp: at(tcp), http: at(http), tls: at(tls, true), websocket: at(websocket)};
+}
+
+async function startWithFile(name: string, program: string, where: Where): Promise<Contender> {
+  const ports = await proxyPorts();
+  const file = join(where.directory, `${name}.cfg`);
+  await writeFile(file, proxyConfiguration({...where, ports, certificate: await certificateFile(where.directory)}));
+  const daemon = await startServer(onMeasuredCore([program, '-db', '-f', file]), ports.http);
+  return {name, at: servicesAt(ports), pid: daemon.pid, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]()};
+}
+
+export function startPicogate(where: Where): Promise<Contender> {
   return startWithFile('Picogate', picogateProgram, where);
 }
 
-export function startHaproxy(where: {directory: string; originPort: number}): Promise<Contender> {
+export function startHaproxy(where: Where): Promise<Contender> {
   return startWithFile('HAProxy', 'haproxy', where);
 }
 
-/** With an agent that keeps connections; npm brings the package into `directory`. It knows no streams: both ports are one. */
-export async function startHttpProxy({directory, originPort}: {directory: string; originPort: number}): Promise<Contender> {
-  const argv = ['npm', 'install', '--no-audit', '--no-fund', '--no-save', '--loglevel=error', '--prefix', directory, `http-proxy@${httpProxyVersion}`] as const;
-  await run(argv, {timeoutMs: installTimeoutMs});
-  const port = await freePort();
-  const daemon = await startServer(
-    [process.execPath, '--disable-warning=ExperimentalWarning', '--no-deprecation', httpProxyProgram, directory, String(port), String(originPort)],
-    port,
-  );
-  return {name: 'http-proxy', port: {tcp: port, http: port}, pid: daemon.pid, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]()};
+/** The origin itself, as the ceiling: nothing is in between. */
+export function asContender({port, pid}: Origin): Contender {
+  const at: Address = {host: '127.0.0.1', port, tls: false};
+  return {name: 'direct', pid, at: {tcp: at, http: at}, [Symbol.asyncDispose]: () => Promise.resolve()};
 }

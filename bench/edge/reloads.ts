@@ -2,12 +2,11 @@
 import {writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {askSocket} from '../../test/admin/stats-client.ts';
-import {freePort} from '../../test/helpers/gateway.ts';
 import {httpQuestion, timedAnswer} from '../client.ts';
 import {limitGoal} from '../paging/goal.ts';
 import {fixed} from '../table.ts';
 import {type EdgePart, inTurns} from './edge-bench.ts';
-import {picogateProgram, proxyConfiguration, startOrigin, startServer} from './programs.ts';
+import {picogateProgram, proxyConfiguration, proxyPorts, startOrigin, startServer} from './programs.ts';
 
 const caseName = 'reload under load';
 const reloadCount = 4;
@@ -58,10 +57,11 @@ export const reloadsPart: EdgePart = {
     const {directory, record, progress} = bench;
     progress(caseName);
     await using origin = await startOrigin(directory);
-    const port = await freePort();
+    const ports = await proxyPorts();
+    const port = ports.tcp;
     const file = join(directory, 'reload.cfg');
     const master = join(directory, 'master.sock');
-    await writeFile(file, proxyConfiguration({originPort: origin.port, tcpPort: port, httpPort: await freePort()}));
+    await writeFile(file, proxyConfiguration({ports, origin: origin.address, echo: null, certificate: null}));
     await using _server = await startServer([picogateProgram, '-db', '-f', file, '-S', master], port);
     await inTurns(bench, [port], async (_port, round) => {
       const {traffic, reloadMs} = await reloadUnderLoad(port, master);

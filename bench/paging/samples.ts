@@ -14,6 +14,12 @@ export class Samples {
     return this.#samples.filter((sample) => sample.case === name).flatMap(({values}) => (values[value] === undefined ? [] : [values[value]]));
   }
 
+  /** By round. */
+  byRound(name: string, value: string): Map<number, number> {
+    const found = this.#samples.filter((sample) => sample.case === name);
+    return new Map(found.flatMap(({round, values}) => (values[value] === undefined ? [] : [[round, values[value]] as const])));
+  }
+
   /** NaN when nothing was measured. */
   median(name: string, value: string): number {
     return median(this.values(name, value));
