@@ -13,6 +13,7 @@ export function stopSignal(): Promise<NodeJS.Signals> {
 }
 
 const handled = ['SIGTERM', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const;
+const longestDelayMs = 2 ** 31 - 1;
 export type MasterSignal = (typeof handled)[number];
 
 export interface Signals extends Disposable {
@@ -37,6 +38,8 @@ export function listenToSignals(): Signals {
     notify();
   };
   for (const signal of handled) process.on(signal, receive);
+  // A supervisor without apps waits for nothing else, and a wait for signals does not keep a process.
+  const alive = setInterval(() => undefined, longestDelayMs);
   return {
     hardStop,
     async *received() {
@@ -52,6 +55,7 @@ export function listenToSignals(): Signals {
       }
     },
     [Symbol.dispose]() {
+      clearInterval(alive);
       for (const signal of handled) process.off(signal, receive);
     },
   };

@@ -21,6 +21,10 @@ const explanations = [
     text: 'a process of the app does not run as uid 0, and CRIU may not read its limits: the gateway lacks CAP_SYS_RESOURCE on this machine',
   },
   {pattern: /File .* has bad (size|build-ID|mode|checksum)/, text: 'a file of the root file system has changed since the checkpoint was made'},
+  {
+    pattern: /Can't lookup mount=\d+ for fd=-\d+ path=/,
+    text: 'a file that the app has mapped is on a mount that CRIU cannot see: the root file system must not be on an overlay itself, as in a container',
+  },
   {pattern: /No space left on device/, text: 'the disk is full'},
 ] as const;
 

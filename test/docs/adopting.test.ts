@@ -2,7 +2,7 @@
 import {cp, mkdir, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {runDocument} from '../helpers/document.ts';
+import {runDocument, thisMachine} from '../helpers/document.ts';
 import {freePort} from '../helpers/gateway.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
@@ -38,8 +38,7 @@ rootTest('the guide from HAProxy and a service of systemd leads to an app that s
       '8081': String(await freePort()),
       '8090': String(await freePort()),
     },
-    env: {...process.env, PATH: `${binaries}:${process.env['PATH'] ?? ''}`, PICOGATE_CONFIG: config},
-    cwd: directory.path,
+    machine: thisMachine({env: {...process.env, PATH: `${binaries}:${process.env['PATH'] ?? ''}`, PICOGATE_CONFIG: config}, cwd: directory.path}),
     has: ['no-systemd'],
   });
   t.is(count, 18);

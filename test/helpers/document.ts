@@ -2,6 +2,7 @@
  * Runs a document of docs/: the files that it shows are written, its commands are run, and what it says that they print is compared. In fenced blocks:
  *
  *     ```sh                      commands; the block must succeed (set -eu)
+ *     ```sh until=ready          a program that goes on: it has to print this; it is ended before the next such block, and at the end
  *     ```console                 "# command" or "$ command" lines, each with the output that follows; "..." there stands for anything
  *     ```haproxy file=/etc/x.cfg the content of a file
  *     ```sh needs=systemd        only where the caller says that this is there
@@ -27,11 +28,28 @@ export interface Step {
   readonly output: string | null;
 }
 
+/** Where a document is run. */
+export interface Machine {
+  /** Runs a script of bash. @returns what it printed @throws CommandError */
+  shell(script: string, options: {readonly timeoutMs: number}): Promise<string>;
+  /** Makes the directories above the file, too. */
+  write(path: string, content: string): Promise<void>;
+}
+
+export function thisMachine(at: {readonly env: Readonly<Record<string, string | undefined>>; readonly cwd: string}): Machine {
+  return {
+    shell: async (script, {timeoutMs}) => (await run(['bash', '-c', script], {...at, timeoutMs})).stdout,
+    async write(path, content) {
+      await mkdir(dirname(path), {recursive: true});
+      await writeFile(path, content);
+    },
+  };
+}
+
 export interface DocumentOptions {
+  readonly machine: Machine;
   /** Texts of the document that are others in the test: paths, ports. Longer ones win. */
   readonly replace: Readonly<Record<string, string>>;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string;
   /** What is there of `needs=`. */
   readonly has?: readonly string[];
   /** Of one command. */
@@ -83,20 +101,55 @@ function replaced(text: string, replace: Readonly<Record<string, string>>): stri
   return text.replace(new RegExp(names.map((name) => RegExp.escape(name)).join('|'), 'g'), (name) => replace[name] ?? name);
 }
 
-async function shell(t: ExecutionContext, script: string, {env, cwd, timeoutMs = 60_000}: DocumentOptions, where: string): Promise<string> {
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Prints what the script prints on both outputs: on standard error when it fails, for the message. */
+function withBothOutputs(script: string): string {
+  return `said=$(mktemp)
+status=0
+bash -c ${quoted(`set -eu\n${script}`)} >"$said" 2>&1 || status=$?
+if [ $status = 0 ]; then cat "$said"; else cat "$said" >&2; fi
+rm "$said"
+exit $status`;
+}
+
+async function shell(t: ExecutionContext, script: string, {machine, timeoutMs = 60_000}: DocumentOptions, where: string): Promise<string> {
   try {
-    return (await run(['bash', '-c', `set -eu\nexec 2>&1\n${script}`], {env, cwd, timeoutMs})).stdout;
+    return await machine.shell(withBothOutputs(script), {timeoutMs});
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    t.log(`${where}: ${script}`);
+    if (error instanceof CommandError) t.log(`${where}: ${script}\n${error.stderr}`);
     throw error;
   }
+}
+
+/** Prints the id of its process group when it has printed the word. */
+function beginning(script: string, word: string): string {
+  return `said=$(mktemp)
+setsid bash -c ${quoted(script)} >"$said" 2>&1 </dev/null &
+for attempt in $(seq 300); do
+  ! grep -q ${quoted(word)} "$said" || break
+  kill -0 $! 2>/dev/null && [ $attempt -lt 300 ] || { cat "$said"; exit 1; }
+  sleep 0.1
+done
+rm "$said"
+echo $!`;
+}
+
+function ending(pid: string): string {
+  return `kill -- -${pid}\nwhile kill -0 -- -${pid} 2>/dev/null; do sleep 0.1; done`;
 }
 
 /** @param name of the document, from the top of the project. @returns how many commands and blocks of commands were run */
 export async function runDocument(t: ExecutionContext, name: string, options: DocumentOptions): Promise<number> {
   const document = await readFile(fileURLToPath(new URL(`../../${name}`, import.meta.url)), 'utf8');
   let count = 0;
+  let goesOn: string | undefined;
+  const end = async (): Promise<void> => {
+    if (goesOn !== undefined) await shell(t, ending(goesOn), options, `${name}: the end of a program`);
+    goesOn = undefined;
+  };
   for (const {language, attributes, text, line} of blocksOf(document)) {
     const needed = attributes.get('needs');
     if (needed !== undefined && options.has?.includes(needed) !== true) continue;
@@ -104,9 +157,11 @@ export async function runDocument(t: ExecutionContext, name: string, options: Do
     const where = `${name}:${line}`;
     const file = attributes.get('file');
     if (file !== undefined) {
-      const path = replaced(file, options.replace);
-      await mkdir(dirname(path), {recursive: true});
-      await writeFile(path, `${content}\n`);
+      await options.machine.write(replaced(file, options.replace), `${content}\n`);
+    } else if (language === 'sh' && attributes.has('until')) {
+      await end();
+      goesOn = (await shell(t, beginning(content, attributes.get('until') ?? ''), options, where)).trim();
+      count += 1;
     } else if (language === 'sh') {
       await shell(t, content, options, where);
       count += 1;
@@ -118,5 +173,6 @@ export async function runDocument(t: ExecutionContext, name: string, options: Do
       }
     }
   }
+  await end();
   return count;
 }

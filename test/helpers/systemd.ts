@@ -1,14 +1,15 @@
-/** A systemd that is the first process of namespaces of its own, with this clone at /run/clone: see test/fixtures/boot-systemd.sh. */
+/** A systemd that is the first process of namespaces of its own, with this clone at /run/clone, and what the set-up has installed at /run/tools: see test/fixtures/boot-systemd.sh. */
 import {mkdtemp, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {run, startDaemon} from '../../src/core/command.ts';
+import {toolsDirectory} from '../../src/core/tools.ts';
 import {findCgroupMounts} from '../../src/supervisor/cgroup-mounts.ts';
 import {until} from './until.ts';
 
 const [script, clone] = ['../fixtures/boot-systemd.sh', '../..'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
-const timeoutMs = 30_000;
+const timeoutMs = 60_000;
 
 export interface Systemd {
   /** Runs a program there. @throws CommandError */
@@ -35,11 +36,17 @@ async function ownGroup(t: ExecutionContext): Promise<string> {
 /** Followed by a control group, and the program to be run in it. */
 const enterGroup = ['sh', '-c', 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', 'sh'] as const;
 
-/** All of it is gone at the teardown. */
-export async function bootSystemd(t: ExecutionContext): Promise<Systemd> {
+/**
+ * All of it is gone at the teardown.
+ * @param options.network the host's, or one with nothing but its loopback, where every port is free
+ */
+export async function bootSystemd(t: ExecutionContext, {network = 'of the host'}: {network?: 'of the host' | 'its own'} = {}): Promise<Systemd> {
   const group = await ownGroup(t);
-  const namespaces = ['--mount', '--pid', '--cgroup', '--ipc', '--fork', '--kill-child', '--mount-proc'];
-  const daemon = await startDaemon([...enterGroup, group, 'unshare', ...namespaces, 'sh', script ?? '', clone ?? ''], {stdio: ['ignore', 'ignore', 'pipe']});
+  const net = network === 'its own' ? ['--net'] : [];
+  const namespaces = [...net, '--mount', '--pid', '--cgroup', '--ipc', '--fork', '--kill-child', '--mount-proc'];
+  const daemon = await startDaemon([...enterGroup, group, 'unshare', ...namespaces, 'sh', script ?? '', clone ?? '', toolsDirectory()], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   t.teardown(() => daemon[Symbol.asyncDispose]());
   let first = '';
   await until(
@@ -49,7 +56,7 @@ export async function bootSystemd(t: ExecutionContext): Promise<Systemd> {
     },
     {what: 'systemd'},
   );
-  const enter = ['nsenter', '-t', first, '--mount', '--pid', '--cgroup', '--'] as const;
+  const enter = ['nsenter', '-t', first, ...net, '--mount', '--pid', '--cgroup', '--'] as const;
   const systemd: Systemd = {
     run: async (...argv) => (await run([...enter, ...argv], {timeoutMs})).stdout,
     async write(path, content) {

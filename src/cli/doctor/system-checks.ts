@@ -72,7 +72,7 @@ export const systemChecks: readonly Check[] = [
   {
     name: 'control groups',
     needed: false,
-    cost: 'memory, cpus and pids of an app are not limited',
+    cost: 'memory, cpus and pids of an app cannot be limited: one that has such a line does not start',
     asRoot: false,
     probe: async () => {
       const {unified, unifiedLimits, legacy} = findCgroupMounts();
