@@ -1,9 +1,10 @@
 /**
- * `npm run bench -- [SUITE...] [--only PART] [--rounds N] [--full | --quick] [--json FILE]`: runs suites one after the other, writes a JSON line per
+ * `npm run bench -- [SUITE...] [--only PART] [--rounds N] [--full | --quick] [--day MINUTES] [--json FILE]`: runs suites one after the other, writes a JSON line per
  * sample, and prints tables at the end. Needs root and a machine that does little else.
  */
 import {parseArgs} from 'node:util';
 import {errorMessage} from '../src/core/errors.ts';
+import {densitySuite} from './density/density-suite.ts';
 import {edgeSuite} from './edge/edge-suite.ts';
 import {describeMachine, type Machine} from './machine.ts';
 import {pagingSuite} from './paging/paging-suite.ts';
@@ -16,24 +17,26 @@ import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 import {peersSuite} from './wake-peers/peers-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, peersSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite];
+const suites: readonly Suite[] = [wakeSuite, peersSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite, densitySuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 
 function usage(): string {
   const names = suites.map(({name, summary}) => `  ${name.padEnd(8)} ${summary}\n`).join('');
   const parts = suites.flatMap(({name, parts: known}) => (known === undefined ? [] : [`of ${name}: ${known.join(', ')}`]));
-  return `Usage: npm run bench -- [SUITE...] [--only PART]... [--rounds N] [--full | --quick] [--json FILE]\n\nSuites (default: all)\n${names}
+  return `Usage: npm run bench -- [SUITE...] [--only PART]... [--rounds N] [--full | --quick] [--day MINUTES] [--json FILE]\n\nSuites (default: all)\n${names}
   --only PART  only this part (${parts.join('; ')})
   --rounds N   measure each case so often
   --full       more cases
   --quick      fewer cases
+  --day MINUTES  how long a simulated day takes (density)
   --json FILE  append the samples to FILE (default: a new file below bench/results)\n`;
 }
 
 interface Wanted {
   readonly suites: readonly Suite[];
   readonly rounds: number | null;
+  readonly dayMinutes: number | null;
   readonly full: boolean;
   readonly quick: boolean;
   readonly only: readonly string[];
@@ -46,6 +49,7 @@ function readArguments(): Wanted | 'help' {
     allowPositionals: true,
     options: {
       rounds: {type: 'string'},
+      day: {type: 'string'},
       json: {type: 'string'},
       only: {type: 'string', multiple: true, default: []},
       full: {type: 'boolean', default: false},
@@ -56,6 +60,8 @@ function readArguments(): Wanted | 'help' {
   if (values.help) return 'help';
   const rounds = values.rounds === undefined ? null : Number(values.rounds);
   if (rounds !== null && !(Number.isInteger(rounds) && rounds > 0)) throw new Error(`--rounds takes a number above 0, not "${values.rounds}"`);
+  const dayMinutes = values.day === undefined ? null : Number(values.day);
+  if (dayMinutes !== null && !(dayMinutes > 0)) throw new Error(`--day takes minutes, not "${values.day}"`);
   const named = positionals.map((name) => {
     const suite = suites.find((candidate) => candidate.name === name);
     if (suite === undefined) throw new Error(`no suite "${name}"`);
@@ -65,13 +71,14 @@ function readArguments(): Wanted | 'help' {
   for (const part of values.only) if (!chosen.some(({parts}) => parts?.includes(part))) throw new Error(`no part "${part}"`);
   // Who wants a part wants no suite that has none.
   const wanted = values.only.length === 0 ? chosen : chosen.filter(({parts}) => parts?.some((part) => values.only.includes(part)));
-  return {suites: wanted, rounds, full: values.full, quick: values.quick, only: values.only, json: values.json};
+  return {suites: wanted, rounds, dayMinutes, full: values.full, quick: values.quick, only: values.only, json: values.json};
 }
 
 async function runSuite(suite: Suite, wanted: Wanted, results: Results, signal: AbortSignal): Promise<Report> {
   return suite.run({
     rounds: wanted.rounds ?? (wanted.quick ? (suite.quickRounds ?? suite.defaultRounds) : suite.defaultRounds),
     full: wanted.full,
+    dayMinutes: wanted.dayMinutes,
     quick: wanted.quick,
     only: wanted.only,
     outputPath: results.path.replace(/\.jsonl$/, ''),

@@ -53,3 +53,18 @@ export async function treeMemory(root: number): Promise<ProcessMemory[]> {
   }
   return found;
 }
+
+/** The processes of a gateway themselves; the others below it are restores that are prepared. */
+export const gatewayPattern = /cli\/main\.|pager\/main\.|redis-server|valkey-server/;
+
+/** What the kernel has for itself and cannot give back: namespaces, interfaces, control groups. */
+export async function kernelBytes(): Promise<number> {
+  const text = (await read('/proc/meminfo')) ?? '';
+  const of = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024;
+  return of('SUnreclaim') + of('Percpu') + of('KernelStack') + of('PageTables');
+}
+
+/** Pages shared with others count in parts; a process that has ended has none. */
+export async function proportionalBytes(pid: number): Promise<number> {
+  return Number(/^Pss:\s+(\d+) kB/m.exec((await read(`/proc/${pid}/smaps_rollup`)) ?? '')?.[1] ?? 0) * 1024;
+}

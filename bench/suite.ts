@@ -33,6 +33,8 @@ export interface SuiteContext {
   readonly full: boolean;
   /** Fewer cases than usual. */
   readonly quick: boolean;
+  /** How long a simulated day takes; null: as the suite has it. */
+  readonly dayMinutes: number | null;
   /** Parts of the suite that were asked for; none: all of it. */
   readonly only: readonly string[];
   /** Files of the suite's own begin with this path. */

@@ -13,6 +13,7 @@ export interface ScaleConfiguration {
   readonly frontendPort: number;
   /** Of the first apps, one each. */
   readonly ports: readonly number[];
+  readonly hibernateAfter: string;
 }
 
 /** From 0. */
@@ -20,7 +21,7 @@ export function appAt(index: number): string {
   return `app-${index}`;
 }
 
-export function renderConfiguration({stateDir, python, programs, count, frontendPort, ports}: ScaleConfiguration): string {
+export function renderConfiguration({stateDir, python, programs, count, frontendPort, ports, hibernateAfter}: ScaleConfiguration): string {
   const apps = Array.from({length: count}, (_, index) => renderApp(appAt(index), {python, programs}));
   const own = ports.map((port, index) => `frontend own-${index}\n    bind 127.0.0.1:${port}\n    default_backend ${appAt(index)}\n`);
   return `global
@@ -31,7 +32,7 @@ defaults
     timeout client 1h
     timeout server 1h
     timeout wake 2m
-    hibernate-after never
+    hibernate-after ${hibernateAfter}
 frontend all
     mode http
     bind 127.0.0.1:${frontendPort}

@@ -9,6 +9,8 @@ import {createLog} from '../../src/core/log.ts';
 import type {AppRecord} from '../../src/store/app-record.ts';
 import {connectRedis} from '../../src/store/connection.ts';
 import {callControl} from '../../src/store/control.ts';
+import {openEvents, type StoredEvent} from '../../src/store/events.ts';
+import type {Json} from '../../src/store/json.ts';
 import {embeddedRedisPath} from '../../src/store/redis-server.ts';
 import {openState} from '../../src/store/state.ts';
 import {programPath} from '../bench-gateway.ts';
@@ -30,6 +32,17 @@ export interface ScaleGateway extends AsyncDisposable {
   memory(): Promise<ProcessMemory[]>;
   record(app: string): Promise<AppRecord | null>;
   hibernate(app: string): Promise<void>;
+  /** A command of `picogate`, as the program itself gives it to a running gateway. */
+  control(command: string, args: Json): Promise<Json>;
+  /** What happens to apps from now on, until `signal` aborts. */
+  events(signal: AbortSignal): AsyncGenerator<StoredEvent, void, void>;
+  usage(): Promise<Usage>;
+}
+
+/** Of all apps together. */
+export interface Usage {
+  readonly activeGbSeconds: number;
+  readonly wakes: number;
 }
 
 const settleWindowMs = 2000;
@@ -54,6 +67,7 @@ export async function startScaleGateway(stateDir: string, signal: AbortSignal): 
   if (first !== null) throw new Error(`the gateway ended at once: ${(await readFile(logFile, 'utf8')).slice(-2000)}`);
   const connection = scope.use(await connectRedis({url: `unix:${embeddedRedisPath(join(stateDir, 'run'))}`, log: createLog('silent')}));
   const state = openState(connection);
+  const control = (command: string, args: Json): Promise<Json> => callControl(connection, command, args, {timeoutMs: controlTimeoutMs, signal});
   const cpuShare = async (durationMs: number): Promise<number> => {
     const before = await treeTimeMs(daemon.pid);
     const sinceMs = performance.now();
@@ -66,12 +80,18 @@ export async function startScaleGateway(stateDir: string, signal: AbortSignal): 
   return {
     readyMs,
     cpuShare,
+    control,
+    events: (until) => openEvents(connection).follow({signal: until}),
+    async usage() {
+      const {stdout} = await run([programPath, 'usage', '-f', configFile, '--json'], {timeoutMs: controlTimeoutMs});
+      return (JSON.parse(stdout) as {readonly total: Usage}).total;
+    },
     memory: () => treeMemory(daemon.pid),
     record: (app) => state.readApp(appName(app)),
     async hibernate(app) {
       for (const deadlineMs = performance.now() + hibernateTimeoutMs; ; ) {
         // An app that still closes its last connection is not put to sleep.
-        const result = await callControl(connection, 'hibernate', {name: app}, {timeoutMs: controlTimeoutMs, signal});
+        const result = await control('hibernate', {name: app});
         if (result === 'hibernated') return;
         if (performance.now() > deadlineMs) throw new Error(`${app} was not put to sleep: ${JSON.stringify(result)}`);
         await sleep(hibernateRetryMs, undefined, {signal});

@@ -1,14 +1,14 @@
 /** What it costs to have many apps that sleep: the start of the gateway, memory, an idle processor; and fifty of them wanted at once. */
-import {readFile} from 'node:fs/promises';
 import {availableParallelism} from 'node:os';
 import {freePort} from '../../test/helpers/gateway.ts';
-import {lineQuestion, timedAnswer} from '../client.ts';
+import {timedAnswer} from '../client.ts';
+import {gatewayPattern, kernelBytes} from '../process-tree.ts';
 import {median} from '../statistics.ts';
 import type {Goal, Report, Sample, Suite, SuiteContext} from '../suite.ts';
 import {fixed, nothing, type Table} from '../table.ts';
 import {appAt} from './scale-apps.ts';
 import type {ScaleGateway} from './scale-gateway.ts';
-import {type ScaleHost, scaleHost} from './scale-host.ts';
+import {hibernatedHost, question, scaleHost} from './scale-host.ts';
 
 const parts = ['never-run', 'hibernated', 'together'] as const;
 const counts = {quick: [1000], usual: [1000, 10_000]} as const;
@@ -22,7 +22,6 @@ const idleMs = 10_000;
 const settled = {share: 0.02, timeoutMs: 300_000} as const;
 const togetherCount = 50;
 const togetherApps = 1000;
-const question = lineQuestion('count');
 
 export const scaleSuite: Suite = {
   name: 'scale',
@@ -67,7 +66,7 @@ async function measureNeverRun({context, record}: Measuring, count: number, roun
 
 async function measureHibernated({context, record}: Measuring, count: number, round: number): Promise<void> {
   context.progress(`${caseName('hibernated', count)}: checkpoints`);
-  await using host = await hibernatedHost(context, {count, ports: []});
+  await using host = await hibernatedHost(context.signal, {count, ports: []});
   for (const kind of ['hibernated, Redis lost', 'hibernated'] as const) {
     context.progress(caseName(kind, count));
     const kernelBefore = await kernelBytes();
@@ -75,31 +74,6 @@ async function measureHibernated({context, record}: Measuring, count: number, ro
     record({case: caseName(kind, count), round, values: await measureIdle(gateway, kernelBefore)});
   }
 }
-
-/** One app is run and put to sleep; Redis knows of no other. */
-async function hibernatedHost({signal}: SuiteContext, {count, ports}: {readonly count: number; readonly ports: readonly number[]}): Promise<ScaleHost> {
-  await using scope = new AsyncDisposableStack();
-  const port = await freePort();
-  const host = scope.use(await scaleHost({count: 1, ports: [port], signal}));
-  {
-    await using gateway = await host.start();
-    await timedAnswer(port, question);
-    await host.keepDump(gateway.hibernate(appAt(0)));
-  }
-  await host.commitCopies(count);
-  await host.configure({count, ports});
-  scope.move();
-  return host;
-}
-
-/** What the kernel has for itself and cannot give back: namespaces, interfaces, control groups. */
-async function kernelBytes(): Promise<number> {
-  const text = await readFile('/proc/meminfo', 'utf8');
-  const of = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024;
-  return of('SUnreclaim') + of('Percpu') + of('KernelStack') + of('PageTables');
-}
-
-const gatewayPattern = /cli\/main\.|pager\/main\.|redis-server|valkey-server/;
 
 async function measureIdle(gateway: ScaleGateway, kernelBefore: number): Promise<Record<string, number>> {
   const settledMs = await gateway.untilSettled(settled);
@@ -129,7 +103,7 @@ async function measureTogether({context, record}: Measuring, round: number): Pro
   progress(`${togetherCount} of ${togetherApps} apps: preparation`);
   const ports: number[] = [];
   for (let index = 0; index < togetherCount; index++) ports.push(await freePort());
-  await using host = await hibernatedHost(context, {count: togetherApps, ports});
+  await using host = await hibernatedHost(context.signal, {count: togetherApps, ports});
   await using gateway = await host.start();
   const putAllToSleep = async (): Promise<void> => {
     for (const index of ports.keys()) await gateway.hibernate(appAt(index));

@@ -8,8 +8,8 @@ import type {StormApp} from './storm-apps.ts';
 const atATime = 2;
 const retryMs = 200;
 const timeoutMs = 60_000;
-/** Wakes after which it is known what a wake needs. */
-const trainingWakes = 2;
+/** It is known then what a wake needs. */
+const trainingWakes = 1;
 export const count = lineQuestion('count');
 
 /** All of them sleep then, and have woken before. */

@@ -42,7 +42,10 @@ export class SteadyTraffic {
   async beside({record, signal}: PartContext, {name, round}: {readonly name: string; readonly round: number}, storm: () => Promise<void>): Promise<void> {
     const measure = async (when: When, during: () => Promise<void>): Promise<void> => {
       const found = await this.#during(during);
-      for (const path of paths) record({case: caseName(name, path, when), round, values: {...spread(found[path].timesMs), failures: found[path].failures}});
+      for (const path of paths) {
+        const {timesMs, failures, skipped} = found[path];
+        record({case: caseName(name, path, when), round, values: {...spread(timesMs), failures, skipped}});
+      }
     };
     await this.#during(() => sleep(warmMs, undefined, {signal}));
     await measure('calm', () => sleep(calmMs, undefined, {signal}));
@@ -78,13 +81,15 @@ function caseName(name: string, path: Path, when: When): string {
 /** @param name of what was beside the traffic */
 export function trafficReport(samples: Samples, name: string): PartReport {
   const found = (path: Path, when: When, field: string): number => samples.median(caseName(name, path, when), field);
-  const failures = (path: Path, when: When): number => samples.values(caseName(name, path, when), 'failures').reduce((sum, count) => sum + count, 0);
+  const all = (path: Path, field: string): number =>
+    (['calm', 'storm'] as const).flatMap((when) => samples.values(caseName(name, path, when), field)).reduce((sum, count) => sum + count, 0);
   const ratio = (path: Path): number => found(path, 'storm', 'p99Ms') / found(path, 'calm', 'p99Ms');
   const rows = paths.map((path) => [
     path,
     ...(['calm', 'storm'] as const).flatMap((when) => ['p50Ms', 'p99Ms', 'p100Ms'].map((field) => fixed(found(path, when, field), 2))),
     fixed(ratio(path), 1),
-    String(failures(path, 'calm') + failures(path, 'storm')),
+    String(all(path, 'failures')),
+    String(all(path, 'skipped')),
   ]);
   const goals = paths
     .filter((path) => path !== 'direct')
@@ -112,7 +117,7 @@ export function trafficReport(samples: Samples, name: string): PartReport {
     tables: [
       {
         title: `Traffic to an awake nginx, ${1000 / intervalMs} requests/s on each way, milliseconds; ${name}`,
-        head: ['', 'p50 alone', 'p99', 'slowest', 'p50 beside', 'p99', 'slowest', 'p99, ratio', 'failed'],
+        head: ['', 'p50 alone', 'p99', 'slowest', 'p50 beside', 'p99', 'slowest', 'p99, ratio', 'failed', 'not asked'],
         rows,
       },
     ],
