@@ -16,7 +16,7 @@ import {AwakeTimes} from './awake-times.ts';
 import {dayCases} from './day-cases.ts';
 import {dayMs, traceOfDay} from './trace.ts';
 
-const sizes = {quick: {apps: 200, minutes: 4}, usual: {apps: 1000, minutes: 20}} as const;
+const sizes = {quick: {apps: 200, minutes: 6}, usual: {apps: 1000, minutes: 20}} as const;
 /** As of the day, before it is compressed. */
 const hibernateAfterMs = 5 * 60_000;
 const settled = {share: 0.05, timeoutMs: 180_000} as const;
