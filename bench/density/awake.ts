@@ -44,7 +44,7 @@ async function measure({signal, progress, record}: PartContext, kind: Kind, coun
     signal.throwIfAborted();
     await timedAnswer(port, question, startTimeoutMs);
   });
-  return limited(plan.apps, atATime, async ({name}, at) => {
+  return await limited(plan.apps, atATime, async ({name}, at) => {
     const {pssBytes, kernelBytes, groupBytes} = await appMemory(await gateway.control('show', {name}));
     record({case: `${kind}, one of ${count} awake`, round: at + 1, values: {pssBytes, kernelBytes, groupBytes}});
     return pssBytes + kernelBytes;

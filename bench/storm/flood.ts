@@ -5,7 +5,7 @@ import type {Samples} from '../paging/samples.ts';
 import type {Part, PartContext, PartReport} from '../parts.ts';
 import {spread, spreadSeries} from '../spread.ts';
 import {fixed} from '../table.ts';
-import {count, countOf, putToSleep, startSleepers} from './sleepers.ts';
+import {count, countOf, putToSleep, settle, startSleepers} from './sleepers.ts';
 import {SteadyTraffic, trafficReport} from './steady-traffic.ts';
 import {planStorm} from './storm-apps.ts';
 
@@ -25,7 +25,7 @@ async function run(context: PartContext): Promise<void> {
   const traffic = await SteadyTraffic.start(gateway, plan);
   for (let round = 1; round <= rounds; round++) {
     progress(`round ${round} of ${rounds}`);
-    await gateway.untilQuiet();
+    await settle(gateway);
     const {text, answerMs} = await timedAnswer(app.port, count);
     record({case: cases.one, round, values: spread([answerMs])});
     let before = countOf(text);

@@ -7,7 +7,7 @@ import type {Samples} from '../paging/samples.ts';
 import type {Part, PartContext, PartReport} from '../parts.ts';
 import {median} from '../statistics.ts';
 import {fixed} from '../table.ts';
-import {count, countOf, startSleepers} from './sleepers.ts';
+import {count, countOf, settle, startSleepers} from './sleepers.ts';
 import {planStorm, type StormApp} from './storm-apps.ts';
 
 const memoryMiB = 64;
@@ -69,7 +69,7 @@ async function makeReady({gateway, app, signal}: Napper): Promise<number> {
   await timedAnswer(app.port, write, timeoutMs);
   const {text} = await timedAnswer(app.port, count, timeoutMs);
   await sleep(closeMs, undefined, {signal});
-  await gateway.untilQuiet();
+  await settle(gateway);
   return countOf(text);
 }
 

@@ -7,7 +7,7 @@ import type {Part, PartContext, PartReport} from '../parts.ts';
 import {spread, spreadSeries} from '../spread.ts';
 import {median} from '../statistics.ts';
 import {fixed} from '../table.ts';
-import {count, putToSleep, startSleepers} from './sleepers.ts';
+import {count, putToSleep, settle, startSleepers} from './sleepers.ts';
 import {SteadyTraffic, trafficReport} from './steady-traffic.ts';
 import {planStorm} from './storm-apps.ts';
 
@@ -27,14 +27,14 @@ async function run(context: PartContext): Promise<void> {
   progress(`${appCount} servers are started and put to sleep`);
   await startSleepers(gateway, plan.apps, signal);
   const traffic = await SteadyTraffic.start(gateway, plan);
-  await gateway.untilQuiet();
+  await settle(gateway);
   const alone = plan.apps.slice(0, aloneWakes);
   for (let round = 1; round <= rounds; round++) {
     progress(`round ${round} of ${rounds}`);
     const times: number[] = [];
     for (const {port} of alone) {
       times.push((await timedAnswer(port, count, timeoutMs)).answerMs);
-      await gateway.untilQuiet();
+      await settle(gateway);
     }
     record({case: cases.alone, round, values: spread(times)});
     await putToSleep(gateway, alone, signal);
