@@ -23,6 +23,7 @@ export function renderApps(apps: readonly PicogateApp[], programs: string): stri
     exec ${exec}
     volume ${programs}:/srv:ro
     expose tcp ${serverPort}
+    timeout wake ${answerTimeoutMs}ms
 frontend ${id}
     bind 127.0.0.1:${port}
     default_backend ${id}
