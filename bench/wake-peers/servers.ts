@@ -23,7 +23,10 @@ function redisQuestion(command: string): Question {
   return {text: `${command}\r\n`, isComplete: (answer) => /^(\$-1|\+\w+)\r\n$/.test(answer) || /^\$\d+\r\n[^\r]*\r\n$/.test(answer)};
 }
 
-const redisFill = redisQuestion(`EVAL "for i=1,20000 do redis.call('SET','key:'..i,string.rep(i..'-',80)) end return redis.status_reply('OK')" 0`);
+/** After it has grown, a table of keys is put in order bit by bit with each look into it, and until then each wake would touch other pages. */
+const redisFill = redisQuestion(
+  `EVAL "for i=1,20000 do redis.call('SET','key:'..i,string.rep(i..'-',80)) end for i=1,40000 do redis.call('GET','key:1') end return redis.status_reply('OK')" 0`,
+);
 
 export const nginx: Server = {
   name: 'nginx',
