@@ -10,6 +10,7 @@ import {asError, HeldSession, hold, pause, type WaitingRoom} from './hold.ts';
 import {mayLeave, nextAttempt} from './next-attempt.ts';
 import {connectError, isRefusal, noServer, queueFull, queueTimeout, wakeFailed} from './pool-errors.ts';
 import {directEndpoint, reachAgain, reachServer} from './reach-server.ts';
+import type {Rush} from './rush.ts';
 import type {Condition, ServerHost} from './server.ts';
 import {describeChange} from './server-report.ts';
 import {ServerSet} from './server-set.ts';
@@ -27,6 +28,7 @@ export interface PoolOptions {
   /** Of all pools: what waits, whatever for. */
   readonly room: WaitingRoom;
   readonly wakeLimiter: WakeLimiter;
+  readonly rush: Rush;
   /** For a backend that has none of its own; null: servers may have their `maxconn` at once. */
   readonly defaultFullconn: number | null;
   /** Lines about servers that go up and down, and about their checks. */

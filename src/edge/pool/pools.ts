@@ -11,6 +11,7 @@ import type {AssignedServer} from './assignment.ts';
 import {FairQueue} from './fair-queue.ts';
 import type {WaitingRoom} from './hold.ts';
 import {Pool} from './pool.ts';
+import {Rush} from './rush.ts';
 import {cutMoved} from './shut-sessions.ts';
 import {createWakeLimiter} from './wake-limiter.ts';
 
@@ -44,6 +45,7 @@ export function openPools(options: PoolsOptions): Pools {
   const {backends, frontends, apps, clock, report} = options;
   const room: WaitingRoom = new FairQueue(options.maxWaiting ?? defaultMaxWaiting);
   const wakeLimiter = createWakeLimiter(options.wakeRates ?? {perApp: new Map(), perSource: null}, clock);
+  const rush = new Rush();
   const pools = new Map(
     backends.map((backend) => {
       const pool = new Pool({
@@ -53,6 +55,7 @@ export function openPools(options: PoolsOptions): Pools {
         clock,
         room,
         wakeLimiter,
+        rush,
         defaultFullconn: defaultFullconn(backend, frontends),
         report: (line, level) => report(backend.name, line, level),
         isListen: frontends.some(({name}) => name === backend.name),

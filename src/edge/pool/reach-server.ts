@@ -7,6 +7,7 @@ import type {AppAccess, AppEndpoint, AppWatch} from '../app-access.ts';
 import type {AssignedServer, Assignment, Endpoint} from './assignment.ts';
 import {asError, HeldSession, hold, type WaitingRoom} from './hold.ts';
 import {isRefusal, queueFull, wakeFailed, wakeTimeout} from './pool-errors.ts';
+import type {Rush} from './rush.ts';
 import type {WakeLimiter} from './wake-limiter.ts';
 
 export interface ReachOptions {
@@ -16,6 +17,8 @@ export interface ReachOptions {
   readonly clock: Clock;
   readonly room: WaitingRoom;
   readonly wakeLimiter: WakeLimiter;
+  /** Of those that waited for a wake. */
+  readonly rush: Rush;
   /** Aborted when the client leaves. */
   readonly signal: AbortSignal;
 }
@@ -38,7 +41,7 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
   if (assignment.request.isProbe === true) return probedEndpoint(server, assignment, {...target, watch: options.watch});
   server.stats.connectAttempts++;
   const {app, port} = target;
-  const {apps, backend, clock, wakeLimiter} = options;
+  const {apps, backend, clock, rush, wakeLimiter} = options;
   if (!server.isAwake && server.wakers.size === 0) wakeLimiter.admit(app, assignment.source);
   const held = new HeldSession<Assignment, AppEndpoint>(assignment, server.wakers, clock.monotonicMs());
   const over = new AbortController();
@@ -55,11 +58,13 @@ export async function reachServer(server: AssignedServer, assignment: Assignment
       begin: () => {
         server.stats.wakes++;
         const trigger = {...assignment.request.trigger, port};
-        if (!server.isAwake) {
+        const {isAwake} = server;
+        if (!isAwake) {
           assignment.waking = {app, trigger: triggerText(trigger)};
           assignment.request.held?.(assignment.waking);
         }
-        apps.wake(app, trigger, over.signal).then(held.resolve, (error: unknown) => held.reject(asError(error)));
+        const goOn = (endpoint: AppEndpoint): void => (isAwake ? held.resolve(endpoint) : rush.enter(() => held.resolve(endpoint)));
+        apps.wake(app, trigger, over.signal).then(goOn, (error: unknown) => held.reject(asError(error)));
       },
     });
     handle.reached();

@@ -7,6 +7,7 @@ import type {CheckStatus} from '../../../src/edge/checks/check-result.ts';
 import type {AssignedServer, Assignment, PoolRequest} from '../../../src/edge/pool/assignment.ts';
 import {FairQueue} from '../../../src/edge/pool/fair-queue.ts';
 import {Pool, type PoolOptions} from '../../../src/edge/pool/pool.ts';
+import {Rush} from '../../../src/edge/pool/rush.ts';
 import {createWakeLimiter} from '../../../src/edge/pool/wake-limiter.ts';
 import {FakeApps} from '../edge-fixture.ts';
 import {FakeClock} from './fake-clock.ts';
@@ -46,6 +47,7 @@ export function testPool({servers, backend = {}, clock = new FakeClock(), maxWai
     watch: null,
     clock,
     room: new FairQueue(maxWaiting),
+    rush: new Rush(),
     wakeLimiter: createWakeLimiter({perApp: new Map(), perSource: null}, clock),
     defaultFullconn: null,
     report: (line) => void lines.push(line),
