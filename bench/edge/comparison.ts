@@ -19,7 +19,7 @@ export interface Comparison {
   readonly title: string;
   readonly service: Service;
   readonly kinds: readonly LoadKind[];
-  /** By these the curves are made: the same load with each of `connectionCounts`. */
+  /** By these the curves are made, if there are any: the same load with each of `connectionCounts`. */
   readonly curveKinds: readonly LoadKind[];
   /** Ours first. */
   readonly contenders: readonly string[];
@@ -131,6 +131,7 @@ function goals(comparison: Comparison, samples: Samples): Goal[] {
 /** The rate, and the time of the median one with a whisker up to the p99, by the number of connections. */
 function panels(comparison: Comparison, samples: Samples): Panel[] {
   const {title, curveKinds, contenders} = comparison;
+  if (curveKinds.length === 0) return [];
   const x = {label: 'connections', scale: 'log2', show: (value: number) => (connectionCounts.some((count) => count === value) ? String(value) : '')} as const;
   const curves = (value: string, high: (name: string) => number): Series[] =>
     contenders.map((name) => ({

@@ -4,7 +4,16 @@ import type {EdgeBench} from './edge-bench.ts';
 import {connectionCounts, type LoadKind, largeTransfer, messages, newConnections, requests, smallTransfers} from './load-kinds.ts';
 import {natHost} from './nat-host.ts';
 import {startHttpProxy, startNginx, startSocketProxy} from './peers.ts';
-import {asContender, type Contender, startHaproxy, startOrigin, startPicogate, type Where} from './programs.ts';
+import {
+  asContender,
+  type Contender,
+  startHaproxy,
+  startHaproxyOnAllCores,
+  startOrigin,
+  startPicogate,
+  startPicogateOnAllCores,
+  type Where,
+} from './programs.ts';
 import {openEchoServer} from './websocket-load.ts';
 
 const requestKinds = connectionCounts.map(requests);
@@ -98,4 +107,16 @@ const nat: Comparison = {
   start: natHost,
 };
 
-export const comparisonParts = [nat, tcp, http, tls, websocket].map(comparisonPart);
+const cores: Comparison = {
+  ...http,
+  name: 'cores',
+  summary: 'mode http with one process, and on all cores',
+  title: 'mode http, one and all cores',
+  kinds: [requests(256), newConnections],
+  curveKinds: [],
+  contenders: ['Picogate, all cores', 'Picogate', 'HAProxy, all cores', 'HAProxy'],
+  goals: [],
+  start: inFrontOfOrigin([startPicogateOnAllCores, startPicogate, startHaproxyOnAllCores, startHaproxy], {withDirect: false}),
+};
+
+export const comparisonParts = [nat, tcp, http, tls, websocket, cores].map(comparisonPart);

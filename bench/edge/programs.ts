@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import {type Daemon, run, startDaemon} from '../../src/core/command.ts';
 import {freePort} from '../../test/helpers/gateway.ts';
 import {until} from '../../test/helpers/until.ts';
-import {onMeasuredCore} from './cores.ts';
+import {coreCount, onAllCores, onMeasuredCore} from './cores.ts';
 import type {Address} from './load.ts';
 
 export const picogateProgram = fileURLToPath(new URL('../../bin/picogate', import.meta.url));
@@ -152,12 +152,14 @@ interface ProxyOptions extends Omit<Where, 'directory'> {
   readonly ports: ProxyPorts;
   /** Null: without TLS. */
   readonly certificate: string | null;
+  /** Without effect in Picogate, which has more processes instead. Default: 1. */
+  readonly threads?: number;
 }
 
 /** The same file for both, so that they do the same. */
-export function proxyConfiguration({ports, origin, echo, certificate}: ProxyOptions): string {
+export function proxyConfiguration({ports, origin, echo, certificate, threads = 1}: ProxyOptions): string {
   return `global
-  nbthread 1
+  nbthread ${threads}
   maxconn ${mostConnections}
 defaults
   mode http
@@ -212,6 +214,26 @@ export function startPicogate(where: Where): Promise<Contender> {
 
 export function startHaproxy(where: Where): Promise<Contender> {
   return startWithFile('HAProxy', 'haproxy', where);
+}
+
+/** One process for each core, which share the ports: the kernel gives each new connection to one of them. */
+export async function startPicogateOnAllCores(where: Where): Promise<Contender> {
+  await using scope = new AsyncDisposableStack();
+  const ports = await proxyPorts();
+  const file = join(where.directory, 'all-cores-picogate.cfg');
+  await writeFile(file, proxyConfiguration({...where, ports, certificate: null}));
+  for (let process = 0; process < coreCount; process++) scope.use(await startServer(onAllCores([picogateProgram, '-db', '-f', file]), ports.http));
+  const owned = scope.move();
+  return {name: 'Picogate, all cores', at: servicesAt(ports), pid: null, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+}
+
+/** One process with a thread for each core. */
+export async function startHaproxyOnAllCores(where: Where): Promise<Contender> {
+  const ports = await proxyPorts();
+  const file = join(where.directory, 'all-cores-haproxy.cfg');
+  await writeFile(file, proxyConfiguration({...where, ports, certificate: null, threads: coreCount}));
+  const daemon = await startServer(onAllCores(['haproxy', '-db', '-f', file]), ports.http);
+  return {name: 'HAProxy, all cores', at: servicesAt(ports), pid: daemon.pid, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]()};
 }
 
 /** The origin itself, as the ceiling: nothing is in between. */

@@ -2,6 +2,7 @@
  * Tells the sockets that we read and write ourselves when they can be. Node's own sockets cost several times as much for each datagram,
  * connection and read (docs/performance.md); these share one epoll descriptor, which Node's event loop waits for.
  */
+import {holdTime, releaseTime} from '../../core/clock.ts';
 import {close} from '../../core/libc.ts';
 import {Epoll} from './epoll.ts';
 import {EventLoopWatch} from './event-loop.ts';
@@ -82,13 +83,17 @@ export class Poller {
       this.#foundCount = epoll.wait(0);
     }
     if (this.#foundCount <= 0) return;
-    const endMs = performance.now() + maxTurnMs;
-    do {
-      const at = this.#foundAt++;
-      const fd = epoll.fdAt(at);
-      if (this.#tags[fd] === epoll.tagAt(at)) this.#descriptors[fd]?.onReady(epoll.eventsAt(at));
-    } while (this.#foundAt < this.#foundCount && performance.now() < endMs);
-    this.flush();
+    const endMs = holdTime() + maxTurnMs;
+    try {
+      do {
+        const at = this.#foundAt++;
+        const fd = epoll.fdAt(at);
+        if (this.#tags[fd] === epoll.tagAt(at)) this.#descriptors[fd]?.onReady(epoll.eventsAt(at));
+      } while (this.#foundAt < this.#foundCount && holdTime() < endMs);
+      this.flush();
+    } finally {
+      releaseTime();
+    }
   }
 }
 
