@@ -57,8 +57,9 @@ export interface AssignedServer {
 
 export interface Assignment {
   /**
-   * @param signal aborted when the client leaves
-   * @throws CodedError ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_RATE, ERR_WAKE_FAILED, ERR_NO_SERVER, or the reason of `signal`
+   * A server at once, where nothing has to be waited for.
+   * @param signal asked for when something is: aborted when the client leaves
+   * @throws CodedError, at once or later: ERR_QUEUE_FULL, ERR_QUEUE_TIMEOUT, ERR_WAKE_RATE, ERR_WAKE_FAILED, ERR_NO_SERVER, or the reason of `signal`
    */
-  assign(backend: string, request: AssignRequest, signal: AbortSignal): Promise<AssignedServer>;
+  assign(backend: string, request: AssignRequest, signal: () => AbortSignal): AssignedServer | Promise<AssignedServer>;
 }

@@ -54,7 +54,8 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 export class Forwarding implements ResponseEvents, AcquireRequest {
   readonly #options: ForwardingOptions;
   readonly #transaction: Transaction;
-  readonly #abort = new AbortController();
+  /** Aborted when nobody wants the server any more; made when something is waited for. */
+  #abort: AbortController | null = null;
   #assigned: AssignedServer | null = null;
   #stream: ServerStream | null = null;
   #dialling: {cancel(): void} | null = null;
@@ -99,18 +100,34 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   }
 
   start(): void {
-    const {parts, plan} = this.#options;
-    this.#wait(parts.assignment.assign(this.backend.name, plan.assign, this.#abort.signal), (assigned) => {
-      this.#assigned = assigned;
-      this.#transaction.assignedAtMs = parts.clock.monotonicMs();
-      this.#connect();
-    });
+    const {parts, plan, body} = this.#options;
+    let assigned: AssignedServer | Promise<AssignedServer>;
+    try {
+      assigned = parts.assignment.assign(this.backend.name, plan.assign, () => this.#signal());
+    } catch (error) {
+      this.#unreached(error);
+      return;
+    }
+    // Whoever hands over a body has to have begun before it is asked for it.
+    if (assigned instanceof Promise || !body.isComplete) this.#wait(Promise.resolve(assigned), (server) => this.#assignedTo(server));
+    else this.#assignedTo(assigned);
+  }
+
+  #assignedTo(server: AssignedServer): void {
+    this.#assigned = server;
+    this.#transaction.assignedAtMs = this.#options.parts.clock.monotonicMs();
+    this.#connect();
+  }
+
+  #signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    return this.#abort.signal;
   }
 
   /** Gives everything up; no event follows. */
   abort(outcome: SessionEnd['outcome']): void {
     if (this.#isOver) return;
-    if (this.#stream === null) this.#abort.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
+    if (this.#stream === null) this.#abort?.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
     this.#dialling?.cancel();
     this.#stream?.abort();
     this.#end(outcome);
@@ -200,7 +217,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
 
   #fellAsleep(app: AppName): void {
     if (this.#isOver) return;
-    this.#abort.abort(new CodedError('ERR_ABANDONED', 'The app goes to sleep', {source: 'host'}));
+    this.#abort?.abort(new CodedError('ERR_ABANDONED', 'The app goes to sleep', {source: 'host'}));
     this.#dialling?.cancel();
     this.#stream?.abort();
     if (this.#isAnswered) {
@@ -257,7 +274,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
       return;
     }
     const before = this.server;
-    this.#wait(assigned.retry(error.cause, this.#abort.signal), () => {
+    this.#wait(assigned.retry(error.cause, this.#signal()), () => {
       this.#transaction.retries++;
       this.#transaction.redispatched ||= this.server !== before;
       this.#connect();

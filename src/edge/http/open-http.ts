@@ -58,10 +58,11 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         counters,
         admission: new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit: parts.limit, clock}),
         assignment: {
-          async assign(backend, request, signal) {
+          assign(backend, request, signal) {
             const pool = pools.get(backend);
             if (pool === null) throw new CodedError('ERR_ASSERTION', `There is no backend "${backend}"`, {source: 'bug'});
-            return pool.assign(request, signal);
+            const assignment = pool.begin(request);
+            return assignment.isReached ? assignment : pool.reach(assignment, signal()).then(() => assignment);
           },
         },
         pool: connections,

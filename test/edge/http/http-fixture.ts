@@ -97,7 +97,7 @@ export function assignedServer(
 
 function inTurn(backend: BackendConfig, outcomes: SessionEnd['outcome'][], requests: AssignRequest[]): Assignment['assign'] {
   let turn = 0;
-  return async (_backend, request) => {
+  return (_backend, request) => {
     requests.push(request);
     const {servers, retries, redispatch} = backend;
     const server = servers.find(({name}) => request.preferred.includes(name)) ?? servers[turn++ % servers.length];

@@ -199,8 +199,9 @@ test('a client that leaves while it is held gives up its wait', async (t) => {
   let asked = 0;
   await using http = await openTestHttp({
     servers: [],
-    assign: (_backend, _request, signal) => {
+    assign: (_backend, _request, signalOf) => {
       asked++;
+      const signal = signalOf();
       return new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => {
           aborted.push(signal.reason);

@@ -29,7 +29,8 @@ async function sleepingApp(waitPage: {afterMs: number; path: string | null} | nu
   const http = await openTestHttp({
     servers: [],
     backend: {waitPage},
-    assign: async (_backend, {held: begins}, signal) => {
+    assign: async (_backend, {held: begins}, signalOf) => {
+      const signal = signalOf();
       begins?.({app: appName('wiki'), trigger: 'tcp/80'});
       const left = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
       await Promise.race([waking.promise, left]);
