@@ -21,7 +21,7 @@ export interface BackendSurroundings {
 }
 
 export function backendControl(pool: Pool, id: number, surroundings: BackendSurroundings): BackendControl {
-  const {config, stats, servers, queued, fullconn} = pool;
+  const {config, counted, servers, queued, fullconn} = pool;
   const nowMs = pool.clock.monotonicMs();
   const isDown = servers.length > 0 && pool.usableServers === 0;
   const waiting = servers.reduce((sum, {queue}) => sum + queue.size, queued);
@@ -32,9 +32,9 @@ export function backendControl(pool: Pool, id: number, surroundings: BackendSurr
     balance: config.balance.kind,
     cookie: config.cookie?.name ?? null,
     fullconn,
-    stats: serverTraffic(stats, {sessions: pool.sessions(), queued: waiting, nowMs}),
-    ...timesOf(stats, {isDown, nowMs}),
-    timesDown: stats.timesDown,
+    stats: serverTraffic(counted, {sessions: pool.sessions(), queued: waiting, nowMs}),
+    ...timesOf(counted, {isDown, nowMs}),
+    timesDown: counted.timesDown,
     *servers() {
       for (const server of servers) yield serverControl(pool, server, surroundings);
     },
@@ -57,7 +57,7 @@ function timesOf(
 }
 
 function serverControl(pool: Pool, server: AssignedServer, surroundings: BackendSurroundings): ServerControl {
-  const {config, stats, target, condition, admin} = server;
+  const {config, counted, target, condition, admin} = server;
   const nowMs = pool.clock.monotonicMs();
   const path = `${pool.name}/${server.name}`;
   return {
@@ -77,8 +77,8 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     track: config.track,
     throttlePercent: server.warmthPercent,
     usesTls: config.tls !== null,
-    stats: serverTraffic(stats, {sessions: server.sessions.size, queued: server.queue.size, nowMs}),
-    ...timesOf(stats, {isDown: condition === 'down' || condition === 'maint', nowMs}),
+    stats: serverTraffic(counted, {sessions: server.sessions.size, queued: server.queue.size, nowMs}),
+    ...timesOf(counted, {isDown: condition === 'down' || condition === 'maint', nowMs}),
     check: checkFacts(server),
     setAdministrative: (state) => server.setAdmin(state),
     setHealth: (health) => server.setHealth(health),
@@ -127,10 +127,10 @@ function isTrackedInMaintenance({config: {track}}: AssignedServer, {pools}: Back
   return pools.get(backend)?.server(name)?.isInMaintenance === true;
 }
 
-function checkFacts({config: {check}, lastCheck: last, stats, health}: AssignedServer): CheckFacts | null {
+function checkFacts({config: {check}, lastCheck: last, counted, health}: AssignedServer): CheckFacts | null {
   if (check === null) return null;
-  const counted = {failures: stats.failedChecks, timesDown: stats.timesDown, rise: check.rise, fall: check.fall, level: health};
-  if (last === null) return {...counted, status: 'INI', code: null, durationMs: null, detail: '', description: 'Initializing'};
+  const facts = {failures: counted.failedChecks, timesDown: counted.timesDown, rise: check.rise, fall: check.fall, level: health};
+  if (last === null) return {...facts, status: 'INI', code: null, durationMs: null, detail: '', description: 'Initializing'};
   const {description, hasCode} = checkStatuses[last.status];
-  return {...counted, status: last.status, code: hasCode ? last.code : null, durationMs: Math.round(last.durationMs), detail: last.info, description};
+  return {...facts, status: last.status, code: hasCode ? last.code : null, durationMs: Math.round(last.durationMs), detail: last.info, description};
 }

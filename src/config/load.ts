@@ -17,6 +17,7 @@ import {parseFiles, type SourceFile} from './parse.ts';
 import {type HostFiles, noFiles} from './scope.ts';
 import type {Section} from './section.ts';
 import {type Lookup, unresolvedServers} from './server-names.ts';
+import {shareEqual} from './share-equal.ts';
 import type {Config} from './value.ts';
 
 export interface LoadResult {
@@ -58,6 +59,7 @@ export async function loadSources(files: readonly SourceFile[], options: LoadOpt
   const sorted = inOrder(diagnostics, files);
   const {config} = checked;
   if (unread.length > 0 || config === null || sorted.some(({level}) => level === 'alert')) return {config: null, diagnostics: sorted, sources: files};
+  for (const sections of [config.apps, config.backends, config.frontends]) shareEqual(sections);
   return {config: deepFreeze({...config, warnings: sorted}), diagnostics: sorted, sources: files};
 }
 

@@ -8,7 +8,7 @@ import {interfaceIndex} from '../core/libc.ts';
 import {withinNetns} from '../core/netns.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {Flow} from './flow.ts';
-import {countSlot, countSlots, type Exposed, type HoldCounts} from './hold-queue.ts';
+import {countSlot, countSlots, type HoldCounts} from './hold-queue.ts';
 import type {HoldThread} from './hold-thread.ts';
 import {applyIp, applyNft, disableIpv6, removeLinks, setSysctl} from './host-network.ts';
 import {appAddress, gatewayAddress, ipv4ToNumber, type Range, rangeText} from './ipv4.ts';
@@ -18,12 +18,15 @@ import type {HostRoute} from './netlink.ts';
 import type {RouteSwitch} from './netlink-socket.ts';
 import {addAppText, removeAppText} from './nft-rules.ts';
 import type {TrafficClock} from './traffic-clock.ts';
+import type {Exposed} from './verdict.ts';
 
 /** What an app's network needs of the gateway's. */
 export interface NatShared {
   readonly identity: GatewayIdentity;
   readonly range: Range;
   readonly thread: HoldThread;
+  /** What the thread counts, of all addresses of the range. */
+  readonly counts: Int32Array<SharedArrayBuffer>;
   readonly routes: RouteSwitch;
   readonly traffic: TrafficClock;
   readonly onWanted: (app: AppName, trigger: Trigger) => void;
@@ -76,7 +79,6 @@ export class VethNetwork implements AppNetwork {
   readonly #shared: NatShared;
   readonly #index: number;
   readonly #destination: number;
-  readonly #counts: Int32Array<SharedArrayBuffer>;
   readonly #onRemoved: () => void;
   readonly #addedAtMs = performance.now();
   #preparing: Promise<void> | undefined;
@@ -93,9 +95,8 @@ export class VethNetwork implements AppNetwork {
     this.#index = index;
     this.#destination = ipv4ToNumber(this.address);
     this.#onRemoved = onRemoved;
-    const counts = new SharedArrayBuffer(countSlots * 4);
-    this.#counts = new Int32Array(counts);
-    shared.thread.send({kind: 'add', address: this.#destination, expose: expose.map(({protocol, port}) => ({protocol, port})), counts});
+    shared.counts.fill(0, index * countSlots, (index + 1) * countSlots);
+    shared.thread.send({kind: 'add', address: this.#destination, expose: expose.map(({protocol, port}) => ({protocol, port})), countsAt: index * countSlots});
   }
 
   get range(): string {
@@ -119,7 +120,7 @@ export class VethNetwork implements AppNetwork {
   sleep(flows: 'unknown' | readonly Flow[]): void {
     if (this.#state === 'removed') return;
     this.#state = 'asleep';
-    Atomics.store(this.#counts, countSlot.wanted, 0);
+    Atomics.store(this.#shared.counts, this.#countAt('wanted'), 0);
     // First the hold queue, then the route: no packet may come to a queue that takes the app to be awake.
     this.#shared.thread.send({kind: 'sleep', address: this.#destination, flows, epoch: ++this.#epoch});
     if (this.#veth !== undefined) this.#shared.routes.remove(this.#veth.route);
@@ -130,7 +131,7 @@ export class VethNetwork implements AppNetwork {
   }
 
   wantedPackets(): number {
-    return Atomics.load(this.#counts, countSlot.wanted);
+    return this.#count('wanted');
   }
 
   wake(): void {
@@ -144,7 +145,7 @@ export class VethNetwork implements AppNetwork {
 
   refuse(): void {
     if (this.#state !== 'asleep') return;
-    Atomics.store(this.#counts, countSlot.wanted, 0);
+    Atomics.store(this.#shared.counts, this.#countAt('wanted'), 0);
     this.#shared.thread.send({kind: 'refuse', address: this.#destination, epoch: ++this.#epoch});
   }
 
@@ -158,14 +159,21 @@ export class VethNetwork implements AppNetwork {
   }
 
   counters(): HoldCounts {
-    const read = (slot: number): number => Atomics.load(this.#counts, slot);
     return {
-      held: read(countSlot.held),
-      refused: read(countSlot.refused),
-      overflowed: read(countSlot.overflowed),
-      expired: read(countSlot.expired),
-      answeredKeepalives: read(countSlot.answeredKeepalives),
+      held: this.#count('held'),
+      refused: this.#count('refused'),
+      overflowed: this.#count('overflowed'),
+      expired: this.#count('expired'),
+      answeredKeepalives: this.#count('answeredKeepalives'),
     };
+  }
+
+  #countAt(what: keyof typeof countSlot): number {
+    return this.#index * countSlots + countSlot[what];
+  }
+
+  #count(what: keyof typeof countSlot): number {
+    return Atomics.load(this.#shared.counts, this.#countAt(what));
   }
 
   /** The gateway removes all of its own at once. Resolves when nothing is being made any more. */

@@ -25,8 +25,12 @@ export function flowKey(flow: {readonly localPort: number; readonly remote: numb
   return `${flow.remote}:${flow.remotePort}:${flow.localPort}`;
 }
 
+/** Of all that have none: flows only leave a table. */
+const noFlows = new Map<string, FlowState>();
+
 /** @throws CodedError ERR_BAD_ADDRESS */
 export function flowTable(flows: readonly Flow[]): Map<string, FlowState> {
+  if (flows.length === 0) return noFlows;
   return new Map(
     flows.map((flow) => [
       flowKey({localPort: flow.localPort, remote: ipv4ToNumber(flow.remoteAddress), remotePort: flow.remotePort}),

@@ -2,7 +2,8 @@
 import type {MessagePort} from 'node:worker_threads';
 import type {Trigger} from '../core/trigger.ts';
 import type {Flow} from './flow.ts';
-import type {Exposed, HoldLimits} from './hold-queue.ts';
+import type {HoldLimits} from './hold-queue.ts';
+import type {Exposed} from './verdict.ts';
 
 /** What the thread is started with; the descriptors stay the main thread's. */
 export interface HoldThreadData {
@@ -14,10 +15,12 @@ export interface HoldThreadData {
   readonly commands: MessagePort;
   /** `sharedSlot.sent`: how many commands were sent, so that each is obeyed before the next packet is looked at. */
   readonly shared: SharedArrayBuffer;
+  /** Of all apps (hold-queue.ts, `countSlot`). */
+  readonly counts: Int32Array<SharedArrayBuffer>;
 }
 
 export type HoldCommand =
-  | {readonly kind: 'add'; readonly address: number; readonly expose: readonly Exposed[]; readonly counts: SharedArrayBuffer}
+  | {readonly kind: 'add'; readonly address: number; readonly expose: readonly Exposed[]; readonly countsAt: number}
   | {readonly kind: 'sleep'; readonly address: number; readonly flows: 'unknown' | readonly Flow[]; readonly epoch: number}
   | {readonly kind: 'set flows'; readonly address: number; readonly flows: readonly Flow[]}
   | {readonly kind: 'wake' | 'remove'; readonly address: number}

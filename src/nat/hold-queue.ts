@@ -6,13 +6,7 @@ import type {Trigger} from '../core/trigger.ts';
 import {resetInPlaceOf, unreachable, unreachableFor} from './answer.ts';
 import {type Flow, type FlowState, flowKey, flowTable} from './flow.ts';
 import {type Packet, parsePacket} from './packet.ts';
-import {refusalOf, type Verdict, verdictOn} from './verdict.ts';
-
-/** A port of an app that may be asked for. */
-export interface Exposed {
-  readonly protocol: 'tcp' | 'udp';
-  readonly port: number;
-}
+import {type Exposed, refusalOf, type Verdict, verdictOn} from './verdict.ts';
 
 export interface HoldLimits {
   readonly packetsPerApp: number;
@@ -35,7 +29,7 @@ export interface HoldCounts {
   readonly answeredKeepalives: number;
 }
 
-/** Where each count is in the array that the queue counts in, which another thread may read. `wanted` is its owner's. */
+/** Where each count of an app is, from its first one on, in the array that the queue counts in, which another thread may read. `wanted` is its owner's. */
 export const countSlot = {wanted: 0, held: 1, refused: 2, overflowed: 3, expired: 4, answeredKeepalives: 5} as const satisfies Record<
   'wanted' | keyof HoldCounts,
   number
@@ -57,21 +51,22 @@ interface Held {
 }
 
 interface App {
-  readonly tcpPorts: ReadonlySet<number>;
-  readonly udpPorts: ReadonlySet<number>;
-  readonly counts: Int32Array;
+  readonly expose: readonly Exposed[];
+  /** Where its counts begin. */
+  readonly countsAt: number;
   awake: boolean;
   flows: 'unknown' | Map<string, FlowState>;
-  held: Held[];
-  keys: Set<string>;
+  /** Null when nothing is held, as for most of thousands of apps. */
+  queue: Queue | null;
+}
+
+interface Queue {
+  readonly held: Held[];
+  readonly keys: Set<string>;
   bytes: number;
   keptCount: number;
   /** First fragments that are held: their later ones follow. */
-  fragments: Set<string>;
-}
-
-function ports(expose: readonly Exposed[], protocol: Exposed['protocol']): ReadonlySet<number> {
-  return new Set(expose.filter((entry) => entry.protocol === protocol).map((entry) => entry.port));
+  readonly fragments: Set<string>;
 }
 
 function fragmentKey(packet: Packet): string {
@@ -80,28 +75,20 @@ function fragmentKey(packet: Packet): string {
 
 export class HoldQueue {
   readonly #limits: HoldLimits;
+  readonly #counts: Int32Array;
   readonly #apps = new Map<number, App>();
   #packets = 0;
   #bytes = 0;
 
-  constructor(limits: HoldLimits) {
+  /** @param counts see `countSlot` */
+  constructor(limits: HoldLimits, counts: Int32Array) {
     this.#limits = limits;
+    this.#counts = counts;
   }
 
-  /** The app sleeps from now on, without connections. @param counts see `countSlot` */
-  add(address: number, expose: readonly Exposed[], counts: Int32Array): void {
-    this.#apps.set(address, {
-      tcpPorts: ports(expose, 'tcp'),
-      udpPorts: ports(expose, 'udp'),
-      counts,
-      awake: false,
-      flows: new Map(),
-      held: [],
-      keys: new Set(),
-      bytes: 0,
-      keptCount: 0,
-      fragments: new Set(),
-    });
+  /** The app sleeps from now on, without connections. @param countsAt where its counts begin */
+  add(address: number, expose: readonly Exposed[], countsAt: number): void {
+    this.#apps.set(address, {expose, countsAt, awake: false, flows: flowTable([]), queue: null});
   }
 
   remove(address: number): void {
@@ -149,7 +136,7 @@ export class HoldQueue {
     const answers: Buffer[] = [];
     for (const app of this.#apps.values()) {
       const isOld = (held: Held): boolean => held.atMs + this.#limits.ageMs <= nowMs;
-      if (app.held.length > app.keptCount && app.held.some((held) => !held.kept && isOld(held))) answers.push(...this.#giveUp(app, isOld, 'expired'));
+      if (app.queue?.held.some((held) => !held.kept && isOld(held)) === true) answers.push(...this.#giveUp(app, isOld, 'expired'));
     }
     return answers;
   }
@@ -159,8 +146,7 @@ export class HoldQueue {
     let next = Number.POSITIVE_INFINITY;
     if (this.#packets === 0) return next;
     for (const app of this.#apps.values()) {
-      if (app.held.length === app.keptCount) continue;
-      const oldest = app.held.find((held) => !held.kept);
+      const oldest = app.queue?.held.find((held) => !held.kept);
       if (oldest !== undefined) next = Math.min(next, oldest.atMs + this.#limits.ageMs);
     }
     return next;
@@ -189,7 +175,7 @@ export class HoldQueue {
         return verdict.answer === null ? null : {action: 'answer', packet: verdict.answer};
       case 'answer keepalive':
         verdict.flow.answeredAtMs = time.nowMs;
-        Atomics.add(app.counts, countSlot.answeredKeepalives, 1);
+        this.#count(app, 'answeredKeepalives');
         return verdict.answer === null ? null : {action: 'answer', packet: verdict.answer};
       case 'drop':
         return null;
@@ -199,49 +185,52 @@ export class HoldQueue {
   }
 
   #hold(app: App, packet: Packet, verdict: Extract<Verdict, {action: 'hold'}>, atMs: number): Handling {
-    if (verdict.key !== null && app.keys.has(verdict.key)) return null;
+    if (verdict.key !== null && app.queue?.keys.has(verdict.key) === true) return null;
     if (this.#store(app, {packet, atMs, kept: verdict.kept, key: verdict.key})) {
-      Atomics.add(app.counts, countSlot.held, 1);
-      if (packet.moreFragments) app.fragments.add(fragmentKey(packet));
+      this.#count(app, 'held');
+      if (packet.moreFragments) app.queue?.fragments.add(fragmentKey(packet));
     }
     // Even where there is no room for the packet its sender is there, and will send it again.
     return verdict.wanted === null ? null : {action: 'wanted', trigger: verdict.wanted};
   }
 
   #holdFragment(app: App, packet: Packet, atMs: number): Handling {
-    if (app.fragments.has(fragmentKey(packet))) this.#store(app, {packet, atMs, kept: false, key: null});
+    if (app.queue?.fragments.has(fragmentKey(packet)) === true) this.#store(app, {packet, atMs, kept: false, key: null});
     return null;
   }
 
   #store(app: App, held: Held): boolean {
     const size = held.packet.data.length;
+    const queue = app.queue ?? {held: [], keys: new Set(), bytes: 0, keptCount: 0, fragments: new Set()};
     // What is kept has a share of its own: many ended connections must not stand in the way of a new one.
-    const inShare = held.kept ? app.keptCount : app.held.length - app.keptCount;
-    const fits = inShare < this.#limits.packetsPerApp && app.bytes + size <= this.#limits.bytesPerApp;
+    const inShare = held.kept ? queue.keptCount : queue.held.length - queue.keptCount;
+    const fits = inShare < this.#limits.packetsPerApp && queue.bytes + size <= this.#limits.bytesPerApp;
     if (!fits || this.#packets >= this.#limits.packets || this.#bytes + size > this.#limits.bytes) {
-      Atomics.add(app.counts, countSlot.overflowed, 1);
+      this.#count(app, 'overflowed');
       return false;
     }
-    app.held.push(held);
-    app.bytes += size;
-    if (held.kept) app.keptCount++;
-    if (held.key !== null) app.keys.add(held.key);
+    app.queue = queue;
+    queue.held.push(held);
+    queue.bytes += size;
+    if (held.kept) queue.keptCount++;
+    if (held.key !== null) queue.keys.add(held.key);
     this.#packets++;
     this.#bytes += size;
     return true;
   }
 
+  #count(app: App, what: keyof HoldCounts): void {
+    Atomics.add(this.#counts, app.countsAt + countSlot[what], 1);
+  }
+
   /** Empties the app's queue. */
   #take(app: App): Held[] {
-    const {held} = app;
-    this.#packets -= held.length;
-    this.#bytes -= app.bytes;
-    app.held = [];
-    app.keys = new Set();
-    app.fragments = new Set();
-    app.bytes = 0;
-    app.keptCount = 0;
-    return held;
+    const {queue} = app;
+    if (queue === null) return [];
+    this.#packets -= queue.held.length;
+    this.#bytes -= queue.bytes;
+    app.queue = null;
+    return queue.held;
   }
 
   #giveUp(app: App, isDue: (held: Held) => boolean, why: 'refused' | 'expired'): Buffer[] {
@@ -251,7 +240,7 @@ export class HoldQueue {
         this.#store(app, held);
         continue;
       }
-      Atomics.add(app.counts, countSlot[why], 1);
+      this.#count(app, why);
       const answer = refusalOf(held.packet);
       if (answer === null) continue;
       answers.push(answer);

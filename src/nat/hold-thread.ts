@@ -22,6 +22,7 @@ const workerUrl = new URL(import.meta.url.endsWith('.ts') ? './tun-worker.ts' : 
 export async function startHoldThread(options: {
   tun: number;
   limits: HoldLimits;
+  counts: Int32Array<SharedArrayBuffer>;
   log: Log;
   onWanted: (address: number, epoch: number, trigger: Trigger) => void;
 }): Promise<HoldThread> {
@@ -37,7 +38,7 @@ export async function startHoldThread(options: {
   scope.defer(() => commands.close());
   const shared = new SharedArrayBuffer(sharedSlot.count * 4);
   const sent = new Int32Array(shared);
-  const workerData: HoldThreadData = {tun: options.tun, rawSocket, wakeUp, limits: options.limits, commands: port2, shared};
+  const workerData: HoldThreadData = {tun: options.tun, rawSocket, wakeUp, limits: options.limits, counts: options.counts, commands: port2, shared};
   const worker = new Worker(workerUrl, {workerData, transferList: [port2], env: {}, stdin: false, execArgv: []});
   const one = Buffer.alloc(8);
   one.writeBigUInt64LE(1n);

@@ -9,7 +9,7 @@ import {close} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {type AppNetwork, type AppSpec, type NatShared, VethNetwork} from './app-network.ts';
-import type {HoldLimits} from './hold-queue.ts';
+import {countSlots, type HoldLimits} from './hold-queue.ts';
 import {startHoldThread} from './hold-thread.ts';
 import {applyIp, applyNft, disableIpv6, enableForwarding, removeLeftovers, setSysctl} from './host-network.ts';
 import {appIndex, gatewayAddress, ipv4ToNumber, type Range, rangeBounds} from './ipv4.ts';
@@ -152,7 +152,7 @@ async function configureTun(interfaceName: string, range: Range): Promise<void> 
  */
 export async function openNat(options: NatOptions): Promise<Nat> {
   const {identity, range, log} = options;
-  rangeBounds(range);
+  const {first, last} = rangeBounds(range);
   await using scope = new AsyncDisposableStack();
   const tun = openTun(tunName(identity));
   scope.defer(() => close(tun));
@@ -163,10 +163,12 @@ export async function openNat(options: NatOptions): Promise<Nat> {
   const reader = scope.use(openSetReader({table: tableName(identity), set: trafficSet.name}));
   const {packetsPerApp, bytesPerApp, ageMs} = {...defaultLimits, ...options.limits};
   const limits = {packetsPerApp, bytesPerApp, ageMs, packets: packetsPerApp * fullApps, bytes: bytesPerApp * fullApps};
+  // One for all: the kernel gives memory to those parts only that are used.
+  const counts = new Int32Array(new SharedArrayBuffer((last - first) * countSlots * 4));
   const apps = new Map<number, VethNetwork>();
   const onWanted = (address: number, epoch: number, trigger: Trigger): void => apps.get(address)?.wanted(epoch, trigger);
-  const thread = scope.use(await startHoldThread({tun, limits, log, onWanted}));
-  const shared = {identity, range, thread, routes, traffic: new TrafficClock(reader, trafficSet.timeoutMs), onWanted: options.onWanted};
+  const thread = scope.use(await startHoldThread({tun, limits, counts, log, onWanted}));
+  const shared = {identity, range, thread, counts, routes, traffic: new TrafficClock(reader, trafficSet.timeoutMs), onWanted: options.onWanted};
   return new KernelNat(shared, apps, scope.move());
 }
 

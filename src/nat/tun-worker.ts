@@ -10,8 +10,8 @@ import type {Trigger} from '../core/trigger.ts';
 import {type HoldCommand, type HoldReport, type HoldThreadData, sharedSlot} from './hold-command.ts';
 import {countSlot, type Handling, HoldQueue} from './hold-queue.ts';
 
-interface Shared {
-  readonly counts: Int32Array<SharedArrayBuffer>;
+interface Told {
+  readonly countsAt: number;
   epoch: number;
   reported: boolean;
 }
@@ -25,7 +25,7 @@ class TunWorker {
   readonly #data: HoldThreadData;
   readonly #queue: HoldQueue;
   readonly #sent: Int32Array<SharedArrayBuffer>;
-  readonly #apps = new Map<number, Shared>();
+  readonly #apps = new Map<number, Told>();
   readonly #buffer = Buffer.alloc(65536);
   readonly #count = Buffer.alloc(8);
   readonly #target = Buffer.alloc(16);
@@ -35,7 +35,7 @@ class TunWorker {
 
   constructor(data: HoldThreadData) {
     this.#data = data;
-    this.#queue = new HoldQueue(data.limits);
+    this.#queue = new HoldQueue(data.limits, data.counts);
     this.#sent = new Int32Array(data.shared);
     this.#target.writeUInt16LE(2, 0);
   }
@@ -89,7 +89,7 @@ class TunWorker {
   #report(address: number, trigger: Trigger): void {
     const app = this.#apps.get(address);
     if (app === undefined) return;
-    Atomics.add(app.counts, countSlot.wanted, 1);
+    Atomics.add(this.#data.counts, app.countsAt + countSlot.wanted, 1);
     if (app.reported) return;
     app.reported = true;
     this.#say({kind: 'wanted', address, epoch: app.epoch, trigger});
@@ -133,10 +133,9 @@ class TunWorker {
     }
   }
 
-  #add(command: Extract<HoldCommand, {kind: 'add'}>): void {
-    const counts = new Int32Array(command.counts);
-    this.#apps.set(command.address, {counts, epoch: 0, reported: false});
-    this.#queue.add(command.address, command.expose, counts);
+  #add({address, expose, countsAt}: Extract<HoldCommand, {kind: 'add'}>): void {
+    this.#apps.set(address, {countsAt, epoch: 0, reported: false});
+    this.#queue.add(address, expose, countsAt);
   }
 
   #startEpoch(address: number, epoch: number): void {

@@ -9,10 +9,15 @@ import {type FlowState, flowKey} from './flow.ts';
 import {ipv4ToText} from './ipv4.ts';
 import {type IcmpMessage, type Packet, type TcpSegment, tcpFlag, type UdpDatagram} from './packet.ts';
 
+/** A port of an app that may be asked for. */
+export interface Exposed {
+  readonly protocol: 'tcp' | 'udp';
+  readonly port: number;
+}
+
 /** The part of a sleeping app that a verdict depends on. */
 export interface Sleeper {
-  readonly tcpPorts: ReadonlySet<number>;
-  readonly udpPorts: ReadonlySet<number>;
+  readonly expose: readonly Exposed[];
   readonly flows: 'unknown' | ReadonlyMap<string, FlowState>;
 }
 
@@ -62,11 +67,15 @@ function verdictOnFlow(packet: Packet, segment: TcpSegment, flow: FlowState, opt
   return has(segment, tcpFlag.fin) ? {action: 'hold', wanted: null, kept: true, key} : drop;
 }
 
+function exposes({expose}: Sleeper, protocol: Exposed['protocol'], port: number): boolean {
+  return expose.some((exposed) => exposed.protocol === protocol && exposed.port === port);
+}
+
 function verdictOnTcp(packet: Packet, segment: TcpSegment, sleeper: Sleeper, nowMs: number): Verdict {
   const flowId = flowKey({localPort: segment.destinationPort, remote: packet.source, remotePort: segment.sourcePort});
   const key = segmentKey(flowId, segment);
   if (has(segment, tcpFlag.syn) && !has(segment, tcpFlag.ack) && !has(segment, tcpFlag.rst)) {
-    if (!sleeper.tcpPorts.has(segment.destinationPort)) return {action: 'answer', answer: resetFor(packet, segment)};
+    if (!exposes(sleeper, 'tcp', segment.destinationPort)) return {action: 'answer', answer: resetFor(packet, segment)};
     return {action: 'hold', wanted: packetTrigger('connection', packet, segment), kept: false, key};
   }
   if (sleeper.flows === 'unknown') {
@@ -82,7 +91,7 @@ function verdictOnTcp(packet: Packet, segment: TcpSegment, sleeper: Sleeper, now
 
 function verdictOnUdp(packet: Packet, datagram: UdpDatagram, sleeper: Sleeper): Verdict {
   // During a dump this may be the answer to a question that the app has just asked from a port of its own.
-  if (!sleeper.udpPorts.has(datagram.destinationPort) && sleeper.flows !== 'unknown') {
+  if (!exposes(sleeper, 'udp', datagram.destinationPort) && sleeper.flows !== 'unknown') {
     return {action: 'answer', answer: unreachableFor(packet, unreachable.port)};
   }
   return {action: 'hold', wanted: packetTrigger('datagram', packet, datagram), kept: false, key: null};

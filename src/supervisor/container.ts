@@ -82,7 +82,7 @@ export class Container implements AsyncDisposable {
   readonly #options: ContainerOptions;
   /** Commands of operators beside the app's processes. */
   readonly guests: GuestCommands;
-  readonly #exitCallbacks = new Set<ExitCallback>();
+  #exitCallbacks: readonly ExitCallback[] = [];
   #preparing: Promise<AppLog> | undefined;
   /** Undefined before `prepare()`. */
   #output: AppLog | undefined;
@@ -300,13 +300,15 @@ export class Container implements AsyncDisposable {
       await new Promise((resolve) => setTimeout(resolve, reapPollMs));
     }
     const how = exitStatus(status);
-    for (const callback of [...this.#exitCallbacks]) callback(how);
+    for (const callback of this.#exitCallbacks) callback(how);
   }
 
   /** Calls back each time the app has lost its last process, by itself or because it was killed or put to sleep. */
   onExit(callback: ExitCallback): () => void {
-    this.#exitCallbacks.add(callback);
-    return () => void this.#exitCallbacks.delete(callback);
+    this.#exitCallbacks = [...this.#exitCallbacks, callback];
+    return () => {
+      this.#exitCallbacks = this.#exitCallbacks.filter((other) => other !== callback);
+    };
   }
 
   /** Not counting a CRIU that works in the app's control groups or waits there. */

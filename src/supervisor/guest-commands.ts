@@ -23,12 +23,15 @@ export interface GuestCommand {
   readonly terminal: boolean;
 }
 
+/** Of thousands of apps most never have a command: they share this, which stays empty. */
+const none = new Map<string, number>();
+
 export class GuestCommands {
   /** The group in which each command has one of its own. */
   readonly path: string;
   readonly #mounts: CgroupMounts;
   /** Those that are about to start, and until when (monotonic). */
-  readonly #expected = new Map<string, number>();
+  #expected = none;
 
   /** @param appPath the control group of the app */
   constructor(mounts: CgroupMounts, appPath: string) {
@@ -44,6 +47,7 @@ export class GuestCommands {
 
   /** From now on the app stays awake until the command has come and gone. @returns the control group that it is to have */
   expect(id: string): string {
+    if (this.#expected === none) this.#expected = new Map();
     this.#expected.set(id, performance.now() + startMs);
     return `${this.path}/${id}`;
   }

@@ -2,9 +2,9 @@
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
 import {errorCode, errorMessage} from '../core/errors.ts';
-import type {AppName, FencingToken} from '../core/ids.ts';
+import type {AppName, FencingToken, Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {AppFields, AppRecord} from '../store/app-record.ts';
+import type {AppFields, AppRecord, Pin} from '../store/app-record.ts';
 import type {Events} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import {type KeptLease, keepLease, type Leases} from '../store/lease.ts';
@@ -90,38 +90,32 @@ export interface SharedRecords {
   readonly isUnfinished: () => Promise<boolean>;
 }
 
-export interface RecordsOptions {
-  readonly app: AppName;
+/** The same for all apps. */
+export interface CommonRecords {
   readonly worker: string;
-  readonly timers: AppConfig['timers'];
   readonly store: Store;
   readonly leases: Leases;
   readonly events: Events;
   readonly clock: Clock;
   readonly log: Log;
-  /** The lease was lost to a newer owner: the instance must end without writing. */
-  readonly onLost: (reason: string) => void;
   /** How long a worker may be silent before another one may take its apps. */
   readonly leaseMs: number;
+  /** A client of the app waits for an answer at another process' edge. @throws CodedError */
+  readonly isBusyElsewhere: (app: AppName) => Promise<boolean>;
+}
+
+export interface RecordsOptions {
+  readonly common: CommonRecords;
+  readonly app: AppName;
+  readonly timers: AppConfig['timers'];
+  /** The lease was lost to a newer owner: the instance must end without writing. */
+  readonly onLost: (reason: string) => void;
   /** Null: no other worker can have the app. */
   readonly shared: SharedRecords | null;
-  /** A client of the app waits for an answer at another process' edge. @throws CodedError */
-  readonly isBusyElsewhere: () => Promise<boolean>;
   /** All that is known of the app, for a Redis that has lost it. */
   readonly record: () => AppRecord;
   /** How long a wake waits for a Redis that is restarted, or fails over. */
   readonly wakeTimeoutMs: number;
-}
-
-/** Writes, once more where Redis has lost what the write builds on. */
-async function writeRemembered(write: () => Promise<void>, restate: () => Promise<unknown>): Promise<void> {
-  try {
-    await write();
-  } catch (error) {
-    if (!lossCodes.has(errorCode(error))) throw error;
-    await restate();
-    await write();
-  }
 }
 
 /** Redis may be away for a moment. */
@@ -137,102 +131,143 @@ async function patiently<T>(clock: Clock, patienceMs: number, attempt: () => Pro
   }
 }
 
-export interface OwnRecords extends Records {
+/** As a class: of thousands of apps each would have some twenty closures. */
+export class OwnRecords implements Records {
+  readonly #options: RecordsOptions;
+  #kept: KeptLease | undefined;
+  /** One that was given out since the last own one is somebody else's. */
+  #newestOwn: FencingToken | null;
+  #isStale: boolean;
+  /** Redis was lost while the pointer was moved: it may or may not have been. */
+  #isPointerUnsure = false;
+
+  constructor(options: RecordsOptions) {
+    const {shared} = options;
+    this.#options = options;
+    this.#newestOwn = shared?.token ?? null;
+    this.#isStale = shared !== null && shared.token === null;
+  }
+
+  get isShared(): boolean {
+    return this.#options.shared !== null;
+  }
+
+  async acquire(): Promise<FencingToken> {
+    const {app, common, wakeTimeoutMs} = this.#options;
+    const {leases, worker, leaseMs, clock} = common;
+    const patienceMs = Math.min(wakeTimeoutMs, acquirePatienceMs);
+    const acquired = await patiently(clock, patienceMs, () => leases.acquire(app, {worker, ttlMs: leaseMs, takeOverOwn: true}));
+    if (acquired.kind === 'held') throw leaseHeldError(app, acquired);
+    this.#isStale ||= this.isShared && acquired.previous !== this.#newestOwn;
+    this.#newestOwn = acquired.token;
+    this.#keep(acquired.token);
+    return acquired.token;
+  }
+
+  async release(token: FencingToken): Promise<void> {
+    if (this.#kept?.token !== token) return;
+    const lease = this.#kept;
+    this.#kept = undefined;
+    await lease[Symbol.asyncDispose]();
+  }
+
+  isStale(): boolean {
+    return this.#isStale;
+  }
+
+  movedAway(): void {
+    this.#isStale = this.isShared;
+  }
+
+  caughtUp(): void {
+    this.#isStale = false;
+  }
+
+  isBusyElsewhere(): Promise<boolean> {
+    return this.#options.common.isBusyElsewhere(this.#options.app);
+  }
+
+  async isUnfinishedElsewhere(): Promise<boolean> {
+    return (await this.#options.shared?.isUnfinished().catch(() => false)) ?? false;
+  }
+
+  save(token: FencingToken, status: AppStatus): Promise<void> {
+    const {app, common, timers} = this.#options;
+    return this.#write(token, () => common.store.updateApp(app, token, recordFields(status, {worker: common.worker, timers}, common.clock.nowMs())));
+  }
+
   /** Tells Redis what it does not know of the app, or not any more. @returns whether that was so @throws CodedError */
-  restate(token: FencingToken | null): Promise<boolean>;
-}
-
-export function appRecords(options: RecordsOptions): OwnRecords {
-  const {app, worker, store, leases, events, clock, log, leaseMs, shared} = options;
-  let kept: KeptLease | undefined;
-  // One that was given out since the last own one is somebody else's.
-  let newestOwn = shared?.token ?? null;
-  let isStale = shared !== null && shared.token === null;
-
-  const keep = (token: FencingToken): void => {
-    const lease = keepLease(leases, app, {worker, token}, {ttlMs: leaseMs, clock, log, onOverdue: shared?.onOverdue});
-    kept = lease;
-    lease.lost.addEventListener('abort', () => {
-      if (kept === lease) void lost(token, lease.lost.reason);
-    });
-  };
-  /** A Redis that was emptied knows of no newer owner either: it is told again. */
-  const lost = async (token: FencingToken, reason: unknown): Promise<void> => {
-    if (errorCode(reason) !== 'ERR_UNKNOWN_TOKEN') {
-      isStale = shared !== null;
-      return options.onLost(errorMessage(reason));
-    }
-    try {
-      await restate(token);
-      keep(token);
-    } catch (error) {
-      log.error({app, error: errorMessage(error)}, 'Redis has lost the app, and its record could not be written again; that is tried again');
-      clock.after(leaseMs / 3, () => void lost(token, reason));
-    }
-  };
-
-  const restate = async (token: FencingToken | null): Promise<boolean> => {
-    const isRestored = (await store.restoreApp(options.record(), token)) === 'restored';
-    if (isRestored) log.warn({app}, 'Redis had lost the app, or its newest checkpoint; its record was written again');
+  async restate(token: FencingToken | null): Promise<boolean> {
+    const {app, common, record} = this.#options;
+    const isRestored = (await common.store.restoreApp(record(), token)) === 'restored';
+    if (isRestored) common.log.warn({app}, 'Redis had lost the app, or its newest checkpoint; its record was written again');
     return isRestored;
-  };
-  const writing = (token: FencingToken, write: () => Promise<void>): Promise<void> => writeRemembered(write, () => restate(token));
+  }
 
-  return {
-    async acquire() {
-      const patienceMs = Math.min(options.wakeTimeoutMs, acquirePatienceMs);
-      const acquired = await patiently(clock, patienceMs, () => leases.acquire(app, {worker, ttlMs: leaseMs, takeOverOwn: true}));
-      if (acquired.kind === 'held') throw leaseHeldError(app, acquired);
-      isStale ||= shared !== null && acquired.previous !== newestOwn;
-      newestOwn = acquired.token;
-      keep(acquired.token);
-      return acquired.token;
-    },
-    isStale: () => isStale,
-    movedAway() {
-      isStale = shared !== null;
-    },
-    caughtUp() {
-      isStale = false;
-    },
-    isBusyElsewhere: options.isBusyElsewhere,
-    isShared: shared !== null,
-    isUnfinishedElsewhere: async () => (await shared?.isUnfinished().catch(() => false)) ?? false,
-    async release(token) {
-      if (kept?.token !== token) return;
-      const lease = kept;
-      kept = undefined;
-      await lease[Symbol.asyncDispose]();
-    },
-    save: (token: FencingToken, status: AppStatus) => writing(token, () => store.updateApp(app, token, recordFields(status, options, clock.nowMs()))),
-    restate,
-    point: pointing(options, writing),
-    pin: (pin) => store.setPin(app, pin),
-    event(kind, fields) {
-      events
-        .publish({...fields, at: clock.nowMs(), app, kind, ...(shared === null ? {} : {worker})})
-        .catch((error: unknown) => log.warn({app, kind, error: errorMessage(error)}, 'event not recorded'));
-    },
-  };
-}
-
-type Write = (token: FencingToken, write: () => Promise<void>) => Promise<void>;
-
-/** Moves the pointer, and is patient with a Redis that was lost meanwhile: the app is frozen, but cannot go on before it is known what is newest. */
-function pointing({app, worker, store, clock}: RecordsOptions, writing: Write): Records['point'] {
-  // Redis was lost while the pointer was moved: it may or may not have been.
-  let unsure = false;
-  return async (token, generation, parent) => {
+  /** Is patient with a Redis that was lost meanwhile: the app is frozen, but cannot go on before it is known what is newest. */
+  async point(token: FencingToken, generation: Generation, parent: Generation | null): Promise<void> {
+    const {app, common} = this.#options;
+    const {worker, store, clock} = common;
     await patiently(clock, pointPatienceMs, async () => {
       try {
-        const expected = unsure ? ((await store.readApp(app))?.generation ?? null) : parent;
+        const expected = this.#isPointerUnsure ? ((await store.readApp(app))?.generation ?? null) : parent;
         const commit = {parent: expected, generation, fields: {details: fromCheckpoint(worker)}};
-        await writing(token, () => store.commitGeneration(app, token, commit));
-        unsure = false;
+        await this.#write(token, () => store.commitGeneration(app, token, commit));
+        this.#isPointerUnsure = false;
       } catch (error) {
-        if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE') unsure = true;
+        if (errorCode(error) === 'ERR_REDIS_UNAVAILABLE') this.#isPointerUnsure = true;
         throw error;
       }
     });
-  };
+  }
+
+  pin(pin: Pin | null): Promise<void> {
+    return this.#options.common.store.setPin(this.#options.app, pin);
+  }
+
+  event(kind: string, fields: Readonly<Record<string, string | number>>): void {
+    const {app, common} = this.#options;
+    const {events, clock, worker, log} = common;
+    events
+      .publish({...fields, at: clock.nowMs(), app, kind, ...(this.isShared ? {worker} : {})})
+      .catch((error: unknown) => log.warn({app, kind, error: errorMessage(error)}, 'event not recorded'));
+  }
+
+  #keep(token: FencingToken): void {
+    const {app, common, shared} = this.#options;
+    const {leases, worker, leaseMs, clock, log} = common;
+    const lease = keepLease(leases, app, {worker, token}, {ttlMs: leaseMs, clock, log, onOverdue: shared?.onOverdue});
+    this.#kept = lease;
+    lease.lost.addEventListener('abort', () => {
+      if (this.#kept === lease) void this.#lost(token, lease.lost.reason);
+    });
+  }
+
+  /** A Redis that was emptied knows of no newer owner either: it is told again. */
+  async #lost(token: FencingToken, reason: unknown): Promise<void> {
+    const {app, common, onLost} = this.#options;
+    const {clock, leaseMs, log} = common;
+    if (errorCode(reason) !== 'ERR_UNKNOWN_TOKEN') {
+      this.#isStale = this.isShared;
+      return onLost(errorMessage(reason));
+    }
+    try {
+      await this.restate(token);
+      this.#keep(token);
+    } catch (error) {
+      log.error({app, error: errorMessage(error)}, 'Redis has lost the app, and its record could not be written again; that is tried again');
+      clock.after(leaseMs / 3, () => void this.#lost(token, reason));
+    }
+  }
+
+  /** Once more where Redis has lost what the write builds on. */
+  async #write(token: FencingToken, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!lossCodes.has(errorCode(error))) throw error;
+      await this.restate(token);
+      await write();
+    }
+  }
 }

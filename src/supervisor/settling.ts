@@ -17,7 +17,7 @@ export interface SettlingOptions {
 
 export class Settling {
   readonly #options: SettlingOptions;
-  readonly #added: App[] = [];
+  readonly #added: {readonly app: App; readonly isUntidy: boolean}[] = [];
   readonly #untidy: App[] = [];
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -26,16 +26,17 @@ export class Settling {
     this.#options = options;
   }
 
-  add(app: App): void {
-    this.#added.push(app);
+  /** @param options.isUntidy the last gateway can have left something of it */
+  add(app: App, {isUntidy}: {readonly isUntidy: boolean}): void {
+    this.#added.push({app, isUntidy});
   }
 
   /** All that were added are open. */
   begin(): void {
-    const apps = this.#added.splice(0);
-    for (const app of apps) app.timer.arm();
-    this.prepareWakes(apps);
-    this.#untidy.push(...apps);
+    const added = this.#added.splice(0);
+    for (const {app} of added) app.timer.arm();
+    this.prepareWakes(added.map(({app}) => app));
+    this.#untidy.push(...added.flatMap(({app, isUntidy}) => (isUntidy ? [app] : [])));
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });

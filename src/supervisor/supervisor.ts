@@ -1,5 +1,6 @@
 /** All apps of one worker: recovers them from Redis and the store, and answers for them by name. */
 
+import {existsSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {MemoryMarks} from '../config/memory-marks.ts';
@@ -28,7 +29,7 @@ import {LayerLimit} from './layer-limit.ts';
 import {setLayersAside} from './layers-aside.ts';
 import {MemoryLimit} from './memory-limit.ts';
 import {RecordWatch, type RecordWatchOptions} from './record-watch.ts';
-import {appRecords, type OwnRecords, pastOf, recordFields} from './records.ts';
+import {OwnRecords, pastOf, recordFields} from './records.ts';
 import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
 import {originNow, recoverOwn, type SharedApps} from './recover-shared.ts';
 import {RegularCheckpoints} from './regular-checkpoints.ts';
@@ -172,12 +173,11 @@ function recordsOf(options: SupervisorOptions, {name, timers, wakeTimeoutMs}: Ap
     onOverdue: (isOverdue: boolean) => of.app().sharing.standStill(isOverdue),
     isUnfinished: () => shared.isUnfinished(name),
   };
-  return appRecords({
-    ...options,
+  return new OwnRecords({
+    common: options,
     app: name,
     timers,
     shared: sharedRecords,
-    isBusyElsewhere: () => options.isBusyElsewhere(name),
     wakeTimeoutMs,
     onLost: (reason) => void of.app().lost({reason, damaged: false}),
     record() {
@@ -252,7 +252,8 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
   if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   watchRecord();
   await app.recorder.correct(record.state);
-  settling.add(app);
+  const hasRun = record.lastWake !== null || survey.generations.length > 0 || existsSync(layersDir);
+  settling.add(app, {isUntidy: outage !== null || hasRun});
   return app;
 }
 

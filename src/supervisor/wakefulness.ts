@@ -34,7 +34,7 @@ export interface WakefulnessOptions {
 export class Wakefulness {
   readonly #options: WakefulnessOptions;
   readonly busySessions = new BusySessions();
-  readonly timers: RunningTimers;
+  #timers: RunningTimers | undefined;
   readonly #backOff = new BackOff();
   readonly #timerBackOff = new BackOff();
   readonly #cpu = new CpuUse();
@@ -49,7 +49,13 @@ export class Wakefulness {
   constructor(options: WakefulnessOptions) {
     this.#options = options;
     this.#pin = options.pin;
-    this.timers = new RunningTimers({...options, processes: () => options.container.processes()});
+  }
+
+  /** Made for an app that runs. */
+  get timers(): RunningTimers {
+    const {config, clock, log, costMs, container} = this.#options;
+    this.#timers ??= new RunningTimers({config, clock, log, costMs, processes: () => container.processes()});
+    return this.#timers;
   }
 
   /** Whether the app, which runs, could sleep now, or what keeps it awake. */

@@ -78,6 +78,16 @@ test('loadConfig() freezes the whole value', async (t) => {
   t.deepEqual(unfrozen, []);
 });
 
+test('loadConfig() shares what sections have in common, and nothing else', async (t) => {
+  await using made = await directory({'a.cfg': `${app('a')}    env X=1\n${app('b')}    env X=1\n${app('c')}    env X=2\n`});
+  const {config} = await loadConfig([made.path], {env: {}});
+  const [a, b, c] = config?.apps ?? [];
+  t.is(a?.expose, b?.expose);
+  t.is(a?.env, b?.env);
+  t.is(b?.expose, c?.expose);
+  t.deepEqual([b?.env, c?.env], [{X: '1'}, {X: '2'}]);
+});
+
 test('loadConfig() passes a byte order mark over', async (t) => {
   await using made = await directory({'a.cfg': `\ufeff${app('a')}`});
   t.truthy((await loadConfig([join(made.path, 'a.cfg')], {env: {}})).config);

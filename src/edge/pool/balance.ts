@@ -10,7 +10,7 @@ export function createChooser<S extends BalancedServer>(config: Pick<BackendConf
   const {balance} = config;
   switch (balance.kind) {
     case 'roundrobin':
-      return roundRobin();
+      return new RoundRobin();
     case 'static-rr':
       return staticRoundRobin(weightDivisor(servers));
     case 'leastconn':
@@ -42,30 +42,31 @@ function best<S extends BalancedServer>(servers: readonly S[], {dead, previous}:
 }
 
 /** Smooth: the turns of a heavy server are spread among those of the others. */
-function roundRobin<S extends BalancedServer>(): Chooser<S, unknown> {
-  let servers: readonly S[] = [];
-  /** By the server's number: what it has gained and not yet spent. */
-  const scores = new Map<number, number>();
-  const score = (server: S): number => (scores.get(server.id) ?? 0) + server.effectiveWeight;
-  const isBetter = (candidate: S, than: S): boolean => score(candidate) > score(than);
-  return {
-    update(usable) {
-      servers = usable;
-      for (const id of scores.keys()) if (!usable.some((server) => server.id === id)) scores.delete(id);
-    },
-    choose(_request, tried) {
-      const chosen = best(servers, tried, isBetter);
-      if (chosen === null) return null;
-      let total = 0;
-      for (const server of servers) {
-        if (!server.hasRoom()) continue;
-        total += server.effectiveWeight;
-        scores.set(server.id, score(server));
-      }
-      scores.set(chosen.id, (scores.get(chosen.id) ?? 0) - total);
-      return chosen;
-    },
-  };
+class RoundRobin<S extends BalancedServer> implements Chooser<S, unknown> {
+  #servers: readonly S[] = [];
+  /** By the server's number: what it has gained and not yet spent. Undefined in thousands of backends to which nobody comes. */
+  #scores: Map<number, number> | undefined;
+
+  update(usable: readonly S[]): void {
+    this.#servers = usable;
+    for (const id of this.#scores?.keys() ?? []) if (!usable.some((server) => server.id === id)) this.#scores?.delete(id);
+  }
+
+  choose(_request: unknown, tried: TriedServers<S>): S | null {
+    this.#scores ??= new Map();
+    const scores = this.#scores;
+    const score = (server: S): number => (scores.get(server.id) ?? 0) + server.effectiveWeight;
+    const chosen = best(this.#servers, tried, (candidate, than) => score(candidate) > score(than));
+    if (chosen === null) return null;
+    let total = 0;
+    for (const server of this.#servers) {
+      if (!server.hasRoom()) continue;
+      total += server.effectiveWeight;
+      scores.set(server.id, score(server));
+    }
+    scores.set(chosen.id, (scores.get(chosen.id) ?? 0) - total);
+    return chosen;
+  }
 }
 
 /** The least loaded for its weight; among equals the one whose last turn was longest ago. */
@@ -134,7 +135,7 @@ function randomOf<S extends BalancedServer>(draws: number): Chooser<S, unknown> 
 function byHash<S extends BalancedServer>(config: Pick<BackendConfig, 'balance' | 'hash'>, all: readonly S[]): Chooser<S, BalanceRequest> {
   const hashOf = balanceHash(config);
   const places = config.hash.kind === 'consistent' ? new HashRing<S>() : new HashMap<S>(weightDivisor(all));
-  const inTurn = roundRobin<S>();
+  const inTurn = new RoundRobin<S>();
   let servers: readonly S[] = [];
   return {
     update(usable) {

@@ -42,13 +42,14 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   readonly clock: Clock;
   readonly logHealthChecks: boolean;
   readonly fullconn: number | null;
-  readonly stats: ServerStats;
   readonly #options: PoolOptions;
   /** Servers that are added later come and go here. */
   readonly set: ServerSet;
   /** Sessions that take any server. */
   readonly #queue = new FairQueue<HeldSession<Assignment, AssignedServer>>(Number.POSITIVE_INFINITY);
   #sessions = 0;
+  readonly #openedMs: number;
+  #stats: ServerStats | undefined;
 
   constructor(options: PoolOptions) {
     const {backend, clock} = options;
@@ -58,11 +59,20 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     this.clock = clock;
     this.logHealthChecks = backend.logHealthChecks;
     this.fullconn = backend.fullconn ?? options.defaultFullconn;
-    this.stats = newServerStats(clock.monotonicMs());
+    this.#openedMs = clock.monotonicMs();
     this.set = new ServerSet(backend, this);
   }
 
-  /** In the order of the configuration; those that came later are the last ones. */
+  get stats(): ServerStats {
+    this.#stats ??= newServerStats(this.#openedMs);
+    return this.#stats;
+  }
+
+  /** To be read: of the thousands to which nobody comes, nothing is kept. */
+  get counted(): ServerStats {
+    return this.#stats ?? newServerStats(this.#openedMs);
+  }
+
   get servers(): readonly AssignedServer[] {
     return this.set.all;
   }
@@ -72,7 +82,6 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     return this.set.usable.length;
   }
 
-  /** Sessions that wait for any server. */
   get queued(): number {
     return this.#queue.size;
   }
@@ -88,8 +97,8 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
 
   /** `clear counters`, for the backend and its servers. */
   clearCounters(scope: 'maxima' | 'all'): void {
-    clearStats(this.stats, scope, {sessions: this.#sessions, queued: this.queued});
-    for (const {stats, sessions, queue} of this.servers) clearStats(stats, scope, {sessions: sessions.size, queued: queue.size});
+    clearStats(this.counted, scope, {sessions: this.#sessions, queued: this.queued});
+    for (const {counted, sessions, queue} of this.servers) clearStats(counted, scope, {sessions: sessions.size, queued: queue.size});
   }
 
   isAppAwake(server: AssignedServer): boolean {
@@ -259,7 +268,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
 
   #take(server: AssignedServer, assignment: Assignment): AssignedServer {
     assignment.server = server;
-    server.sessions.add(assignment);
+    server.enter(assignment);
     countSession(server.stats, server.sessions.size, this.clock.monotonicMs());
     if (!assignment.isPersistent) {
       server.stats.balancedTotal++;
@@ -362,7 +371,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
     assignment.server = null;
     if (assignment.isReached) server.reachedSessions--;
     assignment.isReached = false;
-    server.sessions.delete(assignment);
+    server.leave(assignment);
     this.#serve(server);
   }
 

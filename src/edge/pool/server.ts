@@ -29,14 +29,17 @@ export interface ServerHost<S extends Waiter> {
 }
 
 const sixteenths = 16;
+/** Of thousands of servers most never have a session: they share this, which stays empty. */
+const nobody = new Set<never>();
 const noThresholds: HealthThresholds = {rise: 1, fall: 1};
 
 /** @typeParam S its sessions */
 export class PoolServer<S extends Waiter> implements BalancedServer {
   readonly id: number;
   readonly config: ServerConfig;
-  readonly stats: ServerStats;
-  readonly sessions = new Set<S>();
+  #sessions: Set<S> = nobody;
+  readonly #openedMs: number;
+  #stats: ServerStats | undefined;
   /** Those of them that wait for no wake. */
   reachedSessions = 0;
   /** Sessions that wait for a free place, and those that wait for the app. */
@@ -60,13 +63,13 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
   #stopping = false;
   /** Since when it starts slowly (Clock.monotonicMs); null: it does not. */
   #startedAtMs: number | null = null;
-  #cancelWarmUp: () => void = () => undefined;
+  #cancelWarmUp: (() => void) | undefined;
 
   constructor(id: number, config: ServerConfig, host: ServerHost<S>) {
     this.id = id;
     this.config = config;
     this.#host = host;
-    this.stats = newServerStats(host.clock.monotonicMs());
+    this.#openedMs = host.clock.monotonicMs();
     const bound = config.maxqueue ?? Number.POSITIVE_INFINITY;
     this.queue = new FairQueue(bound);
     this.wakers = new FairQueue(bound);
@@ -81,6 +84,30 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
 
   get name(): string {
     return this.config.name;
+  }
+
+  /** To count in. */
+  get stats(): ServerStats {
+    this.#stats ??= newServerStats(this.#openedMs);
+    return this.#stats;
+  }
+
+  /** To be read: of the thousands to which nobody comes, nothing is kept. */
+  get counted(): ServerStats {
+    return this.#stats ?? newServerStats(this.#openedMs);
+  }
+
+  get sessions(): ReadonlySet<S> {
+    return this.#sessions;
+  }
+
+  enter(session: S): void {
+    if (this.#sessions === nobody) this.#sessions = new Set();
+    this.#sessions.add(session);
+  }
+
+  leave(session: S): void {
+    this.#sessions.delete(session);
   }
 
   get admin(): AdminState {
@@ -254,7 +281,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
 
   /** Stops the timer. */
   dispose(): void {
-    this.#cancelWarmUp();
+    this.#cancelWarmUp?.();
   }
 
   #reportCheck(result: CheckResult): void {
@@ -283,7 +310,7 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     if (from === 'down' || from === 'maint') this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
     if (to === 'down') this.stats.timesDown++;
     this.stats.changedAtMs = nowMs;
-    this.#cancelWarmUp();
+    this.#cancelWarmUp?.();
     this.#startedAtMs = to === 'up' && this.config.slowStartMs !== null ? nowMs : null;
     if (this.#startedAtMs !== null) this.#warmUp();
   }
