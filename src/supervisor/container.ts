@@ -331,8 +331,7 @@ export class Container implements AsyncDisposable {
   /** Ends every process, waits until none is left. Harmless when none runs. @throws CodedError ERR_CGROUP_BUSY */
   async kill(): Promise<void> {
     await this.#options.cgroup.kill();
-    // A restored or started process is a child of ours as soon as its maker has ended (see openContainers).
-    await this.#ended();
+    await this.#ended(); // A restored or started process is a child of ours as soon as its maker has ended (see openContainers).
   }
 
   /** Processor time that was used in the app's control groups, microseconds; null when it is not known. */
