@@ -73,6 +73,11 @@ export const httpKeywords = {
   'stats show-desc': keyword({...stats, shape: textLine({optional: true}), description: 'The page tells a text.'}),
   'stats show-legends': keyword({...stats, shape: flagLine(), description: 'The page tells more about each proxy.'}),
   'stats show-modules': keyword({...stats, shape: flagLine(), description: 'Accepted. No effect.'}),
-  'stats admin': keyword({...stats, sections: proxies, shape: requiredCondition, description: 'Who may wake, hibernate and pin apps there.'}),
+  'stats admin': keyword({
+    ...stats,
+    sections: proxies,
+    shape: requiredCondition,
+    description: 'Who may wake, hibernate and pin apps there, and change the state of servers.',
+  }),
   'stats scope': keyword({...stats, shape: placedWord('<proxy> | .'), absent: 'all', description: 'Which proxies the page shows.'}),
 } as const;

@@ -2,6 +2,7 @@ import test from 'ava';
 import {Board} from '../../src/admin/dashboard/board.ts';
 import {Dashboard, type DashboardReply} from '../../src/admin/dashboard/dashboard.ts';
 import type {AppSummary, DashboardSource} from '../../src/admin/dashboard/dashboard-source.ts';
+import type {GatewayControl} from '../../src/admin/gateway-control.ts';
 import {escapeHtml} from '../../src/admin/html.ts';
 import {statsPage, statsRequest} from '../../src/admin/stats-page.ts';
 import type {StatsPage} from '../../src/config/proxy-value.ts';
@@ -115,7 +116,8 @@ test('a board gives each viewer what has changed since it looked last', async (t
 });
 
 /** One app that is in scope and one that is not, whose states can be changed. */
-function dashboardLab(): {dashboard: Dashboard; apps: {name: string; state: string}[]; looks: () => number} {
+function dashboardLab(): {dashboard: Dashboard; control: GatewayControl; apps: {name: string; state: string}[]; looks: () => number} {
+  const control = memoryGateway();
   const apps = [
     {name: 'wiki', state: 'hibernated'},
     {name: 'other', state: 'hibernated'},
@@ -147,8 +149,8 @@ function dashboardLab(): {dashboard: Dashboard; apps: {name: string; state: stri
       yield* [];
     },
   };
-  const dashboard = new Dashboard({source: () => source, control: memoryGateway(), clock: systemClock, log: createLog('silent')});
-  return {dashboard, apps, looks: () => looks};
+  const dashboard = new Dashboard({source: () => source, control, clock: systemClock, log: createLog('silent')});
+  return {dashboard, control, apps, looks: () => looks};
 }
 
 function asked(dashboard: Dashboard, uri: string, page: StatsPage = config): DashboardReply | null {
@@ -215,5 +217,55 @@ test('the dashboard takes its own addresses only, and its scope is that of the p
   const module = await read('/haproxy?stats;main.js', {...config, uri: '/haproxy?stats'});
   t.regex(module.text, /from '\/haproxy\?stats;preact\.js'/);
   t.notRegex(module.text, /from ['"](?:\.|preact)/);
+  dashboard[Symbol.dispose]();
+});
+
+test('thousands of apps come in pieces, between which a viewer may be slow and others get their turn', async (t) => {
+  const {dashboard, apps} = dashboardLab();
+  for (let at = 0; at < 3000; at += 1) apps.push({name: `app-${at}`, state: 'hibernated'});
+  const written: string[] = [];
+  const reply = asked(dashboard, '/stats;events');
+  if (reply?.kind !== 'stream') return void t.fail();
+  const stream = reply.open({write: (chunk: Buffer) => written.push(chunk.toString()) % 2 === 0, end: () => undefined});
+  const shown = new Map<string, unknown>();
+  await until(() => {
+    if (written.length > 0) stream.drained();
+    return written.some((text) => text.includes('"app/app-2999"'));
+  });
+  for (const [at, text] of written.entries()) {
+    const change = JSON.parse(text.slice('event: change\ndata: '.length)) as {whole: boolean; set: Record<string, unknown>; you?: unknown};
+    t.deepEqual([change.whole, change.you !== undefined], [at === 0, at === 0]);
+    t.true(text.length < 100_000, `${text.length}`);
+    for (const [name, value] of Object.entries(change.set)) shown.set(name, value);
+  }
+  t.true(written.length > 5);
+  t.is([...shown.keys()].filter((name) => name.startsWith('app/')).length, apps.length);
+  stream.over();
+  dashboard[Symbol.dispose]();
+});
+
+test('servers are changed by those who may, as on the page of HAProxy', async (t) => {
+  const {dashboard, control} = dashboardLab();
+  const request = {page: config, method: 'POST', uri: '/stats;state', header: (_name: string): string | null => null, isAdmin: true};
+  const read = async (asked: Partial<typeof request>): Promise<{status: number; json: Record<string, unknown>}> => {
+    const reply = dashboard.answer({...request, ...asked});
+    if (reply?.kind !== 'later') throw new Error('no answer');
+    const {status, body} = await reply.make();
+    return {status, json: JSON.parse(body.toString()) as Record<string, unknown>};
+  };
+  const {you} = (await read({method: 'GET'})).json as {you: {token: string}};
+  const header = (name: string): string | null => (name === 'x-picogate-token' ? you.token : null);
+  const server = [...control.backends()].flatMap((backend) => [...backend.servers()].map((one) => ({path: `${backend.name}/${one.name}`, one})))[0];
+  if (server === undefined) return void t.fail();
+  const uri = `/stats;server-drain=${encodeURIComponent(server.path)}`;
+  t.is((await read({uri, header, isAdmin: false})).status, 403);
+  t.is((await read({uri})).status, 403);
+  t.is((await read({uri, header, page: {...config, scopes: ['other']}})).status, 409);
+  t.is(server.one.administrative, 'ready');
+  t.deepEqual(await read({uri, header}), {status: 200, json: {result: null}});
+  t.is(server.one.administrative, 'drain');
+  await read({uri: uri.replace('drain', 'down'), header});
+  t.is(server.one.health, 'down');
+  t.deepEqual(await read({uri: '/stats;server-maint=bk/none', header}), {status: 409, json: {error: 'No such server.'}});
   dashboard[Symbol.dispose]();
 });

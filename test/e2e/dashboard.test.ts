@@ -190,6 +190,9 @@ async function looksAndWidths(t: ExecutionContext, lab: Lab, page: Page): Promis
     .first()
     .waitFor();
   t.deepEqual(await violations(dark.page), []);
+  await dark.page.getByRole('combobox', {name: 'What to do with blog/s1'}).selectOption('maint');
+  await dark.page.getByRole('button', {name: 'Apply to blog/s1'}).click();
+  await dark.page.getByRole('row', {name: /s1 MAINT/}).waitFor();
   await dark.page.goto(`${lab.origin}/#/`);
   await dark.page.getByRole('heading', {name: 'Memory over time'}).waitFor();
   t.deepEqual(await violations(dark.page), []);

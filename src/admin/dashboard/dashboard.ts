@@ -8,11 +8,14 @@ import type {StatsPage} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {CodedError, errorMessage} from '../../core/errors.ts';
 import type {Log} from '../../core/log.ts';
+import type {Json} from '../../store/json.ts';
+import {findServer} from '../find-proxy.ts';
 import type {GatewayControl} from '../gateway-control.ts';
 import {Assets} from './assets.ts';
-import {type DashboardAction, type DashboardSource, dashboardActions} from './dashboard-source.ts';
+import {type DashboardSource, dashboardActions} from './dashboard-source.ts';
 import {boardJson, type EventSink, EventStream} from './event-stream.ts';
 import {LiveBoard} from './live-board.ts';
+import {serverActions} from './server-actions.ts';
 
 /** Who looks at a time. Browsers keep six connections to a host, and one for each page is enough. */
 const maxStreams = 32;
@@ -49,6 +52,14 @@ export interface DashboardOptions {
   readonly log: Log;
 }
 
+interface Action {
+  /** For messages. */
+  readonly title: string;
+  readonly fields: Readonly<Record<string, string>>;
+  /** @throws CodedError */
+  readonly run: () => Promise<Json>;
+}
+
 const safety: Headers = [
   ['x-content-type-options', 'nosniff'],
   ['referrer-policy', 'no-referrer'],
@@ -76,8 +87,8 @@ export class Dashboard implements Disposable {
     const wanted = wantedOf(uri, page.uri);
     if (wanted === null) return null;
     const [word, name = ''] = wanted.split('=', 2);
-    const isAction = dashboardActions.some((action) => action === word);
-    if (isAction) return later(async () => this.#act(word as DashboardAction, decoded(name), request));
+    const action = this.#actionOf(word ?? '', decoded(name), request);
+    if (action !== null) return later(async () => this.#act(action, request));
     if (method !== 'GET' && method !== 'HEAD') return null;
     switch (word) {
       case '':
@@ -167,16 +178,36 @@ export class Dashboard implements Disposable {
     }
   }
 
-  async #act(action: DashboardAction, name: string, request: DashboardRequest): Promise<WholeReply> {
-    const {log, source} = this.#options;
-    if (request.method !== 'POST') return failure(405, `Cannot ${action} app "${name}": POST is expected`, [['allow', 'POST']]);
-    if (!request.isAdmin) return failure(403, `Cannot ${action} app "${name}": "stats admin" does not allow it`);
-    if (!isFromOurPage(request, this.#token)) return failure(403, `Cannot ${action} app "${name}": another page asks for it`);
+  /** Null: the word is none for something to be done. @param name of an app, or `backend/server` */
+  #actionOf(word: string, name: string, {page}: DashboardRequest): Action | null {
+    const {source, control} = this.#options;
+    const ofApp = dashboardActions.find((action) => action === word);
+    if (ofApp !== undefined) {
+      const run = async (): Promise<Json> => {
+        await this.#expectVisible(name, page);
+        return source().act(ofApp, name);
+      };
+      return {title: `${word} app "${name}"`, fields: {app: name, action: word}, run};
+    }
+    const ofServer = serverActions.get(word);
+    if (ofServer === undefined) return null;
+    const run = async (): Promise<Json> => {
+      const {backend, server} = findServer(control, name);
+      if (!this.#visible(page)(`proxy/${backend.name}`)) throw new CodedError('ERR_UNKNOWN_SERVER', `Cannot find server "${name}"`, {source: 'client'});
+      ofServer(server);
+      void this.#live.now();
+      return null;
+    };
+    return {title: `${word.replace('server-', '')} server "${name}"`, fields: {server: name, action: word}, run};
+  }
+
+  async #act({title, fields, run}: Action, request: DashboardRequest): Promise<WholeReply> {
+    if (request.method !== 'POST') return failure(405, `Cannot ${title}: POST is expected`, [['allow', 'POST']]);
+    if (!request.isAdmin) return failure(403, `Cannot ${title}: "stats admin" does not allow it`);
+    if (!isFromOurPage(request, this.#token)) return failure(403, `Cannot ${title}: another page asks for it`);
     try {
-      await this.#expectVisible(name, request.page);
-      log.info({app: name, action}, 'an operator asks for it on the dashboard');
-      const result = await source().act(action, name);
-      return json(JSON.stringify({result}));
+      this.#options.log.info(fields, 'an operator asks for it on the dashboard');
+      return json(JSON.stringify({result: await run()}));
     } catch (error) {
       return refusal(error);
     }
@@ -243,5 +274,5 @@ function failure(status: number, error: string, headers: Headers = []): WholeRep
 function refusal(error: unknown): WholeReply {
   const source = error instanceof CodedError ? error.source : 'bug';
   const status = error instanceof CodedError && error.code === 'ERR_UNKNOWN_APP' ? 404 : source === 'client' ? 409 : 503;
-  return failure(status, errorMessage(error));
+  return failure(status, errorMessage(error).trim());
 }

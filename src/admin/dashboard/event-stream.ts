@@ -2,6 +2,8 @@
 import type {Clock} from '../../core/clock.ts';
 import type {LiveBoard} from './live-board.ts';
 
+/** A piece of a message ends when it is as long as this: ten thousand apps are megabytes, between whose pieces others get their turn. */
+const pieceLength = 64 * 1024;
 /** So that proxies between do not take it for dead. */
 const heartbeatMs = 15_000;
 
@@ -26,6 +28,9 @@ export class EventStream {
   readonly #unwatch: () => void;
   #seen = -1;
   #isBlocked = false;
+  /** What is left of the message that is being sent. */
+  #pieces: Iterator<string> | undefined;
+  #turn: NodeJS.Immediate | undefined;
   #cancel: (() => void) | undefined;
 
   constructor(options: EventStreamOptions) {
@@ -42,6 +47,8 @@ export class EventStream {
   /** The viewer has gone, or is sent away. */
   close(): void {
     this.#unwatch();
+    clearImmediate(this.#turn);
+    this.#isBlocked = true;
     this.#cancel?.();
   }
 
@@ -52,12 +59,26 @@ export class EventStream {
   }
 
   #send(): void {
-    const {live, you} = this.#options;
-    if (this.#isBlocked || live.board.version === this.#seen) return;
-    const first = this.#seen === -1;
-    const text = boardJson(live, {seen: Math.max(0, this.#seen), isVisible: this.#options.isVisible, ...(first ? {you} : {})});
-    this.#write(`event: change\ndata: ${text}\n\n`);
+    if (this.#isBlocked || this.#turn !== undefined) return;
+    const piece = this.#nextPiece();
+    if (piece === undefined) return;
+    this.#write(`event: change\ndata: ${piece}\n\n`);
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined;
+      this.#send();
+    });
+  }
+
+  /** Undefined: the viewer knows everything. */
+  #nextPiece(): string | undefined {
+    const {live, isVisible, you} = this.#options;
+    const next = this.#pieces?.next();
+    if (next?.done === false) return next.value;
+    if (live.board.version === this.#seen) return undefined;
+    this.#pieces = boardPieces(live, {seen: Math.max(0, this.#seen), isVisible, ...(this.#seen === -1 ? {you} : {})}, pieceLength);
     this.#seen = live.board.version;
+    const first = this.#pieces.next();
+    return first.done === true ? undefined : first.value;
   }
 
   #beat(): void {
@@ -72,10 +93,34 @@ export class EventStream {
   }
 }
 
+interface Viewed {
+  readonly seen: number;
+  readonly isVisible: (item: string) => boolean;
+  readonly you?: unknown;
+}
+
 /** What has changed since `seen`, as JSON in one line. */
-export function boardJson(live: LiveBoard, {seen, isVisible, you}: {seen: number; isVisible: (item: string) => boolean; you?: unknown}): string {
+export function boardJson(live: LiveBoard, viewed: Viewed): string {
+  return [...boardPieces(live, viewed, Number.POSITIVE_INFINITY)].join('');
+}
+
+/** The same in several such objects, each about as long as said, to be applied one after the other. */
+function* boardPieces(live: LiveBoard, {seen, isVisible, you}: Viewed, length: number): Generator<string> {
   const {version, set, gone} = live.board.since(seen);
-  const items = [...set].flatMap(([name, json]) => (isVisible(name) ? [`${JSON.stringify(name)}:${json}`] : []));
-  const own = you === undefined ? '' : `"you":${JSON.stringify(you)},`;
-  return `{${own}"now":${Date.now()},"version":${version},"whole":${seen === 0},"set":{${items.join(',')}},"gone":${JSON.stringify(gone.filter(isVisible))}}`;
+  let own = `${you === undefined ? '' : `"you":${JSON.stringify(you)},`}"whole":${seen === 0},"gone":${JSON.stringify(gone.filter(isVisible))}`;
+  const piece = (items: readonly string[]): string => `{${own},"now":${Date.now()},"version":${version},"set":{${items.join(',')}}}`;
+  let items: string[] = [];
+  let lengthSoFar = 0;
+  for (const [name, value] of set) {
+    if (!isVisible(name)) continue;
+    const item = `${JSON.stringify(name)}:${value}`;
+    items.push(item);
+    lengthSoFar += item.length;
+    if (lengthSoFar < length) continue;
+    yield piece(items);
+    own = '"whole":false,"gone":[]';
+    items = [];
+    lengthSoFar = 0;
+  }
+  yield piece(items);
 }

@@ -94,9 +94,9 @@ export async function readApp(name) {
 /** What an action has come to, where the gateway does not say it in a word. */
 const words = {pin: 'pinned', unpin: 'unpinned'};
 
-/** Has something done, and says how that went. @param {string} action @param {string} name of an app */
+/** Has something done, and says how that went. @param {string} action @param {string} name of an app, or `backend/server` */
 export async function act(action, name) {
-  say(`${action} ${name} …`);
+  say(`${action.replace('server-', '')} ${name} …`);
   try {
     const answer = await fetch(`${base}${action}=${encodeURIComponent(name)}`, {method: 'POST', headers: {'x-picogate-token': model.you?.token ?? ''}});
     const found = await answer.json();

@@ -3,7 +3,7 @@ import {useState} from 'preact/hooks';
 import {Pages} from './apps.js';
 import {bytes, number} from './format.js';
 import {html} from './html.js';
-import {all} from './model.js';
+import {act, all, model} from './model.js';
 
 const columns = [
   {key: 'qcur', text: 'Queue', title: 'sessions that wait now'},
@@ -25,7 +25,31 @@ function lookOf({status = '', maint, down}) {
   return maint ? 'moving' : down || status.startsWith('DOWN') || status === 'STOP' ? 'failed' : status === 'no check' ? 'stopped' : 'awake';
 }
 
-function Row({row}) {
+const choices = {
+  ready: 'ready: gets sessions',
+  drain: 'drain: no new sessions',
+  maint: 'maint: off',
+  up: 'health: up',
+  stopping: 'health: stopping',
+  down: 'health: down',
+  check: 'checks: on',
+  nocheck: 'checks: off',
+  shutdown: 'end its sessions',
+};
+
+/** What can be done with a server, for those who may. */
+function ServerActions({proxy, server}) {
+  const [choice, setChoice] = useState('drain');
+  const name = `${proxy}/${server}`;
+  return html`<td class="choice">
+    <select aria-label=${`What to do with ${name}`} value=${choice} onChange=${(event) => setChoice(event.target.value)}>
+      ${Object.entries(choices).map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}
+    </select>
+    <button type="button" aria-label=${`Apply to ${name}`} onClick=${() => act(`server-${choice}`, name)}>Apply</button>
+  </td>`;
+}
+
+function Row({row, proxy}) {
   const {svname, status, app, addr, type} = row;
   const where = app === undefined ? (addr ?? '') : html`app <a href=${`#/app/${encodeURIComponent(app)}`}>${app}</a>`;
   const cell = ({key, show = number}) =>
@@ -35,6 +59,7 @@ function Row({row}) {
     <td><span class="state ${lookOf(row)}" title=${row.last_chk ?? ''}>${status}</span></td>
     ${columns.map(cell)}
     <td class="soft">${where}</td>
+    ${model.you?.isAdmin !== true ? null : type === 'Server' ? html`<${ServerActions} proxy=${proxy} server=${svname} />` : html`<td></td>`}
   </tr>`;
 }
 
@@ -63,8 +88,8 @@ export function Proxies({isAlone}) {
       <h2>${name} <small class="soft">${rows[0]?.mode ?? ''}</small></h2>
       <div class="scroll" role="region" tabindex="0" aria-label=${`Statistics of ${name}`}>
         <table>
-          <thead><tr><th scope="col" class="name">Name</th><th scope="col">Status</th>${columns.map(({key, text, title}) => html`<th key=${key} scope="col" class="number" title=${title}>${text}</th>`)}<th scope="col">Where</th></tr></thead>
-          <tbody>${rows.map((row) => html`<${Row} key=${`${row.type}${row.svname}`} row=${row} />`)}</tbody>
+          <thead><tr><th scope="col" class="name">Name</th><th scope="col">Status</th>${columns.map(({key, text, title}) => html`<th key=${key} scope="col" class="number" title=${title}>${text}</th>`)}<th scope="col">Where</th>${model.you?.isAdmin === true ? html`<th scope="col">Change</th>` : null}</tr></thead>
+          <tbody>${rows.map((row) => html`<${Row} key=${`${row.type}${row.svname}`} row=${row} proxy=${name} />`)}</tbody>
         </table>
       </div>
     </section>`,
