@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [SUITE...] [--only PART] [--rounds N] [--full | --quick] [--day MINUTES] [--json FILE]`: runs suites one after the other, writes a JSON line per
- * sample, and prints tables at the end. Needs root and a machine that does little else.
+ * `npm run bench -- [SUITE...] [--only PART] [--rounds N] [--full | --quick] [--day MINUTES] [--minutes N] [--seed N] [--json FILE]`:
+ * runs suites one after the other, writes a JSON line per sample, and prints tables at the end. Needs root and a machine that does little else.
  */
 import {parseArgs} from 'node:util';
 import {errorMessage} from '../src/core/errors.ts';
@@ -10,6 +10,7 @@ import {describeMachine, type Machine} from './machine.ts';
 import {pagingSuite} from './paging/paging-suite.ts';
 import {openResults, type Results} from './results.ts';
 import {scaleSuite} from './scale/scale-suite.ts';
+import {soakSuite} from './soak/soak-suite.ts';
 import {stormSuite} from './storm/storm-suite.ts';
 import type {Goal, Report, Suite} from './suite.ts';
 import {nothing, renderTable} from './table.ts';
@@ -17,19 +18,24 @@ import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 import {peersSuite} from './wake-peers/peers-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, peersSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite, densitySuite];
+const suites: readonly Suite[] = [wakeSuite, peersSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite, densitySuite, soakSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 
 function usage(): string {
   const names = suites.map(({name, summary}) => `  ${name.padEnd(8)} ${summary}\n`).join('');
   const parts = suites.flatMap(({name, parts: known}) => (known === undefined ? [] : [`of ${name}: ${known.join(', ')}`]));
-  return `Usage: npm run bench -- [SUITE...] [--only PART]... [--rounds N] [--full | --quick] [--day MINUTES] [--json FILE]\n\nSuites (default: all)\n${names}
+  return `Usage: npm run bench -- [SUITE...] [--only PART]... [--rounds N] [--full | --quick] [--day MINUTES] [--minutes N] [--seed N] [--json FILE]
+
+Suites (default: all but soak)
+${names}
   --only PART  only this part (${parts.join('; ')})
   --rounds N   measure each case so often
   --full       more cases
   --quick      fewer cases
   --day MINUTES  how long a simulated day takes (density)
+  --minutes N  how long soak takes
+  --seed N     what soak draws from (default: 1)
   --json FILE  append the samples to FILE (default: a new file below bench/results)\n`;
 }
 
@@ -39,6 +45,8 @@ interface Wanted {
   readonly dayMinutes: number | null;
   readonly full: boolean;
   readonly quick: boolean;
+  readonly minutes: number | null;
+  readonly seed: number;
   readonly only: readonly string[];
   readonly json: string | undefined;
 }
@@ -50,6 +58,8 @@ function readArguments(): Wanted | 'help' {
     options: {
       rounds: {type: 'string'},
       day: {type: 'string'},
+      minutes: {type: 'string'},
+      seed: {type: 'string'},
       json: {type: 'string'},
       only: {type: 'string', multiple: true, default: []},
       full: {type: 'boolean', default: false},
@@ -58,8 +68,12 @@ function readArguments(): Wanted | 'help' {
     },
   });
   if (values.help) return 'help';
-  const rounds = values.rounds === undefined ? null : Number(values.rounds);
-  if (rounds !== null && !(Number.isInteger(rounds) && rounds > 0)) throw new Error(`--rounds takes a number above 0, not "${values.rounds}"`);
+  const number = (name: 'rounds' | 'minutes' | 'seed'): number | null => {
+    const text = values[name];
+    if (text === undefined) return null;
+    if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error(`--${name} takes a number above 0, not "${text}"`);
+    return Number(text);
+  };
   const dayMinutes = values.day === undefined ? null : Number(values.day);
   if (dayMinutes !== null && !(dayMinutes > 0)) throw new Error(`--day takes minutes, not "${values.day}"`);
   const named = positionals.map((name) => {
@@ -67,11 +81,21 @@ function readArguments(): Wanted | 'help' {
     if (suite === undefined) throw new Error(`no suite "${name}"`);
     return suite;
   });
-  const chosen = named.length === 0 ? suites : named;
+  const chosen = named.length === 0 ? suites.filter(({byNameOnly}) => byNameOnly !== true) : named;
   for (const part of values.only) if (!chosen.some(({parts}) => parts?.includes(part))) throw new Error(`no part "${part}"`);
   // Who wants a part wants no suite that has none.
   const wanted = values.only.length === 0 ? chosen : chosen.filter(({parts}) => parts?.some((part) => values.only.includes(part)));
-  return {suites: wanted, rounds, dayMinutes, full: values.full, quick: values.quick, only: values.only, json: values.json};
+  return {
+    suites: wanted,
+    rounds: number('rounds'),
+    dayMinutes,
+    full: values.full,
+    quick: values.quick,
+    minutes: number('minutes'),
+    seed: number('seed') ?? 1,
+    only: values.only,
+    json: values.json,
+  };
 }
 
 async function runSuite(suite: Suite, wanted: Wanted, results: Results, signal: AbortSignal): Promise<Report> {
@@ -80,6 +104,8 @@ async function runSuite(suite: Suite, wanted: Wanted, results: Results, signal: 
     full: wanted.full,
     dayMinutes: wanted.dayMinutes,
     quick: wanted.quick,
+    minutes: wanted.minutes,
+    seed: wanted.seed,
     only: wanted.only,
     outputPath: results.path.replace(/\.jsonl$/, ''),
     signal,

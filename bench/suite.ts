@@ -35,6 +35,10 @@ export interface SuiteContext {
   readonly quick: boolean;
   /** How long a simulated day takes; null: as the suite has it. */
   readonly dayMinutes: number | null;
+  /** How long, for a suite that takes as long as one likes. */
+  readonly minutes: number | null;
+  /** What follows from it is drawn alike. */
+  readonly seed: number;
   /** Parts of the suite that were asked for; none: all of it. */
   readonly only: readonly string[];
   /** Files of the suite's own begin with this path. */
@@ -51,6 +55,8 @@ export interface Suite {
   readonly summary: string;
   readonly defaultRounds: number;
   readonly quickRounds?: number;
+  /** It takes too long to be among all. */
+  readonly byNameOnly?: true;
   /** What `--only` can name. */
   readonly parts?: readonly string[];
   run(context: SuiteContext): Promise<Report>;

@@ -56,7 +56,7 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-    timeout wake 20s
+    timeout wake 60s
 ${pythonApp('notes', files, '1s')}${pythonApp('journal', files, 'never')}app cache
     rootfs ${files.redis}
     exec /usr/bin/redis-server --port 6379 --bind 0.0.0.0 --save "" --appendonly yes --appendfsync always --protected-mode no --dir /var/lib/redis

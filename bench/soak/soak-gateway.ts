@@ -3,18 +3,20 @@ import {once} from 'node:events';
 import {mkdtemp, open, readFile, rm, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {type Daemon, run, startDaemon} from '../../src/core/command.ts';
+import {appName} from '../../src/core/ids.ts';
 import {createLog} from '../../src/core/log.ts';
 import {type Connection, connectRedis} from '../../src/store/connection.ts';
 import {callControl} from '../../src/store/control.ts';
 import type {Json} from '../../src/store/json.ts';
 import {embeddedRedisPath} from '../../src/store/redis-server.ts';
+import {openState} from '../../src/store/state.ts';
 import {killed, pagerPid, redisPid} from '../../test/helpers/gateway-processes.ts';
 import {until} from '../../test/helpers/until.ts';
 import {programPath} from '../bench-gateway.ts';
 
 const readyDescriptor = 3;
 const stopTimeoutMs = 60_000;
-const commandTimeoutMs = 30_000;
+const commandTimeoutMs = 90_000;
 const reloadTimeoutMs = 30_000;
 
 export interface SoakGateway extends AsyncDisposable {
@@ -29,6 +31,8 @@ export interface SoakGateway extends AsyncDisposable {
   reload(configuration: string): Promise<void>;
   /** What an operator's command does. @throws CodedError */
   command(name: string, args: Json): Promise<Json>;
+  /** What Redis says of an app. */
+  state(app: string): Promise<string>;
   /** Runs a command of the program. @throws CommandError */
   cli(...args: readonly [string, ...string[]]): Promise<string>;
 }
@@ -80,6 +84,9 @@ export async function soakGateway(): Promise<SoakGateway> {
     async command(name, args) {
       if (connection === undefined) throw new Error('the gateway does not run');
       return callControl(connection, name, args, {timeoutMs: commandTimeoutMs});
+    },
+    async state(app) {
+      return (connection === undefined ? null : await openState(connection).readApp(appName(app)))?.state ?? 'unknown';
     },
     cli,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -24,6 +24,7 @@ async function run(context: SuiteContext): Promise<Report> {
   const durationMs = (context.minutes ?? (context.quick ? minutes.quick : minutes.usual)) * 60_000;
   const startedMs = performance.now();
   let part = 0;
+  let told = 0;
   const interval = (): Interval | null => {
     const passedMs = performance.now() - startedMs;
     if (passedMs >= durationMs) return null;
@@ -39,6 +40,7 @@ async function run(context: SuiteContext): Promise<Report> {
       const memory = Object.fromEntries(processes.map(({role, proportionalBytes}) => [`${role}Bytes`, proportionalBytes]));
       context.record({case: 'rest', round: 1, values: {atMs, answers, violations: violations.length, ...memory, ...counts}});
       context.progress(`${fixed(atMs / 60_000)} min, ${answers} answers, ${violations.length} violations`);
+      for (; told < violations.length; told++) context.progress(violations[told] ?? '');
     },
   });
   return {...report(result), notes: [...result.tally.violations, await writeFigure(context.outputPath, figure(result.rests, context.seed))]};

@@ -7,7 +7,7 @@ import type {SoakGateway} from './soak-gateway.ts';
 
 /** After a disturbance is over, what it broke may refuse clients for so long. */
 const graceMs = 5000;
-const restTimeoutMs = 60_000;
+const restTimeoutMs = 120_000;
 
 /** How many answers there were, and refusals by what had disturbed the app and by what the client saw. */
 export interface Tally {

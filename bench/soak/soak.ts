@@ -5,7 +5,6 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {ask} from '../../test/helpers/line-client.ts';
 import {randomNumbers} from '../../test/helpers/random.ts';
-import {until} from '../../test/helpers/until.ts';
 import {untilQuiet} from '../bench-gateway.ts';
 import {countResources, type Resources} from './resources.ts';
 import {lastingApps, passingApp, pythonApp, renderConfiguration, type SoakFiles, soakPorts, soakRoots} from './soak-apps.ts';
@@ -17,6 +16,8 @@ import {readAll, runClient} from './traffic.ts';
 const fixtures = fileURLToPath(new URL('../../test/fixtures', import.meta.url));
 const clientCount = 3;
 const sleepTimeoutMs = 60_000;
+/** An app that still closes its last connection is not put to sleep, and needs time without an attempt for it. */
+const sleepRetryMs = 1000;
 
 export interface Rest extends Resources {
   readonly atMs: number;
@@ -103,12 +104,19 @@ async function settle(world: SoakWorld, signal: AbortSignal): Promise<void> {
     await readAll(world);
     await gateway.command('wake', {name: 'site'});
     await ask(ports.tcp[passingApp], 'count');
-    for (const name of lastingApps) await until(() => putToSleep(world, name), {timeoutMs: sleepTimeoutMs, intervalMs: 500, what: `the sleep of ${name}`});
-    const passing = async (): Promise<boolean> => (await gateway.command('hibernate', {name: passingApp})) === 'hibernated';
-    await until(passing, {timeoutMs: sleepTimeoutMs, intervalMs: 500, what: `the sleep of ${passingApp}`});
+    for (const name of [...lastingApps, passingApp] as const) await fallsAsleep(world, name);
     await untilQuiet(gateway.pid, signal);
   } catch (error) {
     signal.throwIfAborted();
     world.violation(`at rest: ${String(error)}`);
+  }
+}
+
+async function fallsAsleep(world: SoakWorld, name: Parameters<typeof putToSleep>[1]): Promise<void> {
+  const deadlineMs = performance.now() + sleepTimeoutMs;
+  for (let found = ''; found !== 'hibernated'; ) {
+    if (performance.now() > deadlineMs) throw new Error(`${name} does not fall asleep: ${found}; ${await world.gateway.cli('explain', name)}`);
+    found = await putToSleep(world, name);
+    if (found !== 'hibernated') await sleep(sleepRetryMs);
   }
 }

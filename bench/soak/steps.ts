@@ -1,5 +1,6 @@
 /** What is done to the gateway while clients ask: what an operator does, and what happens to its processes. */
 import {setTimeout as sleep} from 'node:timers/promises';
+import {errorCode} from '../../src/core/errors.ts';
 import {gatewayIdentity} from '../../src/core/ids.ts';
 import {appPids, criuPids, killed, pagerPid, redisPid, runs} from '../../test/helpers/gateway-processes.ts';
 import {ask} from '../../test/helpers/line-client.ts';
@@ -53,12 +54,17 @@ export function pick<T>(random: () => number, from: readonly T[]): T {
   return found;
 }
 
-/** An app that is asked for something meanwhile may go on. @returns whether it sleeps */
-export async function putToSleep({gateway, ledgers, nowMs}: SoakWorld, name: (typeof lastingApps)[number]): Promise<boolean> {
+/** An app that is asked for something meanwhile may go on. @returns `hibernated`, or what it is or does instead */
+export async function putToSleep({gateway, ledgers, nowMs}: SoakWorld, name: (typeof lastingApps)[number] | typeof passingApp): Promise<string> {
   const fromMs = nowMs();
-  if ((await gateway.command('hibernate', {name})) !== 'hibernated') return false;
-  if (name !== 'site') ledgers[name].checkpoint({fromMs, toMs: nowMs()});
-  return true;
+  try {
+    const result = await gateway.command('hibernate', {name});
+    if (result === 'hibernated' && name !== 'site' && name !== passingApp) ledgers[name].checkpoint({fromMs, toMs: nowMs()});
+    return String(result);
+  } catch (error) {
+    if (errorCode(error) !== 'ERR_NOT_RUNNING') throw error;
+    return gateway.state(name);
+  }
 }
 
 /** The passing app is taken away and comes back, as it was. */

@@ -7,7 +7,7 @@ import {lastingApps, type Writer} from './soak-apps.ts';
 import type {SoakWorld} from './soak-world.ts';
 
 /** Longer than `timeout wake`: who is held is refused before. */
-const patienceMs = 45_000;
+const patienceMs = 90_000;
 const siteText = 'hello from nginx\n';
 /** `durable-server.py 80 2` has so many pages. */
 const verified = 'ok 512';
@@ -38,6 +38,8 @@ class Visitor {
   readonly #random: () => number;
   /** Connections that stay open, while their apps sleep, too. */
   readonly #open = new Map<Writer, LineClient>();
+  /** For people. */
+  #doing = '';
 
   constructor(world: SoakWorld, random: () => number) {
     this.#world = world;
@@ -45,15 +47,17 @@ class Visitor {
   }
 
   async ask(app: (typeof lastingApps)[number]): Promise<void> {
-    const {world, startedMs} = {world: this.#world, startedMs: this.#world.nowMs()};
+    const world = this.#world;
+    const fromMs = world.nowMs();
     try {
       await (app === 'site' ? this.#askSite() : this.#askWriter(app));
       world.answered();
     } catch (error) {
       if (app !== 'site') this.#leave(app);
-      if (error instanceof WrongAnswer) world.violation(`${app}: ${error.message}`);
-      else if (error instanceof Silence) world.violation(`${app}: neither an answer nor a refusal in ${patienceMs} ms`);
-      else world.refused(app, errorCode(error) ?? errorMessage(error), {fromMs: startedMs, toMs: world.nowMs()});
+      const what = `${app}, ${this.#doing}`;
+      if (error instanceof WrongAnswer) world.violation(`${what}: ${error.message}`);
+      else if (error instanceof Silence) world.violation(`${what}: neither an answer nor a refusal from ${fromMs} on`);
+      else world.refused(what, errorCode(error) ?? errorMessage(error), {fromMs, toMs: world.nowMs()});
     }
   }
 
@@ -68,14 +72,23 @@ class Visitor {
 
   async #askSite(): Promise<void> {
     const {http, nat} = this.#world.ports;
-    const text = await httpGet(this.#random() < 0.5 ? http.site : nat.site, '/');
+    const isNat = this.#random() < 0.5;
+    this.#doing = isNat ? 'nat' : 'http';
+    const text = await httpGet(isNat ? nat.site : http.site, '/');
     if (text !== siteText) throw new WrongAnswer(`"${text}" instead of its page`);
   }
 
   async #askWriter(app: Writer): Promise<void> {
     const drawn = this.#random();
-    if (app === 'notes' && drawn < 0.15) return readHttp(this.#world);
-    if (app === 'notes' && drawn < 0.3) return withClient(this.#world.ports.nat.notes, (client) => write(this.#world, app, client));
+    if (app === 'notes' && drawn < 0.15) {
+      this.#doing = 'read by http';
+      return readHttp(this.#world);
+    }
+    if (app === 'notes' && drawn < 0.3) {
+      this.#doing = 'write by nat';
+      return withClient(this.#world.ports.nat.notes, (client) => write(this.#world, app, client));
+    }
+    this.#doing = drawn < 0.8 ? 'write' : drawn < 0.85 ? 'verify' : 'read';
     const client = await this.#client(app);
     if (drawn < 0.8) return write(this.#world, app, client);
     if (app !== 'cache' && drawn < 0.85) return verify(client);
@@ -85,7 +98,10 @@ class Visitor {
   async #client(app: Writer): Promise<LineClient> {
     const open = this.#open.get(app);
     // One that ended while nobody asked is no refusal.
-    if (open !== undefined && !open.socket.destroyed) return open;
+    if (open !== undefined && !open.socket.destroyed) {
+      this.#doing += ' on an open connection';
+      return open;
+    }
     const client = await lineClient(this.#world.ports.tcp[app], {timeoutMs: patienceMs});
     this.#open.set(app, client);
     return client;

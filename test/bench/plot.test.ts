@@ -31,6 +31,8 @@ test('scale() puts decades at equal distances and labels 1, 2, 5 of each', (t) =
 
 test('scale() labels every value of a linear axis and every other power of a long axis of powers of two', (t) => {
   t.deepEqual(scale('linear', [0, 12.5, 100, 0], [0, 1]).ticks, [0, 12.5, 100]);
+  const many = Array.from({length: 100}, (_, at) => 31 + at);
+  t.deepEqual(scale('linear', many, [0, 1]).ticks, [40, 50, 60, 70, 80, 90, 100, 110, 120, 130]);
   const sizes = Array.from({length: 12}, (_, power) => 2 ** (12 + power));
   const {ticks, minorTicks} = scale('log2', sizes, [0, 1]);
   t.deepEqual(minorTicks, sizes);

@@ -11,6 +11,9 @@ export interface Scale {
   readonly minorTicks: readonly number[];
 }
 
+/** More would touch each other. */
+const labelsMax = 10;
+
 /** @param pixels where the first and the last value lie; values of a log scale are above 0 */
 export function scale(kind: ScaleKind, values: readonly number[], pixels: readonly [number, number]): Scale {
   const low = values.length === 0 ? 1 : Math.min(...values);
@@ -37,9 +40,19 @@ function decadeSteps(low: number, high: number): number[] {
   return steps;
 }
 
+/** Multiples of 1, 2, 5, 10 ... */
+function roundSteps(from: number, to: number): number[] {
+  const step = decadeSteps((to - from) / labelsMax, to - from).find((candidate) => (to - from) / candidate <= labelsMax) ?? to - from;
+  const first = Math.ceil(from / step);
+  return Array.from({length: Math.floor(to / step) - first + 1}, (_, at) => (first + at) * step);
+}
+
 function ticks(kind: ScaleKind, from: number, to: number, values: readonly number[]): Pick<Scale, 'ticks' | 'minorTicks'> {
   const inside = (value: number): boolean => value >= from * 0.999 && value <= to * 1.001;
-  if (kind === 'linear') return {ticks: [...new Set(values)].toSorted((a, b) => a - b), minorTicks: []};
+  if (kind === 'linear') {
+    const distinct = [...new Set(values)].toSorted((a, b) => a - b);
+    return {ticks: distinct.length > labelsMax ? roundSteps(from, to) : distinct, minorTicks: []};
+  }
   if (kind === 'log10') {
     const minorTicks = Array.from({length: 9}, (_, digit) => digit + 1).flatMap((digit) =>
       decadeSteps(from, to)
