@@ -1,6 +1,6 @@
 /** A running gateway: the edge, and what apps need if there are any; and how it takes over another configuration while it runs. */
 import type {DashboardSource} from '../admin/dashboard/dashboard-source.ts';
-import type {Config} from '../config/value.ts';
+import type {AppConfig, Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
@@ -109,6 +109,8 @@ class RunningGateway implements Gateway {
   #config: Config;
   #apps: AppsOf;
   #change: Promise<void> = Promise.resolve();
+  /** Being taken over: its apps are there before its edge is. */
+  #coming: Config | null = null;
 
   constructor(parts: {readonly config: Config; readonly options: GatewayOptions; readonly apps: AppsOf; readonly edge: EdgeGenerations}) {
     this.#config = parts.config;
@@ -138,8 +140,12 @@ class RunningGateway implements Gateway {
   }
 
   async retire(gone: ReadonlySet<string>): Promise<void> {
-    const used = this.edge.configs().flatMap(({apps}) => apps);
-    await this.#apps.own?.retireApps(used.filter(({name}) => !gone.has(name)));
+    await this.#apps.own?.retireApps(this.#usedApps().filter(({name}) => !gone.has(name)));
+  }
+
+  /** Of all generations with sessions, and of the one that is coming. */
+  #usedApps(): AppConfig[] {
+    return [...this.edge.configs(), ...(this.#coming === null ? [] : [this.#coming])].flatMap(({apps}) => apps);
   }
 
   /** One after the other: each starts from what the one before it has left. */
@@ -150,8 +156,20 @@ class RunningGateway implements Gateway {
   }
 
   async #configure(loaded: Config): Promise<void> {
-    const before = this.#config;
     const config = await withImagePorts(loaded, this.#options.log);
+    this.#coming = config;
+    try {
+      await this.#replaceWith(config);
+    } finally {
+      this.#coming = null;
+    }
+    this.#apps.remote?.configure(config.apps);
+    this.#config = config;
+    this.#options.log.info({apps: config.apps.length, frontends: config.frontends.length}, 'configuration taken over');
+  }
+
+  async #replaceWith(config: Config): Promise<void> {
+    const before = this.#config;
     const {own} = await this.#prepareApps(config);
     try {
       await own?.setFrontends(config);
@@ -159,16 +177,14 @@ class RunningGateway implements Gateway {
         ...appParts(this.#apps),
         drainMs: hardStopAfterMs(config),
         // Apps that are gone serve the sessions of the old configuration to their end.
-        onDrained: () => void this.#apps.own?.retireApps(this.edge.configs().flatMap((used) => used.apps)),
+        onDrained: () => void this.#apps.own?.retireApps(this.#usedApps()),
       });
     } catch (error) {
       await own?.setFrontends(before);
-      await own?.retireApps(before.apps);
+      this.#coming = null;
+      await own?.retireApps(this.#usedApps());
       throw error;
     }
-    this.#apps.remote?.configure(config.apps);
-    this.#config = config;
-    this.#options.log.info({apps: config.apps.length, frontends: config.frontends.length}, 'configuration taken over');
   }
 
   async #prepareApps(config: Config): Promise<AppsOf> {

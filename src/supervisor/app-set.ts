@@ -26,6 +26,8 @@ export class AppSet {
   readonly #wanted = new Map<string, AppConfig>();
   /** Apps that are being replaced: everybody waits for the same replacement. */
   readonly #replacing = new Map<string, Promise<void>>();
+  /** Apps that are being closed because they are gone. */
+  readonly #leaving = new Map<string, Promise<void>>();
 
   constructor(options: AppSetOptions) {
     this.#options = options;
@@ -77,6 +79,8 @@ export class AppSet {
 
   /** @throws CodedError why a new one cannot be opened; no new one is open then */
   async add(configs: readonly AppConfig[]): Promise<void> {
+    // One that comes back is opened when it has left; whoever retires it hears why it cannot.
+    await Promise.allSettled(configs.flatMap(({name}) => this.#leaving.get(name) ?? []));
     const added = configs.filter(({name}) => !this.#entries.has(name));
     const opened = await this.#options.open(added);
     for (const [at, app] of opened.entries()) {
@@ -98,7 +102,15 @@ export class AppSet {
     await Promise.all(gone.map((name) => this.#remove(name)));
   }
 
-  async #remove(name: string): Promise<void> {
+  #remove(name: string): Promise<void> {
+    const underWay = this.#leaving.get(name);
+    if (underWay !== undefined) return underWay;
+    const left = this.#removeNow(name).finally(() => this.#leaving.delete(name));
+    this.#leaving.set(name, left);
+    return left;
+  }
+
+  async #removeNow(name: string): Promise<void> {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     this.#wanted.delete(name);
