@@ -10,6 +10,7 @@ import {callControl} from '../../src/store/control.ts';
 import type {Json} from '../../src/store/json.ts';
 import {embeddedRedisPath} from '../../src/store/redis-server.ts';
 import {openState} from '../../src/store/state.ts';
+import {leftovers} from '../../test/helpers/gateway.ts';
 import {killed, pagerPid, redisPid} from '../../test/helpers/gateway-processes.ts';
 import {until} from '../../test/helpers/until.ts';
 import {programPath} from '../bench-gateway.ts';
@@ -37,7 +38,7 @@ export interface SoakGateway extends AsyncDisposable {
   cli(...args: readonly [string, ...string[]]): Promise<string>;
 }
 
-/** It is not started yet. Disposed, it has stopped, and nothing of it is left. */
+/** It is not started yet. Disposed, it has stopped, and nothing of it is left: it throws when something is. */
 export async function soakGateway(): Promise<SoakGateway> {
   await using scope = new AsyncDisposableStack();
   const stateDir = await mkdtemp('/var/tmp/picogate-bench-');
@@ -52,6 +53,8 @@ export async function soakGateway(): Promise<SoakGateway> {
     await connection?.[Symbol.asyncDispose]();
     await daemon?.[Symbol.asyncDispose]();
     await cli('cleanup');
+    const left = await leftovers(stateDir);
+    if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
   });
   const owned = scope.move();
   return {

@@ -6,7 +6,7 @@ import type {SoakPorts, Writer} from './soak-apps.ts';
 import type {SoakGateway} from './soak-gateway.ts';
 
 /** After a disturbance is over, what it broke may refuse clients for so long. */
-const graceMs = 5000;
+const graceMs = 3000;
 const restTimeoutMs = 120_000;
 
 /** How many answers there were, and refusals by what had disturbed the app and by what the client saw. */
@@ -19,19 +19,24 @@ export interface Tally {
   readonly violations: string[];
 }
 
+/** What refusals are counted under that have no cause but a wake that took too long. */
+export const undisturbed = 'nothing';
+
 export interface SoakWorld {
   readonly gateway: SoakGateway;
   readonly ports: SoakPorts;
   readonly ledgers: Readonly<Record<Writer, Ledger>>;
   readonly tally: Tally;
-  isOver: boolean;
-  nowMs(): number;
+  readonly nowMs: () => number;
   /** Never given twice. */
-  nextValue(): string;
+  readonly nextValue: () => string;
   answered(): void;
-  /** A client was told that it gets no answer: a violation when nothing had disturbed the gateway. */
-  refused(app: string, why: string, span: Span): void;
-  violation(what: string): void;
+  /** A client was told that it gets no answer. */
+  refused(why: string, span: Span): void;
+  readonly violation: (what: string) => void;
+  /** Clients leave. */
+  end(): void;
+  isOver(): boolean;
   /** Something after which clients may be refused for a while. */
   disturb<Result>(what: string, act: () => Promise<Result>): Promise<Result>;
   /** Resolves when clients may ask. */
@@ -55,6 +60,7 @@ export function soakWorld(gateway: SoakGateway, ports: SoakPorts): SoakWorld {
   const tally: Tally = {answers: 0, refusals: new Map(), steps: new Map(), violations: []};
   const violation = (what: string): void => void tally.violations.push(`${nowMs()} ${what}`);
   let written = 0;
+  let isOver = false;
   let asking = 0;
   let traffic: PromiseWithResolvers<void> | null = null;
   return {
@@ -62,17 +68,19 @@ export function soakWorld(gateway: SoakGateway, ports: SoakPorts): SoakWorld {
     ports,
     ledgers: {notes: new Ledger(), journal: new Ledger(), cache: new Ledger()},
     tally,
-    isOver: false,
     nowMs,
     nextValue: () => String(++written),
+    end() {
+      isOver = true;
+    },
+    isOver: () => isOver,
     answered() {
       tally.answers++;
     },
-    refused(app, why, {fromMs, toMs}) {
+    refused(why, {fromMs, toMs}) {
       const cause = disturbances.findLast((one) => one.fromMs <= toMs && one.toMs + graceMs >= fromMs)?.what;
-      const key = `${cause ?? 'nothing'}: ${why}`;
+      const key = `${cause ?? undisturbed}: ${why}`;
       tally.refusals.set(key, (tally.refusals.get(key) ?? 0) + 1);
-      if (cause === undefined) violation(`${app}: refused (${why}) from ${fromMs} to ${toMs} though nothing was disturbed`);
     },
     violation,
     async disturb(what, act) {

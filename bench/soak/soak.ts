@@ -3,7 +3,6 @@ import {cp} from 'node:fs/promises';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {ask} from '../../test/helpers/line-client.ts';
 import {randomNumbers} from '../../test/helpers/random.ts';
 import {untilQuiet} from '../bench-gateway.ts';
 import {countResources, type Resources} from './resources.ts';
@@ -11,7 +10,7 @@ import {lastingApps, passingApp, pythonApp, renderConfiguration, type SoakFiles,
 import {soakGateway} from './soak-gateway.ts';
 import {type SoakWorld, soakWorld, type Tally} from './soak-world.ts';
 import {pick, putToSleep, type StepTools, steps, takeStep} from './steps.ts';
-import {readAll, runClient} from './traffic.ts';
+import {count, readAll, runClient} from './traffic.ts';
 
 const fixtures = fileURLToPath(new URL('../../test/fixtures', import.meta.url));
 const clientCount = 3;
@@ -71,7 +70,7 @@ export async function soak({seed, interval, signal, onRest}: SoakOptions): Promi
       });
     }
   } finally {
-    world.isOver = true;
+    world.end();
     await Promise.all(clients);
   }
   const ledgers = Object.values(world.ledgers);
@@ -103,7 +102,7 @@ async function settle(world: SoakWorld, signal: AbortSignal): Promise<void> {
   try {
     await readAll(world);
     await gateway.command('wake', {name: 'site'});
-    await ask(ports.tcp[passingApp], 'count');
+    await count(ports.tcp[passingApp]);
     for (const name of [...lastingApps, passingApp] as const) await fallsAsleep(world, name);
     await untilQuiet(gateway.pid, signal);
   } catch (error) {

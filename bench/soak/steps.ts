@@ -3,10 +3,10 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {errorCode} from '../../src/core/errors.ts';
 import {gatewayIdentity} from '../../src/core/ids.ts';
 import {appPids, criuPids, killed, pagerPid, redisPid, runs} from '../../test/helpers/gateway-processes.ts';
-import {ask} from '../../test/helpers/line-client.ts';
 import {until} from '../../test/helpers/until.ts';
 import {lastingApps, passingApp, writers} from './soak-apps.ts';
 import type {SoakWorld} from './soak-world.ts';
+import {count} from './traffic.ts';
 
 const recoveryMs = 30_000;
 /** A dump or a restore takes about so long: it is broken at any moment of it. */
@@ -60,7 +60,7 @@ export async function putToSleep({gateway, ledgers, nowMs}: SoakWorld, name: (ty
   try {
     const result = await gateway.command('hibernate', {name});
     if (result === 'hibernated' && name !== 'site' && name !== passingApp) ledgers[name].checkpoint({fromMs, toMs: nowMs()});
-    return String(result);
+    return result === 'hibernated' ? result : 'cancelled';
   } catch (error) {
     if (errorCode(error) !== 'ERR_NOT_RUNNING') throw error;
     return gateway.state(name);
@@ -70,10 +70,10 @@ export async function putToSleep({gateway, ledgers, nowMs}: SoakWorld, name: (ty
 /** The passing app is taken away and comes back, as it was. */
 async function reloadTwice({world: {gateway, ports}, configuration}: StepTools): Promise<void> {
   const port = ports.tcp[passingApp];
-  const before = Number(await ask(port, 'count'));
+  const before = await count(port);
   await gateway.reload(configuration(false));
   await gateway.reload(configuration(true));
-  const after = Number(await ask(port, 'count'));
+  const after = await count(port);
   if (after !== before + 1) throw new Error(`the app that came back counts ${after} after ${before}`);
 }
 

@@ -7,7 +7,7 @@ import {lastingApps, type Writer} from './soak-apps.ts';
 import type {SoakWorld} from './soak-world.ts';
 
 /** Longer than `timeout wake`: who is held is refused before. */
-const patienceMs = 90_000;
+export const patienceMs = 90_000;
 const siteText = 'hello from nginx\n';
 /** `durable-server.py 80 2` has so many pages. */
 const verified = 'ok 512';
@@ -20,9 +20,9 @@ class WrongAnswer extends Error {}
 /** Asks until the world is over. */
 export async function runClient(world: SoakWorld, random: () => number): Promise<void> {
   const visitor = new Visitor(world, random);
-  while (!world.isOver) {
+  while (!world.isOver()) {
     const app = lastingApps[Math.floor(random() * lastingApps.length)] ?? 'site';
-    for (let left = 1 + Math.floor(random() * 5); left > 0 && !world.isOver; left--) {
+    for (let left = 1 + Math.floor(random() * 5); left > 0 && !world.isOver(); left--) {
       await world.untilTraffic();
       await world.during(() => visitor.ask(app));
       await sleep(random() * 200);
@@ -57,7 +57,7 @@ class Visitor {
       const what = `${app}, ${this.#doing}`;
       if (error instanceof WrongAnswer) world.violation(`${what}: ${error.message}`);
       else if (error instanceof Silence) world.violation(`${what}: neither an answer nor a refusal from ${fromMs} on`);
-      else world.refused(what, errorCode(error) ?? errorMessage(error), {fromMs, toMs: world.nowMs()});
+      else world.refused(`${errorCode(error) ?? errorMessage(error)} (${what})`, {fromMs, toMs: world.nowMs()});
     }
   }
 
@@ -183,6 +183,11 @@ async function httpGet(port: number, path: string): Promise<string> {
     asking.on('timeout', () => asking.destroy(new Silence()));
     asking.on('error', reject);
   });
+}
+
+/** A number that an app counts on. */
+export async function count(port: number): Promise<number> {
+  return Number(await withClient(port, (client) => request(client, 'count')));
 }
 
 /** One read of each writer, when nothing disturbs it: what was acknowledged is there. */
