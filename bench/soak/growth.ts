@@ -40,13 +40,13 @@ export interface MemoryPoint {
 }
 
 /**
- * The slope of one line per process, by least squares: a process that was replaced begins at another height, and its first rest is its warm-up. Null: too
- * few points.
+ * The slope of one line per process, by least squares: a process that was replaced begins at another height, and the first third of its rests is its
+ * warm-up. Null: too few points.
  */
 export function memorySlope(points: readonly MemoryPoint[]): Slope | null {
   const processes = Map.groupBy(points, ({pid}) => pid)
     .values()
-    .map((all) => all.slice(1))
+    .map((all) => all.slice(Math.ceil(all.length / 3)))
     .filter((all) => all.length > 0)
     .toArray();
   const centred = processes.flatMap((all) => {
