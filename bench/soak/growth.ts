@@ -7,9 +7,9 @@ const warmUpShare = 0.2;
 /** Less than that per hour is not told from the noise of a heap. */
 const leakBytesPerHour = 2 * 2 ** 20;
 
-/** The first is counted while nothing has happened yet. */
+/** Few rests have none. */
 export function afterWarmUp<Item>(rests: readonly Item[]): readonly Item[] {
-  return rests.slice(Math.max(1, Math.ceil(rests.length * warmUpShare)));
+  return rests.slice(Math.floor(rests.length * warmUpShare));
 }
 
 export interface Growth {

@@ -1,10 +1,10 @@
-/** What `npm run bench -- soak` does for hours, each of its steps twice: nothing is lost but what may be, and nothing is left over. */
+/** What `npm run bench -- soak` does for hours, each of its steps once: nothing is lost but what may be, and nothing is left over. */
 import {growing} from '../../bench/soak/growth.ts';
 import {type Interval, soak} from '../../bench/soak/soak.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 
 /** At first, apps only start. */
-const intervals: readonly Interval[] = [{kind: 'time', durationMs: 500, isHard: false}, {kind: 'each'}, {kind: 'each'}];
+const intervals: readonly Interval[] = [{kind: 'time', durationMs: 500, isHard: false}, {kind: 'each'}];
 
 rootTest('traffic, sleeps, wakes, kills and reloads: everybody gets an answer or a refusal, every write is there, nothing grows', async (t) => {
   t.timeout(300_000);
