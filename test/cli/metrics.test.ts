@@ -186,7 +186,7 @@ rootTest('picogate metrics tells of a gateway from outside', async (t) => {
   const gateway = await testGateway(t, `${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}${statistics}`);
   await gateway.start();
   await ask(port, 'count');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await ask(port, 'count');
   const text = await gateway.cli('metrics');
   t.regex(text, /^picogate_app_state\{app="a",state="running"\} 1$/m);
@@ -206,7 +206,7 @@ rootTest('picogate metrics tells of a gateway from outside', async (t) => {
   await checkMonitoring(t, served, textOf(snapshot(counted())));
   // Faults of an instance that has ended stay counted.
   const faults = (from: string): number => Number(/^picogate_app_page_faults_total\{app="a",kind="stored"\} (\d+)$/m.exec(from)?.[1]);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.true(faults(await gateway.cli('metrics')) >= faults(text));
   // What the first restore has touched is expected by the second one.
   await ask(port, 'count');

@@ -62,14 +62,14 @@ listen other
   );
   await gateway.start();
   await ask(web, 'go');
-  await gateway.cli('hibernate', 'two');
+  await gateway.hibernate('two');
   const unpredicted = [];
   for (let wake = 0; wake < 12; wake += 1) {
     await ask(wake % 2 === 0 ? web : other, 'go');
     const {paging} = JSON.parse(await gateway.cli('show', 'two', '--json')) as {paging: {faults: number; brought: number}};
     // What is read in a row is brought along with faults.
     unpredicted.push(paging.faults + paging.brought);
-    await gateway.cli('hibernate', 'two');
+    await gateway.hibernate('two');
   }
   const report = JSON.parse(await gateway.cli('predicted', 'two', '--json')) as PredictedReport;
   const setOf = (trigger: string | null): ReadonlyMap<string, number> =>

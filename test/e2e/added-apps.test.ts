@@ -36,7 +36,7 @@ serialRootTest('an app is added to a running gateway, survives its restart and t
 
   t.is(await add('--publish', `127.0.0.1:${port}:80`), 'wiki: added\n');
   t.is(await ask(port, 'count'), '1');
-  t.like(await gateway.app('wiki'), {state: 'running', origin: 'added'});
+  t.regex(await gateway.cli('apps'), /^\s*wiki +running +added /m);
   t.is((JSON.parse(await gateway.cli('show', 'wiki', '--json')) as {origin: string}).origin, 'added');
   await t.throwsAsync(add(), {message: /Cannot add app "wiki": there is one of this name/});
 
@@ -65,7 +65,7 @@ serialRootTest('an app is added to a running gateway, survives its restart and t
   // The file has one of the name, which counts from the reload on.
   const other = await durableApp('other', ['pin']);
   await reload((file) => `${file}${other}`);
-  await until(async () => (await gateway.app('other')).pinned, {what: 'the app of the file'});
+  await until(async () => /other +\S+ \(pinned\)/.test(await gateway.cli('apps')), {what: 'the app of the file'});
   t.regex(await gateway.cli('app', 'list'), /^other +file \(also added\) /m);
   t.is(await ask(port, 'count'), '3');
   await gateway.cli('app', 'rm', 'other', '--yes');

@@ -40,7 +40,7 @@ rootTest('apps, show, wake, hibernate, logs and events print the JSON that is pr
   t.is(typeof running.worker, 'string');
   t.is(await json('hibernate', 'a'), 'hibernated');
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   const row = await gateway.app('a');
   t.like(row, {state: 'hibernated', residency: 'warm', generation: 2, worker: null});
   t.like(typesOf(row.lastWake), wakeTypes);
@@ -122,7 +122,7 @@ rootTest('exec runs commands in an app that is awake, and keeps it awake meanwhi
   // What it leaves in the background ends with it, and the app may sleep at once.
   t.is((await executeIn(gateway, ['sh', '-c', 'python3 -c "import time; time.sleep(60)" >/dev/null 2>&1 &'])).exitCode, 0);
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
 
   const command = `stty cols 77; exec ${programPath} exec a --wake -it -f ${gateway.configFile} -- python3 -c 'import os; print(os.get_terminal_size().columns, os.ttyname(0))'`;
   t.regex((await run(['script', '-qec', command, '/dev/null'], {timeoutMs: 20_000})).stdout, /77 \/dev\/pts\/0\r\n$/);
@@ -190,7 +190,7 @@ rootTest('two gateways side by side: each has its own apps, addresses and end', 
   await first.stop('SIGKILL');
   await first.cli('cleanup');
   t.is(await ask(secondPort, 'count'), '2');
-  await second.cli('hibernate', 'a');
+  await second.hibernate('a');
   t.is(await ask(secondPort, 'verify'), 'ok 2048');
   await first.start();
   t.is(await ask(firstPort, 'agree'), '2 2');

@@ -25,7 +25,7 @@ coldTest('an app that is in the store only wakes with all it had, on the connect
   await gateway.start();
   using client = await lineClient(port);
   const first = await client.request('count');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is((await storedRow(gateway)).residency, 'warm');
   await until(async () => (await storedRow(gateway)).stored, {timeoutMs: 30_000, what: 'the end of the upload'});
   t.regex(await gateway.cli('apps'), /warm\+stored/);
@@ -54,7 +54,7 @@ coldTest('a pager that is killed during an upload loses nothing: the next one up
   await gateway.start();
   using client = await lineClient(port);
   await client.request('count');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await killed(await pagerPid(gateway.stateDir));
   await until(
     async () => {

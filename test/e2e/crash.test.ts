@@ -6,6 +6,7 @@ import {leftovers, type TestGateway} from '../helpers/gateway.ts';
 import {pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
+import {rounds} from '../helpers/rounds.ts';
 import {until} from '../helpers/until.ts';
 
 /** Ends everything that a gateway is made of but the apps, as nearly at one moment as can be. */
@@ -21,7 +22,7 @@ rootTest('an app that was ahead of its checkpoint goes back to it, memory and fi
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
   for (const count of ['1', '2', '3']) t.is(await ask(port, 'count'), count);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '4');
   t.is(await ask(port, 'agree'), '4 4');
   await gateway.stop('SIGKILL');
@@ -34,7 +35,7 @@ rootTest('an app that was ahead of its checkpoint goes back to it, memory and fi
   t.is(layers.filter((layer) => layer.startsWith('lost-')).length, 1, 'what it wrote after the checkpoint is kept for a person');
 
   t.is(await ask(port, 'count'), '4');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await killAll(gateway);
   await gateway.start();
   t.is((await gateway.app('a')).generation, 2);
@@ -67,16 +68,16 @@ async function clientUntil(stopped: () => boolean, port: number): Promise<number
   return asked;
 }
 
-for (const [who, kill, rounds] of [
-  ['the gateway', (gateway: TestGateway) => gateway.stop('SIGKILL'), 9],
-  ['gateway, pager and redis', killAll, 4],
+for (const [who, kill, times] of [
+  ['the gateway', (gateway: TestGateway) => gateway.stop('SIGKILL'), rounds(3)],
+  ['gateway, pager and redis', killAll, rounds(2)],
 ] as const) {
   rootTest(`${who} killed at random moments of wake and hibernation: the last checkpoint is what the app continues from`, async (t) => {
     t.timeout(180_000);
     const {gateway, port} = await durableGateway(t, 'hibernate-after 50ms');
     await gateway.start();
     let generation = 0;
-    for (let round = 1; round <= rounds; round += 1) {
+    for (let round = 1; round <= times; round += 1) {
       const committed = Number(await ask(port, 'count'));
       await gateway.reaches('a', 'hibernated');
       let stopped = false;

@@ -30,7 +30,7 @@ rootTest('a rootfs that changed under a checkpoint: the wake fails with the reas
   const gateway = await testGateway(t, `${await durableApp('a', ['hibernate-after never'], {rootfs})}${listen('a', port)}`);
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await gateway.stop();
 
   const [program = ''] = (await readdir(join(rootfs, 'usr', 'bin'))).filter((name) => /^python3\.[0-9]+$/.test(name));
@@ -86,9 +86,9 @@ rootTest('a damaged page: the app is not given wrong bytes, and the message name
   const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off');
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '2');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   const segments = join(gateway.stateDir, 'store', 'apps', 'a', 'segments');
   const sizes = await Promise.all((await readdir(segments)).sort().map(async (name) => ({name, size: (await readFile(join(segments, name))).length})));
   const [largest] = sizes.toSorted((a, b) => b.size - a.size);
@@ -112,7 +112,7 @@ rootTest('a damaged manifest: that app says so, the others go on, also after a r
   const gateway = await testGateway(t, sections.join(''));
   await gateway.start();
   for (const port of [damaged, good]) t.is(await ask(port, 'count'), '1');
-  for (const name of ['damaged', 'good']) await gateway.cli('hibernate', name);
+  for (const name of ['damaged', 'good']) await gateway.hibernate(name);
   await gateway.stop();
   const manifest = join(gateway.stateDir, 'store', 'apps', 'damaged', 'manifests', '00000001.json');
   const kept = await readFile(manifest);

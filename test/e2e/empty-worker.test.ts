@@ -47,7 +47,7 @@ s3Test('an empty worker wakes apps with their memory and their files, and both a
   await first.start();
   t.deepEqual(await ask(filesPort, 'change', 'verify'), ['1', 'ok 1']);
   await ask(port, 'count');
-  for (const name of ['a', 'files']) await first.cli('hibernate', name);
+  for (const name of ['a', 'files']) await first.hibernate(name);
   // A second layer over the first one.
   t.deepEqual(await ask(filesPort, 'change', 'verify'), ['2', 'ok 2']);
   t.deepEqual(await ask(port, 'count', 'agree'), ['2', '2 2']);
@@ -87,7 +87,7 @@ s3Test('a worker on which the private range of the checkpoints is in use says so
   const first = await s3Gateway(t, store, sections);
   await first.start();
   await ask(port, 'count');
-  await first.cli('hibernate', 'a');
+  await first.hibernate('a');
   await untilStored(first);
   await first.stop();
   // The first one only rests: the range is its own.

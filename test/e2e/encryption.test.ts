@@ -81,7 +81,7 @@ rootTest('with a key, the memory of an app is nowhere in the state directory; a 
   const digest = createHash('sha256').update(secret).digest('hex');
   t.is(await ask(port, `keep ${word}`), digest);
   for (let sleep = 0; sleep < 3; sleep++) {
-    await gateway.cli('hibernate', 'secret');
+    await gateway.hibernate('secret');
     t.deepEqual(await filesWith(gateway, secret), []);
     t.is(await ask(port, 'tell'), digest);
   }
@@ -90,7 +90,7 @@ rootTest('with a key, the memory of an app is nowhere in the state directory; a 
   }
   process.kill(await pagerPid(gateway.stateDir), 'SIGKILL');
   t.is(await ask(port, 'tell'), digest, 'another pager has the key, too');
-  await gateway.cli('hibernate', 'secret');
+  await gateway.hibernate('secret');
   await gateway.stop();
 
   const stored = await storedFiles(gateway);
@@ -120,6 +120,6 @@ rootTest('without a key, the memory of an app is in the store', async (t) => {
   const {gateway, port} = await secretGateway(t, '');
   await gateway.start();
   await ask(port, 'keep plain');
-  await gateway.cli('hibernate', 'secret');
+  await gateway.hibernate('secret');
   t.true((await filesWith(gateway, secretOf('plain'))).some((path) => path.includes('/segments/')));
 });

@@ -32,7 +32,7 @@ rootTest('explain says what an app does and what keeps it awake', async (t) => {
   using client = await lineClient(port);
   await client.request('count');
   await said(t, gateway, /is awake; it was woken .* by tcp\/80.*\nIt does not sleep because of this: traffic \d+ ms ago/s);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await said(t, gateway, /App "a" sleeps.*\nIts checkpoint, generation 1, is on this host\./s);
   const facts = JSON.parse(await gateway.cli('explain', 'a', '--json')) as {state: string; residence: string; sentences: string[]; store: unknown};
   t.like(facts, {state: 'hibernated', residence: 'warm', store: null});
@@ -50,7 +50,7 @@ s3Test('explain says that the store is away, what waits for it, and when nothing
   await gateway.start();
   using client = await lineClient(port);
   await client.request('count');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await untilStored(gateway);
   await said(t, gateway, /is on this host and in the store/);
   await gateway.cli('hibernate', 'a', '--cold');
@@ -69,7 +69,7 @@ s3Test('explain says that the store is away, what waits for it, and when nothing
   // Asleep with something to upload that cannot be.
   t.is(await client.request('count'), '2');
   proxy.decide = () => ({kind: 'reset'});
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await said(t, gateway, /on this host only.*objects have yet to be uploaded, .*the last attempt failed: Cannot/s);
   proxy.decide = () => null;
   await untilStored(gateway);

@@ -21,7 +21,7 @@ for (const point of ['pager:commit:before-manifest', 'pager:commit:before-answer
     const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off');
     await gateway.start();
     t.is(await ask(port, 'count'), '1');
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
     t.is(await ask(port, 'count'), '2');
     await t.throwsAsync(gateway.cli('hibernate', 'a'));
     t.true(armed.hasKilled());
@@ -34,7 +34,7 @@ for (const point of ['pager:commit:before-manifest', 'pager:commit:before-answer
     t.is(await ask(port, 'agree'), '1 1');
     t.is(await ask(port, 'verify'), verified);
     t.is(await ask(port, 'count'), '2');
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
     t.is((await gateway.app('a')).generation, 2);
     t.is(await ask(port, 'agree'), '2 2');
   });
@@ -53,7 +53,7 @@ for (const [point, passing] of [
     await gateway.start();
     t.is(await ask(port, 'count'), '1');
     const pager = await pagerPid(gateway.stateDir);
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
     let answer = '';
     await until(
       async () => {
@@ -66,7 +66,7 @@ for (const [point, passing] of [
     t.is(await ask(port, 'verify'), verified);
     t.true(armed.hasKilled());
     t.not(await pagerPid(gateway.stateDir), pager);
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
     t.is(await ask(port, 'agree'), '1 1');
   });
 }

@@ -57,13 +57,13 @@ serialRootTest('nginx starts from an image, sleeps and wakes, also after its pag
   await gateway.cli('image', 'import', 'debian-nginx', await rootfsWith('nginx-light'));
   await gateway.start();
   t.deepEqual(await get(port, '/hello'), hello);
-  await gateway.cli('hibernate', 'web');
+  await gateway.hibernate('web');
   t.deepEqual(await get(port, '/hello'), hello);
   const killed = await pagerOf(gateway);
   process.kill(killed, 'SIGKILL');
   t.deepEqual(await get(port, '/hello'), hello);
   await until(async () => (await pagerOf(gateway).catch(() => killed)) !== killed, {timeoutMs: 20_000});
-  await gateway.cli('hibernate', 'web');
+  await gateway.hibernate('web');
   t.deepEqual(await get(port, '/hello'), hello);
   const {generation} = await gateway.app('web');
   t.is(generation, 2);
@@ -83,13 +83,13 @@ serialRootTest('an app that sleeps keeps the image it had, and a new start has t
   t.regex(await gateway.cli('image', 'show', 'debian-nginx'), /^entrypoint +\["\/usr\/sbin\/nginx"\]$/m);
   await gateway.start();
   t.deepEqual(await get(port, '/hello'), hello);
-  await gateway.cli('hibernate', 'web');
+  await gateway.hibernate('web');
   const digest = async (): Promise<string> => (JSON.parse(await gateway.cli('image', 'list', '--json')) as {digest: string}[])[0]?.digest ?? '';
   const before = await digest();
   await gateway.cli('image', 'import', 'debian-nginx', await rootfsWith('dnsmasq-base'));
   t.not(await digest(), before);
   t.deepEqual(await get(port, '/hello'), hello);
-  await gateway.cli('hibernate', 'web');
+  await gateway.hibernate('web');
   // The name is gone, the checkpoint is not: so its image stays.
   await gateway.cli('image', 'rm', 'debian-nginx', '--yes');
   t.true((await readdir(join(gateway.stateDir, 'store', 'images', 'sha256'))).includes(before));

@@ -7,6 +7,7 @@ import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gat
 import {criuPids, killed, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
+import {rounds} from '../helpers/rounds.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
 
@@ -22,14 +23,14 @@ rootTest('the pager killed while pages of an app are missing: the app goes on, e
   const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off');
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '2');
   const pager = await pagerPid(gateway.stateDir);
   await killed(pager);
   t.is(await ask(port, 'verify'), verified);
   t.is(await ask(port, 'count'), '3');
   await until(async () => (await pagerPid(gateway.stateDir)) !== pager);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'agree'), '3 3');
   t.is(await ask(port, 'verify'), verified);
 });
@@ -38,7 +39,8 @@ rootTest('the pager killed at random moments of wake and hibernation: memory and
   t.timeout(120_000);
   const {gateway, port} = await durableGateway(t, 'hibernate-after 50ms');
   await gateway.start();
-  for (let round = 1; round <= 8; round += 1) {
+  const times = rounds(3);
+  for (let round = 1; round <= times; round += 1) {
     const committed = Number(await askUntilAnswered(port, 'count'));
     await gateway.reaches('a', 'hibernated');
     const wake = ask(port, 'count').catch(() => '');
@@ -61,7 +63,7 @@ rootTest('pager and gateway killed together: the app waits for its memory and re
   const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off', `volume ${seen.path}:/seen`);
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'watch'), 'ok');
   const pages = async (): Promise<string[]> => (await readFile(join(seen.path, 'pages'), 'utf8').catch(() => '')).trim().split('\n');
   await until(async () => (await pages()).length > 100, {what: 'the first pages'});
@@ -101,7 +103,7 @@ rootTest('the embedded Redis killed: an app that is awake serves on, one that sl
   await gateway.start();
   t.is(await ask(portA, 'count'), '1');
   t.is(await ask(portB, 'count'), '1');
-  await gateway.cli('hibernate', 'b');
+  await gateway.hibernate('b');
   const redis = await redisPid(gateway.stateDir);
   process.kill(redis, 'SIGKILL');
   t.is(await ask(portA, 'count'), '2');
@@ -114,7 +116,8 @@ rootTest('the embedded Redis killed at random moments of wake and hibernation: n
   t.timeout(120_000);
   const {gateway, port} = await durableGateway(t, 'hibernate-after 50ms');
   await gateway.start();
-  for (let round = 1; round <= 8; round += 1) {
+  const times = rounds(3);
+  for (let round = 1; round <= times; round += 1) {
     await gateway.reaches('a', round === 1 ? 'stopped' : 'hibernated');
     const count = Number(await askUntilAnswered(port, 'count'));
     t.is(count, round);
@@ -127,7 +130,7 @@ rootTest('the embedded Redis killed at random moments of wake and hibernation: n
   await gateway.stop('SIGKILL');
   await gateway.start();
   t.is((await gateway.app('a')).generation, generation);
-  t.is(await ask(port, 'agree'), '8 8');
+  t.is(await ask(port, 'agree'), `${times} ${times}`);
   t.is(await ask(port, 'verify'), verified);
 });
 
@@ -136,13 +139,13 @@ rootTest('an app that is killed is started from its files by the next request', 
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '2');
   await killed(await appPid(gateway, 'a'));
   await gateway.reaches('a', 'stopped');
   t.is(await ask(port, 'agree'), '0 2');
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'agree'), '1 3');
 });
 
@@ -173,6 +176,6 @@ rootTest('CRIU killed in the middle of a dump: the app goes on, and the next hib
   t.regex(await hibernation, /Cannot checkpoint app "a"/);
   t.is(await ask(port, 'count'), '2');
   t.is(await ask(port, 'verify'), 'ok 40960');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'agree'), '2 2');
 });

@@ -37,7 +37,7 @@ listen ${name}
   for (let round = 1; round <= 3; round++) {
     t.is(await clientB.request('change'), String(round));
     t.is(await clientA.request('change'), String(round));
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
     await until(async () => (await layers('a')) === 0, {timeoutMs: 30_000, what: 'room'});
     t.true((await storedRow(gateway)).stored);
     t.true((await layers('b')) > 0, 'those of an app that runs stay');
@@ -45,7 +45,7 @@ listen ${name}
     t.is(await clientB.request('verify'), `ok ${round}`);
   }
   // Also what only the gateway before had counted.
-  await gateway.cli('hibernate', 'b');
+  await gateway.hibernate('b');
   await gateway.stop();
   await gateway.start();
   await until(async () => (await layers('a')) + (await layers('b')) === 0, {timeoutMs: 60_000, what: 'room after a restart'});

@@ -48,7 +48,7 @@ rootTest('ready http: clients come when the app is healthy, after a restore too;
   const [word, asked] = (await get(url)).split(' ');
   t.is(word, 'ready');
   t.true(Number(asked) > 1);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   const [again, askedThen] = (await get(url)).split(' ');
   t.is(again, 'ready');
   t.is(Number(askedThen), Number(asked) + 1);

@@ -21,7 +21,7 @@ rootTest('a namespace and control groups are made for the app that is woken, and
   const made = await namespaces();
   t.is(made.length, 1);
   t.regex(made[0] ?? '', new RegExp(`-${count - 1}$`));
-  await gateway.cli('hibernate', `app-${count - 1}`);
+  await gateway.hibernate(`app-${count - 1}`);
   t.is(await ask(last, 'count'), '2');
   t.deepEqual(await namespaces(), made);
   await gateway.stop();

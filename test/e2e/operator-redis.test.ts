@@ -13,13 +13,13 @@ async function started<Servers extends RedisServers>(t: ExecutionContext, redis:
   const {gateway, port} = await durableGatewayWith(t, {globals: `    redis ${redis.url}\n`});
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   return {redis, gateway, port};
 }
 
 async function hibernates(gateway: TestGateway): Promise<boolean> {
   try {
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
     return true;
   } catch {
     return false; // Redis may be away still.
@@ -39,7 +39,7 @@ rootTest('a failover while an app sleeps, which loses its newest checkpoint in R
   const {redis, gateway, port} = await started(t, await sentinelRedis());
   const {master, replica} = await cutOffReplica(redis);
   t.is(await ask(port, 'count'), '2');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is((await gateway.app('a')).generation, 2);
   await master.kill();
   await until(async () => (await redis.master()) === replica, {what: 'a failover'});
@@ -47,7 +47,7 @@ rootTest('a failover while an app sleeps, which loses its newest checkpoint in R
   await until(async () => (await replica.ask('HGET', 'picogate:{a}:app', 'generation')) === '2', {what: 'the record to be written again'});
   t.is(await askUntilAnswered(port, 'agree'), '2 2');
   t.is(await ask(port, 'verify'), verified);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 3});
 });
 
@@ -85,17 +85,17 @@ rootTest('a Redis that is emptied while an app sleeps and while it runs knows it
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 1});
   await server?.ask('FLUSHALL');
   t.is(await ask(port, 'count'), '2');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '3');
   await server?.ask('FLUSHALL');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 3});
   await gateway.stop();
   await server?.ask('FLUSHALL');
   await gateway.start();
   t.is(await ask(port, 'agree'), '3 3');
   t.is(await ask(port, 'verify'), verified);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 4});
 });
 

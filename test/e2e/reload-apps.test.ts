@@ -28,19 +28,19 @@ serialRootTest('apps are kept, added, changed and retired by a reload', async (t
   t.is(await ask(second, 'count'), '1');
 
   // Its settings have changed: the next wake is of an app that was opened anew, with what it remembered.
-  await gateway.cli('hibernate', 'one');
+  await gateway.hibernate('one');
   t.is(await ask(first, 'count'), '3');
 
   await reload(two);
   await t.throwsAsync(ask(first, 'count'), {code: 'ECONNREFUSED'});
-  await gateway.cli('hibernate', 'two');
+  await gateway.hibernate('two');
   t.is(await ask(second, 'count'), '2');
 
   await reload(`${await durableApp('one', ['hibernate-after never'])}${listen('one', first)}${two}`);
   t.is(await ask(first, 'count'), '4', 'an app that comes back finds its checkpoint');
 
   // It sleeps, and nobody may ever come: its new schedule counts at once.
-  await gateway.cli('hibernate', 'one');
+  await gateway.hibernate('one');
   await reload(`${await durableApp('one', ['hibernate-after never', 'wake-at @yearly'])}${listen('one', first)}${two}`);
   const scheduled = /It is woken in \d+ [hd], by its schedule \(wake-at @yearly\)/;
   await until(async () => scheduled.test(await gateway.cli('explain', 'one')), {what: 'its schedule'});

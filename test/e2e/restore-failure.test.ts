@@ -36,7 +36,7 @@ async function damagedGateway(gateway: TestGateway, port: number, part: Part): P
   await gateway.start();
   for (const _ of [1, 2]) {
     await ask(port, 'count');
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
   }
   await gateway.stop();
   await damage(gateway, 2, part);
@@ -67,7 +67,7 @@ rootTest('on-restore-failure previous: the generation before is restored, the ne
   t.is(await ask(port, 'agree'), '1 1');
   t.is(await ask(port, 'count'), '2');
   t.is(await ask(port, 'count'), '3');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is((await gateway.app('a')).generation, 3);
   t.true((await manifests(gateway)).includes('00000002.json'), 'the damaged one is kept like any other');
   t.is(await ask(port, 'agree'), '3 3');
@@ -101,7 +101,7 @@ rootTest('on-restore-failure cold-start: the app starts from the files of its ne
   await gateway.start();
   t.is(await ask(port, 'agree'), '0 3');
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.is((await gateway.app('a')).generation, 3);
   t.is(await ask(port, 'agree'), '1 4');
 });

@@ -47,7 +47,7 @@ rootTest('a CRIU waits while the app sleeps, has made no process, and is the one
   await gateway.start();
   for (const round of [1, 2, 3]) {
     t.is(await ask(port, 'count'), String(round));
-    await gateway.cli('hibernate', 'a');
+    await gateway.hibernate('a');
     const {pid, instance} = await waitingCriu(gateway);
     t.is(await readFile(`/proc/${pid}/task/${pid}/children`, 'latin1'), '');
     t.like(await gateway.app('a'), {state: 'hibernated', residency: 'warm'});
@@ -62,11 +62,11 @@ rootTest('the waiting CRIU or the pager is killed while the app sleeps: it wakes
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await killed((await waitingCriu(gateway)).pid);
   t.is(await ask(port, 'count'), '2');
 
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   const before = await waitingCriu(gateway);
   await killed(await pagerPid(gateway.stateDir));
   const after = await waitingCriu(gateway, ({instance}) => instance !== before.instance);
@@ -74,7 +74,7 @@ rootTest('the waiting CRIU or the pager is killed while the app sleeps: it wakes
   t.is(await ask(port, 'count'), '3');
   t.is((await layers(gateway)).at(-1), after.instance);
 
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await waitingCriu(gateway);
   process.kill(await pagerPid(gateway.stateDir), 'SIGKILL');
   t.is(await ask(port, 'count'), '4', 'asked while no pager serves');
@@ -87,7 +87,7 @@ rootTest('the gateway is killed while a CRIU waits: it ends, and the next gatewa
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   const {pid} = await waitingCriu(gateway);
   await gateway.stop('SIGKILL');
   await until(async () => !(await runs(pid)), {what: 'the end of the CRIU that waited'});
@@ -102,7 +102,7 @@ rootTest('an app that another worker has taken does not run, and wakes when that
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await waitingCriu(gateway);
   const before = await layers(gateway);
   await using connection = await connectRedis({url: `unix:${embeddedRedisPath(join(gateway.stateDir, 'run'))}`, log: createLog('silent')});

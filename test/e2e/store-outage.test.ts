@@ -53,7 +53,7 @@ s3Test('a gateway starts while the store cannot be reached: warm apps wake and s
   const [a = 0, b = 0] = ports;
   await gateway.start();
   for (const port of ports) await ask(port, 'count');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await gateway.cli('hibernate', 'b', '--cold');
   await untilStored(gateway);
   await gateway.stop();
@@ -64,14 +64,14 @@ s3Test('a gateway starts while the store cannot be reached: warm apps wake and s
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 1});
   t.like(await gateway.app('b'), {state: 'hibernated', generation: 1});
   t.deepEqual(await ask(a, 'agree', 'count', 'verify'), ['1 1', '2', verified]);
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   t.like(await storedRow(gateway), {state: 'hibernated', generation: 2, stored: false});
   t.deepEqual(await ask(a, 'agree'), ['2 2']);
   await t.throwsAsync(gateway.cli('wake', 'b'), {message: /Cannot (find out|read|list).*bucket "apps"/});
   t.like(await gateway.app('b'), {state: 'hibernated', generation: 1});
   setReachable(true);
   await until(async () => (await ask(b, 'agree').catch(() => []))[0] === '1 1', {timeoutMs: 20_000, what: 'app b'});
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   await untilStored(gateway);
 });
 

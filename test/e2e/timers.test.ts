@@ -125,6 +125,6 @@ rootTest('an app whose next timer is too near stays awake, and says why', async 
   await said(gateway, 'ticking', /clock_nanosleep of thread 1 is due in \d+ ms, too soon for a sleep/);
   t.is((await gateway.app('ticking')).lastHibernate, null);
   // An operator is obeyed all the same.
-  await gateway.cli('hibernate', 'ticking');
+  await gateway.hibernate('ticking');
   await until(async () => (await gateway.app('ticking')).lastWake?.trigger === 'timer', {what: 'a wake by its timer'});
 });

@@ -30,7 +30,7 @@ rootTest('usage is metered awake and asleep, and goes on after a restart', async
   await gateway.start();
   t.like(await usageOf(gateway), {activeGbSeconds: 0, storedGbSeconds: 0, wakes: 0, cost: 0});
   t.is(await ask(port, 'count'), '1');
-  await gateway.cli('hibernate', 'a');
+  await gateway.hibernate('a');
   // Told at once when it falls asleep; what is stored is measured a moment later.
   await until(async () => (await usageOf(gateway)).storedGbSeconds > 0, {timeoutMs: 20_000, what: 'usage of what is stored'});
   const slept = await usageOf(gateway);

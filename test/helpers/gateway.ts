@@ -5,22 +5,18 @@ import {mkdtemp, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
+import {connectToGateway, command as giveCommand} from '../../src/cli/remote.ts';
 import {run} from '../../src/core/command.ts';
+import {appName} from '../../src/core/ids.ts';
+import type {AppRecord} from '../../src/store/app-record.ts';
+import {openPlacements, residencyOf} from '../../src/store/placements.ts';
+import {openState} from '../../src/store/state.ts';
 import {runs} from './gateway-processes.ts';
 
 export const programPath = fileURLToPath(new URL('../../bin/picogate', import.meta.url));
 
-/** What `apps --json` prints of an app. */
-export interface AppRow {
-  readonly name: string;
-  readonly state: string;
-  readonly residency: string;
-  readonly generation: number | null;
-  readonly worker: string | null;
-  readonly pinned: boolean;
-  readonly lastWake: null | {at: number; ms: number; trigger: string; predictedPages: number; faults: number};
-  readonly lastHibernate: null | {at: number; ms: number; frozenMs: number; bytesWritten: number};
-}
+/** What Redis has of an app, and where its state is. */
+export type AppRow = Omit<AppRecord, 'generation'> & ReturnType<typeof residencyOf> & {readonly generation: number | null};
 
 /** What of a gateway runs in a process. */
 export type TestCommand = 'run' | 'supervisor' | 'edge';
@@ -33,14 +29,18 @@ export interface TestGateway {
   /** Sends a signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<{exitCode: number | null}>;
   readonly pid: number;
-  /** Runs a command of the CLI against this gateway. */
+  /** Runs a command of the CLI against this gateway: a process, which is most of what a test takes when it does so again and again. */
   cli(...args: readonly string[]): Promise<string>;
   app(name: string): Promise<AppRow>;
+  /** @throws Error when the app does not sleep then */
+  hibernate(name: string): Promise<void>;
   /** Waits until the app is in a state. */
   reaches(name: string, state: string): Promise<AppRow>;
   /** What the gateway wrote to standard error. */
   log(): Promise<string>;
 }
+
+const controlTimeoutMs = 60_000;
 
 const given = new Set<number>();
 
@@ -123,10 +123,15 @@ ${sections}
     },
     cli,
     async app(name) {
-      const rows = JSON.parse(await cli('apps', '--json')) as AppRow[];
-      const row = rows.find((candidate) => candidate.name === name);
-      if (row === undefined) throw new Error(`no app ${name}`);
-      return row;
+      const {connection} = await connectToGateway([configFile]);
+      await using owned = connection;
+      const record = await openState(owned).readApp(appName(name));
+      if (record === null) throw new Error(`no app ${name}`);
+      return {...record, ...residencyOf(record, (await openPlacements(owned).read()).get(record.name))};
+    },
+    async hibernate(name) {
+      const result = await giveCommand([configFile], 'hibernate', {name}, controlTimeoutMs);
+      if (result !== 'hibernated') throw new Error(`the hibernation of ${name} ended with ${JSON.stringify(result)}`);
     },
     async reaches(name, state) {
       const deadline = performance.now() + 30_000;
@@ -134,7 +139,7 @@ ${sections}
         const row = await gateway.app(name);
         if (row.state === state) return row;
         if (performance.now() > deadline) throw new Error(`${name} is ${row.state}, not ${state}: ${await gateway.log()}`);
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await new Promise((resolve) => setTimeout(resolve, 50));
       }
     },
     log: () => readFile(logFile, 'utf8').catch(() => ''),
