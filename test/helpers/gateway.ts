@@ -7,6 +7,7 @@ import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {connectToGateway, command as giveCommand} from '../../src/cli/remote.ts';
 import {run} from '../../src/core/command.ts';
+import {errorMessage} from '../../src/core/errors.ts';
 import {appName} from '../../src/core/ids.ts';
 import type {AppRecord} from '../../src/store/app-record.ts';
 import {openPlacements, residencyOf} from '../../src/store/placements.ts';
@@ -136,9 +137,10 @@ ${sections}
     async reaches(name, state) {
       const deadline = performance.now() + 30_000;
       for (;;) {
-        const row = await gateway.app(name);
-        if (row.state === state) return row;
-        if (performance.now() > deadline) throw new Error(`${name} is ${row.state}, not ${state}: ${await gateway.log()}`);
+        // Redis may have been killed a moment ago.
+        const row = await gateway.app(name).catch((error: unknown) => errorMessage(error));
+        if (typeof row === 'object' && row.state === state) return row;
+        if (performance.now() > deadline) throw new Error(`${name} is ${typeof row === 'object' ? row.state : row}, not ${state}: ${await gateway.log()}`);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     },
