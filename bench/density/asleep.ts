@@ -14,7 +14,7 @@ import {appMemory} from './app-memory.ts';
 const baseCount = 100;
 const counts = {quick: 1000, usual: 5000} as const;
 const givenBytes = 2 ** 30;
-const settled = {share: 0.02, timeoutMs: 180_000} as const;
+const settled = {share: 0.02, timeoutMs: 120_000} as const;
 
 const sleeping = (count: number): string => `${count} apps that sleep`;
 const awakeCase = 'one of them awake';

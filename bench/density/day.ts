@@ -19,7 +19,7 @@ import {dayMs, traceOfDay} from './trace.ts';
 const sizes = {quick: {apps: 200, minutes: 6}, usual: {apps: 1000, minutes: 20}} as const;
 /** As of the day, before it is compressed. */
 const hibernateAfterMs = 5 * 60_000;
-const settled = {share: 0.05, timeoutMs: 180_000} as const;
+const settled = {share: 0.05, timeoutMs: 60_000} as const;
 const answerTimeoutMs = 60_000;
 const memoryEveryMs = 15_000;
 const measuredApps = 5;

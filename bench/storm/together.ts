@@ -5,7 +5,6 @@ import {timedAnswer} from '../client.ts';
 import type {Samples} from '../paging/samples.ts';
 import type {Part, PartContext, PartReport} from '../parts.ts';
 import {spread, spreadSeries} from '../spread.ts';
-import {median} from '../statistics.ts';
 import {fixed} from '../table.ts';
 import {count, putToSleep, settle, startSleepers} from './sleepers.ts';
 import {SteadyTraffic, trafficReport} from './steady-traffic.ts';
@@ -56,12 +55,12 @@ function report(samples: Samples): PartReport {
       0,
     ),
   ]);
-  const [alone, last] = [median(samples.values(cases.alone, 'p50Ms')), samples.median(cases.together, 'p100Ms')];
+  const [alone, last] = [samples.median(cases.alone, 'p50Ms'), samples.median(cases.together, 'p100Ms')];
   const limit = ((alone * appCount) / availableParallelism()) * goalFactor;
   const answered = samples.values(cases.together, 'answered');
   const traffic = trafficReport(samples, name);
   return {
-    tables: [{title: `Wakes, connect() to answer, milliseconds`, head: ['', 'first', 'p50', 'p99', 'last', 'answered'], rows}, ...traffic.tables],
+    tables: [{title: 'Wakes, connect() to answer, milliseconds', head: ['', 'first', 'p50', 'p99', 'last', 'answered'], rows}, ...traffic.tables],
     goals: [
       {
         what: `${name}: the last answer`,
