@@ -45,7 +45,7 @@ export async function scaleHost(options: ScaleApps & {readonly signal: AbortSign
     configure,
     start: () => startScaleGateway(stateDir, options.signal),
     keepDump: (hibernating) => keepDump(stateDir, hibernating),
-    commitCopies: (count) => commitCopies(stateDir, count),
+    commitCopies: (count) => commitCopies(stateDir, count, options.signal),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

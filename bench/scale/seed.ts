@@ -43,7 +43,7 @@ async function linkAll(from: string, to: string): Promise<void> {
 }
 
 /** @param stateDir of a gateway that has stopped, with a kept dump and a checkpoint of its first app */
-export async function commitCopies(stateDir: string, count: number): Promise<void> {
+export async function commitCopies(stateDir: string, count: number, signal: AbortSignal): Promise<void> {
   const store = openCheckpointStore({objects: await openDirectoryStore(join(stateDir, 'store'))});
   const {meta} = await store.meta(appName(appAt(0)), generation(1));
   if (typeof meta !== 'object' || meta === null || !('layers' in meta)) throw new Error('the checkpoint says nothing of layers');
@@ -51,6 +51,7 @@ export async function commitCopies(stateDir: string, count: number): Promise<voi
   const layers = (app: string): string => join(stateDir, 'apps', app, 'layers');
   const others = Array.from({length: count - 1}, (_, at) => at + 1);
   await limited(others, commitsAtATime, async (index) => {
+    signal.throwIfAborted();
     const app = appName(appAt(index));
     const network = {address: appAddress({address, prefixLength: Number(prefixLength)}, index), range: `${address}/${prefixLength}`};
     const dump = {dumpDir: dumpCopy(stateDir), parent: null, missing: new Map(), meta: {...meta, network}};
