@@ -33,7 +33,7 @@ export async function s3Gateway(t: ExecutionContext, {endpoint, prefix}: {endpoi
 }
 
 export async function storedRow(gateway: TestGateway, name = 'a'): Promise<StoredRow> {
-  return (gateway.app(name));
+  return gateway.app(name);
 }
 
 /** Waits until nothing of the app has yet to be uploaded. */
