@@ -6,7 +6,7 @@ import {totalmem} from 'node:os';
 import type {AppConfig, Config} from '../config/value.ts';
 import type {WorkerConfig} from '../config/worker-shape.ts';
 import {systemClock} from '../core/clock.ts';
-import {CodedError} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import {type AppName, appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -26,6 +26,7 @@ import {AppLocator, type Endpoint} from '../supervisor/app-locator.ts';
 import {BusyMarks} from '../supervisor/busy-marks.ts';
 import {type Drained, drainApps} from '../supervisor/drain.ts';
 import {type FailoverOptions, takeOver} from '../supervisor/failover.ts';
+import {Foresight} from '../supervisor/foresight.ts';
 import {Membership} from '../supervisor/membership.ts';
 import type {SharedApps} from '../supervisor/recover-shared.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
@@ -167,6 +168,17 @@ export class Cluster implements AsyncDisposable {
     for (const {name, timers} of this.#late.configs.values()) if (timers !== null) this.#timers.watch(name);
     this.#scope.use(followMoves(events, this.name, (move) => this.#moved(move), log));
     supervisor.onAwakeChange((app, isAwake) => isAwake && this.#movedApps.runsAt(app, supervisor.app(app).address));
+    const foresight = new Foresight({
+      worker: this.name,
+      listApps: () => state.listApps(),
+      listWorkers: () => this.#membership.list(),
+      settings: (name) => this.#late.configs.get(name) ?? null,
+      app: (name) => supervisor.ready(name),
+    });
+    this.#membership.onSilent((other, isSilent) => {
+      const work = isSilent ? foresight.silent(other) : foresight.heardAgain(other);
+      work.catch((error: unknown) => log.debug({worker: other, error: errorMessage(error)}, 'nothing is prepared for the end of a worker'));
+    });
     this.#membership.onGone((gone, address) => {
       this.#locator.forget({worker: gone});
       this.#movedApps.gone(address);

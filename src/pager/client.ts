@@ -113,6 +113,8 @@ export interface Pager extends AsyncDisposable {
   dropLocal(app: string): Promise<void>;
   /** Another worker may have had the app: what is in the store is looked at anew. @throws CodedError */
   refresh(app: string): Promise<void>;
+  /** Looks anew, and brings all of the newest generation here. @returns null when there is none. @throws CodedError */
+  foresee(app: string): Promise<Generation | null>;
   /** Brings layers of an app's files here. @throws CodedError ERR_NO_REMOTE_STORE, ERR_DAMAGED_CHECKPOINT; as the store */
   fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }
@@ -296,6 +298,7 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     finishUpload: async (app) => call('finishUpload', {app}),
     dropLocal: async (app) => call('dropLocal', {app}),
     refresh: async (app) => call('refresh', {app}),
+    foresee: async (app) => call('foresee', {app}),
     fetchLayers: async (app, layers) => call('fetchLayers', {app, layers}),
     [Symbol.asyncDispose]: async () => supervisor.stop(),
   };

@@ -1,6 +1,6 @@
 /** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
 import {CodedError, errorMessage} from '../core/errors.ts';
-import {appName, type InstanceId} from '../core/ids.ts';
+import {type AppName, appName, type Generation, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
@@ -239,8 +239,18 @@ function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
     finishUpload: async ({app}) => required(parts).finishUpload(appName(app)),
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
     refresh: async ({app}) => parts.tiering?.refresh(appName(app)),
+    foresee: async ({app}) => foresee(parts, appName(app)),
     fetchLayers: async ({app, layers}) => required(parts).fetchLayers(appName(app), layers),
   };
+}
+
+async function foresee({tiering, store}: Parts, app: AppName): Promise<Generation | null> {
+  if (tiering === null) return null;
+  await tiering.refresh(app);
+  const checkpoint = await store.latestComplete(app);
+  if (checkpoint === null) return null;
+  await Promise.all([tiering.fetchAll(checkpoint.manifest), tiering.fetchFiles(app, checkpoint.generation)]);
+  return checkpoint.generation;
 }
 
 /** @throws CodedError ERR_NO_REMOTE_STORE */

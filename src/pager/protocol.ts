@@ -177,6 +177,8 @@ export interface PagerService {
   fetchLayers(request: {readonly app: string; readonly layers: readonly string[]}): Promise<void>;
   /** See `Tiering.refresh()`. */
   refresh(request: {readonly app: string}): Promise<void>;
+  /** After a `refresh()`, brings all of the newest complete generation here. @returns null when the store has none, or is a directory of this host */
+  foresee(request: {readonly app: string}): Promise<Generation | null>;
   stop(request: null): Promise<void>;
 }
 

@@ -72,7 +72,7 @@ export class App {
   constructor(options: AppOptions) {
     const {config, clock, log} = options;
     [this.#options, this.#log, this.address] = [options, log, options.network.address];
-    const parts = pick(options, 'config', 'container', 'network', 'records', 'clock', 'log', 'pin');
+    const parts = pick(options, 'config', 'container', 'network', 'records', 'clock', 'log', 'pin', 'pager');
     this.#rest = options.rest;
     this.#pointer = options.pointer;
     this.#state = stateAtRest(options.rest);
@@ -276,7 +276,7 @@ export class App {
     if (this.#hibernating !== undefined) await this.#options.container.kill().catch(ignored);
     await this.#hibernating?.catch(ignored);
     if (this.#instance !== undefined) await this.#ended(this.#instance, stopEvent(config, this.#rest));
-    await Promise.all([this.standby.drop(), Promise.race([compacted, late])]);
+    await Promise.all([this.standby.stop(), Promise.race([compacted, late])]);
   }
 
   #move(event: LifecycleEvent): void {

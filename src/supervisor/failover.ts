@@ -26,6 +26,11 @@ const pauseMs = 1000;
 const concurrency = 4;
 const awake: ReadonlySet<string> = new Set(['reviving', 'running', 'draining', 'checkpointing']);
 
+/** An app that its worker has not put to sleep. */
+export function isAwake({state}: AppRecord): boolean {
+  return awake.has(state);
+}
+
 /**
  * Wakes what ran on a worker that is gone, elsewhere, from what is in the store. One of the others does; should that one be gone before it is done,
  * another one does it again. Never throws.
@@ -48,7 +53,7 @@ export async function takeOver(gone: string, options: FailoverOptions): Promise<
 async function wakeAll(gone: string, {listApps, has, reach, clock, log}: FailoverOptions): Promise<void> {
   const waiting: AppName[] = [];
   for (const [name, record] of await listApps()) {
-    if (!(record instanceof Error) && record.worker === gone && awake.has(record.state) && has(name)) waiting.push(name);
+    if (!(record instanceof Error) && record.worker === gone && isAwake(record) && has(name)) waiting.push(name);
   }
   if (waiting.length > 0) log.warn({worker: gone, apps: waiting}, 'the apps that ran on a worker that is gone are woken elsewhere');
   const rest = waiting.values();

@@ -77,7 +77,7 @@ export interface Pager {
     workDir: string;
     ahead: boolean;
     backgroundFetch: boolean;
-  }): Promise<{readonly imagesDir: string; readonly memoryBytes: number}>;
+  }): Promise<{readonly imagesDir: string; readonly meta: unknown; readonly memoryBytes: number}>;
   /** A prepared restore goes on. @throws CodedError when it is not prepared any more */
   expect(instance: InstanceId, trigger: Trigger): Promise<unknown>;
   commit(options: {
@@ -120,6 +120,8 @@ export interface Pager {
   shareCache(layerBytes: number, dropped: readonly string[]): Promise<number>;
   /** Another worker may have had the app: what is in the store is looked at anew. @throws CodedError */
   refresh(app: string): Promise<void>;
+  /** The same, and all of the newest generation is brought here. @returns null when there is none, or no remote store. @throws CodedError */
+  foresee(app: string): Promise<Generation | null>;
   /** Brings layers here that are in the remote store only. @throws CodedError */
   fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }

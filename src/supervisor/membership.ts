@@ -23,6 +23,9 @@ const expiryMarginMs = 10;
 export class Membership implements AsyncDisposable {
   readonly #options: MembershipOptions;
   readonly #onGone = new Set<(worker: string, address: string) => void>();
+  #onSilent: (worker: string, isSilent: boolean) => void = () => undefined;
+  /** Those that are late to say that they are there. */
+  readonly #silent = new Set<string>();
   /** Those that are gone, and their addresses. */
   readonly #gone = new Map<string, string>();
   #known: readonly WorkerStatus[] = [];
@@ -76,6 +79,11 @@ export class Membership implements AsyncDisposable {
     for (const [worker, address] of this.#gone) callback(worker, address);
   }
 
+  /** Calls back when a worker has not been heard of for half a lease, and when it is heard of again. */
+  onSilent(callback: (worker: string, isSilent: boolean) => void): void {
+    this.#onSilent = callback;
+  }
+
   /** Of a worker, as far as it has been heard of. */
   addressOf(worker: string): string | undefined {
     return this.#known.find(({name}) => name === worker)?.address;
@@ -89,23 +97,35 @@ export class Membership implements AsyncDisposable {
   }
 
   #notice(): void {
-    const {clock} = this.#options;
+    const {clock, leaseMs} = this.#options;
     for (const {name, state, address} of this.#known) {
       if (state !== 'gone') this.#gone.delete(name);
       else if (!this.#gone.has(name)) this.#tell(name, address);
     }
-    // The next one that would be gone is looked at as soon as it is.
     const others = this.#known.filter(({name, state}) => name !== this.name && state === 'alive');
+    // One that says so three times per lease is late by then.
+    const lateMs = leaseMs / 2;
+    for (const {name, expiresInMs} of others) this.#isLate(name, expiresInMs <= lateMs);
     this.#cancelLook();
     if (others.length === 0 || this.#isOver) return;
-    this.#cancelLook = clock.after(Math.min(...others.map(({expiresInMs}) => expiresInMs)) + expiryMarginMs, () => {
+    // The next one that would be late, or gone, is looked at as soon as it is.
+    const looks = others.map(({expiresInMs}) => (expiresInMs > lateMs ? expiresInMs - lateMs : expiresInMs));
+    this.#cancelLook = clock.after(Math.min(...looks) + expiryMarginMs, () => {
       this.forgetList();
       this.#try(this.list());
     });
   }
 
+  #isLate(worker: string, isLate: boolean): void {
+    if (this.#silent.has(worker) === isLate) return;
+    if (isLate) this.#silent.add(worker);
+    else this.#silent.delete(worker);
+    this.#onSilent(worker, isLate);
+  }
+
   #tell(worker: string, address: string): void {
     this.#gone.set(worker, address);
+    this.#silent.delete(worker);
     this.#options.log.warn({worker}, 'a worker is not heard of any more');
     for (const callback of this.#onGone) callback(worker, address);
   }

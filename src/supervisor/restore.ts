@@ -21,6 +21,8 @@ export interface PreparedRestore extends AsyncDisposable {
   /** Also of the layer that the instance is going to write. */
   readonly name: InstanceName;
   readonly generation: Generation;
+  /** What the generation was committed with. */
+  readonly meta: unknown;
   /** What it keeps in memory, besides processes. */
   readonly memoryBytes: number;
   readonly criu: BegunRestore;

@@ -85,7 +85,7 @@ async function start(options: AppOptions, rest: Files, {lease, begins, save, tim
 async function restoreNewest(options: AppOptions, given: Checkpoint, revival: Revival): Promise<Instance> {
   const {lease, standby, log, isStopping} = revival;
   const rest = await known(options, given, revival);
-  const ready = await standby.take(rest.generation);
+  const ready = await standby.take(rest);
   try {
     if (ready !== undefined) return await finish(options, ready, rest, revival);
   } catch (error) {

@@ -1,4 +1,4 @@
-import {CodedError} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import type {AppOptions} from './app-status.ts';
 import type {BusySessions} from './busy-sessions.ts';
 import {signalAll} from './signals.ts';
@@ -10,7 +10,7 @@ const unfinishedPollMs = 20;
 /** What takes longer than this to be answered is not waited for. */
 const patienceMs = 10_000;
 
-export interface SharingOptions extends Pick<AppOptions, 'config' | 'container' | 'network' | 'records' | 'clock' | 'log'> {
+export interface SharingOptions extends Pick<AppOptions, 'config' | 'container' | 'network' | 'pager' | 'records' | 'clock' | 'log'> {
   readonly standby: Standby;
   readonly sessions: BusySessions;
   /** It runs on this worker, or is on its way to or from that. */
@@ -33,6 +33,26 @@ export class Sharing {
     if (isHere()) return;
     records.movedAway();
     void standby.drop();
+  }
+
+  /**
+   * The worker that has it is not heard of: what the app starts from is brought here and its restore prepared while the lease runs out, so that only the
+   * restore is left then. Only a gain in time: what counts is found out under the lease. Never throws.
+   */
+  async foresee(): Promise<void> {
+    const {config, isHere, log, pager, standby} = this.#options;
+    if (isHere()) return;
+    try {
+      const generation = await pager.foresee(config.name);
+      if (generation !== null && !isHere()) standby.prepare(generation);
+    } catch (error) {
+      log.debug({app: config.name, error: errorMessage(error)}, 'what it starts from could not be brought here ahead');
+    }
+  }
+
+  /** The worker is heard of again. */
+  foreseenInVain(): void {
+    if (!this.#options.isHere()) void this.#options.standby.drop();
   }
 
   /** Its lease has run out: nobody may be answered by what runs here. */

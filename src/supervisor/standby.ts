@@ -2,7 +2,7 @@
 import {errorMessage} from '../core/errors.ts';
 import type {Generation} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {InstanceTools} from './instance.ts';
+import type {InstanceTools, Rest} from './instance.ts';
 import {type PreparedRestore, prepareRestore} from './restore.ts';
 import type {StandbyLimit} from './standby-limit.ts';
 
@@ -23,6 +23,7 @@ export class Standby {
   readonly #options: StandbyOptions;
   #current: Attempt | undefined;
   #dropping: Promise<void> = Promise.resolve();
+  #isStopped = false;
 
   constructor(options: StandbyOptions) {
     this.#options = options;
@@ -31,6 +32,7 @@ export class Standby {
   /** In the background, in place of what was prepared before. */
   prepare(generation: Generation): void {
     void this.drop();
+    if (this.#isStopped) return;
     const attempt: Attempt = {generation, isBegun: false, restore: this.#options.standbys.inTurn(() => this.#prepare(attempt))};
     this.#current = attempt;
   }
@@ -52,8 +54,8 @@ export class Standby {
     }
   }
 
-  /** What is prepared for a generation; the caller owns it. Waits for one that is being prepared. */
-  async take(generation: Generation): Promise<PreparedRestore | undefined> {
+  /** What is prepared for a generation and its files; the caller owns it. Waits for one that is being prepared. */
+  async take({generation, meta}: Extract<Rest, {kind: 'checkpoint'}>): Promise<PreparedRestore | undefined> {
     const attempt = this.#current;
     if (attempt?.generation !== generation || !attempt.isBegun) {
       void this.drop();
@@ -62,7 +64,9 @@ export class Standby {
     this.#current = undefined;
     const restore = await attempt.restore;
     this.#options.standbys.free(attempt);
-    if (restore === undefined || restore.criu.alive) return restore;
+    if (restore === undefined) return undefined;
+    // What was prepared without a lease may be of a worker whose generation another one has written anew.
+    if (restore.criu.alive && layersIn(restore.meta) === layersIn(meta)) return restore;
     await this.#undo(restore);
     return undefined;
   }
@@ -73,6 +77,12 @@ export class Standby {
     this.#current = undefined;
     if (attempt !== undefined) this.#dropping = Promise.all([this.#dropping, this.#discard(attempt)]).then(() => undefined);
     return this.#dropping;
+  }
+
+  /** The same, and nothing is prepared any more. */
+  stop(): Promise<void> {
+    this.#isStopped = true;
+    return this.drop();
   }
 
   async #discard(attempt: Attempt): Promise<void> {
@@ -88,4 +98,9 @@ export class Standby {
       this.#options.log.debug({instance: restore.id, error: errorMessage(error)}, 'a prepared restore could not be undone');
     }
   }
+}
+
+/** Each instance has a layer of its own, so that no two of them commit the same list. */
+function layersIn(meta: unknown): string {
+  return JSON.stringify(typeof meta === 'object' && meta !== null && 'layers' in meta ? meta.layers : null);
 }
