@@ -6,6 +6,7 @@ import {parseArgs} from 'node:util';
 import {errorMessage} from '../src/core/errors.ts';
 import {densitySuite} from './density/density-suite.ts';
 import {edgeSuite} from './edge/edge-suite.ts';
+import {failoverSuite} from './failover/failover-suite.ts';
 import {describeMachine, type Machine} from './machine.ts';
 import {pagingSuite} from './paging/paging-suite.ts';
 import {openResults, type Results} from './results.ts';
@@ -18,7 +19,7 @@ import {udpSuite} from './udp/udp-suite.ts';
 import {wakeSuite} from './wake/wake-suite.ts';
 import {peersSuite} from './wake-peers/peers-suite.ts';
 
-const suites: readonly Suite[] = [wakeSuite, peersSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, stormSuite, densitySuite, soakSuite];
+const suites: readonly Suite[] = [wakeSuite, peersSuite, pagingSuite, edgeSuite, udpSuite, scaleSuite, failoverSuite, stormSuite, densitySuite, soakSuite];
 
 const exitStatus = {failed: 1, usage: 2} as const;
 

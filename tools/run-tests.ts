@@ -1,8 +1,12 @@
 /**
- * Runs ava with this program's arguments, passes its output on, and closes with one line that programs can read:
- * `N passed, N failed, N skipped`. The exit status is ava's.
+ * Runs ava, with this program's arguments or over all tests, passes its output on, and closes with one line that programs can read:
+ * `N passed, N failed, N skipped`. The exit status is 1 when anything failed.
+ *
+ * The tests of a file run one after the other, for which ava knows only a setting that runs the files one after the other too. So all tests are several
+ * runs of a few files each, some of them at once. What a run printed is shown when it has ended; that of failed ones last.
  */
-import {createInterface} from 'node:readline';
+import {globSync} from 'node:fs';
+import {text} from 'node:stream/consumers';
 import {fileURLToPath} from 'node:url';
 import {startDaemon} from '../src/core/command.ts';
 
@@ -35,28 +39,74 @@ const avaPath = fileURLToPath(new URL('../node_modules/.bin/ava', import.meta.ur
 
 // Every test file is a process of its own; half of its processor time went into compiling the same modules again.
 const compileCache = fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url));
+/** Tests remove what they have made. */
+const stopTimeoutMs = 60_000;
 
-async function main(ava: readonly string[]): Promise<number> {
-  const counts: TestCounts = {passed: 0, failed: 0, skipped: 0};
-  await using daemon = await startDaemon([process.execPath, avaPath, ...ava], {
+const repository = fileURLToPath(new URL('..', import.meta.url));
+const filesPerRun = 6;
+/** Tests wait more than they work: two at once leave a processor idle. */
+const runsAtOnce = 3;
+
+/** The slow ones first, so that none of them is left alone at the end. */
+function allFiles(): string[] {
+  const files = globSync('test/**/*.test.ts', {cwd: repository}).sort();
+  const isSlow = (file: string): boolean => file.startsWith('test/e2e/');
+  return [...files.filter(isSlow), ...files.filter((file) => !isSlow(file))];
+}
+
+interface Run {
+  readonly output: string;
+  readonly counts: TestCounts;
+}
+
+async function runAva(args: readonly string[], signal: AbortSignal): Promise<Run> {
+  await using daemon = await startDaemon([process.execPath, avaPath, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {...process.env, NODE_COMPILE_CACHE: compileCache},
+    stopTimeoutMs,
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => daemon.child.kill(signal));
-  if (daemon.child.stdout !== null) {
-    for await (const line of createInterface({input: daemon.child.stdout})) {
-      process.stdout.write(`${line}\n`);
-      // The summary follows the last rule; what looks like it before that is something a test printed.
-      if (line.trim() === '─') Object.assign(counts, {passed: 0, failed: 0, skipped: 0});
-      const found = parseSummaryLine(line);
-      if (found !== null) counts[found.outcome] += found.count;
-    }
-  }
+  const stop = (): void => void daemon.child.kill('SIGTERM');
+  signal.addEventListener('abort', stop, {once: true});
+  const output = daemon.child.stdout === null ? '' : await text(daemon.child.stdout);
   const {exitCode} = await daemon.exited;
+  signal.removeEventListener('abort', stop);
+  return {output, counts: countsOf(output, exitCode)};
+}
+
+function countsOf(output: string, exitCode: number | null): TestCounts {
+  const counts: TestCounts = {passed: 0, failed: 0, skipped: 0};
+  // The summary follows the last rule; what looks like it before that is something a test printed.
+  const lines = output.split('\n');
+  const summary = lines.slice(lines.findLastIndex((line) => line.trim() === '─') + 1);
+  for (const found of summary.map(parseSummaryLine)) if (found !== null) counts[found.outcome] += found.count;
   // A file that did not finish, or that ava could not load, has no count of its own.
   if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
-  process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
-  return exitCode ?? 1;
+  return counts;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
+  const files = allFiles();
+  const batches =
+    args.length > 0 ? [args] : Array.from({length: Math.ceil(files.length / filesPerRun)}, (_, at) => files.slice(at * filesPerRun).slice(0, filesPerRun));
+  const total: TestCounts = {passed: 0, failed: 0, skipped: 0};
+  const failed: string[] = [];
+  const rest = batches.values();
+  const work = async (): Promise<void> => {
+    for (const batch of rest) {
+      if (stopping.signal.aborted) return;
+      const {output, counts} = await runAva(batch, stopping.signal);
+      for (const outcome of ['passed', 'failed', 'skipped'] as const) total[outcome] += counts[outcome];
+      if (counts.failed > 0) failed.push(output);
+      else process.stdout.write(output);
+    }
+  };
+  await Promise.all(Array.from({length: runsAtOnce}, work));
+  process.stdout.write(failed.join(''));
+  if (stopping.signal.aborted) process.stdout.write('\nstopped by a signal\n');
+  process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+  return total.failed > 0 || stopping.signal.aborted ? 1 : 0;
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -32,9 +32,9 @@ export function durableOptions(rootfs: string): string[] {
 }
 
 /** A section that leads a port to an app. */
-export function listen(name: string, port: number): string {
+export function listen(name: string, port: number, address = '127.0.0.1'): string {
   return `listen ${name}
-    bind 127.0.0.1:${port}
+    bind ${address}:${port}
     server s app:${name}:80
 `;
 }

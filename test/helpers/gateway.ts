@@ -19,6 +19,9 @@ export const programPath = fileURLToPath(new URL('../../bin/picogate', import.me
 /** What Redis has of an app, and where its state is. */
 export type AppRow = Omit<AppRecord, 'generation'> & ReturnType<typeof residencyOf> & {readonly generation: number | null};
 
+/** What is needed of a test: what was made is removed at its end, and what was logged is shown when it has failed. */
+export type TestEnd = Pick<ExecutionContext, 'log' | 'passed' | 'teardown'>;
+
 /** What of a gateway runs in a process. */
 export type TestCommand = 'run' | 'supervisor' | 'edge';
 
@@ -67,7 +70,7 @@ export async function freePort(): Promise<number> {
  * On teardown the gateway is stopped, what it left is removed, and the test fails if anything of it remains.
  */
 export async function testGateway(
-  t: ExecutionContext,
+  t: TestEnd,
   sections: string,
   {globals = '', under = [], command = 'run'}: {globals?: string; under?: readonly string[]; command?: TestCommand} = {},
 ): Promise<TestGateway> {

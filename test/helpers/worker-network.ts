@@ -1,9 +1,8 @@
 /** Several hosts on one: a bridge with a Redis and an S3 server, and a network namespace for each worker. All of it is removed with it. */
 import {randomBytes, randomInt} from 'node:crypto';
 import {createServer} from 'node:net';
-import type {ExecutionContext} from 'ava';
 import {run, startDaemon} from '../../src/core/command.ts';
-import {type TestCommand, type TestGateway, testGateway} from './gateway.ts';
+import {type TestCommand, type TestEnd, type TestGateway, testGateway} from './gateway.ts';
 import {startS3Server} from './s3-server.ts';
 import {temporaryDirectory} from './temporary-directory.ts';
 import {until} from './until.ts';
@@ -52,7 +51,7 @@ async function freePort(host: string): Promise<number> {
 }
 
 /** Everything is gone at the teardown of the test, after its gateways: they must be made by `worker()`. */
-export async function workerNetwork(t: ExecutionContext): Promise<WorkerNetwork> {
+export async function workerNetwork(t: TestEnd): Promise<WorkerNetwork> {
   const scope = new AsyncDisposableStack();
   t.teardown(() => scope.disposeAsync());
   const id = randomBytes(2).toString('hex');
