@@ -12,6 +12,8 @@ export interface ClientOptions {
 type OwnOptions = Omit<RedisOptions, 'replyMapping'>;
 
 const connectTimeoutMs = 5000;
+/** ioredis waits so long for the end of a socket that has long ended, and the process with it. */
+const disconnectTimeoutMs = 100;
 /** How often a command that a node of a cluster passes on, or that a node is lost with, is tried at another, and with what pause. */
 const clusterTries = 8;
 const clusterPauseMs = 50;
@@ -50,6 +52,7 @@ function commonOptions({commandTimeoutMs, mayRetry}: ClientOptions): OwnOptions 
     // A master that has become a replica refuses writes: the next connection finds its successor.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
     connectTimeout: connectTimeoutMs,
+    disconnectTimeout: disconnectTimeoutMs,
     commandTimeout: commandTimeoutMs,
     socketTimeout: commandTimeoutMs * 2,
     connectionName: 'picogate',

@@ -152,7 +152,8 @@ ${sections}
   t.teardown(async () => {
     await gateway.stop();
     if (!t.passed) t.log((await gateway.log()).slice(-6000));
-    await cli('cleanup');
+    const {cleanup} = await import('../../src/cli/cleanup.ts');
+    await cleanup([configFile]);
     const left = await leftovers(stateDir);
     await rm(stateDir, {recursive: true, force: true});
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
