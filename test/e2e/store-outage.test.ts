@@ -111,12 +111,13 @@ s3Test('an app that is awake with pages in the store only: threads that need one
   await gateway.start();
   await ask(port, 'count');
   await gateway.cli('hibernate', 'a', '--cold');
-  t.deepEqual(await ask(port, 'agree'), ['1 1']);
+  // What it needs to answer is here from now on.
+  t.deepEqual(await ask(port, 'agree', 'count', 'agree'), ['1 1', '2', '2 2']);
   setReachable(false);
   t.deepEqual(await ask(port, 'watch'), ['ok']);
   await until(async () => ((await shown()).paging?.waiting ?? 0) > 0, {what: 'a thread that waits'});
   await until(async () => (await gateway.cli('events')).includes('page-waits '), {what: 'the event'});
-  t.deepEqual(await ask(port, 'agree', 'count', 'agree'), ['1 1', '2', '2 2']);
+  t.deepEqual(await ask(port, 'agree', 'count', 'agree'), ['2 2', '3', '3 3']);
   t.true(((await shown()).paging?.missing ?? 0) > 1000, 'without a background fetch the pages stay where they are');
   setReachable(true);
   await until(async () => (await pages()).length === 2048, {timeoutMs: 20_000, what: 'all pages'});
