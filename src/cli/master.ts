@@ -132,7 +132,7 @@ interface OpenOptions extends Pick<MasterOptions, 'log' | 'role'> {
 /** Apps that were added must not keep the others from running. */
 async function openWithAdded(loaded: Config, added: AddedAppsControl, {log, role = 'all', stats, prepare}: OpenOptions): Promise<Gateway> {
   const open = (config: Config): Promise<Gateway> => openGateway(prepare(config), {role, log, stats, changes: added.handlers});
-  const combined = (await added.combined()) ?? loaded;
+  const combined = (await added.combined(loaded)) ?? loaded;
   try {
     return await open(combined);
   } catch (error) {
@@ -156,7 +156,7 @@ async function takeOver(
     const messages = diagnostics.map((diagnostic) => renderDiagnostic(diagnostic)).join('\n');
     if (messages !== '') process.stderr.write(`${messages}\n`);
     if (config === null) return messages;
-    const next = prepare((await added.combined(sources)) ?? config);
+    const next = prepare((await added.combined(config, sources)) ?? config);
     await configureSockets(next);
     applyEnvironment(next.environment, gateway.config.environment);
     try {

@@ -32,6 +32,7 @@ export async function combineSources(files: readonly SourceFile[], added: readon
   const accepted: SourceFile[] = [...files];
   if (valid.config !== null) {
     const candidates = added.filter(({name}) => !inFiles.has(name)).map(({name, text}) => ({name, source: {path: addedPath(name), text}}));
+    if (candidates.length === 0) return {...valid, inFiles, refused};
     const all = await loadSources([...files, ...candidates.map(({source}) => source)], options);
     if (all.config !== null) return {...all, inFiles, refused};
     // Rare: which of them are wrong?

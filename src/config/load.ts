@@ -138,12 +138,17 @@ async function configurationNames(directory: string): Promise<readonly string[]>
 }
 
 async function missingPaths(apps: readonly AppDraft[], level: Diagnostic['level']): Promise<readonly Diagnostic[]> {
+  // Thousands of apps may name the same one.
+  const looked = new Map<string, Promise<boolean>>();
+  const isDirectoryAt = async (path: string): Promise<boolean> => (await stat(path)).isDirectory();
   const found = await Promise.all(
     apps
       .flatMap(({paths}) => paths)
       .map(async ({path, keyword, position}): Promise<Diagnostic | null> => {
         try {
-          const isDirectory = (await stat(path)).isDirectory();
+          const looking = looked.get(path) ?? isDirectoryAt(path);
+          looked.set(path, looking);
+          const isDirectory = await looking;
           if (isDirectory || keyword === 'volume') return null;
           return {level, position, word: path, message: `${keyword} '${path}' is not a directory`};
         } catch (error) {
