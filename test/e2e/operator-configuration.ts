@@ -200,12 +200,13 @@ listen checked from streams
 backend answering from web
   option httpchk GET /text
   option log-health-checks
+  timeout check 10s
   http-check expect status 200-299
   http-check expect hdr name -m beg X-Ori value -m sub rigin
   http-check expect fhdr name -m reg ^content-t value -m end plain
   http-check expect ! hdr name x-nothing
-  server s1 127.0.0.1:\${ORIGIN} check inter 100ms fall 1 rise 1
-  server s2 127.0.0.1:\${CLOSED} check inter 100ms fall 1 rise 1
+  server s1 127.0.0.1:\${ORIGIN} check inter 1s fall 1 rise 1
+  server s2 127.0.0.1:\${CLOSED} check inter 1s fall 1 rise 1
 
 listen told from streams
   bind 127.0.0.1:\${TOLD}
