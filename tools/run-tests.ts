@@ -3,9 +3,11 @@
  * `N passed, N failed, N skipped`. The exit status is 1 when anything failed.
  *
  * The tests of a file run one after the other, for which ava knows only a setting that runs the files one after the other too. So all tests are several
- * runs of a few files each, some of them at once. What a run printed is shown when it has ended; that of failed ones last.
+ * runs of a few files each, some of them at once. What a run printed is shown when it has ended; that of failed ones last. A file in which a test has failed
+ * beside others, on a machine that is busy with them, is run once more alone, and what it says then counts: both are shown.
  */
 import {globSync} from 'node:fs';
+import {basename} from 'node:path';
 import {text} from 'node:stream/consumers';
 import {fileURLToPath} from 'node:url';
 import {startDaemon} from '../src/core/command.ts';
@@ -91,22 +93,44 @@ async function main(args: readonly string[]): Promise<number> {
   const batches =
     args.length > 0 ? [args] : Array.from({length: Math.ceil(files.length / filesPerRun)}, (_, at) => files.slice(at * filesPerRun).slice(0, filesPerRun));
   const total: TestCounts = {passed: 0, failed: 0, skipped: 0};
-  const failed: string[] = [];
+  const add = (counts: TestCounts): void => {
+    for (const outcome of ['passed', 'failed', 'skipped'] as const) total[outcome] += counts[outcome];
+  };
+  const failed: (Run & {readonly batch: readonly string[]})[] = [];
   const rest = batches.values();
   const work = async (): Promise<void> => {
     for (const batch of rest) {
       if (stopping.signal.aborted) return;
-      const {output, counts} = await runAva(batch, stopping.signal);
-      for (const outcome of ['passed', 'failed', 'skipped'] as const) total[outcome] += counts[outcome];
-      if (counts.failed > 0) failed.push(output);
-      else process.stdout.write(output);
+      const run = await runAva(batch, stopping.signal);
+      if (run.counts.failed > 0) failed.push({...run, batch});
+      else {
+        process.stdout.write(run.output);
+        add(run.counts);
+      }
     }
   };
   await Promise.all(Array.from({length: runsAtOnce}, work));
-  process.stdout.write(failed.join(''));
+  for (const {batch, output, counts} of failed) {
+    process.stdout.write(output);
+    const files = args.length > 0 || stopping.signal.aborted ? [] : failedFiles(output, batch);
+    if (files.length === 0) add(counts);
+    else {
+      process.stdout.write(`\nfailed beside others, and run again alone: ${files.join(' ')}\n`);
+      const again = await runAva(files, stopping.signal);
+      process.stdout.write(again.output);
+      add(again.counts);
+    }
+  }
   if (stopping.signal.aborted) process.stdout.write('\nstopped by a signal\n');
   process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
   return total.failed > 0 || stopping.signal.aborted ? 1 : 0;
+}
+
+/** Files of a run in which a test has failed; all of them where ava does not say which. */
+export function failedFiles(output: string, files: readonly string[]): readonly string[] {
+  const lines = output.split('\n').filter((line) => line.includes('✘'));
+  const found = files.filter((file) => lines.some((line) => line.includes(` ${basename(file, '.test.ts')} ›`)));
+  return found.length > 0 ? found : files;
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {parseSummaryLine} from '../../tools/run-tests.ts';
+import {failedFiles, parseSummaryLine} from '../../tools/run-tests.ts';
 
 const lines = [
   {line: '  8 tests passed', found: {outcome: 'passed', count: 8}},
@@ -18,3 +18,9 @@ for (const {line, found} of lines) {
     t.deepEqual(parseSummaryLine(line), found);
   });
 }
+
+test('failedFiles() tells the files in which a test has failed', (t) => {
+  const files = ['test/e2e/cold.test.ts', 'test/e2e/partly-cold.test.ts', 'test/nat/hold.test.ts'];
+  t.deepEqual(failedFiles('  ✔ nat › hold › x\n  ✘ [fail]: e2e › partly-cold › a wake\n', files), ['test/e2e/partly-cold.test.ts']);
+  t.deepEqual(failedFiles('  1 uncaught exception\n', files), files);
+});
