@@ -81,15 +81,15 @@ async function furnish(systemd: Systemd, image: string): Promise<void> {
     `set -eu
 chmod +x /usr/local/bin/docker
 ip address add 192.0.2.10/32 dev lo
-mkdir -p /var/lib/picogate /run/backup /run/redis /run/work
+mkdir -p /var/lib/picogate /run/backup /run/redis /run/directory
 for directory in /srv /var/tmp /var/lib/picogate; do mount -t tmpfs tmpfs $directory; done
-ln -s /run/clone/* /run/work
+ln -s /run/clone/* /run/directory
 mkdir -p /srv/images
 cp -a ${await installed('nginx-light')} /srv/images/wiki
 redis-server --daemonize yes --bind 127.0.0.1 192.0.2.10 --protected-mode no --dir /run/redis --save ''`,
   );
   await systemd.write(
-    '/run/work/haproxy.cfg',
+    '/run/directory/haproxy.cfg',
     'defaults\n    mode http\n    timeout connect 5s\n    timeout client 1m\n    timeout server 1m\nlisten l\n    bind :8082\n',
   );
   await systemd.write('/srv/images/wiki/etc/nginx/nginx.conf', await nginxConfiguration());
@@ -161,14 +161,14 @@ rootTest('the commands of the documents do what they say', async (t) => {
       systemd.run(
         'env',
         '-C',
-        '/run/work',
+        '/run/directory',
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/clone/bin',
         ...variables,
         'bash',
         '-c',
         script,
       ),
-    write: (path, content) => systemd.write(resolve('/run/work', path), content),
+    write: (path, content) => systemd.write(resolve('/run/directory', path), content),
   });
   const machine = machineWith(`PICOGATE_TOOLS=${tools}`);
   await furnish(systemd, image);
@@ -178,7 +178,7 @@ rootTest('the commands of the documents do what they say', async (t) => {
   });
   const replace = {'/backup/': '/run/backup/'};
   const runOn = (on: Machine, name: (typeof documentsRun)[number]): Promise<number> => runDocument(t, name, {machine: on, replace, timeoutMs});
-  t.is(await runOn(machineWith(`PICOGATE_TOOLS=${tools}`, 'PICOGATE_CONFIG=/run/work/picogate.cfg'), 'README.md'), 5);
+  t.is(await runOn(machineWith(`PICOGATE_TOOLS=${tools}`, 'PICOGATE_CONFIG=/run/directory/picogate.cfg'), 'README.md'), 5);
   await machine.shell('find /var/lib/picogate -mindepth 1 -delete', {timeoutMs});
   t.is(await runOn(machine, 'docs/systemd.md'), 6);
   await machine.shell('systemctl disable --now picogate.target picogate-edge.socket', {timeoutMs});
