@@ -25,32 +25,35 @@ const appsMax = 32;
 
 export class Foresight {
   readonly #options: ForesightOptions;
-  /** By the worker that is late. */
-  readonly #foreseen = new Map<string, {readonly names: readonly AppName[]; readonly done: Promise<unknown>}>();
+  /** By the worker that is late: what was prepared, when all of it is. */
+  readonly #foreseen = new Map<string, Promise<readonly AppName[]>>();
 
   constructor(options: ForesightOptions) {
     this.#options = options;
   }
 
-  /** Resolves when all has been begun. @throws CodedError ERR_REDIS_UNAVAILABLE */
+  /** Resolves when all is brought here. @throws CodedError ERR_REDIS_UNAVAILABLE */
   async silent(worker: string): Promise<void> {
+    const foreseen = this.#foresee(worker);
+    this.#foreseen.set(worker, foreseen);
+    await foreseen;
+  }
+
+  /** What was prepared for the end of the worker goes, also what is being prepared now. @throws as `silent()` */
+  async heardAgain(worker: string): Promise<void> {
+    const foreseen = this.#foreseen.get(worker);
+    this.#foreseen.delete(worker);
+    for (const name of (await foreseen) ?? []) (await this.#options.app(name)).sharing.foreseenInVain();
+  }
+
+  async #foresee(worker: string): Promise<readonly AppName[]> {
     const names = await this.#wouldComeHere(worker);
     const rest = names.values();
     const foreseeOne = async (): Promise<void> => {
       for (const name of rest) await (await this.#options.app(name)).sharing.foresee();
     };
-    const done = Promise.all(Array.from({length: concurrency}, foreseeOne));
-    this.#foreseen.set(worker, {names, done});
-    await done;
-  }
-
-  /** What was prepared for the end of the worker goes. @throws as `silent()` */
-  async heardAgain(worker: string): Promise<void> {
-    const foreseen = this.#foreseen.get(worker);
-    if (foreseen === undefined) return;
-    this.#foreseen.delete(worker);
-    await foreseen.done;
-    for (const name of foreseen.names) (await this.#options.app(name)).sharing.foreseenInVain();
+    await Promise.all(Array.from({length: concurrency}, foreseeOne));
+    return names;
   }
 
   async #wouldComeHere(silent: string): Promise<readonly AppName[]> {
