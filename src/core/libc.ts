@@ -42,6 +42,7 @@ const fn = {
   recvmsg: declare('long recvmsg(int fd, _Inout_ void *message, int flags)'),
   send: declare('long send(int fd, const void *data, size_t size, int flags)'),
   sendto: declare('long sendto(int fd, const void *data, size_t size, int flags, const void *address, unsigned int addressSize)'),
+  schedYield: declare('int sched_yield(void)'),
   sendmsg: declare('long sendmsg(int fd, const void *message, int flags)'),
   setsockopt: declare('int setsockopt(int fd, int level, int name, const int *value, unsigned int size)'),
   setsockoptText: declare('int setsockopt(int fd, int level, int name, const char *value, unsigned int size)'),
@@ -158,6 +159,11 @@ export function tryPoll(fds: Uint8Array, count: number, timeoutMs: number): numb
 }
 
 export const pollEvent = {in: 1, out: 4, err: 8, hup: 16, invalid: 32} as const;
+
+/** Lets a thread run that waits for this processor, if there is one: sched_yield(2). */
+export function yieldProcessor(): void {
+  fn.schedYield();
+}
 
 export function prctl(option: number, argument: number): void {
   check('prctl', `option ${option}`, fn.prctl(option, argument, 0, 0, 0));

@@ -1,5 +1,6 @@
 /** What the pager's methods work with. */
 import type {AppName, InstanceId} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import type {CheckpointStore} from './checkpoints/checkpoint-store.ts';
 import type {FaultClient} from './faults/fault-client.ts';
@@ -18,6 +19,9 @@ export interface Parts {
   readonly tiering: Tiering | null;
   readonly store: CheckpointStore;
   readonly predicted: PredictedSets;
+  /** On a disk: where the pages of wakes that are prepared are laid out. */
+  readonly readyDir: string;
+  readonly log: Log;
   readonly files: RuntimeFiles;
   readonly fuse: Fuse;
   readonly faults: FaultClient;

@@ -103,7 +103,22 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   );
   for (const {instance, reason} of recovered.lost) events.onLost(instance, reason);
   const predicted = openPredictedSets({objects, log});
-  const parts: Parts = {objects, tiering, store, predicted, files, fuse, faults, keepers, images, served, ended: new EndedInstances(), unsettled: new Map()};
+  const parts: Parts = {
+    objects,
+    tiering,
+    store,
+    predicted,
+    readyDir: settings.storeDir,
+    log,
+    files,
+    fuse,
+    faults,
+    keepers,
+    images,
+    served,
+    ended: new EndedInstances(),
+    unsettled: new Map(),
+  };
   const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   const stop = new AbortController();
@@ -111,7 +126,7 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
   for (const late of recovered.later) void takeOverLater(parts, late, {log, onLost: events.onLost, signal: stop.signal});
   tiering?.begin();
   const owned = scope.move();
-  return {...methods(parts, log), stop: async () => owned.disposeAsync(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {...methods(parts), stop: async () => owned.disposeAsync(), [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
 function tell(report: Exclude<FaultReport, {kind: 'wanted'}>, {log, onLost, onTierEvent}: PagerEvents): void {
@@ -178,8 +193,8 @@ function wantedFrom(tiering: Tiering | null, served: ServedInstances): FaultClie
   };
 }
 
-function methods(parts: Parts, log: Log): Omit<PagerService, 'stop'> {
-  const {objects, store, served} = parts;
+function methods(parts: Parts): Omit<PagerService, 'stop'> {
+  const {objects, store, served, log} = parts;
   return {
     prepareRestore: async (request) => prepareRestore(parts, request),
     expect: async (request) => expect(parts, request),
@@ -272,8 +287,8 @@ async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<Pr
   await files;
   const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
   scope.move();
-  const {checkpoint, directory, imagesDir, memoryBytes, forecast} = loaded;
-  const served: Served = {instance: request.instance, checkpoint, directory, keeper, forecast, prefetch: null};
+  const {checkpoint, directory, imagesDir, memoryBytes, forecast, ready} = loaded;
+  const served: Served = {instance: request.instance, checkpoint, directory, keeper, forecast, ready, prefetch: null};
   parts.served.add(served);
   if (request.ahead !== true) {
     const goesOn = (): boolean => parts.served.find(request.instance) === served;

@@ -1,11 +1,14 @@
 /** What the pager makes of a checkpoint before CRIU can read it: loaded, checked, visible through FUSE, its page tables encoded. */
 import {open} from 'node:fs/promises';
 import {join} from 'node:path';
-import {CodedError} from '../core/errors.ts';
+import {CodedError, errorMessage} from '../core/errors.ts';
 import {appName} from '../core/ids.ts';
+import type {Log} from '../core/log.ts';
+import type {ObjectStore} from '../store/object-store.ts';
 import type {Checkpoint} from './checkpoints/checkpoint.ts';
 import type {CheckpointStore} from './checkpoints/checkpoint-store.ts';
 import type {PageCopies} from './checkpoints/page-copies.ts';
+import type {PageRun} from './checkpoints/page-table.ts';
 import {servedFromMemoryBytes} from './checkpoints/restore-images.ts';
 import type {LocalSegment} from './checkpoints/segment-reader.ts';
 import type {Expectation, ProcessTable} from './faults/fault-messages.ts';
@@ -15,6 +18,7 @@ import {encodedPlan} from './prediction/expectation.ts';
 import type {PrefetchPlan} from './prediction/predicted-plan.ts';
 import type {PredictedSets} from './prediction/predicted-set.ts';
 import type {RestoreRequest} from './protocol.ts';
+import {layOut, type ReadyPages} from './ready-pages.ts';
 import {belongsTo, type ColdFetch, coldCopies, endOf} from './remote/cold-reader.ts';
 import {type Forecast, lazyTables} from './served-instances.ts';
 
@@ -31,12 +35,18 @@ export interface LoadedRestore extends AsyncDisposable {
   readonly tables: readonly ProcessTable[];
   /** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
   readonly forecast: Forecast | null;
+  /** Null where nothing was laid out; whoever takes the restore over disposes it. */
+  readonly ready: ReadyPages | null;
 }
 
 export interface LoadedFrom {
+  readonly objects: ObjectStore;
   readonly store: CheckpointStore;
   readonly fuse: Fuse;
   readonly predicted: PredictedSets;
+  /** Where the pages of wakes that are prepared are laid out. */
+  readonly readyDir: string;
+  readonly log: Log;
 }
 
 /** What was fetched for a wake that finds nothing here. */
@@ -47,7 +57,8 @@ export interface FetchedCold {
 }
 
 /** @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_READ_LATER */
-export async function loadRestore({store, fuse, predicted}: LoadedFrom, request: RestoreRequest, fetched?: FetchedCold): Promise<LoadedRestore> {
+export async function loadRestore(from: LoadedFrom, request: RestoreRequest, fetched?: FetchedCold): Promise<LoadedRestore> {
+  const {store, fuse, predicted} = from;
   const {instance, mode, prefetch, ahead = false} = request;
   const app = appName(request.app);
   const checkpoint = await store.load(app, request.generation);
@@ -56,28 +67,39 @@ export async function loadRestore({store, fuse, predicted}: LoadedFrom, request:
   // What is checked now but read by CRIU from its file much later may be damaged by then.
   if (ahead && memoryBytes === undefined) throw readLater(request);
   if (memoryBytes === undefined) await fetched?.fetchAll(checkpoint);
-  const [files, segments, forecast] = await Promise.all([
+  const [files, segments, outlook] = await Promise.all([
     checkpoint.images(mode, cold?.images),
     checkpoint.localSegments(),
     mode === 'eager' ? null : readForecast(predicted, checkpoint, {prefetch, ahead}),
   ]);
+  await using scope = new AsyncDisposableStack();
+  const ready = outlook === null ? null : await layOutReady(from, {checkpoint, segments, expected: outlook.expected});
+  if (ready !== null) scope.use(ready);
   const imagesDir = await fuse.add(instance, files);
-  const loaded: LoadedRestore = {
+  scope.defer(() => fuse.remove(instance));
+  if (ahead) await readAhead(imagesDir, files);
+  const owned = scope.move();
+  return {
     checkpoint,
     directory: instance,
     imagesDir,
     memoryBytes: memoryBytes ?? 0,
-    ...withCold(checkpoint, segments, cold),
+    ...withCopies(checkpoint, segments, {cold, ready}),
     tables: mode === 'lazy' ? lazyTables(checkpoint) : [],
-    forecast,
-    [Symbol.asyncDispose]: () => fuse.remove(instance),
+    forecast: outlook?.forecast ?? null,
+    ready,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-  if (!ahead) return loaded;
-  await using scope = new AsyncDisposableStack();
-  scope.use(loaded);
-  await readAhead(imagesDir, files);
-  scope.move();
-  return loaded;
+}
+
+/** What was fetched for a wake that finds nothing here is not there for one that is prepared. */
+interface Copies {
+  readonly cold: ColdFetch | undefined;
+  readonly ready: ReadyPages | null;
+}
+
+function withCopies(checkpoint: Checkpoint, segments: readonly LocalSegment[], {cold, ready}: Copies): Pick<LoadedRestore, 'segments' | 'copies'> {
+  return ready === null ? withCold(checkpoint, segments, cold) : {segments: [...segments, ready.local], copies: ready.copies};
 }
 
 /** The segments with what the cold object knows of them, and its own, whose data key is that of the others. */
@@ -90,18 +112,40 @@ function withCold(checkpoint: Checkpoint, segments: readonly LocalSegment[], col
   return {segments: [...known, {...expected.local, dataKey}], copies: coldCopies(checkpoint, expected, dataKey)};
 }
 
+interface Outlook {
+  readonly forecast: Forecast;
+  /** The pages of plans that were made ahead, by process. */
+  readonly expected: ReadonlyMap<number, readonly PageRun[]>;
+}
+
 async function readForecast(
   predicted: PredictedSets,
   {app, tables}: Checkpoint,
   {prefetch: mode, ahead}: {readonly prefetch: RestoreRequest['prefetch']; readonly ahead: boolean},
-): Promise<Forecast | null> {
+): Promise<Outlook | null> {
   try {
     const prediction = await predicted.load(app);
     // All plans, of which a wake needs one: it makes that beside CRIU.
-    if (ahead) await prediction.prepare({mode, processes: tables});
-    return {mode, prediction};
+    const expected = ahead ? await prediction.prepare({mode, processes: tables}) : new Map<number, readonly PageRun[]>();
+    return {forecast: {mode, prediction}, expected};
   } catch {
     return null; // The store reports the same trouble where it matters.
+  }
+}
+
+interface ToLayOut {
+  readonly checkpoint: Checkpoint;
+  readonly segments: readonly LocalSegment[];
+  readonly expected: ReadonlyMap<number, readonly PageRun[]>;
+}
+
+/** Only a gain in time: without, the pages are read where they are stored. */
+async function layOutReady({objects, readyDir, log}: LoadedFrom, {checkpoint, segments, expected}: ToLayOut): Promise<ReadyPages | null> {
+  try {
+    return (await layOut({objects, checkpoint, dataKey: segments[0]?.dataKey, expected, directory: readyDir})) ?? null;
+  } catch (error) {
+    log.warn({app: checkpoint.app, error: errorMessage(error)}, 'the pages that are expected cannot be laid out for the next wake');
+    return null;
   }
 }
 

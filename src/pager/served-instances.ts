@@ -32,6 +32,8 @@ export interface Served {
   keeper: Keeper | null;
   /** What its prefetch is planned with; null for an instance that another pager served before. */
   readonly forecast: Forecast | null;
+  /** Pages that were laid out for its wake, until it ends. */
+  readonly ready: AsyncDisposable | null;
   /** What was to be installed; null before `expect()`, without prefetch, and for an instance that another pager served before. */
   prefetch: PrefetchPlan | null;
 }
@@ -111,7 +113,7 @@ export async function loadRecord(store: CheckpointStore, {app, generation, keepe
 }
 
 export function servedOf({instance, keeper}: InstanceRecord, {checkpoint}: LoadedRecord): Served {
-  return {instance, checkpoint, directory: null, keeper, forecast: null, prefetch: null};
+  return {instance, checkpoint, directory: null, keeper, forecast: null, ready: null, prefetch: null};
 }
 
 /** @throws CodedError ERR_KEEPER */

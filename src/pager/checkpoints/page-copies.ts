@@ -1,6 +1,6 @@
 /** Pages of segments that can be read from another segment too, which is local sooner. What memory is said to hold does not change by that. */
-import type {PageTable} from './page-table.ts';
-import {decodePageTable} from './page-table-codec.ts';
+import {PageTable} from './page-table.ts';
+import {decodePageTable, encodePageTable} from './page-table-codec.ts';
 
 /** Plain data. */
 export interface PageCopies {
@@ -18,6 +18,32 @@ export interface PagePart {
   /** How many pages of what was asked for come before it. */
   readonly skip: number;
   readonly isCopy: boolean;
+}
+
+/**
+ * @param tables what the memory of each process holds. @param copied where some of it can be read too
+ * @param usable shared with whoever finds out that they are not; default: new, and they are
+ */
+export function copiedPages(tables: ReadonlyMap<number, PageTable>, copied: ReadonlyMap<number, PageTable>, usable = usableFlag()): PageCopies {
+  const found = new Map<number, PageTable>();
+  for (const [vpid, copies] of copied) {
+    const table = tables.get(vpid);
+    if (table === undefined) continue;
+    for (const run of copies.runs()) {
+      for (const {page, count, segment, index} of table.runsIn(run.page, run.count)) {
+        const known = found.get(segment) ?? new PageTable();
+        found.set(segment, known);
+        known.add({page: index, count, segment: run.segment, index: run.index + page - run.page, lazy: true});
+      }
+    }
+  }
+  return {usable, tables: [...found].map(([segment, table]) => ({segment, table: encodePageTable(table)}))};
+}
+
+function usableFlag(): SharedArrayBuffer {
+  const flag = new SharedArrayBuffer(1);
+  new Uint8Array(flag).fill(1);
+  return flag;
 }
 
 export class CopiedPages {

@@ -3,7 +3,7 @@ import {crc32} from 'node:zlib';
 import {blockPages, pageSizeBytes} from './page-table.ts';
 import {type ObjectCipher, sealTagBytes} from './sealing.ts';
 import {renderEnd, renderHeader, type SegmentBlock, type SegmentIdentity, segmentHeaderBytes} from './segment.ts';
-import {compressPiece, type Effort, isNoise} from './stored-piece.ts';
+import {compressPiece, type Effort, isNoise, rawCodec} from './stored-piece.ts';
 
 /** Pages of one process, one after the other in `data`. All that the segment has of an aligned block comes in one batch. */
 export interface PageBatch {
@@ -22,17 +22,23 @@ export const batchesHeld = 2;
 const thoroughPages = 256;
 const fullBytes = blockPages * pageSizeBytes;
 
-/** @param cipher seals the segment; undefined when its app has no key */
+export interface SegmentForm {
+  /** Seals the segment; undefined when its app has no key. */
+  readonly cipher: ObjectCipher | undefined;
+  /** False: what saves time is worth more than what saves space. Default true. */
+  readonly compress?: boolean;
+}
+
 export async function* segmentBody(
   identity: SegmentIdentity,
   batches: AsyncIterable<PageBatch>,
-  cipher: ObjectCipher | undefined,
+  {cipher, compress = true}: SegmentForm,
 ): AsyncGenerator<Uint8Array, undefined> {
   yield renderHeader(identity);
   const blocks: Pick<SegmentBlock, 'count' | 'codec' | 'storedBytes'>[] = [];
   const checksums: number[] = [];
   let position = segmentHeaderBytes;
-  for await (const {batch, encoded} of ahead(encodedBatches(batches))) {
+  for await (const {batch, encoded} of ahead(encodedBatches(batches, compress))) {
     const parts: Uint8Array[] = [];
     for (const {count, codec, data} of encoded) {
       const storedBytes = data.length + (cipher === undefined ? 0 : sealTagBytes);
@@ -62,9 +68,13 @@ interface PlainBlock {
 }
 
 /** The blocks of a batch are compressed at the same time. */
-async function* encodedBatches(batches: AsyncIterable<PageBatch>): AsyncGenerator<{batch: PageBatch; encoded: readonly EncodedBlock[]}, undefined> {
+async function* encodedBatches(batches: AsyncIterable<PageBatch>, compress: boolean): AsyncGenerator<{batch: PageBatch; encoded: readonly EncodedBlock[]}, undefined> {
   let pages = 0;
   for await (const batch of batches) {
+    if (!compress) {
+      yield {batch, encoded: blocksOf(batch).map((plain) => ({count: plain.length / pageSizeBytes, codec: rawCodec, data: plain, isRaw: true}))};
+      continue;
+    }
     const blocks = pages < thoroughPages ? merged(batch.data, blocksOf(batch)) : blocksOf(batch).map((plain): PlainBlock => ({plain, effort: 'quick'}));
     pages += batch.pages.length;
     yield {batch, encoded: await Promise.all(blocks.map(encodeBlock))};

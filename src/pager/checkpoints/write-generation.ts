@@ -149,7 +149,7 @@ async function putSegment(
     if (first.done === true) return;
     const object = keysOf(app).segment(segment);
     const cipher = dataKey === undefined ? undefined : objectCipher({dataKey, salt: newSalt(), object});
-    await written.put(object, segmentBody({app, segment}, resumed(first.value, batches), cipher));
+    await written.put(object, segmentBody({app, segment}, resumed(first.value, batches), {cipher}));
   } finally {
     await batches.return(undefined);
   }

@@ -7,7 +7,7 @@ import {receiveMessageOnPort} from 'node:worker_threads';
 import {errorCode, errorMessage} from '../../core/errors.ts';
 import {faultPoint} from '../../core/fault-point.ts';
 import type {InstanceId} from '../../core/ids.ts';
-import {pollEvent, tryPoll, tryRead} from '../../core/libc.ts';
+import {pollEvent, tryPoll, tryRead, yieldProcessor} from '../../core/libc.ts';
 import {dropKept, type EventWindow, keepLeftMessages, keptMessages, keptSpaces, leftMessages, openEventWindow} from './event-window.ts';
 import type {FaultAnswer, FaultCommand, FaultReply, FaultReport, FaultRequest, FaultWorkerData} from './fault-messages.ts';
 import {FaultServer} from './fault-server.ts';
@@ -18,6 +18,11 @@ import type {NextTurn} from './prefetch.ts';
 import {takeOver} from './takeover.ts';
 
 const prefetchTurnMs = 3;
+/**
+ * The kernel puts a thread that is woken behind this one rather than on another processor that has just become idle, and lets it wait for a tick or
+ * two. CRIU waits then, for the answer of the gateway's main thread.
+ */
+const yieldEveryMs = 0.15;
 const sweepMs = 5000;
 const pollBytes = 8;
 /** How often a process is asked at once whether it has done with its mappings: its threads go on only now, and it takes some microseconds. */
@@ -202,8 +207,16 @@ export class FaultLoop {
   #prefetchFor(instance: PagedInstance, untilMs: number): NextTurn {
     const {prefetch} = instance;
     let turn: NextTurn = {kind: 'idle'};
-    do turn = prefetch?.turn(performance.now()) ?? turn;
-    while (turn.kind === 'now' && performance.now() < untilMs);
+    let yieldMs = performance.now() + yieldEveryMs;
+    for (let now = performance.now(); ; ) {
+      turn = prefetch?.turn(now) ?? turn;
+      now = performance.now();
+      if (turn.kind !== 'now' || now >= untilMs) break;
+      if (now < yieldMs) continue;
+      yieldProcessor();
+      now = performance.now();
+      yieldMs = now + yieldEveryMs;
+    }
     if (prefetch?.done !== false) {
       instance.endPrefetch();
       this.#prefetching.delete(instance);

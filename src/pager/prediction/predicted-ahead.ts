@@ -1,8 +1,9 @@
 /** Plans that are made while an app sleeps, one for each kind of trigger that is known, so that its wake only takes one of them. */
 import {setImmediate as nextTurn} from 'node:timers/promises';
+import type {PageRun} from '../checkpoints/page-table.ts';
 import {encodedPlan} from './expectation.ts';
 import {type Model, wholeApp} from './predicted-model.ts';
-import {type PlanRequest, type PlanRules, type PrefetchPlan, planFor} from './predicted-plan.ts';
+import {pagesOfPlans, type PlanRequest, type PlanRules, type PrefetchPlan, planFor} from './predicted-plan.ts';
 
 /** Of all plans together. What is beyond is planned when it is needed. */
 const plannedPagesMax = 1 << 16;
@@ -38,6 +39,11 @@ export class PlansAhead {
   /** As above, after something was learned. */
   async again(model: Model): Promise<void> {
     if (this.#wake !== undefined) await this.make(model, this.#wake);
+  }
+
+  /** The pages of all these plans, by process. */
+  pages(): ReadonlyMap<number, readonly PageRun[]> {
+    return pagesOfPlans(this.#plans.values());
   }
 
   plan(model: Model, wake: PlanRequest): PrefetchPlan {

@@ -76,6 +76,19 @@ export function planFor(model: Model, request: PlanRequest, tools: {readonly ran
   return draft.finish(request);
 }
 
+/** All pages of plans, by process, wherever they are left to: with doubles where plans agree. */
+export function pagesOfPlans(plans: Iterable<PrefetchPlan>): ReadonlyMap<number, readonly PageRun[]> {
+  const all = new Map<number, PageRun[]>();
+  for (const {install, withheld, single, processes} of plans) {
+    for (const [pid, runs] of [...install, ...withheld]) listOf(all, pid).push(...runs);
+    for (const [pid, pages] of single) {
+      const table = processes.get(pid);
+      if (table !== undefined) for (const {page} of pages) listOf(all, pid).push(...lazyRuns(table, {page, count: 1}));
+    }
+  }
+  return all;
+}
+
 /** What a plan is made of while it is made. */
 class Draft {
   readonly #install = new Map<number, PageRun[]>();

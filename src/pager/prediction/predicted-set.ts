@@ -9,6 +9,7 @@ import type {Log} from '../../core/log.ts';
 import {type Trigger, triggerKeys} from '../../core/trigger.ts';
 import {type ObjectStore, ObjectStoreError} from '../../store/object-store.ts';
 import {keysOf} from '../checkpoints/checkpoint-keys.ts';
+import type {PageRun} from '../checkpoints/page-table.ts';
 import {PlansAhead, type WakeToPlan} from './predicted-ahead.ts';
 import {decodeModel, encodeModel} from './predicted-codec.ts';
 import {type LearnedRun, learnRun} from './predicted-lesson.ts';
@@ -17,8 +18,11 @@ import {type PlanRules, type PrefetchPlan, planRules} from './predicted-plan.ts'
 
 /** What is known of one app, in memory. Stays up to date while this process learns. */
 export interface Prediction {
-  /** Plans ahead for whatever trigger may come, so that `plan()` with the same mode and tables takes no time. */
-  prepare(wake: WakeToPlan): Promise<void>;
+  /**
+   * Plans ahead for whatever trigger may come, so that `plan()` with the same mode and tables takes no time.
+   * @returns the pages of all these plans, by process
+   */
+  prepare(wake: WakeToPlan): Promise<ReadonlyMap<number, readonly PageRun[]>>;
   /** For the moment of a wake: without I/O, and quick. */
   plan(wake: WakeToPlan & {readonly trigger: Trigger}): PrefetchPlan;
 }
@@ -77,7 +81,10 @@ export function openPredictedSets(options: PredictedSetsOptions): PredictedSets 
     async load(app) {
       const holder = await inTurn(app, async () => hold(app, await read(options, app)));
       return {
-        prepare: async (wake) => holder.ahead.make(holder.model, wake),
+        async prepare(wake) {
+          await holder.ahead.make(holder.model, wake);
+          return holder.ahead.pages();
+        },
         plan: ({mode, processes, trigger}) => holder.ahead.plan(holder.model, {mode, processes, keys: triggerKeys(trigger)}),
       };
     },

@@ -12,9 +12,7 @@ import type {ByteRange} from '../../store/object-store.ts';
 import type {Checkpoint} from '../checkpoints/checkpoint.ts';
 import {keysOf, numberInKey} from '../checkpoints/checkpoint-keys.ts';
 import {parseManifest} from '../checkpoints/manifest.ts';
-import type {PageCopies} from '../checkpoints/page-copies.ts';
-import {PageTable} from '../checkpoints/page-table.ts';
-import {encodePageTable} from '../checkpoints/page-table-codec.ts';
+import {copiedPages, type PageCopies} from '../checkpoints/page-copies.ts';
 import type {LocalSegment} from '../checkpoints/segment-reader.ts';
 import type {ColdImages, OpenTables} from './cold-images.ts';
 import {
@@ -245,17 +243,5 @@ export function belongsTo({contents}: ColdFetch, {app, generation, token}: Check
 
 /** Where pages of the ordinary segments are in the cold one too. */
 export function coldCopies({tables}: Checkpoint, {tables: cold, usable}: ColdExpected, dataKey: Uint8Array | undefined): PageCopies {
-  const found = new Map<number, PageTable>();
-  for (const [vpid, copied] of cold(dataKey)) {
-    const table = tables.get(vpid);
-    if (table === undefined) continue;
-    for (const run of copied.runs()) {
-      for (const {page, count, segment, index} of table.runsIn(run.page, run.count)) {
-        const known = found.get(segment) ?? new PageTable();
-        found.set(segment, known);
-        known.add({page: index, count, segment: run.segment, index: run.index + page - run.page, lazy: true});
-      }
-    }
-  }
-  return {usable, tables: [...found].map(([segment, table]) => ({segment, table: encodePageTable(table)}))};
+  return copiedPages(tables, cold(dataKey), usable);
 }

@@ -6,13 +6,11 @@ import type {ByteRange, ObjectStore} from '../../store/object-store.ts';
 import {type AppKeys, openAppKeys} from '../checkpoints/app-keys.ts';
 import {type Checkpoint, loadCheckpoint} from '../checkpoints/checkpoint.ts';
 import {keysOf} from '../checkpoints/checkpoint-keys.ts';
+import {type GatheredPages, gather, gatheredSegment} from '../checkpoints/gathered-pages.ts';
 import type {Keyring} from '../checkpoints/keyring.ts';
-import {blockPages, type PageRun, PageTable} from '../checkpoints/page-table.ts';
+import type {PageRun} from '../checkpoints/page-table.ts';
 import {servedFromMemoryBytes} from '../checkpoints/restore-images.ts';
-import {newSalt, type ObjectCipher, objectCipher} from '../checkpoints/sealing.ts';
 import {parseFooter, segmentFooterBytes} from '../checkpoints/segment.ts';
-import {SegmentSource} from '../checkpoints/segment-source.ts';
-import {type PageBatch, pageChecksum, segmentBody} from '../checkpoints/segment-writer.ts';
 import {
   type ColdContents,
   type ColdPages,
@@ -25,8 +23,6 @@ import {
   sealTables,
 } from './cold-object.ts';
 
-/** Pages that are read and written together. */
-const batchPages = 256;
 /** More than this is no prediction, and the ordinary objects serve as well. */
 const maxPages = 32_768;
 /** Of small layers of files together: one request less each. */
@@ -53,8 +49,8 @@ export async function coldObject(options: ColdWriterOptions, app: AppName, gener
   const checkpoint = await loadCheckpoint({objects, keys}, app, generation);
   const key = keysOf(app).cold(generation, checkpoint.token);
   const cold: Cold = {objects, app, checkpoint, key, dataKey: checkpoint.manifest.sealed === null ? undefined : await keys.forWriting(app)};
-  const images = placed(imagePages(checkpoint), coldImagesNumber(generation));
-  const expected = placed(await options.expected(checkpoint), coldSegmentNumber(generation));
+  const images = gather(imagePages(checkpoint), coldImagesNumber(generation), maxPages);
+  const expected = gather(await options.expected(checkpoint), coldSegmentNumber(generation), maxPages);
   const parts = [...(await copies(cold)), ...(await imagesPart(cold, images))];
   const contents: ColdContents = {
     app,
@@ -130,7 +126,7 @@ function imagePages(checkpoint: Checkpoint): ReadonlyMap<number, readonly PageRu
   return new Map([...checkpoint.tables].map(([pid, table]) => [pid, [...table.runs()].filter(({lazy}) => !lazy)] as const));
 }
 
-async function imagesPart(cold: Cold, pages: PlacedPages): Promise<readonly CopiedPart[]> {
+async function imagesPart(cold: Cold, pages: GatheredPages): Promise<readonly CopiedPart[]> {
   if (pages.count === 0) return [];
   const key = coldImagesKey(cold.key);
   const pieces: Uint8Array[] = [];
@@ -139,73 +135,16 @@ async function imagesPart(cold: Cold, pages: PlacedPages): Promise<readonly Copi
   return [copied(key, data.length, {position: 0, length: data.length}, data)];
 }
 
-interface PlacedPages {
-  readonly segment: number;
-  readonly count: number;
-  /** Where each page is now, in the order in which they are written. */
-  readonly runs: readonly (PageRun & {readonly pid: number})[];
-  /** Where each will be. */
-  readonly tables: ReadonlyMap<number, PageTable>;
-}
-
-function contentsOf({dataKey}: Cold, object: string, {segment, count, tables}: PlacedPages): ColdPages | undefined {
+function contentsOf({dataKey}: Cold, object: string, {segment, count, tables}: GatheredPages): ColdPages | undefined {
   return count === 0 ? undefined : sealTables(segment, object, tables, dataKey);
 }
 
-function placed(wanted: ReadonlyMap<number, readonly PageRun[]>, segment: number): PlacedPages {
-  const tables = new Map<number, PageTable>();
-  const runs: (PageRun & {pid: number})[] = [];
-  let count = 0;
-  for (const [pid, pages] of wanted) {
-    const table = new PageTable();
-    // In order of address and without doubles.
-    for (const run of PageTable.from(pages).runs()) {
-      if (count + run.count > maxPages) break;
-      runs.push({...run, pid});
-      table.add({page: run.page, count: run.count, segment, index: count, lazy: run.lazy});
-      count += run.count;
-    }
-    tables.set(pid, table);
-  }
-  return {segment, count, runs, tables};
-}
-
-async function* body(cold: Cold, start: Buffer, expected: PlacedPages): AsyncGenerator<Uint8Array, undefined> {
+async function* body(cold: Cold, start: Buffer, expected: GatheredPages): AsyncGenerator<Uint8Array, undefined> {
   yield start;
   if (expected.count > 0) yield* segmentOf(cold, coldSegmentKey(cold.key), expected);
   return undefined;
 }
 
-async function* segmentOf({objects, app, checkpoint, dataKey}: Cold, object: string, pages: PlacedPages): AsyncGenerator<Uint8Array, undefined> {
-  await using source = new SegmentSource({objects, app, generation: checkpoint.generation, dataKey});
-  const cipher: ObjectCipher | undefined = dataKey === undefined ? undefined : objectCipher({dataKey, salt: newSalt(), object});
-  yield* segmentBody({app, segment: pages.segment}, batches(source, pages), cipher);
-  return undefined;
-}
-
-async function* batches(source: SegmentSource, {runs}: PlacedPages): AsyncGenerator<PageBatch, undefined> {
-  let pid = -1;
-  let pages: number[] = [];
-  let data: Buffer[] = [];
-  const flush = (): PageBatch => {
-    const all = Buffer.concat(data);
-    const batch = {pid, pages, data: all, checksums: pages.map((_, at) => pageChecksum(all, at))};
-    pages = [];
-    data = [];
-    return batch;
-  };
-  for (const run of runs) {
-    for (let done = 0; done < run.count; ) {
-      const page = run.page + done;
-      const isNewBlock = pages.length === 0 || Math.floor(page / blockPages) !== Math.floor((pages.at(-1) ?? 0) / blockPages);
-      if (pages.length > 0 && (run.pid !== pid || (isNewBlock && pages.length >= batchPages))) yield flush();
-      pid = run.pid;
-      const count = Math.min(run.count - done, blockPages - (page % blockPages));
-      data.push(await source.read(run.segment, run.index + done, count));
-      for (let at = 0; at < count; at++) pages.push(page + at);
-      done += count;
-    }
-  }
-  if (pages.length > 0) yield flush();
-  return undefined;
+function segmentOf({objects, app, checkpoint, dataKey}: Cold, object: string, pages: GatheredPages): AsyncGenerator<Uint8Array, undefined> {
+  return gatheredSegment({objects, app, generation: checkpoint.generation, dataKey, object}, pages);
 }
