@@ -287,8 +287,8 @@ async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<Pr
   await files;
   const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
   scope.move();
-  const {checkpoint, directory, imagesDir, memoryBytes, forecast, ready} = loaded;
-  const served: Served = {instance: request.instance, checkpoint, directory, keeper, forecast, ready, prefetch: null};
+  const {checkpoint, imagesDir, memoryBytes, forecast} = loaded;
+  const served: Served = {instance: request.instance, checkpoint, loaded, keeper, forecast, prefetch: null};
   parts.served.add(served);
   if (request.ahead !== true) {
     const goesOn = (): boolean => parts.served.find(request.instance) === served;
@@ -308,8 +308,8 @@ async function fetchForWake({tiering}: Parts, {app, generation, mode, prefetch, 
 async function expect({faults, served}: Parts, request: {readonly instance: InstanceId; readonly trigger: Trigger}): Promise<{predictedPages: number}> {
   const {instance, trigger} = request;
   const known = served.get(instance);
-  const {checkpoint, directory, forecast} = known;
-  if (directory === null) {
+  const {checkpoint, loaded, forecast} = known;
+  if (loaded === null) {
     const found = 'the pager that had prepared it was killed';
     throw new CodedError('ERR_NOT_PREPARED', `Cannot go on with the restore of instance "${instance}": ${found}`, {source: 'host', retryable: true});
   }

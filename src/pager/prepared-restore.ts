@@ -1,5 +1,4 @@
 /** What the pager makes of a checkpoint before CRIU can read it: loaded, checked, visible through FUSE, its page tables encoded. */
-import {open} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {appName} from '../core/ids.ts';
@@ -13,7 +12,7 @@ import {servedFromMemoryBytes} from './checkpoints/restore-images.ts';
 import type {LocalSegment} from './checkpoints/segment-reader.ts';
 import type {Expectation, ProcessTable} from './faults/fault-messages.ts';
 import type {Fuse} from './fuse/fuse.ts';
-import type {FuseFiles} from './fuse/fuse-files.ts';
+import {writeImages} from './image-files.ts';
 import {encodedPlan} from './prediction/expectation.ts';
 import type {PrefetchPlan} from './prediction/predicted-plan.ts';
 import type {PredictedSets} from './prediction/predicted-set.ts';
@@ -22,12 +21,9 @@ import {layOut, type ReadyPages} from './ready-pages.ts';
 import {belongsTo, type ColdFetch, coldCopies, endOf} from './remote/cold-reader.ts';
 import {type Forecast, lazyTables} from './served-instances.ts';
 
-const readAheadChunkBytes = 128 * 1024;
-
+/** Disposing takes its images away, and what was laid out for it: not before CRIU has ended, and the fault worker serves it no more. */
 export interface LoadedRestore extends AsyncDisposable {
   readonly checkpoint: Checkpoint;
-  /** Name and path of its directory in the FUSE mount. */
-  readonly directory: string;
   readonly imagesDir: string;
   readonly memoryBytes: number;
   readonly segments: readonly LocalSegment[];
@@ -35,8 +31,6 @@ export interface LoadedRestore extends AsyncDisposable {
   readonly tables: readonly ProcessTable[];
   /** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
   readonly forecast: Forecast | null;
-  /** Null where nothing was laid out; whoever takes the restore over disposes it. */
-  readonly ready: ReadyPages | null;
 }
 
 export interface LoadedFrom {
@@ -59,7 +53,7 @@ export interface FetchedCold {
 /** @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_READ_LATER */
 export async function loadRestore(from: LoadedFrom, request: RestoreRequest, fetched?: FetchedCold): Promise<LoadedRestore> {
   const {store, fuse, predicted} = from;
-  const {instance, mode, prefetch, ahead = false} = request;
+  const {instance, mode, prefetch, workDir, ahead = false} = request;
   const app = appName(request.app);
   const checkpoint = await store.load(app, request.generation);
   const cold = fetched !== undefined && belongsTo(fetched.cold, checkpoint) ? fetched.cold : undefined;
@@ -75,19 +69,16 @@ export async function loadRestore(from: LoadedFrom, request: RestoreRequest, fet
   await using scope = new AsyncDisposableStack();
   const ready = outlook === null ? null : await layOutReady(from, {checkpoint, segments, expected: outlook.expected});
   if (ready !== null) scope.use(ready);
-  const imagesDir = await fuse.add(instance, files);
-  scope.defer(() => fuse.remove(instance));
-  if (ahead) await readAhead(imagesDir, files);
+  const imagesDir = ahead ? scope.use(await writeImages(join(workDir, 'images'), files)).directory : await fuse.add(instance, files);
+  if (!ahead) scope.defer(() => fuse.remove(instance));
   const owned = scope.move();
   return {
     checkpoint,
-    directory: instance,
     imagesDir,
     memoryBytes: memoryBytes ?? 0,
     ...withCopies(checkpoint, segments, {cold, ready}),
     tables: mode === 'lazy' ? lazyTables(checkpoint) : [],
     forecast: outlook?.forecast ?? null,
-    ready,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -157,20 +148,4 @@ function readLater({app, generation}: RestoreRequest): CodedError {
 /** What the fault worker is to be told of a plan: quick for one that was made ahead. */
 export function expectationOf(plan: PrefetchPlan): Expectation {
   return plan.expectation ?? encodedPlan(plan);
-}
-
-/** Brings what is served from memory into the page cache: each page that CRIU asks for then is a request less to our thread. */
-async function readAhead(imagesDir: string, files: FuseFiles): Promise<void> {
-  const buffer = Buffer.allocUnsafe(readAheadChunkBytes);
-  for (const [name, extents] of files) {
-    await using file = await open(join(imagesDir, name));
-    let position = 0;
-    for (const {length, source} of extents) {
-      // The others are lazy pages, which CRIU does not read.
-      for (let done = 0; source.kind === 'bytes' && done < length; done += buffer.length) {
-        await file.read(buffer, 0, Math.min(buffer.length, length - done), position + done);
-      }
-      position += length;
-    }
-  }
 }

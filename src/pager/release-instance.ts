@@ -103,13 +103,12 @@ async function untilGone(instance: InstanceId, isGone: () => boolean | Promise<b
 }
 
 /** @throws CodedError ERR_STILL_USED while one of its processes lives: it must not lose its keeper. May be repeated then. */
-async function forget(parts: Parts, {instance, checkpoint, keeper, directory, ready}: Served): Promise<void> {
-  const {faults, files, fuse, served} = parts;
+async function forget(parts: Parts, {instance, checkpoint, keeper, loaded}: Served): Promise<void> {
+  const {faults, files, served} = parts;
   if (keeper !== null) await untilGone(instance, async () => (await faults.ask({kind: 'release', instance})).gone && !isNeeded(keeper));
   faultPoint('pager:release:before-forget');
   served.remove(instance);
-  if (directory !== null) await fuse.remove(directory);
-  await ready?.[Symbol.asyncDispose]();
+  await loaded?.[Symbol.asyncDispose]();
   if (keeper !== null) stopKeeper(keeper);
   files.remove(instance);
   const {app, generation} = checkpoint;

@@ -26,14 +26,12 @@ export interface Served {
   readonly instance: InstanceId;
   /** What it was restored from; its segments stay as long as the instance runs. */
   readonly checkpoint: Checkpoint;
-  /** Of its images in the FUSE mount; null for an instance that another pager restored, whose images nobody reads any more. */
-  readonly directory: string | null;
+  /** Its images and what else there is for its restore; null for an instance that another pager restored. */
+  readonly loaded: AsyncDisposable | null;
   /** Null without lazy pages. */
   keeper: Keeper | null;
   /** What its prefetch is planned with; null for an instance that another pager served before. */
   readonly forecast: Forecast | null;
-  /** Pages that were laid out for its wake, until it ends. */
-  readonly ready: AsyncDisposable | null;
   /** What was to be installed; null before `expect()`, without prefetch, and for an instance that another pager served before. */
   prefetch: PrefetchPlan | null;
 }
@@ -113,7 +111,7 @@ export async function loadRecord(store: CheckpointStore, {app, generation, keepe
 }
 
 export function servedOf({instance, keeper}: InstanceRecord, {checkpoint}: LoadedRecord): Served {
-  return {instance, checkpoint, directory: null, keeper, forecast: null, ready: null, prefetch: null};
+  return {instance, checkpoint, loaded: null, keeper, forecast: null, prefetch: null};
 }
 
 /** @throws CodedError ERR_KEEPER */

@@ -126,8 +126,8 @@ function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
 }
 
 /** What belongs to no app that runs: the gateway has just started. */
-async function removeOldWork({runtimeDir, stateDir}: SupervisorOptions): Promise<void> {
-  for (const directory of [join(runtimeDir, 'work'), join(stateDir, 'dumps')]) await rm(directory, {recursive: true, force: true});
+async function removeOldWork({stateDir}: SupervisorOptions): Promise<void> {
+  await rm(join(stateDir, 'dumps'), {recursive: true, force: true});
 }
 
 /** In the order of the settings. @throws CodedError when one cannot be prepared; what was opened is closed then */
@@ -213,7 +213,7 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     criu: options.criu,
     standbys,
     turns,
-    workDir: keptPath(options.runtimeDir, 'work', config.name),
+    workDir: keptPath(options.containers.directory, '+work', config.name),
     dumpDir: keptPath(options.stateDir, 'dumps', config.name),
     records,
     clock: options.clock,
