@@ -1,7 +1,7 @@
 /**
  * The loop of the fault worker: one thread for all apps, blocked in poll(2) on their userfaultfds, on the sockets of restores under way, and
  * on a bell that is rung when the main thread has sent a command. In each turn: events and faults first, then faults that had to wait, then
- * a few milliseconds of prefetching.
+ * a fraction of a millisecond of prefetching.
  */
 import {receiveMessageOnPort} from 'node:worker_threads';
 import {errorCode, errorMessage} from '../../core/errors.ts';
@@ -17,12 +17,8 @@ import type {PagedProcess} from './paged-process.ts';
 import type {NextTurn} from './prefetch.ts';
 import {takeOver} from './takeover.ts';
 
-const prefetchTurnMs = 3;
-/**
- * The kernel puts a thread that is woken behind this one rather than on another processor that has just become idle, and lets it wait for a tick or
- * two. CRIU waits then, for the answer of the gateway's main thread.
- */
-const yieldEveryMs = 0.15;
+/** So long a fault may wait for it. */
+const prefetchTurnMs = 0.2;
 const sweepMs = 5000;
 const pollBytes = 8;
 /** How often a process is asked at once whether it has done with its mappings: its threads go on only now, and it takes some microseconds. */
@@ -201,22 +197,17 @@ export class FaultLoop {
       if (turn.kind === 'now') break;
     }
     this.#nextPrefetch = next;
+    // The kernel puts a thread that is woken behind this one rather than on another processor that has just become idle, and lets it wait for a tick
+    // or two. CRIU waits then, for an answer of the gateway's main thread.
+    if (next === 0) yieldProcessor();
   }
 
   /** @returns `now` when the time is over and it could have used more */
   #prefetchFor(instance: PagedInstance, untilMs: number): NextTurn {
     const {prefetch} = instance;
     let turn: NextTurn = {kind: 'idle'};
-    let yieldMs = performance.now() + yieldEveryMs;
-    for (let now = performance.now(); ; ) {
-      turn = prefetch?.turn(now) ?? turn;
-      now = performance.now();
-      if (turn.kind !== 'now' || now >= untilMs) break;
-      if (now < yieldMs) continue;
-      yieldProcessor();
-      now = performance.now();
-      yieldMs = now + yieldEveryMs;
-    }
+    do turn = prefetch?.turn(performance.now()) ?? turn;
+    while (turn.kind === 'now' && performance.now() < untilMs);
     if (prefetch?.done !== false) {
       instance.endPrefetch();
       this.#prefetching.delete(instance);

@@ -13,8 +13,8 @@ import type {Mapping} from './mapping.ts';
 import {mapAnonymous, mapHugePages} from './mapping.ts';
 import type {PagedProcess, PageReader} from './paged-process.ts';
 
-/** Pages of one read and one copy, at most. */
-const chunkPages = 256;
+/** Pages of one read and one copy, at most: some 0.1 ms, for which faults wait. */
+const chunkPages = 64;
 /** Memory that is read ahead per instance; what exceeds it is read when it is installed. */
 const readAheadPages = 16384;
 const retryMs = 0.5;
