@@ -11,8 +11,8 @@ import type {Checkpoint} from './checkpoints/checkpoint.ts';
 import {gather, gatheredSegment} from './checkpoints/gathered-pages.ts';
 import {copiedPages, type PageCopies} from './checkpoints/page-copies.ts';
 import type {PageRun} from './checkpoints/page-table.ts';
-import type {LocalSegment} from './checkpoints/segment-reader.ts';
 import {segmentPieces} from './checkpoints/segment-pieces.ts';
+import type {LocalSegment} from './checkpoints/segment-reader.ts';
 import {SegmentSource} from './checkpoints/segment-source.ts';
 
 /** 64 MiB; those that are expected beyond are decoded when they are wanted. */

@@ -48,7 +48,11 @@ export interface GatherFrom {
 }
 
 /** The bytes of the segment. @throws DamagedCheckpointError, ObjectStoreError */
-export async function* gatheredSegment(from: GatherFrom, pages: GatheredPages, form: Pick<SegmentForm, 'compress'> = {}): AsyncGenerator<Uint8Array, undefined> {
+export async function* gatheredSegment(
+  from: GatherFrom,
+  pages: GatheredPages,
+  form: Pick<SegmentForm, 'compress'> = {},
+): AsyncGenerator<Uint8Array, undefined> {
   const {objects, app, generation, dataKey, object} = from;
   await using source = new SegmentSource({objects, app, generation, dataKey});
   const cipher = dataKey === undefined ? undefined : objectCipher({dataKey, salt: newSalt(), object});

@@ -68,7 +68,10 @@ interface PlainBlock {
 }
 
 /** The blocks of a batch are compressed at the same time. */
-async function* encodedBatches(batches: AsyncIterable<PageBatch>, compress: boolean): AsyncGenerator<{batch: PageBatch; encoded: readonly EncodedBlock[]}, undefined> {
+async function* encodedBatches(
+  batches: AsyncIterable<PageBatch>,
+  compress: boolean,
+): AsyncGenerator<{batch: PageBatch; encoded: readonly EncodedBlock[]}, undefined> {
   let pages = 0;
   for await (const batch of batches) {
     if (!compress) {

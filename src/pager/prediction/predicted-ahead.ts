@@ -3,7 +3,7 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {PageRun} from '../checkpoints/page-table.ts';
 import {encodedPlan} from './expectation.ts';
 import {type Model, wholeApp} from './predicted-model.ts';
-import {pagesOfPlans, type PlanRequest, type PlanRules, type PrefetchPlan, planFor} from './predicted-plan.ts';
+import {type PlanRequest, type PlanRules, type PrefetchPlan, pagesOfPlans, planFor} from './predicted-plan.ts';
 
 /** Of all plans together. What is beyond is planned when it is needed. */
 const plannedPagesMax = 1 << 16;
