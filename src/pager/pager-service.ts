@@ -1,9 +1,10 @@
 /** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
-import {CodedError, errorMessage} from '../core/errors.ts';
+import {CodedError} from '../core/errors.ts';
 import {type AppName, appName, type Generation, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
+import {checkKeepers} from './check-keepers.ts';
 import type {Checkpoint} from './checkpoints/checkpoint.ts';
 import {keysOf} from './checkpoints/checkpoint-keys.ts';
 import {openCheckpointStore} from './checkpoints/checkpoint-store.ts';
@@ -14,7 +15,7 @@ import {FaultClient, type FaultClientOptions, type WantedPart} from './faults/fa
 import type {FaultReport} from './faults/fault-messages.ts';
 import {KeeperPool} from './faults/keeper-pool.ts';
 import {takeOverLater} from './faults/late-takeovers.ts';
-import {type Keeper, keeperRuns, startKeeper, stopKeeper} from './faults/parking.ts';
+import {type Keeper, stopKeeper} from './faults/parking.ts';
 import {openFuse} from './fuse/fuse.ts';
 import {imagesIn} from './images/rootfs-image-uses.ts';
 import {openRootfsImages} from './images/rootfs-images.ts';
@@ -119,7 +120,7 @@ export async function openPagerService(settings: PagerSettings & PagerSecrets, e
     ended: new EndedInstances(),
     unsettled: new Map(),
   };
-  const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events), keeperCheckMs).unref();
+  const timer = setInterval(() => void checkKeepers(parts, settings.runtimeDir, events.onLost), keeperCheckMs).unref();
   scope.defer(() => clearInterval(timer));
   const stop = new AbortController();
   scope.defer(() => stop.abort());
@@ -381,23 +382,5 @@ async function compact({predicted, store, tiering}: Parts, request: CompactOptio
     return made;
   } finally {
     if (made === null) tiering?.settleCopies(app);
-  }
-}
-
-/** Somebody killed a keeper while we live: another one takes its place before we can be missed too. */
-async function checkKeepers(parts: Parts, runtimeDir: string, {log, onLost}: PagerEvents): Promise<void> {
-  for (const instance of parts.served.all()) {
-    if (instance.keeper === null || keeperRuns(instance.keeper)) continue;
-    log.warn({instance: instance.instance, pid: instance.keeper.pid}, 'a keeper of descriptors ended; another takes its place');
-    try {
-      const {keeper, ends} = await startKeeper(runtimeDir);
-      // The worker owns the pair from here on. Only when all is parked does the record name the new keeper.
-      await parts.faults.ask({kind: 'repark', instance: instance.instance, parking: ends});
-      instance.keeper = keeper;
-      const {app, generation} = instance.checkpoint;
-      parts.files.write({instance: instance.instance, app, generation, keeper});
-    } catch (error) {
-      onLost(instance.instance, errorMessage(error));
-    }
   }
 }
