@@ -15,6 +15,8 @@ import type {PagedProcess, PageReader} from './paged-process.ts';
 
 /** Pages of one read and one copy, at most: some 0.1 ms, for which faults wait. */
 const chunkPages = 64;
+/** Pages that are fetched together. */
+const fetchedPages = 256;
 /** Memory that is read ahead per instance; what exceeds it is read when it is installed. */
 const readAheadPages = 16384;
 const retryMs = 0.5;
@@ -28,7 +30,7 @@ interface Chunk {
 interface Share {
   /** To be installed, in this order, from `next` on. */
   readonly chunks: Chunk[];
-  /** Chunks that are being fetched. */
+  /** What is being fetched, in larger chunks. */
   fetched: Chunk[];
   process: PagedProcess | undefined;
   /** Chunks before this one are done. */
@@ -50,10 +52,11 @@ export interface PrefetchReader extends PageReader {
   absent(segment: number, index: number, count: number): AbsentPagesError | undefined;
 }
 
-function split(run: PageRun): PageRun[] {
-  const parts: PageRun[] = [];
-  for (let done = 0; done < run.count; done += chunkPages) {
-    parts.push({...run, page: run.page + done, index: run.index + done, count: Math.min(chunkPages, run.count - done)});
+function split(run: PageRun, maxPages: number): Chunk[] {
+  const parts: Chunk[] = [];
+  for (let done = 0; done < run.count; done += maxPages) {
+    const part = {...run, page: run.page + done, index: run.index + done, count: Math.min(maxPages, run.count - done)};
+    parts.push({run: part, at: undefined});
   }
   return parts;
 }
@@ -75,7 +78,7 @@ export class Prefetch implements Disposable {
     this.#reader = reader;
     this.#fetcher = fetcher;
     for (const [vpid, runs] of predicted) {
-      const chunks = [...runs].flatMap(split).map((run): Chunk => ({run, at: undefined}));
+      const chunks = [...runs].flatMap((run) => split(run, fetchedPages));
       if (chunks.length > 0) this.#shares.set(vpid, {chunks: [], fetched: chunks, process: undefined, next: 0, notBefore: 0});
     }
     const pages = [...this.#shares.values()].flatMap(({fetched}) => fetched).reduce((sum, chunk) => sum + chunk.run.count, 0);
@@ -113,8 +116,9 @@ export class Prefetch implements Disposable {
       for (const chunk of share.fetched) {
         const absent = this.#absent(chunk);
         if (absent === undefined) {
-          share.chunks.push(chunk);
-          this.#toRead.push(chunk);
+          const parts = split(chunk.run, chunkPages);
+          share.chunks.push(...parts);
+          this.#toRead.push(...parts);
           ready = true;
           continue;
         }
