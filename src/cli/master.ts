@@ -9,6 +9,7 @@ import type {SourceFile} from '../config/parse.ts';
 import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {lowerHelperThreads} from '../core/helper-threads.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {type GivenSocket, takeGivenSockets, withGivenSockets} from './activation.ts';
@@ -64,6 +65,7 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
   const startedAtMs = Date.now();
   // First of all, so that a signal that comes meanwhile is not lost.
   using signals = listenToSignals();
+  lowerHelperThreads();
   const master = options.masterSocket === null ? null : parseMasterSocket(options.masterSocket);
   using notifier = openNotifier(process.env, systemClock);
   applyEnvironment(loaded.config.environment);

@@ -4,6 +4,7 @@
  */
 import {once} from 'node:events';
 import {pino} from 'pino';
+import {lowerHelperThreads} from '../core/helper-threads.ts';
 import type {Log} from '../core/log.ts';
 import {openPagerService} from './pager-service.ts';
 import type {PagerMessage, PagerMethod, PagerRequest, PagerSecrets, PagerService, PagerSettings} from './protocol.ts';
@@ -41,6 +42,7 @@ async function answer(service: PagerService, request: PagerRequest): Promise<voi
 }
 
 async function main(): Promise<void> {
+  lowerHelperThreads();
   const settings = JSON.parse(process.argv[2] ?? '') as PagerSettings;
   const [{encryptionKeys}] = (await once(process, 'message')) as [PagerSecrets];
   const service = await openPagerService(
