@@ -10,6 +10,7 @@ import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import {lowerHelperThreads} from '../core/helper-threads.ts';
+import {trimMemory} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import {type GivenSocket, takeGivenSockets, withGivenSockets} from './activation.ts';
@@ -101,6 +102,7 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
   await using _following = await added.begin(gateway);
   // Now, when nobody is served yet: V8 collects when it needs room, so an idle process would keep what starting has left (bin/picogate has the option).
   globalThis.gc?.({type: 'major', execution: 'sync', flavor: 'last-resort'});
+  trimMemory();
   notifier.ready(statusOf(gateway));
   log.info({apps: gateway.config.apps.length, frontends: config.frontends.length}, 'ready');
   options.onReady();

@@ -31,6 +31,7 @@ const fn = {
   ioctl: declare('int ioctl(int fd, unsigned long request, void *arg)'),
   ioctlNumber: declare('int ioctl(int fd, unsigned long request, unsigned long arg)'),
   listen: declare('int listen(int fd, int backlog)'),
+  mallocTrim: declare('int malloc_trim(size_t keep)'),
   mkfifo: declare('int mkfifo(const char *path, unsigned int mode)'),
   mknod: declare('int mknod(const char *path, unsigned int mode, unsigned long dev)'),
   mount: declare('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
@@ -159,6 +160,11 @@ export function tryPoll(fds: Uint8Array, count: number, timeoutMs: number): numb
 }
 
 export const pollEvent = {in: 1, out: 4, err: 8, hup: 16, invalid: 32} as const;
+
+/** Gives the kernel back what free(3) has kept for later: malloc_trim(3). */
+export function trimMemory(): void {
+  fn.mallocTrim(0);
+}
 
 /** Lets a thread run that waits for this processor, if there is one: sched_yield(2). */
 export function yieldProcessor(): void {

@@ -1,6 +1,7 @@
 /** The pager's main thread: checkpoints in and out, images through FUSE, and instances handed to the fault worker. */
 import {CodedError} from '../core/errors.ts';
 import {type AppName, appName, type Generation, type InstanceId} from '../core/ids.ts';
+import {trimMemory} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
@@ -246,7 +247,12 @@ function methods(parts: Parts): Omit<PagerService, 'stop'> {
     async prune({app, keep}) {
       await store.prune(appName(app), keep, served.generationsOf(appName(app)));
     },
-    survey: async ({apps}) => surveyApps(parts, apps.map(appName), log),
+    async survey({apps}) {
+      const found = await surveyApps(parts, apps.map(appName), log);
+      // The first thing that a gateway asks for, and of many apps the largest.
+      trimMemory();
+      return found;
+    },
     checkStore: async () => (await parts.tiering?.check()) ?? true,
     status: async () => pagerStatus(parts),
     storedBytes: async ({app}) => (await objects.list(`apps/${appName(app)}/`)).reduce((sum, {sizeBytes}) => sum + sizeBytes, 0),
