@@ -1,5 +1,6 @@
 /** A `mode tcp` frontend: its listeners and its sessions, at most `maxconn` of them; more clients wait in the backlog. */
 import type {FrontendConfig} from '../config/proxy-value.ts';
+import {MemberList} from '../core/member-list.ts';
 import type {BoundAddress} from './addresses.ts';
 import {Admission} from './admission.ts';
 import {newCounters} from './counters.ts';
@@ -23,7 +24,7 @@ export interface TcpFrontendOptions {
 export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOptions): Promise<Frontend> {
   const {compiler, clock, refusals, limit} = parts;
   const counters = newCounters();
-  const sessions = new Set<TcpSession>();
+  const sessions = new MemberList<TcpSession>();
   const whenEmpty: (() => void)[] = [];
   const admission = new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit, clock});
   const addresses: BoundAddress[] = [];
@@ -80,7 +81,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     admission,
     stopAccepting: () => admission.stop(),
     *sessions() {
-      for (const session of sessions) yield sessionInfo(session, config.name);
+      for (const session of [...sessions].sort((a, b) => a.facts.id - b.facts.id)) yield sessionInfo(session, config.name);
     },
     async ended() {
       if (sessions.size > 0) await new Promise<void>((resolve) => void whenEmpty.push(resolve));
@@ -93,6 +94,8 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
 }
 
 function sessionInfo(session: TcpSession, frontend: string): SessionInfo {
-  const {id, backend, server, app, source, sourcePort, startedMs, lastActivityMs, isBusy} = session;
-  return {id, frontend, protocol: 'tcp', backend, server, app, source, sourcePort, startedMs, lastActivityMs, busy: isBusy, cut: () => session.cut()};
+  const {facts, backend, server, app, startedMs, lastActivityMs, isBusy} = session;
+  const {id, source} = facts;
+  const where = {source: source.host, sourcePort: source.port};
+  return {...where, id, frontend, protocol: 'tcp', backend, server, app, startedMs, lastActivityMs, busy: isBusy, cut: () => session.cut()};
 }

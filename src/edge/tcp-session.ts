@@ -57,6 +57,8 @@ export class TcpSession implements PoolRequest {
   /** To be told of the server that is chosen. */
   #pending: PendingStores | null = null;
   #route: BackendRoute | null = null;
+  /** Among the sessions of its frontend. */
+  place = -1;
   /** The server that was chosen last. */
   #chosen: AssignedServer | null = null;
   #assignment: Assignment | null = null;
@@ -85,17 +87,12 @@ export class TcpSession implements PoolRequest {
     return this.#entered.acceptedMs;
   }
 
-  /** Unlike that of any other connection of the process. */
-  get id(): number {
-    return this.#entered.facts.id;
+  get facts(): Entered['facts'] {
+    return this.#entered.facts;
   }
 
   get source(): string {
     return this.#entered.facts.source.host;
-  }
-
-  get sourcePort(): number {
-    return this.#entered.facts.source.port;
   }
 
   get app(): string | null {

@@ -1,6 +1,7 @@
 /** A `mode http` frontend: its listeners, and the connections of its clients, at most `maxconn` of them; more clients wait in the backlog. */
 
 import type {Bind} from '../../config/proxy-value.ts';
+import {type Member, MemberList} from '../../core/member-list.ts';
 import type {BoundAddress} from '../addresses.ts';
 import type {Admission, Gate} from '../admission.ts';
 import type {Frontend} from '../frontend.ts';
@@ -46,25 +47,31 @@ function backendUses({frontend, backends}: HttpFrontendOptions): ReadonlyMap<str
   return uses;
 }
 
+interface OpenConnection extends Member {
+  readonly connection: HttpConnection;
+  readonly accepted: Accepted;
+}
+
 /** @throws CodedError ERR_BIND; what was bound before is closed again */
 export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Frontend> {
   const {config} = options.frontend;
   const {counters, admission} = options;
   const uses = backendUses(options);
   const parts: HttpParts = {...options, backend: (name) => uses.get(name) ?? null};
-  const connections = new Map<HttpConnection, Accepted>();
+  const connections = new MemberList<OpenConnection>();
   const addresses: BoundAddress[] = [];
   const whenEmpty: (() => void)[] = [];
 
   const admit = (accepted: Accepted, bind: Bind): void => {
     const {socket, facts, acceptedMs, handshakeMs} = accepted;
     const connection = openHttpConnection({socket, bind, parts, session: {facts, acceptedMs, handshakeMs, context: accepted.context}});
-    connections.set(connection, accepted);
+    const open: OpenConnection = {connection, accepted, place: -1};
+    connections.add(open);
     admission.entered();
     socket.once('close', () => {
       counters.bytesIn += socket.bytesRead;
       counters.bytesOut += socket.bytesWritten;
-      connections.delete(connection);
+      connections.delete(open);
       accepted.context[Symbol.dispose]();
       admission.left();
       if (connections.size === 0) for (const resolve of whenEmpty.splice(0)) resolve();
@@ -72,10 +79,10 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
   };
   const stopAccepting = (): void => {
     admission.stop();
-    for (const connection of connections.keys()) connection.finish();
+    for (const {connection} of connections) connection.finish();
   };
   const cut = (): void => {
-    for (const connection of connections.keys()) connection.cut();
+    for (const {connection} of connections) connection.cut();
   };
   try {
     for (const bind of config.binds) {
@@ -96,7 +103,9 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
     stopAccepting,
     *sessions() {
       const common = {frontend: config.name, protocol: 'tcp', backend: null, server: null, app: null} as const;
-      for (const [connection, {facts, acceptedMs}] of connections) {
+      const byAge = [...connections].sort((a, b) => a.accepted.facts.id - b.accepted.facts.id);
+      for (const {connection, accepted} of byAge) {
+        const {acceptedMs, facts} = accepted;
         const {id, source} = facts;
         const {exchanges, lastActivityMs} = connection;
         const where = {source: source.host, sourcePort: source.port};

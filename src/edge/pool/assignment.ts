@@ -59,6 +59,8 @@ const noServers: ReadonlySet<AssignedServer> = new Set();
 export class Assignment implements Waiter, TriedServers<AssignedServer> {
   readonly request: PoolRequest;
   readonly startedMs: number;
+  /** Among the sessions of its server. */
+  place = -1;
   /** Null only before and after it has a place. */
   server: AssignedServer | null = null;
   /** Where it has to wait for a place, since that was decided before anything was waited for. */

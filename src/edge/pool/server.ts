@@ -1,6 +1,7 @@
 /** One server of a backend at run time: its state, its sessions, and those that wait for it. */
 import type {ServerConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
+import {type Member, MemberList} from '../../core/member-list.ts';
 import {type CheckResult, checkVerdict, describeCheck} from '../checks/check-result.ts';
 import {FairQueue, type Waiter} from './fair-queue.ts';
 import type {HeldSession} from './hold.ts';
@@ -14,7 +15,7 @@ export type AdminState = 'ready' | 'drain' | 'maint';
 export type Condition = 'up' | 'down' | 'nolb' | 'drain' | 'maint';
 
 /** What a server needs of its backend. */
-export interface ServerHost<S extends Waiter> {
+export interface ServerHost<S extends Waiter & Member> {
   readonly name: string;
   readonly clock: Clock;
   readonly logHealthChecks: boolean;
@@ -30,14 +31,14 @@ export interface ServerHost<S extends Waiter> {
 
 const sixteenths = 16;
 /** Of thousands of servers most never have a session: they share this, which stays empty. */
-const nobody = new Set<never>();
+const nobody = new MemberList<never>();
 const noThresholds: HealthThresholds = {rise: 1, fall: 1};
 
 /** @typeParam S its sessions */
-export class PoolServer<S extends Waiter> implements BalancedServer {
+export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   readonly id: number;
   readonly config: ServerConfig;
-  #sessions: Set<S> = nobody;
+  #sessions: MemberList<S> = nobody;
   readonly #openedMs: number;
   #stats: ServerStats | undefined;
   /** Those of them that wait for no wake. */
@@ -97,12 +98,12 @@ export class PoolServer<S extends Waiter> implements BalancedServer {
     return this.#stats ?? newServerStats(this.#openedMs);
   }
 
-  get sessions(): ReadonlySet<S> {
+  get sessions(): Pick<MemberList<S>, 'size'> & Iterable<S> {
     return this.#sessions;
   }
 
   enter(session: S): void {
-    if (this.#sessions === nobody) this.#sessions = new Set();
+    if (this.#sessions === nobody) this.#sessions = new MemberList();
     this.#sessions.add(session);
   }
 
