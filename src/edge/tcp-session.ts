@@ -262,7 +262,7 @@ export class TcpSession implements PoolRequest {
   }
 
   #assigned(assignment: Assignment): void {
-    assignment.onCut = () => this.cut();
+    assignment.ends(() => this.cut());
     this.#assignment = assignment;
     this.#times.waitMs = assignment.queuedMs + assignment.wakeMs;
   }

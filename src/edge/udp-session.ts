@@ -204,7 +204,7 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
       },
       signal,
     );
-    assignment.onCut = () => this.close();
+    assignment.ends(() => this.close());
     assignment.isConnected = true;
     this.#assignment = assignment;
     // The session may have ended at the same moment.

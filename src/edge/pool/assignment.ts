@@ -129,6 +129,19 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
     this.#host.stats.connectMs.add(connectMs);
   }
 
+  /**
+   * Says what ends its session. Handed over and not assigned where it is made: V8 puts a function that is assigned to a property into the old generation
+   * at once, and with it stays, until the next full collection, all that it refers to.
+   */
+  ends(session: () => void): void {
+    this.onCut = session;
+  }
+
+  /** Says what ends an attempt to connect. */
+  connects(giveUp: () => void): void {
+    this.giveUp = giveUp;
+  }
+
   /** An HTTP answer came. */
   response(status: number): void {
     if (this.server !== null) countResponse(this.server.stats, status);

@@ -14,7 +14,7 @@ export interface ConnectOptions extends Pick<ServerRequest, 'backend' | 'context
 export async function connectAssigned(assignment: Assignment, options: ConnectOptions): Promise<ByteStream> {
   const {backend, mannersOf, context, clock, onSocket, signal, connected} = options;
   const made = (socket: ByteStream): void => {
-    assignment.giveUp = () => socket.destroy(new CodedError('ERR_MOVED', 'the app is not there any more', {source: 'server', retryable: true}));
+    assignment.connects(() => socket.destroy(new CodedError('ERR_MOVED', 'the app is not there any more', {source: 'server', retryable: true})));
     onSocket(socket);
   };
   while (true) {
