@@ -2,6 +2,7 @@
  * The network of one app: its namespace and veth, and whether packets go to it or into the hold queue. A sleeper's address leads into the hold queue
  * without either, so they are made when something is about to run in them: of a thousand sleeping apps the kernel knows nothing.
  */
+import {run} from '../core/command.ts';
 import {assert} from '../core/errors.ts';
 import type {AppName, GatewayIdentity} from '../core/ids.ts';
 import {interfaceIndex} from '../core/libc.ts';
@@ -19,6 +20,8 @@ import type {RouteSwitch} from './netlink-socket.ts';
 import {addAppText, removeAppText} from './nft-rules.ts';
 import type {TrafficClock} from './traffic-clock.ts';
 import type {Exposed} from './verdict.ts';
+
+const dropTimeoutMs = 5000;
 
 /** What an app's network needs of the gateway's. */
 export interface NatShared {
@@ -62,6 +65,11 @@ export interface AppNetwork extends AsyncDisposable {
   wake(): void;
   /** The wake failed: those whose packets are held are told so, and the app sleeps on. The next packet asks again. */
   refuse(): void;
+  /**
+   * Closes the TCP connections of the namespace, whoever has them, also those that no process has any more: for up to a minute after the end of an app
+   * the kernel keeps them, and another socket cannot have the same addresses. @throws CommandError
+   */
+  dropSockets(): Promise<void>;
   /** `performance.now()` of the last packet in or out that says something (no bare ACK, no keepalive probe); before the first: when the app was added. */
   lastTraffic(): Promise<number>;
   counters(): HoldCounts;
@@ -141,6 +149,11 @@ export class VethNetwork implements AppNetwork {
     this.#shared.routes.add(this.#veth.route);
     this.#state = 'awake';
     this.#shared.thread.send({kind: 'wake', address: this.#destination});
+  }
+
+  async dropSockets(): Promise<void> {
+    if (this.#veth === undefined) return;
+    await run(['nsenter', `--net=${this.netnsPath}`, 'ss', '--kill', '--no-header', '--tcp', '--all'], {timeoutMs: dropTimeoutMs});
   }
 
   refuse(): void {

@@ -37,6 +37,8 @@ export interface Network {
   wantedPackets(): number;
   wake(): void;
   refuse(): void;
+  /** When no process of the app lives: closes what sockets are left of those that did. @throws CommandError */
+  dropSockets(): Promise<void>;
   lastTraffic(): Promise<number>;
 }
 

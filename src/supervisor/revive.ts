@@ -92,6 +92,7 @@ async function restoreNewest(options: AppOptions, given: Checkpoint, revival: Re
     await lease;
     if (isStopping()) throw error;
     log.warn({error: errorMessage(error)}, 'the prepared restore failed, and another one is made');
+    await dropSockets(options, log);
   }
   const pauses = options.config.onRestoreFailure.includes('retry') ? retryPausesMs : [];
   for (const pauseMs of pauses) {
@@ -104,9 +105,19 @@ async function restoreNewest(options: AppOptions, given: Checkpoint, revival: Re
       options.records.event('restore-retried', {message: errorMessage(error)});
       await new Promise<void>((resolve) => void options.clock.after(pauseMs, resolve));
       if (isStopping()) throw error;
+      await dropSockets(options, log);
     }
   }
   return restore(options, rest, revival);
+}
+
+/** An attempt that was killed half way leaves connections of the app to the kernel, which CRIU then cannot make once more. */
+async function dropSockets({network}: AppOptions, log: Log): Promise<void> {
+  try {
+    await network.dropSockets();
+  } catch (error) {
+    log.warn({error: errorMessage(error)}, 'what is left of connections of the app could not be closed');
+  }
 }
 
 /** Memory must not be restored without the files that belong to it: those of a checkpoint that could not be read are asked for again. @throws CodedError */

@@ -1,9 +1,14 @@
 /** A checkpoint that cannot be restored: what `on-restore-failure` allows is tried, and nothing that is stored is removed for it. */
+import {once} from 'node:events';
 import {readdir, readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import {run, startDaemon} from '../../src/core/command.ts';
+import {gatewayIdentity} from '../../src/core/ids.ts';
+import {namespacePath} from '../../src/nat/links.ts';
+import {namespaceName} from '../../src/nat/names.ts';
 import {durableGateway, verified} from '../helpers/durable-app.ts';
 import type {TestGateway} from '../helpers/gateway.ts';
-import {ask} from '../helpers/line-client.ts';
+import {ask, lineClient} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {runProgram} from '../helpers/run-program.ts';
 import {until} from '../helpers/until.ts';
@@ -127,4 +132,35 @@ rootTest('a wake that fails again and again is refused at once for a while, but 
   await gateway.cli('wake', 'a');
   t.is(await ask(port, 'agree'), '2 2');
   t.is(await ask(port, 'verify'), verified);
+});
+
+/** Makes a connection with the addresses of one that an app has in its checkpoint: TCP_REPAIR (19) needs nobody at the other side. */
+const squatter = `
+import socket, sys, time
+address, peer, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+s = socket.socket()
+s.setsockopt(socket.IPPROTO_TCP, 19, 1)
+s.bind((address, 80))
+s.connect((peer, port))
+print('there', flush=True)
+time.sleep(60)
+`;
+
+rootTest('a connection that an attempt to restore has left in the namespace does not keep the app from being restored', async (t) => {
+  t.timeout(60_000);
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  using client = await lineClient(port);
+  t.is(await client.request('count'), '1');
+  const {address} = JSON.parse(await gateway.cli('show', 'a', '--json')) as {address: string};
+  const {stdout: ours} = await run(['ss', '-Htn', 'dst', `${address}:80`], {timeoutMs: 5000});
+  const [, peer = '', peerPort = ''] = /(\S+):(\d+)\s+\S+:80\b/.exec(ours) ?? [];
+  await gateway.hibernate('a');
+  const namespace = namespacePath(namespaceName(gatewayIdentity(gateway.stateDir), 0));
+  await using squatting = await startDaemon(['nsenter', `--net=${namespace}`, 'python3', '-c', squatter, address, peer, peerPort], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.is(String(await once(squatting.child.stdout ?? t.fail(), 'data').then(([data]) => data as Buffer)), 'there\n');
+  t.is(await client.request('count'), '2');
+  t.regex(await gateway.log(), /Cannot assign requested address/);
 });
