@@ -160,7 +160,7 @@ rootTest('a connection that an attempt to restore has left in the namespace does
   await using squatting = await startDaemon(['nsenter', `--net=${namespace}`, 'python3', '-c', squatter, address, peer, peerPort], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.is(String(await once(squatting.child.stdout ?? t.fail(), 'data').then(([data]) => data as Buffer)), 'there\n');
+  await once(squatting.child.stdout ?? t.fail(), 'data');
   t.is(await client.request('count'), '2');
   t.regex(await gateway.log(), /Cannot assign requested address/);
 });
