@@ -10,7 +10,8 @@ const helperName = 'V8Worker';
 const niceness = 10;
 
 /**
- * Lets all other threads go first, of this process and of others. What waits for a helper sleeps meanwhile, so that it has the processor then. On Linux a
+ * Lets all other threads go first, of this process and of others. What waits for a helper sleeps meanwhile, so that it has the processor then, unless other programs
+ * keep that busy. On Linux a
  * priority is that of a thread, setpriority(2). Harmless when it is refused, and where no thread has that name.
  */
 export function lowerHelperThreads(): void {

@@ -41,12 +41,12 @@ export interface ReadyPagesRequest {
 export async function layOut({objects, checkpoint, dataKey, expected, directory}: ReadyPagesRequest): Promise<ReadyPages | undefined> {
   const {app, generation, tables} = checkpoint;
   const object = `${app}/ready-pages`;
-  const from = {objects, app, generation, dataKey, object};
-  const pages = gather(await encodedOnly(from, expected), readySegmentNumber, maxPages);
+  await using source = new SegmentSource({objects, app, generation, dataKey});
+  const pages = gather(await encodedOnly(source, expected), readySegmentNumber, maxPages);
   if (pages.count === 0) return undefined;
   await using scope = new AsyncDisposableStack();
   const file = scope.use(await open(directory, unnamedFile | constants.O_RDWR, 0o600));
-  for await (const data of gatheredSegment(from, pages, {compress: false})) await file.writeFile(data);
+  for await (const data of gatheredSegment(source, pages, {app, dataKey, object, compress: false})) await file.writeFile(data);
   const owned = scope.move();
   return {
     local: {app, segment: readySegmentNumber, object, generation, path: pathOf(file), dataKey},
@@ -61,11 +61,7 @@ function pathOf({fd}: FileHandle): string {
 }
 
 /** Those that must be decoded before they can be used. */
-async function encodedOnly(
-  from: {readonly objects: ObjectStore; readonly app: Checkpoint['app']; readonly generation: number; readonly dataKey: Uint8Array | undefined},
-  expected: ReadonlyMap<number, readonly PageRun[]>,
-): Promise<ReadonlyMap<number, readonly PageRun[]>> {
-  await using source = new SegmentSource(from);
+async function encodedOnly(source: SegmentSource, expected: ReadonlyMap<number, readonly PageRun[]>): Promise<ReadonlyMap<number, readonly PageRun[]>> {
   const found = new Map<number, readonly PageRun[]>();
   for (const [pid, runs] of expected) {
     const segments = await source.openAll(runs);

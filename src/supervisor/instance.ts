@@ -162,9 +162,9 @@ export interface InstanceTools {
   readonly pager: Pager;
   readonly container: Container;
   readonly criu: CheckpointDriver;
-  /** Private to this app and worker: a directory for each restore. */
+  /** Private to this app and worker, on a tmpfs: a directory for each restore. */
   readonly workDir: string;
-  /** The same, on disk: what CRIU writes to a tmpfs would count as the app's memory. */
+  /** The same, on disk: a dump on a tmpfs would count as the app's memory. */
   readonly dumpDir: string;
 }
 

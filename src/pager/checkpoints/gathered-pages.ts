@@ -1,9 +1,8 @@
 /** Copies of pages that lie in many segments, one after the other in a segment of their own, so that they are read at one go. */
 import type {AppName} from '../../core/ids.ts';
-import type {ObjectStore} from '../../store/object-store.ts';
 import {blockPages, type PageRun, PageTable} from './page-table.ts';
 import {newSalt, objectCipher} from './sealing.ts';
-import {SegmentSource} from './segment-source.ts';
+import type {SegmentSource} from './segment-source.ts';
 import {type PageBatch, pageChecksum, type SegmentForm, segmentBody} from './segment-writer.ts';
 
 /** Pages that are read and written together. */
@@ -37,27 +36,22 @@ export function gather(wanted: ReadonlyMap<number, readonly PageRun[]>, segment:
   return {segment, count, runs, tables};
 }
 
-export interface GatherFrom {
-  readonly objects: ObjectStore;
+export interface NewSegment {
   readonly app: AppName;
-  readonly generation: number;
-  /** Also seals the new segment. */
+  /** Seals it; undefined when the app has no key. */
   readonly dataKey: Uint8Array | undefined;
-  /** Name of the new segment. */
+  /** Its name. */
   readonly object: string;
 }
 
-/** The bytes of the segment. @throws DamagedCheckpointError, ObjectStoreError */
-export async function* gatheredSegment(
-  from: GatherFrom,
+/** The bytes of the segment. @param source where the pages are. @throws DamagedCheckpointError, ObjectStoreError */
+export function gatheredSegment(
+  source: SegmentSource,
   pages: GatheredPages,
-  form: Pick<SegmentForm, 'compress'> = {},
+  {app, dataKey, object, ...form}: NewSegment & Pick<SegmentForm, 'compress'>,
 ): AsyncGenerator<Uint8Array, undefined> {
-  const {objects, app, generation, dataKey, object} = from;
-  await using source = new SegmentSource({objects, app, generation, dataKey});
   const cipher = dataKey === undefined ? undefined : objectCipher({dataKey, salt: newSalt(), object});
-  yield* segmentBody({app, segment: pages.segment}, batches(source, pages), {...form, cipher});
-  return undefined;
+  return segmentBody({app, segment: pages.segment}, batches(source, pages), {...form, cipher});
 }
 
 async function* batches(source: SegmentSource, {runs}: GatheredPages): AsyncGenerator<PageBatch, undefined> {

@@ -80,7 +80,7 @@ export function planFor(model: Model, request: PlanRequest, tools: {readonly ran
 export function pagesOfPlans(plans: Iterable<PrefetchPlan>): ReadonlyMap<number, readonly PageRun[]> {
   const all = new Map<number, PageRun[]>();
   for (const {install, withheld, single, processes} of plans) {
-    for (const [pid, runs] of [...install, ...withheld]) listOf(all, pid).push(...runs);
+    for (const [pid, runs] of [...install, ...withheld]) for (const run of runs) listOf(all, pid).push(run);
     for (const [pid, pages] of single) {
       const table = processes.get(pid);
       if (table !== undefined) for (const {page} of pages) listOf(all, pid).push(...lazyRuns(table, {page, count: 1}));

@@ -11,6 +11,7 @@ import type {Keyring} from '../checkpoints/keyring.ts';
 import type {PageRun} from '../checkpoints/page-table.ts';
 import {servedFromMemoryBytes} from '../checkpoints/restore-images.ts';
 import {parseFooter, segmentFooterBytes} from '../checkpoints/segment.ts';
+import {SegmentSource} from '../checkpoints/segment-source.ts';
 import {
   type ColdContents,
   type ColdPages,
@@ -145,6 +146,8 @@ async function* body(cold: Cold, start: Buffer, expected: GatheredPages): AsyncG
   return undefined;
 }
 
-function segmentOf({objects, app, checkpoint, dataKey}: Cold, object: string, pages: GatheredPages): AsyncGenerator<Uint8Array, undefined> {
-  return gatheredSegment({objects, app, generation: checkpoint.generation, dataKey, object}, pages);
+async function* segmentOf({objects, app, checkpoint, dataKey}: Cold, object: string, pages: GatheredPages): AsyncGenerator<Uint8Array, undefined> {
+  await using source = new SegmentSource({objects, app, generation: checkpoint.generation, dataKey});
+  yield* gatheredSegment(source, pages, {app, dataKey, object});
+  return undefined;
 }
