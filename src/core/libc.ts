@@ -22,6 +22,7 @@ function declare(prototype: string): NativeFunction {
 
 const fn = {
   bind: declare('int bind(int fd, const void *address, unsigned int addressSize)'),
+  clockGettime: declare('int clock_gettime(int clock, _Out_ void *time)'),
   close: declare('int close(int fd)'),
   dup2: declare('int dup2(int from, int to)'),
   eventfd: declare('int eventfd(unsigned int initial, int flags)'),
@@ -338,12 +339,28 @@ export function trySyscall(number: number, a = 0, b = 0, c = 0): number {
   return orErrno(fn.syscall(number, a, b, c));
 }
 
+const clockIds = {monotonic: 1, boottime: 7} as const;
+
+/** clock_gettime(2), nanoseconds. @throws SystemCallError */
+export function clockTime(clock: keyof typeof clockIds): bigint {
+  const time = Buffer.alloc(16);
+  check('read', `clock ${clock}`, fn.clockGettime(clockIds[clock], time));
+  return time.readBigInt64LE(0) * 1_000_000_000n + time.readBigInt64LE(8);
+}
+
 /** Reaps one child without blocking. @returns undefined while it runs, else its wait status; null if it is not our child */
 export function reap(pid: number): number | null | undefined {
+  try {
+    return waitStatus(pid, 1);
+  } catch {
+    return null;
+  }
+}
+
+/** waitpid(2): the status of a child or of a process that is traced; undefined when it has none to tell. @throws SystemCallError */
+export function waitStatus(pid: number, options: number): number | undefined {
   const status = [0];
-  const result = fn.waitpid(pid, status, 1);
-  if (result === 0) return undefined;
-  return result < 0 ? null : (status[0] ?? 0);
+  return check('wait for', `process ${pid}`, fn.waitpid(pid, status, options)) === 0 ? undefined : (status[0] ?? 0);
 }
 
 /** The address of a Buffer's memory; the caller keeps the Buffer alive as long as the kernel may use it. */
