@@ -92,6 +92,7 @@ export class App {
       replace: (before, after) => {
         if (this.#rest === before) this.#rest = after;
       },
+      merged: () => this.prepareWake(),
       pointer: () => this.#pointer,
       isAsleep: () => this.#state === 'hibernated' && this.#reviving === undefined && !this.#stopping,
       moved: (copy) => {
@@ -211,7 +212,7 @@ export class App {
   /** Makes the next wake of a hibernated app quicker. Also to be called when all that was prepared is gone. */
   prepareWake(): void {
     if (this.#rest.kind !== 'checkpoint' || this.#state !== 'hibernated' || this.#stopping || this.#options.records.isStale()) return;
-    this.standby.prepare(this.#rest.generation);
+    this.standby.prepare(this.#rest);
   }
 
   /** What only this worker knows, at this moment. */
@@ -382,13 +383,10 @@ export class App {
   }
 
   #afterEnd(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): void {
-    if (event !== 'died') {
-      this.reviver.lost(instance);
-      return;
-    }
     const status = this.#exit ?? {kind: 'unknown'};
-    this.#history.exited(status);
-    this.#restarts.ended(status, this.reviver.ranMs);
+    if (event === 'died') this.#history.exited(status);
+    if (event === 'died') this.#restarts.ended(status, this.reviver.ranMs);
+    else this.reviver.lost(instance);
   }
 
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */

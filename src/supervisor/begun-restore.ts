@@ -1,20 +1,28 @@
 /**
- * A restore that CRIU has begun. It has read its images and is connected to the pager, but has made no namespace and no
- * process: it waits for the answer to its `pre-restore` notification, which may take hours. It must not come further before
- * the app is needed, since right after that CRIU sets the app's clocks, which go on from where they stood.
+ * A restore that CRIU has begun. It has read its images and is connected to the pager, and waits for the answer to a notification, which may take hours:
+ * to `pre-restore`, when it has made no namespace and no process; or, after `makeNamespaces()`, to `post-setup-namespaces`, when the app's first process is
+ * there and nothing of what ran in it.
  */
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {CodedError} from '../core/errors.ts';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {assert, CodedError} from '../core/errors.ts';
 import {faultPoint} from '../core/fault-point.ts';
+import {stopClocks} from './app-clock.ts';
 import {criuError, openDirectory, type RestoreRequest, restoreLog, restoreOptions} from './criu-calls.ts';
 import {readCriuFailure} from './criu-log.ts';
 import {type CriuResponse, externalFilesIn, rpc} from './criu-rpc.ts';
 import type {CriuSession} from './criu-session.ts';
+import {reapAll} from './process-tree.ts';
+import type {Clocks} from './timers/core-image.ts';
 
 const timeoutMs = 60_000;
 /** From the permission to run. CRIU (4.2.1) waits for ever for a task that is killed at that moment. */
 const resumeTimeoutMs = 5000;
+/** An answer is read by another thread. */
+const lastWordsMs = 200;
+/** For a CRIU that is refused to go on. */
+const refusalTimeoutMs = 1000;
 
 export interface FinishOptions {
   readonly signal: AbortSignal;
@@ -25,12 +33,15 @@ export interface FinishOptions {
 export class BegunRestore implements AsyncDisposable {
   readonly #request: RestoreRequest;
   readonly #session: CriuSession;
-  readonly #goOn = Promise.withResolvers<boolean>();
+  readonly #gates = {'pre-restore': new Gate(), 'post-setup-namespaces': new Gate()};
+  /** Of an app whose first process is there. */
+  #startClocks: (() => Promise<void>) | undefined;
   #mayRun: Promise<unknown> = Promise.resolve();
   #beforeRun: () => Promise<void> = () => Promise.resolve();
   readonly #end = new AbortController();
   #response: Promise<CriuResponse> | undefined;
   #pid: number | undefined;
+  #isGivenUp = false;
   #timer: NodeJS.Timeout | undefined;
   readonly #resumed = Promise.withResolvers<undefined>();
 
@@ -43,7 +54,6 @@ export class BegunRestore implements AsyncDisposable {
   /** Resolves when CRIU waits. @throws CodedError ERR_RESTORE */
   async begin(): Promise<void> {
     const {imagesDir, workDir} = this.#request;
-    const waits = Promise.withResolvers<undefined>();
     let response: CriuResponse | undefined;
     let failure: unknown;
     try {
@@ -51,10 +61,10 @@ export class BegunRestore implements AsyncDisposable {
       const files = externalFilesIn(await readFile(join(imagesDir, 'files.img')));
       this.#response = this.#session.exchange({
         request: {type: rpc.restore, options: restoreOptions(this.#request, work.descriptor, files)},
-        onNotification: (script, pid) => this.#answer(script, pid, waits.resolve),
+        onNotification: (script, pid) => this.#answer(script, pid),
         signal: this.#end.signal,
       });
-      response = await this.#within(Promise.race([waits.promise, this.#response]));
+      response = await this.#within(Promise.race([this.#gates['pre-restore'].reached, this.#response]));
       if (response === undefined) return;
     } catch (error) {
       failure = error;
@@ -62,14 +72,41 @@ export class BegunRestore implements AsyncDisposable {
     throw await this.#failure(response, failure);
   }
 
-  async #answer(script: string, pid: number | undefined, waits: (value: undefined) => void): Promise<boolean> {
+  /**
+   * Goes as far as can be gone while the app sleeps; its root must be mounted, and stay so. `finish()` comes next.
+   * @param clocks which the app's go on from
+   * @throws CodedError ERR_RESTORE
+   */
+  async makeNamespaces(clocks: Clocks): Promise<void> {
+    const gate = this.#gates['post-setup-namespaces'];
+    let response: CriuResponse | undefined;
+    let failure: unknown;
+    try {
+      this.#gates['pre-restore'].open(true);
+      response = await this.#within(Promise.race([gate.reached, this.#response]));
+      if (response === undefined) {
+        assert(this.#pid !== undefined, 'CRIU has made namespaces and no process');
+        this.#request.target.waiting.add(this.#pid);
+        const start = await stopClocks(this.#pid);
+        this.#startClocks = () => start(clocks);
+        return;
+      }
+    } catch (error) {
+      failure = error;
+    }
+    throw await this.#failure(response, failure);
+  }
+
+  async #answer(script: string, pid: number | undefined): Promise<boolean> {
     this.#pid = pid ?? this.#pid;
     // The tasks run, and nothing can fail any more.
     if (script === 'post-resume') this.#resumed.resolve(undefined);
     switch (script) {
       case 'pre-restore':
-        waits(undefined);
-        return this.#goOn.promise;
+      case 'post-setup-namespaces':
+        return this.#gates[script].wait();
+      case 'setup-namespaces':
+        return !this.#isGivenUp;
       case 'post-restore':
         // The processes are complete, and none has run yet. A refusal makes CRIU kill them.
         faultPoint('supervisor:wake:processes-made');
@@ -98,7 +135,7 @@ export class BegunRestore implements AsyncDisposable {
   }
 
   /**
-   * Lets CRIU make the processes; the app's root must be mounted. Aborting `signal` ends it. They run when `mayRun` has resolved, and then what
+   * Lets CRIU make the processes (the others); the app's root must be mounted. Aborting `signal` ends it. They run when `mayRun` has resolved, and then what
    * `beforeRun` does to them is done.
    * @returns the host's pid of the app's first process
    * @throws CodedError ERR_RESTORE, or the signal's reason; no process is left then
@@ -117,10 +154,12 @@ export class BegunRestore implements AsyncDisposable {
     // Refused while the root was being mounted, say: then CRIU is to make no process at all.
     if (signal.aborted) end();
     else signal.addEventListener('abort', end, {once: true});
-    this.#goOn.resolve(!signal.aborted);
     let response: CriuResponse | undefined;
     let failure: unknown;
     try {
+      if (!signal.aborted) await this.#startClocks?.();
+      target.waiting.clear();
+      for (const gate of Object.values(this.#gates)) gate.open(!signal.aborted);
       response = await this.#within(Promise.race([this.#resumed.promise, this.#response]));
     } catch (error) {
       failure = error;
@@ -139,19 +178,24 @@ export class BegunRestore implements AsyncDisposable {
 
   /** The app runs: nobody waits for the end of CRIU. */
   async #leave(): Promise<void> {
-    await this.#response?.catch(() => {
-      // What it did is done.
-    });
+    await this.#response?.catch(ignored);
     await this.#session[Symbol.asyncDispose]();
   }
 
   async #within<T>(work: Promise<T>): Promise<T> {
     this.#expireIn(timeoutMs);
     try {
-      return await work;
+      return await Promise.race([work, this.#endsSilently()]);
     } finally {
       clearTimeout(this.#timer);
     }
+  }
+
+  /** Its task, which has the socket too, may wait on. */
+  async #endsSilently(): Promise<never> {
+    await this.#session.ended;
+    await sleep(lastWordsMs, undefined, {ref: false});
+    throw new CodedError('ERR_CRIU_ENDED', 'CRIU ended without an answer', {source: 'host'});
   }
 
   #expireIn(limitMs: number): void {
@@ -165,13 +209,45 @@ export class BegunRestore implements AsyncDisposable {
     return criuError('ERR_RESTORE', `Cannot restore app "${target.name}"`, await readCriuFailure(join(workDir, restoreLog)), response, cause);
   }
 
-  /** Ends a CRIU that still waits; one that has finished ends by itself. */
+  /** Ends a CRIU that still waits, and what it has made; one that has finished ends by itself. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#response?.catch(() => {
-      // That it was ended here.
-    });
-    this.#end.abort();
-    this.#goOn.resolve(false);
+    // CRIU (4.2.1) removes its directory in /tmp when it fails after this point, not when it is killed or fails before.
+    this.#isGivenUp = true;
+    this.#gates['pre-restore'].open(true);
+    this.#gates['post-setup-namespaces'].open(false);
+    const timer = setTimeout(() => this.#end.abort(), refusalTimeoutMs);
+    // Of one that was killed from outside no answer comes: its task has the socket too.
+    await Promise.race([this.#response, this.#session.ended]).catch(ignored);
+    clearTimeout(timer);
+    this.#response?.catch(ignored);
+    const {target} = this.#request;
+    const isTaskLeft = this.#pid !== undefined && target.waiting.delete(this.#pid);
+    if (isTaskLeft) await target.killAll();
     await this.#session[Symbol.asyncDispose]();
+    if (isTaskLeft) await reapAll([this.#pid ?? 0]);
   }
+}
+
+/** Where CRIU waits for an answer. */
+class Gate {
+  readonly #reached = Promise.withResolvers<undefined>();
+  readonly #answer = Promise.withResolvers<boolean>();
+
+  get reached(): Promise<undefined> {
+    return this.#reached.promise;
+  }
+
+  wait(): Promise<boolean> {
+    this.#reached.resolve(undefined);
+    return this.#answer.promise;
+  }
+
+  /** The first answer counts. */
+  open(goOn: boolean): void {
+    this.#answer.resolve(goOn);
+  }
+}
+
+function ignored(): void {
+  // What CRIU did is done, or it was ended here.
 }

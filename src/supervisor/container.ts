@@ -17,7 +17,7 @@ import type {RestoreTarget} from './criu-calls.ts';
 import {createDeviceFiles} from './device-files.ts';
 import {describeExit, type ExitStatus, exitStatus} from './exit-status.ts';
 import type {GuestCommand, GuestCommands} from './guest-commands.ts';
-import {type ImageSettings, startSettings} from './image-settings.ts';
+import {type MountedImage, type MountImage, startSettings} from './image-settings.ts';
 import {innerPid} from './inner-pid.ts';
 import {unmountBelow} from './mounts.ts';
 import {guestSpec, ociSpec, type Person} from './oci-spec.ts';
@@ -45,19 +45,6 @@ export interface ContainerOptions {
   readonly mountImage: MountImage;
   readonly guests: GuestCommands;
   readonly log: Log;
-}
-
-/**
- * Mounts an image of the store, read-only; it stays until the app asks for another one.
- * @param request.digest which one exactly; null: what the name means now
- */
-export type MountImage = (request: {readonly app: string; readonly name: string; readonly digest: string | null}) => Promise<MountedImage>;
-
-export interface MountedImage {
-  readonly path: string;
-  readonly digest: string;
-  /** How it is run; absent when nothing is known, or when it was asked for by its digest. */
-  readonly config?: ImageSettings | undefined;
 }
 
 type ExitCallback = (how: ExitStatus) => void;
@@ -91,6 +78,7 @@ export class Container implements AsyncDisposable {
   #image: MountedImage | undefined;
   #imageStays = false;
   #initPid: number | undefined;
+  readonly #waiting = new Set<number>();
   #stopWatching: (() => void) | undefined;
 
   constructor(options: ContainerOptions) {
@@ -276,6 +264,7 @@ export class Container implements AsyncDisposable {
         await cgroup.enter(pid);
       },
       left: () => cgroup.limit(app),
+      waiting: this.#waiting,
       pids: () => this.pids(),
       killAll: () => cgroup.kill(),
     };
@@ -311,7 +300,7 @@ export class Container implements AsyncDisposable {
     };
   }
 
-  /** Not counting a CRIU that works in the app's control groups or waits there. */
+  /** Not counting a CRIU that works in the app's control groups or waits there, and its task. */
   pids(): readonly number[] {
     return this.processes().map(({pid}) => pid);
   }
@@ -323,7 +312,7 @@ export class Container implements AsyncDisposable {
   /** The processes with their numbers here and in the container. */
   processes(): {vpid: number; pid: number}[] {
     return this.#options.cgroup.pids().flatMap((pid) => {
-      const vpid = innerPid(pid);
+      const vpid = this.#waiting.has(pid) ? undefined : innerPid(pid);
       return vpid === undefined ? [] : [{vpid, pid}];
     });
   }

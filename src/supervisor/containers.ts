@@ -10,8 +10,9 @@ import {mount, mountFlag, prctl} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import {Cgroup} from './cgroup.ts';
 import {type CgroupMounts, findCgroupMounts} from './cgroup-mounts.ts';
-import {Container, type Containers, type MountImage} from './container.ts';
+import {Container, type Containers} from './container.ts';
 import {GuestCommands} from './guest-commands.ts';
+import type {MountImage} from './image-settings.ts';
 import {memoryTotal} from './memory-total.ts';
 import {unmountBelow} from './mounts.ts';
 

@@ -5,6 +5,7 @@
  * It is not killed when the gateway dies: in the middle of a dump that would leave the tasks as they are, while a CRIU
  * that finds its socket closed undoes the dump.
  */
+import {once} from 'node:events';
 import {type Daemon, startDaemon} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
 import {close, recvAsync, socketpair, socketType, trySend} from '../core/libc.ts';
@@ -48,6 +49,7 @@ export interface Exchange {
 export class CriuSession implements AsyncDisposable {
   readonly #daemon: Daemon;
   readonly #socket: number;
+  readonly #ended: Promise<void>;
   #open = true;
   #answered = false;
   /** Of a CRIU that was killed: tasks of a restore that it had begun. */
@@ -56,6 +58,7 @@ export class CriuSession implements AsyncDisposable {
   private constructor(daemon: Daemon, socket: number) {
     this.#daemon = daemon;
     this.#socket = socket;
+    this.#ended = this.alive ? once(daemon.child, 'exit').then(() => undefined) : Promise.resolve();
   }
 
   static async start({criu, netnsPath, standardFiles}: SessionOptions): Promise<CriuSession> {
@@ -90,8 +93,9 @@ export class CriuSession implements AsyncDisposable {
     return child.exitCode === null && child.signalCode === null;
   }
 
+  /** Also of one that leaves a task, which has its standard error. */
   get ended(): Promise<void> {
-    return this.#daemon.exited.then(() => undefined);
+    return this.#ended;
   }
 
   /**

@@ -1,6 +1,6 @@
 import {errorMessage} from '../core/errors.ts';
 import {Compaction, type CompactionOptions} from './compaction.ts';
-import type {Rest} from './instance.ts';
+import {type Rest, restLayers} from './instance.ts';
 
 export interface HousekeepingOptions extends CompactionOptions {
   readonly keepGenerations: number;
@@ -8,6 +8,8 @@ export interface HousekeepingOptions extends CompactionOptions {
   readonly isShared: boolean;
   /** Shortens the chain of layers and removes those that are not needed. */
   readonly tidy: (rest: Rest) => Promise<Rest>;
+  /** What the next wake starts from has other layers than before, which show the same. */
+  readonly merged: () => void;
   /** What the next wake starts from as the store has it: with the layers that are stored. */
   readonly stored: (rest: Rest) => Promise<Rest>;
   /** Removes all layers from this worker. */
@@ -107,11 +109,13 @@ export class Housekeeping {
   }
 
   async #removeOld(): Promise<void> {
-    const {config, pager, keepGenerations, tidy, rest, replace} = this.#options;
+    const {config, pager, keepGenerations, tidy, rest, replace, merged} = this.#options;
     await this.#compaction.clear();
     await pager.prune(config.name, keepGenerations);
     const before = rest();
-    replace(before, await tidy(before));
+    const after = await tidy(before);
+    replace(before, after);
+    if (restLayers(after).length < restLayers(before).length) merged();
   }
 
   /** What is removed must be nobody else's. @throws CodedError when another worker has the app, or has had it */

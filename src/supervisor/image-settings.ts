@@ -14,6 +14,19 @@ export interface ImageSettings {
   readonly workingDir: string;
 }
 
+/**
+ * Mounts an image of the store, read-only; it stays until the app asks for another one.
+ * @param request.digest which one exactly; null: what the name means now
+ */
+export type MountImage = (request: {readonly app: string; readonly name: string; readonly digest: string | null}) => Promise<MountedImage>;
+
+export interface MountedImage {
+  readonly path: string;
+  readonly digest: string;
+  /** How it is run; absent when nothing is known, or when it was asked for by its digest. */
+  readonly config?: ImageSettings | undefined;
+}
+
 export interface StartSettings {
   readonly exec: readonly string[];
   readonly env: Readonly<Record<string, string>>;

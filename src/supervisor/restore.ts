@@ -1,6 +1,6 @@
 /**
- * A restore in two steps. The first can be taken while the app sleeps: nothing of it can be seen from outside, and no
- * process of the app exists. The second makes the app run.
+ * A restore in two steps. The first can be taken while the app sleeps: nothing of it can be seen from outside, and nothing of the app's own exists. The
+ * second makes the app run.
  */
 import {mkdirSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
@@ -11,6 +11,7 @@ import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {wrongAddressError} from './app-errors.ts';
 import type {BegunRestore} from './begun-restore.ts';
+import {goInside, type Inside} from './inside.ts';
 import {bringLayers, type GenerationMeta, type Instance, type InstanceTools, type Network, putAway, type Rest} from './instance.ts';
 import {waitUntilReady} from './ready.ts';
 import {changedImages, setForward} from './timers/set-forward.ts';
@@ -27,16 +28,24 @@ export interface PreparedRestore extends AsyncDisposable {
   readonly memoryBytes: number;
   readonly criu: BegunRestore;
   readonly imagesDir: string;
+  /** The app's root is mounted, and its namespaces are there. Null: only what needs neither the lease nor the app's files is done. */
+  readonly inside: Inside | null;
+}
+
+export interface Ahead {
+  readonly name: InstanceName;
+  /** What the app starts from; null: not known yet, or not to be touched. */
+  readonly meta: GenerationMeta | null;
 }
 
 /**
- * Everything that needs neither the lease nor the app's files. Disposing undoes it, and must wait until no process of the instance is left.
- * @param options with `ahead`, the app is not needed yet
+ * Disposing what is prepared undoes it, and must wait until no process of the instance is left.
+ * @param ahead null: the app is needed now
  * @throws CodedError; nothing is left of it then
  */
-export async function prepareRestore(tools: InstanceTools, generation: Generation, {ahead}: {readonly ahead: boolean}): Promise<PreparedRestore> {
+export async function prepareRestore(tools: InstanceTools, generation: Generation, ahead: Ahead | null): Promise<PreparedRestore> {
   const {config, container, criu, network, pager} = tools;
-  const name = newInstanceName(Date.now());
+  const name = ahead?.name ?? newInstanceName(Date.now());
   const id = instanceId(config.name, name);
   const workDir = join(tools.workDir, name);
   await using scope = new AsyncDisposableStack();
@@ -44,21 +53,35 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   // At once: a thread takes longer to be woken for it.
   mkdirSync(workDir, {recursive: true, mode: 0o700});
   const {paging: mode, prefetch, readAhead, backgroundFetch} = config;
-  const preparing = pager.prepareRestore({instance: id, app: config.name, generation, mode, prefetch, readAhead, workDir, ahead, backgroundFetch});
+  const preparing = pager.prepareRestore({
+    instance: id,
+    app: config.name,
+    generation,
+    mode,
+    prefetch,
+    readAhead,
+    workDir,
+    ahead: ahead !== null,
+    backgroundFetch,
+  });
   scope.defer(async () => {
     await preparing.catch(ignored);
     // Why a restore failed is worth more than why the pager, which may have been the reason, cannot let go now.
     await pager.release(id).catch(ignored);
   });
   // What is prepared ahead need not be possible, and is in no hurry: nothing is made in vain.
-  if (ahead) await preparing;
+  if (ahead !== null) await preparing;
   const imagesDir = preparing.then((images) => images.imagesDir);
   imagesDir.catch(ignored); // Awaited below, after what is done meanwhile.
   await Promise.all([network.prepare(), container.prepare()]);
+  // Undone when CRIU has ended.
+  const undo = scope.use(new AsyncDisposableStack());
   const begun = scope.use(await criu.beginRestore({imagesDir, workDir, target: container.restoreTarget(), lazy: mode === 'lazy'}));
   const images = await preparing;
+  const meta = ahead?.meta ?? null;
+  const inside = meta === null ? null : await goInside(tools, {begun, name, meta, imagesDir: images.imagesDir}, undo);
   const owned = scope.move();
-  return {id, name, generation, ...images, criu: begun, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {id, name, generation, ...images, criu: begun, inside, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
 type RestoreTools = InstanceTools & {readonly log: Log};
@@ -104,7 +127,7 @@ function checkAddress(app: string, here: Network, {network: saved}: GenerationMe
  * The pager is told first: it reads the predicted pages while the root is mounted and CRIU makes the processes. A restore that the pager does not
  * know any more, or for which there is no lease, must not be finished.
  */
-async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRestore, {rest, lease, trigger, times}: Restore): Promise<Running> {
+async function run(tools: RestoreTools, {id, name, criu, imagesDir, inside}: PreparedRestore, {rest, lease, trigger, times}: Restore): Promise<Running> {
   const {config, container, network, pager} = tools;
   const refused = new AbortController();
   const refuse = (error: unknown): never => {
@@ -113,9 +136,10 @@ async function run(tools: RestoreTools, {id, name, criu, imagesDir}: PreparedRes
   };
   const restoring = async (): Promise<{pid: number}> => {
     checkAddress(config.name, network, rest.meta);
-    await bringLayers(tools, rest.meta.layers);
+    inside?.check();
+    if (inside === null) await bringLayers(tools, rest.meta.layers);
     faultPoint('supervisor:wake:prepared');
-    await container.mountRoot(rest.meta.layers, name, rest.meta.image);
+    if (inside === null) await container.mountRoot(rest.meta.layers, name, rest.meta.image);
     faultPoint('supervisor:wake:mounted');
     using forward = timersForward(tools, rest.meta, {imagesDir, directory: join(tools.workDir, name, 'changed')});
     return await times.criu(criu.finish({signal: refused.signal, mayRun: lease, beforeRun: forward.beforeRun}));

@@ -73,8 +73,9 @@ export async function revive(options: AppOptions, revival: Revival): Promise<Rev
   }
 }
 
-async function start(options: AppOptions, rest: Files, {lease, begins, save, times}: Revival): Promise<Instance> {
-  const token = await lease;
+async function start(options: AppOptions, rest: Files, {lease, standby, begins, save, times}: Revival): Promise<Instance> {
+  // What is prepared has the root mounted.
+  const [token] = await Promise.all([lease, standby.drop()]);
   const name = newInstanceName(options.clock.nowMs());
   begins({id: instanceId(options.config.name, name), layers: [...rest.layers, name]});
   await save(token);
@@ -129,7 +130,7 @@ async function known(options: AppOptions, {unread, ...rest}: Checkpoint, {starts
 }
 
 async function restore(options: AppOptions, rest: Checkpoint, revival: Revival): Promise<Instance> {
-  return finish(options, await prepareRestore(options, rest.generation, {ahead: false}), rest, revival);
+  return finish(options, await prepareRestore(options, rest.generation, null), rest, revival);
 }
 
 async function finish(options: AppOptions, prepared: PreparedRestore, rest: Checkpoint, {begins, lossOf, lease, trigger, times}: Revival): Promise<Instance> {
@@ -145,6 +146,7 @@ async function finish(options: AppOptions, prepared: PreparedRestore, rest: Chec
 async function fallBack(options: AppOptions, failed: {readonly rest: Checkpoint; readonly error: unknown}, revival: Revival): Promise<Revived | undefined> {
   const {rest, error} = failed;
   const newest = rest.generation;
+  await revival.standby.drop();
   const reason = errorMessage(error);
   for (const kind of options.config.onRestoreFailure) {
     if (kind === 'retry') continue;

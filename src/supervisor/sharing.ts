@@ -44,7 +44,7 @@ export class Sharing {
     if (isHere()) return;
     try {
       const generation = await pager.foresee(config.name);
-      if (generation !== null && !isHere()) standby.prepare(generation);
+      if (generation !== null && !isHere()) standby.prepare({generation});
     } catch (error) {
       log.debug({app: config.name, error: errorMessage(error)}, 'what it starts from could not be brought here ahead');
     }

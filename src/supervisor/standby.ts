@@ -1,6 +1,6 @@
 /** The next restore of one app, prepared while the app sleeps. Only a gain in time: whatever goes wrong, the wake does all of it itself. */
 import {errorMessage} from '../core/errors.ts';
-import type {Generation} from '../core/ids.ts';
+import {type InstanceName, newInstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {InstanceTools, Rest} from './instance.ts';
 import {type PreparedRestore, prepareRestore} from './restore.ts';
@@ -11,8 +11,14 @@ export interface StandbyOptions extends InstanceTools {
   readonly log: Log;
 }
 
+type Checkpoint = Extract<Rest, {kind: 'checkpoint'}>;
+
+/** What the app starts from, as far as it is known; without `meta` its files are not. */
+type Expected = Pick<Checkpoint, 'generation' | 'unread'> & Partial<Pick<Checkpoint, 'meta'>>;
+
 interface Attempt {
-  readonly generation: Generation;
+  readonly expected: Expected;
+  readonly name: InstanceName;
   /** Its turn has come. */
   isBegun: boolean;
   /** Undefined when it failed, or was given up before its turn. */
@@ -24,58 +30,75 @@ export class Standby {
   #current: Attempt | undefined;
   #dropping: Promise<void> = Promise.resolve();
   #isStopped = false;
+  /** Until the app has slept again. */
+  #taken: Attempt | undefined;
+  /** The last time that namespaces were to be made ahead, that failed. */
+  #staysOutside = false;
 
   constructor(options: StandbyOptions) {
     this.#options = options;
   }
 
   /** In the background, in place of what was prepared before. */
-  prepare(generation: Generation): void {
+  prepare(expected: Expected): void {
     void this.drop();
     if (this.#isStopped) return;
-    const attempt: Attempt = {generation, isBegun: false, restore: this.#options.standbys.inTurn(() => this.#prepare(attempt))};
-    this.#current = attempt;
+    const restore = this.#options.standbys.inTurn(() => this.#prepare(attempt));
+    const attempt: Attempt = {expected, name: newInstanceName(Date.now()), isBegun: false, restore};
+    [this.#current, this.#taken] = [attempt, undefined];
   }
 
   async #prepare(attempt: Attempt): Promise<PreparedRestore | undefined> {
     if (this.#current !== attempt) return undefined;
+    // The root is mounted for one at a time.
+    await this.#dropping;
+    if (this.#current !== attempt) return undefined;
     attempt.isBegun = true;
     const {log, standbys} = this.#options;
+    const {expected, name} = attempt;
+    const meta = expected.unread || this.#staysOutside ? null : (expected.meta ?? null);
     try {
-      const restore = await prepareRestore(this.#options, attempt.generation, {ahead: true});
+      const restore = await prepareRestore(this.#options, expected.generation, {name, meta});
       // At its end, and when others need the room; by then it may have been taken.
       const giveUp = (): void => void (this.#current === attempt && this.drop());
       standbys.hold(attempt, {bytes: restore.memoryBytes, giveUp});
       void restore.criu.ended.then(giveUp);
       return restore;
     } catch (error) {
-      log.debug({error: errorMessage(error)}, 'the next wake could not be prepared');
-      return undefined;
+      log.debug({error: errorMessage(error), inside: meta !== null}, 'the next wake could not be prepared');
+      this.#staysOutside = meta !== null;
+      return this.#staysOutside ? this.#prepare(attempt) : undefined;
     }
   }
 
   /** What is prepared for a generation and its files; the caller owns it. Waits for one that is being prepared. */
-  async take({generation, meta}: Extract<Rest, {kind: 'checkpoint'}>): Promise<PreparedRestore | undefined> {
+  async take({generation, meta}: Checkpoint): Promise<PreparedRestore | undefined> {
     const attempt = this.#current;
-    if (attempt?.generation !== generation || !attempt.isBegun) {
-      void this.drop();
+    if (attempt?.expected.generation !== generation || !attempt.isBegun) {
+      await this.drop();
       return undefined;
     }
-    this.#current = undefined;
+    [this.#current, this.#taken] = [undefined, attempt];
     const restore = await attempt.restore;
     this.#options.standbys.free(attempt);
     if (restore === undefined) return undefined;
     // What was prepared without a lease may be of a worker whose generation another one has written anew.
-    if (restore.criu.alive && layersIn(restore.meta) === layersIn(meta)) return restore;
+    if (restore.criu.alive && layersIn(restore.inside === null ? restore.meta : attempt.expected.meta) === layersIn(meta)) return restore;
     await this.#undo(restore);
     return undefined;
+  }
+
+  /** The file-system layers that must not be removed now. */
+  get layers(): readonly string[] {
+    return [this.#current, this.#taken].flatMap((attempt) => (attempt === undefined ? [] : [...(attempt.expected.meta?.layers ?? []), attempt.name]));
   }
 
   /** Gives up what is prepared, if anything is. Resolves when nothing is left of it. Never throws. */
   drop(): Promise<void> {
     const attempt = this.#current;
     this.#current = undefined;
-    if (attempt !== undefined) this.#dropping = Promise.all([this.#dropping, this.#discard(attempt)]).then(() => undefined);
+    // Of one whose turn has not come, nothing is there.
+    if (attempt?.isBegun) this.#dropping = Promise.all([this.#dropping, this.#discard(attempt)]).then(() => undefined);
     return this.#dropping;
   }
 

@@ -197,7 +197,8 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
   const layersDir = layersDirOf(options, config.name);
   const metaOf = async (generation: Generation): Promise<GenerationMeta> => (await readMeta(options, config.name, generation)).meta;
   const keptMetas = async (): Promise<GenerationMeta[]> => Promise.all((await options.pager.generations(config.name)).map(metaOf));
-  const tidy = async (current: Rest): Promise<Rest> => tidyLayers({layersDir, rest: current, kept: await keptMetas(), inUse: () => app.layers()});
+  const tidy = async (current: Rest): Promise<Rest> =>
+    tidyLayers({layersDir, rest: current, kept: await keptMetas(), inUse: () => [...app.layers(), ...app.standby.layers]});
   const {survey} = found;
   const foundMetas = (): Promise<GenerationMeta[]> =>
     Promise.all(survey.generations.map((generation) => surveyedMeta(options, config.name, {survey, generation})));

@@ -1,7 +1,8 @@
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError} from '../../src/core/errors.ts';
+import {savedClocks} from '../../src/supervisor/app-clock.ts';
 import type {Container} from '../../src/supervisor/container.ts';
 import type {CheckpointOutcome} from '../../src/supervisor/criu.ts';
 import {lineClient} from '../helpers/line-client.ts';
@@ -229,29 +230,46 @@ rootTest('restore() from damaged images tells why and leaves no process', async 
   t.deepEqual(app.container.pids(), []);
 });
 
-rootTest('the clock of an app stands still while it sleeps, also when its restore was begun long before', async (t) => {
-  await using lab = await containerLab();
-  const program = lineServer.replace(
-    "if word == 'count':",
-    "if word == 'clock':\n                import time; answer = str(time.monotonic())\n            elif word == 'count':",
-  );
-  const app = await startServer(lab, {exec: ['/usr/bin/python3', '-u', '-c', program]});
-  using client = await lineClient(7000, {host: lab.address});
-  const before = Number(await client.request('clock'));
-  await lab.hold();
-  await checkpoint(lab, app, 'images', commit);
-  await putAway(app);
-  const imagesDir = join(lab.directory, 'images');
-  await using begun = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target: app.container.restoreTarget(), lazy: false});
-  const asleepFrom = performance.now();
-  await until(() => performance.now() - asleepFrom > 1500);
-  await app.container.mountRoot(app.layers, 'layer2');
-  const {pid} = await begun.finish({signal: new AbortController().signal, mayRun: Promise.resolve()});
-  app.container.adopt(pid);
-  await lab.release();
-  const passed = Number(await client.request('clock')) - before;
-  t.true(passed > 0 && passed * 1000 < performance.now() - asleepFrom, `${passed} s passed for it`);
-});
+for (const isInside of [false, true]) {
+  const begun = isInside ? 'its first process was made' : 'its restore was begun';
+  rootTest(`the clock of an app stands still while it sleeps, also when ${begun} long before`, async (t) => {
+    await using lab = await containerLab();
+    const program = lineServer.replace(
+      "if word == 'count':",
+      "if word == 'clock':\n                import time; answer = str(time.monotonic())\n            elif word == 'count':",
+    );
+    const app = await startServer(lab, {exec: ['/usr/bin/python3', '-u', '-c', program]});
+    using client = await lineClient(7000, {host: lab.address});
+    const before = Number(await client.request('clock'));
+    await lab.hold();
+    await checkpoint(lab, app, 'images', commit);
+    await putAway(app);
+    const imagesDir = join(lab.directory, 'images');
+    await using begun = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target: app.container.restoreTarget(), lazy: false});
+    const asleepFrom = performance.now();
+    if (isInside) {
+      await app.container.mountRoot(app.layers, 'layer2');
+      const clocks = await savedClocks(imagesDir);
+      if (clocks === null) throw new Error('the checkpoint has no clocks');
+      await begun.makeNamespaces(clocks);
+      t.deepEqual(app.container.pids(), [], 'it is not a process of the app yet');
+    }
+    await until(() => performance.now() - asleepFrom > 1500);
+    if (!isInside) await app.container.mountRoot(app.layers, 'layer2');
+    const {pid} = await begun.finish({signal: new AbortController().signal, mayRun: Promise.resolve()});
+    app.container.adopt(pid);
+    await lab.release();
+    const passed = Number(await client.request('clock')) - before;
+    t.true(Number(await client.request('clock')) - before < 1.5, 'nor did it jump');
+    const open = readdirSync(`/proc/${pid}/fd`).map((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`));
+    t.deepEqual(
+      open.filter((file) => file.startsWith('time:')),
+      [],
+      'nothing is left open',
+    );
+    t.true(passed > 0 && passed * 1000 < performance.now() - asleepFrom, `${passed} s passed for it`);
+  });
+}
 
 rootTest('processes that are not allowed to run are ended before they did', async (t) => {
   await using lab = await containerLab();

@@ -142,9 +142,27 @@ function imageWith(image: Buffer, fields: readonly WireField[]): Buffer {
   return Buffer.concat([image.subarray(0, headerBytes), length, message]);
 }
 
-/** `timens-*.img` with both clocks put forward; images/timens.proto of CRIU. @throws CodedError ERR_CRIU_IMAGE */
+/** `timens-*.img`; images/timens.proto of CRIU. */
+const clock = {monotonic: 1, boottime: 2, seconds: 1, nanoseconds: 2} as const;
+
+/** What the app's clocks showed when it fell asleep, nanoseconds. */
+export interface Clocks {
+  readonly monotonic: bigint;
+  readonly boottime: bigint;
+}
+
+/** @throws CodedError ERR_CRIU_IMAGE */
+export function readClocks(image: Buffer): Clocks {
+  const clocks = readFields(messageOf(image));
+  const time = (number: number): bigint => {
+    const fields = messageIn(clocks, number);
+    return (varintIn(fields, clock.seconds) ?? 0n) * 1_000_000_000n + (varintIn(fields, clock.nanoseconds) ?? 0n);
+  };
+  return {monotonic: time(clock.monotonic), boottime: time(clock.boottime)};
+}
+
+/** The image with both clocks put forward. @throws CodedError ERR_CRIU_IMAGE */
 export function changeClocks(image: Buffer, forwardMs: number): Buffer {
-  const clock = {monotonic: 1, boottime: 2, seconds: 1, nanoseconds: 2} as const;
   const forward = (time: readonly WireField[]): readonly WireField[] =>
     withTime(time, {number: clock.seconds, fraction: clock.nanoseconds}, timeIn(time, clock.seconds, clock.nanoseconds, 1_000_000) + forwardMs, 1_000_000);
   return imageWith(image, within(within(readFields(messageOf(image)), clock.monotonic, forward), clock.boottime, forward));
