@@ -40,30 +40,43 @@ const freeStackBytes = 512n;
 const waitNoHang = 1;
 const waitAll = 0x4000_0000;
 const stopTimeoutMs = 1000;
+const arrivalTimeoutMs = 200;
 const blockingMs = 0.5;
 const trap = 5;
 
-/** The process goes on when this resolves. @throws CodedError ERR_PTRACE, SystemCallError, what `work` throws; a process that did not stop in time may stay stopped */
+/**
+ * The process goes on when this resolves. One that is on its way to the call in which it waits is waited for.
+ * @throws CodedError ERR_PTRACE, SystemCallError, what `work` throws; a process that did not stop in time may stay stopped
+ */
 export async function lendCalls<T>(pid: number, work: (lender: Lender) => Promise<T>): Promise<T> {
-  trace('seize', pid);
-  try {
-    trace('interrupt', pid);
-    await untilStopped(pid);
+  for (const untilMs = performance.now() + arrivalTimeoutMs; ; await nextTurn()) {
+    using _traced = await stopped(pid);
     const found = Buffer.alloc(registersBytes);
     trace('getRegisters', pid, found);
-    if (!restarts.includes(found.readBigInt64LE(8 * word.ax))) throw ptraceError(pid, 'waits in no system call');
-    const atCall = withWords(found, [
-      [word.ip, found.readBigUInt64LE(8 * word.ip) - syscallBytes],
-      [word.ax, found.readBigUInt64LE(8 * word.originalAx)],
-      [word.originalAx, -1n],
-    ]);
-    try {
-      return await work(lender(pid, atCall));
-    } finally {
-      trace('setRegisters', pid, atCall);
-    }
+    if (restarts.includes(found.readBigInt64LE(8 * word.ax))) return await workAt(pid, found, work);
+    if (performance.now() > untilMs) throw ptraceError(pid, 'waits in no system call');
+  }
+}
+
+async function stopped(pid: number): Promise<Disposable> {
+  trace('seize', pid);
+  using scope = new DisposableStack();
+  scope.defer(() => void ptrace(requests.detach, pid, 0n, null));
+  trace('interrupt', pid);
+  await untilStopped(pid);
+  return scope.move();
+}
+
+async function workAt<T>(pid: number, found: Buffer, work: (lender: Lender) => Promise<T>): Promise<T> {
+  const atCall = withWords(found, [
+    [word.ip, found.readBigUInt64LE(8 * word.ip) - syscallBytes],
+    [word.ax, found.readBigUInt64LE(8 * word.originalAx)],
+    [word.originalAx, -1n],
+  ]);
+  try {
+    return await work(lender(pid, atCall));
   } finally {
-    ptrace(requests.detach, pid, 0n, null);
+    trace('setRegisters', pid, atCall);
   }
 }
 

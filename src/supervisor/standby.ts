@@ -2,9 +2,12 @@
 import {errorMessage} from '../core/errors.ts';
 import {type InstanceName, newInstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import type {InstanceTools, Rest} from './instance.ts';
+import type {GenerationMeta, InstanceTools, Rest} from './instance.ts';
 import {type PreparedRestore, prepareRestore} from './restore.ts';
 import type {StandbyLimit} from './standby-limit.ts';
+
+/** Then it is taken for impossible here. */
+const failuresMax = 3;
 
 export interface StandbyOptions extends InstanceTools {
   readonly standbys: StandbyLimit;
@@ -32,8 +35,8 @@ export class Standby {
   #isStopped = false;
   /** Until the app has slept again. */
   #taken: Attempt | undefined;
-  /** The last time that namespaces were to be made ahead, that failed. */
-  #staysOutside = false;
+  /** How often in a row it failed to have namespaces made ahead. */
+  #failures = 0;
 
   constructor(options: StandbyOptions) {
     this.#options = options;
@@ -54,11 +57,18 @@ export class Standby {
     await this.#dropping;
     if (this.#current !== attempt) return undefined;
     attempt.isBegun = true;
+    const {expected} = attempt;
+    const meta = expected.unread || this.#failures >= failuresMax ? null : (expected.meta ?? null);
+    const restore = await this.#restoreFor(attempt, meta);
+    if (meta === null) return restore;
+    this.#failures = restore === undefined ? this.#failures + 1 : 0;
+    return restore === undefined && this.#current === attempt ? this.#restoreFor(attempt, null) : restore;
+  }
+
+  async #restoreFor(attempt: Attempt, meta: GenerationMeta | null): Promise<PreparedRestore | undefined> {
     const {log, standbys} = this.#options;
-    const {expected, name} = attempt;
-    const meta = expected.unread || this.#staysOutside ? null : (expected.meta ?? null);
     try {
-      const restore = await prepareRestore(this.#options, expected.generation, {name, meta});
+      const restore = await prepareRestore(this.#options, attempt.expected.generation, {name: attempt.name, meta});
       // At its end, and when others need the room; by then it may have been taken.
       const giveUp = (): void => void (this.#current === attempt && this.drop());
       standbys.hold(attempt, {bytes: restore.memoryBytes, giveUp});
@@ -66,8 +76,7 @@ export class Standby {
       return restore;
     } catch (error) {
       log.debug({error: errorMessage(error), inside: meta !== null}, 'the next wake could not be prepared');
-      this.#staysOutside = meta !== null;
-      return this.#staysOutside ? this.#prepare(attempt) : undefined;
+      return undefined;
     }
   }
 

@@ -32,6 +32,12 @@ async function lose(gateway: TestGateway): Promise<void> {
   }
 }
 
+/** Without that of the next instance, which is prepared. */
+async function writtenLayers(layersDir: string): Promise<number> {
+  const sizes = await Promise.all((await readdir(layersDir)).map(async (layer) => (await readdir(join(layersDir, layer, 'upper'))).length));
+  return sizes.filter((size) => size > 0).length;
+}
+
 async function ask(port: number, ...requests: readonly string[]): Promise<string[]> {
   using client = await lineClient(port);
   const answers: string[] = [];
@@ -55,7 +61,7 @@ s3Test('an empty worker wakes apps with their memory and their files, and both a
   // On the way out they were put to sleep; what was not uploaded by then is uploaded by the same worker.
   await first.start();
   for (const name of ['a', 'files']) await untilStored(first, name);
-  t.deepEqual((await readdir(layersOf(first, 'files'))).length, 2);
+  t.is(await writtenLayers(layersOf(first, 'files')), 2);
   await lose(first);
 
   // The other way round, so that numbers given in order would be wrong.
