@@ -1,12 +1,13 @@
 /** The apps of the suite and their configuration: one app per way of paging, so that none learns from what another did. */
 import type {Content} from './selection.ts';
 
-export const modes = ['whole image', 'on demand', 'last run', 'predicted'] as const;
+export const modes = ['whole image', 'on demand', 'read ahead', 'last run', 'predicted'] as const;
 export type Mode = (typeof modes)[number];
 
 const paging = {
   'whole image': ['paging eager'],
-  'on demand': ['paging lazy', 'prefetch off'],
+  'on demand': ['paging lazy', 'prefetch off', 'read-ahead off'],
+  'read ahead': ['paging lazy', 'prefetch off'],
   'last run': ['paging lazy', 'prefetch last'],
   predicted: ['paging lazy', 'prefetch predict'],
 } as const satisfies Record<Mode, readonly string[]>;

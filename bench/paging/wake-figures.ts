@@ -63,8 +63,8 @@ export function samplesCount(samples: Samples, name: string, count: number): str
   return failed === 0 ? String(count) : `${count}, ${failed} FAILED`;
 }
 
-/** Blue, green, orange and black that people who cannot tell red from green can tell apart. */
-const colours: Record<Mode, string> = {'whole image': '#000000', 'on demand': '#d55e00', 'last run': '#0072b2', predicted: '#009e73'};
+/** Blue, green, purple, orange and black that people who cannot tell red from green can tell apart. */
+const colours: Record<Mode, string> = {'whole image': '#000000', 'on demand': '#d55e00', 'read ahead': '#cc79a7', 'last run': '#0072b2', predicted: '#009e73'};
 
 /** A curve of medians, with the way up to the p95, per mode and content. */
 export function wakeSeries(

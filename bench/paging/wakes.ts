@@ -117,7 +117,7 @@ async function lessons(run: WakeRun, {app, lesson, request}: WakeCase, count: nu
 
 /** What an app that was taught something else by another case has to be told again. */
 function lessonsBefore({app, lesson}: WakeCase): number {
-  const needed: Record<Mode, number> = {'whole image': 0, 'on demand': 0, 'last run': 1, predicted: trainingWakes};
+  const needed: Record<Mode, number> = {'whole image': 0, 'on demand': 0, 'read ahead': 0, 'last run': 1, predicted: trainingWakes};
   return lesson === undefined ? 0 : needed[app.mode];
 }
 
