@@ -9,9 +9,10 @@ import {errorCode} from '../../core/errors.ts';
 import type {AppName, FencingToken, Generation} from '../../core/ids.ts';
 import {type Checkpoint, loadCheckpoint} from './checkpoint.ts';
 import {planWithin, type RewritePlan, type SegmentUse, segmentsToRewrite} from './compaction-plan.ts';
+import {pageChecksum} from './page-checksums.ts';
 import {blockPages, type PageRun, PageTable, pageSizeBytes} from './page-table.ts';
 import {SegmentSource} from './segment-source.ts';
-import {type PageBatch, pageChecksum} from './segment-writer.ts';
+import type {PageBatch} from './segment-writer.ts';
 import {unlessAborted} from './unless-aborted.ts';
 import {type GenerationContent, type GenerationContext, type GenerationWriter, nextSegment, writeGeneration} from './write-generation.ts';
 

@@ -10,10 +10,11 @@ import {crc32} from 'node:zlib';
 import {badDump} from './criu-image.ts';
 import type {DumpedProcess} from './dump.ts';
 import type {KnownPages} from './known-pages.ts';
+import {pageChecksum} from './page-checksums.ts';
 import {blockPages, type PageTable, pageSizeBytes} from './page-table.ts';
 import type {SegmentIndex} from './segment.ts';
 import type {SegmentSource} from './segment-source.ts';
-import {batchesHeld, type PageBatch, pageChecksum} from './segment-writer.ts';
+import {batchesHeld, type PageBatch} from './segment-writer.ts';
 
 /** At most, and a block less at least: about a megabyte is large enough for the disk and small enough for the event loop. */
 const chunkPages = 256;

@@ -1,9 +1,10 @@
 /** Copies of pages that lie in many segments, one after the other in a segment of their own, so that they are read at one go. */
 import type {AppName} from '../../core/ids.ts';
+import {pageChecksum} from './page-checksums.ts';
 import {blockPages, type PageRun, PageTable} from './page-table.ts';
 import {newSalt, objectCipher} from './sealing.ts';
 import type {SegmentSource} from './segment-source.ts';
-import {type PageBatch, pageChecksum, type SegmentForm, segmentBody} from './segment-writer.ts';
+import {type PageBatch, type SegmentForm, segmentBody} from './segment-writer.ts';
 
 /** Pages that are read and written together. */
 const batchPages = 256;

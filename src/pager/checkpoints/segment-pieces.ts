@@ -1,6 +1,7 @@
 /** Which bytes of a segment hold given pages, and whether what was read is what was written. */
 import {crc32} from 'node:zlib';
 import {DamagedCheckpointError} from './damage.ts';
+import {pageChecksum, runChecksum} from './page-checksums.ts';
 import {pageSizeBytes} from './page-table.ts';
 import type {SegmentBlock, SegmentIndex, SegmentPlace} from './segment.ts';
 import {rawCodec} from './stored-piece.ts';
@@ -73,9 +74,10 @@ function blockAt(blocks: readonly SegmentBlock[], index: number): number {
 
 /** @throws DamagedCheckpointError when one of the pages of a piece, which lie at `offset` of `data`, is not what was written */
 export function verifyPages(place: SegmentPlace, segment: SegmentIndex, piece: SegmentPiece, data: Uint8Array, offset: number): void {
+  const pages = data.subarray(offset, offset + piece.count * pageSizeBytes);
+  if (crc32(pages) === runChecksum(segment.checksums, piece.index, piece.count)) return;
   for (let number = 0; number < piece.count; number++) {
-    const start = offset + number * pageSizeBytes;
-    const checksum = crc32(data.subarray(start, start + pageSizeBytes));
+    const checksum = pageChecksum(pages, number);
     const expected = segment.checksums[piece.index + number];
     if (checksum === expected) continue;
     const found = `page ${piece.index + number} has checksum ${checksum.toString(16)} instead of ${expected?.toString(16)}`;

@@ -24,6 +24,11 @@ export interface LocalSegment extends SegmentPlace {
   readonly dataKey?: Uint8Array | undefined;
 }
 
+export interface PagePlace {
+  readonly segment: number;
+  readonly index: number;
+}
+
 export interface SegmentReaderOptions {
   readonly segments: readonly LocalSegment[];
   /** Read in place of pages of the segments. */
@@ -76,6 +81,12 @@ export class SegmentReader implements Disposable {
         this.#read({segment, index: index + part.skip, count: part.count}, into, at);
       }
     }
+  }
+
+  /** Where pages of a segment are read from, when they lie together there. */
+  placeOf(segment: number, index: number, count: number): PagePlace | undefined {
+    const {value: part} = this.#copies.partsOf(segment, index, count).next();
+    return part?.count === count ? part : undefined;
   }
 
   #read({segment, index, count}: Pick<PagePart, 'segment' | 'index' | 'count'>, into: Uint8Array, offset: number): void {

@@ -1,5 +1,4 @@
 /** Makes the bytes of a new segment from pages as they come, in one pass and without holding more than a few megabytes of them. */
-import {crc32} from 'node:zlib';
 import {blockPages, pageSizeBytes} from './page-table.ts';
 import {type ObjectCipher, sealTagBytes} from './sealing.ts';
 import {renderEnd, renderHeader, type SegmentBlock, type SegmentIdentity, segmentHeaderBytes} from './segment.ts';
@@ -133,9 +132,4 @@ async function* ahead<T>(source: AsyncGenerator<T, undefined>): AsyncGenerator<T
   } finally {
     await source.return(undefined);
   }
-}
-
-/** CRC-32 of the `number`th page in a buffer of pages. */
-export function pageChecksum(data: Uint8Array, number: number): number {
-  return crc32(data.subarray(number * pageSizeBytes, (number + 1) * pageSizeBytes));
 }

@@ -178,6 +178,7 @@ export function parseIndex(place: SegmentPlace, footer: SegmentFooter, stored: B
   }
   if (firstIndex !== pageCount || position !== indexPosition) throw damaged(`the index tells of ${firstIndex} pages, up to byte ${position}`);
   const checksums = new Uint32Array(pageCount);
-  for (let index = 0; index < pageCount; index++) checksums[index] = data.readUInt32LE(blockCount * blockEntryBytes + index * 4);
+  // Little-endian, as all hosts are that CRIU runs on but s390x.
+  Buffer.from(checksums.buffer).set(data.subarray(blockCount * blockEntryBytes, blockCount * blockEntryBytes + pageCount * 4));
   return {pageCount, endOfBlocks: indexPosition, blocks, checksums, cipher};
 }

@@ -15,6 +15,7 @@ import {missingTables} from './missing-tables.ts';
 import {PagedInstance, SpaceNumbers, type Worker} from './paged-instance.ts';
 import type {PagedProcess} from './paged-process.ts';
 import type {NextTurn} from './prefetch.ts';
+import {ReadAheadMemory} from './read-ahead-memory.ts';
 import {takeOver} from './takeover.ts';
 
 /** So long a fault may wait for it. */
@@ -39,6 +40,7 @@ export class FaultLoop {
     (report) => this.#report(report),
     (instance, process) => this.#forget(instance, process),
   );
+  readonly #memory = new ReadAheadMemory();
   /** Processes whose last events may have been told in another order than they happened. */
   readonly #unsettled = new Set<PagedProcess>();
   /** In the order in which they were wanted. */
@@ -82,6 +84,7 @@ export class FaultLoop {
     for (const instance of this.#instances.values()) instance[Symbol.dispose]();
     this.#window[Symbol.dispose]();
     this.#server[Symbol.dispose]();
+    this.#memory[Symbol.dispose]();
   }
 
   #reply(reply: FaultReply): void {
@@ -93,7 +96,7 @@ export class FaultLoop {
   }
 
   #shared(): Worker {
-    return {report: (report) => this.#report(report), numbers: this.#numbers, fetches: this.#server.fetches};
+    return {report: (report) => this.#report(report), numbers: this.#numbers, fetches: this.#server.fetches, memory: this.#memory};
   }
 
   #turn(): void {

@@ -8,8 +8,8 @@ const munmap = libc.func('int munmap(uintptr_t address, size_t length)');
 const madvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 
 const protection = {read: 1, write: 2} as const;
-/** MADV_DONTNEED and MADV_HUGEPAGE, madvise(2). */
-const advice = {dontNeed: 4, hugePage: 14} as const;
+/** MADV_DONTNEED, madvise(2). */
+const dontNeed = 4;
 const flag = {shared: 1, private: 2, anonymous: 32} as const;
 
 /** A mapping that lives until it is disposed; nobody may look at `bytes` after that. */
@@ -31,7 +31,7 @@ function map(sizeBytes: number, flags: number, fd: number): Mapping {
     bytes: Buffer.from(koffi.view(address, sizeBytes)),
     address,
     discard() {
-      madvise(address, sizeBytes, advice.dontNeed);
+      madvise(address, sizeBytes, dontNeed);
     },
     [Symbol.dispose]() {
       if (mapped) munmap(address, sizeBytes);
@@ -43,13 +43,6 @@ function map(sizeBytes: number, flags: number, fd: number): Mapping {
 /** Private zeroed memory. @throws CodedError ERR_MAP_MEMORY */
 export function mapAnonymous(sizeBytes: number): Mapping {
   return map(sizeBytes, flag.private | flag.anonymous, -1);
-}
-
-/** As `mapAnonymous()`, for what is filled at once: in huge pages where the system has them, each of which is one page fault instead of 512. */
-export function mapHugePages(sizeBytes: number): Mapping {
-  const mapping = mapAnonymous(sizeBytes);
-  madvise(mapping.address, sizeBytes, advice.hugePage);
-  return mapping;
 }
 
 /** Memory that is the contents of a file: it survives our being killed. The descriptor may be closed afterwards. @throws CodedError ERR_MAP_MEMORY */

@@ -15,6 +15,7 @@ import {kernelView, PagedProcess, type PagedSpace} from './paged-process.ts';
 import {ParkingLot} from './parking.ts';
 import {Prefetch} from './prefetch.ts';
 import {ReadAhead} from './read-ahead.ts';
+import type {ReadAheadMemory} from './read-ahead-memory.ts';
 import type {FaultMessage} from './userfaultfd.ts';
 
 /** Gives every address space of the worker a number of its own; 0 means none. */
@@ -54,6 +55,7 @@ export interface Worker {
   readonly report: Report;
   readonly numbers: SpaceNumbers;
   readonly fetches: Fetches;
+  readonly memory: ReadAheadMemory;
 }
 
 export class PagedInstance implements Disposable {
@@ -63,8 +65,11 @@ export class PagedInstance implements Disposable {
   readonly #report: Report;
   readonly #numbers: SpaceNumbers;
   readonly #fetches: Fetches;
+  readonly #memory: ReadAheadMemory;
   readonly #readsAhead: boolean;
   readonly #tables: ReadonlyMap<number, PageTable>;
+  /** Of processes that CRIU is still to hand over. */
+  readonly #spaces = new Map<number, AddressSpace>();
   readonly #processes = new Map<number, PagedProcess>();
   readonly #journal: EventJournal;
   #withheld: ReadonlyMap<number, PageTable> = new Map();
@@ -92,6 +97,7 @@ export class PagedInstance implements Disposable {
     this.#report = worker.report;
     this.#numbers = worker.numbers;
     this.#fetches = worker.fetches;
+    this.#memory = worker.memory;
     this.reader = new SegmentReader({segments: plan.segments, copies: plan.copies});
     this.#readsAhead = plan.readAhead ?? true;
     this.#tables = decodeTables(plan.tables);
@@ -102,15 +108,18 @@ export class PagedInstance implements Disposable {
   /** Awaits CRIU. @throws the error of listening */
   listen(plan: PreparedInstance): void {
     this.socket = new LazySocket(plan.socketDir, (socket) => this.#lot.keepOpen(socket));
+    // Not when CRIU hands a process over: then it is wanted.
+    for (const vpid of this.#tables.keys()) this.#spaces.set(vpid, AddressSpace.from(this.storedPages(vpid)));
   }
 
   /** Begins to fill the predicted set. CRIU may have handed over processes already. */
   expect({predicted, withheld}: Expectation): void {
     this.#expectedAt = performance.now();
     this.#withheld = decodeTables(withheld);
-    this.prefetch = new Prefetch(new Map([...decodeTables(predicted)].map(([vpid, table]) => [vpid, table.runs()])), this.reader, {
-      want: (missing) => this.#fetches.want(this.id, missing, {urgent: false}),
-      state: (missing) => this.#fetches.state(missing),
+    this.prefetch = new Prefetch(new Map([...decodeTables(predicted)].map(([vpid, table]) => [vpid, table.runs()])), {
+      reader: this.reader,
+      memory: this.#memory,
+      fetcher: {want: (missing) => this.#fetches.want(this.id, missing, {urgent: false}), state: (missing) => this.#fetches.state(missing)},
     });
     for (const process of this.#processes.values()) {
       process.withheld = this.#withheld.get(process.vpid);
@@ -155,7 +164,8 @@ export class PagedInstance implements Disposable {
     faultPoint('pager:restore:process-received');
     const number = this.#numbers.next();
     this.#park({number, vpid, fd});
-    const process = this.#adopt({number, vpid, fd, memory: AddressSpace.from(this.storedPages(vpid))});
+    const process = this.#adopt({number, vpid, fd, memory: this.#spaces.get(vpid) ?? AddressSpace.from([])});
+    this.#spaces.delete(vpid);
     this.record({space: process.number, batch: 0, index: 0}, {kind: 'process', vpid});
     faultPoint('pager:restore:process-parked');
     this.prefetch?.started(process);

@@ -7,22 +7,22 @@
  */
 import {faultPoint} from '../../core/fault-point.ts';
 import {type PageRun, pageSizeBytes} from '../checkpoints/page-table.ts';
+import type {PagePlace} from '../checkpoints/segment-reader.ts';
 import type {AbsentPagesError} from './absent-pages.ts';
 import type {FetchState} from './fault-fetches.ts';
-import type {Mapping} from './mapping.ts';
-import {mapAnonymous, mapHugePages} from './mapping.ts';
 import type {PagedProcess, PageReader} from './paged-process.ts';
+import {chunkPages, type ReadAheadMemory} from './read-ahead-memory.ts';
 
-/** Pages of one read and one copy, at most: some 0.1 ms, for which faults wait. */
-const chunkPages = 64;
+/** Pages that are read in vain rather than beginning another read. */
+const gapPages = 8;
 /** Pages that are fetched together. */
 const fetchedPages = 256;
-/** Memory that is read ahead per instance; what exceeds it is read when it is installed. */
-const readAheadPages = 16384;
 const retryMs = 0.5;
 
 interface Chunk {
   readonly run: PageRun;
+  /** Where it is read from, if that is one place. */
+  readonly place: PagePlace | undefined;
   /** Position of its contents in the memory that was read ahead, in pages; undefined when not read. */
   at: number | undefined;
 }
@@ -31,7 +31,7 @@ interface Share {
   /** To be installed, in this order, from `next` on. */
   readonly chunks: Chunk[];
   /** What is being fetched, in larger chunks. */
-  fetched: Chunk[];
+  fetched: PageRun[];
   process: PagedProcess | undefined;
   /** Chunks before this one are done. */
   next: number;
@@ -49,41 +49,52 @@ export interface Fetcher {
 
 /** Reads what is there and tells what is not. */
 export interface PrefetchReader extends PageReader {
+  placeOf(segment: number, index: number, count: number): PagePlace | undefined;
   absent(segment: number, index: number, count: number): AbsentPagesError | undefined;
 }
 
-function split(run: PageRun, maxPages: number): Chunk[] {
-  const parts: Chunk[] = [];
+function split(run: PageRun, maxPages: number): PageRun[] {
+  const parts: PageRun[] = [];
   for (let done = 0; done < run.count; done += maxPages) {
-    const part = {...run, page: run.page + done, index: run.index + done, count: Math.min(maxPages, run.count - done)};
-    parts.push({run: part, at: undefined});
+    parts.push({...run, page: run.page + done, index: run.index + done, count: Math.min(maxPages, run.count - done)});
   }
   return parts;
 }
+
+/** How many pages of the segment a group of chunks goes over. */
+function spanOf(group: readonly Chunk[]): number {
+  const [first, last] = [group[0], group.at(-1)];
+  if (first === undefined || last === undefined) return 0;
+  return (last.place?.index ?? 0) - (first.place?.index ?? 0) + last.run.count;
+}
+
+type Memory = NonNullable<ReturnType<ReadAheadMemory['take']>>;
 
 export class Prefetch implements Disposable {
   readonly #reader: PrefetchReader;
   readonly #fetcher: Fetcher;
   readonly #shares = new Map<number, Share>();
   readonly #toRead: Chunk[] = [];
-  readonly #memory: Mapping | undefined;
-  readonly #scratch: Mapping;
+  readonly #memory: Memory | null;
+  readonly #scratch: ReadAheadMemory['scratch'];
   #finished = false;
   #readPages = 0;
   /** Pages installed so far. */
   installed = 0;
 
   /** @param predicted by pid in the container, most wanted first; only pages that are stored */
-  constructor(predicted: ReadonlyMap<number, Iterable<PageRun>>, reader: PrefetchReader, fetcher: Fetcher) {
+  constructor(
+    predicted: ReadonlyMap<number, Iterable<PageRun>>,
+    {reader, fetcher, memory}: {reader: PrefetchReader; fetcher: Fetcher; memory: ReadAheadMemory},
+  ) {
     this.#reader = reader;
     this.#fetcher = fetcher;
     for (const [vpid, runs] of predicted) {
-      const chunks = [...runs].flatMap((run) => split(run, fetchedPages));
-      if (chunks.length > 0) this.#shares.set(vpid, {chunks: [], fetched: chunks, process: undefined, next: 0, notBefore: 0});
+      const parts = [...runs].flatMap((run) => split(run, fetchedPages));
+      if (parts.length > 0) this.#shares.set(vpid, {chunks: [], fetched: parts, process: undefined, next: 0, notBefore: 0});
     }
-    const pages = [...this.#shares.values()].flatMap(({fetched}) => fetched).reduce((sum, chunk) => sum + chunk.run.count, 0);
-    this.#memory = pages === 0 ? undefined : mapHugePages(Math.min(pages, readAheadPages) * pageSizeBytes);
-    this.#scratch = mapAnonymous(chunkPages * pageSizeBytes);
+    this.#memory = memory.take();
+    this.#scratch = memory.scratch;
     this.recheck();
   }
 
@@ -112,11 +123,11 @@ export class Prefetch implements Disposable {
     const wanted: AbsentPagesError[] = [];
     let ready = false;
     for (const [vpid, share] of this.#shares) {
-      const still: Chunk[] = [];
-      for (const chunk of share.fetched) {
-        const absent = this.#absent(chunk);
+      const still: PageRun[] = [];
+      for (const run of share.fetched) {
+        const absent = this.#absent(run);
         if (absent === undefined) {
-          const parts = split(chunk.run, chunkPages);
+          const parts = split(run, chunkPages).map((part) => ({run: part, place: this.#reader.placeOf(part.segment, part.index, part.count), at: undefined}));
           share.chunks.push(...parts);
           this.#toRead.push(...parts);
           ready = true;
@@ -125,7 +136,7 @@ export class Prefetch implements Disposable {
         const state = this.#fetcher.state(absent);
         if (state === 'unknown') wanted.push(absent);
         // A predicted page need not be wanted; if it is, its fault has it fetched.
-        if (state !== 'failed') still.push(chunk);
+        if (state !== 'failed') still.push(run);
       }
       share.fetched = still;
       this.#endShare(vpid, share);
@@ -134,9 +145,9 @@ export class Prefetch implements Disposable {
     return ready;
   }
 
-  #absent({run}: Chunk): AbsentPagesError | undefined {
+  #absent({segment, index, count}: PageRun): AbsentPagesError | undefined {
     try {
-      return this.#reader.absent(run.segment, run.index, run.count);
+      return this.#reader.absent(segment, index, count);
     } catch {
       // Reading it meets the same error.
       return undefined;
@@ -165,20 +176,57 @@ export class Prefetch implements Disposable {
 
   #readAhead(): boolean {
     const chunk = this.#toRead.shift();
-    if (chunk === undefined || this.#memory === undefined) return false;
+    if (chunk === undefined || this.#memory === null) return false;
     if (chunk.at !== undefined) return true;
-    if ((this.#readPages + chunk.run.count) * pageSizeBytes > this.#memory.bytes.length) {
+    const group = [chunk, ...this.#takeNeighbours(chunk)];
+    const pages = spanOf(group);
+    if ((this.#readPages + pages) * pageSizeBytes > this.#memory.bytes.length) {
       this.#toRead.length = 0;
       return false;
     }
+    if (!this.#readGroup(group, this.#memory)) for (const one of group) this.#readOne(one, this.#memory);
+    return true;
+  }
+
+  /** Those that come next and lie where one read gets them too, with what lies between. */
+  #takeNeighbours({run, place}: Chunk): Chunk[] {
+    if (place === undefined) return [];
+    let end = place.index + run.count;
+    let taken = 0;
+    for (const next of this.#toRead) {
+      const gap = next.place?.segment === place.segment ? next.place.index - end : -1;
+      if (next.place === undefined || gap < 0 || gap > gapPages || next.place.index + next.run.count - place.index > chunkPages) break;
+      end = next.place.index + next.run.count;
+      taken++;
+    }
+    return this.#toRead.splice(0, taken);
+  }
+
+  /** @returns false when not all of it could be read */
+  #readGroup(group: readonly Chunk[], {bytes}: Memory): boolean {
+    const [first] = group;
+    if (first?.place === undefined) return false;
+    const {segment, index} = first.place;
+    const pages = spanOf(group);
     try {
-      this.#reader.readPagesSync(chunk.run.segment, chunk.run.index, chunk.run.count, this.#memory.bytes, this.#readPages * pageSizeBytes);
+      this.#reader.readPagesSync(segment, index, pages, bytes, this.#readPages * pageSizeBytes);
+    } catch {
+      return false;
+    }
+    for (const chunk of group) chunk.at = this.#readPages + (chunk.place?.index ?? index) - index;
+    this.#readPages += pages;
+    return true;
+  }
+
+  #readOne(chunk: Chunk, {bytes}: Memory): void {
+    const {segment, index, count} = chunk.run;
+    try {
+      this.#reader.readPagesSync(segment, index, count, bytes, this.#readPages * pageSizeBytes);
       chunk.at = this.#readPages;
-      this.#readPages += chunk.run.count;
+      this.#readPages += count;
     } catch {
       // A predicted page need not be wanted; if it is, its fault meets the same error and deals with it.
     }
-    return true;
   }
 
   #install(vpid: number, share: Share, process: PagedProcess, nowMs: number): void {
@@ -203,12 +251,13 @@ export class Prefetch implements Disposable {
 
   /** Address of a chunk's pages; undefined when they cannot be read. */
   #contents(chunk: Chunk): number | undefined {
-    if (chunk.at !== undefined && this.#memory !== undefined) return this.#memory.address + chunk.at * pageSizeBytes;
+    if (chunk.at === undefined && this.#toRead[0] === chunk) this.#readAhead();
+    if (chunk.at !== undefined && this.#memory !== null) return this.#memory.address + chunk.at * pageSizeBytes;
     try {
       this.#reader.readPagesSync(chunk.run.segment, chunk.run.index, chunk.run.count, this.#scratch.bytes, 0);
       return this.#scratch.address;
     } catch {
-      // As in #readAhead.
+      // As in #readOne.
       return undefined;
     }
   }
@@ -217,6 +266,5 @@ export class Prefetch implements Disposable {
     this.#shares.clear();
     this.#toRead.length = 0;
     this.#memory?.[Symbol.dispose]();
-    this.#scratch[Symbol.dispose]();
   }
 }
