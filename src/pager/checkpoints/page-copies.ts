@@ -61,17 +61,17 @@ export class CopiedPages {
   }
 
   /** Where to read pages of a segment. */
-  *partsOf(segment: number, index: number, count: number): Generator<PagePart, undefined> {
+  partsOf(segment: number, index: number, count: number): readonly PagePart[] {
     const table = this.#usable.length > 0 && Atomics.load(this.#usable, 0) === 1 ? this.#tables.get(segment) : undefined;
+    if (table === undefined) return [{segment, index, count, skip: 0, isCopy: false}];
+    const parts: PagePart[] = [];
     let next = index;
-    if (table !== undefined) {
-      for (const run of [...table.runsIn(index, count)]) {
-        if (run.page > next) yield {segment, index: next, count: run.page - next, skip: next - index, isCopy: false};
-        yield {segment: run.segment, index: run.index, count: run.count, skip: run.page - index, isCopy: true};
-        next = run.page + run.count;
-      }
+    for (const run of table.runsIn(index, count)) {
+      if (run.page > next) parts.push({segment, index: next, count: run.page - next, skip: next - index, isCopy: false});
+      parts.push({segment: run.segment, index: run.index, count: run.count, skip: run.page - index, isCopy: true});
+      next = run.page + run.count;
     }
-    if (next < index + count) yield {segment, index: next, count: index + count - next, skip: next - index, isCopy: false};
-    return undefined;
+    if (next < index + count) parts.push({segment, index: next, count: index + count - next, skip: next - index, isCopy: false});
+    return parts;
   }
 }

@@ -56,12 +56,15 @@ export class SegmentReader implements Disposable {
   readonly #maxOpenFiles: number;
   readonly #cache: BlockCache;
   readonly #copies: CopiedPages;
+  /** Something may be absent. */
+  readonly #isPartial: boolean;
 
   constructor(options: SegmentReaderOptions) {
     this.#maxOpenFiles = Math.max(1, options.maxOpenFiles ?? 32);
     this.#cache = options.cache ?? sharedCache;
     this.#copies = new CopiedPages(options.copies);
     for (const segment of options.segments) this.#segments.set(segment.segment, segment);
+    this.#isPartial = options.segments.some(({presence}) => presence !== undefined);
   }
 
   /**
@@ -71,7 +74,7 @@ export class SegmentReader implements Disposable {
    * @throws CodedError ERR_PAGE_UNREADABLE (retryable) when the file cannot be read; that proves nothing about the checkpoint
    */
   readPagesSync(segment: number, index: number, count: number, into: Uint8Array, offset: number): void {
-    for (const part of [...this.#copies.partsOf(segment, index, count)]) {
+    for (const part of this.#copies.partsOf(segment, index, count)) {
       const at = offset + part.skip * pageSizeBytes;
       try {
         this.#read(part, into, at);
@@ -85,7 +88,7 @@ export class SegmentReader implements Disposable {
 
   /** Where pages of a segment are read from, when they lie together there. */
   placeOf(segment: number, index: number, count: number): PagePlace | undefined {
-    const {value: part} = this.#copies.partsOf(segment, index, count).next();
+    const [part] = this.#copies.partsOf(segment, index, count);
     return part?.count === count ? part : undefined;
   }
 
@@ -109,6 +112,7 @@ export class SegmentReader implements Disposable {
 
   /** What has to be fetched before these pages can be read, as far as it is known; undefined when all is there. @throws as `readPagesSync()` */
   absent(segment: number, index: number, count: number): AbsentPagesError | undefined {
+    if (!this.#isPartial) return undefined;
     for (const part of this.#copies.partsOf(segment, index, count)) {
       const absent = this.#absentOf(part, segment, index);
       if (absent !== undefined) return absent;

@@ -8,8 +8,8 @@ const munmap = libc.func('int munmap(uintptr_t address, size_t length)');
 const madvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 
 const protection = {read: 1, write: 2} as const;
-/** MADV_DONTNEED, madvise(2). */
-const dontNeed = 4;
+/** MADV_DONTNEED and MADV_DONTFORK, madvise(2). */
+const advice = {dontNeed: 4, dontFork: 10} as const;
 const flag = {shared: 1, private: 2, anonymous: 32} as const;
 
 /** A mapping that lives until it is disposed; nobody may look at `bytes` after that. */
@@ -26,12 +26,14 @@ function map(sizeBytes: number, flags: number, fd: number): Mapping {
   if (!(address > 0 && address < 2 ** 53)) {
     throw new CodedError('ERR_MAP_MEMORY', `Cannot map ${sizeBytes} bytes of memory: ${errnoName(koffi.errno())}`, {source: 'host'});
   }
+  // A child would share it until we write: a page fault for each page, though the child becomes another program at once.
+  madvise(address, sizeBytes, advice.dontFork);
   let mapped = true;
   return {
     bytes: Buffer.from(koffi.view(address, sizeBytes)),
     address,
     discard() {
-      madvise(address, sizeBytes, dontNeed);
+      madvise(address, sizeBytes, advice.dontNeed);
     },
     [Symbol.dispose]() {
       if (mapped) munmap(address, sizeBytes);
