@@ -82,7 +82,7 @@ export class Prefetch implements Disposable {
   /** Pages installed so far. */
   installed = 0;
 
-  /** @param predicted by pid in the container, most wanted first; only pages that are stored */
+  /** @param predicted by pid in the container, in the order in which they are to come; only pages that are stored */
   constructor(
     predicted: ReadonlyMap<number, Iterable<PageRun>>,
     {reader, fetcher, memory}: {reader: PrefetchReader; fetcher: Fetcher; memory: ReadAheadMemory},
