@@ -16,7 +16,7 @@ const calls = {openat: 257, unshare: 272, setns: 308} as const;
 const newTimeNamespace = 0x80;
 const closeOnExec = 0o2000000;
 
-/** Null when the app has no time namespace of its own. @throws CodedError ERR_CRIU_IMAGE */
+/** Null where the kernel has no time namespaces. @throws CodedError ERR_CRIU_IMAGE */
 export async function savedClocks(imagesDir: string): Promise<Clocks | null> {
   const name = (await readdir(imagesDir)).find((image) => /^timens-\d+\.img$/.test(image));
   return name === undefined ? null : readClocks(await readFile(join(imagesDir, name)));

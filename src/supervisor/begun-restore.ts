@@ -42,6 +42,7 @@ export class BegunRestore implements AsyncDisposable {
   #response: Promise<CriuResponse> | undefined;
   #pid: number | undefined;
   #isGivenUp = false;
+  #runs = false;
   #timer: NodeJS.Timeout | undefined;
   readonly #resumed = Promise.withResolvers<undefined>();
 
@@ -168,6 +169,7 @@ export class BegunRestore implements AsyncDisposable {
     }
     const pid = this.#pid ?? response?.pid;
     if (failure === undefined && pid !== undefined && response?.success !== false) {
+      this.#runs = true;
       void this.#leave();
       return {pid};
     }
@@ -221,10 +223,12 @@ export class BegunRestore implements AsyncDisposable {
     clearTimeout(timer);
     this.#response?.catch(ignored);
     const {target} = this.#request;
-    const isTaskLeft = this.#pid !== undefined && target.waiting.delete(this.#pid);
-    if (isTaskLeft) await target.killAll();
+    target.waiting.clear();
+    const tasks = this.#runs ? [] : target.pids();
+    // First: the session ends when nobody has its standard error any more.
+    if (tasks.length > 0) await target.killAll();
     await this.#session[Symbol.asyncDispose]();
-    if (isTaskLeft) await reapAll([this.#pid ?? 0]);
+    await reapAll(tasks);
   }
 }
 

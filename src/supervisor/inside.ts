@@ -41,11 +41,12 @@ export async function goInside(tools: InstanceTools, {begun, meta, imagesDir, na
   const {config, container} = tools;
   const clocks = await clocksToStart(tools, meta, imagesDir);
   if (clocks === null) return null;
+  await container.mountRoot(meta.layers, name, meta.image);
+  // Only now: a root that could not be mounted, since one is, is not ours to take away.
   undo.defer(async () => {
     await container.unmountRoot();
     if ((await container.freezeLayer(name)) === 'empty') await removeLayer(container.layersDir, name);
   });
-  await container.mountRoot(meta.layers, name, meta.image);
   const places = (): string => identities(config, container, [...meta.layers, name]);
   const mounted = places();
   await begun.makeNamespaces(clocks);

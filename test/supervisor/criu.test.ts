@@ -50,6 +50,10 @@ async function restore(lab: ContainerLab, app: Running, images: string): Promise
   return before;
 }
 
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean).map(Number);
+}
+
 const commit = (): Promise<'commit'> => Promise.resolve('commit');
 
 rootTest('checkpoint() and restore() keep memory, files, output and an open connection, again and again', async (t) => {
@@ -249,8 +253,7 @@ for (const isInside of [false, true]) {
     const asleepFrom = performance.now();
     if (isInside) {
       await app.container.mountRoot(app.layers, 'layer2');
-      const clocks = await savedClocks(imagesDir);
-      if (clocks === null) throw new Error('the checkpoint has no clocks');
+      const clocks = (await savedClocks(imagesDir)) ?? {monotonic: 0n, boottime: 0n};
       await begun.makeNamespaces(clocks);
       t.deepEqual(app.container.pids(), [], 'it is not a process of the app yet');
     }
@@ -309,6 +312,25 @@ rootTest('processes that are not allowed to run are ended before they did', asyn
   app.container.adopt(pid);
   await lab.release();
   t.is(await client.request('count'), '2');
+});
+
+rootTest('a CRIU that is killed while it makes namespaces leaves no process', async (t) => {
+  await using lab = await containerLab();
+  const app = await startServer(lab);
+  await checkpoint(lab, app, 'images', commit);
+  await putAway(app);
+  const imagesDir = join(lab.directory, 'images');
+  const begun = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target: app.container.restoreTarget(), lazy: false});
+  await app.container.mountRoot(app.layers, 'layer2');
+  const clocks = (await savedClocks(imagesDir)) ?? {monotonic: 0n, boottime: 0n};
+  const made = begun.makeNamespaces(clocks);
+  const [criu] = childrenOf(process.pid).filter((pid) => readlinkSync(`/proc/${pid}/exe`).includes('criu'));
+  await until(() => childrenOf(criu ?? 0).length > 0, {intervalMs: 0});
+  const [task] = childrenOf(criu ?? 0);
+  process.kill(criu ?? 0, 'SIGKILL');
+  await t.throwsAsync(made, {code: 'ERR_RESTORE'});
+  await begun[Symbol.asyncDispose]();
+  t.deepEqual([existsSync(`/proc/${task}`), app.container.pids()], [false, []]);
 });
 
 rootTest('a restore that is given up at any moment ends, with the tasks that CRIU has forked by then', async (t) => {

@@ -11,7 +11,7 @@ import type {PagePlace} from '../checkpoints/segment-reader.ts';
 import type {AbsentPagesError} from './absent-pages.ts';
 import type {FetchState} from './fault-fetches.ts';
 import type {PagedProcess, PageReader} from './paged-process.ts';
-import {chunkPages, type ReadAheadMemory} from './read-ahead-memory.ts';
+import {chunkPages, type Memory, type ReadAheadMemory} from './read-ahead-memory.ts';
 
 /** Pages that are read in vain rather than beginning another read. */
 const gapPages = 8;
@@ -67,8 +67,6 @@ function spanOf(group: readonly Chunk[]): number {
   if (first === undefined || last === undefined) return 0;
   return (last.place?.index ?? 0) - (first.place?.index ?? 0) + last.run.count;
 }
-
-type Memory = NonNullable<ReturnType<ReadAheadMemory['take']>>;
 
 export class Prefetch implements Disposable {
   readonly #reader: PrefetchReader;

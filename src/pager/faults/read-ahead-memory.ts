@@ -11,7 +11,7 @@ export const chunkPages = 64;
 /** 8 MiB; what exceeds it is read when it is installed. */
 const pagesMax = 2048;
 
-type Memory = Pick<Mapping, 'bytes' | 'address'>;
+export type Memory = Pick<Mapping, 'bytes' | 'address'> & Disposable;
 
 export class ReadAheadMemory implements Disposable {
   /** For one chunk, and for a moment. */
@@ -20,7 +20,7 @@ export class ReadAheadMemory implements Disposable {
   #isTaken = false;
 
   /** The caller disposes it. @returns null while somebody else has it */
-  take(): (Memory & Disposable) | null {
+  take(): Memory | null {
     if (this.#isTaken) return null;
     this.#isTaken = true;
     const {bytes, address} = this.#memory;
