@@ -3,11 +3,10 @@
  * more for that, several times as much for several ranges at once: it would be measured, not the gateway. What is stored, refused, listed and
  * removed is still its decision: a copy is made of what it gives after each write.
  */
-import {createReadStream, createWriteStream} from 'node:fs';
+import {createWriteStream} from 'node:fs';
 import {rm, stat} from 'node:fs/promises';
 import {type Agent, request} from 'node:http';
 import {join} from 'node:path';
-import type {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 
 export interface ByteRange {
@@ -19,7 +18,7 @@ export interface ByteRange {
 export interface ObjectCopy {
   readonly sizeBytes: number;
   readonly headers: Readonly<Record<string, string>>;
-  read(range: ByteRange): Readable;
+  readonly file: string;
 }
 
 export interface ObjectCopiesOptions {
@@ -33,7 +32,7 @@ const metadataPrefix = 'x-amz-meta-';
 
 export class ObjectCopies {
   readonly #options: ObjectCopiesOptions;
-  readonly #copies = new Map<string, ObjectCopy & {readonly file: string}>();
+  readonly #copies = new Map<string, ObjectCopy>();
   #made = 0;
 
   /** @param options.directory exists, and is removed by the caller */
@@ -72,13 +71,8 @@ export class ObjectCopies {
       asked.once('error', reject);
       asked.end();
     });
-    if (found) this.#copies.set(path, await openCopy(file, headers));
+    if (found) this.#copies.set(path, {file, headers, sizeBytes: (await stat(file)).size});
   }
-}
-
-async function openCopy(file: string, headers: Readonly<Record<string, string>>): Promise<ObjectCopy & {readonly file: string}> {
-  const {size} = await stat(file);
-  return {file, headers, sizeBytes: size, read: ({start, end}) => createReadStream(file, {start, end: end - 1, highWaterMark: 256 * 1024})};
 }
 
 /** Of a `Range` header: null when there is none that counts, 'unsatisfiable' when nothing of it exists (RFC 9110, 14.1.2). */
