@@ -9,7 +9,7 @@
 import {closeSync, copyFileSync, existsSync, ftruncateSync, openSync, readdirSync, readFileSync, renameSync, rmSync} from 'node:fs';
 import {basename, dirname} from 'node:path';
 import {tryRead} from '../../core/libc.ts';
-import {mapFile} from './mapping.ts';
+import {mapFile} from '../../core/mapping.ts';
 import {decodeMessage, type FaultMessage, messageBytes} from './userfaultfd.ts';
 
 const headerBytes = 64;

@@ -4,6 +4,7 @@
  */
 import {errorMessage} from '../../core/errors.ts';
 import {faultPoint} from '../../core/fault-point.ts';
+import {mapAnonymous} from '../../core/mapping.ts';
 import {DamagedCheckpointError} from '../checkpoints/damage.ts';
 import {blockPages, pageSizeBytes} from '../checkpoints/page-table.ts';
 import {AbsentPagesError} from './absent-pages.ts';
@@ -11,7 +12,6 @@ import {Fetches} from './fault-fetches.ts';
 import type {StoreWait} from './fault-messages.ts';
 import {type Fault, type WaitingFault, WaitingFaults} from './fault-waiting.ts';
 import {wantedAhead} from './fetch-ahead.ts';
-import {mapAnonymous} from './mapping.ts';
 import type {PagedInstance, Report} from './paged-instance.ts';
 import {isHopeless, type PagedProcess} from './paged-process.ts';
 import type {Stretch} from './read-ahead.ts';

@@ -6,11 +6,11 @@
  */
 import {closeSync, openSync, readSync} from 'node:fs';
 import {CodedError, errorCode} from '../../core/errors.ts';
+import type {Mapping} from '../../core/mapping.ts';
 import {encodePageTable} from '../checkpoints/page-table-codec.ts';
 import type {AbsentPagesError} from './absent-pages.ts';
 import type {Fetches} from './fault-fetches.ts';
 import type {ProcessIds, ProcessTable} from './fault-messages.ts';
-import type {Mapping} from './mapping.ts';
 import type {PagedInstance} from './paged-instance.ts';
 import {kernelView, type Outcome, type PagedProcess} from './paged-process.ts';
 import {unregisteredEvents} from './unsettled-events.ts';

@@ -3,8 +3,9 @@
  * (and, in a virtual machine, to be had from the host), and to V8 it is memory that its heap holds on to, for which it collects garbage in the
  * middle of a wake.
  */
+
+import {type Mapping, mapAnonymous} from '../../core/mapping.ts';
 import {pageSizeBytes} from '../checkpoints/page-table.ts';
-import {type Mapping, mapAnonymous} from './mapping.ts';
 
 /** Pages of one read and one copy, at most: some 0.1 ms, for which faults wait. */
 export const chunkPages = 64;
