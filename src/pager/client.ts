@@ -119,8 +119,13 @@ export interface Pager extends AsyncDisposable {
   fetchLayers(app: string, layers: readonly string[]): Promise<void>;
 }
 
-/** A small heap: pages never enter it. */
-const nodeOptions = ['--max-semi-space-size=1', '--max-old-space-size=256'];
+/**
+ * A small heap: pages never enter it. V8 counts the memory of buffers to it, and would collect garbage after some MiB of those that a wake needs; and it
+ * would forget the code of wakes while all apps sleep (docs/performance/cold-wake.md).
+ */
+const nodeOptions = ['--max-semi-space-size=1', '--max-old-space-size=256', '--heap-growing-percent=150', '--no-flush-bytecode'];
+/** Memory for buffers comes in huge pages, where the system has them: see mallopt(3), and "Memory Allocation Tunables" in the manual of glibc. */
+const environment = {GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432', ...process.env};
 const startTimeoutMs = 20_000;
 const stopTimeoutMs = 10_000;
 const restartDelayMs = {first: 10, limit: 5000} as const;
@@ -155,6 +160,7 @@ class PagerProcess {
     };
     const daemon = await startDaemon([process.execPath, ...nodeOptions, script, JSON.stringify(settings)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: environment,
       stopTimeoutMs,
     });
     const pager = new PagerProcess(daemon, options);
