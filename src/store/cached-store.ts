@@ -25,11 +25,11 @@ import {
   ObjectStoreError,
   type PutOptions,
 } from './object-store.ts';
+import type {Received} from './receive-memory.ts';
 import {merged, RemoteIndex} from './remote-index.ts';
-import {uploadFile} from './upload-file.ts';
+import {isUploadedLater, uploadFile} from './upload-file.ts';
+import {WholeObjects, wholeBytesMax} from './whole-objects.ts';
 
-/** Objects up to this size are fetched as a whole when the first byte of them is needed. */
-const wholeBytesMax = 256 * 1024;
 /** Of one object under way at a time. */
 const windowBytes = 16 * 1024 * 1024;
 /** Freed at a time when the disk is full. */
@@ -63,6 +63,7 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   readonly #index: RemoteIndex;
   readonly #held = new HeldCopies();
   readonly #locks = new KeyLocks();
+  readonly #wholes: WholeObjects;
   /** Uploads under way; what they have written by the time they are stopped is not known. */
   readonly #uploading = new Map<string, AbortController>();
   readonly #maybeStored = new Set<string>();
@@ -76,11 +77,12 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     this.#pending = pending;
     this.#cache = cache;
     this.#index = new RemoteIndex(options.remote);
+    this.#wholes = new WholeObjects(options, cache);
   }
 
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<number> {
     checkKey(key);
-    if (!isWrittenBack(key)) return this.#putThrough(key, body, options);
+    if (!isUploadedLater(key)) return this.#putThrough(key, body, options);
     // What another worker has written meanwhile is met by the upload, at the latest.
     if (options.ifAbsent === true && (await this.#index.sizeIfReachable(key)) !== undefined) {
       throw new ObjectStoreError('ERR_OBJECT_EXISTS', `Cannot write object "${key}": it exists already`, {key});
@@ -109,7 +111,7 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     const cached = await this.#cache.read(key, range);
     if (cached !== undefined) return cached;
     const known = await this.#index.knownSize(key);
-    if (known === undefined ? range === undefined : known <= wholeBytesMax) return part(key, await this.#fetchWhole(key), range);
+    if (known === undefined ? range === undefined : known <= wholeBytesMax) return part(key, await this.#wholes.fetch(key), range);
     const sizeBytes = known ?? (await this.#remote.size(key));
     const wanted = range ?? {position: 0, length: sizeBytes};
     if (wanted.position + wanted.length > sizeBytes) throw truncated(key, sizeBytes, wanted);
@@ -207,7 +209,9 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
 
   /** A local copy, under a key of its own, of a part of a remote object. `take()` and `ensureLocal()` fill it. */
   async openPart(key: string, of: {readonly key: string; readonly position: number; readonly length: number}): Promise<LocalCopy> {
-    return copyOf(await this.#cache.findOrCreate(key, of.length, (range) => this.#remote.get(of.key, {...range, position: of.position + range.position})));
+    return copyOf(
+      await this.#cache.findOrCreate(key, of.length, (range, into) => this.#remote.get(of.key, {...range, position: of.position + range.position}, into)),
+    );
   }
 
   /** Removes a local copy; what is pending stays. */
@@ -283,6 +287,12 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     return this.#remote.get(key, range);
   }
 
+  /** The same of a range, for somebody who soon has done with it, and disposes the memory then. */
+  receive(key: string, range: ByteRange): {readonly memory: Received; readonly data: Promise<Buffer>} {
+    const memory = this.#cache.memory.take(range.length);
+    return {memory, data: this.#remote.get(key, range, memory.bytes)};
+  }
+
   /** Writes to the remote store directly; by default over what is there. */
   async putRemote(key: string, body: ObjectBody, options: PutOptions = {}): Promise<void> {
     await this.#index.stored(key, await this.#remote.put(key, body, options));
@@ -343,7 +353,7 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   }
 
   #create(key: string, sizeBytes: number): Promise<Opened> {
-    return this.#cache.findOrCreate(key, sizeBytes, (range) => this.#remote.get(key, range));
+    return this.#cache.findOrCreate(key, sizeBytes, (range, into) => this.#remote.get(key, range, into));
   }
 
   async #ensure(key: string, sizeBytes: number, range: ByteRange): Promise<Opened> {
@@ -361,13 +371,6 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     }
     await this.#cache.grown(key);
     return opened;
-  }
-
-  async #fetchWhole(key: string): Promise<Buffer> {
-    const data = await this.#remote.get(key);
-    if (data.length > wholeBytesMax) return data;
-    await this.#cache.add(key, data).catch((error: unknown) => this.#options.log.warn({key, err: error}, 'an object could not be kept in the cache'));
-    return data;
   }
 
   async #store(key: string, from: {readonly file: FileHandle; readonly sizeBytes: number}, options: PutOptions): Promise<void> {
@@ -392,9 +395,4 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
       return this.#cache.completeBytes(key);
     }
   }
-}
-
-/** Written here first, uploaded later. But of the keys that two workers make for an app at once, one must win before anything is sealed with it. */
-function isWrittenBack(key: string): boolean {
-  return key.startsWith('apps/') && !key.endsWith('/key');
 }

@@ -8,7 +8,8 @@ import {dirname, join, relative, sep} from 'node:path';
 import {errorCode} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import {type ByteRange, checkKey, type LocalCopy} from './object-store.ts';
-import {PartialFile, pathOf} from './partial-file.ts';
+import {type FetchPart, PartialFile, pathOf} from './partial-file.ts';
+import {ReceiveMemory} from './receive-memory.ts';
 
 const partialName = '.partial';
 /** What was asked for this recently is about to be used, even if nobody has said so yet. */
@@ -39,6 +40,8 @@ export interface LocalCacheOptions {
 
 export class LocalCache implements AsyncDisposable {
   readonly #options: LocalCacheOptions;
+  /** What arrives is written to its file from there. */
+  readonly memory = new ReceiveMemory();
   readonly #entries = new Map<string, Entry>();
   readonly #opened = new Map<string, Promise<Opened>>();
   #evicting: Promise<void> | undefined;
@@ -137,14 +140,15 @@ export class LocalCache implements AsyncDisposable {
   }
 
   /** The copy of `key`, made if there is none; empty then. */
-  async findOrCreate(key: string, sizeBytes: number, fetch: (range: ByteRange) => Promise<Buffer>): Promise<Opened> {
+  async findOrCreate(key: string, sizeBytes: number, fetch: FetchPart): Promise<Opened> {
     // Whoever looked at the same time may be the one who makes it, or may still be about to find that there is none.
     for (let found = await this.find(key); ; found = await this.find(key)) {
       if (found !== undefined) return found;
       if (!this.#opened.has(key)) break;
     }
     const path = join(this.#options.directory, partialName, String(this.#count++));
-    const creating = this.#retry(() => PartialFile.create({path, sizeBytes, fetch})).then((file): Opened => ({kind: 'partial', file}));
+    const {memory} = this;
+    const creating = this.#retry(() => PartialFile.create({path, sizeBytes, fetch, memory})).then((file): Opened => ({kind: 'partial', file}));
     this.#opened.set(key, creating);
     try {
       const created = await creating;
@@ -236,6 +240,7 @@ export class LocalCache implements AsyncDisposable {
     const opened = await Promise.allSettled(this.#opened.values());
     this.#opened.clear();
     for (const result of opened) if (result.status === 'fulfilled') await close(result.value);
+    this.memory[Symbol.dispose]();
   }
 
   async #evict(targetBytes: number, grace: number): Promise<void> {

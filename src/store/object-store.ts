@@ -42,9 +42,10 @@ export interface ObjectStore {
   put(key: string, body: ObjectBody, options?: PutOptions): Promise<number>;
   /**
    * The bytes of an object, or exactly those of `range`.
+   * @param into of the length of the range: they may be put there, and what is returned is then this. Nobody else uses it until this has settled.
    * @throws ObjectStoreError ERR_NO_OBJECT, or ERR_OBJECT_TRUNCATED when the object ends before the range does
    */
-  get(key: string, range?: ByteRange): Promise<Buffer>;
+  get(key: string, range?: ByteRange, into?: Buffer): Promise<Buffer>;
   /** In bytes. @throws ObjectStoreError ERR_NO_OBJECT */
   size(key: string): Promise<number>;
   /** All objects whose key starts with `prefix`, ordered by key. */

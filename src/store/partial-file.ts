@@ -9,6 +9,7 @@ import {constants} from 'node:fs';
 import {type FileHandle, mkdir, open} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import type {ByteRange} from './object-store.ts';
+import type {ReceiveMemory} from './receive-memory.ts';
 
 export const chunkBytes = 128 * 1024;
 /** Of one request to the store. */
@@ -25,9 +26,12 @@ export interface PartialFileOptions {
   readonly path: string;
   /** Of the whole object. */
   readonly sizeBytes: number;
-  /** Gets a part of the object from where it is complete. */
-  readonly fetch: (range: ByteRange) => Promise<Buffer>;
+  /** Gets a part of the object from where it is complete; may put it into `into`. */
+  readonly fetch: FetchPart;
+  readonly memory: ReceiveMemory;
 }
+
+export type FetchPart = (range: ByteRange, into: Buffer) => Promise<Buffer>;
 
 export class PartialFile implements AsyncDisposable {
   /** Where its name is; somebody may have removed it. */
@@ -35,7 +39,8 @@ export class PartialFile implements AsyncDisposable {
   readonly sizeBytes: number;
   readonly presence: Presence;
   readonly #file: FileHandle;
-  readonly #fetch: (range: ByteRange) => Promise<Buffer>;
+  readonly #fetch: FetchPart;
+  readonly #memory: ReceiveMemory;
   readonly #there: Uint8Array;
   readonly #underWay = new Map<number, Promise<void>>();
   #missing: number;
@@ -57,6 +62,7 @@ export class PartialFile implements AsyncDisposable {
     this.name = options.path;
     this.sizeBytes = options.sizeBytes;
     this.#fetch = options.fetch;
+    this.#memory = options.memory;
     this.#file = file;
     this.#missing = Math.ceil(options.sizeBytes / chunkBytes);
     this.presence = {map: new SharedArrayBuffer(this.#missing), chunkBytes};
@@ -138,7 +144,9 @@ export class PartialFile implements AsyncDisposable {
 
   #request(chunks: readonly number[]): Promise<void> {
     const position = (chunks[0] ?? 0) * chunkBytes;
-    return this.#arrive(chunks, this.#fetch({position, length: this.#endOf(chunks.at(-1) ?? 0) - position}));
+    const length = this.#endOf(chunks.at(-1) ?? 0) - position;
+    const memory = this.#memory.take(length);
+    return this.#arrive(chunks, this.#fetch({position, length}, memory.bytes)).finally(() => memory[Symbol.dispose]());
   }
 
   /** `chunks` are consecutive. */

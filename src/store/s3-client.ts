@@ -9,10 +9,10 @@ import {Readable} from 'node:stream';
 import type * as Sdk from '@aws-sdk/client-s3';
 import {CodedError, errorMessage} from '../core/errors.ts';
 import type {ByteRange} from './object-store.ts';
-import type {Answer} from './s3-answer.ts';
+import {type AnswerReader, answerOf} from './s3-answer.ts';
 import type {S3Limits, S3StoreOptions} from './s3-options.ts';
 import {notS3} from './s3-problem.ts';
-import {SignedGets, signedSeconds} from './s3-signed-get.ts';
+import {rangeHeader, SignedGets, signedSeconds} from './s3-signed-get.ts';
 
 /** Who wrote an object: found out by the writer that does not know whether its PUT arrived. */
 const writerField = 'picogate-put';
@@ -35,7 +35,8 @@ interface Writing {
 
 /** Every method makes one request and rejects with what the client of AWS throws; keys are those of the bucket. */
 export interface S3Client extends Disposable {
-  get(key: string, range: ByteRange | undefined, signal: AbortSignal): Promise<Answer>;
+  /** Resolves with what `begin` gave, filled. */
+  get(key: string, range: ByteRange | undefined, reader: AnswerReader): Promise<Buffer>;
   head(key: string, signal: AbortSignal): Promise<{readonly sizeBytes: number; readonly writer: string | undefined}>;
   put(request: Writing & {readonly body: Uint8Array}, signal: AbortSignal): Promise<void>;
   delete(key: string, signal: AbortSignal): Promise<void>;
@@ -66,16 +67,16 @@ export async function openS3Client(options: S3StoreOptions, limits: S3Limits): P
   const bucket = {Bucket: options.bucket};
   const signedGets = new SignedGets({
     sign: (key) => getSignedUrl(client, new sdk.GetObjectCommand({...bucket, Key: key}), {expiresIn: signedSeconds}),
-    agents,
     connectTimeoutMs: limits.connectTimeoutMs,
   });
   const absent = (ifAbsent: boolean): {IfNoneMatch?: '*'} => (ifAbsent ? {IfNoneMatch: '*'} : {});
   return {
-    async get(key, range, abortSignal) {
-      const answer = await signedGets.get(key, range, abortSignal);
-      if (answer !== undefined) return answer;
-      const wanted = range === undefined ? {} : {Range: `bytes=${range.position}-${range.position + range.length - 1}`};
-      return readAnswer(await client.send(new sdk.GetObjectCommand({...bucket, Key: key, ...wanted}), {abortSignal}));
+    async get(key, range, reader) {
+      const data = await signedGets.get(key, range, reader);
+      if (data !== undefined) return data;
+      const Range = rangeHeader(range);
+      const request = new sdk.GetObjectCommand({...bucket, Key: key, ...(Range === undefined ? {} : {Range})});
+      return readAnswer(await client.send(request, {abortSignal: reader.signal}), reader);
     },
     async head(key, abortSignal) {
       const {ContentLength = 0, Metadata = {}, ETag} = await client.send(new sdk.HeadObjectCommand({...bucket, Key: key}), {abortSignal});
@@ -114,7 +115,10 @@ export async function openS3Client(options: S3StoreOptions, limits: S3Limits): P
     async abortUpload({key, upload}, abortSignal) {
       await client.send(new sdk.AbortMultipartUploadCommand({...bucket, Key: key, UploadId: upload}), {abortSignal});
     },
-    [Symbol.dispose]: () => client.destroy(),
+    [Symbol.dispose]() {
+      signedGets[Symbol.dispose]();
+      client.destroy();
+    },
   };
 }
 
@@ -155,12 +159,28 @@ function settings({options: {endpoint, pathStyle, log}, limits, agents}: ClientO
   };
 }
 
-function readAnswer({Body, ContentLength, ContentRange, ETag}: Sdk.GetObjectCommandOutput): Answer {
-  const position = /^bytes (\d+)-/.exec(ContentRange ?? '')?.[1];
-  if (Body instanceof Readable && ContentLength !== undefined && ETag !== undefined)
-    return {sizeBytes: ContentLength, position: position === undefined ? undefined : Number(position), body: Body};
-  if (Body instanceof Readable) Body.destroy();
-  throw noAnswerOfS3('GET');
+async function readAnswer({Body, ContentLength, ContentRange, ETag}: Sdk.GetObjectCommandOutput, {signal, begin, arrived}: AnswerReader): Promise<Buffer> {
+  if (!(Body instanceof Readable)) throw noAnswerOfS3('GET');
+  const stop = (): void => void Body.destroy();
+  signal.addEventListener('abort', stop, {once: true});
+  try {
+    if (ContentLength === undefined || ETag === undefined) throw noAnswerOfS3('GET');
+    const data = begin(answerOf(ContentLength, ContentRange));
+    let filled = 0;
+    for await (const piece of Body as AsyncIterable<Buffer>) {
+      // Who has stopped may use the memory for something else.
+      signal.throwIfAborted();
+      const copied = piece.copy(data, filled);
+      filled += copied;
+      arrived(copied);
+    }
+    signal.throwIfAborted();
+    if (filled === ContentLength) return data;
+    throw Object.assign(new Error(`the answer ended after ${filled} of ${ContentLength} bytes`), {code: 'ECONNRESET'});
+  } finally {
+    signal.removeEventListener('abort', stop);
+    Body.destroy();
+  }
 }
 
 /**

@@ -1,5 +1,4 @@
 /** Reading an object, or exactly a range of it, into one buffer; slow answers are asked for a second time. */
-import type {Readable} from 'node:stream';
 import {type ByteRange, ObjectStoreError} from './object-store.ts';
 import type {RequestTimes} from './request-times.ts';
 import type {Answer} from './s3-answer.ts';
@@ -18,6 +17,8 @@ export interface Reading {
   /** As the bucket has it. */
   readonly keyInBucket: string;
   readonly range: ByteRange | undefined;
+  /** Of the length of `range`; undefined: new memory. */
+  readonly into: Buffer | undefined;
 }
 
 export interface ReaderOptions {
@@ -76,20 +77,21 @@ export class HedgedReader {
     return value;
   }
 
-  async #once({key, keyInBucket, range}: Reading, {signal, heard}: Attempt, begun: (answer: Answer) => void): Promise<Buffer> {
+  async #once({key, keyInBucket, range, into}: Reading, {signal, heard}: Attempt, begun: (answer: Answer) => void): Promise<Buffer> {
     const {client, counters, place} = this.#options;
-    const answer = await client.get(keyInBucket, range, signal);
-    try {
-      heard();
-      begun(answer);
-      if (range !== undefined) checkRange(answer, range, {key, place});
-      return await readAll(answer, signal, (count) => {
+    return client.get(keyInBucket, range, {
+      signal,
+      begin(answer) {
+        heard();
+        begun(answer);
+        if (range !== undefined) checkRange(answer, range, {key, place});
+        return into ?? Buffer.allocUnsafeSlow(answer.sizeBytes);
+      },
+      arrived(count) {
         counters.bytesRead += count;
         heard();
-      });
-    } finally {
-      answer.body.destroy();
-    }
+      },
+    });
   }
 }
 
@@ -100,28 +102,4 @@ function checkRange({position, sizeBytes}: Answer, range: ByteRange, {key, place
   if (position === range.position && sizeBytes === range.length) return;
   if (position === range.position && sizeBytes < range.length) throw fail('ERR_OBJECT_TRUNCATED', `it ends at byte ${position + sizeBytes}, ${end} are needed`);
   throw fail('ERR_STORE_FAILED', `asked for bytes ${range.position} to ${end}, the server answers with ${sizeBytes} bytes from ${position ?? 'its beginning'}`);
-}
-
-async function readAll({body, sizeBytes}: Answer, signal: AbortSignal, arrived: (count: number) => void): Promise<Buffer> {
-  const stop = (): void => void body.destroy();
-  signal.addEventListener('abort', stop, {once: true});
-  try {
-    const data = Buffer.allocUnsafeSlow(sizeBytes);
-    let filled = 0;
-    for await (const piece of piecesOf(body)) {
-      const copied = piece.copy(data, filled);
-      filled += copied;
-      arrived(copied);
-    }
-    signal.throwIfAborted();
-    if (filled === sizeBytes) return data;
-    throw Object.assign(new Error(`the answer ended after ${filled} of ${sizeBytes} bytes`), {code: 'ECONNRESET'});
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
-}
-
-/** Without encoding, a stream of bytes gives buffers. */
-function piecesOf(body: Readable): AsyncIterable<Buffer> {
-  return body as AsyncIterable<Buffer>;
 }

@@ -79,13 +79,15 @@ class BucketStore implements S3Store {
     return this.#run(this.#what('write', key), signal, () => uploadObject(upload));
   }
 
-  async get(key: string, range?: ByteRange): Promise<Buffer> {
+  async get(key: string, range?: ByteRange, into?: Buffer): Promise<Buffer> {
     checkKey(key);
     if (range?.length === 0) {
       await this.size(key);
       return Buffer.alloc(0);
     }
-    return this.#run(this.#what('read', key), undefined, () => this.#confirmed(key, () => this.#reader.read({key, keyInBucket: this.#inBucket(key), range})));
+    return this.#run(this.#what('read', key), undefined, () =>
+      this.#confirmed(key, () => this.#reader.read({key, keyInBucket: this.#inBucket(key), range, into})),
+    );
   }
 
   async size(key: string): Promise<number> {

@@ -47,3 +47,8 @@ async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array, undefined> 
     yield buffer.subarray(0, bytesRead);
   }
 }
+
+/** Written here first, uploaded later. But of the keys that two workers make for an app at once, one must win before anything is sealed with it. */
+export function isUploadedLater(key: string): boolean {
+  return key.startsWith('apps/') && !key.endsWith('/key');
+}

@@ -141,6 +141,17 @@ test('ensureLocal() fetches each chunk once for all who want it, and presence fo
   same(t, await readFile(join(s.path, 'cache/apps/a/x')), data);
 });
 
+test('a small object is fetched once for all who want it at the same time', async (t) => {
+  await using s = await setup();
+  const data = bytes(1000);
+  await s.behind.put('apps/a/x', data);
+  await s.store.size('apps/a/x');
+  s.remote.delayMs = 10;
+  const parts = await Promise.all(Array.from({length: 10}, async (_, at) => s.store.get('apps/a/x', {position: at, length: 10})));
+  for (const [at, part] of parts.entries()) same(t, part, data.subarray(at, at + 10));
+  t.is(gets(s.remote), 1);
+});
+
 test('a fetch that fails is told to all who wait, and may be repeated', async (t) => {
   await using s = await setup();
   await s.behind.put('apps/a/x', bytes(4 * chunk));

@@ -38,6 +38,18 @@ export function objectStoreConformance(test: Declare, kind: string, open: () => 
     t.is(await store.size('apps/a/x'), 5);
   });
 
+  test(`${kind}: get() of a range gives its bytes also when it is told where they may be put`, async (t) => {
+    await using opened = await open();
+    const {store} = opened;
+    const object = Buffer.from(Array.from({length: 100_000}, (_, at) => at % 251));
+    await store.put('apps/a/x', object);
+    const memory = Buffer.alloc(70_000, 255);
+    const range = {position: 20_000, length: 50_000};
+    const given = await store.get('apps/a/x', range, memory.subarray(10_000, 60_000));
+    t.true(given.equals(object.subarray(20_000, 70_000)));
+    t.true(memory.subarray(0, 10_000).every((byte) => byte === 255) && memory.subarray(60_000).every((byte) => byte === 255));
+  });
+
   test(`${kind}: put() of a stream keeps pieces in order, put() again replaces`, async (t) => {
     await using opened = await open();
     const {store} = opened;

@@ -82,6 +82,14 @@ async function newestCold(objects: CachedStore, app: AppName, generation: number
 
 async function fetchObject(objects: CachedStore, object: StoredCold, request: ColdRequest, log: Log): Promise<ColdFetch> {
   const arrivals = new Arrivals(objects, object);
+  try {
+    return await readObject(objects, object, request, {arrivals, log});
+  } finally {
+    void arrivals.release();
+  }
+}
+
+async function readObject(objects: CachedStore, object: StoredCold, request: ColdRequest, {arrivals, log}: {arrivals: Arrivals; log: Log}): Promise<ColdFetch> {
   const manifest = realManifest(objects, request);
   // Awaited below, after what comes first.
   manifest.catch(() => undefined);
@@ -174,25 +182,27 @@ function takeExpected(objects: CachedStore, {expected, object, segmentAt, arriva
     if (range.position + range.length <= segmentAt) continue;
     const skipped = Math.max(0, segmentAt - range.position);
     const part = {position: range.position + skipped - segmentAt, length: range.length - skipped};
-    objects
-      .take(
-        local.object,
-        object.sizeBytes - segmentAt,
-        part,
-        data.then((bytes) => bytes.subarray(skipped)),
-      )
-      .catch((error: unknown) => {
-        // Its pages are asked for again when they are needed.
-        log.warn({app: local.app, object: object.key, error: errorMessage(error)}, 'a part of the expected pages did not arrive');
-      });
+    const arrival = data.then((bytes) => bytes.subarray(skipped));
+    const taken = objects.take(local.object, object.sizeBytes - segmentAt, part, arrival).catch((error: unknown) => {
+      // Its pages are asked for again when they are needed.
+      log.warn({app: local.app, object: object.key, error: errorMessage(error)}, 'a part of the expected pages did not arrive');
+    });
+    arrivals.usedBy(taken);
   }
+}
+
+interface Arrival {
+  readonly range: ByteRange;
+  readonly memory: Disposable;
+  readonly data: Promise<Buffer>;
 }
 
 /** The ranges of the object that were asked for, in order. */
 class Arrivals {
   readonly #objects: CachedStore;
   readonly #object: StoredCold;
-  readonly #all: {readonly range: ByteRange; readonly data: Promise<Buffer>}[] = [];
+  readonly #all: Arrival[] = [];
+  readonly #users: Promise<unknown>[] = [];
   #askedBytes = 0;
   #data: Buffer = Buffer.alloc(0);
   #taken = 0;
@@ -202,7 +212,7 @@ class Arrivals {
     this.#object = object;
   }
 
-  get all(): readonly {readonly range: ByteRange; readonly data: Promise<Buffer>}[] {
+  get all(): readonly Arrival[] {
     return this.#all;
   }
 
@@ -212,15 +222,15 @@ class Arrivals {
     while (this.#askedBytes < Math.min(end, sizeBytes)) {
       const position = this.#askedBytes;
       const length = Math.min(position < startBytes ? startRangeBytes : rangeBytes, sizeBytes - position);
-      const data = this.#objects.getRemote(key, {position, length});
+      const {memory, data} = this.#objects.receive(key, {position, length});
       // Each is awaited where it is needed; none may be left alone meanwhile.
       data.catch(() => undefined);
-      this.#all.push({range: {position, length}, data});
+      this.#all.push({range: {position, length}, memory, data});
       this.#askedBytes += length;
     }
   }
 
-  /** The beginning of the object, as far as it is needed and was asked for. */
+  /** A copy of the beginning of the object, as far as it is needed and was asked for. */
   async upTo(end: number): Promise<Buffer> {
     const pieces = [this.#data];
     let length = this.#data.length;
@@ -233,6 +243,17 @@ class Arrivals {
     }
     if (pieces.length > 1) this.#data = Buffer.concat(pieces);
     return this.#data;
+  }
+
+  /** The memory of what arrives is needed until then. Never rejects. */
+  usedBy(user: Promise<unknown>): void {
+    this.#users.push(user);
+  }
+
+  /** Gives the memory back when all has arrived and is used. */
+  async release(): Promise<void> {
+    await Promise.allSettled([...this.#all.map(({data}) => data), ...this.#users]);
+    for (const {memory} of this.#all) memory[Symbol.dispose]();
   }
 }
 
