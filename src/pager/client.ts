@@ -56,7 +56,8 @@ export interface Pager extends AsyncDisposable {
   /** Of the pager process that serves now. */
   readonly pid: number;
   /**
-   * Loads a checkpoint, makes its images visible, and listens for CRIU in `workDir`. `release()` undoes it.
+   * Loads a checkpoint, makes its images visible, and listens for CRIU in `workDir`. `release()` undoes it. Of one that is kept elsewhere, the files may
+   * still be on their way then: see `fetchLayers()`.
    * @throws CodedError ERR_READ_LATER when it is prepared ahead and CRIU would read what could be damaged by then
    */
   prepareRestore(request: RestoreRequest): Promise<PreparedRestore>;

@@ -282,16 +282,20 @@ function required({tiering}: Parts): Tiering {
 }
 
 async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
-  await using scope = new AsyncDisposableStack();
   // Until it is served, nobody else knows what of it is open.
   using _preparing = parts.tiering?.prepare(appName(request.app));
-  using cold = await fetchForWake(parts, request);
+  const cold = await fetchForWake(parts, request);
+  // Not waited for: whoever mounts the files asks for those that are not here yet, and hears why they cannot be had.
   const files = parts.tiering?.fetchFiles(appName(request.app), request.generation);
-  // Awaited below, whatever fails in between.
-  files?.catch(() => undefined);
+  const prepared = prepareFrom(parts, request, cold);
+  void Promise.allSettled([files, prepared]).then(() => cold?.[Symbol.dispose]());
+  return await prepared;
+}
+
+async function prepareFrom(parts: Parts, request: RestoreRequest, cold: ColdFetch | undefined): Promise<PreparedRestore> {
+  await using scope = new AsyncDisposableStack();
   const fetchAll = async (checkpoint: Checkpoint): Promise<void> => parts.tiering?.fetchAll(checkpoint.manifest);
   const loaded = scope.use(await loadRestore(parts, request, cold === undefined ? undefined : {cold, fetchAll}));
-  await files;
   const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
   scope.move();
   const {checkpoint, imagesDir, memoryBytes, forecast} = loaded;

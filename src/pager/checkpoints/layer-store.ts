@@ -2,6 +2,7 @@
  * The layers of apps' files in the remote store. Each is stored once, under a name that tells its content: that of the instance that wrote it,
  * or of the oldest and the newest of those it was merged from.
  */
+import {existsSync} from 'node:fs';
 import {access, mkdir, open, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
@@ -95,7 +96,10 @@ export class LayerStore {
 
   async #fetchOnce(app: AppName, layer: string): Promise<void> {
     const name = `${app}/${layer}`;
-    const running = this.#fetching.get(name) ?? this.#fetchWithRoom(app, layer).finally(() => this.#fetching.delete(name));
+    const known = this.#fetching.get(name);
+    // Somebody else may have just brought it.
+    if (known === undefined && existsSync(join(this.#directory(app), layer, 'upper'))) return;
+    const running = known ?? this.#fetchWithRoom(app, layer).finally(() => this.#fetching.delete(name));
     this.#fetching.set(name, running);
     return running;
   }
