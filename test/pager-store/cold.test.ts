@@ -24,7 +24,7 @@ test('a wake with nothing local takes one round of parallel requests', async (t)
   b.remote.requests.length = 0;
   b.remote.bytesRead = 0;
   const started = performance.now();
-  using cold = (await fetchCold(second.objects, {app, generation: 2, expected: true}, log)) ?? t.fail('no cold object');
+  using cold = (await fetchCold(second.objects, {app, generation: 2, expected: true, manifestIsLocal: false}, log)) ?? t.fail('no cold object');
   const checkpoint = await second.store.load(app, generation(2));
   const files = await checkpoint.images('lazy', cold.images);
   const headMs = performance.now() - started;
@@ -68,7 +68,7 @@ test('a wake that expects no page fetches the beginning of the cold object only'
   await first.commit([heapProcess(heapPages(3000))]);
   await first.uploads.finish(app);
   const second = await b.worker('b');
-  using cold = (await fetchCold(second.objects, {app, generation: 1, expected: false}, log)) ?? t.fail('no cold object');
+  using cold = (await fetchCold(second.objects, {app, generation: 1, expected: false, manifestIsLocal: false}, log)) ?? t.fail('no cold object');
   t.is(cold.expected, undefined);
   const checkpoint = await second.store.load(app, generation(1));
   t.true((await checkpoint.images('lazy', cold.images)).has('core-1.img'));
@@ -90,7 +90,7 @@ test('pages are read from the cold segment in place of the ordinary ones, until 
     await b.behind.delete(key);
     await b.behind.put(key, data);
     const worker = await b.worker(`w${isDamaged}`);
-    using cold = (await fetchCold(worker.objects, {app, generation: 1, expected: true}, log)) ?? t.fail('no cold object');
+    using cold = (await fetchCold(worker.objects, {app, generation: 1, expected: true, manifestIsLocal: false}, log)) ?? t.fail('no cold object');
     const found = cold.expected ?? t.fail('no segment');
     const checkpoint = await worker.store.load(app, generation(1));
     await worker.objects.ensureLocal(found.local.object);
@@ -127,7 +127,7 @@ test('a cold segment whose local copy is gone is given up for the ordinary ones'
   await first.commit([heapProcess(pages)]);
   await first.uploads.finish(app);
   const worker = await b.worker('b');
-  using cold = (await fetchCold(worker.objects, {app, generation: 1, expected: true}, log)) ?? t.fail('no cold object');
+  using cold = (await fetchCold(worker.objects, {app, generation: 1, expected: true, manifestIsLocal: false}, log)) ?? t.fail('no cold object');
   const found = cold.expected ?? t.fail('no segment');
   const checkpoint = await worker.store.load(app, generation(1));
   const [key] = checkpoint.manifest.segments.map(({segment}) => keysOf(app).segment(segment));
@@ -159,7 +159,7 @@ test('the cold object of an owner that was overruled is not used when the newer 
   await b.behind.delete(keysOf(app).cold(1, 3));
   await b.behind.put(keysOf(app).cold(1, 2), cold);
   const third = await b.worker('third');
-  t.is(await fetchCold(third.objects, {app, generation: 1, expected: true}, log), undefined);
+  t.is(await fetchCold(third.objects, {app, generation: 1, expected: true, manifestIsLocal: false}, log), undefined);
   t.is((await third.store.load(app, generation(1))).token, fencingToken(3));
 });
 
@@ -180,7 +180,7 @@ test('without its cold object, or with a damaged one, a generation is read from 
     await b.behind.delete(key);
     if (damaged !== undefined) await b.behind.put(key, damaged);
     const worker = await b.worker(`w${at}`);
-    await fetchCold(worker.objects, {app, generation: 1, expected: true}, log);
+    await fetchCold(worker.objects, {app, generation: 1, expected: true, manifestIsLocal: false}, log);
     t.true(samePages(await restoredFully(worker, await newest(t, worker)), heapPages(300)), `damage ${at}`);
   }
 });

@@ -54,6 +54,7 @@ export interface ColdRequest {
   readonly generation: number;
   /** Whether expected pages are wanted too. */
   readonly expected: boolean;
+  readonly manifestIsLocal: boolean;
 }
 
 /** @returns when all but the expected pages is there; undefined when there is no cold object, or it is of no use */
@@ -116,9 +117,10 @@ async function readObject(objects: CachedStore, object: StoredCold, request: Col
 }
 
 /** As the store has it; not written to the disk, which somebody waits for. */
-async function realManifest(objects: CachedStore, {app, generation}: ColdRequest): Promise<{readonly token: number; readonly copy: HeldCopy}> {
+async function realManifest(objects: CachedStore, {app, generation, manifestIsLocal}: ColdRequest): Promise<{readonly token: number; readonly copy: HeldCopy}> {
   const key = keysOf(app).manifest(generation);
-  const data = (await objects.localBytes(key)) > 0 ? await objects.get(key) : await objects.getRemote(key);
+  // Asked for at once: everything else waits for it.
+  const data = await (manifestIsLocal ? objects.get(key) : objects.getRemote(key));
   const {token} = parseManifest(data, {object: key, app, generation});
   return {token, copy: {key, position: 0, length: data.length, sizeBytes: data.length, data}};
 }

@@ -198,15 +198,21 @@ export class Tiering implements AsyncDisposable {
    */
   async mayCompact(app: AppName, generation: number): Promise<boolean> {
     if (await this.#isMemoryLocal(app, generation)) return true;
-    const keys = keysOf(app);
-    if (this.remote.outage() !== null || (await this.objects.localBytes(keys.manifest(generation))) === 0) return false;
+    if (this.remote.outage() !== null || !(await this.#isManifestLocal(app, generation))) return false;
     const {bundle} = await this.#manifest(app, generation);
     return (await this.objects.localBytes(bundle.key)) > 0;
   }
 
   async #isMemoryLocal(app: AppName, generation: number): Promise<boolean> {
+    return (await this.#isManifestLocal(app, generation)) && this.#arePartsLocal(app, generation);
+  }
+
+  async #isManifestLocal(app: AppName, generation: number): Promise<boolean> {
+    return (await this.objects.localBytes(keysOf(app).manifest(generation))) > 0;
+  }
+
+  async #arePartsLocal(app: AppName, generation: number): Promise<boolean> {
     const keys = keysOf(app);
-    if ((await this.objects.localBytes(keys.manifest(generation))) === 0) return false;
     const {bundle, segments} = await this.#manifest(app, generation);
     for (const key of [bundle.key, ...segments.map(({segment}) => keys.segment(segment))]) if ((await this.objects.localBytes(key)) === 0) return false;
     return true;
@@ -235,11 +241,12 @@ export class Tiering implements AsyncDisposable {
   }
 
   /** Brings what a wake reads first, all at once, when something of it is not here; everything for one that is not lazy. */
-  async fetchForWake(request: ColdRequest, mode: 'lazy' | 'eager'): Promise<ColdFetch | undefined> {
+  async fetchForWake(request: Omit<ColdRequest, 'manifestIsLocal'>, mode: 'lazy' | 'eager'): Promise<ColdFetch | undefined> {
     const {app, generation} = request;
     if (mode === 'eager') await this.fetchAll(await this.#manifest(app, generation));
-    if (await this.#isMemoryLocal(app, generation)) return undefined;
-    const fetched = await fetchCold(this.objects, request, this.#options.log);
+    const manifestIsLocal = await this.#isManifestLocal(app, generation);
+    if (manifestIsLocal && (await this.#arePartsLocal(app, generation))) return undefined;
+    const fetched = await fetchCold(this.objects, {...request, manifestIsLocal}, this.#options.log);
     const expected = fetched?.expected;
     if (expected !== undefined) this.#coldCopies.set(`${app}/${expected.local.segment}`, expected);
     return fetched;
