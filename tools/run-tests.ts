@@ -5,6 +5,8 @@
  * The tests of a file run one after the other, for which ava knows only a setting that runs the files one after the other too. So all tests are several
  * runs of a few files each, some of them at once. What a run printed is shown when it has ended; that of failed ones last. A file in which a test has failed
  * beside others, on a machine that is busy with them, is run once more alone, and what it says then counts: both are shown.
+ *
+ * `PICOGATE_TEST_MINUTES=N` begins no further run after so many minutes. The files that are left are named, and each counts as one that is skipped.
  */
 import {globSync} from 'node:fs';
 import {basename} from 'node:path';
@@ -45,15 +47,31 @@ const compileCache = fileURLToPath(new URL('../node_modules/.cache/compiled', im
 const stopTimeoutMs = 60_000;
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
-const filesPerRun = 6;
+/** Those that start gateways take up to some minutes each. */
+const filesPerRun = {quick: 6, slow: 2} as const;
 /** Tests wait more than they work: two at once leave a processor idle. */
 const runsAtOnce = 3;
 
-/** The slow ones first, so that none of them is left alone at the end. */
-function allFiles(): string[] {
+/** The quick ones first, so that most are done whenever time is up. */
+function allRuns(): readonly (readonly string[])[] {
   const files = globSync('test/**/*.test.ts', {cwd: repository}).sort();
   const isSlow = (file: string): boolean => file.startsWith('test/e2e/');
-  return [...files.filter(isSlow), ...files.filter((file) => !isSlow(file))];
+  const runsOf = (some: readonly string[], perRun: number): (readonly string[])[] =>
+    Array.from({length: Math.ceil(some.length / perRun)}, (_, at) => some.slice(at * perRun).slice(0, perRun));
+  return [
+    ...runsOf(
+      files.filter((file) => !isSlow(file)),
+      filesPerRun.quick,
+    ),
+    ...runsOf(files.filter(isSlow), filesPerRun.slow),
+  ];
+}
+
+/** Until when runs are begun (performance.now()); for ever without a limit. @throws RangeError */
+export function deadlineOf(minutes: string | undefined): number {
+  if (minutes === undefined) return Number.POSITIVE_INFINITY;
+  if (!/^\d+(\.\d+)?$/.test(minutes)) throw new RangeError(`PICOGATE_TEST_MINUTES takes a number, not "${minutes}"`);
+  return Number(minutes) * 60_000;
 }
 
 interface Run {
@@ -89,18 +107,22 @@ function countsOf(output: string, exitCode: number | null): TestCounts {
 async function main(args: readonly string[]): Promise<number> {
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
-  const files = allFiles();
-  const batches =
-    args.length > 0 ? [args] : Array.from({length: Math.ceil(files.length / filesPerRun)}, (_, at) => files.slice(at * filesPerRun).slice(0, filesPerRun));
+  const batches = args.length > 0 ? [args] : allRuns();
+  const deadlineMs = deadlineOf(process.env['PICOGATE_TEST_MINUTES']);
   const total: TestCounts = {passed: 0, failed: 0, skipped: 0};
   const add = (counts: TestCounts): void => {
     for (const outcome of ['passed', 'failed', 'skipped'] as const) total[outcome] += counts[outcome];
   };
   const failed: (Run & {readonly batch: readonly string[]})[] = [];
+  const late: string[] = [];
   const rest = batches.values();
   const work = async (): Promise<void> => {
     for (const batch of rest) {
       if (stopping.signal.aborted) return;
+      if (performance.now() > deadlineMs) {
+        late.push(...batch);
+        continue;
+      }
       const run = await runAva(batch, stopping.signal);
       if (run.counts.failed > 0) failed.push({...run, batch});
       else {
@@ -120,6 +142,10 @@ async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(again.output);
       add(again.counts);
     }
+  }
+  if (late.length > 0) {
+    process.stdout.write(`\nnot begun within ${process.env['PICOGATE_TEST_MINUTES']} minutes, and skipped: ${late.join(' ')}\n`);
+    add({passed: 0, failed: 0, skipped: late.length});
   }
   if (stopping.signal.aborted) process.stdout.write('\nstopped by a signal\n');
   process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {failedFiles, parseSummaryLine} from '../../tools/run-tests.ts';
+import {deadlineOf, failedFiles, parseSummaryLine} from '../../tools/run-tests.ts';
 
 const lines = [
   {line: '  8 tests passed', found: {outcome: 'passed', count: 8}},
@@ -23,4 +23,11 @@ test('failedFiles() tells the files in which a test has failed', (t) => {
   const files = ['test/e2e/cold.test.ts', 'test/e2e/partly-cold.test.ts', 'test/nat/hold.test.ts'];
   t.deepEqual(failedFiles('  ✔ nat › hold › x\n  ✘ [fail]: e2e › partly-cold › a wake\n', files), ['test/e2e/partly-cold.test.ts']);
   t.deepEqual(failedFiles('  1 uncaught exception\n', files), files);
+});
+
+test('deadlineOf() takes minutes, and says what it cannot take', (t) => {
+  t.is(deadlineOf(undefined), Number.POSITIVE_INFINITY);
+  t.is(deadlineOf('1.5'), 90_000);
+  t.throws(() => deadlineOf('soon'), {message: 'PICOGATE_TEST_MINUTES takes a number, not "soon"'});
+  t.throws(() => deadlineOf(''), {instanceOf: RangeError});
 });
