@@ -126,7 +126,7 @@ export interface Pager extends AsyncDisposable {
  */
 const nodeOptions = ['--max-semi-space-size=1', '--max-old-space-size=256', '--heap-growing-percent=150', '--no-flush-bytecode'];
 /** Memory for buffers comes in huge pages, where the system has them: see mallopt(3), and "Memory Allocation Tunables" in the manual of glibc. */
-const environment = {GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432', ...process.env};
+const tunables = {GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432'};
 const startTimeoutMs = 20_000;
 const stopTimeoutMs = 10_000;
 const restartDelayMs = {first: 10, limit: 5000} as const;
@@ -161,7 +161,7 @@ class PagerProcess {
     };
     const daemon = await startDaemon([process.execPath, ...nodeOptions, script, JSON.stringify(settings)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      env: environment,
+      env: {...tunables, ...process.env},
       stopTimeoutMs,
     });
     const pager = new PagerProcess(daemon, options);
