@@ -1,6 +1,6 @@
 /**
  * One connection for GETs by HTTP/1.1 (RFC 9112), one after the other, whose bodies the kernel puts where they are wanted. Node's client reads into new memory, copies that
- * into other new memory, and gives it to us to be copied once more: two thirds of what the pager did in a cold wake (docs/performance/cold-wake.md).
+ * into other new memory, and gives it to us to be copied once more: half of what the pager did in a cold wake (docs/performance/cold-wake.md).
  */
 import {connect as connectTcp, type OnReadOpts, type Socket} from 'node:net';
 import {connect as connectTls} from 'node:tls';
@@ -63,6 +63,8 @@ export class GetConnection {
     this.#socket.once(isTls ? 'secureConnect' : 'connect', settled);
     this.#socket.on('error', (error) => this.#fail(error));
     this.#socket.on('end', () => this.#fail(closed()));
+    // Only set while it rests.
+    this.#socket.on('timeout', () => this.close());
     this.#socket.on('close', () => {
       settled();
       this.#fail(closed());
@@ -104,7 +106,7 @@ export class GetConnection {
 
   /** Nothing is wanted of it at the moment: it does not keep the process alive, and is closed after a while. */
   rest(): void {
-    this.#socket.unref().setTimeout(restMs, () => this.close());
+    this.#socket.unref().setTimeout(restMs);
   }
 
   close(): void {

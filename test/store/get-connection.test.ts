@@ -91,6 +91,22 @@ test('requests say what is wanted, one after the other on one connection, and ge
   t.is(opened.made(), 1);
 });
 
+test('a connection that is used again and again holds on to nothing', async (t) => {
+  const warnings: string[] = [];
+  const warn = ({name}: Error): void => void warnings.push(name);
+  process.on('warning', warn);
+  t.teardown(() => process.off('warning', warn));
+  const opened = await lab(t, async (socket, request) => {
+    for (;;) {
+      await request();
+      socket.write(answer('ok'));
+    }
+  });
+  for (let count = 0; count < 30; count++) t.is((await ask(opened)).body?.toString(), 'ok');
+  await sleep(10);
+  t.deepEqual([opened.made(), warnings], [1, []]);
+});
+
 test('it does not matter where an answer is cut in pieces', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({maxLength: 300}), fc.array(fc.nat(400), {maxLength: 6}), async (content, cuts) => {
