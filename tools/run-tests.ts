@@ -52,19 +52,28 @@ const filesPerRun = {quick: 6, slow: 2} as const;
 /** Tests wait more than they work: two at once leave a processor idle. */
 const runsAtOnce = 3;
 
-/** The quick ones first, so that most are done whenever time is up. */
-function allRuns(): readonly (readonly string[])[] {
-  const files = globSync('test/**/*.test.ts', {cwd: repository}).sort();
+/** Of the slow ones, those that ask whether a tenant's state survives. */
+const stateTests = [
+  'fault-matrix',
+  'fault-points',
+  'history',
+  'killed-parts',
+  'crash',
+  'restore-failure',
+  'damage',
+  'store-outage',
+  'empty-worker',
+  'workers',
+].map((name) => `test/e2e/${name}.test.ts`);
+
+/** Of files in order of their names: the quick ones first, so that most are done whenever time is up; then those that must not be left out. */
+export function allRuns(files: readonly string[]): readonly (readonly string[])[] {
   const isSlow = (file: string): boolean => file.startsWith('test/e2e/');
   const runsOf = (some: readonly string[], perRun: number): (readonly string[])[] =>
     Array.from({length: Math.ceil(some.length / perRun)}, (_, at) => some.slice(at * perRun).slice(0, perRun));
-  return [
-    ...runsOf(
-      files.filter((file) => !isSlow(file)),
-      filesPerRun.quick,
-    ),
-    ...runsOf(files.filter(isSlow), filesPerRun.slow),
-  ];
+  const quick = files.filter((file) => !isSlow(file));
+  const slow = [...stateTests.filter((file) => files.includes(file)), ...files.filter((file) => isSlow(file) && !stateTests.includes(file))];
+  return [...runsOf(quick, filesPerRun.quick), ...runsOf(slow, filesPerRun.slow)];
 }
 
 /** Until when runs are begun (performance.now()); for ever without a limit. @throws RangeError */
@@ -107,7 +116,7 @@ function countsOf(output: string, exitCode: number | null): TestCounts {
 async function main(args: readonly string[]): Promise<number> {
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
-  const batches = args.length > 0 ? [args] : allRuns();
+  const batches = args.length > 0 ? [args] : allRuns(globSync('test/**/*.test.ts', {cwd: repository}).sort());
   const deadlineMs = deadlineOf(process.env['PICOGATE_TEST_MINUTES']);
   const total: TestCounts = {passed: 0, failed: 0, skipped: 0};
   const add = (counts: TestCounts): void => {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {deadlineOf, failedFiles, parseSummaryLine} from '../../tools/run-tests.ts';
+import {allRuns, deadlineOf, failedFiles, parseSummaryLine} from '../../tools/run-tests.ts';
 
 const lines = [
   {line: '  8 tests passed', found: {outcome: 'passed', count: 8}},
@@ -30,4 +30,10 @@ test('deadlineOf() takes minutes, and says what it cannot take', (t) => {
   t.is(deadlineOf('1.5'), 90_000);
   t.throws(() => deadlineOf('soon'), {message: 'PICOGATE_TEST_MINUTES takes a number, not "soon"'});
   t.throws(() => deadlineOf(''), {instanceOf: RangeError});
+});
+
+test('allRuns() has each file once: the quick ones, those about state, the others', (t) => {
+  const quick = Array.from({length: 7}, (_, at) => `test/core/${at}.test.ts`);
+  const runs = allRuns([...quick, 'test/e2e/cli.test.ts', 'test/e2e/history.test.ts', 'test/e2e/image.test.ts']);
+  t.deepEqual(runs, [quick.slice(0, 6), quick.slice(6), ['test/e2e/history.test.ts', 'test/e2e/cli.test.ts'], ['test/e2e/image.test.ts']]);
 });
