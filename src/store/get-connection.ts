@@ -13,7 +13,7 @@ const restMs = 60_000;
 
 export interface Head {
   readonly status: number;
-  /** Of a header that comes more than once, the last. By lower-case name. */
+  /** By lower-case name; of one that comes more than once, all values, with a comma between them (RFC 9110, section 5.3). */
   readonly headers: ReadonlyMap<string, string>;
   /** Of the body. */
   readonly sizeBytes: number;
@@ -187,7 +187,13 @@ export class GetConnection {
 function parseHead(text: string): Head | undefined {
   const [first = '', ...lines] = text.split('\r\n');
   const status = /^HTTP\/1\.1 ([2-5]\d\d)(?: |$)/.exec(first)?.[1];
-  const headers = new Map(lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const name = line.slice(0, line.indexOf(':')).toLowerCase();
+    const before = headers.get(name);
+    const value = line.slice(line.indexOf(':') + 1).trim();
+    headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
   const length = /^\d{1,15}$/.exec(headers.get('content-length') ?? '')?.[0];
   if (status === undefined || length === undefined || headers.has('transfer-encoding')) return undefined;
   return {status: Number(status), headers, sizeBytes: Number(length)};

@@ -21,10 +21,11 @@ export class ReceiveMemory implements Disposable {
 
   /** What is too long, or comes while all is in use, gets memory of its own. */
   take(length: number): Received {
-    const slot = length <= slotBytes ? this.#free.pop() : undefined;
-    if (slot === undefined) return {bytes: Buffer.allocUnsafeSlow(length), [Symbol.dispose]: () => undefined};
-    clearTimeout(this.#timer);
+    const slot = this.#free.at(-1);
+    if (length > slotBytes || slot === undefined) return {bytes: Buffer.allocUnsafeSlow(length), [Symbol.dispose]: () => undefined};
     this.#mapping ??= mapAnonymous(slots * slotBytes);
+    this.#free.pop();
+    clearTimeout(this.#timer);
     const at = slot * slotBytes;
     let isTaken = true;
     return {

@@ -134,6 +134,7 @@ const notUnderstood = {
   'an answer of HTTP/1.0': 'HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok',
   'an answer of which nobody says how long it is': 'HTTP/1.1 200 OK\r\n\r\n',
   'an answer in chunks': 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+  'two lengths': 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\ncontent-length: 3\r\n\r\nok',
   'a length that is none': 'HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok',
   'an answer before the answer': 'HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n',
   'a head that is too long': `HTTP/1.1 200 OK\r\nX-Long: ${'x'.repeat(20_000)}`,
