@@ -10,6 +10,7 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import {type AppName, appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
+import type {CheckPlace} from '../edge/app-access.ts';
 import {rangeText} from '../nat/ipv4.ts';
 import {openBusyClients} from '../store/busy-clients.ts';
 import type {Connection} from '../store/connection.ts';
@@ -31,6 +32,7 @@ import {Membership} from '../supervisor/membership.ts';
 import type {SharedApps} from '../supervisor/recover-shared.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import {OrphanedTimers} from '../supervisor/timers/orphaned-timers.ts';
+import {CheckPlaces} from './check-places.ts';
 import {parseEndpoint} from './endpoint.ts';
 import {MovedApps} from './moved-apps.ts';
 import {PublishedPorts} from './published-ports.ts';
@@ -71,6 +73,7 @@ export class Cluster implements AsyncDisposable {
   readonly #listeners = new Set<AwakeListener>();
   readonly #movedApps = new MovedApps();
   readonly #busyMarks: BusyMarks;
+  readonly #checkPlaces: CheckPlaces;
   #timers: OrphanedTimers | undefined;
   readonly #places = new Map<AppName, {readonly endpoint: Endpoint; readonly worker: string; readonly untilMs: number}>();
   readonly #scope: AsyncDisposableStack;
@@ -115,6 +118,7 @@ export class Cluster implements AsyncDisposable {
       mayWakeHere: (name) => this.#locator.mayWakeHere(name),
       admit: () => this.#admit(),
     };
+    this.#checkPlaces = new CheckPlaces({where: (name) => this.endpointElsewhere(name), clock: systemClock, log: options.log});
     this.#busyMarks = scope.use(
       new BusyMarks({clients: busyClients, worker: worker.name, busyApps: () => this.#busyApps(), clock: systemClock, log: options.log}),
     );
@@ -253,6 +257,11 @@ export class Cluster implements AsyncDisposable {
     return this.#awakeElsewhere.has(name);
   }
 
+  /** See `AppWatch.checkPlace()`, of an app that another worker has. */
+  checkPlace(name: AppName, port: number): CheckPlace | null {
+    return this.#awakeElsewhere.has(name) ? this.#checkPlaces.of(name, port) : null;
+  }
+
   /** Calls back when an app of another worker has woken up or does not run any more, until the returned function is called. */
   onAwakeElsewhere(listener: AwakeListener): () => void {
     this.#listeners.add(listener);
@@ -327,6 +336,7 @@ export class Cluster implements AsyncDisposable {
     if (to === 'running') this.#awakeElsewhere.add(name);
     else this.#awakeElsewhere.delete(name);
     if (to !== 'running') this.#locator.forget({app});
+    this.#checkPlaces.forget(name);
     if (to === 'hibernated' && (this.#late.configs.get(app)?.timers ?? null) !== null) this.#timers?.watch(name);
     if (to === 'draining') this.#busyMarks.finish(name);
     const address = worker === null ? undefined : this.#membership.addressOf(worker);

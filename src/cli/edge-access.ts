@@ -41,10 +41,12 @@ const nothing = (): void => undefined;
 function edgeWatch(supervisor: Supervisor, answered: AnsweredChecks, cluster: Cluster | null): AppWatch {
   return {
     isAwake: (name) => supervisor.awakeAddress(name) !== null || (cluster?.isAwakeElsewhere(name) ?? false),
-    awakeHost: (name) => supervisor.awakeAddress(name),
+    checkPlace(name, port) {
+      const host = supervisor.awakeAddress(name);
+      return host === null ? (cluster?.checkPlace(name, port) ?? null) : {host, port, from: unnoticedAddress};
+    },
     isWakeable: (name) => isWakeable(supervisor.app(name).status(), Date.now()),
     checkAnswered: (name) => answered.count(name),
-    checkSource: unnoticedAddress,
     onMoved: (callback) => cluster?.onMoved(callback) ?? nothing,
     onChange(callback) {
       const ends = [supervisor.onAwakeChange(callback), cluster?.onAwakeElsewhere(callback)];

@@ -10,6 +10,7 @@ export interface NatEntry {
   readonly port: number;
   readonly targetHost: string;
   readonly targetPort: number;
+  readonly isUnnoticed?: boolean;
 }
 
 /** The kernel forwards to nothing else; the configuration was checked for it. */

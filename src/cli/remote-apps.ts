@@ -11,7 +11,6 @@ import {type AppName, appName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
-
 import {unnoticedAddress} from '../nat/names.ts';
 import {openBusyClients} from '../store/busy-clients.ts';
 import {type Connection, connectRedis} from '../store/connection.ts';
@@ -22,6 +21,7 @@ import {openWorkers, type Workers} from '../store/workers.ts';
 import {type AppMove, followMoves} from '../supervisor/app-events.ts';
 import {BusyMarks} from '../supervisor/busy-marks.ts';
 import {BusySession} from '../supervisor/busy-sessions.ts';
+import {CheckPlaces} from './check-places.ts';
 import {type PrivateEndpoint, parseEndpoint} from './endpoint.ts';
 import {HoldTimes} from './hold-times.ts';
 import {MovedApps} from './moved-apps.ts';
@@ -143,6 +143,15 @@ class Workplaces {
     const address = (await this.#workers.list()).find(({name}) => name === worker)?.address;
     if (address !== undefined) this.#movedApps.runsAt(app, address);
   }
+
+  /** What was found when this edge began; what was told since is newer. */
+  found(app: AppName, worker: string): void {
+    if (!this.#last.has(app)) this.#last.set(app, worker);
+  }
+
+  of(app: AppName): string | null {
+    return this.#last.get(app) ?? null;
+  }
 }
 
 /** Which apps run, wherever. */
@@ -176,14 +185,24 @@ class AwakeElsewhere {
   }
 }
 
-function watchOf(awake: AwakeElsewhere, locations: Locations, movedApps: MovedApps): AppWatch {
+interface Watched {
+  readonly awake: AwakeElsewhere;
+  readonly locations: Locations;
+  readonly checkPlaces: CheckPlaces;
+  readonly movedApps: MovedApps;
+}
+
+function watchOf({awake, locations, checkPlaces, movedApps}: Watched): AppWatch {
   return {
     isAwake: (name) => awake.has(name),
-    awakeHost: (name) => (awake.has(name) ? locations.hostHere(name) : null),
+    checkPlace(name, port) {
+      if (!awake.has(name)) return null;
+      const host = locations.hostHere(name);
+      return host === null ? checkPlaces.of(name, port) : {host, port, from: unnoticedAddress};
+    },
     isWakeable: (name) => !awake.hasFailed(name),
     // Counted where the app runs, if at all: this edge has nobody who would ask.
     checkAnswered: () => undefined,
-    checkSource: unnoticedAddress,
     onMoved: (callback) => movedApps.listen(callback),
     onChange: (callback) => awake.listen(callback),
   };
@@ -210,8 +229,12 @@ function counted(counts: Map<AppName, number>, name: AppName): () => void {
   };
 }
 
-async function findStates(connection: Connection, awake: AwakeElsewhere): Promise<void> {
-  for (const [name, record] of await openState(connection).listApps()) if (!(record instanceof Error)) awake.found(name, record.state);
+async function findStates(connection: Connection, awake: AwakeElsewhere, workplaces: Workplaces): Promise<void> {
+  for (const [name, record] of await openState(connection).listApps()) {
+    if (record instanceof Error) continue;
+    awake.found(name, record.state);
+    if (record.worker !== null) workplaces.found(appName(name), record.worker);
+  }
 }
 
 /** @throws CodedError ERR_REDIS_UNAVAILABLE */
@@ -239,23 +262,32 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
   const worker = `edge ${hostname()} ${process.pid}`;
   const busyMarks = scope.use(new BusyMarks({clients: openBusyClients(connection), worker, busyApps: () => busy.keys(), clock: systemClock, log}));
   const movedApps = new MovedApps();
-  const workers = new Workplaces(openWorkers(connection), movedApps);
+  const workplaces = new Workplaces(openWorkers(connection), movedApps);
+  const checkPlaces = new CheckPlaces({
+    async where(name) {
+      const at = workplaces.of(name);
+      return at === null ? null : parseEndpoint(await callControl(connection, 'where', {name}, {worker: at, timeoutMs: answerMs}));
+    },
+    clock: systemClock,
+    log,
+  });
   const moved = ({app, worker: at, to}: AppMove): void => {
     const moving = appName(app);
     if (to !== 'running') locations.forget(moving);
+    checkPlaces.forget(moving);
     if (to === 'draining') busyMarks.finish(moving);
     if (to === 'running' && at !== null)
-      workers.runs(moving, at).catch((error: unknown) => log.debug({app, error: errorMessage(error)}, 'where it runs is not known'));
+      workplaces.runs(moving, at).catch((error: unknown) => log.debug({app, error: errorMessage(error)}, 'where it runs is not known'));
     awake.moved(moving, to);
   };
   scope.use(followMoves(openEvents(connection), null, moved, log));
-  await findStates(connection, awake);
+  await findStates(connection, awake, workplaces);
   let timeouts = new Map<string, number>();
   const configure = (apps: readonly AppConfig[]): void => {
     timeouts = new Map(apps.map((app) => [app.name, app.wakeTimeoutMs]));
   };
   configure(config.apps);
-  const watch = watchOf(awake, locations, movedApps);
+  const watch = watchOf({awake, locations, checkPlaces, movedApps});
   const holds = new HoldTimes(systemClock);
   const owned = scope.move();
   return {

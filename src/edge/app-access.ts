@@ -28,18 +28,26 @@ export interface SessionHandle extends Disposable {
   reached(): void;
 }
 
+export interface CheckPlace {
+  readonly host: string;
+  readonly port: number;
+  /** The local address that a check has to come from; null: any. */
+  readonly from: string | null;
+}
+
 /** Whether apps are awake, for those who must not wake them: health checks of both kinds, limits on wakes, `balance first`. */
 export interface AppWatch {
   /** On this host or another one. */
   isAwake(app: AppName): boolean;
-  /** Where an app that is awake on this host can be reached; null: it sleeps, is on its way to sleep or back, or is on another host. */
-  awakeHost(app: AppName): string | null;
+  /**
+   * Where an app that is awake can be checked at one of its ports: such connections count as no traffic of its, and wake it if it sleeps by then no more
+   * than a route that is not there. Null: it sleeps, is on its way to sleep or back, or where it is on another host is not known (yet).
+   */
+  checkPlace(app: AppName, port: number): CheckPlace | null;
   /** False: the last attempt at the app has failed, so that a session may not be answered. */
   isWakeable(app: AppName): boolean;
   /** A health check from outside was answered in the place of an app that sleeps. */
   checkAnswered(app: AppName): void;
-  /** From here apps are checked: such connections count as no traffic of theirs. Null: from anywhere. */
-  readonly checkSource: string | null;
   /**
    * Calls back when instances are gone for good, with a question that tells them: whether a session with an app at that address has no other end any
    * more. Until the returned function is called.

@@ -16,14 +16,20 @@ export interface NatFrontend {
   readonly port: number;
   readonly targetHost: string;
   readonly targetPort: number;
+  /** Its connections are no traffic of the app, and end where the way leads to the hold queue. Only with an address as `host`. */
+  readonly isUnnoticed?: boolean;
 }
+
+/** Of connections to an unnoticed frontend, on their way and back. The 128 labels of a connection are shared with whoever else uses connection tracking. */
+const unnoticedLabel = 71;
 
 /**
  * Notes for each address of ours when a packet last said something: bare ACKs and keepalive probes do not. nft cannot
  * subtract header lengths; a segment without PSH that carries data is a long one, or followed by one with PSH, and no bare ACK
  * is longer than 80 bytes. What conntrack finds invalid is dropped on its way out: it would not be translated, and a
- * client would answer a packet from a private address with a RST. Nothing is noted of connections from `unnoticedAddress`, and they end where the
- * way leads to the hold queue. When this program was killed, its routes are gone and the table is not: nothing for an app leaves the host then.
+ * client would answer a packet from a private address with a RST. Nothing is noted of connections from `unnoticedAddress`, nor of those to an unnoticed
+ * frontend, and they end where the way leads to the hold queue; a packet of this host that was translated gets its way after `local_out`. When this
+ * program was killed, its routes are gone and the table is not: nothing for an app leaves the host then.
  */
 function trafficChains({network, tun, ours}: {readonly network: string; readonly tun: string; readonly ours: string}): string {
   const lost = `ip daddr ${network} oifname != "lo" oifname != "${ours}*" reject with icmp host-unreachable`;
@@ -41,6 +47,7 @@ function trafficChains({network, tun, ours}: {readonly network: string; readonly
   chain forward {
     type filter hook forward priority filter; policy accept;
     ${lost}
+    ct label ${unnoticedLabel} return
     ip daddr ${network} goto note_inward
     ip saddr ${network} ct state invalid drop
     ip saddr ${network} goto note_outward
@@ -48,6 +55,7 @@ function trafficChains({network, tun, ours}: {readonly network: string; readonly
   chain local_in {
     type filter hook input priority filter; policy accept;
     ip daddr ${unnoticedAddress} return
+    ct label ${unnoticedLabel} return
     ip saddr ${network} goto note_outward
   }
   chain local_out {
@@ -55,8 +63,13 @@ function trafficChains({network, tun, ours}: {readonly network: string; readonly
     ${lost}
     ip saddr ${unnoticedAddress} oifname "${tun}" drop
     ip saddr ${unnoticedAddress} return
+    ct label ${unnoticedLabel} return
     ip daddr ${network} goto note_inward
     ip saddr ${network} ct state invalid drop
+  }
+  chain leaving {
+    type filter hook postrouting priority filter; policy accept;
+    oifname "${tun}" ct label ${unnoticedLabel} drop
   }`;
 }
 
@@ -73,6 +86,7 @@ table ip ${table} {
   set origins { type ifname . ipv4_addr; }
   set hairpins { type ipv4_addr . ipv4_addr; }
   set elsewhere { type inet_proto . ipv4_addr . inet_service; }
+  set unnoticed_binds { type inet_proto . ipv4_addr . inet_service; }
   set ${trafficSet.name} { type ipv4_addr; size 65536; flags dynamic,timeout; timeout ${trafficSet.timeoutMs / 1000}s; }
   map binds { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }
   map wildcard_binds { type inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -83,6 +97,7 @@ table ip ${table} {
     iifname "${ours}v*" iifname . ip saddr != @origins drop
   }
   chain frontends {
+    meta l4proto . ip daddr . th dport @unnoticed_binds ct label set ${unnoticedLabel}
     meta l4proto {tcp, udp} dnat ip to meta l4proto . ip daddr . th dport map @binds
     meta l4proto {tcp, udp} fib daddr type local dnat ip to meta l4proto . th dport map @wildcard_binds
   }
@@ -130,9 +145,9 @@ export function isWildcard(host: string): boolean {
   return host === '' || host === '0.0.0.0' || host === '*';
 }
 
-function elementsText(table: string, name: string, elements: ReadonlySet<string>): string {
+function elementsText(table: string, kind: 'map' | 'set', name: string, elements: ReadonlySet<string>): string {
   const added = elements.size === 0 ? '' : `add element ip ${table} ${name} {${[...elements].join(', ')}}\n`;
-  return `flush ${name === 'elsewhere' ? 'set' : 'map'} ip ${table} ${name}\n${added}`;
+  return `flush ${kind} ip ${table} ${name}\n${added}`;
 }
 
 /** Replaces all frontends. @param isOurs whether a target is an app, which sends its answers our way by itself */
@@ -141,13 +156,20 @@ export function frontendsText(identity: GatewayIdentity, frontends: readonly Nat
   const binds = new Set<string>();
   const wildcardBinds = new Set<string>();
   const elsewhere = new Set<string>();
-  for (const {protocol, host, port, targetHost, targetPort} of frontends) {
+  const unnoticed = new Set<string>();
+  for (const {protocol, host, port, targetHost, targetPort, isUnnoticed} of frontends) {
     const target = `${targetHost} . ${targetPort}`;
     if (isWildcard(host)) wildcardBinds.add(`${protocol} . ${port} : ${target}`);
     else binds.add(`${protocol} . ${host} . ${port} : ${target}`);
     if (!isOurs(targetHost)) elsewhere.add(`${protocol} . ${target}`);
+    if (isUnnoticed === true) unnoticed.add(`${protocol} . ${host} . ${port}`);
   }
-  return elementsText(table, 'binds', binds) + elementsText(table, 'wildcard_binds', wildcardBinds) + elementsText(table, 'elsewhere', elsewhere);
+  return [
+    elementsText(table, 'map', 'binds', binds),
+    elementsText(table, 'map', 'wildcard_binds', wildcardBinds),
+    elementsText(table, 'set', 'elsewhere', elsewhere),
+    elementsText(table, 'set', 'unnoticed_binds', unnoticed),
+  ].join('');
 }
 
 /** Removes the table, whether it is there or not. */

@@ -15,7 +15,7 @@ import type {Membership} from './membership.ts';
 import {type Placed, type PlacedApp, place} from './placement.ts';
 import {parseDetails} from './records.ts';
 
-/** Where a worker has an app: an address, and the port there for each that the app exposes, by `tcp/80`. */
+/** Where a worker has an app: an address, and the port there for each that the app exposes, by `tcp/80`; `check/80` is for health checks, which are no traffic. */
 export interface Endpoint {
   readonly host: string;
   readonly ports: Readonly<Record<string, number>>;

@@ -4,6 +4,7 @@ import {readFile} from 'node:fs/promises';
 import {Agent, get, type IncomingMessage} from 'node:http';
 import {join} from 'node:path';
 import {text} from 'node:stream/consumers';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
 import {askSocket} from '../admin/stats-client.ts';
@@ -18,6 +19,7 @@ import {hasS3Server} from '../helpers/s3-server.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
 import {leaseMs, type TestWorker, workerNetwork} from '../helpers/worker-network.ts';
+import {parseStat, type StatLine} from './stat-table.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 /** Longer than it takes to put an app to sleep, kill its worker and wake another app elsewhere. */
@@ -49,18 +51,32 @@ async function twoWorkers(t: ExecutionContext, ...options: readonly string[]): P
   return twoWorkersWith(t, options, '');
 }
 
-/** @param more further sections. @param globals of the second one */
-async function twoWorkersWith(t: ExecutionContext, options: readonly string[], more: string, globals = ''): Promise<TwoWorkers> {
+function stats(socket: string): string {
+  return `    stats socket ${socket} level admin\n`;
+}
+
+/** Columns of the server that is checked, in `show stat` of a worker or an edge. */
+async function checkedServer(socket: string): Promise<StatLine> {
+  return parseStat(await askSocket(socket, 'show stat\n')).get('checked/s') ?? {};
+}
+
+/** @param more further sections. @param globals of the second one, and of an edge */
+async function twoWorkersWith(
+  t: ExecutionContext,
+  options: readonly string[],
+  more: string,
+  globals: {readonly worker?: string; readonly edge?: string} = {},
+): Promise<TwoWorkers> {
   const network = await workerNetwork(t);
   const port = await freePort();
   const sections = `${more}${await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options)}listen a
     bind 0.0.0.0:${port}
     server s app:a:80
 `;
-  const [first, second] = [await network.worker('w1', sections), await network.worker('w2', sections, {globals})];
+  const [first, second] = [await network.worker('w1', sections), await network.worker('w2', sections, {globals: globals.worker ?? ''})];
   await first.gateway.start();
   await second.gateway.start();
-  return {first, second, port, edge: () => network.worker('edge', sections, {command: 'edge'})};
+  return {first, second, port, edge: () => network.worker('edge', sections, {command: 'edge', globals: globals.edge ?? ''})};
 }
 
 workerTest('an app runs on one worker, and is reached through all of them', async (t: ExecutionContext) => {
@@ -71,7 +87,7 @@ workerTest('an app runs on one worker, and is reached through all of them', asyn
     bind 0.0.0.0:${natPort}
     default_backend a
 `;
-  const {first, second, port} = await twoWorkersWith(t, ['hibernate-after never'], nat, `    stats socket ${socket} level admin\n`);
+  const {first, second, port} = await twoWorkersWith(t, ['hibernate-after never'], nat, {worker: stats(socket)});
   t.deepEqual(await ask(first, port, 'count', 'verify'), ['1', verified]);
   const {worker, state} = await first.gateway.app('a');
   t.deepEqual([worker, state], ['w1', 'running']);
@@ -93,6 +109,30 @@ workerTest('an app runs on one worker, and is reached through all of them', asyn
     ['w1', 'alive', ['a']],
     ['w2', 'alive', []],
   ]);
+});
+
+workerTest('an app is checked from other workers and edges while it is awake, and sleeps all the same', async (t: ExecutionContext) => {
+  await using directory = await temporaryDirectory();
+  const [workerSocket, edgeSocket] = [join(directory.path, 'worker'), join(directory.path, 'edge')];
+  const more = `backend checked
+    server s app:a:80 check inter 200ms
+`;
+  const {first, second, port, edge} = await twoWorkersWith(t, ['hibernate-after 2s'], more, {worker: stats(workerSocket), edge: stats(edgeSocket)});
+  await (await edge()).gateway.start();
+  const checks = async (column: string): Promise<(string | undefined)[]> =>
+    Promise.all([workerSocket, edgeSocket].map(async (socket) => (await checkedServer(socket))[column]));
+  t.deepEqual(await checks('check_status'), ['INI', 'INI']);
+  for (const [at, worker] of [first, second].entries()) {
+    t.deepEqual(await ask(worker, port, 'count'), [`${at + 1}`]);
+    t.is((await first.gateway.app('a')).worker, 'w1');
+    await until(async () => (await checks('check_status')).every((status) => status === 'L4OK'), {timeoutMs: 10_000, what: 'checks from elsewhere'});
+    await until(async () => (await first.gateway.app('a')).state === 'hibernated', {timeoutMs: 20_000, what: 'the sleep'});
+    const {generation} = await first.gateway.app('a');
+    // For some times the interval of the checks.
+    await sleep(1000);
+    t.like(await first.gateway.app('a'), {state: 'hibernated', generation});
+    t.deepEqual(await checks('status'), ['UP', 'UP']);
+  }
 });
 
 workerTest('drain moves an app with its memory and its files, and undrain brings the worker back', async (t: ExecutionContext) => {

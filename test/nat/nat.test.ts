@@ -1,12 +1,13 @@
 import {readdir} from 'node:fs/promises';
 import {createServer} from 'node:net';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {run, startDaemon} from '../../src/core/command.ts';
 import {appName, type GatewayIdentity, gatewayIdentity} from '../../src/core/ids.ts';
 import {firstFreeRange, removeLeftovers} from '../../src/nat/nat.ts';
 import {until} from '../helpers/until.ts';
 import {test} from './serial-test.ts';
-import {startAgent, startApp, startClient, startGateway, startScene} from './topology.ts';
+import {type Agent, startAgent, startApp, startClient, startGateway, startScene} from './topology.ts';
 
 const timeoutMs = 10_000;
 
@@ -170,6 +171,40 @@ test('lastTraffic() follows data in both data paths', async (t) => {
   await local.call('ask udp', {host: app.network.address, port: 80, text: 'hello'});
   await until(async () => (await app.network.lastTraffic()) > againAtMs);
   t.true((await app.network.lastTraffic()) <= performance.now());
+});
+
+test('connections to an unnoticed frontend, from this host and another one, are no traffic, and wake nobody', async (t) => {
+  await using scope = new AsyncDisposableStack();
+  const {client, gateway, app, port: taken} = await startScene(scope);
+  const port = taken + 1;
+  const frontend = {protocol: 'tcp', targetHost: app.network.address, targetPort: 80, host: client.hostAddress} as const;
+  await gateway.nat.setFrontends([
+    {...frontend, port},
+    {...frontend, port: port + 1, isUnnoticed: true},
+  ]);
+  app.network.wake();
+  const local = scope.use(await startAgent(null));
+  const ask = async (agent: Agent, to: number): Promise<unknown> => {
+    const {connection} = (await agent.call('connect', {host: client.hostAddress, port: to})) as {connection: number};
+    return agent.call('ask', {connection, text: 'hello'});
+  };
+  const startedAtMs = performance.now();
+  t.deepEqual([await ask(client, port + 1), await ask(local, port + 1)], ['hello', 'hello']);
+  // As long as it takes the others below at most.
+  await sleep(200);
+  t.true((await app.network.lastTraffic()) <= startedAtMs);
+  for (const agent of [client, local]) {
+    const againAtMs = performance.now();
+    t.is(await ask(agent, port), 'hello');
+    await until(async () => (await app.network.lastTraffic()) > againAtMs);
+  }
+  app.network.sleep([]);
+  for (const agent of [client, local]) void agent.call('connect', {host: client.hostAddress, port: port + 1});
+  // Longer than it takes to hold a packet and to ask for its app, as the one that follows does.
+  await sleep(300);
+  t.deepEqual(gateway.wanted, []);
+  void client.call('connect', {host: client.hostAddress, port});
+  await until(() => gateway.wanted.length === 1);
 });
 
 test('firstFreeRange() avoids the range of a running gateway', async (t) => {

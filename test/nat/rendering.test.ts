@@ -60,16 +60,19 @@ test('frontendsText() replaces all elements in one text', (t) => {
   const frontends = [
     {protocol: 'tcp', host: '', port: 80, targetHost: '10.77.0.2', targetPort: 8080},
     {protocol: 'udp', host: '127.0.0.1', port: 53, targetHost: '192.0.2.9', targetPort: 53},
+    {protocol: 'tcp', host: '192.0.2.1', port: 81, targetHost: '10.77.0.2', targetPort: 8080, isUnnoticed: true},
   ] as const;
   const text = frontendsText(identity, frontends, (address) => address.startsWith('10.77.'));
   t.is(
     text.replaceAll(`picogate_${identity}`, 'T'),
     `flush map ip T binds
-add element ip T binds {udp . 127.0.0.1 . 53 : 192.0.2.9 . 53}
+add element ip T binds {udp . 127.0.0.1 . 53 : 192.0.2.9 . 53, tcp . 192.0.2.1 . 81 : 10.77.0.2 . 8080}
 flush map ip T wildcard_binds
 add element ip T wildcard_binds {tcp . 80 : 10.77.0.2 . 8080}
 flush set ip T elsewhere
 add element ip T elsewhere {udp . 192.0.2.9 . 53}
+flush set ip T unnoticed_binds
+add element ip T unnoticed_binds {tcp . 192.0.2.1 . 81}
 `,
   );
   t.false(frontendsText(identity, [], () => true).includes('add'));

@@ -132,8 +132,9 @@ class CheckPlan {
     if (this.#isRunning) return;
     const address = this.#address();
     if (this.#server.isInMaintenance || !this.#server.checksEnabled || address === null) {
-      // An app is checked again when it wakes up.
-      if (this.#server.target.kind !== 'app' || address !== null) this.start(this.#intervalMs());
+      // An app that sleeps is checked again when it wakes up.
+      const {target} = this.#server;
+      if (target.kind !== 'app' || this.#options.watch?.isAwake(target.app) === true) this.start(this.#intervalMs());
       return;
     }
     this.#isRunning = true;
@@ -153,7 +154,7 @@ class CheckPlan {
     this.start(signal.aborted ? 0 : this.#intervalMs());
   }
 
-  /** Null: an app that sleeps. */
+  /** Null: an app that sleeps, or of which it is not known where it is. */
   #address(): CheckAddress | null {
     const {address, port} = this.#schedule;
     const {target} = this.#server;
@@ -164,11 +165,10 @@ class CheckPlan {
         if (address !== null && port !== null) return {host: address, port};
         return {path: target.abstract ? `\0${target.path}` : target.path};
       case 'app': {
-        const host = this.#options.watch?.awakeHost(target.app) ?? null;
-        if (host === null) return null;
-        if (address !== null) return {host: address, port: port ?? target.port};
-        const localAddress = this.#options.watch?.checkSource ?? null;
-        return {host, port: port ?? target.port, ...(localAddress === null ? {} : {localAddress})};
+        const {watch} = this.#options;
+        if (address !== null) return watch?.isAwake(target.app) === true ? {host: address, port: port ?? target.port} : null;
+        const place = watch?.checkPlace(target.app, port ?? target.port) ?? null;
+        return place === null ? null : {host: place.host, port: place.port, ...(place.from === null ? {} : {localAddress: place.from})};
       }
       default:
         return target satisfies never;

@@ -88,15 +88,16 @@ export async function reachAgain(server: AssignedServer, app: AppName, assignmen
   }
 }
 
-/** Connections from the address of checks count as no traffic, and there is no session that keeps the app awake. */
+/** Such connections count as no traffic, and there is no session that keeps the app awake. */
 function probedEndpoint(
   {stats}: AssignedServer,
   assignment: Assignment,
   of: {readonly app: AppName; readonly port: number; readonly watch: AppWatch | null},
 ): Endpoint {
   const {app, port, watch} = of;
-  const host = watch?.awakeHost(app) ?? null;
-  assignment.probed = {app, isAwake: host !== null};
-  if (host !== null) stats.connectAttempts++;
-  return {host: host ?? '', port, path: null, from: watch?.checkSource ?? undefined};
+  const place = watch?.checkPlace(app, port) ?? null;
+  assignment.probed = {app, isAwake: place !== null};
+  if (place === null) return {host: '', port, path: null};
+  stats.connectAttempts++;
+  return {host: place.host, port: place.port, path: null, from: place.from ?? undefined};
 }

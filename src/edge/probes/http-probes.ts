@@ -48,7 +48,7 @@ export class HttpProbes {
 
   /** Null: it has just gone to sleep. @param asleep called when the app does not answer any more, because it goes to sleep */
   follow(app: AppName, transaction: Transaction, asleep: () => void): FollowedApp | null {
-    if (this.#watch === null || this.#watch.awakeHost(app) === null) return null;
+    if (this.#watch?.isAwake(app) !== true) return null;
     const question = questionOf(transaction.request);
     const stop = whenAsleep(app, this.#watch, asleep);
     let recorder: AnswerRecorder | null = null;

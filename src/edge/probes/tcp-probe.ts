@@ -55,7 +55,7 @@ export class TcpProbe implements Disposable {
   countSilence({servers}: Pool): void {
     const [server, other] = servers;
     if (this.#watch === null || other !== undefined || server?.target.kind !== 'app') return;
-    if (this.#watch.awakeHost(server.target.app) === null) this.#watch.checkAnswered(server.target.app);
+    if (!this.#watch.isAwake(server.target.app)) this.#watch.checkAnswered(server.target.app);
   }
 
   /**
@@ -64,7 +64,7 @@ export class TcpProbe implements Disposable {
    * @returns false when the app is awake
    */
   answers({app, isAwake}: ProbedApp, socket: ByteStream, over: (phase: 'R' | 'D') => void): boolean {
-    if (isAwake && this.#watch !== null && this.#watch.awakeHost(app) !== null) {
+    if (isAwake && this.#watch?.isAwake(app) === true) {
       this.#unwatch = whenAsleep(app, this.#watch, () => {
         over('D');
         socket.destroy();

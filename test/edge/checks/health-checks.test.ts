@@ -4,7 +4,7 @@ import {createServer, type Server} from 'node:net';
 import test from 'ava';
 import type {CheckSchedule} from '../../../src/config/health.ts';
 import {type AppName, appName} from '../../../src/core/ids.ts';
-import type {AppWatch} from '../../../src/edge/app-access.ts';
+import type {AppWatch, CheckPlace} from '../../../src/edge/app-access.ts';
 import {startHealthChecks} from '../../../src/edge/checks/health-checks.ts';
 import {until} from '../../helpers/until.ts';
 import {FakeClock, settled} from '../pool/fake-clock.ts';
@@ -43,9 +43,10 @@ async function target(): Promise<{port: number; connections: number; most: numbe
 }
 
 class FakeWatch implements AppWatch {
-  readonly checkSource = null;
   readonly #callbacks = new Set<(app: AppName, awake: boolean) => void>();
   #host: string | null = null;
+  /** The port for the checks of an app on another host. */
+  elsewhere: number | 'unknown' | null = null;
 
   onMoved(): () => void {
     return () => undefined;
@@ -63,8 +64,8 @@ class FakeWatch implements AppWatch {
     // Nobody counts.
   }
 
-  awakeHost(): string | null {
-    return this.#host;
+  checkPlace(_app: AppName, port: number): CheckPlace | null {
+    return this.#host === null || this.elsewhere === 'unknown' ? null : {host: this.#host, port: this.elsewhere ?? port, from: null};
   }
 
   onChange(callback: (app: AppName, awake: boolean) => void): () => void {
@@ -202,6 +203,23 @@ test('an app is checked only while it is awake, first just after its wake; aslee
   t.is(watch.listeners, 0);
   watch.set('blog', '127.0.0.1');
   t.is(clock.pending, 0);
+});
+
+test('an app on another host is checked at the port for that, when it is known', async (t) => {
+  const clock = new FakeClock();
+  const watch = new FakeWatch();
+  await using listener = await target();
+  using web = testPool({clock, watch, servers: [app('blog', {check: fast, target: {kind: 'app', app: appName('blog'), port: 1}})]});
+  using _checks = start(web, clock, watch);
+  const blog = web.server('blog');
+  watch.elsewhere = 'unknown';
+  watch.set('blog', '127.0.0.1');
+  await clock.advance(fast.intervalMs * 3);
+  await settled();
+  t.is(blog.lastCheck, null);
+  watch.elsewhere = listener.port;
+  await clock.advance(fast.intervalMs);
+  await until(() => blog.lastCheck?.status === 'L4OK');
 });
 
 test('a server in maintenance is not checked; a check goes to the address, the port and with the header that it has', async (t) => {

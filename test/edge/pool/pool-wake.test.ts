@@ -98,8 +98,7 @@ test('first does not wake another app as long as one that is awake has room', as
   const awake = new Set(['b']);
   const watch = {
     isAwake: (name: string) => awake.has(name),
-    awakeHost: (name: string) => (awake.has(name) ? '127.0.0.1' : null),
-    checkSource: null,
+    checkPlace: () => null,
     isWakeable: () => true,
     checkAnswered: () => undefined,
     onMoved: () => () => undefined,

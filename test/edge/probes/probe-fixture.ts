@@ -4,7 +4,7 @@ import {checkFiles} from '../../../src/config/load.ts';
 import {systemClock} from '../../../src/core/clock.ts';
 import type {AppName} from '../../../src/core/ids.ts';
 import {createLog} from '../../../src/core/log.ts';
-import type {AppWatch} from '../../../src/edge/app-access.ts';
+import type {AppWatch, CheckPlace} from '../../../src/edge/app-access.ts';
 import {type Edge, openEdge} from '../../../src/edge/edge.ts';
 import {KnownAnswers} from '../../../src/edge/probes/known-answers.ts';
 import {freePort} from '../../helpers/gateway.ts';
@@ -14,7 +14,6 @@ import {FakeApps} from '../edge-fixture.ts';
 export const checkSource = '127.80.71.87';
 
 export class SleepyApp implements AppWatch {
-  readonly checkSource = checkSource;
   readonly apps = new FakeApps(true);
   wakeable = true;
   answered = 0;
@@ -37,8 +36,8 @@ export class SleepyApp implements AppWatch {
     return this.#awake;
   }
 
-  awakeHost(): string | null {
-    return this.#awake ? '127.0.0.1' : null;
+  checkPlace(_app: AppName, port: number): CheckPlace | null {
+    return this.#awake ? {host: '127.0.0.1', port, from: checkSource} : null;
   }
 
   isWakeable(): boolean {
