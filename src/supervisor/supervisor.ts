@@ -277,14 +277,11 @@ function memoryLimit(options: SupervisorOptions, apps: AppSet, awake: AwakeApps)
   return limit;
 }
 
-function regularCheckpoints({clock, log}: SupervisorOptions, apps: AppSet, awake: AwakeApps): RegularCheckpoints {
+function regularCheckpoints({clock, log, shared}: SupervisorOptions, apps: AppSet, awake: AwakeApps): RegularCheckpoints {
   const regular = new RegularCheckpoints({
     everyMs: (name) => apps.settings(name)?.checkpointEveryMs ?? null,
-    async make(name) {
-      const app = apps.find(name);
-      await app.hibernate({force: true, cause: 'checkpoint'});
-      await app.wake({kind: 'checkpoint'});
-    },
+    checkpoint: async (name) => apps.find(name).hibernate({force: true, cause: 'checkpoint'}),
+    wake: async (name) => (shared === null ? apps.find(name).wake({kind: 'checkpoint'}) : shared.reach(name, {kind: 'checkpoint'})),
     clock,
     log,
   });
