@@ -7,6 +7,7 @@ import {readdir, stat} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import {canLendCalls} from '../core/ptrace.ts';
 import {savedClocks} from './app-clock.ts';
 import type {BegunRestore} from './begun-restore.ts';
@@ -49,7 +50,9 @@ export async function goInside(tools: InstanceTools, {begun, meta, imagesDir, na
   });
   const places = (): string => identities(config, container, [...meta.layers, name]);
   const mounted = places();
+  faultPoint('supervisor:standby:mounted');
   await begun.makeNamespaces(clocks);
+  faultPoint('supervisor:standby:inside');
   return {
     check() {
       if (places() !== mounted) {

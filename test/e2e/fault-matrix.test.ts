@@ -1,5 +1,5 @@
 /**
- * The fault matrix: at every step of a wake and of a hibernation, kill -9 of each process that takes part. The gateway stops itself at the step,
+ * The fault matrix: at every step of a wake, of what is prepared for it, and of a hibernation, kill -9 of each process that takes part. The gateway stops itself at the step,
  * the victim is killed, the gateway goes on. (The supervisor is a part of the gateway's process: it dies with it.)
  *
  * Afterwards the app must run or be at a complete generation, no older than the last that was acknowledged, with memory and files that belong
@@ -35,6 +35,8 @@ const hasApp = new Set<FaultPoint>([
   'supervisor:hibernate:pointed',
 ]);
 const hasCriu = new Set<FaultPoint>([
+  'supervisor:standby:mounted',
+  'supervisor:standby:inside',
   'supervisor:wake:leased',
   'supervisor:wake:prepared',
   'supervisor:wake:mounted',
@@ -52,6 +54,7 @@ function isPossible([point, victim]: Case): boolean {
 const wholeMatrix = points.flatMap((point) => victims.map((victim): Case => [point, victim])).filter(isPossible);
 /** The moments that have most to lose. */
 const partOfMatrix: readonly Case[] = [
+  ['supervisor:standby:inside', 'gateway'],
   ['supervisor:wake:processes-made', 'gateway'],
   ['supervisor:wake:restored', 'app'],
   ['supervisor:hibernate:frozen', 'app'],
@@ -160,9 +163,10 @@ async function tryCase(
   await gateway.stop('SIGKILL');
   await using armed = await armFaultPoint(point, 1, 'stop');
   await gateway.start();
-  const isWake = point.startsWith('supervisor:wake:');
+  // A wake would come before what is prepared for it.
+  if (point.startsWith('supervisor:standby:')) await until(() => armed.hasKilled(), {what: point});
   let client = outcomeOf(ask(port, 'count'));
-  if (!isWake) {
+  if (point.startsWith('supervisor:hibernate:')) {
     t.is(await client, 'answered');
     const sleeping = gateway.cli('hibernate', 'a').catch(() => '');
     await until(() => armed.hasKilled(), {what: point});
