@@ -7,9 +7,11 @@ import {text} from 'node:stream/consumers';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
+import {gatewayIdentity} from '../../src/core/ids.ts';
 import {askSocket} from '../admin/stats-client.ts';
 import {durableApp, durableOptions, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
+import {criuPids} from '../helpers/gateway-processes.ts';
 import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
@@ -60,14 +62,16 @@ async function checkedServer(socket: string): Promise<StatLine> {
   return parseStat(await askSocket(socket, 'show stat\n')).get('checked/s') ?? {};
 }
 
-/** @param more further sections. @param globals of the second one, and of an edge */
-async function twoWorkersWith(
-  t: ExecutionContext,
-  options: readonly string[],
-  more: string,
-  globals: {readonly worker?: string; readonly edge?: string} = {},
-): Promise<TwoWorkers> {
-  const network = await workerNetwork(t);
+interface Globals {
+  /** Of the second one. */
+  readonly worker?: string;
+  readonly edge?: string;
+  readonly leaseTimeMs?: number;
+}
+
+/** @param more further sections */
+async function twoWorkersWith(t: ExecutionContext, options: readonly string[], more: string, globals: Globals = {}): Promise<TwoWorkers> {
+  const network = await workerNetwork(t, globals);
   const port = await freePort();
   const sections = `${more}${await durableApp('a', options.length === 0 ? ['hibernate-after never'] : options)}listen a
     bind 0.0.0.0:${port}
@@ -307,4 +311,23 @@ workerTest("a worker that is cut off answers nobody, and what it has is nobody's
   t.deepEqual(await ask(second, port, 'agree', 'verify'), ['3 3', verified]);
   // Not while a checkpoint is made.
   await until(async () => (await second.gateway.app('a')).worker === 'w2', {timeoutMs: 10_000, what: 'the app on the other worker'});
+});
+
+workerTest('what is prepared for the end of a worker that was only late is given up, and its app runs on', async (t: ExecutionContext) => {
+  const {first, second, port} = await twoWorkersWith(t, ['hibernate-after never'], '', {leaseTimeMs: 10_000});
+  t.deepEqual(await ask(first, port, 'count'), ['1']);
+  await first.gateway.cli('hibernate', 'a', '--cold');
+  t.deepEqual(await ask(first, port, 'count'), ['2']);
+  const identity = gatewayIdentity(second.gateway.stateDir);
+  const isPrepared = async (): Promise<boolean> => (await criuPids(identity, 'a')).length > 0;
+  t.false(await isPrepared());
+  process.kill(first.gateway.pid, 'SIGSTOP');
+  try {
+    await until(isPrepared, {timeoutMs: 9000, what: 'what is prepared elsewhere'});
+  } finally {
+    process.kill(first.gateway.pid, 'SIGCONT');
+  }
+  await until(async () => !(await isPrepared()), {timeoutMs: 10_000, what: 'the end of that'});
+  t.deepEqual(await ask(second, port, 'count', 'agree'), ['3', '3 3']);
+  t.like(await second.gateway.app('a'), {worker: 'w1', generation: 1});
 });

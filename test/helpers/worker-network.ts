@@ -51,7 +51,7 @@ async function freePort(host: string): Promise<number> {
 }
 
 /** Everything is gone at the teardown of the test, after its gateways: they must be made by `worker()`. */
-export async function workerNetwork(t: TestEnd): Promise<WorkerNetwork> {
+export async function workerNetwork(t: TestEnd, {leaseTimeMs = leaseMs}: {readonly leaseTimeMs?: number} = {}): Promise<WorkerNetwork> {
   const scope = new AsyncDisposableStack();
   t.teardown(() => scope.disposeAsync());
   const id = randomBytes(2).toString('hex');
@@ -83,7 +83,7 @@ export async function workerNetwork(t: TestEnd): Promise<WorkerNetwork> {
       const shared = `    redis ${redisUrl}
     store s3://apps/${id} endpoint ${s3.endpoint} path-style
     private-range ${range}
-    lease-time ${leaseMs}ms
+    lease-time ${leaseTimeMs}ms
 ${command === 'edge' ? '' : `    worker ${name} address ${address} ${line}`}
 ${globals}`;
       const gateway = await testGateway(t, sections, {globals: shared, under: ['nsenter', `--net=/run/netns/${namespace}`], command});
