@@ -3,7 +3,8 @@ import type {Json} from '../store/json.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
 import type {AnsweredChecks} from './answered-checks.ts';
 import {type AppFacts, explain as explainFacts, residenceOf} from './explanation.ts';
-import {command, printJson} from './remote.ts';
+import {type DisplayOptions, display} from './listing.ts';
+import {command} from './remote.ts';
 
 const timeoutMs = 10_000;
 
@@ -56,9 +57,9 @@ function sentencesOf(answer: Json): readonly string[] {
 }
 
 /** Says in plain sentences what an app does now, and why. @returns the exit status */
-export async function explain(files: readonly string[] | undefined, name: string, {json}: {json: boolean}): Promise<number> {
-  const answer = await command(files, 'explain', {name}, timeoutMs);
-  if (json) printJson(answer);
-  else process.stdout.write(`${sentencesOf(answer).join('\n')}\n`);
-  return 0;
+export async function explain(files: readonly string[] | undefined, name: string, options: DisplayOptions): Promise<number> {
+  return display(options, async () => {
+    const answer = await command(files, 'explain', {name}, timeoutMs);
+    return {json: answer, text: () => `${sentencesOf(answer).join('\n')}\n`};
+  });
 }

@@ -20,22 +20,29 @@ export interface Column<Row> {
   readonly shortest?: number;
 }
 
-export interface Listing<Row> {
+export interface Rows<Row> {
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[];
-  /** What `--json` promises. */
-  readonly json: (rows: readonly Row[]) => unknown;
   /** The last row of the table, wherever the others are sorted to; comma-separated values leave it out. */
   readonly total?: Row;
+}
+
+export interface Listing<Row> extends Rows<Row> {
+  /** What `--json` promises. */
+  readonly json: (rows: readonly Row[]) => unknown;
   /** Default 0. */
   readonly exitStatus?: number;
 }
 
-export interface ListingOptions {
+export interface DisplayOptions {
   readonly json: boolean;
-  readonly csv: boolean;
+  /** Default false. */
+  readonly csv?: boolean;
   /** Milliseconds between two looks; undefined: one look. */
   readonly watch?: number | undefined;
+}
+
+export interface ListingOptions extends DisplayOptions {
   /** The name of a column, with a minus in front for the other direction. */
   readonly sort?: string | undefined;
 }
@@ -47,7 +54,7 @@ export function csvLine(cells: readonly Cell[]): string {
 }
 
 /** What is not known comes last. @throws CodedError ERR_UNKNOWN_COLUMN */
-export function sorted<Row>({columns, rows}: Pick<Listing<Row>, 'columns' | 'rows'>, sort: string): readonly Row[] {
+export function sorted<Row>({columns, rows}: Rows<Row>, sort: string): readonly Row[] {
   const isReversed = sort.startsWith('-');
   const column = columns.find(({name}) => name === (isReversed ? sort.slice(1) : sort));
   if (column === undefined) {
@@ -63,7 +70,7 @@ export function sorted<Row>({columns, rows}: Pick<Listing<Row>, 'columns' | 'row
 }
 
 /** @param width of a line, in characters */
-export function listingTable<Row>({columns, rows, total}: Listing<Row>, width: number): string {
+export function listingTable<Row>({columns, rows, total}: Rows<Row>, width: number): string {
   const cells = (total === undefined ? rows : [...rows, total]).map((row) =>
     columns.map(({text, value, style}) => {
       const plain = text === undefined ? String(value(row) ?? '-') : text(row);
@@ -74,31 +81,52 @@ export function listingTable<Row>({columns, rows, total}: Listing<Row>, width: n
   return fittedTable(shapes, cells, width);
 }
 
-export function listingCsv<Row>({columns, rows}: Listing<Row>, {withHead}: {withHead: boolean}): string {
+export function listingCsv<Row>({columns, rows}: Rows<Row>, {withHead}: {withHead: boolean}): string {
   const head = withHead ? csvLine(columns.map(({name}) => name)) : '';
   return `${head}${rows.map((row) => csvLine(columns.map(({value}) => value(row)))).join('')}`;
 }
 
 /** Prints a listing, or one each `watch` until SIGINT. @returns the exit status */
 export async function list<Row>(options: ListingOptions, collect: () => Promise<Listing<Row>>): Promise<number> {
-  const inOrder = async (): Promise<Listing<Row>> => {
-    const listing = await collect();
-    return options.sort === undefined ? listing : {...listing, rows: sorted(listing, options.sort)};
-  };
-  const {json, csv} = options;
-  if (options.watch !== undefined) {
-    let round = 0;
-    return watch(options.watch, async () => {
-      const listing = await inOrder();
-      round += 1;
-      if (json) return {kind: 'lines', text: `${JSON.stringify(listing.json(listing.rows))}\n`};
-      return csv ? {kind: 'lines', text: listingCsv(listing, {withHead: round === 1})} : {kind: 'screen', draw: (width) => listingTable(listing, width)};
-    });
+  return display(options, async () => {
+    const collected = await collect();
+    const listing = options.sort === undefined ? collected : {...collected, rows: sorted(collected, options.sort)};
+    return {
+      json: listing.json(listing.rows),
+      text: (width) => listingTable(listing, width),
+      csv: (how) => listingCsv(listing, how),
+      exitStatus: listing.exitStatus ?? 0,
+    };
+  });
+}
+
+/** What can be printed in each of these ways. */
+export interface View {
+  readonly json: unknown;
+  /** @param width of a line, in characters */
+  readonly text: (width: number) => string;
+  /** Where it has columns. */
+  readonly csv?: (how: {readonly withHead: boolean}) => string;
+  /** Default 0. */
+  readonly exitStatus?: number;
+}
+
+/** Prints it once, or each `watch` until SIGINT. @returns the exit status */
+export async function display({json, csv = false, watch: everyMs}: DisplayOptions, look: () => Promise<View>): Promise<number> {
+  if (everyMs === undefined) {
+    const view = await look();
+    if (json) process.stdout.write(`${JSON.stringify(view.json, null, 2)}\n`);
+    else process.stdout.write((csv ? view.csv?.({withHead: true}) : undefined) ?? view.text(lineWidth()));
+    return view.exitStatus ?? 0;
   }
-  const listing = await inOrder();
-  if (json) process.stdout.write(`${JSON.stringify(listing.json(listing.rows), null, 2)}\n`);
-  else process.stdout.write(csv ? listingCsv(listing, {withHead: true}) : listingTable(listing, lineWidth()));
-  return listing.exitStatus ?? 0;
+  let round = 0;
+  return watch(everyMs, async () => {
+    const view = await look();
+    round += 1;
+    if (json) return {kind: 'lines', text: `${JSON.stringify(view.json)}\n`};
+    const lines = csv ? view.csv?.({withHead: round === 1}) : undefined;
+    return lines === undefined ? {kind: 'screen', draw: view.text} : {kind: 'lines', text: lines};
+  });
 }
 
 export type Picture = {readonly kind: 'lines'; readonly text: string} | {readonly kind: 'screen'; readonly draw: (width: number) => string};

@@ -1,42 +1,50 @@
 import {CodedError} from '../core/errors.ts';
 import type {Json} from '../store/json.ts';
 import {addressPicture, pictureLegend} from './address-picture.ts';
-import {table} from './format.ts';
-import {command, printJson} from './remote.ts';
+import {type Column, type DisplayOptions, display, listingCsv, listingTable} from './listing.ts';
+import {command} from './remote.ts';
 import {hasColours} from './terminal.ts';
 
-interface PredictedOptions {
-  readonly json: boolean;
+interface PredictedOptions extends DisplayOptions {
   /** Which address space to draw; undefined for that of the app as a whole. */
   readonly trigger: string | undefined;
 }
 
 /** Which pages an app is expected to touch, by trigger, and how well that was foreseen. @returns the exit status */
-export async function predicted(files: readonly string[] | undefined, name: string, {json, trigger}: PredictedOptions): Promise<number> {
-  const report = await command(files, 'predicted', {name}, 10_000);
-  if (json) printJson(report);
-  else process.stdout.write(describePrediction(report, {trigger, colours: hasColours()}));
-  return 0;
+export async function predicted(files: readonly string[] | undefined, name: string, {trigger, ...options}: PredictedOptions): Promise<number> {
+  return display(options, async () => {
+    const report = await command(files, 'predicted', {name}, 10_000);
+    return {
+      json: report,
+      text: (width) => describePrediction(report, {trigger, colours: hasColours(), width}),
+      csv: (how) => listingCsv({columns, rows: listOf(report, 'triggers')}, how),
+    };
+  });
 }
 
-/** @throws CodedError when nothing is known of the trigger, or the report cannot be read */
-export function describePrediction(report: Json, {trigger, colours}: {readonly trigger: string | undefined; readonly colours: boolean}): string {
+/** Of the triggers. */
+const columns: readonly Column<Json>[] = [
+  {head: 'TRIGGER', name: 'trigger', value: (found) => textOf(found, 'trigger'), text: (found) => textOf(found, 'trigger') ?? 'any'},
+  {head: 'WAKES', name: 'wakes', value: (found) => numberOf(found, 'wakes')},
+  {head: 'PAGES', name: 'pages', value: (found) => numberOf(found, 'pages')},
+  {head: 'INSTALLED', name: 'installed_pages', value: (found) => numberOf(found, 'installedPages')},
+  {head: 'HITS', name: 'hit_rate', value: (found) => numberOf(found, 'hitRate'), text: (found) => percent(numberOf(found, 'hitRate'))},
+  {head: 'UNUSED', name: 'unused_share', value: (found) => numberOf(found, 'unusedShare'), text: (found) => percent(numberOf(found, 'unusedShare'))},
+  {head: 'FAULTS LEFT', name: 'faults_left', value: (found) => numberOf(found, 'faultsLeft')},
+];
+
+/** @param options.width of a line, in characters. @throws CodedError when nothing is known of the trigger, or the report cannot be read */
+export function describePrediction(
+  report: Json,
+  {trigger, colours, width}: {readonly trigger: string | undefined; readonly colours: boolean; readonly width: number},
+): string {
   const triggers = listOf(report, 'triggers');
-  const rows = triggers.map((found) => [
-    textOf(found, 'trigger') ?? 'any',
-    String(numberOf(found, 'wakes')),
-    String(numberOf(found, 'pages')),
-    String(numberOf(found, 'installedPages')),
-    percent(numberOf(found, 'hitRate')),
-    percent(numberOf(found, 'unusedShare')),
-    String(numberOf(found, 'faultsLeft')),
-  ]);
   if (numberOf(report, 'wakes') === 0) return 'nothing is known yet: it is learned when the app goes to sleep after a wake\n';
   const drawn = triggers.find((found) => textOf(found, 'trigger') === (trigger ?? null));
   if (drawn === undefined) {
     throw new CodedError('ERR_UNKNOWN_TRIGGER', `Cannot show trigger "${trigger ?? ''}": the app was not woken by it lately`, {source: 'client'});
   }
-  const lines = [table(['TRIGGER', 'WAKES', 'PAGES', 'INSTALLED', 'HITS', 'UNUSED', 'FAULTS LEFT'], rows).trimEnd(), ''];
+  const lines = [listingTable({columns, rows: triggers}, width).trimEnd(), ''];
   for (const found of listOf(drawn, 'processes')) {
     const blocks = listOf(found, 'blocks').map(asBlock);
     lines.push(`process ${numberOf(found, 'pid')}, ${numberOf(found, 'pages')} pages`);

@@ -6,11 +6,12 @@ import {openPlacements} from '../store/placements.ts';
 import {openState} from '../store/state.ts';
 import {allApps} from './added-app.ts';
 import {publicRecord} from './apps.ts';
-import {table} from './format.ts';
-import {connectToGateway, printJson} from './remote.ts';
+import {type Cell, type Column, type DisplayOptions, display, listingCsv, listingTable} from './listing.ts';
+import {connectToGateway} from './remote.ts';
 
-function text(value: Json): string {
-  return value === null ? '-' : typeof value === 'string' ? value : JSON.stringify(value);
+/** What has a structure stays JSON. */
+function cell(value: Json): Cell {
+  return value !== null && typeof value === 'object' ? JSON.stringify(value) : value;
 }
 
 function fieldsOf(value: Json): {readonly [name: string]: Json} {
@@ -18,7 +19,21 @@ function fieldsOf(value: Json): {readonly [name: string]: Json} {
 }
 
 /** Everything about one app: its record, and what the gateway knows at this moment. @returns the exit status */
-export async function show(files: readonly string[] | undefined, name: string, {json}: {json: boolean}): Promise<number> {
+export async function show(files: readonly string[] | undefined, name: string, options: DisplayOptions): Promise<number> {
+  return display(options, async () => {
+    const facts = await factsOf(files, name);
+    const listing = {columns, rows: Object.entries(facts)};
+    return {json: facts, text: (width) => listingTable(listing, width).replace(/^\s*\n/, ''), csv: (how) => listingCsv(listing, how)};
+  });
+}
+
+/** People need no names of these columns. */
+const columns: readonly Column<readonly [string, Json]>[] = [
+  {head: '', name: 'field', value: ([field]) => field},
+  {head: '', name: 'value', value: ([, value]) => cell(value)},
+];
+
+async function factsOf(files: readonly string[] | undefined, name: string): Promise<Readonly<Record<string, Json>>> {
   const gateway = await connectToGateway(files);
   await using owned = gateway.connection;
   const record = await openState(owned).readApp(appName(name));
@@ -27,14 +42,5 @@ export async function show(files: readonly string[] | undefined, name: string, {
   const live = await callControl(owned, 'show', {name}, {timeoutMs: 10_000});
   const {apps} = await allApps(gateway, owned);
   const origin = apps.find((app) => app.name === name)?.origin ?? null;
-  const all: Readonly<Record<string, Json>> = {...publicRecord(record, placement), origin, ...fieldsOf(live)};
-  if (json) printJson(all);
-  else
-    process.stdout.write(
-      table(
-        ['', ''],
-        Object.entries(all).map(([key, value]) => [key, text(value)]),
-      ).replace(/^\s*\n/, ''),
-    );
-  return 0;
+  return {...publicRecord(record, placement), origin, ...fieldsOf(live)};
 }

@@ -132,7 +132,7 @@ export function drawn(sample: TopSample, view: View, {width, height}: {readonly 
   const awake = sample.apps.filter(({record}) => record.state === 'running');
   const memory = awake.reduce((sum, {memoryBytes}) => sum + (memoryBytes ?? 0), 0);
   const head = `picogate top  ${new Date(sample.atMs).toISOString().slice(11, 19)}Z  ${sample.apps.length} apps, ${awake.length} awake, ${bytes(memory)}, ${sample.workers === 1 ? '1 worker' : `${sample.workers} workers`}`;
-  const [columnHeads = '', ...rows] = listingTable({columns: topColumns(sample.atMs), rows: shown, json: () => null}, width)
+  const [columnHeads = '', ...rows] = listingTable({columns: topColumns(sample.atMs), rows: shown}, width)
     .trimEnd()
     .split('\n');
   const at = positionOf(shown, view);

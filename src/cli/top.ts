@@ -44,7 +44,7 @@ export async function top(files: readonly string[] | undefined, {once, json, eve
         trafficBytes,
       })),
     );
-  else process.stdout.write(listingTable({columns: topColumns(first.atMs), rows: apps, json: () => null}, lineWidth()));
+  else process.stdout.write(listingTable({columns: topColumns(first.atMs), rows: apps}, lineWidth()));
   return exitStatus.done;
 }
 

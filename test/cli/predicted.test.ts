@@ -29,7 +29,7 @@ test('a row has at most 64 blocks', (t) => {
 });
 
 test('what is known of an app is described, and one that was never woken says so', (t) => {
-  const options = {trigger: undefined, colours: false};
+  const options = {trigger: undefined, colours: false, width: 100};
   const model = emptyModel();
   t.regex(describePrediction(reportOf(model), options), /^nothing is known yet/);
   model.wakes = 2;

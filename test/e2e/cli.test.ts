@@ -49,6 +49,8 @@ rootTest('apps, show, wake, hibernate, logs and events print the JSON that is pr
 
   const shown = (await json('show', 'a')) as Fields;
   t.like(shown, {name: 'a', state: 'hibernated', pids: [], busySessions: 0, awakeBecause: null, paging: null});
+  t.regex(await gateway.cli('show', 'a', '--csv'), /^field,value\r?\nname,a\r?\nstate,hibernated\r?\n(?:.*\r?\n)*lastHibernate,"\{""at"":/);
+  t.regex(await gateway.cli('predicted', 'a', '--csv'), /^trigger,wakes,pages,installed_pages,hit_rate,unused_share,faults_left\n,1,[1-9]/);
   t.deepEqual(await json('logs', 'a'), ['2048 pages are ready']);
   t.is(await gateway.cli('logs', 'a'), '2048 pages are ready\n');
   const events = (await gateway.cli('events', '--json')).trim().split('\n');
@@ -147,9 +149,13 @@ rootTest('exec runs commands in an app that is awake, and keeps it awake meanwhi
     const {stdout} = await run(['python3', keys, '60x12', ...steps, '--', programPath, 'top', '-f', gateway.configFile], {timeoutMs: 40_000});
     t.regex(stdout, /^\x1b\[\?1049h\x1b\[\?25l[\s\S]*\x1b\[\?25h\x1b\[\?1049l\n0\n$/);
   }
-  const watched = ['60x12', 'hibernated', '', 'hibernated', 'SIGTERM', '--', programPath, 'apps', '--watch', '0.3', '-f', gateway.configFile];
-  const seen = await run(['python3', keys, ...watched], {timeoutMs: 40_000});
-  t.regex(seen.stdout, /every 0\.3 s, [\s\S]*\x1b\[H[\s\S]*\na +hibernated[\s\S]*\n0\n$/);
+  for (const [words, word, shown] of [
+    [['apps'], 'hibernated', /every 0\.3 s, [\s\S]*\x1b\[H[\s\S]*\na +hibernated[\s\S]*\n0\n$/],
+    [['explain', 'a'], 'sleeps', /every 0\.3 s, [\s\S]*\x1b\[H[\s\S]*\nApp "a" sleeps[\s\S]*\n0\n$/],
+  ] as const) {
+    const watched = ['60x12', word, '', word, 'SIGTERM', '--', programPath, ...words, '--watch', '0.3', '-f', gateway.configFile];
+    t.regex((await run(['python3', keys, ...watched], {timeoutMs: 40_000})).stdout, shown);
+  }
 });
 
 rootTest('-c -f checks as HAProxy does, and doctor tells what it found', async (t) => {

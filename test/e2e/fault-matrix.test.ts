@@ -1,6 +1,6 @@
 /**
  * The fault matrix: at every step of a wake, of what is prepared for it, and of a hibernation, kill -9 of each process that takes part. The gateway stops itself at the step,
- * the victim is killed, the gateway goes on. (The supervisor is a part of the gateway's process: it dies with it.)
+ * the victim is killed, the gateway goes on. The supervisor is a part of the gateway's process and dies with it, unless it runs by itself, beside an edge.
  *
  * Afterwards the app must run or be at a complete generation, no older than the last that was acknowledged, with memory and files that belong
  * together; and the client that waited must have had an answer or a refusal. A part of the matrix is tried by default, all of it with
@@ -10,16 +10,17 @@ import {readFile} from 'node:fs/promises';
 import type {ExecutionContext} from 'ava';
 import {type FaultPoint, faultPoints} from '../../src/core/fault-point.ts';
 import {gatewayIdentity} from '../../src/core/ids.ts';
-import {askUntilAnswered, durableGateway, verified} from '../helpers/durable-app.ts';
+import {askUntilAnswered, durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
-import type {TestGateway} from '../helpers/gateway.ts';
+import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {appPids, criuPids, killed, pagerPid, redisPid} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
+import {lonelyRedis} from '../helpers/redis-servers.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
 
 const victims = ['gateway', 'pager', 'criu', 'redis', 'app'] as const;
-type Victim = (typeof victims)[number];
+type Victim = (typeof victims)[number] | 'supervisor';
 type Case = readonly [FaultPoint, Victim];
 
 const points = Object.keys(faultPoints).filter((point): point is FaultPoint => point.startsWith('supervisor:'));
@@ -52,6 +53,7 @@ function isPossible([point, victim]: Case): boolean {
 }
 
 const wholeMatrix = points.flatMap((point) => victims.map((victim): Case => [point, victim])).filter(isPossible);
+const wholeOfSupervisor = points.map((point): Case => [point, 'supervisor']);
 /** The moments that have most to lose. */
 const partOfMatrix: readonly Case[] = [
   ['supervisor:standby:inside', 'gateway'],
@@ -63,11 +65,15 @@ const partOfMatrix: readonly Case[] = [
   ['supervisor:hibernate:pointed', 'pager'],
   ['supervisor:hibernate:pointed', 'criu'],
 ];
+const partOfSupervisor: readonly Case[] = [
+  ['supervisor:wake:restored', 'supervisor'],
+  ['supervisor:hibernate:stored', 'supervisor'],
+];
 
-function wantedCases(): readonly Case[] {
+function wantedCases(whole: readonly Case[], part: readonly Case[]): readonly Case[] {
   const wanted = process.env['PICOGATE_FAULT_MATRIX'];
-  if (wanted === undefined) return partOfMatrix;
-  return wanted === 'all' ? wholeMatrix : wholeMatrix.filter((one) => one.join(' ').includes(wanted));
+  if (wanted === undefined) return part;
+  return wanted === 'all' ? whole : whole.filter((one) => one.join(' ').includes(wanted));
 }
 
 async function isStopped(pid: number): Promise<boolean> {
@@ -75,7 +81,12 @@ async function isStopped(pid: number): Promise<boolean> {
   return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
 }
 
-async function pidsOf(victim: Exclude<Victim, 'gateway'>, {stateDir}: TestGateway): Promise<readonly number[]> {
+/** What stands still itself is started again. */
+function isWhole(victim: Victim): victim is 'gateway' | 'supervisor' {
+  return victim === 'gateway' || victim === 'supervisor';
+}
+
+async function pidsOf(victim: Exclude<Victim, 'gateway' | 'supervisor'>, {stateDir}: TestGateway): Promise<readonly number[]> {
   switch (victim) {
     case 'pager':
       return [await pagerPid(stateDir)];
@@ -104,7 +115,7 @@ async function counts(port: number): Promise<{counter: number; lines: number}> {
 
 /** Kills the victim while the gateway stands still. @returns whether there was one */
 async function kill(gateway: TestGateway, victim: Victim): Promise<boolean> {
-  if (victim === 'gateway') {
+  if (isWhole(victim)) {
     await gateway.stop('SIGKILL');
     return true;
   }
@@ -177,7 +188,7 @@ async function tryCase(
   await until(() => isStopped(gateway.pid), {what: 'the gateway to stand still'});
   const wasThere = await kill(gateway, victim);
   await armed[Symbol.asyncDispose]();
-  if (victim === 'gateway') await gateway.start();
+  if (isWhole(victim)) await gateway.start();
   const result = wasThere ? await client : 'nobody to kill';
   const {counter, lines} = await counts(port);
   const verify = await askUntilAnswered(port, 'verify');
@@ -196,15 +207,13 @@ function printed(rows: readonly Row[]): string {
   return lines.map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n');
 }
 
-rootTest('the fault matrix: nothing is lost at any step, whoever dies', async (t) => {
-  t.timeout(1_800_000);
-  const {gateway, port} = await durableGateway(t);
-  await gateway.start();
+/** All rows without a fault. */
+async function tryAll(t: ExecutionContext, cases: readonly Case[], {gateway, port}: {gateway: TestGateway; port: number}): Promise<readonly Row[]> {
   t.is(await ask(port, 'count'), '1');
   let known = await asleep(gateway, port);
   const rows: Row[] = [];
   try {
-    for (const one of wantedCases()) {
+    for (const one of cases) {
       const tried = await tryCase(t, one, {gateway, port}, known);
       rows.push(tried.row);
       ({known} = tried);
@@ -214,6 +223,32 @@ rootTest('the fault matrix: nothing is lost at any step, whoever dies', async (t
   }
   t.deepEqual(
     rows.filter(({fault}) => fault !== null),
+    [],
+  );
+  return rows;
+}
+
+rootTest('the fault matrix: nothing is lost at any step, whoever dies', async (t) => {
+  t.timeout(1_800_000);
+  const scene = await durableGateway(t);
+  await scene.gateway.start();
+  await tryAll(t, wantedCases(wholeMatrix, partOfMatrix), scene);
+});
+
+rootTest('the fault matrix of a supervisor beside an edge: nothing is lost, and who waits at the edge is answered', async (t) => {
+  t.timeout(1_800_000);
+  const redis = await lonelyRedis();
+  t.teardown(() => redis[Symbol.asyncDispose]());
+  const port = await freePort();
+  const sections = `${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}`;
+  const globals = `    redis ${redis.url}\n`;
+  const gateway = await testGateway(t, sections, {globals, command: 'supervisor'});
+  const edge = await testGateway(t, sections, {globals, command: 'edge'});
+  await gateway.start();
+  await edge.start();
+  const rows = await tryAll(t, wantedCases(wholeOfSupervisor, partOfSupervisor), {gateway, port});
+  t.deepEqual(
+    rows.filter(({client}) => client !== 'answered'),
     [],
   );
 });

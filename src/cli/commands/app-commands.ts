@@ -1,15 +1,26 @@
 /** What can be asked of an app, and done to it. */
 import type {Command} from 'commander';
-import {addCommand, addListing, done, type FileOption, type JsonOption, type ListOptions, positive, time} from './command-kit.ts';
+import type {DisplayOptions} from '../listing.ts';
+import {
+  addCommand,
+  addListing,
+  addListingOptions,
+  done,
+  type FileOption,
+  type JsonOption,
+  type ListOptions,
+  positive,
+  time,
+  watchOption,
+} from './command-kit.ts';
 
 export function addAppCommands(program: Command): void {
   addQuestions(program);
   addSleepCommands(program);
-  addCommand(program, 'predicted', 'which pages an app is expected to touch when it wakes, by what woke it')
+  addListingOptions(addCommand(program, 'predicted', 'which pages an app is expected to touch when it wakes, by what woke it'))
     .argument('<app>')
     .option('-t, --trigger <trigger>', 'draw the address space as expected for this trigger')
-    .option('--json', 'print JSON', false)
-    .action(async (name: string, options: JsonOption & {trigger: string | undefined}) =>
+    .action(async (name: string, options: FileOption & DisplayOptions & {trigger: string | undefined}) =>
       done(await (await import('../predicted.ts')).predicted(options.file, name, options)),
     );
   addExec(program);
@@ -45,14 +56,14 @@ function addQuestions(program: Command): void {
   addListing(program, 'apps', 'list the apps and what they do').action(async (options: ListOptions) =>
     done(await (await import('../apps.ts')).apps(options.file, options)),
   );
-  addCommand(program, 'show', 'everything about one app')
+  addListingOptions(addCommand(program, 'show', 'everything about one app'))
     .argument('<app>')
-    .option('--json', 'print JSON', false)
-    .action(async (name: string, options: JsonOption) => done(await (await import('../show.ts')).show(options.file, name, options)));
+    .action(async (name: string, options: FileOption & DisplayOptions) => done(await (await import('../show.ts')).show(options.file, name, options)));
   addCommand(program, 'explain', 'what an app does now and why, and what it waits for')
     .argument('<app>')
     .option('--json', 'print JSON', false)
-    .action(async (name: string, options: JsonOption) => done(await (await import('../explain.ts')).explain(options.file, name, options)));
+    .addOption(watchOption())
+    .action(async (name: string, options: FileOption & DisplayOptions) => done(await (await import('../explain.ts')).explain(options.file, name, options)));
 }
 
 /** Who is awake, and who is not. */
