@@ -62,7 +62,6 @@ export class RegularCheckpoints implements Disposable {
 
   async #wake(app: AppName, backOff: BackOff): Promise<void> {
     const {clock, log, wake} = this.#options;
-    if (this.#isOver) return;
     try {
       await wake(app);
     } catch (error) {
