@@ -8,11 +8,12 @@
  */
 import {readFile} from 'node:fs/promises';
 import type {ExecutionContext} from 'ava';
+import {run} from '../../src/core/command.ts';
 import {type FaultPoint, faultPoints} from '../../src/core/fault-point.ts';
 import {gatewayIdentity} from '../../src/core/ids.ts';
 import {askUntilAnswered, durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
-import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
+import {freePort, programPath, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {appPids, criuPids, killed, pagerPid, redisPid} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {lonelyRedis} from '../helpers/redis-servers.ts';
@@ -172,6 +173,7 @@ async function tryCase(
   before: Known,
 ): Promise<{row: Row; known: Known}> {
   await gateway.stop('SIGKILL');
+  await using scope = new AsyncDisposableStack();
   await using armed = await armFaultPoint(point, 1, 'stop');
   await gateway.start();
   // A wake would come before what is prepared for it.
@@ -179,10 +181,15 @@ async function tryCase(
   let client = outcomeOf(ask(port, 'count'));
   if (point.startsWith('supervisor:hibernate:')) {
     t.is(await client, 'answered');
-    const sleeping = gateway.cli('hibernate', 'a').catch(() => '');
+    const given = new AbortController();
+    const sleeping = run([programPath, 'hibernate', 'a', '-f', gateway.configFile], {timeoutMs: 60_000, signal: given.signal}).catch(() => undefined);
+    // It may wait for an answer of somebody who is dead.
+    scope.defer(async () => {
+      given.abort();
+      await sleeping;
+    });
     await until(() => armed.hasKilled(), {what: point});
     client = outcomeOf(ask(port, 'count'));
-    void sleeping;
   }
   await until(() => armed.hasKilled(), {what: point});
   await until(() => isStopped(gateway.pid), {what: 'the gateway to stand still'});
