@@ -18,7 +18,10 @@ const answer = loadScript('answer-request-1');
 
 const maxQueued = 1000;
 const maxRunning = 64;
-const blockSeconds = 2;
+/** Each end of it wakes an idle gateway. */
+const blockSeconds = 8;
+/** A Redis that has not answered so long after that is not there. */
+const lateMs = 2000;
 const answerTtlMs = 10_000;
 const retryMs = 250;
 
@@ -102,7 +105,7 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
   const keys = storeKeys(options.prefix);
   const handlers = new Map(Object.entries(options.handlers));
   const queues = [...(options.worker === undefined ? [] : [keys.controlQueue(options.worker)]), keys.controlQueue()];
-  const blocking = await connection.duplicate({commandTimeoutMs: blockSeconds * 5000});
+  const blocking = await connection.duplicate({commandTimeoutMs: blockSeconds * 1000 + lateMs});
   const stopping = new AbortController();
   const running = new Set<Promise<void>>();
   const stopped = (): boolean => stopping.signal.aborted;

@@ -31,7 +31,10 @@ export interface Events {
 }
 
 const maxLength = 10_000;
-const blockMs = 2000;
+/** Each end of it wakes an idle gateway. */
+const blockMs = 8000;
+/** A Redis that has not answered so long after that is not there. */
+const lateMs = 2000;
 const retryMs = 500;
 
 function parseEvent(text: string): Event | null {
@@ -66,7 +69,7 @@ export function openEvents(connection: Connection, options: {readonly prefix?: s
   const key = storeKeys(options.prefix).events;
 
   async function* follow({after, signal}: {readonly after?: string; readonly signal: AbortSignal}): AsyncGenerator<StoredEvent, void, void> {
-    await using blocking = await connection.duplicate({commandTimeoutMs: blockMs * 5});
+    await using blocking = await connection.duplicate({commandTimeoutMs: blockMs + lateMs});
     const stop = (): void => void blocking[Symbol.asyncDispose]();
     const stopped = (): boolean => signal.aborted;
     signal.addEventListener('abort', stop, {once: true});
