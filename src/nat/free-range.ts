@@ -2,6 +2,8 @@ import {run} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
 import {ipv4ToNumber, ipv4ToText, type Range, rangeBounds} from './ipv4.ts';
 
+const options = {timeoutMs: 10_000};
+
 interface Network {
   readonly first: number;
   readonly last: number;
@@ -27,7 +29,7 @@ function isFree(first: number, last: number, networks: readonly Network[]): bool
 }
 
 /**
- * The first private /16 that no route and no address of this host overlaps. Pure.
+ * The first private /16 that overlaps none of these. Pure.
  * @param used networks as `ip` prints them, `10.0.0.0/8` or `10.0.0.1`; others (`default`) are ignored
  * @returns undefined when none is free
  */
@@ -48,7 +50,7 @@ export function chooseRange(used: readonly string[]): Range | undefined {
 export async function firstFreeRange(taken: readonly string[] = []): Promise<Range> {
   const range = chooseRange([...(await usedNetworks()), ...taken]);
   if (range !== undefined) return range;
-  throw new CodedError('ERR_NO_FREE_RANGE', 'Cannot find a free private range: routes cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"', {
+  throw new CodedError('ERR_NO_FREE_RANGE', 'Cannot find a free private range: routes, and tables of gateways, cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"', {
     source: 'host',
   });
 }
@@ -63,13 +65,27 @@ export async function overlappingNetwork(range: Range, taken: readonly string[] 
 }
 
 async function usedNetworks(): Promise<string[]> {
-  const options = {timeoutMs: 10_000};
-  const [routes, addresses] = await Promise.all([
+  const [routes, addresses, tables] = await Promise.all([
     run(['ip', '-4', '-o', 'route', 'show', 'table', 'all'], options),
     run(['ip', '-4', '-o', 'addr', 'show'], options),
+    networksOfTables(),
   ]);
   // The first word that looks like a network is a route's destination (a type such as `local` may precede it), or an address.
-  return [...routes.stdout.split('\n'), ...addresses.stdout.split('\n')]
+  const shown = [...routes.stdout.split('\n'), ...addresses.stdout.split('\n')]
     .map((line) => /(?:^| )(\d+\.\d+\.\d+\.\d+(?:\/\d+)?)(?= |$)/.exec(line.startsWith('default') ? '' : line)?.[1])
     .filter((network) => network !== undefined);
+  return [...shown, ...tables];
+}
+
+/** Of gateways that run, and of those that were killed: their tables are there without their routes, and let nobody else have packets for their ranges. */
+async function networksOfTables(): Promise<string[]> {
+  const {stdout} = await run(['nft', 'list', 'tables'], options);
+  const networks = await Promise.all(
+    [...stdout.matchAll(/^table ip (picogate_\w+)$/gm)].map(async ([, table = '']) => {
+      // Removed meanwhile, or made by another version.
+      const chain = await run(['nft', 'list', 'chain', 'ip', table, 'forward'], options).catch(() => null);
+      return /ip daddr (\d+\.\d+\.\d+\.\d+\/\d+) /.exec(chain?.stdout ?? '')?.[1];
+    }),
+  );
+  return networks.filter((network) => network !== undefined);
 }

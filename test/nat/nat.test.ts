@@ -4,6 +4,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {run, startDaemon} from '../../src/core/command.ts';
 import {appName, type GatewayIdentity, gatewayIdentity} from '../../src/core/ids.ts';
+import {tableName} from '../../src/nat/names.ts';
 import {firstFreeRange, removeLeftovers} from '../../src/nat/nat.ts';
 import {until} from '../helpers/until.ts';
 import {test} from './serial-test.ts';
@@ -211,4 +212,18 @@ test('firstFreeRange() avoids the range of a running gateway', async (t) => {
   const range = await firstFreeRange();
   await using gateway = await startGateway({}, {range});
   t.notDeepEqual(await firstFreeRange(), gateway.range);
+});
+
+test('firstFreeRange() avoids the range of a gateway that was killed, whose table still refuses what goes there', async (t) => {
+  const range = await firstFreeRange();
+  const gateway = await startGateway({}, {range});
+  const table = tableName(gateway.identity);
+  const {stdout: text} = await run(['nft', 'list', 'table', 'ip', table], {timeoutMs});
+  await gateway[Symbol.asyncDispose]();
+  await run(['nft', '-f', '-'], {timeoutMs, input: text});
+  try {
+    t.notDeepEqual(await firstFreeRange(), range);
+  } finally {
+    await removeLeftovers(gateway.identity);
+  }
 });
