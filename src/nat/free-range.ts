@@ -50,9 +50,13 @@ export function chooseRange(used: readonly string[]): Range | undefined {
 export async function firstFreeRange(taken: readonly string[] = []): Promise<Range> {
   const range = chooseRange([...(await usedNetworks()), ...taken]);
   if (range !== undefined) return range;
-  throw new CodedError('ERR_NO_FREE_RANGE', 'Cannot find a free private range: routes, and tables of gateways, cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"', {
-    source: 'host',
-  });
+  throw new CodedError(
+    'ERR_NO_FREE_RANGE',
+    'Cannot find a free private range: routes, and tables of gateways, cover 10.0.0.0/8 and 172.16.0.0/12; set "private-range"',
+    {
+      source: 'host',
+    },
+  );
 }
 
 /** A network of this host, or of `taken`, that overlaps the range; undefined when it is free. @throws CommandError */

@@ -11,6 +11,8 @@ import {type AnswerReader, answerOf} from './s3-answer.ts';
 export const signedSeconds = 900;
 const usedMs = 300_000;
 const keptUrls = 256;
+/** Of an answer that says why there is no object: some lines of XML. */
+const problemBytesMax = 4096;
 
 export interface SignedGetOptions {
   /** Makes a URL for GETs of an object that is good for `signedSeconds`. */
@@ -32,21 +34,28 @@ export class SignedGets implements Disposable {
   /**
    * Makes one request.
    * @returns undefined when the answer is not the content: whoever asks again through the client of AWS hears why
-   * @throws errors of the connection; of an answer that says that the server cannot now, an error as the client of AWS has it
+   * @throws errors of the connection; when there is no such object, or the server cannot now, an error as the client of AWS has it
    */
   async get(key: string, range: ByteRange | undefined, {signal, begin, arrived}: AnswerReader): Promise<Buffer | undefined> {
     const url = new URL(await this.#url(key));
     let status: number | undefined;
     let data: Buffer | undefined;
+    let problem: Buffer | undefined;
     const place = (head: Head): Buffer | undefined => {
       status = head.status;
+      if (status === 404 && head.sizeBytes <= problemBytesMax) {
+        problem = Buffer.alloc(head.sizeBytes);
+        return problem;
+      }
       if ((status !== 200 && status !== 206) || !head.headers.has('etag')) return undefined;
       data = begin(answerOf(head.sizeBytes, head.headers.get('content-range')));
       return data;
     };
     await this.#connections.get({url, range: rangeHeader(range), signal, place, arrived});
     if (data !== undefined) return data;
-    if (status !== undefined && (status === 429 || status >= 500)) throw unable(status);
+    // Of what is asked for much is not there: an app's key, say, or what was learned of its pages.
+    if (problem?.includes('<Code>NoSuchKey</Code>') === true) throw failed(404, 'NoSuchKey');
+    if (status !== undefined && (status === 429 || status >= 500)) throw failed(status, status === 503 || status === 429 ? 'SlowDown' : 'InternalError');
     // The signature may be what is wrong with it, for example after credentials were replaced.
     this.#urls.delete(key);
     return undefined;
@@ -78,9 +87,6 @@ export function rangeHeader(range: ByteRange | undefined): string | undefined {
   return range === undefined ? undefined : `bytes=${range.position}-${range.position + range.length - 1}`;
 }
 
-function unable(statusCode: number): Error {
-  return Object.assign(new Error('UnknownError'), {
-    name: statusCode === 503 || statusCode === 429 ? 'SlowDown' : 'InternalError',
-    $metadata: {httpStatusCode: statusCode},
-  });
+function failed(statusCode: number, name: string): Error {
+  return Object.assign(new Error('UnknownError'), {name, $metadata: {httpStatusCode: statusCode}});
 }

@@ -124,6 +124,18 @@ s3Test('s3: access that is denied is told at once, with what is needed', async (
   t.is(used.proxy.seen.length, 2);
 });
 
+s3Test('s3: an object that is not there is asked for once, on a connection that serves on; a 404 that does not say so is asked about', async (t) => {
+  await using used = await lab();
+  const {proxy, store} = used;
+  await store.put('k', Buffer.from('abc'));
+  for (let times = 0; times < 3; times++) t.is((await failure(store.get('absent'))).code, 'ERR_NO_OBJECT');
+  t.is((await store.get('k')).toString(), 'abc');
+  t.is(count(proxy, isGet), 4);
+  proxy.decide = everything({kind: 'answer', status: 404, code: 'NoSuchBucket'});
+  t.regex((await failure(store.get('k'))).message, /the bucket does not exist/);
+  t.is(count(proxy, isGet), 6);
+});
+
 s3Test('s3: a clock that is wrong is called that', async (t) => {
   await using used = await lab();
   used.proxy.decide = everything({kind: 'answer', status: 403, code: 'RequestTimeTooSkewed'});
