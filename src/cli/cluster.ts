@@ -362,6 +362,6 @@ async function agreeOnRange({global: {privateRange}}: Config, workers: Workers):
   const range = rangeText(privateRange);
   const agreed = await workers.agreeOnRange(range);
   if (agreed === range) return;
-  const found = `the workers of this Redis have ${agreed}, and apps keep their addresses when they move`;
+  const found = `the workers of this Redis have ${agreed}, and apps keep their addresses when they move; "picogate workers forget" of all of them ends that`;
   throw new CodedError('ERR_OTHER_RANGE', `Cannot use "private-range ${range}": ${found}`, {source: 'client'});
 }

@@ -42,7 +42,7 @@ export interface Workers {
   /** It stops in good order: what is in the store can be woken elsewhere at once, and what is not waits for it. */
   leave(record: WorkerRecord): Promise<void>;
   setDraining(name: string, isDraining: boolean): Promise<void>;
-  /** It will not come back: what it has not brought to the store is given up. */
+  /** It will not come back: what it has not brought to the store is given up. With the last worker goes the range that they had agreed on. */
   forget(name: string): Promise<void>;
   /** Whether it is the caller's to take care of the apps of a worker that is gone: one does, for at most `ttlMs`. */
   claimFailover(name: string, by: string, ttlMs: number): Promise<boolean>;
@@ -86,6 +86,8 @@ export function openWorkers(connection: Connection, options: {readonly prefix?: 
     async forget(name) {
       await connection.call('HDEL', keys.workers, name);
       await connection.call('SREM', draining, name);
+      // Whoever comes first then says anew which addresses apps have.
+      if (Number(await connection.call('HLEN', keys.workers)) === 0) await connection.call('DEL', keys.range);
     },
     async claimFailover(name, by, ttlMs) {
       return (await connection.call('SET', keys.failover(name), by, 'PX', ttlMs, 'NX')) === 'OK';

@@ -63,6 +63,17 @@ test('one worker takes care of the apps of another, and the first one says which
   t.deepEqual([await workers.agreeOnRange('10.1.0.0/16'), await workers.agreeOnRange('10.2.0.0/16')], ['10.1.0.0/16', '10.1.0.0/16']);
 });
 
+test('when all workers are forgotten, the next one says which range all have', async (t) => {
+  await using redis = await testRedis();
+  const workers = openWorkers(redis.connection);
+  for (const name of ['w1', 'w2']) await workers.beat(record(name), {identity: name, ttlMs: 5000});
+  await workers.agreeOnRange('10.1.0.0/16');
+  await workers.forget('w1');
+  t.is(await workers.agreeOnRange('10.2.0.0/16'), '10.1.0.0/16');
+  await workers.forget('w2');
+  t.is(await workers.agreeOnRange('10.2.0.0/16'), '10.2.0.0/16');
+});
+
 test('isBusyElsewhere() tells of clients at other workers, for a while', async (t) => {
   await using redis = await testRedis();
   const clients = openBusyClients(redis.connection);
