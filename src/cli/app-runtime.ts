@@ -215,24 +215,32 @@ function natFrontends(scope: AsyncDisposableStack, side: NatSide): AppRuntime['s
   const {nat, cluster, log} = side;
   let current: Config | null = null;
   let places: NatPlaces | null = null;
-  const apply = async (config: Config): Promise<void> => {
-    await nat.setFrontends(entriesOf(config, side, places));
-    current = config;
+  let turn: Promise<unknown> = Promise.resolve();
+  // One after the other: none brings back what another one has just replaced.
+  const apply = (wanted: () => Config | null): Promise<void> => {
+    const applied = turn.then(async () => {
+      const config = wanted();
+      if (config === null) return;
+      await nat.setFrontends(entriesOf(config, side, places));
+      current = config;
+    });
+    turn = applied.catch(() => undefined);
+    return applied;
   };
+  const applyAgain = (): Promise<void> => apply(() => current);
   if (cluster !== null) {
     const followed = new NatPlaces({
       apps: () => (current === null ? [] : natApps(current)),
       elsewhere: (app) => cluster.endpointElsewhere(app),
-      changed: async () => {
-        if (current !== null) await apply(current);
-      },
+      changed: applyAgain,
       clock: systemClock,
       log,
     });
     places = scope.use(followed);
     scope.defer(cluster.onAwakeElsewhere(() => followed.look()));
+    cluster.published.onChange(applyAgain);
   }
-  return apply;
+  return (config) => apply(() => config);
 }
 
 function handlersOf(

@@ -118,7 +118,7 @@ export class Cluster implements AsyncDisposable {
       mayWakeHere: (name) => this.#locator.mayWakeHere(name),
       admit: () => this.#admit(),
     };
-    this.#checkPlaces = new CheckPlaces({where: (name) => this.endpointElsewhere(name), clock: systemClock, log: options.log});
+    this.#checkPlaces = new CheckPlaces({where: (name) => this.#checkedElsewhere(name), clock: systemClock, log: options.log});
     this.#busyMarks = scope.use(
       new BusyMarks({clients: busyClients, worker: worker.name, busyApps: () => this.#busyApps(), clock: systemClock, log: options.log}),
     );
@@ -236,8 +236,14 @@ export class Cluster implements AsyncDisposable {
     return place.endpoint;
   }
 
-  /** For another worker. @throws CodedError ERR_UNKNOWN_APP */
-  where(name: AppName): Endpoint {
+  async #checkedElsewhere(name: AppName): Promise<Endpoint | null> {
+    const holder = await this.holderElsewhere(name);
+    return holder === null ? null : parseEndpoint(await this.ask(holder, 'where', {name, isChecked: true}, whereMs));
+  }
+
+  /** For another worker. @param options.isChecked it is going to check the app. @throws CodedError ERR_UNKNOWN_APP; ERR_NO_PORT */
+  async where(name: AppName, {isChecked}: {readonly isChecked: boolean}): Promise<Endpoint> {
+    if (isChecked) await this.published.addChecks(this.#settingsOf(name));
     return this.#published(name);
   }
 

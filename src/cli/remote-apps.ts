@@ -266,7 +266,7 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
   const checkPlaces = new CheckPlaces({
     async where(name) {
       const at = workplaces.of(name);
-      return at === null ? null : parseEndpoint(await callControl(connection, 'where', {name}, {worker: at, timeoutMs: answerMs}));
+      return at === null ? null : parseEndpoint(await callControl(connection, 'where', {name, isChecked: true}, {worker: at, timeoutMs: answerMs}));
     },
     clock: systemClock,
     log,

@@ -21,7 +21,7 @@ export function textOf(args: Json, field: string): string {
   throw new CodedError('ERR_BAD_COMMAND', `Cannot run the command: it has no ${field}`, {source: 'client'});
 }
 
-function isSet(args: Json, field: 'forwarded' | 'wasMissed'): boolean {
+function isSet(args: Json, field: 'forwarded' | 'isChecked' | 'wasMissed'): boolean {
   return typeof args === 'object' && args !== null && Reflect.get(args, field) === true;
 }
 
@@ -47,7 +47,7 @@ export function sharedHandlers(own: Handlers, cluster: Cluster, finishUpload: (n
       return 'running';
     },
     'wake here': async (args) => endpointJson(await cluster.wakeHere(appName(textOf(args, 'name')), parseTrigger(textOf(args, 'trigger')))),
-    where: (args) => Promise.resolve(endpointJson(cluster.where(appName(textOf(args, 'name'))))),
+    where: async (args) => endpointJson(await cluster.where(appName(textOf(args, 'name')), {isChecked: isSet(args, 'isChecked')})),
     async reach(args) {
       const name = appName(textOf(args, 'name'));
       if (isSet(args, 'wasMissed')) cluster.missed(name);

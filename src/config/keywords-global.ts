@@ -77,7 +77,7 @@ export const globalKeywords = {
     absent: 'this host is the only one',
     description:
       'This host is one of several workers that share `redis`, `store` and `private-range`; an app runs on one of them at a time. The others reach it at ' +
-      '`address`, where each exposed port of an app has one of `ports` (20000-29999), and each of TCP another one for health checks. `memory` and ' +
+      '`address`, where each exposed port of an app has one of `ports` (20000-29999), and where it is checked from elsewhere another one for that. `memory` and ' +
       '`apps` limit what is woken here. ' +
       'Example: [worker.cfg](../config/worker.cfg).',
   }),

@@ -55,8 +55,8 @@ an address of its own. Example: [worker.cfg](../config/worker.cfg). An app runs 
   that are awake there. \`on-worker KEY=VALUE\` asks for a \`label\`. What is not in the store yet is woken where it is, and nowhere else.
 - **How it is reached from the others**: at \`address\`, where each exposed port of an app has one of \`ports\`; the kernel's NAT leads there, also from frontends of
   \`mode nat\` (not from a \`bind\` on loopback), which follow an app from worker to worker. Behind another worker's edge, or its \`mode nat\`, an app sees that worker
-  as its client. Each exposed port of TCP has a second one of \`ports\`: what comes there is no traffic of the app and does not wake it. Health checks go there, those of the
-  edge (\`check\`) and those from outside (\`health-check\`); the first of them after a wake is made, or passed on, when it is known where the app is.
+  as its client. Health checks, those of the edge (\`check\`) and those from outside (\`health-check\`), go to further \`ports\` that an app gets when it is checked from elsewhere: what
+  comes there is no traffic of the app and does not wake it. The first check after a wake is made, or passed on, when it is known where the app is.
 - **A host without apps** runs \`picogate edge\` with the same file and without the line \`worker\`: it reaches each app at the worker that has it. On a worker,
   \`picogate supervisor\` leaves the frontends, but those of \`mode nat\`, to such edges. See [systemd.md](systemd.md#supervisor-and-edge-by-themselves).
 - **A worker that is not heard of** for \`lease-time\` is taken for gone: what ran there is woken elsewhere from the last checkpoint in the store. \`checkpoint-every\` bounds what
