@@ -17,6 +17,7 @@ import type {ControlHandler} from '../store/control.ts';
 import {openEvents} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import {readAddedFile, writeAddedFile} from './added-file.ts';
+import {needsAppRuntime} from './app-runtime.ts';
 import {givenEnvironment} from './environment.ts';
 import type {Gateway} from './gateway.ts';
 
@@ -62,9 +63,12 @@ export class AddedAppsControl {
   /** Knows what this host has known. @param sources of a valid configuration */
   static async open(config: Config, sources: readonly SourceFile[], options: AddedAppsOptions): Promise<AddedAppsControl> {
     const {stateDir} = config.global;
+    const none: AddedSet = {version: 0, apps: []};
+    // What lies in that directory may be another gateway's.
+    if (!needsAppRuntime(config)) return new AddedAppsControl(options, {stateDir, sources, set: none});
     const set = await readAddedFile(stateDir).catch((error: unknown) => {
       options.log.error({error: errorMessage(error)}, 'the apps that were added are asked for at Redis');
-      return {version: 0, apps: []};
+      return none;
     });
     return new AddedAppsControl(options, {stateDir, sources, set});
   }

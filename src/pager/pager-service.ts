@@ -262,7 +262,7 @@ function methods(parts: Parts): Omit<PagerService, 'stop'> {
     dropLocal: async ({app}) => required(parts).dropLocal(appName(app)),
     refresh: async ({app}) => parts.tiering?.refresh(appName(app)),
     foresee: async ({app}) => foresee(parts, appName(app)),
-    fetchLayers: async ({app, layers}) => required(parts).fetchLayers(appName(app), layers),
+    fetchLayers: async ({app, layers}) => (parts.tiering ?? lostLayers(app, layers)).fetchLayers(appName(app), layers),
   };
 }
 
@@ -273,6 +273,10 @@ async function foresee({tiering, store}: Parts, app: AppName): Promise<Generatio
   if (checkpoint === null) return null;
   await Promise.all([tiering.fetchAll(checkpoint.manifest), tiering.fetchFiles(app, checkpoint.generation)]);
   return checkpoint.generation;
+}
+
+function lostLayers(app: string, layers: readonly string[]): never {
+  throw new CodedError('ERR_LAYERS_LOST', `Cannot find all files of app "${app}": its layers ${layers.join(', ')} are not on this host`, {source: 'host'});
 }
 
 /** @throws CodedError ERR_NO_REMOTE_STORE */

@@ -1,7 +1,7 @@
 /** How CRIU is called: its options for a checkpoint and for a restore, and what its failures are made into. */
 import {closeSync, constants, openSync} from 'node:fs';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {CriuFailure} from './criu-log.ts';
+import {type CriuFailure, criuReason} from './criu-log.ts';
 import {type CriuOptions, type CriuResponse, type ExternalFile, manageCgroups, networkLock} from './criu-rpc.ts';
 import {inputDescriptor, outputDescriptor} from './criu-session.ts';
 import {externalName, type StandardFiles} from './standard-files.ts';
@@ -109,7 +109,7 @@ export function criuError(
   response: CriuResponse | undefined,
   cause: unknown,
 ): CodedError {
-  const found = explanation ?? (cause === undefined ? (excerpt === '' ? response?.errorMessage : undefined) : errorMessage(cause));
+  const found = explanation ?? (cause === undefined ? (excerpt === '' ? criuReason(response?.errorMessage) : undefined) : errorMessage(cause));
   const log = excerpt === '' ? undefined : `CRIU's log: ${excerpt}`;
   return new CodedError(code, `${what}: ${[found, log].filter((part) => part !== undefined).join('; ') || 'CRIU does not say why'}`, {
     source: 'host',

@@ -1,5 +1,6 @@
 /** What CRIU's log says of a failure, short enough for an error message. */
-import {readFile} from 'node:fs/promises';
+import {readFile, statfs} from 'node:fs/promises';
+import {dirname} from 'node:path';
 
 const errorLinesMax = 4;
 const otherLinesMax = 3;
@@ -15,6 +16,10 @@ export interface CriuFailure {
 /** Not a reason: CRIU says it whenever it may not raise its own limits, and goes on. */
 const harmless = /rlimit: Can't setup RLIMIT_NOFILE for self/;
 
+const diskFull = 'the disk is full';
+/** Less than what any checkpoint needs. */
+const fullBytes = 256 * 1024;
+
 const explanations = [
   {
     pattern: /Can't get rlimit \d+/,
@@ -25,12 +30,19 @@ const explanations = [
     pattern: /Can't lookup mount=\d+ for fd=-\d+ path=/,
     text: 'a file that the app has mapped is on a mount that CRIU cannot see: the root file system must not be on an overlay itself, as in a container',
   },
-  {pattern: /No space left on device/, text: 'the disk is full'},
+  {pattern: /No space left on device/, text: diskFull},
 ] as const;
 
 /** Reads `file`; errors come first, then the end of the rest. */
 export async function readCriuFailure(file: string): Promise<CriuFailure> {
-  return criuFailure(await readFile(file, 'utf8').catch(() => '')); // CRIU may have failed before it opened its log.
+  const found = criuFailure(await readFile(file, 'utf8').catch(() => '')); // CRIU may have failed before it opened its log.
+  // Then there was no room for the log either.
+  return found.explanation === undefined && (await isFull(dirname(file))) ? {...found, explanation: diskFull} : found;
+}
+
+async function isFull(directory: string): Promise<boolean> {
+  const {bavail, bsize} = await statfs(directory);
+  return bavail * bsize < fullBytes;
 }
 
 export function criuFailure(log: string): CriuFailure {
@@ -39,6 +51,12 @@ export function criuFailure(log: string): CriuFailure {
   const others = lines.filter((line) => !line.includes('Error ('));
   const excerpt = [...errors.slice(0, errorLinesMax), ...others.slice(-otherLinesMax)].map(withoutTime).join('; ');
   return {excerpt, explanation: explanations.find(({pattern}) => pattern.test(log))?.text, connecting: /In-flight connection \(l\)/.test(log)};
+}
+
+/** What CRIU itself gives as the reason. @returns undefined when it is none */
+export function criuReason(message: string | undefined): string | undefined {
+  const text = message?.trim();
+  return text === undefined || text === '' || harmless.test(text) ? undefined : text;
 }
 
 /** `(00.012345) 12: Error (criu/x.c:1): text` */

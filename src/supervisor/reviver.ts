@@ -144,6 +144,8 @@ export class Reviver {
       return instance;
     } catch (error) {
       setRest(before);
+      // Its layer, which may never have been made, is not to be recorded.
+      this.#beginning = undefined;
       if (!isStopping() && countsAsFailedWake(error)) this.#breaker.failed();
       history.failed(before.kind === 'checkpoint' ? 'restore' : 'start', error, {
         during: 'wake',

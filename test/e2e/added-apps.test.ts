@@ -95,3 +95,14 @@ async function gatewayObjects(stateDir: string): Promise<readonly string[]> {
   const {readdir} = await import('node:fs/promises');
   return (await readdir(join(stateDir, 'store'), {recursive: true, withFileTypes: true})).filter((entry) => entry.isFile()).map((entry) => entry.parentPath);
 }
+
+serialRootTest('a configuration without apps leaves alone what was added in its state directory', async (t) => {
+  const gateway = await testGateway(t, `listen plain\n    bind 127.0.0.1:${await freePort()}\n    server s 127.0.0.1:9\n`);
+  const added = JSON.stringify({version: 1, apps: [{name: 'other', text: await durableApp('other', []), at: 1}]});
+  const file = join(gateway.stateDir, 'added-apps.json');
+  await writeFile(file, added);
+  await gateway.start();
+  t.regex(await gateway.log(), /"apps":0,/);
+  t.false(existsSync(join(gateway.stateDir, 'redis')));
+  t.is(await readFile(file, 'utf8'), added);
+});

@@ -95,3 +95,22 @@ serialRootTest('an app that sleeps keeps the image it had, and a new start has t
   t.true((await readdir(join(gateway.stateDir, 'store', 'images', 'sha256'))).includes(before));
   t.deepEqual(await get(port, '/hello'), hello);
 });
+
+serialRootTest('an app that could not start for want of its image starts when that is there, though it was removed and added meanwhile', async (t) => {
+  t.timeout(120_000);
+  const gateway = await testGateway(t, '', {globals: '    dynamic-apps\n'});
+  await gateway.start();
+  const rootfs = await rootfsWith('python3');
+  const program = '/usr/bin/python3 /srv/durable-server.py 80 1';
+  const add = async (): Promise<string> =>
+    gateway.cli('app', 'add', 'a', '--image', 'small', '--exec', program, '--volume', `${fixtures}:/srv:ro`, '--expose', 'tcp:80');
+  await gateway.cli('image', 'import', 'small', rootfs);
+  await add();
+  await gateway.cli('image', 'rm', 'small', '--yes');
+  await t.throwsAsync(gateway.cli('wake', 'a'));
+  await gateway.cli('app', 'rm', 'a', '--yes');
+  await gateway.cli('image', 'import', 'small', rootfs);
+  await add();
+  await gateway.cli('wake', 'a');
+  t.is((await gateway.app('a')).state, 'running');
+});
