@@ -48,6 +48,6 @@ export async function programPage(program: Command): Promise<string> {
 }
 
 export function configurationPage(): string {
-  const content = markdownRoff(renderReference().replace(/^# .*\n/, ''), {headingMacro: '.SH'});
+  const content = markdownRoff(renderReference().replace(/^# .*\n\nThis file is made from .*\n/, ''), {headingMacro: '.SH'});
   return page({name: 'picogate.cfg', section: 5, summary: 'configuration of picogate'}, `${section('Description', '')}${content}`);
 }

@@ -73,7 +73,7 @@ function criuOnPath(searchPath: string): string {
   }
   throw new CodedError(
     'ERR_NO_CRIU',
-    'Cannot find CRIU: not on PATH and not installed by the set-up; run "npm start" as root once, or name it with "criu PATH" in section global',
+    'Cannot find CRIU: not on PATH and not installed by the set-up; run "sh tools/with-setup install" as root in the directory of Picogate, or name it with "criu PATH" in section global',
     {
       source: 'host',
     },

@@ -5,7 +5,7 @@ import {type Argv, criuCommand} from '../../core/tools.ts';
 import type {Check} from './finding.ts';
 
 const timeoutMs = 30_000;
-const setUp = 'run "npm start" as root once, or install it';
+const setUp = 'run "sh tools/with-setup install" as root in the directory of Picogate, or install it';
 
 /** Older ones cannot dump sockets on Linux 6.16 and newer, and some do not start at all on current kernels. */
 const oldestCriu = {major: 4, minor: 2} as const;
