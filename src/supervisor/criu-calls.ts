@@ -105,7 +105,7 @@ export function openDirectory(path: string): Disposable & {readonly descriptor: 
 export function criuError(
   code: 'ERR_CHECKPOINT' | 'ERR_RESTORE',
   what: string,
-  {excerpt, explanation}: CriuFailure,
+  {excerpt, explanation, isLasting}: CriuFailure,
   response: CriuResponse | undefined,
   cause: unknown,
 ): CodedError {
@@ -114,7 +114,7 @@ export function criuError(
   return new CodedError(code, `${what}: ${[found, log].filter((part) => part !== undefined).join('; ') || 'CRIU does not say why'}`, {
     source: 'host',
     // Nothing has changed; another attempt may find the app in another state.
-    retryable: errorCode(cause) !== 'ENOENT',
+    retryable: !isLasting && errorCode(cause) !== 'ENOENT',
     cause,
   });
 }

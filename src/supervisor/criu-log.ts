@@ -9,6 +9,8 @@ export interface CriuFailure {
   readonly excerpt: string;
   /** What it means, when it is a cause that is known. */
   readonly explanation: string | undefined;
+  /** It is like that on this machine: another attempt fails too. */
+  readonly isLasting: boolean;
   /** A connection waits to be accepted, which CRIU cannot save: somebody wants the app. */
   readonly connecting: boolean;
 }
@@ -20,10 +22,11 @@ const diskFull = 'the disk is full';
 /** Less than what any checkpoint needs. */
 const fullBytes = 256 * 1024;
 
-const explanations = [
+const explanations: readonly {readonly pattern: RegExp; readonly text: string; readonly isLasting?: boolean}[] = [
   {
     pattern: /Can't get rlimit \d+/,
     text: 'a process of the app does not run as uid 0, and CRIU may not read its limits: the gateway lacks CAP_SYS_RESOURCE on this machine',
+    isLasting: true,
   },
   {pattern: /File .* has bad (size|build-ID|mode|checksum)/, text: 'a file of the root file system has changed since the checkpoint was made'},
   {
@@ -31,7 +34,7 @@ const explanations = [
     text: 'a file that the app has mapped is on a mount that CRIU cannot see: the root file system must not be on an overlay itself, as in a container',
   },
   {pattern: /No space left on device/, text: diskFull},
-] as const;
+];
 
 /** Reads `file`; errors come first, then the end of the rest. */
 export async function readCriuFailure(file: string): Promise<CriuFailure> {
@@ -50,7 +53,8 @@ export function criuFailure(log: string): CriuFailure {
   const errors = lines.filter((line) => line.includes('Error ('));
   const others = lines.filter((line) => !line.includes('Error ('));
   const excerpt = [...errors.slice(0, errorLinesMax), ...others.slice(-otherLinesMax)].map(withoutTime).join('; ');
-  return {excerpt, explanation: explanations.find(({pattern}) => pattern.test(log))?.text, connecting: /In-flight connection \(l\)/.test(log)};
+  const known = explanations.find(({pattern}) => pattern.test(log));
+  return {excerpt, explanation: known?.text, isLasting: known?.isLasting === true, connecting: /In-flight connection \(l\)/.test(log)};
 }
 
 /** What CRIU itself gives as the reason. @returns undefined when it is none */
