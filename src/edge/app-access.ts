@@ -40,8 +40,8 @@ export interface AppWatch {
   /** On this host or another one. */
   isAwake(app: AppName): boolean;
   /**
-   * Where an app that is awake can be checked at one of its ports: such connections count as no traffic of its, and wake it if it sleeps by then no more
-   * than a route that is not there. Null: it sleeps, is on its way to sleep or back, or where it is on another host is not known (yet).
+   * Where an app that is awake can be checked at one of its ports: such connections are no traffic of it, and do not wake it if it sleeps by then.
+   * Null: it sleeps, is on its way to sleep or back, or where it is on another host is not known (yet).
    */
   checkPlace(app: AppName, port: number): CheckPlace | null;
   /** False: the last attempt at the app has failed, so that a session may not be answered. */

@@ -44,8 +44,8 @@ export async function readCriuFailure(file: string): Promise<CriuFailure> {
 }
 
 async function isFull(directory: string): Promise<boolean> {
-  const {bavail, bsize} = await statfs(directory);
-  return bavail * bsize < fullBytes;
+  const found = await statfs(directory).catch(() => null); // What failed is told, whatever has become of its directory.
+  return found !== null && found.bavail * found.bsize < fullBytes;
 }
 
 export function criuFailure(log: string): CriuFailure {
