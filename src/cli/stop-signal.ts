@@ -1,12 +1,20 @@
 /** Signals that end a gateway, or make it read its configuration again. */
 
+import {writeSync} from 'node:fs';
+
+/** What is being put in order is left as it is. */
+function endAtOnce(signal: string): never {
+  writeSync(process.stderr.fd, `picogate: ended at once by a second ${signal}; what is left can be removed by "picogate cleanup", or by the next start\n`);
+  process.exit(130);
+}
+
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
 export function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
         resolve(signal);
-        process.once(signal, () => process.exit(130));
+        process.once(signal, endAtOnce);
       });
     }
   });
@@ -31,7 +39,7 @@ export function listenToSignals(): Signals {
   const receive = (signal: MasterSignal): void => {
     if (signal === 'SIGTERM' || signal === 'SIGINT') {
       stops++;
-      if (stops > 1) process.exit(130);
+      if (stops > 1) endAtOnce(signal);
       stopHard(signal);
     }
     waiting.add(signal);

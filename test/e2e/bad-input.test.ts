@@ -5,12 +5,13 @@ import {createServer} from 'node:net';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {run} from '../../src/core/command.ts';
-import {durableApp, durableGateway, listen} from '../helpers/durable-app.ts';
+import {askUntilAnswered, durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
 import {freePort, testGateway} from '../helpers/gateway.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {runProgram} from '../helpers/run-program.ts';
+import {until} from '../helpers/until.ts';
 
 const exitStatus = {badConfiguration: 1, cannotStart: 2} as const;
 
@@ -80,6 +81,19 @@ rootTest('a command says at once that the gateway does not run', async (t) => {
     t.is(ended.exitCode, 69);
     t.regex(ended.stderr, /Cannot reach the gateway of state directory ".*": is it running\?/);
   }
+});
+
+rootTest('a second SIGTERM ends a gateway that stops at once, which says so; the next one goes on from there', async (t) => {
+  t.timeout(60_000);
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  process.kill(gateway.pid, 'SIGTERM');
+  await until(async () => (await gateway.log()).includes('"stopping"'), {what: 'the stop'});
+  t.is((await gateway.stop()).exitCode, 130);
+  t.regex(await gateway.log(), /^picogate: ended at once by a second SIGTERM; what is left can be removed/m);
+  await gateway.start();
+  t.is(await askUntilAnswered(port, 'verify'), verified);
 });
 
 rootTest('a second gateway in the same state directory is refused, and the first goes on', async (t) => {
