@@ -1,6 +1,7 @@
 /**
- * The fault matrix: at every step of a wake, of what is prepared for it, and of a hibernation, kill -9 of each process that takes part. The gateway stops itself at the step,
- * the victim is killed, the gateway goes on. The supervisor is a part of the gateway's process and dies with it, unless it runs by itself, beside an edge.
+ * The fault matrix: at every step of a wake, of what is prepared for it, and of a hibernation, kill -9 of each process that takes part. The gateway
+ * stops itself at the step, the victim is killed, the gateway goes on. The supervisor is a part of the gateway's process and dies with it, unless it
+ * runs by itself, beside an edge.
  *
  * Afterwards the app must run or be at a complete generation, no older than the last that was acknowledged, with memory and files that belong
  * together; and the client that waited must have had an answer or a refusal. A part of the matrix is tried by default, all of it with
@@ -214,7 +215,7 @@ function printed(rows: readonly Row[]): string {
   return lines.map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n');
 }
 
-/** All rows without a fault. */
+/** None may have a fault. @returns what came of each */
 async function tryAll(t: ExecutionContext, cases: readonly Case[], {gateway, port}: {gateway: TestGateway; port: number}): Promise<readonly Row[]> {
   t.is(await ask(port, 'count'), '1');
   let known = await asleep(gateway, port);
