@@ -121,10 +121,10 @@ export interface Pager extends AsyncDisposable {
 }
 
 /**
- * A small heap: pages never enter it. V8 counts the memory of buffers to it, and would collect garbage after some MiB of those that a wake needs; and it
- * would forget the code of wakes while all apps sleep (docs/performance/cold-wake.md).
+ * A small heap: pages never enter it; but the young part of it has room for what a wake makes. V8 counts the memory of buffers to it, and would collect garbage
+ * after some MiB of those that a wake needs; and it would forget the code of wakes while all apps sleep (docs/performance/cold-wake.md).
  */
-const nodeOptions = ['--max-semi-space-size=1', '--max-old-space-size=256', '--heap-growing-percent=150', '--no-flush-bytecode'];
+const nodeOptions = ['--min-semi-space-size=4', '--max-semi-space-size=4', '--max-old-space-size=256', '--heap-growing-percent=150', '--no-flush-bytecode'];
 /** Memory for buffers comes in huge pages, where the system has them: see mallopt(3), and "Memory Allocation Tunables" in the manual of glibc. */
 const tunables = {GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432'};
 const startTimeoutMs = 20_000;

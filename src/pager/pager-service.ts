@@ -6,7 +6,6 @@ import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {openDirectoryStore} from '../store/directory-store.ts';
 import {checkKeepers} from './check-keepers.ts';
-import type {Checkpoint} from './checkpoints/checkpoint.ts';
 import {keysOf} from './checkpoints/checkpoint-keys.ts';
 import {openCheckpointStore} from './checkpoints/checkpoint-store.ts';
 import {type Keyring, openKeyring} from './checkpoints/keyring.ts';
@@ -16,10 +15,10 @@ import {FaultClient, type FaultClientOptions, type WantedPart} from './faults/fa
 import type {FaultReport} from './faults/fault-messages.ts';
 import {KeeperPool} from './faults/keeper-pool.ts';
 import {takeOverLater} from './faults/late-takeovers.ts';
-import {type Keeper, stopKeeper} from './faults/parking.ts';
 import {openFuse} from './fuse/fuse.ts';
 import {imagesIn} from './images/rootfs-image-uses.ts';
 import {openRootfsImages} from './images/rootfs-images.ts';
+import {expectationOf} from './loaded-restore.ts';
 import {memoryReport} from './memory-report.ts';
 import type {Parts} from './pager-parts.ts';
 import {pagerStatus} from './pager-status.ts';
@@ -27,25 +26,12 @@ import {EndedInstances} from './paging-totals.ts';
 import {expectedPages} from './prediction/expected-pages.ts';
 import {reportOf} from './prediction/predicted-report.ts';
 import {openPredictedSets} from './prediction/predicted-set.ts';
-import {expectationOf, type LoadedRestore, loadRestore} from './prepared-restore.ts';
-import type {
-  CommitOptions,
-  Committed,
-  Compacted,
-  CompactOptions,
-  PagerSecrets,
-  PagerService,
-  PagerSettings,
-  Placement,
-  PreparedRestore,
-  RestoreRequest,
-  TierEvent,
-} from './protocol.ts';
+import {prepareRestore} from './prepare-restore.ts';
+import type {CommitOptions, Committed, Compacted, CompactOptions, PagerSecrets, PagerService, PagerSettings, Placement, TierEvent} from './protocol.ts';
 import {appOf, release, statsOf} from './release-instance.ts';
-import type {ColdFetch} from './remote/cold-reader.ts';
 import {Tiering} from './remote/tiering.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
-import {recoverInstances, type Served, ServedInstances} from './served-instances.ts';
+import {recoverInstances, ServedInstances} from './served-instances.ts';
 import {surveyApps} from './survey.ts';
 
 const keeperCheckMs = 5000;
@@ -285,78 +271,20 @@ function required({tiering}: Parts): Tiering {
   throw new CodedError('ERR_NO_REMOTE_STORE', 'Cannot keep an app in the store only: the store is a directory of this host', {source: 'client'});
 }
 
-async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
-  // Until it is served, nobody else knows what of it is open.
-  using _preparing = parts.tiering?.prepare(appName(request.app));
-  const cold = await fetchForWake(parts, request);
-  // Not waited for: whoever mounts the files asks for those that are not here yet, and hears why they cannot be had.
-  const files = parts.tiering?.fetchFiles(appName(request.app), request.generation);
-  const prepared = prepareFrom(parts, request, cold);
-  void Promise.allSettled([files, prepared]).then(() => cold?.[Symbol.dispose]());
-  return await prepared;
-}
-
-async function prepareFrom(parts: Parts, request: RestoreRequest, cold: ColdFetch | undefined): Promise<PreparedRestore> {
-  await using scope = new AsyncDisposableStack();
-  const fetchAll = async (checkpoint: Checkpoint): Promise<void> => parts.tiering?.fetchAll(checkpoint.manifest);
-  const loaded = scope.use(await loadRestore(parts, request, cold === undefined ? undefined : {cold, fetchAll}));
-  const keeper = request.mode === 'lazy' ? await prepareFaults(parts, loaded, request) : rememberEager(parts, request);
-  scope.move();
-  const {checkpoint, imagesDir, memoryBytes, forecast} = loaded;
-  const served: Served = {instance: request.instance, checkpoint, loaded, keeper, forecast, prefetch: null};
-  parts.served.add(served);
-  if (request.ahead !== true) {
-    const goesOn = (): boolean => parts.served.find(request.instance) === served;
-    void parts.tiering?.afterWake({checkpoint, cold, all: request.backgroundFetch !== false}, goesOn);
-  }
-  return {imagesDir, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], memoryBytes};
-}
-
-async function fetchForWake({tiering}: Parts, {app, generation, mode, prefetch, ahead}: RestoreRequest): Promise<ColdFetch | undefined> {
-  if (tiering === null) return undefined;
-  if (ahead !== true) return tiering.fetchForWake({app: appName(app), generation, expected: prefetch !== 'off'}, mode);
-  if (await tiering.isLocal(appName(app), generation)) return undefined;
-  const found = 'it is kept in the store only';
-  throw new CodedError('ERR_COLD', `Cannot prepare generation ${generation} of app "${app}" ahead: ${found}`, {source: 'host'});
-}
-
 async function expect({faults, served}: Parts, request: {readonly instance: InstanceId; readonly trigger: Trigger}): Promise<{predictedPages: number}> {
   const {instance, trigger} = request;
   const known = served.get(instance);
-  const {checkpoint, loaded, forecast} = known;
+  const {checkpoint, loaded} = known;
   if (loaded === null) {
     const found = 'the pager that had prepared it was killed';
     throw new CodedError('ERR_NOT_PREPARED', `Cannot go on with the restore of instance "${instance}": ${found}`, {source: 'host', retryable: true});
   }
+  const forecast = await known.forecast;
   if (forecast === null) return {predictedPages: 0};
   const plan = forecast.prediction.plan({mode: forecast.mode, processes: checkpoint.tables, trigger});
   await faults.ask({kind: 'expect', instance, expectation: expectationOf(plan)});
   known.prefetch = plan;
   return {predictedPages: plan.installPages};
-}
-
-/** An eager restore has no faults, but its next checkpoint is a delta too. */
-function rememberEager({files}: Parts, {instance, app, generation}: RestoreRequest): null {
-  files.write({instance, app, generation, keeper: null});
-  return null;
-}
-
-async function prepareFaults({faults, files, keepers}: Parts, {segments, copies, tables}: LoadedRestore, request: RestoreRequest): Promise<Keeper> {
-  const {instance, app, generation, workDir} = request;
-  const {keeper, ends} = await keepers.take();
-  try {
-    files.write({instance, app, generation, keeper});
-    await faults.ask({
-      kind: 'prepare',
-      plan: {instance, segments, copies, tables, parking: ends, journalPath: files.journalPath(instance), socketDir: workDir, readAhead: request.readAhead},
-    });
-    return keeper;
-  } catch (error) {
-    // Nothing was restored yet, so nothing depends on it. The pair is the worker's, which closes it.
-    stopKeeper(keeper);
-    files.remove(instance);
-    throw error;
-  }
 }
 
 async function commit(parts: Parts, request: CommitOptions): Promise<Committed> {

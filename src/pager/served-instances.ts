@@ -30,8 +30,8 @@ export interface Served {
   readonly loaded: AsyncDisposable | null;
   /** Null without lazy pages. */
   keeper: Keeper | null;
-  /** What its prefetch is planned with; null for an instance that another pager served before. */
-  readonly forecast: Forecast | null;
+  /** What its prefetch is planned with; null for an instance that another pager served before. Never rejects. */
+  readonly forecast: Promise<Forecast | null> | null;
   /** What was to be installed; null before `expect()`, without prefetch, and for an instance that another pager served before. */
   prefetch: PrefetchPlan | null;
 }

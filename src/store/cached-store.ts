@@ -170,10 +170,10 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   }
 
   /** The local copy of an object, complete or in part, made if need be: `ensureLocal()` fills it. @throws ObjectStoreError ERR_NO_OBJECT */
-  async openLocal(key: string): Promise<LocalCopy> {
+  async openLocal(key: string, sizeBytes?: number): Promise<LocalCopy> {
     const opened = await this.#find(key);
     if (opened !== undefined) return copyOf(opened);
-    return copyOf(await this.#create(key, await this.size(key)));
+    return copyOf(await this.#create(key, sizeBytes ?? (await this.size(key))));
   }
 
   /** Brings a range (or all) of an object into its local copy. @throws ObjectStoreError, as the remote store does; ERR_STORE_FULL */

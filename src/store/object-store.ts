@@ -54,8 +54,11 @@ export interface ObjectStore {
   delete(key: string): Promise<void>;
   /** Path of a local file with exactly the object's bytes, if the store has one. Only for reading. */
   localFile(key: string): Promise<string | undefined>;
-  /** Stores that keep copies of remote objects: the local copy of one, complete or not, made if need be. @throws ObjectStoreError ERR_NO_OBJECT */
-  openLocal?(key: string): Promise<LocalCopy>;
+  /**
+   * Stores that keep copies of remote objects: the local copy of one, complete or not, made if need be.
+   * @param sizeBytes of the object, if it is known. @throws ObjectStoreError ERR_NO_OBJECT
+   */
+  openLocal?(key: string, sizeBytes?: number): Promise<LocalCopy>;
   /** The same stores: as `list()`, or, while the remote store cannot be reached, what is known of it on this host. */
   listKnown?(prefix: string): Promise<KnownObjects>;
   /** The same stores: whether the remote store has it. */

@@ -28,6 +28,8 @@ export interface PreparedRestore extends AsyncDisposable {
   readonly memoryBytes: number;
   readonly criu: BegunRestore;
   readonly imagesDir: string;
+  /** The layers of its files are on their way here. */
+  readonly bringing: Promise<void>;
   /** The app's root is mounted, and its namespaces are there. Null: only what needs neither the lease nor the app's files is done. */
   readonly inside: Inside | null;
 }
@@ -38,12 +40,18 @@ export interface Ahead {
   readonly meta: GenerationMeta | null;
 }
 
+export interface From {
+  readonly generation: Generation;
+  /** Of its files, those that are to be here when CRIU has begun. */
+  readonly layers: readonly string[];
+}
+
 /**
  * Disposing what is prepared undoes it, and must wait until no process of the instance is left.
  * @param ahead null: the app is needed now
  * @throws CodedError; nothing is left of it then
  */
-export async function prepareRestore(tools: InstanceTools, generation: Generation, ahead: Ahead | null): Promise<PreparedRestore> {
+export async function prepareRestore(tools: InstanceTools, {generation, layers}: From, ahead: Ahead | null): Promise<PreparedRestore> {
   const {config, container, criu, network, pager} = tools;
   const name = ahead?.name ?? newInstanceName(Date.now());
   const id = instanceId(config.name, name);
@@ -73,6 +81,8 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   if (ahead !== null) await preparing;
   const imagesDir = preparing.then((images) => images.imagesDir);
   imagesDir.catch(ignored); // Awaited below, after what is done meanwhile.
+  const bringing = preparing.then(() => bringLayers(tools, layers));
+  bringing.catch(ignored); // Awaited by whoever mounts the root.
   await Promise.all([network.prepare(), container.prepare()]);
   // Undone when CRIU has ended.
   const undo = scope.use(new AsyncDisposableStack());
@@ -81,7 +91,7 @@ export async function prepareRestore(tools: InstanceTools, generation: Generatio
   const meta = ahead?.meta ?? null;
   const inside = meta === null ? null : await goInside(tools, {begun, name, meta, imagesDir: images.imagesDir}, undo);
   const owned = scope.move();
-  return {id, name, generation, ...images, criu: begun, inside, [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {id, name, generation, ...images, criu: begun, bringing, inside, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
 type RestoreTools = InstanceTools & {readonly log: Log};
@@ -127,7 +137,11 @@ function checkAddress(app: string, here: Network, {network: saved}: GenerationMe
  * The pager is told first: it reads the predicted pages while the root is mounted and CRIU makes the processes. A restore that the pager does not
  * know any more, or for which there is no lease, must not be finished.
  */
-async function run(tools: RestoreTools, {id, name, criu, imagesDir, inside}: PreparedRestore, {rest, lease, trigger, times}: Restore): Promise<Running> {
+async function run(
+  tools: RestoreTools,
+  {id, name, criu, imagesDir, bringing, inside}: PreparedRestore,
+  {rest, lease, trigger, times}: Restore,
+): Promise<Running> {
   const {config, container, network, pager} = tools;
   const refused = new AbortController();
   const refuse = (error: unknown): never => {
@@ -137,6 +151,7 @@ async function run(tools: RestoreTools, {id, name, criu, imagesDir, inside}: Pre
   const restoring = async (): Promise<{pid: number}> => {
     checkAddress(config.name, network, rest.meta);
     inside?.check();
+    await bringing;
     if (inside === null) await bringLayers(tools, rest.meta.layers);
     faultPoint('supervisor:wake:prepared');
     if (inside === null) await container.mountRoot(rest.meta.layers, name, rest.meta.image);

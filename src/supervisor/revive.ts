@@ -130,7 +130,7 @@ async function known(options: AppOptions, {unread, ...rest}: Checkpoint, {starts
 }
 
 async function restore(options: AppOptions, rest: Checkpoint, revival: Revival): Promise<Instance> {
-  return finish(options, await prepareRestore(options, rest.generation, null), rest, revival);
+  return finish(options, await prepareRestore(options, {generation: rest.generation, layers: rest.meta.layers}, null), rest, revival);
 }
 
 async function finish(options: AppOptions, prepared: PreparedRestore, rest: Checkpoint, {begins, lossOf, lease, trigger, times}: Revival): Promise<Instance> {

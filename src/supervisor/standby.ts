@@ -68,7 +68,7 @@ export class Standby {
   async #restoreFor(attempt: Attempt, meta: GenerationMeta | null): Promise<PreparedRestore | undefined> {
     const {log, standbys} = this.#options;
     try {
-      const restore = await prepareRestore(this.#options, attempt.expected.generation, {name: attempt.name, meta});
+      const restore = await prepareRestore(this.#options, {generation: attempt.expected.generation, layers: []}, {name: attempt.name, meta});
       // At its end, and when others need the room; by then it may have been taken.
       const giveUp = (): void => void (this.#current === attempt && this.drop());
       standbys.hold(attempt, {bytes: restore.memoryBytes, giveUp});

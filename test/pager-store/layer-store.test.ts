@@ -156,7 +156,7 @@ rootTest('a layer that was fetched is whole or not there; damage names object an
   await one.write('1-a', 'x'.repeat(100_000));
   await one.layers.upload(app, '1-a', new AbortController().signal);
   const {layers, layersDir} = await open('two');
-  t.false(await layers.areLocal(app, ['1-a']));
+  t.false(layers.areLocal(app, ['1-a']));
   const object = join(path, 'remote', keys.layer('1-a'));
   const data = await readFile(object);
   data[data.length - 3] = (data[data.length - 3] ?? 0) ^ 1;
@@ -172,7 +172,7 @@ rootTest('a layer that was fetched is whole or not there; damage names object an
   remote.fails = () => false;
   await Promise.all([layers.fetch(app, ['1-a']), layers.fetch(app, ['1-a'])]);
   t.is((await readFile(join(layersDir, '1-a/upper/file'), 'utf8')).length, 100_000);
-  t.true(await layers.areLocal(app, ['1-a']));
+  t.true(layers.areLocal(app, ['1-a']));
 });
 
 rootTest('a layer that does not fit is an error that says so, and nothing of it stays', async (t) => {
@@ -208,7 +208,7 @@ rootTest('a layer that was fetched shortly before the system went down is fetche
   await layers.fetch(app, ['1-a', '2-b', '3-c']);
   t.deepEqual(await marks(), ['1-a', '2-b', '3-c']);
   await layers.removeUncertain();
-  t.true(await layers.areLocal(app, ['1-a', '2-b', '3-c']), 'the system did not go down');
+  t.true(layers.areLocal(app, ['1-a', '2-b', '3-c']), 'the system did not go down');
   await until(async () => (await marks()).length === 0, {what: 'the layers to be on the disk'});
   // As after a boot: of one the mark is left, of another also its content is lost.
   await writeFile(join(layersDir, '1-a/unsynced'), 'another-boot');

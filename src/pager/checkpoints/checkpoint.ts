@@ -134,9 +134,9 @@ async function readTables(objects: ObjectStore, manifest: Manifest, bundle: Bund
 
 async function localSegments(objects: ObjectStore, manifest: Manifest, dataKey: Uint8Array | undefined): Promise<readonly LocalSegment[]> {
   const {app, generation} = manifest;
-  const found = manifest.segments.map(async ({segment}): Promise<LocalSegment[]> => {
+  const found = manifest.segments.map(async ({segment, sizeBytes}): Promise<LocalSegment[]> => {
     const object = keysOf(app).segment(segment);
-    const copy = objects.openLocal === undefined ? {path: await objects.localFile(object), presence: undefined} : await objects.openLocal(object);
+    const copy = objects.openLocal === undefined ? {path: await objects.localFile(object), presence: undefined} : await objects.openLocal(object, sizeBytes);
     const {path, presence} = copy;
     return path === undefined ? [] : [{app, segment, object, generation, path, presence, dataKey}];
   });

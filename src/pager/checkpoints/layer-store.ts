@@ -2,8 +2,8 @@
  * The layers of apps' files in the remote store. Each is stored once, under a name that tells its content: that of the instance that wrote it,
  * or of the oldest and the newest of those it was merged from.
  */
-import {existsSync} from 'node:fs';
-import {access, mkdir, open, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises';
+import {existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {open, readdir, readFile, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError, errorCode, errorMessage} from '../../core/errors.ts';
 import {syncFileSystem} from '../../core/file-metadata.ts';
@@ -48,7 +48,7 @@ export class LayerStore {
 
   /** Removes the layers that had been fetched shortly before the system went down. To be called before anybody uses one. */
   async removeUncertain(): Promise<void> {
-    const boot = await bootId();
+    const boot = bootId();
     const {appsDir, log} = this.#options;
     for (const app of await namesIn(appsDir)) {
       for (const layer of await namesIn(join(appsDir, app, 'layers'))) {
@@ -62,8 +62,8 @@ export class LayerStore {
   }
 
   /** Whether all of these are on this host. */
-  async areLocal(app: AppName, layers: readonly string[]): Promise<boolean> {
-    return (await this.#missing(app, layers)).length === 0;
+  areLocal(app: AppName, layers: readonly string[]): boolean {
+    return this.#missing(app, layers).length === 0;
   }
 
   /** Stores a frozen layer, unless it is stored. @throws ObjectStoreError; errors of the file system */
@@ -86,7 +86,7 @@ export class LayerStore {
    * @throws DamagedCheckpointError; CodedError ERR_WRONG_KEY, ERR_STORE_FULL; ObjectStoreError
    */
   async fetch(app: AppName, layers: readonly string[]): Promise<void> {
-    const rest = (await this.#missing(app, layers)).values();
+    const rest = this.#missing(app, layers).values();
     const worker = async (): Promise<void> => {
       for (const layer of rest) await this.#fetchOnce(app, layer);
     };
@@ -124,15 +124,16 @@ export class LayerStore {
     const sizeBytes = await objects.size(key);
     const directory = this.#directory(app);
     const unfinished = join(directory, `.unfinished-fetched-${layer}`);
-    await rm(unfinished, {recursive: true, force: true});
+    // A wake may wait for it: all is done at once here, as in layer-unpack.ts.
+    rmSync(unfinished, {recursive: true, force: true});
     try {
-      await mkdir(join(unfinished, 'work'), {recursive: true, mode: 0o700});
+      mkdirSync(join(unfinished, 'work'), {recursive: true, mode: 0o700});
       const dataKey = async (wanted: {object: string; keyId: string}): Promise<Uint8Array> => keys.forReading(app, wanted);
       await using reader = new LayerReader({name: {app, layer, key}, pieces: inRanges(objects, key, sizeBytes), dataKey});
       await unpackLayer(reader, join(unfinished, 'upper'));
       await reader.end();
-      await writeFile(join(unfinished, unsyncedName), await bootId());
-      await rename(unfinished, join(directory, layer));
+      writeFileSync(join(unfinished, unsyncedName), bootId());
+      renameSync(unfinished, join(directory, layer));
     } catch (error) {
       await rm(unfinished, {recursive: true, force: true});
       throw error;
@@ -152,12 +153,8 @@ export class LayerStore {
     }
   }
 
-  async #missing(app: AppName, layers: readonly string[]): Promise<readonly string[]> {
-    const missing: string[] = [];
-    for (const layer of layers) {
-      await access(join(this.#directory(app), layer, 'upper')).catch(() => missing.push(layer));
-    }
-    return missing;
+  #missing(app: AppName, layers: readonly string[]): readonly string[] {
+    return layers.filter((layer) => !existsSync(join(this.#directory(app), layer, 'upper')));
   }
 
   #directory(app: AppName): string {
@@ -166,8 +163,8 @@ export class LayerStore {
 }
 
 /** Of this run of the system, boot_id in random(4). */
-async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
 /** None when there is no such directory. */

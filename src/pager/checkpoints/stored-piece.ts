@@ -38,8 +38,8 @@ const noiseBits = 7.6;
 const sampleBytes = 2048;
 /** What is repeated is even too; this much shows it. */
 const trialBytes = 4096;
-/** Pieces up to the size of a block are decoded at once, in some 0.1 ms: on a busy machine, handing them to another thread takes several times that. */
-const smallBytes = 128 * 1024;
+/** Pieces up to the size of a frame are decoded at once, in a millisecond at most: on a busy machine, handing them to another thread takes several times that. */
+const smallBytes = 1024 * 1024;
 
 /** @returns `plain` itself when it is stored raw */
 export async function compressPiece(plain: Uint8Array, effort: Effort = 'quick'): Promise<{readonly codec: number; readonly data: Uint8Array}> {

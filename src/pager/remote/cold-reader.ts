@@ -28,7 +28,7 @@ import {
 } from './cold-object.ts';
 
 /** The beginning, without which nothing can begin, comes in smaller pieces: a stream has a speed limit. */
-const startBytes = 1024 * 1024;
+const startBytes = 2 * 1024 * 1024;
 const startRangeBytes = 256 * 1024;
 const rangeBytes = 1024 * 1024;
 
@@ -121,7 +121,9 @@ async function realManifest(objects: CachedStore, {app, generation, manifestIsLo
   const key = keysOf(app).manifest(generation);
   // Asked for at once: everything else waits for it.
   const data = await (manifestIsLocal ? objects.get(key) : objects.getRemote(key));
-  const {token} = parseManifest(data, {object: key, app, generation});
+  const {token, segments} = parseManifest(data, {object: key, app, generation});
+  // Somebody opens them soon; now nobody waits for that. What fails, fails again then.
+  for (const {segment, sizeBytes} of segments) void objects.openLocal(keysOf(app).segment(segment), sizeBytes).catch(() => undefined);
   return {token, copy: {key, position: 0, length: data.length, sizeBytes: data.length, data}};
 }
 

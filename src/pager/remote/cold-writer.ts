@@ -28,6 +28,8 @@ import {
 const maxPages = 32_768;
 /** Of small layers of files together: one request less each. */
 const maxLayerBytes = 256 * 1024;
+/** CRIU's pages up to these are stored as they are: a wake takes longer to decode them than to fetch them, on connections that are there anyway. */
+const maxPlainPages = 512;
 /** Of the indexes of all segments together; a fault that needs another one fetches it. */
 const maxIndexBytes = 1024 * 1024;
 
@@ -131,7 +133,7 @@ async function imagesPart(cold: Cold, pages: GatheredPages): Promise<readonly Co
   if (pages.count === 0) return [];
   const key = coldImagesKey(cold.key);
   const pieces: Uint8Array[] = [];
-  for await (const piece of segmentOf(cold, key, pages)) pieces.push(piece);
+  for await (const piece of segmentOf(cold, key, pages, {compress: pages.count > maxPlainPages})) pieces.push(piece);
   const data = Buffer.concat(pieces);
   return [copied(key, data.length, {position: 0, length: data.length}, data)];
 }
@@ -142,12 +144,17 @@ function contentsOf({dataKey}: Cold, object: string, {segment, count, tables}: G
 
 async function* body(cold: Cold, start: Buffer, expected: GatheredPages): AsyncGenerator<Uint8Array, undefined> {
   yield start;
-  if (expected.count > 0) yield* segmentOf(cold, coldSegmentKey(cold.key), expected);
+  if (expected.count > 0) yield* segmentOf(cold, coldSegmentKey(cold.key), expected, {compress: true});
   return undefined;
 }
 
-async function* segmentOf({objects, app, checkpoint, dataKey}: Cold, object: string, pages: GatheredPages): AsyncGenerator<Uint8Array, undefined> {
+async function* segmentOf(
+  {objects, app, checkpoint, dataKey}: Cold,
+  object: string,
+  pages: GatheredPages,
+  {compress}: {readonly compress: boolean},
+): AsyncGenerator<Uint8Array, undefined> {
   await using source = new SegmentSource({objects, app, generation: checkpoint.generation, dataKey});
-  yield* gatheredSegment(source, pages, {app, dataKey, object});
+  yield* gatheredSegment(source, pages, {app, dataKey, object, compress});
   return undefined;
 }

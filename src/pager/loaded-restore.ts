@@ -1,7 +1,7 @@
 /** What the pager makes of a checkpoint before CRIU can read it: loaded, checked, visible through FUSE, its page tables encoded. */
 import {join} from 'node:path';
 import {CodedError, errorMessage} from '../core/errors.ts';
-import {appName} from '../core/ids.ts';
+import {appName, type InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {ObjectStore} from '../store/object-store.ts';
 import type {Checkpoint} from './checkpoints/checkpoint.ts';
@@ -12,7 +12,8 @@ import {servedFromMemoryBytes} from './checkpoints/restore-images.ts';
 import type {LocalSegment} from './checkpoints/segment-reader.ts';
 import type {Expectation, ProcessTable} from './faults/fault-messages.ts';
 import type {Fuse} from './fuse/fuse.ts';
-import {writeImages} from './image-files.ts';
+import type {FuseFiles} from './fuse/fuse-files.ts';
+import {type ImageFiles, writeImages} from './image-files.ts';
 import {encodedPlan} from './prediction/expectation.ts';
 import type {PrefetchPlan} from './prediction/predicted-plan.ts';
 import type {PredictedSets} from './prediction/predicted-set.ts';
@@ -21,16 +22,20 @@ import {layOut, type ReadyPages} from './ready-pages.ts';
 import {belongsTo, type ColdFetch, coldCopies, endOf} from './remote/cold-reader.ts';
 import {type Forecast, lazyTables} from './served-instances.ts';
 
-/** Disposing takes its images away, and what was laid out for it: not before CRIU has ended, and the fault worker serves it no more. */
-export interface LoadedRestore extends AsyncDisposable {
+/** Not to be kept longer than it is needed: it holds all that was read of the checkpoint. */
+export interface LoadedRestore {
   readonly checkpoint: Checkpoint;
-  readonly imagesDir: string;
-  readonly memoryBytes: number;
+  /** What CRIU reads, if all of it is kept in memory. */
+  readonly memoryBytes: number | undefined;
   readonly segments: readonly LocalSegment[];
   readonly copies: PageCopies | undefined;
   readonly tables: readonly ProcessTable[];
+  /** What was laid out for it; to be disposed when the fault worker serves it no more. */
+  readonly ready: AsyncDisposable | null;
+  /** For CRIU. Disposing takes them away: not before it has ended. @throws DamagedCheckpointError, ObjectStoreError */
+  makeImages(): Promise<ImageFiles>;
   /** Null when the predicted set cannot be read: the app wakes without, and what it touches now must not replace the set. */
-  readonly forecast: Forecast | null;
+  forecast(): Promise<Forecast | null>;
 }
 
 export interface LoadedFrom {
@@ -61,26 +66,27 @@ export async function loadRestore(from: LoadedFrom, request: RestoreRequest, fet
   // What is checked now but read by CRIU from its file much later may be damaged by then.
   if (ahead && memoryBytes === undefined) throw readLater(request);
   if (memoryBytes === undefined) await fetched?.fetchAll(checkpoint);
-  const [files, segments, outlook] = await Promise.all([
-    checkpoint.images(mode, cold?.images),
-    checkpoint.localSegments(),
-    mode === 'eager' ? null : readForecast(predicted, checkpoint, {prefetch, ahead}),
-  ]);
-  await using scope = new AsyncDisposableStack();
-  const ready = outlook === null ? null : await layOutReady(from, {checkpoint, segments, expected: outlook.expected});
-  if (ready !== null) scope.use(ready);
-  const imagesDir = ahead ? scope.use(await writeImages(join(workDir, 'images'), files)).directory : await fuse.add(instance, files);
-  if (!ahead) scope.defer(() => fuse.remove(instance));
-  const owned = scope.move();
+  const segments = await checkpoint.localSegments();
+  const readOutlook = async (): Promise<Outlook | null> => (mode === 'eager' ? null : readForecast(predicted, checkpoint, {prefetch, ahead}));
+  // All plans, of which a wake needs one: it makes that beside CRIU.
+  const outlook = ahead ? await readOutlook() : undefined;
+  const ready = outlook === undefined || outlook === null ? null : await layOutReady(from, {checkpoint, segments, expected: outlook.expected});
   return {
     checkpoint,
-    imagesDir,
-    memoryBytes: memoryBytes ?? 0,
+    memoryBytes,
+    ready,
     ...withCopies(checkpoint, segments, {cold, ready}),
     tables: mode === 'lazy' ? lazyTables(checkpoint) : [],
-    forecast: outlook?.forecast ?? null,
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    async makeImages() {
+      const files = await checkpoint.images(mode, cold?.images);
+      return memoryBytes === undefined ? serveImages(fuse, instance, files) : writeImages(join(workDir, 'images'), files);
+    },
+    forecast: async () => (outlook === undefined ? await readOutlook() : outlook)?.forecast ?? null,
   };
+}
+
+async function serveImages(fuse: Fuse, instance: InstanceId, files: FuseFiles): Promise<ImageFiles> {
+  return {directory: await fuse.add(instance, files), [Symbol.asyncDispose]: async () => fuse.remove(instance)};
 }
 
 /** What was fetched for a wake that finds nothing here is not there for one that is prepared. */
@@ -116,7 +122,6 @@ async function readForecast(
 ): Promise<Outlook | null> {
   try {
     const prediction = await predicted.load(app);
-    // All plans, of which a wake needs one: it makes that beside CRIU.
     const expected = ahead ? await prediction.prepare({mode, processes: tables}) : new Map<number, readonly PageRun[]>();
     return {forecast: {mode, prediction}, expected};
   } catch {
