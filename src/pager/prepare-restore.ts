@@ -7,7 +7,7 @@ import {type LoadedRestore, loadRestore} from './loaded-restore.ts';
 import type {Parts} from './pager-parts.ts';
 import type {PreparedRestore, RestoreRequest} from './protocol.ts';
 import type {ColdFetch} from './remote/cold-reader.ts';
-import type {Forecast, Served} from './served-instances.ts';
+import type {Served} from './served-instances.ts';
 
 /** @throws DamagedCheckpointError, ObjectStoreError; CodedError ERR_READ_LATER, ERR_COLD. Nothing of it is left then */
 export async function prepareRestore(parts: Parts, request: RestoreRequest): Promise<PreparedRestore> {
@@ -16,21 +16,23 @@ export async function prepareRestore(parts: Parts, request: RestoreRequest): Pro
   const cold = await fetchForWake(parts, request);
   const reading: Promise<unknown>[] = [];
   try {
-    const {answer, forecast} = await prepareFrom(parts, request, cold);
-    // Not waited for: whoever mounts the files asks for those that are not here yet, and hears why they cannot be had.
-    reading.push(forecast, parts.tiering?.fetchFiles(appName(request.app), request.generation) ?? Promise.resolve());
+    const {answer, rest} = await prepareFrom(parts, request, cold);
+    reading.push(rest);
     return answer;
   } finally {
     void Promise.allSettled(reading).then(() => cold?.[Symbol.dispose]());
   }
 }
 
-/** CRIU needs its images and somebody who listens, and the sooner the better: it works beside what else there is to do. */
+/**
+ * CRIU needs its images and somebody who listens, and the sooner the better: it works beside what else there is to do.
+ * @returns `rest`: when all is read that a wake needs. Never rejects
+ */
 async function prepareFrom(
   parts: Parts,
   request: RestoreRequest,
   cold: ColdFetch | undefined,
-): Promise<{readonly answer: PreparedRestore; readonly forecast: Promise<Forecast | null>}> {
+): Promise<{readonly answer: PreparedRestore; readonly rest: Promise<unknown>}> {
   await using scope = new AsyncDisposableStack();
   const fetchAll = async (checkpoint: Checkpoint): Promise<void> => parts.tiering?.fetchAll(checkpoint.manifest);
   const loaded = await loadRestore(parts, request, cold === undefined ? undefined : {cold, fetchAll});
@@ -45,7 +47,9 @@ async function prepareFrom(
   if (faults.status === 'rejected') throw faults.reason;
   if (images.status === 'rejected') throw images.reason;
   const {checkpoint, memoryBytes = 0} = loaded;
-  const forecast = loaded.forecast();
+  // Not waited for: whoever mounts the files asks for those that are not here yet, and hears why they cannot be had. The forecast is needed later than they are.
+  const files = parts.tiering?.fetchFiles(appName(request.app), request.generation) ?? Promise.resolve();
+  const forecast = files.catch(() => undefined).then(() => loaded.forecast());
   const served: Served = {instance: request.instance, checkpoint, loaded: scope.move(), keeper, forecast, prefetch: null};
   parts.served.add(served);
   if (request.ahead !== true) {
@@ -53,7 +57,7 @@ async function prepareFrom(
     void parts.tiering?.afterWake({checkpoint, cold, all: request.backgroundFetch !== false}, goesOn);
   }
   const answer = {imagesDir: images.value.directory, meta: checkpoint.meta, processes: [...checkpoint.tables.keys()], memoryBytes};
-  return {answer, forecast};
+  return {answer, rest: forecast};
 }
 
 async function fetchForWake({tiering}: Parts, {app, generation, mode, prefetch, ahead}: RestoreRequest): Promise<ColdFetch | undefined> {

@@ -25,6 +25,7 @@ import {
   ObjectStoreError,
   type PutOptions,
 } from './object-store.ts';
+import type {FetchPart} from './partial-file.ts';
 import type {Received} from './receive-memory.ts';
 import {merged, RemoteIndex} from './remote-index.ts';
 import {isUploadedLater, uploadFile} from './upload-file.ts';
@@ -207,11 +208,10 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     return this.#held.hold(copies);
   }
 
-  /** A local copy, under a key of its own, of a part of a remote object. `take()` and `ensureLocal()` fill it. */
+  /** A local copy, under a key of its own, of a part of a remote object, until `removeLocal()`. `take()` and `ensureLocal()` fill it. */
   async openPart(key: string, of: {readonly key: string; readonly position: number; readonly length: number}): Promise<LocalCopy> {
-    return copyOf(
-      await this.#cache.findOrCreate(key, of.length, (range, into) => this.#remote.get(of.key, {...range, position: of.position + range.position}, into)),
-    );
+    const fetch: FetchPart = (range, into) => this.#remote.get(of.key, {...range, position: of.position + range.position}, into);
+    return copyOf(await this.#cache.findOrCreate(key, of.length, fetch, {isLasting: false}));
   }
 
   /** Removes a local copy; what is pending stays. */
@@ -283,8 +283,8 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
   }
 
   /** An object as the remote store has it, whatever lies here. */
-  async getRemote(key: string, range?: ByteRange): Promise<Buffer> {
-    return this.#remote.get(key, range);
+  async getRemote(key: string, range?: ByteRange, into?: Buffer): Promise<Buffer> {
+    return this.#remote.get(key, range, into);
   }
 
   /** The same of a range, for somebody who soon has done with it, and disposes the memory then. */

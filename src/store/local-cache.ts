@@ -19,7 +19,8 @@ const smallBytes = 64 * 1024;
 
 export type Opened =
   | {readonly kind: 'complete'; readonly file: FileHandle; readonly sizeBytes: number}
-  | {readonly kind: 'partial'; readonly file: PartialFile};
+  /** `isLasting`: it becomes a complete one, which the next process finds too. */
+  | {readonly kind: 'partial'; readonly file: PartialFile; readonly isLasting: boolean};
 
 export interface KeysInUse {
   has(key: string): boolean;
@@ -139,8 +140,8 @@ export class LocalCache implements AsyncDisposable {
     }
   }
 
-  /** The copy of `key`, made if there is none; empty then. */
-  async findOrCreate(key: string, sizeBytes: number, fetch: FetchPart): Promise<Opened> {
+  /** The copy of `key`, made if there is none; empty then. @param isLasting false: whoever makes it removes it, and it need never be on the disk */
+  async findOrCreate(key: string, sizeBytes: number, fetch: FetchPart, {isLasting} = {isLasting: true}): Promise<Opened> {
     // Whoever looked at the same time may be the one who makes it, or may still be about to find that there is none.
     for (let found = await this.find(key); ; found = await this.find(key)) {
       if (found !== undefined) return found;
@@ -148,7 +149,7 @@ export class LocalCache implements AsyncDisposable {
     }
     const path = join(this.#options.directory, partialName, String(this.#count++));
     const {memory} = this;
-    const creating = this.#retry(() => PartialFile.create({path, sizeBytes, fetch, memory})).then((file): Opened => ({kind: 'partial', file}));
+    const creating = this.#retry(() => PartialFile.create({path, sizeBytes, fetch, memory})).then((file): Opened => ({kind: 'partial', file, isLasting}));
     this.#opened.set(key, creating);
     try {
       const created = await creating;
@@ -164,9 +165,9 @@ export class LocalCache implements AsyncDisposable {
   async grown(key: string): Promise<void> {
     const opened = await this.#opened.get(key)?.catch(() => undefined);
     if (opened?.kind !== 'partial') return;
-    const {file} = opened;
+    const {file, isLasting} = opened;
     this.#note(key, file.presentBytes);
-    if (file.isComplete) {
+    if (file.isComplete && isLasting) {
       const path = this.#path(key);
       await mkdir(dirname(path), {recursive: true, mode: 0o700});
       // Not found: somebody emptied the cache, or another call was here first.

@@ -197,7 +197,8 @@ function takeExpected(objects: CachedStore, {expected, object, segmentAt, arriva
 
 interface Arrival {
   readonly range: ByteRange;
-  readonly memory: Disposable;
+  /** To be given back. */
+  readonly memory: Disposable | undefined;
   readonly data: Promise<Buffer>;
 }
 
@@ -208,12 +209,15 @@ class Arrivals {
   readonly #all: Arrival[] = [];
   readonly #users: Promise<unknown>[] = [];
   #askedBytes = 0;
+  /** The beginning lies in one piece: parts of it are used where they are, for as long as the wake needs them. */
+  readonly #start: Buffer;
   #data: Buffer = Buffer.alloc(0);
   #taken = 0;
 
   constructor(objects: CachedStore, object: StoredCold) {
     this.#objects = objects;
     this.#object = object;
+    this.#start = Buffer.allocUnsafeSlow(Math.min(startBytes, object.sizeBytes));
   }
 
   get all(): readonly Arrival[] {
@@ -222,30 +226,43 @@ class Arrivals {
 
   /** As far as it was not asked for yet. */
   ask(end: number): void {
-    const {key, sizeBytes} = this.#object;
+    const {sizeBytes} = this.#object;
     while (this.#askedBytes < Math.min(end, sizeBytes)) {
       const position = this.#askedBytes;
-      const length = Math.min(position < startBytes ? startRangeBytes : rangeBytes, sizeBytes - position);
-      const {memory, data} = this.#objects.receive(key, {position, length});
+      const isStart = position < startBytes;
+      const length = Math.min(isStart ? startRangeBytes : rangeBytes, sizeBytes - position);
+      const arrival = this.#receive({position, length}, isStart);
       // Each is awaited where it is needed; none may be left alone meanwhile.
-      data.catch(() => undefined);
-      this.#all.push({range: {position, length}, memory, data});
+      arrival.data.catch(() => undefined);
+      this.#all.push(arrival);
       this.#askedBytes += length;
     }
   }
 
-  /** A copy of the beginning of the object, as far as it is needed and was asked for. */
+  #receive(range: ByteRange, isStart: boolean): Arrival {
+    const {key} = this.#object;
+    if (!isStart) return {range, ...this.#objects.receive(key, range)};
+    const into = this.#start.subarray(range.position, range.position + range.length);
+    const placed = (data: Buffer): Buffer => {
+      if (data !== into) data.copy(into);
+      return into;
+    };
+    return {range, memory: undefined, data: this.#objects.getRemote(key, range, into).then(placed)};
+  }
+
+  /** The beginning of the object, as far as it is needed and was asked for. */
   async upTo(end: number): Promise<Buffer> {
-    const pieces = [this.#data];
+    const later: Buffer[] = [];
     let length = this.#data.length;
     while (length < end) {
       const next = this.#all[this.#taken++];
       if (next === undefined) throw new RangeError(`it ends at byte ${length}, ${end} are needed`);
       const data = await next.data;
-      pieces.push(data);
       length += data.length;
+      if (length > this.#start.length) later.push(data);
+      else this.#data = this.#start.subarray(0, length);
     }
-    if (pieces.length > 1) this.#data = Buffer.concat(pieces);
+    if (later.length > 0) this.#data = Buffer.concat([this.#data, ...later]);
     return this.#data;
   }
 
@@ -257,7 +274,7 @@ class Arrivals {
   /** Gives the memory back when all has arrived and is used. */
   async release(): Promise<void> {
     await Promise.allSettled([...this.#all.map(({data}) => data), ...this.#users]);
-    for (const {memory} of this.#all) memory[Symbol.dispose]();
+    for (const {memory} of this.#all) memory?.[Symbol.dispose]();
   }
 }
 
