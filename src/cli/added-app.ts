@@ -53,16 +53,16 @@ export function originText({origin, added}: Pick<ListedApp, 'origin' | 'added'>)
   return origin === 'file' && added !== null ? 'file (also added)' : origin;
 }
 
-/** @throws CodedError ERR_NO_IMAGE; what cannot be found out now is found out when the app is started */
-async function expectImage(config: Config, name: string, image: string | undefined): Promise<void> {
+/** @throws CodedError ERR_NO_IMAGE, ERR_NO_PROGRAM; what cannot be found out now is found out when the app is started */
+async function expectImage(config: Config, name: string, {image, exec}: Pick<AppOptions, 'image' | 'exec'>): Promise<void> {
   if (image === undefined) return;
+  const refuse = (code: string, found: string): CodedError => new CodedError(code, `Cannot add app "${name}": ${found}`, {source: 'client'});
   await using scope = new AsyncDisposableStack();
-  try {
-    await getName(await openObjects(config, scope), image);
-  } catch (error) {
-    if (errorCode(error) !== 'ERR_NO_OBJECT') return;
-    throw new CodedError('ERR_NO_IMAGE', `Cannot add app "${name}": there is no image "${image}"; "picogate image import" makes one`, {source: 'client'});
-  }
+  const named = await getName(await openObjects(config, scope), image).catch((error: unknown) => {
+    if (errorCode(error) === 'ERR_NO_OBJECT') throw refuse('ERR_NO_IMAGE', `there is no image "${image}"; "picogate image import" makes one`);
+  });
+  if (named === undefined || exec !== undefined || (named.config?.entrypoint.length ?? 0) + (named.config?.cmd.length ?? 0) > 0) return;
+  throw refuse('ERR_NO_PROGRAM', `image "${image}" does not say which program to start; --exec does`);
 }
 
 /** @throws CodedError that says how a gateway without apps can be told of one; else what it was given */
@@ -79,7 +79,7 @@ export async function addApp(files: Files, name: string, options: AppOptions): P
   const text = appSections(name, options);
   const {config, connection} = await connectToGateway(files).catch((error: unknown) => explainAbsence(files, error));
   await using owned = connection;
-  await expectImage(config, name, options.image);
+  await expectImage(config, name, options);
   const answer = await callControl(owned, 'app add', {name, text}, {timeoutMs: changeTimeoutMs});
   const warnings: Json = typeof answer === 'object' && answer !== null && 'warnings' in answer ? answer.warnings : [];
   if (Array.isArray(warnings)) for (const warning of warnings) process.stderr.write(`${String(warning)}\n`);

@@ -19,6 +19,8 @@ export const exitStatus = {
   /** The shell's: it cannot be executed, there is no such program. */
   notExecutable: 126,
   notFound: 127,
+  /** The shell's for SIGINT. */
+  interrupted: 130,
 } as const;
 
 const unavailable: ReadonlySet<string> = new Set(['ERR_NO_GATEWAY', 'ERR_REDIS_UNAVAILABLE', 'ERR_CONTROL_TIMEOUT']);
@@ -27,6 +29,7 @@ const unavailable: ReadonlySet<string> = new Set(['ERR_NO_GATEWAY', 'ERR_REDIS_U
 export function statusOf(error: unknown): number {
   const code = errorCode(error);
   if (code !== undefined && unavailable.has(code)) return exitStatus.unavailable;
+  if (code === 'ERR_INTERRUPTED') return exitStatus.interrupted;
   if (code === 'ERR_ASSERTION' || error instanceof TypeError || error instanceof ReferenceError) return exitStatus.bug;
   return exitStatus.refused;
 }

@@ -23,14 +23,14 @@ import {type Column, type ListingOptions, list} from './listing.ts';
 import {openObjects, openPending} from './open-objects.ts';
 import {type Progress, progress} from './progress.ts';
 import {printJson} from './remote.ts';
-import {stopSignal} from './stop-signal.ts';
+import {interruptedBy, stopSignal} from './stop-signal.ts';
 
 type Files = readonly string[] | undefined;
 
 /** Aborted by Ctrl-C or SIGTERM; a second one ends the process at once. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
-  void stopSignal().then((signal) => controller.abort(new Error(`interrupted by ${signal}; nothing was changed`)));
+  void stopSignal().then((signal) => controller.abort(interruptedBy(signal)));
   return controller.signal;
 }
 

@@ -1,11 +1,13 @@
 /** Signals that end a gateway, or make it read its configuration again. */
 
 import {writeSync} from 'node:fs';
+import {CodedError} from '../core/errors.ts';
+import {exitStatus} from './exit-status.ts';
 
 /** What is being put in order is left as it is. */
 function endAtOnce(signal: string): never {
   writeSync(process.stderr.fd, `picogate: ended at once by a second ${signal}; what is left can be removed by "picogate cleanup", or by the next start\n`);
-  process.exit(130);
+  process.exit(exitStatus.interrupted);
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
@@ -18,6 +20,11 @@ export function stopSignal(): Promise<NodeJS.Signals> {
       });
     }
   });
+}
+
+/** Of a command that one signal ends in order. */
+export function interruptedBy(signal: NodeJS.Signals): CodedError {
+  return new CodedError('ERR_INTERRUPTED', `interrupted by ${signal}; nothing was changed`, {source: 'client'});
 }
 
 const handled = ['SIGTERM', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const;

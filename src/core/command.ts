@@ -7,11 +7,12 @@ import {constants} from 'node:os';
 import type {Readable} from 'node:stream';
 import {CodedError} from './errors.ts';
 
-const keptOutputBytes = 64 * 1024;
+/** Of what a program says on standard error. */
+export const keptOutputBytes = 64 * 1024;
 const systemDirectories = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** The system's programs come first: npm puts directories on PATH in which a package's program may have the name of a system's (`nft`). */
-function childEnvironment(environment: Readonly<Record<string, string | undefined>> | undefined): NodeJS.ProcessEnv {
+export function childEnvironment(environment: Readonly<Record<string, string | undefined>> | undefined): NodeJS.ProcessEnv {
   const base = environment ?? process.env;
   return {...base, LC_ALL: 'C', PATH: `${systemDirectories}:${base['PATH'] ?? ''}`};
 }
@@ -48,7 +49,8 @@ export interface RunResult {
   readonly stderr: string;
 }
 
-async function collect(stream: Readable | null, limitBytes: number): Promise<string> {
+/** The end of what a stream says, when it has ended. */
+export async function collect(stream: Readable | null, limitBytes: number): Promise<string> {
   if (stream === null) return '';
   const chunks: Buffer[] = [];
   let sizeBytes = 0;

@@ -37,6 +37,7 @@ const fn = {
   mknod: declare('int mknod(const char *path, unsigned int mode, unsigned long dev)'),
   mount: declare('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
   open: declare('int open(const char *path, int flags, unsigned int mode)'),
+  pipe2: declare('int pipe2(_Out_ int *pair, int flags)'),
   poll: declare('int poll(_Inout_ void *fds, unsigned long count, int timeout)'),
   prctl: declare('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
   read: declare('long read(int fd, _Out_ void *data, size_t size)'),
@@ -321,10 +322,18 @@ export function setCloseOnExec(fd: number): void {
   check('set the flags of', `descriptor ${fd}`, fn.fcntl(fd, setDescriptorFlags, closeOnExec));
 }
 
-/** Another descriptor of the same open file, close-on-exec; the caller closes it. @throws SystemCallError */
-export function duplicate(fd: number): number {
+/** A pipe, close-on-exec: the end that is read and the end that is written. The caller closes both. @throws SystemCallError */
+export function pipe(): readonly [read: number, write: number] {
+  const closeOnExec = 0o2000000;
+  const pair = [-1, -1];
+  check('make', 'a pipe', fn.pipe2(pair, closeOnExec));
+  return [pair[0] ?? -1, pair[1] ?? -1];
+}
+
+/** Another descriptor of the same open file, close-on-exec, with the lowest free number from `lowest` on; the caller closes it. @throws SystemCallError */
+export function duplicate(fd: number, lowest = 0): number {
   const duplicateCloseOnExec = 1030;
-  return check('duplicate', `descriptor ${fd}`, fn.fcntl(fd, duplicateCloseOnExec, 0));
+  return check('duplicate', `descriptor ${fd}`, fn.fcntl(fd, duplicateCloseOnExec, lowest));
 }
 
 /** Makes `to` another descriptor of what `from` is of; what it was before is closed. @throws SystemCallError */

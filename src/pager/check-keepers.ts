@@ -9,7 +9,7 @@ export async function checkKeepers(parts: Parts, runtimeDir: string, onLost: (in
     if (instance.keeper === null || keeperRuns(instance.keeper)) continue;
     parts.log.warn({instance: instance.instance, pid: instance.keeper.pid}, 'a keeper of descriptors ended; another takes its place');
     try {
-      const {keeper, ends} = await startKeeper(runtimeDir);
+      const {keeper, ends} = startKeeper(runtimeDir);
       // The worker owns the pair from here on. Only when all is parked does the record name the new keeper.
       await parts.faults.ask({kind: 'repark', instance: instance.instance, parking: ends});
       instance.keeper = keeper;

@@ -76,7 +76,7 @@ async function rememberEager({files}: Parts, {instance, app, generation}: Restor
 
 async function prepareFaults({faults, files, keepers}: Parts, {segments, copies, tables}: LoadedRestore, request: RestoreRequest): Promise<Keeper> {
   const {instance, app, generation, workDir} = request;
-  const {keeper, ends} = await keepers.take();
+  const {keeper, ends} = keepers.take();
   try {
     files.write({instance, app, generation, keeper});
     await faults.ask({

@@ -131,7 +131,7 @@ export class BegunRestore implements AsyncDisposable {
   }
 
   /** When CRIU has ended, with or without our doing. */
-  get ended(): Promise<void> {
+  get ended(): Promise<unknown> {
     return this.#session.ended;
   }
 

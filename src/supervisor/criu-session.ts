@@ -5,11 +5,12 @@
  * It is not killed when the gateway dies: in the middle of a dump that would leave the tasks as they are, while a CRIU
  * that finds its socket closed undoes the dump.
  */
-import {once} from 'node:events';
-import {type Daemon, startDaemon} from '../core/command.ts';
+import {Socket} from 'node:net';
+import {collect, keptOutputBytes} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
-import {close, recvAsync, socketpair, socketType, trySend} from '../core/libc.ts';
+import {close, pipe, recvAsync, socketpair, socketType, trySend} from '../core/libc.ts';
 import {withinNetns} from '../core/netns.ts';
+import {type Ending, type QuickChild, quickSpawn} from '../core/quick-spawn.ts';
 import type {Argv} from '../core/tools.ts';
 import {type CriuRequest, type CriuResponse, decodeResponse, encodeRequest, rpc} from './criu-rpc.ts';
 import {killCriu, reapAll} from './process-tree.ts';
@@ -47,55 +48,51 @@ export interface Exchange {
 }
 
 export class CriuSession implements AsyncDisposable {
-  readonly #daemon: Daemon;
+  readonly #child: QuickChild;
+  /** All that it has said on standard error, when nobody has that any more. */
+  readonly #stderr: Promise<string>;
   readonly #socket: number;
-  readonly #ended: Promise<void>;
   #open = true;
   #answered = false;
   /** Of a CRIU that was killed: tasks of a restore that it had begun. */
   readonly #orphans: number[] = [];
 
-  private constructor(daemon: Daemon, socket: number) {
-    this.#daemon = daemon;
+  private constructor(child: QuickChild, {stderr, socket}: {readonly stderr: Socket; readonly socket: number}) {
+    this.#child = child;
+    this.#stderr = collect(stderr, keptOutputBytes);
     this.#socket = socket;
-    this.#ended = this.alive ? once(daemon.child, 'exit').then(() => undefined) : Promise.resolve();
   }
 
-  static async start({criu, netnsPath, standardFiles}: SessionOptions): Promise<CriuSession> {
+  /** Not by a fork: the gateway is large, and others wait for it meanwhile. @throws CodedError ERR_COMMAND_MISSING */
+  static start({criu, netnsPath, standardFiles}: SessionOptions): CriuSession {
     using files = openStandardFiles(standardFiles);
     const [ours, theirs] = socketpair(socketType.sequenced | socketType.closeOnExec);
+    const [stderr, stderrOfCriu] = pipe();
     try {
       const argv: Argv = [...criu, 'swrk', String(socketDescriptor)];
-      // startDaemon() forks before it first awaits, so the child is born inside the namespace.
-      const started = withinNetns(netnsPath, () =>
-        startDaemon(argv, {
-          stdio: ['ignore', 'ignore', 'pipe', theirs, files.input, files.output],
-          env: {...process.env, ...withoutBreakpoints},
-          dieWithParent: false,
-        }),
-      );
-      return new CriuSession(await started, ours);
+      const descriptors = [null, null, stderrOfCriu, theirs, files.input, files.output];
+      const child = withinNetns(netnsPath, () => quickSpawn(argv, {descriptors, env: {...process.env, ...withoutBreakpoints}}));
+      return new CriuSession(child, {stderr: new Socket({fd: stderr, readable: true, writable: false}), socket: ours});
     } catch (error) {
-      close(ours);
+      for (const descriptor of [ours, stderr]) close(descriptor);
       throw error;
     } finally {
-      close(theirs);
+      for (const descriptor of [theirs, stderrOfCriu]) close(descriptor);
     }
   }
 
   get pid(): number {
-    return this.#daemon.pid;
+    return this.#child.pid;
   }
 
   /** False once CRIU has ended. */
   get alive(): boolean {
-    const {child} = this.#daemon;
-    return child.exitCode === null && child.signalCode === null;
+    return this.#child.isRunning;
   }
 
   /** Also of one that leaves a task, which has its standard error. */
-  get ended(): Promise<void> {
-    return this.#ended;
+  get ended(): Promise<Ending> {
+    return this.#child.ended;
   }
 
   /**
@@ -147,7 +144,7 @@ export class CriuSession implements AsyncDisposable {
   }
 
   async #endedSilently(lateMs: number | undefined, signal: AbortSignal | undefined): Promise<unknown> {
-    const {exitCode, signal: killedBy, stderr} = await this.#daemon.exited;
+    const [{exitCode, signal: killedBy}, stderr] = await Promise.all([this.ended, this.#stderr]);
     await reapAll(this.#orphans.splice(0));
     if (signal?.aborted) return signal.reason;
     if (lateMs !== undefined) return new CodedError('ERR_CRIU_TIMEOUT', `CRIU had not finished after ${lateMs} ms`, {source: 'host'});
@@ -161,7 +158,7 @@ export class CriuSession implements AsyncDisposable {
     this.#open = false;
     if (!this.#answered) this.#kill();
     const timer = setTimeout(() => this.#kill(), endsWithinMs);
-    await this.#daemon.exited;
+    await Promise.all([this.ended, this.#stderr]);
     clearTimeout(timer);
     await reapAll(this.#orphans.splice(0));
     close(this.#socket);

@@ -63,7 +63,7 @@ class Driver implements CheckpointDriver {
   /** In the app's control groups, so that what it restores is born there, and it has nothing to save of them. */
   async #start(target: RestoreTarget): Promise<CriuSession> {
     await this.#cache;
-    const session = await CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, standardFiles: target.standardFiles});
+    const session = CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, standardFiles: target.standardFiles});
     try {
       await target.enter(session.pid);
       return session;

@@ -103,7 +103,7 @@ export async function coldLab(count: number, onWanted: (part: WantedPart, lab: C
       const instance = instanceId(app, newInstanceName(Date.now()));
       const workDir = join(path, `work-${instance}`);
       await mkdir(workDir);
-      const {keeper, ends} = await startKeeper(path);
+      const {keeper, ends} = startKeeper(path);
       apps.defer(() => stopKeeper(keeper));
       const tables = lazyTables(checkpoint);
       const journalPath = join(path, `journal-${instance}`);

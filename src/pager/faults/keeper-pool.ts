@@ -8,35 +8,34 @@ export interface ReadyKeeper {
   readonly ends: [number, number];
 }
 
-export class KeeperPool implements AsyncDisposable {
+export class KeeperPool implements Disposable {
   readonly #runtimeDir: string;
-  #spare: Promise<ReadyKeeper> | undefined;
+  #spare: ReadyKeeper | undefined;
 
   constructor(runtimeDir: string) {
     this.#runtimeDir = runtimeDir;
     this.#prepare();
   }
 
-  async take(): Promise<ReadyKeeper> {
-    const spare = this.#spare ?? startKeeper(this.#runtimeDir);
+  /** @throws what `startKeeper()` throws */
+  take(): ReadyKeeper {
+    const taken = this.#spare ?? startKeeper(this.#runtimeDir);
     this.#spare = undefined;
-    try {
-      return await spare;
-    } finally {
-      // After this wake, not in it.
-      setTimeout(() => this.#prepare(), 1000).unref();
-    }
+    // After this wake, not in it.
+    setTimeout(() => this.#prepare(), 1000).unref();
+    return taken;
   }
 
   #prepare(): void {
-    this.#spare ??= startKeeper(this.#runtimeDir);
-    this.#spare.catch(() => {
-      // Reported to the one who takes it.
-    });
+    try {
+      this.#spare ??= startKeeper(this.#runtimeDir);
+    } catch {
+      // Whoever takes one meets it.
+    }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const spare = await this.#spare?.catch(() => undefined);
+  [Symbol.dispose](): void {
+    const spare = this.#spare;
     this.#spare = undefined;
     if (spare === undefined) return;
     stopKeeper(spare.keeper);

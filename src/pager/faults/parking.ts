@@ -6,9 +6,9 @@
  */
 import {readdirSync, readFileSync} from 'node:fs';
 import {constants} from 'node:os';
-import {startDaemon} from '../../core/command.ts';
 import {CodedError, errorCode} from '../../core/errors.ts';
 import {close, errnoName, libc, socketpair, socketType, tryReceiveDescriptors, trySendDescriptors, trySyscall} from '../../core/libc.ts';
+import {quickSpawn} from '../../core/quick-spawn.ts';
 import {isAlive} from './userfaultfd.ts';
 
 const setsockopt = libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)');
@@ -164,19 +164,18 @@ export function processStartTime(pid: number): number | undefined {
 }
 
 /** Starts a keeper with an empty pair. It runs until `stopKeeper`, whatever happens to us. The caller owns the two descriptors. */
-export async function startKeeper(runtimeDir: string): Promise<{readonly keeper: Keeper; readonly ends: [number, number]}> {
+export function startKeeper(runtimeDir: string): {readonly keeper: Keeper; readonly ends: [number, number]} {
   const ends = socketpair(socketType.sequenced | socketType.closeOnExec | socketType.nonBlocking);
   try {
-    const daemon = await startDaemon(keeperArgv, {
-      stdio: ['ignore', 'ignore', 'ignore', ...ends],
+    const child = quickSpawn(keeperArgv, {
+      descriptors: [null, null, null, ...ends],
       cwd: '/',
       env: {PATH: process.env['PATH'], [keeperVariable]: runtimeDir},
-      dieWithParent: false,
     });
-    daemon.child.unref();
-    const startTime = processStartTime(daemon.pid);
+    child.unref();
+    const startTime = processStartTime(child.pid);
     if (startTime === undefined) throw new CodedError('ERR_KEEPER', 'Cannot start a keeper of descriptors: it ended at once', {source: 'host'});
-    return {keeper: {pid: daemon.pid, startTime}, ends};
+    return {keeper: {pid: child.pid, startTime}, ends};
   } catch (error) {
     for (const end of ends) close(end);
     throw error;

@@ -23,8 +23,8 @@ export class DeviceKeeper implements Disposable {
     this.#lot = lot;
   }
 
-  static async start(runtimeDir: string): Promise<DeviceKeeper> {
-    const {keeper, ends} = await startKeeper(keeperName(runtimeDir));
+  static start(runtimeDir: string): DeviceKeeper {
+    const {keeper, ends} = startKeeper(keeperName(runtimeDir));
     return new DeviceKeeper(runtimeDir, keeper, new ParkingLot(ends));
   }
 
@@ -64,8 +64,8 @@ export class DeviceKeeper implements Disposable {
   }
 
   /** Somebody has killed it: another one takes its place. */
-  async replace(): Promise<void> {
-    const {keeper, ends} = await startKeeper(keeperName(this.#runtimeDir));
+  replace(): void {
+    const {keeper, ends} = startKeeper(keeperName(this.#runtimeDir));
     this.#lot[Symbol.dispose]();
     this.#lot = new ParkingLot(ends);
     this.#keeper = keeper;

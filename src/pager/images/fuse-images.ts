@@ -92,7 +92,7 @@ export class ImageMounts implements AsyncDisposable {
     const mounts = new ImageMounts({...options, directory: realpathSync(options.directory)}, cache);
     tellDropped = (key) => mounts.#thread.tell({kind: 'dropped', key});
     await mounts.#takeOver();
-    mounts.#timer = setInterval(() => void mounts.#checkKeeper(), keeperCheckMs).unref();
+    mounts.#timer = setInterval(() => mounts.#checkKeeper(), keeperCheckMs).unref();
     return mounts;
   }
 
@@ -182,7 +182,7 @@ export class ImageMounts implements AsyncDisposable {
     await objects.put(imageKeys.use(digest, this.#user), Buffer.from(JSON.stringify({host: hostname(), at: Date.now()})));
     const data = await objects.get(imageKeys.image(digest));
     const image = await parseImage(digest, data);
-    this.#keeper ??= await DeviceKeeper.start(this.#options.runtimeDir);
+    this.#keeper ??= DeviceKeeper.start(this.#options.runtimeDir);
     const space = this.#nextSpace++;
     this.#files.remove(space);
     writeFileSync(this.#files.imagePath(space), data, {mode: 0o600});
@@ -318,11 +318,11 @@ export class ImageMounts implements AsyncDisposable {
     }
   }
 
-  async #checkKeeper(): Promise<void> {
+  #checkKeeper(): void {
     if (this.#keeper === undefined || this.#keeper.runs) return;
     try {
       this.#options.log.warn({pid: this.#keeper.record.pid}, 'the keeper of FUSE devices ended; another takes its place');
-      await this.#keeper.replace();
+      this.#keeper.replace();
       this.#write();
     } catch (error) {
       this.#options.log.error({error: errorMessage(error)}, 'the mounts of images would not survive the end of the pager');
