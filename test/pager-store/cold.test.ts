@@ -46,9 +46,12 @@ test('a wake with nothing local takes one round of parallel requests', async (t)
   const pages = new Map([...heapPages(3000), ...heapPages(300, 77)]);
   const data = Buffer.alloc(pageSizeBytes);
   let count = 0;
+  const absent: number[] = [];
   for (const [pid, runs] of await expected(checkpoint)) {
     const table = segment.tables(undefined).get(pid) ?? t.fail();
-    for (const {page} of runs) {
+    const stored = checkpoint.tables.get(pid);
+    for (const {page, count: length} of runs) {
+      absent.push(...[page - 1, page + length].filter((beside) => stored?.get(beside) !== undefined && table.get(beside) === undefined));
       const place = table.get(page) ?? t.fail();
       reader.readPagesSync(place.segment, place.index, 1, data, 0);
       if (!data.equals(pages.get(page) ?? t.fail())) t.fail(`page ${page}`);
@@ -56,6 +59,7 @@ test('a wake with nothing local takes one round of parallel requests', async (t)
     }
   }
   t.true(count > 1000);
+  t.deepEqual(absent, [], 'those beside them are there too');
 });
 
 async function expectedBytes(checkpoint: Checkpoint): Promise<number> {
