@@ -2,7 +2,7 @@
 import {combineSources} from '../config/added-sources.ts';
 import type {Config} from '../config/value.ts';
 import {CodedError, errorCode} from '../core/errors.ts';
-import {getName} from '../pager/images/rootfs-image-object.ts';
+import {getName, type NamedImage} from '../pager/images/rootfs-image-object.ts';
 import {type AddedApp, openAddedApps} from '../store/added-apps.ts';
 import type {Connection} from '../store/connection.ts';
 import {callControl} from '../store/control.ts';
@@ -58,7 +58,8 @@ async function expectImage(config: Config, name: string, {image, exec}: Pick<App
   if (image === undefined) return;
   const refuse = (code: string, found: string): CodedError => new CodedError(code, `Cannot add app "${name}": ${found}`, {source: 'client'});
   await using scope = new AsyncDisposableStack();
-  const named = await getName(await openObjects(config, scope), image).catch((error: unknown) => {
+  const read = async (): Promise<NamedImage> => getName(await openObjects(config, scope), image);
+  const named = await read().catch((error: unknown) => {
     if (errorCode(error) === 'ERR_NO_OBJECT') throw refuse('ERR_NO_IMAGE', `there is no image "${image}"; "picogate image import" makes one`);
   });
   if (named === undefined || exec !== undefined || (named.config?.entrypoint.length ?? 0) + (named.config?.cmd.length ?? 0) > 0) return;

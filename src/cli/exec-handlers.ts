@@ -11,10 +11,18 @@ function field(args: Json, name: string): unknown {
 }
 
 function requestedCommand(args: Json): GuestCommand {
-  const [words, user, term] = [field(args, 'words'), field(args, 'user'), field(args, 'term')];
+  const [words, user, term, size] = [field(args, 'words'), field(args, 'user'), field(args, 'term'), field(args, 'size')];
   if (!Array.isArray(words) || words.length === 0) throw new CodedError('ERR_BAD_COMMAND', 'Cannot run a command: it has no words', {source: 'client'});
   const terminal = typeof term === 'string';
-  return {args: words.map(String), user: typeof user === 'string' ? user : null, env: terminal ? {TERM: term} : {}, terminal};
+  return {args: words.map(String), user: typeof user === 'string' ? user : null, env: terminal ? {TERM: term} : {}, terminal, consoleSize: sizeIn(size)};
+}
+
+/** Null: it is not known. */
+function sizeIn(size: unknown): GuestCommand['consoleSize'] {
+  if (typeof size !== 'object' || size === null) return null;
+  const [width, height] = [Reflect.get(size, 'columns'), Reflect.get(size, 'rows')].map(Number);
+  const isSize = (side: number | undefined): side is number => Number.isInteger(side) && Number(side) > 0 && Number(side) < 2 ** 16;
+  return isSize(width) && isSize(height) ? {width, height} : null;
 }
 
 /** @param requestedApp @throws CodedError when there is none of that name */

@@ -43,7 +43,9 @@ async function executeInApp(files: readonly string[] | undefined, options: ExecO
   await using owned = connection;
   await expectHere(owned, config, options);
   const term = tty ? (process.env['TERM'] ?? 'xterm') : null;
-  const answer = await callControl(owned, 'exec', {name, words: [...words], user: options.user ?? null, term}, {timeoutMs: askMs});
+  // A program that is quick to ask how large the terminal is would hear 0 before runc passes that on.
+  const size = tty && process.stdout.isTTY ? {columns: process.stdout.columns, rows: process.stdout.rows} : null;
+  const answer = await callControl(owned, 'exec', {name, words: [...words], user: options.user ?? null, term, size}, {timeoutMs: askMs});
   const {id, spec} = typeof answer === 'object' && answer !== null && 'id' in answer && 'spec' in answer ? answer : {};
   if (typeof id !== 'string' || typeof spec !== 'string')
     throw new CodedError('ERR_BAD_ANSWER', "Cannot read the gateway's answer: it has no command in it", {source: 'server'});

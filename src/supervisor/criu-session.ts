@@ -59,7 +59,7 @@ export class CriuSession implements AsyncDisposable {
 
   private constructor(child: QuickChild, {stderr, socket}: {readonly stderr: Socket; readonly socket: number}) {
     this.#child = child;
-    this.#stderr = collect(stderr, keptOutputBytes);
+    this.#stderr = collect(stderr, keptOutputBytes).catch(() => ''); // It only explains.
     this.#socket = socket;
   }
 

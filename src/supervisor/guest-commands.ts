@@ -21,6 +21,8 @@ export interface GuestCommand {
   readonly user: string | null;
   readonly env: Readonly<Record<string, string>>;
   readonly terminal: boolean;
+  /** In characters; null: not known. */
+  readonly consoleSize: {readonly width: number; readonly height: number} | null;
 }
 
 /** Of thousands of apps most never have a command: they share this, which stays empty. */

@@ -40,6 +40,7 @@ export interface GuestSpecOptions extends Person {
   readonly pid: number;
   readonly args: readonly string[];
   readonly terminal: boolean;
+  readonly consoleSize: {readonly width: number; readonly height: number} | null;
   /** Added to those of the app. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -50,12 +51,12 @@ export interface GuestSpecOptions extends Person {
  * @returns the content of `config.json`
  */
 export function guestSpec(options: GuestSpecOptions): object {
-  const {app, rootDir, pid, args, env, terminal} = options;
+  const {app, rootDir, pid, args, env, terminal, consoleSize} = options;
   const joined = (type: string, file: string): object => ({type, path: `/proc/${pid}/ns/${file}`});
   return {
     ociVersion: '1.0.2',
     root: {path: rootDir, readonly: false},
-    process: {...processOf(options), terminal, args, env: environment(options, env)},
+    process: {...processOf(options), terminal, ...(consoleSize !== null && {consoleSize}), args, env: environment(options, env)},
     mounts: [
       procMount,
       {destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=64k']},

@@ -105,6 +105,9 @@ serialRootTest('an app that could not start for want of its image starts when th
   const add = async (): Promise<string> =>
     gateway.cli('app', 'add', 'a', '--image', 'small', '--exec', program, '--volume', `${fixtures}:/srv:ro`, '--expose', 'tcp:80');
   await gateway.cli('image', 'import', 'small', rootfs);
+  await t.throwsAsync(gateway.cli('app', 'add', 'b', '--image', 'small', '--expose', 'tcp:80'), {
+    message: /image "small" does not say which program to start; --exec does/,
+  });
   await add();
   await gateway.cli('image', 'rm', 'small', '--yes');
   await t.throwsAsync(gateway.cli('wake', 'a'));

@@ -4,6 +4,7 @@ import type {StickTableConfig} from '../../../src/config/proxy-value.ts';
 import {StickTable} from '../../../src/edge/stick/stick-table.ts';
 import {Tracking} from '../../../src/edge/stick/tracking.ts';
 import {temporaryDirectory} from '../../helpers/temporary-directory.ts';
+import {until} from '../../helpers/until.ts';
 import {FakeClock} from '../pool/fake-clock.ts';
 import {startHaproxy} from '../pool/haproxy-reference.ts';
 import {tableCommand} from './table-command.ts';
@@ -59,6 +60,8 @@ test('conn, sess and http counters, tracked at the connection or at the request'
         tracking.track(0, {table, key: source, of: way});
       }
     }
-    t.deepEqual(comparable(await tableCommand(table, clock, {verb: 'show'})), comparable((await haproxy.command(`show table ${way}`)).split('\n')), way);
+    const theirs = async (): Promise<string> => haproxy.command(`show table ${way}`);
+    await until(async () => !(await theirs()).includes('use=1'), {what: 'the end of all sessions'});
+    t.deepEqual(comparable(await tableCommand(table, clock, {verb: 'show'})), comparable((await theirs()).split('\n')), way);
   }
 });
