@@ -69,9 +69,9 @@ async function fetchForWake({tiering}: Parts, {app, generation, mode, prefetch, 
 }
 
 /** An eager restore has no faults, but its next checkpoint is a delta too. */
-async function rememberEager({files}: Parts, {instance, app, generation}: RestoreRequest): Promise<null> {
+function rememberEager({files}: Parts, {instance, app, generation}: RestoreRequest): null {
   files.write({instance, app, generation, keeper: null});
-  return Promise.resolve(null);
+  return null;
 }
 
 async function prepareFaults({faults, files, keepers}: Parts, {segments, copies, tables}: LoadedRestore, request: RestoreRequest): Promise<Keeper> {
