@@ -125,6 +125,8 @@ export class LocalCache implements AsyncDisposable {
       return known.catch(ignoreMissing);
     }
     const path = this.#path(key);
+    // Whoever adds one notes it.
+    if (!this.#entries.has(key)) return undefined;
     const opening = openComplete(path);
     this.#opened.set(key, opening);
     try {
@@ -181,6 +183,8 @@ export class LocalCache implements AsyncDisposable {
   async adopt(key: string, from: string, sizeBytes: number): Promise<void> {
     const path = this.#path(key);
     await mkdir(dirname(path), {recursive: true, mode: 0o700});
+    // Who finds it gone from where it was looks for it here.
+    this.#note(key, sizeBytes);
     try {
       await rename(from, path);
     } catch (error) {

@@ -13,6 +13,7 @@ import {type AnswerReader, answerOf} from './s3-answer.ts';
 import type {S3Limits, S3StoreOptions} from './s3-options.ts';
 import {notS3} from './s3-problem.ts';
 import {rangeHeader, SignedGets, signedSeconds} from './s3-signed-get.ts';
+import {UrlSigner} from './s3-url-signer.ts';
 
 /** Who wrote an object: found out by the writer that does not know whether its PUT arrived. */
 const writerField = 'picogate-put';
@@ -65,10 +66,12 @@ export async function openS3Client(options: S3StoreOptions, limits: S3Limits): P
   const agents = {http: new HttpAgent(agentOptions), https: new HttpsAgent(agentOptions)};
   const client = await clientWithRegion(sdk, {options, limits, agents});
   const bucket = {Bucket: options.bucket};
-  const signedGets = new SignedGets({
+  const signer = new UrlSigner({
     sign: (key) => getSignedUrl(client, new sdk.GetObjectCommand({...bucket, Key: key}), {expiresIn: signedSeconds}),
-    connectTimeoutMs: limits.connectTimeoutMs,
+    credentials: () => client.config.credentials(),
+    nowMs: Date.now,
   });
+  const signedGets = new SignedGets({sign: (key) => signer.sign(key), connectTimeoutMs: limits.connectTimeoutMs});
   const absent = (ifAbsent: boolean): {IfNoneMatch?: '*'} => (ifAbsent ? {IfNoneMatch: '*'} : {});
   return {
     async get(key, range, reader) {
