@@ -4,12 +4,13 @@
  */
 import {once} from 'node:events';
 import {closeSync, openSync, readSync} from 'node:fs';
-import {Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse} from 'node:http';
+import {Agent, createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
 import type {Readable} from 'node:stream';
 import {pipeline} from 'node:stream/promises';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {setSocketOption} from '../../src/core/libc.ts';
 import {type ByteRange, ObjectCopies, type ObjectCopy, parseRange} from './object-copies.ts';
-import {pieceBytes, slowLine, throttle} from './throttle.ts';
+import {throttle} from './throttle.ts';
 
 export interface SlowLine {
   /** The server behind it, http://HOST:PORT. */
@@ -17,6 +18,9 @@ export interface SlowLine {
   readonly addedFirstByteMs: number;
   readonly streamBytesPerSecond: number;
 }
+
+/** Of a network, not of a loopback device. */
+const segmentBytes = 1448;
 
 /** Sums since the start, readable in other threads: 64-bit floats at these places. `passedOn`: requests that no copy could answer. */
 export const counterPlaces = {requests: 0, bytesDown: 1, bytesUp: 2, passedOn: 3} as const;
@@ -75,6 +79,7 @@ export async function serveSlowS3({line, counters, copiesDir}: SlowS3Options): P
   server.keepAliveTimeout = 0;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  paceStreams(server, line.streamBytesPerSecond);
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   return {
@@ -87,6 +92,18 @@ export async function serveSlowS3({line, counters, copiesDir}: SlowS3Options): P
       await once(server, 'close');
     },
   };
+}
+
+/**
+ * The kernel sends no faster than this (SO_MAX_PACING_RATE in socket(7)): timers of ours would take the processor from those who are measured. It does not slow
+ * the first ten segments of a connection (net/ipv4/tcp_output.c, 6.18), which on a loopback device are of 64 KiB each, unless they are smaller.
+ */
+function paceStreams(server: Server, bytesPerSecond: number): void {
+  const handle: unknown = '_handle' in server ? server._handle : null;
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle) || typeof handle.fd !== 'number') throw new Error('the server has no descriptor');
+  // Accepted sockets have what the listening one has.
+  setSocketOption(handle.fd, 1, 47, Math.min(bytesPerSecond, 2 ** 31 - 1));
+  setSocketOption(handle.fd, 6, 2, segmentBytes);
 }
 
 async function answer(proxy: Proxy, exchange: Exchange): Promise<void> {
@@ -112,21 +129,21 @@ async function answerFromCopy({line, count}: Proxy, {incoming, outgoing}: Exchan
   const partial = range !== null && {'content-range': `bytes ${start}-${end - 1}/${sizeBytes}`};
   outgoing.writeHead(range === null ? 200 : 206, {...headers, 'accept-ranges': 'bytes', 'content-length': end - start, ...partial});
   if (incoming.method === 'HEAD' || end === start) outgoing.end();
-  else await sendCopy({line, count}, copy, {start, end}, outgoing);
+  else await sendCopy({count}, copy, {start, end}, outgoing);
 }
 
+/** What is read of a copy at a time; the other streams have a turn in between. */
+const pieceBytes = 128 * 1024;
 /** Of pieces that are sent: new memory for each would take the processor from those who are measured. */
 const spare: Buffer[] = [];
 
-async function sendCopy({line, count}: Pick<Proxy, 'line' | 'count'>, {file}: ObjectCopy, {start, end}: ByteRange, outgoing: ServerResponse): Promise<void> {
-  const arrival = slowLine(line.streamBytesPerSecond);
+async function sendCopy({count}: Pick<Proxy, 'count'>, {file}: ObjectCopy, {start, end}: ByteRange, outgoing: ServerResponse): Promise<void> {
   const piece = spare.pop() ?? Buffer.allocUnsafeSlow(pieceBytes);
   const descriptor = openSync(file, 'r');
   try {
     for (let at = start; at < end; ) {
       const length = readSync(descriptor, piece, 0, Math.min(pieceBytes, end - at), at);
       if (length === 0) throw new Error(`the copy ends at byte ${at}`);
-      await arrival(length);
       count('bytesDown', length);
       await write(outgoing, piece.subarray(0, length));
       at += length;

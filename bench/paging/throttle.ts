@@ -4,10 +4,10 @@ import {setTimeout as sleep} from 'node:timers/promises';
 /** So much may come at once after a pause: what a timer of a millisecond is worth. */
 const burstMs = 1;
 /** Chunks are cut, so that a large one does not come at once. */
-export const pieceBytes = 64 * 1024;
+const pieceBytes = 64 * 1024;
 
 /** A line over which no more than so many bytes per second come. @returns resolves when so many more would have come */
-export function slowLine(bytesPerSecond: number): (length: number) => Promise<void> {
+function slowLine(bytesPerSecond: number): (length: number) => Promise<void> {
   /** When the last piece would have come over the line. */
   let arrivedMs = performance.now();
   return async (length) => {
