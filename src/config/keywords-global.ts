@@ -5,7 +5,7 @@ import {globalLog} from './log-shape.ts';
 import {memoryMark} from './memory-marks.ts';
 import {pricePerGbHour} from './price-shape.ts';
 import {basePath, defaultPath, presetEnvironment, setEnvironment, tlsBindDefaults, tlsServerDefaults, unsetEnvironment} from './process-shapes.ts';
-import {duration, flagLine, hostPath, integer, size, textLine, word} from './shapes.ts';
+import {duration, flagLine, hostDirectory, hostPath, integer, size, textLine, word} from './shapes.ts';
 import {statsSocket} from './stats-shapes.ts';
 import {store} from './store-shape.ts';
 import {wakeRatePerSource} from './wake-rate.ts';
@@ -34,7 +34,7 @@ export const globalKeywords = {
   redis: keyword({...oursInGlobal, shape: redisUrl, absent: 'a private Redis', description: 'Where the state of the apps is kept.'}),
   'state-dir': keyword({
     ...oursInGlobal,
-    shape: hostPath(),
+    shape: hostDirectory(),
     absent: '/var/lib/picogate',
     description: 'Everything this gateway keeps. Two gateways on a host need two of them.',
   }),
@@ -43,7 +43,7 @@ export const globalKeywords = {
     shape: flagLine(),
     description: 'Apps can be added while the gateway runs (`picogate app add`), although the configuration has none. Where it has one, they can in any case.',
   }),
-  'runtime-dir': keyword({...oursInGlobal, shape: hostPath(), absent: '`run` in state-dir', description: 'Sockets and mounts of the running gateway.'}),
+  'runtime-dir': keyword({...oursInGlobal, shape: hostDirectory(), absent: '`run` in state-dir', description: 'Sockets and mounts of the running gateway.'}),
   store: keyword({
     ...oursInGlobal,
     shape: store,

@@ -2,6 +2,7 @@
 
 import {dirname, resolve} from 'node:path';
 import type {Arguments} from './arguments.ts';
+import type {Word} from './lex.ts';
 import type {Position} from './position.ts';
 import {didYouMean} from './suggestion.ts';
 import {longestTimeMs, parseInteger, parseSize, parseTime, type Range} from './units.ts';
@@ -125,14 +126,30 @@ export function placedWord(usage: string): Shape<Placed> {
 
 /** A path of the host, made absolute: relative ones start at the directory of the configuration file. */
 export function hostPath(): Shape<Placed> {
+  return path((_, word) => resolveHostPath(word));
+}
+
+/** Of a directory that is made if need be. */
+export function hostDirectory(): Shape<Placed> {
+  return path(resolveHostDirectory);
+}
+
+function path(resolved: (args: Arguments, word: Word) => string): Shape<Placed> {
   return {
     usage: '<path>',
     read(args) {
       const word = args.take('<path>');
       if (word.text === '') throw args.invalid(word, 'a path is expected');
-      return {text: resolveHostPath(word), position: word.position};
+      return {text: resolved(args, word), position: word.position};
     },
   };
+}
+
+/** @param text of the word, or a part of it. @throws ConfigError where no directory can be made: there, mkdir() of Node 24 never ends */
+export function resolveHostDirectory(args: Arguments, word: Word, text = word.text): string {
+  const path = resolveHostPath({text, position: word.position});
+  if (/^\/(proc|sys)(\/|$)/.test(path)) throw args.invalid(word, 'no directory can be made there');
+  return path;
 }
 
 export function resolveHostPath({text, position}: Placed): string {

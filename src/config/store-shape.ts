@@ -2,7 +2,7 @@
 import {isIP} from 'node:net';
 import type {Arguments} from './arguments.ts';
 import type {Word} from './lex.ts';
-import {resolveHostPath, type Shape} from './shapes.ts';
+import {resolveHostDirectory, type Shape} from './shapes.ts';
 import {didYouMean} from './suggestion.ts';
 import type {S3StoreConfig, StoreConfig} from './value.ts';
 
@@ -16,7 +16,7 @@ export const store: Shape<StoreConfig> = {
     if (word.text.startsWith('s3:')) return readS3(args, word);
     const path = word.text.startsWith('dir:') ? word.text.slice('dir:'.length) : '';
     if (path === '') throw args.invalid(word, 'dir:PATH or s3://BUCKET/PREFIX is expected');
-    return {kind: 'directory', path: resolveHostPath({text: path, position: word.position})};
+    return {kind: 'directory', path: resolveHostDirectory(args, word, path)};
   },
 };
 
