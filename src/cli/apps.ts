@@ -34,6 +34,11 @@ interface AppRow {
   readonly listed: ListedApp | null;
 }
 
+/** What went wrong since it last woke or fell asleep. */
+function standingError({lastError, lastWake, lastHibernate}: AppRecord): AppRecord['lastError'] {
+  return lastError !== null && lastError.at > Math.max(lastWake?.at ?? 0, lastHibernate?.at ?? 0) ? lastError : null;
+}
+
 function columnsAt(nowMs: number): readonly Column<AppRow>[] {
   const count = (value: number | undefined): number | null => value ?? null;
   return [
@@ -81,6 +86,21 @@ function columnsAt(nowMs: number): readonly Column<AppRow>[] {
   ];
 }
 
+/** Shown where there is one. */
+function errorColumn(nowMs: number): Column<AppRow> {
+  return {
+    head: 'ERROR',
+    name: 'error',
+    value: ({record}) => standingError(record)?.message ?? null,
+    text({record}) {
+      const error = standingError(record);
+      return error === null ? '-' : `${ago(error.at, nowMs)}: ${error.message.split('\n')[0]}`;
+    },
+    style: ({record}) => (standingError(record) === null ? null : 'red'),
+    shortest: 20,
+  };
+}
+
 /** Lists the apps of the configuration from their records. @returns the exit status */
 export function apps(files: readonly string[] | undefined, options: ListingOptions): Promise<number> {
   return list(options, async (): Promise<Listing<AppRow>> => {
@@ -96,8 +116,9 @@ export function apps(files: readonly string[] | undefined, options: ListingOptio
     const pinnedApps = new Set<string>(config.apps.filter(({pin}) => pin).map(({name}) => name));
     const nowMs = Date.now();
     const isPinned = ({name, pin}: AppRecord): boolean => pinnedApps.has(name) || (pin !== null && (pin.until ?? Number.POSITIVE_INFINITY) > nowMs);
+    const isShown = options.csv === true || records.some((record) => standingError(record) !== null);
     return {
-      columns: columnsAt(nowMs),
+      columns: [...columnsAt(nowMs), ...(isShown ? [errorColumn(nowMs)] : [])],
       rows: records.map((record) => ({record, placement: placements.get(record.name), isPinned: isPinned(record), listed: origins.get(record.name) ?? null})),
       json: (rows) =>
         rows.map(({record, placement, isPinned: pinned, listed: app}) => ({

@@ -127,9 +127,12 @@ rootTest('a wake that fails again and again is refused at once for a while, but 
   t.regex(tried.stderr, /Cannot read object "apps\/a\/images\/00000002/);
   t.is(await attempts(), 6);
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 2});
+  t.regex(await gateway.cli('apps'), /ERROR.*\n *a +hibernated .* ago: Cannot /);
+  t.regex(await gateway.cli('apps', '--csv'), /,error\n.*Cannot read object/);
 
   await damage(gateway, 2, 'tables');
   await gateway.cli('wake', 'a');
+  t.notRegex(await gateway.cli('apps'), /ERROR/);
   t.is(await ask(port, 'agree'), '2 2');
   t.is(await ask(port, 'verify'), verified);
 });
