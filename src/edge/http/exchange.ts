@@ -341,7 +341,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const client = this.#client.tunnel(head);
     if (client === null) {
       server.socket.destroy();
-      this.#reply(transaction.errorPage(502), 'PH', 'the server switched protocols on HTTP/2');
+      this.#reply(transaction.errorPage(502), 'PH', 'the server switched to another protocol than the client had asked for');
       return;
     }
     this.#isAnswered = true;

@@ -3,8 +3,9 @@ import {constants, type ServerHttp2Stream} from 'node:http2';
 import type {Clock} from '../../core/clock.ts';
 import {hopByHop} from './h1-writer.ts';
 import {toFields} from './h2-fields.ts';
+import {type ProtocolSwitch, tunnelStream} from './h2-tunnel.ts';
 import {LazyTimer} from './lazy-timer.ts';
-import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead} from './message.ts';
+import {type BodyLength, type ClientStream, type Header, headerOf, type RequestEvents, type ResponseHead, type Tunnel} from './message.ts';
 
 export interface H2ClientStreamOptions {
   readonly stream: ServerHttp2Stream;
@@ -22,6 +23,8 @@ export class H2ClientStream implements ClientStream {
   #requestTrailers: readonly Header[] | null = null;
   #isRequestDone = false;
   #isDone = false;
+  /** What the client wants the stream to become. */
+  switching: ProtocolSwitch | null = null;
 
   constructor({stream, clock, clientMs}: H2ClientStreamOptions) {
     this.#stream = stream;
@@ -95,7 +98,9 @@ export class H2ClientStream implements ClientStream {
       const declared = head.headers.find(([name]) => name === 'content-length');
       if (declared !== undefined && head.status !== 204) fields['content-length'] = declared[1];
     } else if (length !== null) fields['content-length'] = String(length);
-    stream.respond({':status': head.status, ...fields}, {endStream: bodyless || length === 0, waitForTrailers: length === null && !bodyless});
+    // RFC 8441, section 5: a success would mean that the protocol is switched.
+    const status = this.switching !== null && head.status < 300 ? 502 : head.status;
+    stream.respond({':status': status, ...fields}, {endStream: bodyless || length === 0, waitForTrailers: length === null && !bodyless});
     let bytes = 0;
     for (const [name, value] of head.headers) bytes += name.length + value.length;
     return bytes;
@@ -133,8 +138,16 @@ export class H2ClientStream implements ClientStream {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
-  tunnel(): null {
-    return null;
+  tunnel(head: ResponseHead): Tunnel | null {
+    const {switching} = this;
+    const stream = this.#stream;
+    if (switching === null || head.status !== 101 || stream.destroyed) return null;
+    if (switching.accept !== null && headerOf(head.headers, 'sec-websocket-accept') !== switching.accept) return null;
+    this.#isDone = true;
+    this.#events = null;
+    this.#timer.stop();
+    stream.respond({':status': 200, ...toFields(head.headers.filter(([name]) => !hopByHop.has(name) && name !== 'sec-websocket-accept'))});
+    return {socket: tunnelStream(stream), head: Buffer.alloc(0)};
   }
 
   vanish(): void {

@@ -19,8 +19,8 @@ import {type ClientSession, Transaction, type TransactionParts} from './transact
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const nothing = Buffer.alloc(0);
-/** As HAProxy's `tune.h2.max-concurrent-streams`, and its limit on heads. */
-const h2Settings = {maxConcurrentStreams: 100, maxHeaderListSize: 16_384, enablePush: false};
+/** As HAProxy's `tune.h2.max-concurrent-streams`, and its limit on heads; WebSockets are possible. */
+const h2Settings = {maxConcurrentStreams: 100, maxHeaderListSize: 16_384, enablePush: false, enableConnectProtocol: true};
 
 export interface HttpConnectionOptions {
   readonly socket: ByteStream;
@@ -222,7 +222,8 @@ class Connection implements HttpConnection {
     const nowMs = parts.clock.monotonicMs();
     const client = new H2ClientStream({stream, clock: parts.clock, clientMs: this.#timeouts.clientMs});
     try {
-      const {head, length} = h2Request(raw, endsHere);
+      const {head, length, switching} = h2Request(raw, endsHere);
+      client.switching = switching;
       const headBytes = raw.reduce((bytes, text) => bytes + text.length, 0);
       const exchange = this.#begin(client, {head, length, index, idleSinceMs: index === 0 ? session.acceptedMs : nowMs, firstByteMs: nowMs, headBytes});
       client.listen(exchange);

@@ -44,7 +44,7 @@ export interface ClientStream {
   end(trailers: readonly Header[] | null): void;
   /** Ends it so that the client can tell that the answer is incomplete. */
   abort(): void;
-  /** Sends a head after which the connection is a tunnel, and gives it away. Null: this version has no tunnels. */
+  /** Sends a head after which the connection is a tunnel, and gives it away. Null: it is not what the client has asked for. */
   tunnel(head: ResponseHead): Tunnel | null;
   /** Closes without a word: `reset` with RST, `drop` so that the client does not even see it. */
   vanish(how: 'reset' | 'drop'): void;

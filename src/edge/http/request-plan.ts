@@ -28,7 +28,7 @@ export interface RequestPlan {
 
 /** Not `h2c`: its requests would bypass every rule. */
 function wantsUpgrade({version, headers}: RequestHead, isBodyless: boolean): boolean {
-  if (version !== '1.1' || !isBodyless) return false;
+  if (version === '1.0' || !isBodyless) return false;
   const protocol = headerOf(headers, 'upgrade');
   return protocol !== null && !/\bh2c?\b/i.test(protocol) && connectionHas(headers, 'upgrade');
 }
