@@ -135,6 +135,9 @@ export interface ServerControl {
 
 /** The health checks of one server. */
 export interface CheckFacts {
+  /** Where it asks, instead of where sessions go. */
+  readonly address: string | null;
+  readonly port: number | null;
   /** As HAProxy calls it: `L4OK`, `L7STS`, ...; with `* ` in front while one runs. */
   readonly status: string;
   /** The status of an answer over HTTP. */
@@ -144,6 +147,8 @@ export interface CheckFacts {
   readonly detail: string;
   readonly description: string;
   readonly failures: number;
+  /** Times that traffic has met too many errors; null: it is not observed. */
+  readonly observedFailures: number | null;
   readonly timesDown: number;
   readonly rise: number;
   readonly fall: number;

@@ -50,6 +50,7 @@ const stateColumns =
 /** HAProxy's numbers of the results of checks; 0: unknown. */
 const checkNumbers: Readonly<Record<string, number>> = {
   INI: 1,
+  HANA: 4,
   SOCKERR: 5,
   L4OK: 6,
   L4TOUT: 7,
@@ -66,10 +67,10 @@ const checkNumbers: Readonly<Record<string, number>> = {
 
 /** Status, result and health. What is not checked has HAProxy's `rise` of 2 as its health. */
 function checkWords(server: ServerControl): readonly number[] {
-  const {check, health} = server;
+  const {check} = server;
   if (check === null) return [1, 0, isInMaintenance(server) ? 0 : 2];
   const {status, level} = check;
-  const result = status === 'INI' ? 0 : status === 'L7OKC' ? 4 : health === 'down' ? 2 : 3;
+  const result = status.endsWith('INI') ? 0 : status.endsWith('L7OKC') ? 4 : status.endsWith('OK') ? 3 : 2;
   return [checkNumbers[status.replace('* ', '')] ?? 0, result, level];
 }
 
@@ -98,10 +99,10 @@ function stateLine(backend: BackendControl, server: ServerControl): string {
     address?.port ?? 0,
     '-',
     server.usesTls ? 1 : 0,
-    0,
+    check?.port ?? 0,
+    check?.address ?? '-',
     '-',
-    '-',
-    0,
+    check?.port ?? 0,
   ];
   return `${words.join(' ')}\n`;
 }

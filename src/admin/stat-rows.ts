@@ -232,6 +232,7 @@ function checkColumns(check: CheckFacts) {
   return {
     chkfail: check.failures,
     chkdown: check.timesDown,
+    hanafail: check.observedFailures,
     check_status: check.status,
     check_code: check.code,
     check_duration: check.durationMs,

@@ -127,10 +127,26 @@ function isTrackedInMaintenance({config: {track}}: AssignedServer, {pools}: Back
   return pools.get(backend)?.server(name)?.isInMaintenance === true;
 }
 
-function checkFacts({config: {check}, lastCheck: last, counted, health}: AssignedServer): CheckFacts | null {
+function checkFacts({config: {check, observe}, lastCheck: last, counted, health}: AssignedServer): CheckFacts | null {
   if (check === null) return null;
-  const facts = {failures: counted.failedChecks, timesDown: counted.timesDown, rise: check.rise, fall: check.fall, level: health};
+  const facts = {
+    address: check.address,
+    port: check.port,
+    failures: counted.failedChecks,
+    observedFailures: observe === null ? null : counted.observedFailures,
+    timesDown: counted.timesDown,
+    rise: check.rise,
+    fall: check.fall,
+    level: health,
+  };
   if (last === null) return {...facts, status: 'INI', code: null, durationMs: null, detail: '', description: 'Initializing'};
   const {description, hasCode} = checkStatuses[last.status];
-  return {...facts, status: last.status, code: hasCode ? last.code : null, durationMs: Math.round(last.durationMs), detail: last.info, description};
+  return {
+    ...facts,
+    status: last.status,
+    code: hasCode ? last.code : null,
+    durationMs: last.durationMs === null ? null : Math.round(last.durationMs),
+    detail: last.info,
+    description,
+  };
 }

@@ -3,12 +3,12 @@
 import {isServiceName, parseTarget} from './address.ts';
 import type {TlsDefaults} from './build-global.ts';
 import type {Diagnostic} from './diagnostic.ts';
-import type {CheckSchedule} from './health.ts';
+import type {CheckSchedule, PassiveChecks} from './health.ts';
 import type {Position} from './position.ts';
 import {bareServer} from './proxy-defaults.ts';
-import type {ServerConfig} from './proxy-value.ts';
-import type {AnySetting, Section} from './section.ts';
-import {emptyServer, type ServerDraft} from './server-options.ts';
+import type {ProxyMode, ServerConfig} from './proxy-value.ts';
+import {type AnySetting, effective, type Section} from './section.ts';
+import {emptyServer, type ServerDraft} from './server-draft.ts';
 import type {ServerStatement} from './server-shape.ts';
 import type {TlsServer} from './tls.ts';
 import {versionRange} from './tls-options.ts';
@@ -28,12 +28,16 @@ export interface ServerContext {
 
 export function buildServers(section: Section, context: ServerContext): ServerDrafts {
   let defaults = inheritedServer(section.defaults);
+  const mode = effective(section, 'mode')?.value ?? 'tcp';
   const built: {server: ServerConfig; position: Position; lookUp: boolean}[] = [];
   for (const setting of section.settings) {
     defaults = withDefaultServer(defaults, setting);
+    if (setting.name === 'default-server') checkObserved(setting.value, mode, context);
     for (const statement of statementsOf(setting, context)) {
       const draft = merge(defaults, statement.settings);
       checkService(statement, draft, context);
+      checkObserved(statement.settings, mode, context);
+      if (draft.check !== true) warnUnchecked(statement, context);
       built.push({
         server: buildServer(statement, draft, context),
         position: statement.targetPosition,
@@ -73,6 +77,19 @@ function checkService({target, targetPosition}: ServerStatement, draft: ServerDr
   report({level: 'alert', position: targetPosition, word: target.host, message});
 }
 
+/** Only where the section says it itself: in defaults for both modes it is legal, and of mode tcp connections are all that is seen. */
+function checkObserved({passive: {observe}}: ServerDraft, mode: ProxyMode, {report}: ServerContext): void {
+  if (observe?.what !== 'layer7' || mode === 'http') return;
+  report({level: 'alert', position: observe.position, word: 'layer7', message: `'observe layer7' can only be used in mode http, and this is mode ${mode}`});
+}
+
+function warnUnchecked({name, settings: {passive}}: ServerStatement, {report}: ServerContext): void {
+  const {observe} = passive;
+  if (observe === undefined || observe.what === 'none') return;
+  const message = `'observe' has no effect on server '${name.text}', which has no 'check'`;
+  report({level: 'warning', position: observe.position, word: observe.what, message});
+}
+
 function inheritedServer(section: Section | null): ServerDraft {
   return section === null ? emptyServer() : section.settings.reduce(withDefaultServer, inheritedServer(section.defaults));
 }
@@ -87,6 +104,7 @@ function merge(before: ServerDraft, after: ServerDraft): ServerDraft {
     ...before,
     ...after,
     schedule: {...before.schedule, ...after.schedule},
+    passive: {...before.passive, ...after.passive},
     tls: {
       ...before.tls,
       ...after.tls,
@@ -107,6 +125,7 @@ function buildServer({name, target}: ServerStatement, draft: ServerDraft, contex
     disabled: draft.disabled ?? false,
     cookie: draft.cookie ?? null,
     check: draft.check === true ? buildSchedule(draft) : null,
+    observe: buildPassive(draft),
     track: draft.track ?? null,
     slowStartMs: draft.slowStartMs ?? null,
     onMarkedDown: draft.onMarkedDown ?? bare.onMarkedDown,
@@ -138,6 +157,12 @@ function buildSchedule({schedule, ssl, sendProxy}: ServerDraft): CheckSchedule {
     tls: schedule.tls ?? (ssl === true && !elsewhere),
     sendProxy: schedule.sendProxy ?? ((sendProxy ?? null) !== null && !elsewhere),
   };
+}
+
+/** HAProxy's: ten errors, which are a failed check. */
+function buildPassive({passive: {observe, errorLimit, onError}}: ServerDraft): PassiveChecks | null {
+  if (observe === undefined || observe.what === 'none') return null;
+  return {layer: observe.what, errorLimit: errorLimit ?? 10, onError: onError ?? 'fail-check'};
 }
 
 function buildTls(name: {readonly text: string; readonly position: Position}, {tls, verifyHost, certificate}: ServerDraft, context: ServerContext): TlsServer {

@@ -17,6 +17,17 @@ export interface CheckSchedule {
   readonly sendProxy: boolean;
 }
 
+export const onErrorActions = ['fastinter', 'fail-check', 'sudden-death', 'mark-down'] as const;
+
+/** What traffic tells about the health of a server that is checked anyway (HAProxy manual, `observe`). */
+export interface PassiveChecks {
+  /** `layer4`: whether connections are made; `layer7`: whether answers can be used, too. */
+  readonly layer: 'layer4' | 'layer7';
+  /** After so many errors in a row `onError` happens. */
+  readonly errorLimit: number;
+  readonly onError: (typeof onErrorActions)[number];
+}
+
 export interface Expectation {
   readonly negated: boolean;
   readonly kind: 'status' | 'string' | 'header' | 'binary';

@@ -2,58 +2,14 @@
 import {isIP} from 'node:net';
 import {type Arguments, ConfigError} from './arguments.ts';
 import {readExpressionWord} from './expression/sample-expression.ts';
-import type {CheckSchedule} from './health.ts';
 import {flag, type OptionSpec, type OptionTable, words} from './options.ts';
-import type {ServerConfig} from './proxy-value.ts';
 import {refer} from './scope.ts';
+import {checkOptions} from './server-check-options.ts';
+import type {ServerDraft} from './server-draft.ts';
 import {choice} from './shapes.ts';
 import {readSource} from './source-shape.ts';
-import {certificate, commonTlsOptions, emptyTls, serverVerify, type TlsDraft} from './tls-options.ts';
-import {parseInteger, parsePort, parseTime, type Range} from './units.ts';
-
-type Mutable<Type> = {-readonly [Key in keyof Type]: Type[Key]};
-
-/** What the options say that `default-server` and `server` lines can say; undefined: nothing. */
-export type ServerDraft = Partial<
-  Mutable<
-    Pick<
-      ServerConfig,
-      | 'maxqueue'
-      | 'maxconn'
-      | 'minconn'
-      | 'weight'
-      | 'backup'
-      | 'disabled'
-      | 'cookie'
-      | 'track'
-      | 'slowStartMs'
-      | 'onMarkedDown'
-      | 'onMarkedUp'
-      | 'sendProxy'
-      | 'proxyV2Options'
-      | 'sni'
-      | 'proto'
-      | 'source'
-      | 'resolvers'
-      | 'initialAddress'
-      | 'resolvePrefer'
-      | 'redirectPrefix'
-    >
-  >
-> & {
-  check?: boolean;
-  readonly schedule: Partial<Mutable<CheckSchedule>>;
-  ssl?: boolean;
-  readonly tls: TlsDraft;
-  certificate?: string;
-  verifyHost?: string | null;
-  /** `init-addr none`: the name is not looked up when the configuration is checked. */
-  lookUp?: boolean;
-};
-
-export function emptyServer(): ServerDraft {
-  return {schedule: {}, tls: emptyTls()};
-}
+import {certificate, commonTlsOptions, serverVerify} from './tls-options.ts';
+import {parseInteger, parseTime, type Range} from './units.ts';
 
 type NumberKey = 'maxqueue' | 'maxconn' | 'minconn' | 'weight';
 
@@ -67,37 +23,6 @@ function number(key: NumberKey, range: Range, options: {zeroIsNone: boolean} = {
       else draft[key] = options.zeroIsNone && value === 0 ? null : value;
     },
   };
-}
-
-function scheduleTime(key: 'intervalMs' | 'fastIntervalMs' | 'downIntervalMs'): OptionSpec<ServerDraft> {
-  return {
-    usage: '<time>',
-    apply: (draft, args) => {
-      draft.schedule[key] = takeTime(args);
-    },
-  };
-}
-
-function scheduleCount(key: 'rise' | 'fall'): OptionSpec<ServerDraft> {
-  return {
-    usage: '<number>',
-    apply: (draft, args) => {
-      draft.schedule[key] = args.takeParsed('<number>', (text) => parseInteger(text, {min: 1, max: 1_000_000}));
-    },
-  };
-}
-
-function takeTime(args: Arguments): number {
-  const {position} = args.peek() ?? args;
-  const value = args.takeParsed('<time>', parseTime);
-  if (value === 0) throw args.invalid({text: '0', position}, 'more than 0 is needed');
-  return value;
-}
-
-function setSchedule(key: 'tls' | 'sendProxy', value: boolean): OptionSpec<ServerDraft> {
-  return flag((draft) => {
-    draft.schedule[key] = value;
-  });
 }
 
 function sendProxy(version: 'v1' | 'v2' | null, more: readonly string[] = []): OptionSpec<ServerDraft> {
@@ -148,63 +73,6 @@ const identity: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
     },
   },
 };
-
-const checking: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
-  check: flag((draft) => {
-    draft.check = true;
-  }),
-  'no-check': flag((draft) => {
-    draft.check = false;
-  }),
-  inter: scheduleTime('intervalMs'),
-  fastinter: scheduleTime('fastIntervalMs'),
-  downinter: scheduleTime('downIntervalMs'),
-  rise: scheduleCount('rise'),
-  fall: scheduleCount('fall'),
-  port: {
-    usage: '<port>',
-    apply: (draft, args) => {
-      draft.schedule.port = args.takeParsed('<port>', parsePort);
-    },
-  },
-  addr: {
-    usage: '<address>',
-    apply: (draft, args) => {
-      draft.schedule.address = takeAddress(args);
-    },
-  },
-  'check-ssl': setSchedule('tls', true),
-  'no-check-ssl': setSchedule('tls', false),
-  'check-send-proxy': setSchedule('sendProxy', true),
-  'no-check-send-proxy': setSchedule('sendProxy', false),
-  track: {
-    usage: '[<backend>/]<server>',
-    apply: (draft, args) => {
-      const word = args.take('<server>');
-      refer(args.scope, 'server', word);
-      draft.track = word.text;
-    },
-  },
-  'on-marked-down': {
-    usage: 'shutdown-sessions',
-    apply: (draft, args) => {
-      draft.onMarkedDown = choice(['shutdown-sessions']).read(args);
-    },
-  },
-  'on-marked-up': {
-    usage: 'shutdown-backup-sessions',
-    apply: (draft, args) => {
-      draft.onMarkedUp = choice(['shutdown-backup-sessions']).read(args);
-    },
-  },
-};
-
-function takeAddress(args: Arguments): string {
-  const word = args.take('<address>');
-  const host = word.text.replace(/^\[(.*)\]$/, '$1');
-  if (isIP(host) === 0 && !/^[A-Za-z0-9_.-]+$/.test(host)) throw args.invalid(word, 'an address is expected');
-  return host;
-}
 
 const connecting: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
   'send-proxy': sendProxy('v1'),
@@ -299,7 +167,7 @@ const tls: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
 };
 
 export const serverOptions: OptionTable<ServerDraft> = {
-  known: {...identity, ...checking, ...connecting, ...tls},
+  known: {...identity, ...checkOptions, ...connecting, ...tls},
   ignored: new Map([
     ['tfo', 0],
     ['no-tfo', 0],
@@ -310,7 +178,6 @@ export const serverOptions: OptionTable<ServerDraft> = {
     ['tcp-ut', 1],
     ['resolve-opts', 1],
     ['resolve-net', 1],
-    ['error-limit', 1],
     ['id', 1],
     ['log-bufsize', 1],
     ['ssl-reuse', 0],
@@ -321,8 +188,8 @@ export const serverOptions: OptionTable<ServerDraft> = {
   ]),
   later: new Set(
     words(`agent-addr agent-check agent-inter agent-port agent-send cc check-alpn check-pool-conn-name check-proto check-reuse-pool check-sni
-      check-via-socks4 client-sigalgs force-sslv3 guid hash-key idle-ping init-state interface log-proto namespace no-check-reuse-pool non-stick observe
-      on-error pool-conn-name renegotiate set-proxy-v2-tlv-fmt shard sigalgs sni-auto socks4 stick strict-maxconn tcp-md5sig usesrc ws`),
+      check-via-socks4 client-sigalgs force-sslv3 guid hash-key idle-ping init-state interface log-proto namespace no-check-reuse-pool non-stick
+      pool-conn-name renegotiate set-proxy-v2-tlv-fmt shard sigalgs sni-auto socks4 stick strict-maxconn tcp-md5sig usesrc ws`),
   ),
 };
 

@@ -7,7 +7,8 @@ import {isName, nameRule} from './names.ts';
 import {readOptions} from './options.ts';
 import type {Position} from './position.ts';
 import type {Target} from './proxy-value.ts';
-import {checkServerOptions, emptyServer, type ServerDraft, serverOptions} from './server-options.ts';
+import {emptyServer, type ServerDraft} from './server-draft.ts';
+import {checkServerOptions, serverOptions} from './server-options.ts';
 import type {Placed, Shape} from './shapes.ts';
 
 export interface ServerStatement {

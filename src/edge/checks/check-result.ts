@@ -8,6 +8,8 @@ interface StatusMeaning {
 }
 
 export const checkStatuses = {
+  /** No check: traffic has met errors. */
+  HANA: {verdict: 'failed', description: 'Health analyze', hasCode: false},
   SOCKERR: {verdict: 'failed', description: 'Socket error', hasCode: false},
   L4OK: {verdict: 'passed', description: 'Layer4 check passed', hasCode: false},
   L4TOUT: {verdict: 'failed', description: 'Layer4 timeout', hasCode: false},
@@ -29,7 +31,8 @@ export interface CheckResult {
   readonly code: number;
   /** What was found, for people; may be `''`. */
   readonly info: string;
-  readonly durationMs: number;
+  /** Null: nothing was asked. */
+  readonly durationMs: number | null;
 }
 
 export type CheckFinding = Omit<CheckResult, 'durationMs'>;
@@ -44,7 +47,7 @@ export function describeCheck({status, code, info, durationMs}: CheckResult): st
   const parts = [`, reason: ${description}`];
   if (hasCode) parts.push(`, code: ${code}`);
   if (info !== '') parts.push(`, info: "${printable(info)}"`);
-  parts.push(`, check duration: ${Math.round(durationMs)}ms`);
+  if (durationMs !== null) parts.push(`, check duration: ${Math.round(durationMs)}ms`);
   return parts.join('');
 }
 

@@ -6,6 +6,7 @@ import type {CheckSchedule} from '../../config/health.ts';
 import type {BackendConfig, ServerConfig, Target} from '../../config/proxy-value.ts';
 import type {Format} from '../../config/sample.ts';
 import type {Clock} from '../../core/clock.ts';
+import {CodedError} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
 import type {AppWatch} from '../app-access.ts';
 import type {CheckAddress, CheckServices} from './check-connection.ts';
@@ -23,6 +24,8 @@ export interface CheckedServer {
   readonly isChanging: boolean;
   applyCheck(result: CheckResult): void;
   assumeUp(): void;
+  /** Called when its traffic has met too many errors. */
+  onSuspicion: (() => void) | null;
 }
 
 export interface HealthChecksOptions {
@@ -77,6 +80,8 @@ export function startHealthChecks(options: HealthChecksOptions): HealthChecks {
   };
 }
 
+const suspicion = new CodedError('ERR_SUSPICION', 'Traffic has met errors', {source: 'server'});
+
 class CheckPlan {
   readonly #server: CheckedServer;
   readonly #schedule: CheckSchedule;
@@ -84,6 +89,8 @@ class CheckPlan {
   readonly #options: HealthChecksOptions;
   readonly #signal: AbortSignal;
   #cancelNext: () => void = () => undefined;
+  /** When the next check comes (Clock.monotonicMs); null: none is planned. */
+  #dueMs: number | null = null;
   #isRunning = false;
   #hasEnded = false;
   #current = new AbortController();
@@ -98,16 +105,19 @@ class CheckPlan {
     this.#runner = plan.runner;
     this.#options = options;
     this.#signal = signal;
+    this.#server.onSuspicion = () => this.#hurry();
   }
 
   start(delayMs: number): void {
     this.#cancelNext();
     if (this.#signal.aborted || this.#hasEnded) return;
+    this.#dueMs = this.#options.clock.monotonicMs() + delayMs;
     this.#cancelNext = this.#options.clock.after(delayMs, () => void this.#check());
   }
 
   stop(): void {
     this.#cancelNext();
+    this.#dueMs = null;
     this.#current.abort();
   }
 
@@ -128,8 +138,17 @@ class CheckPlan {
     this.#server.assumeUp();
   }
 
+  /** The next check comes after `fastinter` at the latest. One that runs counts no more where the errors counted as a check themselves. */
+  #hurry(): void {
+    const {fastIntervalMs} = this.#schedule;
+    if (this.#isRunning && this.#server.config.observe?.onError !== 'fastinter') this.#current.abort(suspicion);
+    if (fastIntervalMs === null || this.#dueMs === null) return;
+    if (this.#options.clock.monotonicMs() + fastIntervalMs < this.#dueMs) this.start(fastIntervalMs);
+  }
+
   async #check(): Promise<void> {
     if (this.#isRunning) return;
+    this.#dueMs = null;
     const address = this.#address();
     if (this.#server.isInMaintenance || !this.#server.checksEnabled || address === null) {
       // An app that sleeps is checked again when it wakes up.
@@ -151,7 +170,7 @@ class CheckPlan {
       this.#isRunning = false;
     }
     // One that was given up because the app went to sleep is made up for if it is awake again.
-    this.start(signal.aborted ? 0 : this.#intervalMs());
+    this.start(signal.aborted && signal.reason !== suspicion ? 0 : this.#intervalMs());
   }
 
   /** Null: an app that sleeps, or of which it is not known where it is. */

@@ -51,6 +51,8 @@ export interface AssignedServer {
   retry(cause: unknown, signal: AbortSignal): Promise<void>;
   connected(connectMs: number): void;
   response(status: number): void;
+  /** It could not be connected to and is not tried again, or its answer could not be used: late, closed before anything came, or not HTTP. */
+  failed(how: 'unconnected' | 'read-error' | 'closed' | 'late' | 'bad-head' | 'bad-body'): void;
   /** The session with the app, if it is one, ends with it. A second time nothing happens. */
   release(end: SessionEnd): void;
 }

@@ -270,6 +270,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     const {retryOn} = this.backend;
     const assigned = this.#assigned;
     if (assigned === null || !(retryOn.includes('conn-failure') || retryOn.includes('all-retryable-errors'))) {
+      assigned?.failed('unconnected');
       this.#unreached(error);
       return;
     }
@@ -339,6 +340,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     const isDead = failure.kind === 'empty' && this.#stream?.reused === true;
     this.#stream = null;
     if (this.#isAnswered) {
+      if (failure.kind === 'junk') this.#assigned?.failed('bad-body');
       this.#end('server-abort');
       this.#options.events.brokenOff(failure.kind === 'timeout' ? 'sD' : 'SD', failure.reason);
       return;
@@ -356,6 +358,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
       this.#repeat();
       return;
     }
+    this.#assigned?.failed(observedFailure(failure));
     const isTimeout = failure.kind === 'timeout';
     const error = new CodedError('ERR_BAD_RESPONSE', `Cannot use the answer of server "${this.#transaction.server ?? ''}": ${failure.reason}`, {
       source: 'server',
@@ -365,6 +368,20 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
 
   #mayRepeat(): boolean {
     return this.#repeats < this.backend.retries && this.#options.body.isReplayable;
+  }
+}
+
+function observedFailure({kind, isBroken}: ServerFailure): Parameters<AssignedServer['failed']>[0] {
+  switch (kind) {
+    case 'timeout':
+      return 'late';
+    case 'junk':
+      return 'bad-head';
+    case 'empty':
+    case 'cut':
+      return isBroken === true ? 'read-error' : 'closed';
+    default:
+      return kind satisfies never;
   }
 }
 

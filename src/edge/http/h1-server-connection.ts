@@ -50,7 +50,7 @@ export class H1ServerConnection implements ServerStream, BodySink, StreamReceive
     this.#writer = new MessageWriter(socket);
     this.#timer = new LazyTimer(clock, () => this.#fail({kind: 'timeout', reason: `no answer within ${this.#timeoutMs} ms`}));
     receiveFrom(socket, this);
-    socket.on('error', (error) => this.#fail({kind: this.#gotBytes ? 'cut' : 'empty', reason: errorMessage(error)}));
+    socket.on('error', (error) => this.#fail({kind: this.#gotBytes ? 'cut' : 'empty', isBroken: true, reason: errorMessage(error)}));
     socket.on('close', () => {
       this.#timer.stop();
       this.ended();

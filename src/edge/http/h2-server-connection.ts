@@ -103,7 +103,7 @@ class H2Request implements ServerStream {
     try {
       stream = this.#options.session.request({...pseudo, ...fields}, {endStream: length === 0, waitForTrailers: length === null});
     } catch (error) {
-      process.nextTick(() => this.#fail({kind: 'empty', reason: errorMessage(error)}));
+      process.nextTick(() => this.#fail({kind: 'empty', isBroken: true, reason: errorMessage(error)}));
       return;
     }
     this.#stream = stream;
@@ -126,7 +126,7 @@ class H2Request implements ServerStream {
       this.#events?.responseData(chunk);
     });
     stream.on('end', () => this.#finish());
-    stream.on('error', (error) => this.#fail({kind: this.#isAnswered ? 'cut' : 'empty', reason: errorMessage(error)}));
+    stream.on('error', (error) => this.#fail({kind: this.#isAnswered ? 'cut' : 'empty', isBroken: true, reason: errorMessage(error)}));
     stream.on('close', () => {
       this.#timer.stop();
       this.#fail({kind: this.#isAnswered ? 'cut' : 'empty', reason: 'the server closed the stream'});

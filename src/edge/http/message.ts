@@ -91,6 +91,8 @@ export interface ServerStream {
 export interface ServerFailure {
   /** Nothing came, not HTTP came, the answer broke off, or it took too long. */
   readonly kind: 'empty' | 'junk' | 'cut' | 'timeout';
+  /** The connection broke; without it, the server has closed it. */
+  readonly isBroken?: true;
   readonly reason: string;
 }
 

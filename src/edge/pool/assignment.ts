@@ -8,6 +8,7 @@ import type {PoolServer} from './server.ts';
 import type {TriedServers} from './server-choice.ts';
 import {countResponse, type ServerStats} from './server-stats.ts';
 import type {SessionEnd} from './session-end.ts';
+import {type Observation, observedStatus} from './traffic-observer.ts';
 
 /** A server whose sessions are those of a pool. */
 export type AssignedServer = PoolServer<Assignment>;
@@ -126,6 +127,7 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   connected(connectMs: number): void {
     this.isConnected = true;
     this.server?.stats.connectMs.add(connectMs);
+    this.server?.observe('connected');
     this.#host.stats.connectMs.add(connectMs);
   }
 
@@ -145,7 +147,13 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   /** An HTTP answer came. */
   response(status: number): void {
     if (this.server !== null) countResponse(this.server.stats, status);
+    this.server?.observe(observedStatus(status));
     countResponse(this.#host.stats, status);
+  }
+
+  /** What the answer is, where there is none that could be used. */
+  failed(how: Observation): void {
+    this.server?.observe(how);
   }
 
   /** Gives the place to the next one; a second time nothing happens. */

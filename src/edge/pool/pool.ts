@@ -12,7 +12,7 @@ import {connectError, isRefusal, noServer, queueFull, queueTimeout, wakeFailed} 
 import {directEndpoint, reachAgain, reachServer} from './reach-server.ts';
 import type {Rush} from './rush.ts';
 import type {Condition, ServerHost} from './server.ts';
-import {describeChange} from './server-report.ts';
+import {describeChange, stateChange} from './server-report.ts';
 import {ServerSet} from './server-set.ts';
 import {clearStats, countEnd, countSession, newServerStats, type ServerStats} from './server-stats.ts';
 import type {SessionEnd} from './session-end.ts';
@@ -149,6 +149,9 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
         isPersistent: assignment.isPersistent,
         usableServers: this.set.usable.length,
       });
+      if ((next.kind !== 'same' || !next.isWoken) && errorCode(cause) !== 'ERR_MOVED') server.observe('unconnected');
+      // That may have taken the server down, and ended its sessions.
+      if (assignment.isOver) throw asError(cause);
       if (next.kind === 'give-up') throw this.#countConnectError(server, connectError(this.config, server, {endpoint: assignment.endpoint, cause}));
       if (next.kind === 'same') {
         if (next.isWoken) assignment.wokenRetries++;
@@ -383,17 +386,7 @@ export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable 
   }
 
   #reportChange(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string; readonly requeued: number}): void {
-    const up = this.servers.filter(({condition}) => condition === 'up');
-    const backup = up.filter(({config}) => config.backup).length;
-    const line = describeChange({
-      ...change,
-      server: `${this.name}/${server.name}`,
-      isBackup: server.config.backup,
-      via: server.config.track,
-      backend: {active: up.length - backup, backup},
-      sessions: server.sessions.size,
-      queued: server.queue.size,
-    });
+    const line = describeChange(stateChange(server, change, this));
     if (line !== null) this.#options.report(line, change.to === 'down' || change.to === 'maint' ? 'alert' : 'notice');
     if (this.set.usable.length === 0) this.#options.report(`${this.#options.isListen ? 'proxy' : 'backend'} ${this.name} has no server available!`, 'emerg');
   }

@@ -2,6 +2,8 @@
  * Whether a server is up, as HAProxy decides it: a counter from 0 to rise + fall - 1. It is up from `rise` on; a success or failure moves the
  * counter by one, and where that crosses `rise` it goes on to the end, so that the other direction takes its whole number again.
  */
+import type {PassiveChecks} from '../../config/health.ts';
+
 export interface HealthThresholds {
   readonly rise: number;
   readonly fall: number;
@@ -28,6 +30,22 @@ export function healthAfter(health: number, passed: boolean, thresholds: HealthT
 
 export function isUp(health: number, {rise}: HealthThresholds): boolean {
   return health >= rise;
+}
+
+/** The counter before the failed check that `on-error` makes of too many errors; null: it makes none. */
+export function healthAtErrors(health: number, onError: PassiveChecks['onError'], {rise}: HealthThresholds): number | null {
+  switch (onError) {
+    case 'fastinter':
+      return null;
+    case 'fail-check':
+      return health;
+    case 'sudden-death':
+      return Math.min(health, rise + 1);
+    case 'mark-down':
+      return rise;
+    default:
+      return onError satisfies never;
+  }
 }
 
 /** `3/3 UP`, `1/2 DOWN`: how far it is from changing. */

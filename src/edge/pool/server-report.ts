@@ -1,4 +1,5 @@
 /** Changes of servers' states as HAProxy logs them. */
+import type {AssignedServer} from './assignment.ts';
 import type {Condition} from './server.ts';
 
 export interface BackendState {
@@ -20,6 +21,25 @@ export interface StateChange {
   readonly sessions: number;
   readonly requeued: number;
   readonly queued: number;
+}
+
+/** @param pool the backend as it is after the change */
+export function stateChange(
+  server: AssignedServer,
+  change: Pick<StateChange, 'from' | 'to' | 'cause' | 'requeued'>,
+  pool: {readonly name: string; readonly servers: readonly AssignedServer[]},
+): StateChange {
+  const up = pool.servers.filter(({condition}) => condition === 'up');
+  const backup = up.filter(({config}) => config.backup).length;
+  return {
+    ...change,
+    server: `${pool.name}/${server.name}`,
+    isBackup: server.config.backup,
+    via: server.config.track,
+    backend: {active: up.length - backup, backup},
+    sessions: server.sessions.size,
+    queued: server.queue.size,
+  };
 }
 
 /** Null: nobody needs to know. */

@@ -19,8 +19,9 @@ export interface ServerStats {
   redispatches: number;
   clientAborts: number;
   serverAborts: number;
-  /** chkfail, chkdown. */
+  /** chkfail, hanafail, chkdown. */
   failedChecks: number;
+  observedFailures: number;
   timesDown: number;
   /** Clock.monotonicMs of the last change of state, and the time that it was down before. */
   changedAtMs: number;
@@ -55,6 +56,7 @@ export function newServerStats(nowMs: number): ServerStats {
     clientAborts: 0,
     serverAborts: 0,
     failedChecks: 0,
+    observedFailures: 0,
     timesDown: 0,
     changedAtMs: nowMs,
     downtimeMs: 0,

@@ -1,4 +1,5 @@
 /** One server of a backend at run time: its state, its sessions, and those that wait for it. */
+import type {PassiveChecks} from '../../config/health.ts';
 import type {ServerConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {type Member, MemberList} from '../../core/member-list.ts';
@@ -6,8 +7,9 @@ import {type CheckResult, checkVerdict, describeCheck} from '../checks/check-res
 import {FairQueue, type Waiter} from './fair-queue.ts';
 import type {HeldSession} from './hold.ts';
 import type {BalancedServer} from './server-choice.ts';
-import {bestHealth, describeHealth, type HealthThresholds, healthAfter, initialHealth, isUp} from './server-health.ts';
+import {bestHealth, describeHealth, type HealthThresholds, healthAfter, healthAtErrors, initialHealth, isUp} from './server-health.ts';
 import {newServerStats, type ServerStats} from './server-stats.ts';
+import {type Observation, TrafficObserver} from './traffic-observer.ts';
 
 /** As the operator has it: `drain` takes no new sessions but those that belong to it, `maint` takes none. */
 export type AdminState = 'ready' | 'drain' | 'maint';
@@ -52,8 +54,10 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   lastCheck: CheckResult | null = null;
   /** False: an operator has stopped its checks. */
   checksEnabled = true;
+  onSuspicion: (() => void) | null = null;
   readonly #host: ServerHost<S>;
   readonly #thresholds: HealthThresholds;
+  readonly #observer: TrafficObserver | null;
   readonly #followers: PoolServer<S>[] = [];
   #followed: PoolServer<S> | null = null;
   #admin: AdminState;
@@ -79,6 +83,8 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.effectiveWeight = config.weight * sixteenths;
     this.#thresholds = config.check ?? noThresholds;
     this.#health = initialHealth(this.#thresholds);
+    const {check, observe} = config;
+    this.#observer = check === null || observe === null ? null : new TrafficObserver(observe, (info) => this.#suspect(observe.onError, info));
     this.#admin = config.disabled ? 'maint' : 'ready';
     this.#maxconn = config.maxconn;
   }
@@ -208,11 +214,30 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   /** Counts a check, and takes the server down or up when that was one too many. In maintenance nothing is counted. */
   applyCheck(result: CheckResult): void {
     if (this.isInMaintenance) return;
+    if (checkVerdict(result) !== 'failed') this.#observer?.forget();
+    this.#count(result, this.#health);
+  }
+
+  /** Of a session: what it has met here. */
+  observe(what: Observation): void {
+    this.#observer?.see(what);
+  }
+
+  #suspect(onError: PassiveChecks['onError'], info: string): void {
+    if (this.isInMaintenance) return;
+    this.stats.observedFailures++;
+    const before = healthAtErrors(this.#health, onError, this.#thresholds);
+    if (before !== null) this.#count({status: 'HANA', code: 0, info, durationMs: null}, before);
+    this.onSuspicion?.();
+  }
+
+  /** @param before the counter that the check has moved from */
+  #count(result: CheckResult, before: number): void {
     const isNews = this.lastCheck?.status !== result.status;
     this.lastCheck = result;
     const verdict = checkVerdict(result);
-    const health = healthAfter(this.#health, verdict !== 'failed', this.#thresholds);
-    const hasMoved = health !== this.#health;
+    const health = healthAfter(before, verdict !== 'failed', this.#thresholds);
+    const hasMoved = health !== before;
     if (hasMoved && verdict === 'failed') this.stats.failedChecks++;
     this.#change(describeCheck(result), () => {
       this.#health = health;
@@ -243,6 +268,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
 
   /** The app sleeps: it counts as up, whatever its last checks found. */
   assumeUp(): void {
+    this.#observer?.forget();
     this.#change('', () => {
       this.#health = bestHealth(this.#thresholds);
       this.#stopping = false;

@@ -91,6 +91,7 @@ export function assignedServer(
     },
     connected: () => undefined,
     response: () => undefined,
+    failed: () => undefined,
     release: released,
   };
 }
