@@ -46,6 +46,7 @@ export function buildFrontend(section: Section, context: FrontendContext): Front
     uniqueId: uniqueId(section),
     captures: (['request', 'response'] as const).flatMap((of) => section.scope.captures.filter((slot) => slot.of === of)),
     logFormat: logFormat(section),
+    errorLogFormat: effective(section, 'error-log-format')?.value ?? null,
     dontLogNull: effective(section, 'option dontlognull')?.value ?? false,
     dontLogNormal: effective(section, 'option dontlog-normal')?.value ?? false,
     logSeparateErrors: effective(section, 'option log-separate-errors')?.value ?? false,

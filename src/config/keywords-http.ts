@@ -13,6 +13,11 @@ const bodySize = integer({min: 0, max: 2 ** 31 - 1});
 
 export const httpKeywords = {
   'log-format': keyword({...inFrontend, shape: format('log'), description: 'What a log line says, with the variables below and `%[sample]`.'}),
+  'error-log-format': keyword({
+    ...inFrontend,
+    shape: format('log'),
+    description: 'The same for connections whose PROXY header or TLS handshake fails, and for requests that cannot be read.',
+  }),
   'unique-id-format': keyword({...inFrontend, shape: format('value'), description: 'A name for each request, for `unique-id-header` and `%ID`.'}),
   'unique-id-header': keyword({...inFrontend, shape: word('<name>'), description: 'The header that tells the server that name.'}),
   'capture request': keyword({

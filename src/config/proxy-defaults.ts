@@ -50,6 +50,7 @@ export function bareFrontend({name, position}: Named): FrontendConfig {
     uniqueId: null,
     captures: [],
     logFormat: {kind: 'default'},
+    errorLogFormat: null,
     dontLogNull: false,
     dontLogNormal: false,
     logSeparateErrors: false,

@@ -182,6 +182,8 @@ export interface FrontendConfig extends ProxyBase {
   readonly logFormat:
     | {readonly kind: 'format'; readonly format: Format}
     | {readonly kind: 'default' | 'tcplog' | 'httplog' | 'httpslog' | 'tcplog-wake' | 'httplog-wake' | 'jsonlog'};
+  /** Instead of `logFormat`, for connections that become no session and requests that cannot be read; null: HAProxy's for the first, `logFormat` for the others. */
+  readonly errorLogFormat: Format | null;
   /** Connections without data leave no line. */
   readonly dontLogNull: boolean;
   /** Only what went wrong leaves a line. */

@@ -30,16 +30,15 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   const addresses: BoundAddress[] = [];
   const lines = await openSessionLines(config, parts);
   const rules = proxyRules(config.name, parts);
+  const shared = {config, lines, counters};
   const sessionParts: TcpSessionParts = {
-    config,
+    ...shared,
     contentRules: rules(config.tcp.content, 'session'),
     choose: compileBackendChoice(config, compiler, parts.routeOf),
     probes: compileProbes(config.probes, (condition) => compiler.compileCondition(condition)),
     watch: parts.watch,
     mannersOf: parts.mannersOf,
-    lines,
     clock,
-    counters,
     refusals,
     onClosed(session) {
       sessions.delete(session);
@@ -56,10 +55,9 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   };
   const common = {
     ...parts.entrance,
-    config,
+    ...shared,
     connectionRules: rules(config.tcp.connection, 'connection'),
     sessionRules: rules(config.tcp.session, 'session'),
-    counters,
     enter: admit,
   };
   try {

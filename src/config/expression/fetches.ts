@@ -52,6 +52,7 @@ const signatures = signatureTable(`
   dst_port int
   env(string) str
   fc_err int
+  fc_err_str str
   fc_http_major int
   fc_dst ip
   fc_dst_port int
@@ -180,7 +181,7 @@ const signatures = signatureTable(`
 export const laterFetches: ReadonlySet<string> = new Set(
   `rdp_cookie rdp_cookie_cnt req.rdp_cookie req.rdp_cookie_cnt req_rdp_cookie req_rdp_cookie_cnt
   avg_queue base32+src bc_dst bc_dst_port bc_http_major bc_src bc_src_port be_conn_free be_id be_server_timeout be_sess_rate be_tunnel_timeout connslots
-  cookie cpu_calls dst_conn dst_is_local fc_dst_is_local fc_err_str fc_lost fc_reordering fc_retrans fc_rtt fc_rttvar
+  cookie cpu_calls dst_conn dst_is_local fc_dst_is_local fc_lost fc_reordering fc_retrans fc_rtt fc_rttvar
   fc_sacked fc_src_is_local fc_unacked fcgi.docroot fcgi.index fe_client_timeout fe_id fe_req_rate fe_sess_rate lat_ns_avg nbproc
   prio_class prio_offset proc queue rep_ssl_hello_type req.hdrs_bin req.ssl_ec_ext req.ssl_st_ext res.body res.body_len res.body_size res.cache_hit
   res.cache_name res.comp res.comp_algo res.cook_val res.ssl_hello_type so_id src_is_local src_updt_conn_cnt srv_conn srv_conn_free srv_id srv_iweight

@@ -51,6 +51,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         connectionRules: rules(config.tcp.connection, 'connection'),
         sessionRules: rules(config.tcp.session, 'session'),
         counters,
+        lines,
       };
       const frontend = await openHttpFrontend({
         frontend: compileFrontend(config, proxyParts),
@@ -109,7 +110,8 @@ function logRequest(lines: SessionLines, context: Transaction | SessionContext, 
   const logLevel = context instanceof Transaction ? context.logLevel : null;
   if (!lines.isWanted || logLevel === 'silent') return;
   const record = httpRecord({...facts, lineNumber: lines.nextNumber});
-  lines.write(Object.assign(context, {record}), levelOf(logLevel));
+  if (context instanceof Transaction) lines.write(Object.assign(context, {record}), levelOf(logLevel));
+  else lines.writeUnread(Object.assign(context, {record}));
 }
 
 const levels = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const;

@@ -14,7 +14,7 @@ export function jsonLine(context: SampleContext & {readonly record: SessionRecor
 type Fields = Readonly<Record<string, unknown>>;
 
 function connectionFields({connection, record, uniqueId}: SampleContext & {readonly record: SessionRecord}): Fields {
-  const {frontend, source, destination, tls} = connection;
+  const {frontend, source, destination, tls, failure} = connection;
   return {
     time: new Date(frontend.mode === 'http' ? record.times.requestAtMs : record.times.acceptedAtMs).toISOString(),
     frontend: frontend.name,
@@ -27,6 +27,7 @@ function connectionFields({connection, record, uniqueId}: SampleContext & {reado
     tls_cipher: tls?.cipher,
     tls_sni: tls?.sni,
     unique_id: uniqueId,
+    error: failure?.text,
   };
 }
 

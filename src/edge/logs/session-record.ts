@@ -13,7 +13,7 @@ export interface SessionTimes {
   readonly acceptedAtMs: number;
   readonly requestAtMs: number;
   /** PROXY header and TLS (`%Th`), waiting for a request (`%Ti`), and its head (`%TR`). */
-  readonly handshakeMs: number;
+  readonly handshakeMs: number | null;
   readonly idleMs: number | null;
   readonly requestMs: number | null;
   /** In queues, for an app to wake included (`%Tw`); connecting (`%Tc`); the head of the answer (`%Tr`). */

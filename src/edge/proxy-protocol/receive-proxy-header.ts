@@ -2,14 +2,16 @@
 import {CodedError} from '../../core/errors.ts';
 import {type Examination, readFirstBytes} from '../inspect/first-bytes.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
-import {invalidHeader, type ProxyHeader, type ProxyHeaderReading} from './proxy-header.ts';
+import type {ProxyHeader, ProxyHeaderReading} from './proxy-header.ts';
 import {parseVersion1} from './version-1.ts';
 import {parseVersion2, signature} from './version-2.ts';
 
 const version1Start = Buffer.from('PROXY ');
 
-/** Reads a header of either version from the first bytes of a stream; never throws. */
-export function parseProxyHeader(bytes: Buffer): ProxyHeaderReading {
+export type ProxyHeaderErrorCode = 'ERR_PROXY_HEADER' | 'ERR_NO_PROXY_HEADER';
+
+/** Reads a header of either version from the first bytes of a stream; never throws. `none`: they begin otherwise. */
+export function parseProxyHeader(bytes: Buffer): ProxyHeaderReading | {readonly kind: 'none'} {
   for (const [start, parse] of [
     [signature, parseVersion2],
     [version1Start, parseVersion1],
@@ -18,12 +20,12 @@ export function parseProxyHeader(bytes: Buffer): ProxyHeaderReading {
     if (!bytes.subarray(0, compared).equals(start.subarray(0, compared))) continue;
     return compared < start.length ? {kind: 'incomplete', neededBytes: start.length} : parse(bytes);
   }
-  return invalidHeader('something else');
+  return {kind: 'none'};
 }
 
 /**
  * Takes the header off a connection that nobody reads yet; bytes after it stay unread. On an error the socket is still the caller's to destroy.
- * @throws CodedError ERR_PROXY_HEADER (not one, or a wrong one), ERR_FIRST_BYTES_TIMEOUT, ERR_FIRST_BYTES_ENDED
+ * @throws CodedError ERR_PROXY_HEADER (a wrong one), ERR_NO_PROXY_HEADER (something else), ERR_FIRST_BYTES_TIMEOUT, ERR_FIRST_BYTES_ENDED
  */
 export async function receiveProxyHeader(socket: ByteStream, options: {readonly timeoutMs: number}): Promise<ProxyHeader> {
   return readFirstBytes(socket, examine, options);
@@ -38,6 +40,8 @@ function examine(bytes: Buffer): Examination<ProxyHeader> {
       return {done: false, neededBytes: reading.neededBytes};
     case 'invalid':
       throw proxyHeaderError(reading.found);
+    case 'none':
+      throw new CodedError('ERR_NO_PROXY_HEADER', 'Cannot read PROXY header: found something else', {source: 'client'});
     default:
       return reading satisfies never;
   }
@@ -49,7 +53,8 @@ function examine(bytes: Buffer): Examination<ProxyHeader> {
  */
 export function splitProxiedDatagram(datagram: Buffer): {readonly header: ProxyHeader; readonly payload: Buffer} {
   const isVersion2 = datagram.length >= signature.length && datagram.subarray(0, signature.length).equals(signature);
-  const reading = isVersion2 ? parseVersion2(datagram) : invalidHeader('something else than version 2');
+  if (!isVersion2) throw proxyHeaderError('something else than version 2');
+  const reading = parseVersion2(datagram);
   switch (reading.kind) {
     case 'complete':
       return {header: reading.header, payload: datagram.subarray(reading.sizeBytes)};

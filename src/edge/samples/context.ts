@@ -35,6 +35,18 @@ export interface TlsFacts {
   } | null;
 }
 
+/** Why a connection has not become a session. */
+export interface ConnectionFailure {
+  /** HAProxy's number and text for it. */
+  readonly code: number;
+  readonly text: string;
+  /** Its bind is one with TLS. */
+  readonly overTls: boolean;
+  /** The client has left, or has said nothing. */
+  readonly isEmpty: boolean;
+  readonly isTimeout: boolean;
+}
+
 export interface ConnectionFacts {
   readonly protocol: 'tcp' | 'udp';
   readonly frontend: FrontendConfig;
@@ -49,6 +61,7 @@ export interface ConnectionFacts {
   readonly header?: {readonly authority: string | null; readonly uniqueId: Uint8Array | null} | null;
   readonly receivedProxy: boolean;
   readonly tls: TlsFacts | null;
+  readonly failure?: ConnectionFailure | null;
   readonly acceptedAtMs: number;
   /** Unique on this host while it runs. */
   readonly id: number;

@@ -89,7 +89,7 @@ function requestedAt(context: SampleContext): number {
 
 /** `%Tq`: from accept, or the end of the last request, to the head of this one. */
 function untilRequest(times: SessionTimes): number | null {
-  return times.requestMs === null ? null : times.handshakeMs + (times.idleMs ?? 0) + times.requestMs;
+  return times.requestMs === null ? null : (times.handshakeMs ?? 0) + (times.idleMs ?? 0) + times.requestMs;
 }
 
 /** `%Td`: what is left of the whole for data, once the head of the answer is here. */
@@ -154,6 +154,11 @@ function backendName(context: SampleContext): string {
   return context.record?.backend ?? context.backend ?? context.connection.frontend.name;
 }
 
+/** Where there was no answer -1, but of a connection that became no session 0. */
+function status({record, response, connection}: SampleContext): number | null {
+  return (record?.status ?? response?.status ?? 0) || ((connection.failure ?? null) === null ? null : 0);
+}
+
 const host = hostname();
 
 const variables: Readonly<Record<string, LogVariable>> = {
@@ -171,7 +176,7 @@ const variables: Readonly<Record<string, LogVariable>> = {
   HU: request((received) => received.uri),
   HV: request((received) => `HTTP/${received.version}`),
   ID: text((context) => context.uniqueId ?? null),
-  ST: number((context) => (context.record?.status ?? context.response?.status ?? 0) || null),
+  ST: number(status),
   T: plain((context) => utcClfDate(acceptedAt(context))),
   Tl: plain((context) => clfDate(acceptedAt(context))),
   t: plain((context) => logDate(acceptedAt(context))),
@@ -212,7 +217,7 @@ const variables: Readonly<Record<string, LogVariable>> = {
   f: text((context) => context.connection.frontend.name),
   fi: address((context) => context.connection.destination.host),
   fp: port((context) => context.connection.destination.port),
-  ft: text((context) => context.connection.frontend.name + (context.connection.tls === null ? '' : '~')),
+  ft: text(({connection}) => connection.frontend.name + (connection.tls !== null || connection.failure?.overTls === true ? '~' : '')),
   hr: captures('request'),
   hrl: capturesApart('request'),
   hs: captures('response'),

@@ -2,7 +2,7 @@
 import type {FrontendConfig} from '../../config/proxy-value.ts';
 import {plainAddress} from '../addresses.ts';
 import type {ProxyHeader} from '../proxy-protocol/proxy-header.ts';
-import type {ConnectionFacts, TlsFacts} from '../samples/context.ts';
+import type {ConnectionFacts, ConnectionFailure, TlsFacts} from '../samples/context.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
 
 interface Endpoint {
@@ -30,6 +30,7 @@ export class SocketFacts implements ConnectionFacts {
   receivedProxy = false;
   received: ConnectionFacts['received'];
   tls: TlsFacts | null = null;
+  failure: ConnectionFailure | null = null;
   /** What the proxy in front said beyond addresses. */
   header: ProxyHeader | null = null;
   readonly #socket: ByteStream;

@@ -17,8 +17,10 @@ import {openTcpListener, type TcpListener} from '../tcp-listener.ts';
 import {openTlsAcceptor, type TlsAcceptor, type TlsAcceptorOptions} from '../tls/accept-tls.ts';
 import {SocketFacts} from './connection-facts.ts';
 import {type ConnectionRule, RuleRun, type Verdict} from './connection-rules.ts';
+import {failureRecord, handshakeFailure} from './handshake-failure.ts';
 import {refuseSocket} from './refuse-socket.ts';
 import {type ContextParts, SessionContext} from './session-context.ts';
+import type {SessionLines} from './session-lines.ts';
 
 /** A connection whose protocol begins. Nobody has read from the socket, which may be paused; its errors are the receiver's from now on. */
 export interface Entered {
@@ -44,6 +46,8 @@ export interface EntranceOptions {
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
+  /** Of sessions. Connections that become none have lines of their own. */
+  readonly lines: SessionLines;
   readonly enter: (entered: Entered) => void;
 }
 
@@ -111,7 +115,7 @@ class Way {
 
   async #shakeHands(raw: ByteStream, way: {facts: SocketFacts; context: SessionContext; acceptedMs: number; expectsHeader: boolean}): Promise<void> {
     const {facts, context, acceptedMs, expectsHeader} = way;
-    const {bind, clock, sessionRules, enter, counters, log, config} = this.#options;
+    const {bind, clock, sessionRules, enter, counters} = this.#options;
     // Whatever happens to the connection meanwhile is found by who waits for it.
     const ignore = (): void => undefined;
     raw.on('error', ignore);
@@ -128,11 +132,24 @@ class Way {
       if (context.isTracked) context.tracking.sessionAccepted();
       enter({socket, facts, context, acceptedMs, handshakeMs: clock.monotonicMs() - acceptedMs, bind});
     } catch (error) {
-      counters.handshakeFailures++;
-      log.debug({frontend: config.name, source: facts.source.host, reason: errorMessage(error), code: errorCode(error)}, 'connection refused');
+      this.#failed(error, {...way, bytesRead: raw.bytesRead});
       raw.destroy();
       context[Symbol.dispose]();
     }
+  }
+
+  #failed(error: unknown, way: {facts: SocketFacts; context: SessionContext; acceptedMs: number; bytesRead: number}): void {
+    const {bind, clock, counters, log, config, lines} = this.#options;
+    const {facts, context, acceptedMs, bytesRead} = way;
+    counters.handshakeFailures++;
+    log.debug({frontend: config.name, source: facts.source.host, reason: errorMessage(error), code: errorCode(error)}, 'connection refused');
+    if (!lines.isWanted) return;
+    const failure = handshakeFailure(error, {bytesRead, overTls: this.#acceptor !== null});
+    facts.failure = failure;
+    const elapsedMs = clock.monotonicMs() - acceptedMs;
+    const common = {acceptedAtMs: facts.acceptedAtMs, elapsedMs, sessions: counters.sessions, failure};
+    const record = failureRecord({...common, lineNumber: lines.nextNumber});
+    lines.writeFailed(Object.assign(context, {record}), bind.name ?? String(config.binds.indexOf(bind) + 1));
   }
 
   async #secure(acceptor: TlsAcceptor, raw: ByteStream, facts: SocketFacts): Promise<ByteStream> {

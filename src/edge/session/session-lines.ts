@@ -9,6 +9,7 @@ import {logFormatOf} from '../logs/standard-formats.ts';
 import type {LogLevel} from '../logs/syslog-header.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {SampleContext} from '../samples/context.ts';
+import {logDate} from '../samples/log-dates.ts';
 
 export interface SessionLines extends AsyncDisposable {
   /** False: nobody would read a line, so that none needs to be made. */
@@ -16,37 +17,66 @@ export interface SessionLines extends AsyncDisposable {
   /** The number that the next line is going to have. */
   readonly nextNumber: number;
   /** @param context with the record of what happened */
-  write(context: SampleContext & {readonly record: SessionRecord}, level?: LogLevel): void;
+  write(context: RecordedContext, level?: LogLevel): void;
+  /** Of a request that could not be read: `error-log-format` is for it. */
+  writeUnread(context: RecordedContext): void;
+  /** Of a connection that has become no session, as its `failure` says. As in HAProxy there is none without an option that names a format. @param bind its name, or its number in the frontend */
+  writeFailed(context: RecordedContext, bind: string): void;
 }
+
+type RecordedContext = SampleContext & {readonly record: SessionRecord};
+
+export const noLines: SessionLines = {
+  isWanted: false,
+  nextNumber: 0,
+  write: () => undefined,
+  writeUnread: () => undefined,
+  writeFailed: () => undefined,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
 
 /** @throws CodedError ERR_LOG_TARGET, and those of the compiler */
 export async function openSessionLines(
   frontend: FrontendConfig,
   {compiler, process: {logTag, logHostname}}: {readonly compiler: SampleCompiler; readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname'>},
 ): Promise<SessionLines> {
-  const {logs, dontLogNull, dontLogNormal, logSeparateErrors} = frontend;
+  const {logs, logFormat, errorLogFormat, dontLogNull, dontLogNormal, logSeparateErrors} = frontend;
   let written = 0;
-  if (logs.length === 0) {
-    return {isWanted: false, nextNumber: 1, write: () => undefined, [Symbol.asyncDispose]: () => Promise.resolve()};
-  }
+  if (logs.length === 0) return noLines;
   const format = logFormatOf(frontend);
   const render = format === null ? jsonLine : compiler.compileFormat(format, 'log');
+  const renderError = errorLogFormat === null ? null : compiler.compileFormat(errorLogFormat, 'log');
   const log: SessionLog = await openSessionLog({targets: logs, tag: frontend.logTag ?? logTag, hostname: logHostname});
+  const write = (context: RecordedContext, {level = 'info', rendered = render}: {level?: LogLevel; rendered?: typeof render}): void => {
+    const {record} = context;
+    if (dontLogNull && record.bytesFromClient === 0 && record.server === null) return;
+    const normal = isNormal(record);
+    if (dontLogNormal && normal) return;
+    written++;
+    log.write(rendered(context), logSeparateErrors && !normal ? 'err' : level);
+  };
   return {
     isWanted: true,
     get nextNumber() {
-      return written + 1;
+      return written;
     },
-    write(context, level = 'info') {
-      const {record} = context;
-      if (dontLogNull && record.bytesFromClient === 0 && record.server === null) return;
-      const normal = isNormal(record);
-      if (dontLogNormal && normal) return;
+    write: (context, level = 'info') => write(context, {level}),
+    writeUnread: (context) => write(context, {rendered: renderError ?? render}),
+    writeFailed(context, bind) {
+      if (renderError === null && logFormat.kind === 'default') return;
+      if (dontLogNull && context.connection.failure?.isEmpty === true) return;
       written++;
-      log.write(render(context), logSeparateErrors && !normal ? 'err' : level);
+      const line = renderError?.(context) ?? (format === null ? jsonLine(context) : failureLine(context, bind));
+      log.write(line, logSeparateErrors ? 'err' : 'info');
     },
     [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
   };
+}
+
+/** What HAProxy writes without an `error-log-format`: its manual, section 8.2.5. */
+function failureLine({connection: {source, frontend, failure, acceptedAtMs}}: SampleContext, bind: string): string {
+  const client = source.host === '' ? `unix:${bind}` : `${source.host}:${source.port}`;
+  return `${client} [${logDate(acceptedAtMs)}] ${frontend.name}/${bind}: ${failure?.text ?? ''}`;
 }
 
 /** No error, no time-out, no retry, no answer 5xx: HAProxy's manual, `option dontlog-normal` and `option log-separate-errors`. */

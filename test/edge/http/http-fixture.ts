@@ -19,6 +19,7 @@ import {KnownAnswers} from '../../../src/edge/probes/known-answers.ts';
 import type {Surroundings} from '../../../src/edge/samples/context.ts';
 import {createProcessVariables} from '../../../src/edge/samples/variables.ts';
 import {openEntrance} from '../../../src/edge/session/entrance.ts';
+import {noLines} from '../../../src/edge/session/session-lines.ts';
 import {SessionLimit} from '../../../src/edge/session-limit.ts';
 import {openCertificateStore} from '../../../src/edge/tls/certificate-store.ts';
 import {testCompilers} from './evaluator.ts';
@@ -162,6 +163,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
         counters,
         clock: systemClock,
         log: createLog('silent'),
+        lines: noLines,
         enter,
       }),
   });

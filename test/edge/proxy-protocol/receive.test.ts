@@ -95,7 +95,7 @@ test('nothing, something else, half of a header', async (t) => {
     ['PROXY TCP4 ', false, 'ERR_FIRST_BYTES_TIMEOUT'],
     ['PROXY TCP4 ', true, 'ERR_FIRST_BYTES_ENDED'],
     ['', true, 'ERR_FIRST_BYTES_ENDED'],
-    ['GET / HTTP/1.1\r\n\r\n', false, 'ERR_PROXY_HEADER'],
+    ['GET / HTTP/1.1\r\n\r\n', false, 'ERR_NO_PROXY_HEADER'],
     [`PROXY UNKNOWN ${'x'.repeat(200)}`, false, 'ERR_PROXY_HEADER'],
   ] as const) {
     const socket = await client(server.port);
