@@ -47,7 +47,10 @@ export const optionKeywords = {
   'option dontlognull': onOff(withFrontend, 'Connections without data leave no line.'),
   'option dontlog-normal': onOff(withFrontend, 'Only what went wrong leaves a line.'),
   'option log-separate-errors': onOff(withFrontend, 'Lines of what went wrong have the level `err`.'),
-  'option logasap': onOff(withFrontend, 'Log lines come when data begin to flow. No effect yet.'),
+  'option logasap': onOff(
+    withFrontend,
+    'Log lines come when the head of the answer is there, in mode tcp the connection to the server. Bytes and times have a plus sign then.',
+  ),
   'option socket-stats': onOff(withFrontend, 'Statistics of each bind. No effect yet.'),
   'option http-use-proxy-header': onOff(withFrontend, 'Accepted. No effect.'),
   'option forwardfor': keyword<AddressHeader | null>({

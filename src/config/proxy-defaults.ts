@@ -51,6 +51,7 @@ export function bareFrontend({name, position}: Named): FrontendConfig {
     captures: [],
     logFormat: {kind: 'default'},
     errorLogFormat: null,
+    logAsap: false,
     dontLogNull: false,
     dontLogNormal: false,
     logSeparateErrors: false,

@@ -184,6 +184,8 @@ export interface FrontendConfig extends ProxyBase {
     | {readonly kind: 'default' | 'tcplog' | 'httplog' | 'httpslog' | 'tcplog-wake' | 'httplog-wake' | 'jsonlog'};
   /** Instead of `logFormat`, for connections that become no session and requests that cannot be read; null: HAProxy's for the first, `logFormat` for the others. */
   readonly errorLogFormat: Format | null;
+  /** The line comes when the server's answer begins, or the connection to it is there; bytes and times have a plus sign. */
+  readonly logAsap: boolean;
   /** Connections without data leave no line. */
   readonly dontLogNull: boolean;
   /** Only what went wrong leaves a line. */

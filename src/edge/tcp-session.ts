@@ -5,6 +5,7 @@ import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppWatch} from './app-access.ts';
 import type {Counters} from './counters.ts';
 import type {AssignedServer, Assignment, PoolRequest, ProbedApp} from './pool/assignment.ts';
+import {abandoned} from './pool/pool-errors.ts';
 import type {ProbeRules} from './probes/probe-rules.ts';
 import {TcpProbe} from './probes/tcp-probe.ts';
 import type {RefusalLog} from './refusal-log.ts';
@@ -67,6 +68,7 @@ export class TcpSession implements PoolRequest {
   #inspection: ResponseInspection | null = null;
   /** Read while the stream was judged; the server gets them first. */
   #firstBytes: Buffer | null = null;
+  #isLogged = false;
   #end: TcpEnd = {cause: '-', phase: '-'};
   readonly #times: TcpTimes = {waitMs: null, connectMs: null};
 
@@ -295,6 +297,7 @@ export class TcpSession implements PoolRequest {
     const {socket: client} = this.#entered;
     const backend = this.#route?.pool.config;
     assignment.busy(false);
+    if (config.logAsap) this.#log();
     server.once('error', () => {
       this.#ended('S', 'D');
       client.resetAndDestroy();
@@ -348,8 +351,7 @@ export class TcpSession implements PoolRequest {
   }
 
   #over(): void {
-    const {lines, clock} = this.#parts;
-    const {socket: client, context, facts, acceptedMs, handshakeMs} = this.#entered;
+    const {socket: client, context} = this.#entered;
     const {bytesRead, bytesWritten} = client;
     const {cause} = this.#end;
     const outcome = cause === 'C' || cause === 'c' ? 'client-abort' : cause === 'S' || cause === 's' ? 'server-abort' : 'done';
@@ -358,24 +360,29 @@ export class TcpSession implements PoolRequest {
       context.tracking.bytesIn(bytesRead);
       context.tracking.bytesOut(bytesWritten);
     }
-    if (lines.isWanted) {
-      const record = tcpRecord({
-        facts,
-        times: {...this.#times, handshakeMs, totalMs: clock.monotonicMs() - acceptedMs},
-        pool: this.#route?.pool ?? null,
-        server: this.#chosen,
-        socket: this.#server,
-        assignment: this.#assignment,
-        sessions: this.#parts.counters.sessions,
-        bytes: {fromClient: bytesRead, toClient: bytesWritten},
-        end: this.#end,
-        lineNumber: lines.nextNumber,
-      });
-      context.record = record;
-      context.server = record.server;
-      lines.write(Object.assign(context, {record}));
-    }
+    this.#log();
     context[Symbol.dispose]();
+  }
+
+  /** Once. */
+  #log(): void {
+    const {lines, clock} = this.#parts;
+    if (!lines.isWanted || this.#isLogged) return;
+    const {socket: client, context, facts, acceptedMs, handshakeMs} = this.#entered;
+    const record = tcpRecord({
+      facts,
+      times: {...this.#times, handshakeMs, totalMs: clock.monotonicMs() - acceptedMs},
+      pool: this.#route?.pool ?? null,
+      server: this.#chosen,
+      socket: this.#server,
+      assignment: this.#assignment,
+      sessions: this.#parts.counters.sessions,
+      bytes: {fromClient: client.bytesRead, toClient: client.bytesWritten},
+      end: this.#end,
+      lineNumber: lines.nextNumber,
+    });
+    context.server = record.server;
+    this.#isLogged = lines.write(Object.assign(context, {record}));
   }
 
   #abandoned(): void {
@@ -390,8 +397,4 @@ export class TcpSession implements PoolRequest {
     refusals.report({frontend: config.name, server: this.serverName, reason: errorMessage(error)});
     this.#entered.socket.resetAndDestroy();
   }
-}
-
-function abandoned(): CodedError<'ERR_ABANDONED'> {
-  return new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'});
 }

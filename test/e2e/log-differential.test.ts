@@ -1,12 +1,14 @@
 /** Lines of what goes wrong early, through Debian's HAProxy and through our program: the same ones. */
+import {once} from 'node:events';
 import {existsSync} from 'node:fs';
-import {connect} from 'node:net';
+import {connect, createServer} from 'node:net';
 import {join} from 'node:path';
 import anyTest, {type TestFn} from 'ava';
 import {makeTestCertificate} from '../edge/tls/certificates.ts';
 import {type ProgramPair, startPair, type Twin} from '../helpers/program-pair.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
+import {serve} from './operator-servers.ts';
 
 const test = anyTest as TestFn<{pair: ProgramPair; readonly owned: AsyncDisposableStack}>;
 /** One after the other: the lines of each are told from those of the others by when they come. */
@@ -48,21 +50,76 @@ frontend web
   bind 127.0.0.1:\${WEB}
   error-log-format 'E %ci %[fc_err] %tsc %ST %b/%s %r'
   default_backend nobody
+frontend asap-tcp
+  option tcplog
+  option logasap
+  bind 127.0.0.1:\${ASAP_TCP}
+  default_backend origin-tcp
+frontend asap
+  mode http
+  option httplog
+  option logasap
+  bind 127.0.0.1:\${ASAP}
+  http-request return status 200 if { path /here }
+  use_backend nobody if { path /nobody }
+  default_backend origin
+frontend asap-format
+  mode http
+  option logasap
+  log-format '%f %ST B%B Ta%Ta Tt%Tt Tu%Tu Td%Td U%U Tr%Tr Tq%Tq %tsc %{+Q}B'
+  bind 127.0.0.1:\${ASAP_FORMAT}
+  default_backend origin
+frontend asap-normal
+  mode http
+  option httplog
+  option logasap
+  option dontlog-normal
+  bind 127.0.0.1:\${ASAP_NORMAL}
+  default_backend origin
+backend origin-tcp
+  server s 127.0.0.1:\${ORIGIN}
+backend origin
+  mode http
+  server s 127.0.0.1:\${ORIGIN}
 backend away
   server s 127.0.0.1:1
 backend nobody
   mode http
 `;
-const ports = ['PROXY', 'TLS', 'PROXY_FORMATTED', 'TLS_FORMATTED', 'PROXY_QUIET', 'TLS_QUIET', 'REFUSING', 'DEFAULT', 'WEB'] as const;
+const ports = [
+  'PROXY',
+  'TLS',
+  'PROXY_FORMATTED',
+  'TLS_FORMATTED',
+  'PROXY_QUIET',
+  'TLS_QUIET',
+  'REFUSING',
+  'DEFAULT',
+  'WEB',
+  'ASAP_TCP',
+  'ASAP',
+  'ASAP_FORMAT',
+  'ASAP_NORMAL',
+] as const;
 
 test.before(async (t) => {
   t.timeout(60_000);
   await using scope = new AsyncDisposableStack();
   const directory = scope.use(await temporaryDirectory());
   const {pemFile} = await makeTestCertificate(directory.path, {file: 'a.pem', names: ['a.test']});
-  t.context.pair = scope.use(await startPair({configuration, ports, values: {PEM: pemFile}, directory: directory.path}));
+  t.context.pair = scope.use(await startPair({configuration, ports, values: {PEM: pemFile, ORIGIN: await halfAnswering(scope)}, directory: directory.path}));
   Object.assign(t.context, {owned: scope.move()});
 });
+
+/** Answers with a head that announces ten bytes and with five of them, and hangs up when it is asked for `/cut`. */
+async function halfAnswering(scope: AsyncDisposableStack): Promise<string> {
+  return serve(scope, createServer(), (socket) => {
+    socket.on('data', (data: Buffer) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345');
+      if (data.includes('/cut')) socket.end();
+    });
+  });
+}
 
 test.after.always((t) => t.context.owned.disposeAsync());
 
@@ -157,3 +214,41 @@ for (const scenario of scenarios) {
     t.is(theirs.length, scenario.steps.length - (scenario.silent ?? 0));
   });
 }
+
+/** With `option logasap` there is a line although the connection goes on, and no other when it is over. */
+async function earlyLine(twin: Twin, bind: string, text: string): Promise<string> {
+  const before = twin.lines.length;
+  const socket = connect(twin.port(bind), '127.0.0.1');
+  await once(socket, 'connect');
+  socket.write(text);
+  await until(() => twin.lines.length > before, {what: `${twin.name}: a line about what goes on`});
+  const closed = once(socket, 'close');
+  socket.destroy();
+  await closed;
+  return masked(twin.lines[before] ?? '', twin.directory)
+    .replace(/ (?:-?\d+\/){2,4}\+-?\d+ /, (times) => times.replaceAll(/(?<!-)\d+/g, 'N'))
+    .replaceAll(/\+\d+/g, '+N')
+    .replaceAll(/\b(T[qrd])\d+/g, '$1N')
+    .replace(/ U\d+ /, ' UN ')
+    .replace(/ \d+\/\d+\/\d+\/\d+\/0 /, ' N/N/N/N/0 ');
+}
+
+pairTest('log lines are those of HAProxy: option logasap', async (t) => {
+  const {haproxy, picogate} = t.context.pair;
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+  for (const [bind, text] of [
+    ['ASAP_TCP', ''],
+    ['ASAP', get('/a')],
+    ['ASAP', get('/here')],
+    ['ASAP', get('/nobody')],
+    ['ASAP', '\0\r\n\r\n'],
+    ['ASAP_FORMAT', get('/a')],
+  ] as const) {
+    const theirs = await earlyLine(haproxy, bind, text);
+    t.true(theirs.includes('+'), theirs);
+    t.is(await earlyLine(picogate, bind, text), theirs);
+  }
+  // What is normal so far has no line; when it goes wrong later it has one.
+  const broken: Scenario = {name: '', steps: [['ASAP_NORMAL', get('/cut'), 'waits']]};
+  for (const twin of [haproxy, picogate]) t.regex((await linesOf(twin, broken)).join(), /^<6>\S+ \[DATE\] asap-normal origin\/s \S+ 200 \+\d+ - - SD--/);
+});

@@ -3,6 +3,7 @@
 import type {ServerConfig} from '../../config/proxy-value.ts';
 import {errorCode} from '../../core/errors.ts';
 import {type Compressor, compressorFor} from './compression.ts';
+import type {Forwarding} from './forwarding.ts';
 import type {BodyLength, Header, ResponseHead} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {responseForClient} from './persistence-cookie.ts';
@@ -10,6 +11,14 @@ import {type LocalReply, reasonOf} from './reply.ts';
 import {type ResponseVerdict, runResponseRules} from './response-rules.ts';
 import type {Transaction} from './transaction.ts';
 import {retryAfterSeconds} from './wait-page.ts';
+
+/** Where a request was when its client left, as the second letter of the termination state tells. */
+export function phaseOf(forwarding: Pick<Forwarding, 'isConnected' | 'server'> | null, hasBegun: boolean): 'D' | 'H' | 'C' | 'Q' | 'R' {
+  if (hasBegun) return 'D';
+  if (forwarding === null) return 'R';
+  if (forwarding.isConnected) return 'H';
+  return forwarding.server === null ? 'Q' : 'C';
+}
 
 /** `tcp-response content` rules, then `http-response` rules: of the backend, then of the frontend. */
 export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {

@@ -3,7 +3,7 @@
  * here is one piece of a body at most; who is slower slows the other down.
  */
 import {errorMessage} from '../../core/errors.ts';
-import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, withReason} from './answer.ts';
+import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, phaseOf, withReason} from './answer.ts';
 import type {Compressor} from './compression.ts';
 import {Forwarding, type ForwardingEvents, type ForwardingFailure} from './forwarding.ts';
 import {isBodyless} from './h1-framing.ts';
@@ -243,16 +243,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
         return;
       }
     } else if (forwarding?.isConnected !== true && !this.#hasBegun) this.#parts.counters.abandoned++;
-    const phase = this.#hasBegun
-      ? 'D'
-      : forwarding?.isConnected === true
-        ? 'H'
-        : forwarding !== null && forwarding.server !== null
-          ? 'C'
-          : forwarding === null
-            ? 'R'
-            : 'Q';
-    this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phase}`, null);
+    this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phaseOf(forwarding, this.#hasBegun)}`, null);
   }
 
   // The server's side.
@@ -290,7 +281,13 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const {connectionMode} = transaction.frontend.config;
     if (connectionMode === 'close' || transaction.destination?.config.connectionMode === 'close') this.#client.closeAfter();
     transaction.bytesOut += this.#client.head(head, this.#compressor === null ? length : null, isBodyless(transaction.received.method, head.status));
+    this.#answering();
     if (this.#compressor !== null) this.#startCompressor(this.#compressor);
+  }
+
+  #answering(): void {
+    const {answering, clock} = this.#parts;
+    if (answering !== null) answering(this.#transaction.toRecord(clock.monotonicMs(), clock.nowMs()), this.#transaction);
   }
 
   #startCompressor(compressor: Compressor): void {
@@ -345,6 +342,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       return;
     }
     this.#isAnswered = true;
+    this.#answering();
     openTunnel({
       client,
       server,

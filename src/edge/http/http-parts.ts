@@ -28,6 +28,8 @@ export interface HttpParts extends Omit<TransactionParts, 'session'> {
   readonly clock: Clock;
   readonly counters: Counters;
   readonly stats: StatsAnswer;
+  /** The head of the server's answer is on its way; null: nobody wants to know. */
+  readonly answering: ((record: RequestRecord, transaction: Transaction) => void) | null;
   /** A request is over; the context is that of its connection where the request was not understood. */
   finished(record: RequestRecord, context: Transaction | SessionContext): void;
 }

@@ -70,6 +70,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         probes: parts.probes,
         clock,
         stats,
+        answering: config.logAsap ? (record, transaction) => logRequest(lines, transaction, {record, counters, parts}) : null,
         finished: (record, context) => {
           countRequest(counters, record, clock.monotonicMs());
           logRequest(lines, context, {record, counters, parts});
@@ -107,11 +108,11 @@ function openConnections({clock, mannersOf}: EdgeParts): ServerConnections {
 }
 
 function logRequest(lines: SessionLines, context: Transaction | SessionContext, facts: Omit<Parameters<typeof httpRecord>[0], 'lineNumber'>): void {
-  const logLevel = context instanceof Transaction ? context.logLevel : null;
-  if (!lines.isWanted || logLevel === 'silent') return;
+  const transaction = context instanceof Transaction ? context : null;
+  if (!lines.isWanted || transaction?.isLogged === true || transaction?.logLevel === 'silent') return;
   const record = httpRecord({...facts, lineNumber: lines.nextNumber});
-  if (context instanceof Transaction) lines.write(Object.assign(context, {record}), levelOf(logLevel));
-  else lines.writeUnread(Object.assign(context, {record}));
+  if (transaction === null) lines.writeUnread(Object.assign(context, {record}));
+  else transaction.isLogged = lines.write(Object.assign(transaction, {record}), levelOf(transaction.logLevel));
 }
 
 const levels = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const;

@@ -57,7 +57,9 @@ export class Transaction implements RuleSubject {
   probe: ProbeRules | null = null;
   logLevel: string | null = null;
   uniqueId: string | null = null;
-  /** Made when it is over, for its log line. */
+  /** It has its line already. */
+  isLogged = false;
+  /** Made for its log line, when it is over or, with `option logasap`, answered. */
   record: SessionRecord | null = null;
   /** Marks of Clock.monotonicMs; 0: not reached. */
   headAtMs: number;

@@ -36,6 +36,11 @@ export function wakeTimeout(app: string, timeoutMs: number): CodedError<'ERR_WAK
   return new CodedError('ERR_WAKE_TIMEOUT', `Cannot wake app "${app}": not ready within ${timeoutMs} ms`, {source: 'server', retryable: true});
 }
 
+/** The client has left before it was served. */
+export function abandoned(): CodedError<'ERR_ABANDONED'> {
+  return new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'});
+}
+
 /** Not the app has failed: there are too many sessions, or wakes. */
 export function isRefusal(error: unknown): boolean {
   return ['ERR_QUEUE_FULL', 'ERR_WAKE_RATE'].includes(errorCode(error) ?? '');

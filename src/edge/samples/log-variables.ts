@@ -75,6 +75,12 @@ function count(of: (record: SessionRecord) => number): LogVariable {
   });
 }
 
+/** With a plus sign where `option logasap` does not wait for the rest. */
+function growing({kind, of, ...rest}: LogVariable): LogVariable {
+  const sign = ({connection}: SampleContext): string => (connection.frontend.logAsap ? '+' : '');
+  return {...rest, kind, of: (context) => `${sign(context)}${of(context) ?? ''}`};
+}
+
 function duration(of: (times: SessionTimes) => number | null): LogVariable {
   return number(recorded((record) => of(record.times)));
 }
@@ -96,7 +102,7 @@ function untilRequest(times: SessionTimes): number | null {
 function dataTime(times: SessionTimes): number | null {
   if (times.totalMs === null || times.responseMs === null) return null;
   const before = [untilRequest(times), times.waitMs, times.connectMs, times.responseMs];
-  return times.totalMs - before.reduce<number>((sum, part) => sum + (part ?? 0), 0);
+  return Math.max(0, times.totalMs - before.reduce<number>((sum, part) => sum + (part ?? 0), 0));
 }
 
 /** `%Tu`: as the client sees it, from the first byte of its request on. */
@@ -164,7 +170,7 @@ const host = hostname();
 const variables: Readonly<Record<string, LogVariable>> = {
   // The flags of `%o` are spread over the parts by who parses a format.
   o: plain(() => null),
-  B: count((record) => record.bytesFromServer),
+  B: growing(count((record) => record.bytesFromServer)),
   U: count((record) => record.bytesFromClient),
   CC: text((context) => context.record?.requestCookie ?? null),
   CS: text((context) => context.record?.responseCookie ?? null),
@@ -188,7 +194,7 @@ const variables: Readonly<Record<string, LogVariable>> = {
     ...plain((context) => String(Math.floor(acceptedAt(context)) % 1000).padStart(3, '0')),
     hex: (context) => upperHex(Math.floor(acceptedAt(context)) % 1000, 2),
   },
-  Ta: duration((times) => times.activeMs),
+  Ta: growing(duration((times) => times.activeMs)),
   Tc: duration((times) => times.connectMs),
   Td: duration(dataTime),
   Th: duration((times) => times.handshakeMs),
@@ -196,8 +202,8 @@ const variables: Readonly<Record<string, LogVariable>> = {
   Tq: duration(untilRequest),
   TR: duration((times) => times.requestMs),
   Tr: duration((times) => times.responseMs),
-  Tt: duration((times) => times.totalMs),
-  Tu: duration(userTime),
+  Tt: growing(duration((times) => times.totalMs)),
+  Tu: growing(duration(userTime)),
   Tw: duration((times) => times.waitMs),
   ac: count((record) => record.counts.process),
   fc: count((record) => record.counts.frontend),

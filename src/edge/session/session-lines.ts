@@ -16,8 +16,8 @@ export interface SessionLines extends AsyncDisposable {
   readonly isWanted: boolean;
   /** The number that the next line is going to have. */
   readonly nextNumber: number;
-  /** @param context with the record of what happened */
-  write(context: RecordedContext, level?: LogLevel): void;
+  /** @param context with the record of what happened. @returns false when options say that there is no line about this */
+  write(context: RecordedContext, level?: LogLevel): boolean;
   /** Of a request that could not be read: `error-log-format` is for it. */
   writeUnread(context: RecordedContext): void;
   /** Of a connection that has become no session, as its `failure` says. As in HAProxy there is none without an option that names a format. @param bind its name, or its number in the frontend */
@@ -29,7 +29,7 @@ type RecordedContext = SampleContext & {readonly record: SessionRecord};
 export const noLines: SessionLines = {
   isWanted: false,
   nextNumber: 0,
-  write: () => undefined,
+  write: () => false,
   writeUnread: () => undefined,
   writeFailed: () => undefined,
   [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -47,13 +47,14 @@ export async function openSessionLines(
   const render = format === null ? jsonLine : compiler.compileFormat(format, 'log');
   const renderError = errorLogFormat === null ? null : compiler.compileFormat(errorLogFormat, 'log');
   const log: SessionLog = await openSessionLog({targets: logs, tag: frontend.logTag ?? logTag, hostname: logHostname});
-  const write = (context: RecordedContext, {level = 'info', rendered = render}: {level?: LogLevel; rendered?: typeof render}): void => {
+  const write = (context: RecordedContext, {level = 'info', rendered = render}: {level?: LogLevel; rendered?: typeof render}): boolean => {
     const {record} = context;
-    if (dontLogNull && record.bytesFromClient === 0 && record.server === null) return;
+    if (dontLogNull && record.bytesFromClient === 0 && record.server === null) return false;
     const normal = isNormal(record);
-    if (dontLogNormal && normal) return;
+    if (dontLogNormal && normal) return false;
     written++;
     log.write(rendered(context), logSeparateErrors && !normal ? 'err' : level);
+    return true;
   };
   return {
     isWanted: true,
@@ -61,7 +62,7 @@ export async function openSessionLines(
       return written;
     },
     write: (context, level = 'info') => write(context, {level}),
-    writeUnread: (context) => write(context, {rendered: renderError ?? render}),
+    writeUnread: (context) => void write(context, {rendered: renderError ?? render}),
     writeFailed(context, bind) {
       if (renderError === null && logFormat.kind === 'default') return;
       if (dontLogNull && context.connection.failure?.isEmpty === true) return;

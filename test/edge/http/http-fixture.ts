@@ -150,6 +150,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
       clock: systemClock,
     }),
     stats: () => null,
+    answering: null,
     finished: (record) => void records.push(record),
     listen: async (one, enter) =>
       openEntrance({
