@@ -103,8 +103,15 @@ export interface ServerControl {
   readonly address: {readonly host: string; readonly port: number} | null;
   /** The host name that the address was found by. */
   readonly hostName: string | null;
+  /** The same of a service, whose records say the port too: `_http._tcp.example.com`. */
+  readonly serviceName: string | null;
   readonly app: string | null;
   readonly administrative: ShownState;
+  /** Of itself, whatever holds because of others. */
+  readonly ordered: AdministrativeState;
+  readonly isDisabledInConfiguration: boolean;
+  /** The one that it tracks is in maintenance. */
+  readonly inheritsMaintenance: boolean;
   readonly health: Health;
   /** Of 0 to 256, as set and as the configuration has it. */
   readonly weight: number;
@@ -135,6 +142,7 @@ export interface ServerControl {
 
 /** The health checks of one server. */
 export interface CheckFacts {
+  readonly enabled: boolean;
   /** Where it asks, instead of where sessions go. */
   readonly address: string | null;
   readonly port: number | null;

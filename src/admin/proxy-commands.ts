@@ -65,20 +65,36 @@ const checkNumbers: Readonly<Record<string, number>> = {
   L7STS: 17,
 };
 
+/** Of a last check: unknown 0, passed 3, conditionally passed 4; failed, 2, is whatever else there is. */
+const checkResults: Readonly<Record<string, number>> = {INI: 0, L4OK: 3, L6OK: 3, L7OK: 3, L7OKC: 4};
+
 /** Status, result and health. What is not checked has HAProxy's `rise` of 2 as its health. */
 function checkWords(server: ServerControl): readonly number[] {
   const {check} = server;
   if (check === null) return [1, 0, isInMaintenance(server) ? 0 : 2];
   const {status, level} = check;
-  const result = status.endsWith('INI') ? 0 : status.endsWith('L7OKC') ? 4 : status.endsWith('OK') ? 3 : 2;
-  return [checkNumbers[status.replace('* ', '')] ?? 0, result, level];
+  const last = status.replace('* ', '');
+  return [checkNumbers[last] ?? 0, checkResults[last] ?? 2, level];
 }
 
-/** HAProxy's numbers: stopped 0, starting 1, running 2, stopping 3; bits forced maintenance 1, forced drain 8. */
+/** Bits: forced maintenance 1, inherited 2, of the configuration 4, forced drain 8, no address 32. */
+function administrativeBits({ordered, inheritsMaintenance, isDisabledInConfiguration, administrative}: ServerControl): number {
+  return (
+    {ready: 0, maint: 1, drain: 8}[ordered] + (inheritsMaintenance ? 2 : 0) + (isDisabledInConfiguration ? 4 : 0) + (administrative === 'resolution' ? 32 : 0)
+  );
+}
+
+/** Bits: configured 2, enabled 4, paused by maintenance 8, which HAProxy also says of a server without checks that the configuration disables. */
+function checkBits(server: ServerControl): number {
+  const {check, isDisabledInConfiguration} = server;
+  if (check === null) return isDisabledInConfiguration ? 8 : 0;
+  return 2 + (check.enabled ? 4 + (isInMaintenance(server) ? 8 : 0) : 0);
+}
+
+/** HAProxy's numbers: stopped 0, starting 1, running 2, stopping 3. */
 function stateLine(backend: BackendControl, server: ServerControl): string {
   const {address, check} = server;
   const operational = isInMaintenance(server) ? 0 : {up: server.throttlePercent === null ? 2 : 1, stopping: 3, down: 0}[server.health];
-  const administrative = {ready: 0, maint: 1, drain: 8, resolution: 32}[server.administrative];
   const words = [
     backend.id,
     backend.name,
@@ -86,22 +102,23 @@ function stateLine(backend: BackendControl, server: ServerControl): string {
     server.name,
     address?.host ?? '-',
     operational,
-    administrative,
+    administrativeBits(server),
     server.weight,
     server.initialWeight,
     server.lastChangeSeconds,
     ...checkWords(server),
-    check === null ? 0 : 6,
+    checkBits(server),
     0,
     0,
     0,
     server.hostName ?? '-',
     address?.port ?? 0,
-    '-',
+    server.serviceName ?? '-',
     server.usesTls ? 1 : 0,
     check?.port ?? 0,
     check?.address ?? '-',
-    '-',
+    // `addr` and `port` are said for agents too, which are not asked here.
+    check?.address ?? '-',
     check?.port ?? 0,
   ];
   return `${words.join(' ')}\n`;

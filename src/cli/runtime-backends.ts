@@ -1,6 +1,7 @@
 /** Backends and their servers as the runtime API sees them. */
 import {isIP} from 'node:net';
 import type {BackendControl, CheckFacts, ServerControl} from '../admin/gateway-control.ts';
+import {isServiceName} from '../config/address.ts';
 import {parseDynamicServer} from '../config/dynamic-server.ts';
 import type {Target} from '../config/proxy-value.ts';
 import {CodedError} from '../core/errors.ts';
@@ -60,13 +61,17 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
   const {config, counted, target, condition, admin} = server;
   const nowMs = pool.clock.monotonicMs();
   const path = `${pool.name}/${server.name}`;
+  const inheritsMaintenance = isTrackedInMaintenance(server, surroundings);
   return {
     name: config.name,
     id: server.id,
     address: addressOf(target, surroundings),
-    hostName: config.target.kind === 'address' && isIP(config.target.host) === 0 ? config.target.host : null,
+    ...namesOf(config.target),
     app: target.kind === 'app' ? target.app : null,
-    administrative: isTrackedInMaintenance(server, surroundings) ? 'maint' : admin !== 'maint' && server.isInMaintenance ? 'resolution' : admin,
+    ordered: admin,
+    isDisabledInConfiguration: config.disabled,
+    inheritsMaintenance,
+    administrative: inheritsMaintenance ? 'maint' : admin !== 'maint' && server.isInMaintenance ? 'resolution' : admin,
     health: !server.isUp ? 'down' : server.isStopping ? 'stopping' : 'up',
     weight: server.weight,
     initialWeight: config.weight,
@@ -94,6 +99,11 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     },
     shutdownSessions: () => cutAll(server),
   };
+}
+
+function namesOf(target: Target): Pick<ServerControl, 'hostName' | 'serviceName'> {
+  const name = target.kind === 'address' && isIP(target.host) === 0 ? target.host : null;
+  return name !== null && isServiceName(name) ? {hostName: null, serviceName: name} : {hostName: name, serviceName: null};
 }
 
 function addressOf(target: Target, {appHost}: BackendSurroundings): ServerControl['address'] {
@@ -127,11 +137,13 @@ function isTrackedInMaintenance({config: {track}}: AssignedServer, {pools}: Back
   return pools.get(backend)?.server(name)?.isInMaintenance === true;
 }
 
-function checkFacts({config: {check, observe}, lastCheck: last, counted, health}: AssignedServer): CheckFacts | null {
+function checkFacts({config: {check, observe}, lastCheck: last, counted, health, checksEnabled}: AssignedServer): CheckFacts | null {
   if (check === null) return null;
+  const {address, port} = check;
   const facts = {
-    address: check.address,
-    port: check.port,
+    enabled: checksEnabled,
+    address,
+    port,
     failures: counted.failedChecks,
     observedFailures: observe === null ? null : counted.observedFailures,
     timesDown: counted.timesDown,

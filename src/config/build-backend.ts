@@ -1,4 +1,5 @@
 /** Backends, those of `listen` sections included. */
+import {dirname, resolve} from 'node:path';
 import type {AppDraft} from './build-app.ts';
 import {defaultWakeTimeoutMs} from './build-app.ts';
 import {type BuildContext, buildBase, present} from './build-base.ts';
@@ -7,8 +8,9 @@ import type {TlsDefaults} from './build-global.ts';
 import {buildServers, type ServerDrafts} from './build-servers.ts';
 import {missingTimeouts, type TimeoutName} from './missing-timeouts.ts';
 import {describePosition, type Position} from './position.ts';
+import type {ProcessConfig} from './process-value.ts';
 import {bareBackend} from './proxy-defaults.ts';
-import type {BackendConfig, ProxyMode, ServerConfig} from './proxy-value.ts';
+import type {BackendConfig, ProxyMode, ServerConfig, StateFile} from './proxy-value.ts';
 import {all, effective, own, type Section} from './section.ts';
 
 export interface BackendDraft extends ServerDrafts {
@@ -59,6 +61,7 @@ export function buildBackend(section: Section, context: BackendContext): Backend
     abortOnClose: effective(section, 'option abortonclose')?.value ?? false,
     logHealthChecks: effective(section, 'option log-health-checks')?.value ?? false,
     tcpKeepAlive: (effective(section, 'option srvtcpka')?.value ?? false) || (effective(section, 'option tcpka')?.value ?? false),
+    stateFile: stateFile(section, context.global.process),
     source: effective(section, 'source')?.value ?? null,
   };
   return {
@@ -68,6 +71,23 @@ export function buildBackend(section: Section, context: BackendContext): Backend
     ownMode: own(section, 'mode')?.value ?? null,
     missingTimeouts: missingTimeouts(section, ['timeout connect', 'timeout server']),
   };
+}
+
+/** Which file says in what state the servers begin. */
+function stateFile(section: Section, {serverStateFile, serverStateBase}: ProcessConfig): StateFile | null {
+  const scope = effective(section, 'load-server-state-from-file')?.value ?? 'none';
+  switch (scope) {
+    case 'none':
+      return null;
+    case 'global':
+      return serverStateFile === null ? null : {scope, path: serverStateFile};
+    case 'local': {
+      const name = effective(section, 'server-state-file-name')?.value ?? section.name;
+      return {scope, path: resolve(serverStateBase ?? dirname(section.position.file), name)};
+    }
+    default:
+      return scope satisfies never;
+  }
 }
 
 function reportRepeatedServers(servers: readonly ServerConfig[], {report}: BackendContext): void {

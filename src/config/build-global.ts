@@ -1,10 +1,11 @@
-import {join} from 'node:path';
+import {join, resolve} from 'node:path';
 import {memoryMarks} from './build-memory.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import type {ProcessConfig} from './process-value.ts';
 import {defaultMaxconn} from './proxy-defaults.ts';
 import {noFiles, openScope} from './scope.ts';
 import {all, effective, inOrder, type Section, settingsByName} from './section.ts';
+import {resolveHostPath} from './shapes.ts';
 import {emptyTls, type TlsDraft} from './tls-options.ts';
 import type {Config, GlobalConfig} from './value.ts';
 import {workerProblem} from './worker-shape.ts';
@@ -83,6 +84,7 @@ function buildProcess(section: Section): ProcessConfig {
     logs: all(section, 'global log').map(({value}) => value),
     logTag: effective(section, 'log-tag')?.value ?? 'picogate',
     logHostname: hostname === '' ? null : hostname,
+    ...statePaths(section),
     node: effective(section, 'node')?.value ?? null,
     description: effective(section, 'description')?.value ?? null,
     user: effective(section, 'global user')?.value ?? (uid === undefined ? null : String(uid)),
@@ -92,6 +94,13 @@ function buildProcess(section: Section): ProcessConfig {
     pidFile: effective(section, 'pidfile')?.value.text ?? null,
     hardStopAfterMs: effective(section, 'hard-stop-after')?.value ?? null,
   };
+}
+
+function statePaths(section: Section): Pick<ProcessConfig, 'serverStateFile' | 'serverStateBase'> {
+  const base = effective(section, 'server-state-base')?.value;
+  const file = effective(section, 'server-state-file')?.value;
+  const serverStateBase = base === undefined ? null : resolveHostPath(base);
+  return {serverStateBase, serverStateFile: file === undefined ? null : serverStateBase === null ? resolveHostPath(file) : resolve(serverStateBase, file.text)};
 }
 
 function environmentOf(section: Section): Config['environment'] {

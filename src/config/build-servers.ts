@@ -138,6 +138,7 @@ function buildServer({name, target}: ServerStatement, draft: ServerDraft, contex
     source: draft.source ?? null,
     resolvers: draft.resolvers ?? null,
     initialAddress: draft.initialAddress ?? bare.initialAddress,
+    keepsAddress: draft.keepsAddress ?? bare.keepsAddress,
     resolvePrefer: draft.resolvePrefer ?? null,
     redirectPrefix: draft.redirectPrefix ?? null,
   };

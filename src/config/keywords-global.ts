@@ -5,7 +5,7 @@ import {globalLog} from './log-shape.ts';
 import {memoryMark} from './memory-marks.ts';
 import {pricePerGbHour} from './price-shape.ts';
 import {basePath, defaultPath, presetEnvironment, setEnvironment, tlsBindDefaults, tlsServerDefaults, unsetEnvironment} from './process-shapes.ts';
-import {duration, flagLine, hostDirectory, hostPath, integer, size, textLine, word} from './shapes.ts';
+import {duration, flagLine, hostDirectory, hostPath, integer, placedWord, size, textLine, word} from './shapes.ts';
 import {statsSocket} from './stats-shapes.ts';
 import {store} from './store-shape.ts';
 import {wakeRatePerSource} from './wake-rate.ts';
@@ -144,6 +144,17 @@ export const globalKeywords = {
   }),
   'stats socket': keyword({...theirList, sections: ['global'], shape: statsSocket, description: 'Where the runtime API answers.'}),
   'stats timeout': keyword({...theirsInGlobal, shape: duration(), absent: '10s', description: 'How long a connection to the runtime API may be idle.'}),
+  'server-state-file': keyword({
+    ...theirsInGlobal,
+    shape: placedWord('<file>'),
+    description: 'Where an operator keeps what `show servers state` of the runtime API says, for servers to begin with after a reload or start.',
+  }),
+  'server-state-base': keyword({
+    ...theirsInGlobal,
+    shape: placedWord('<directory>'),
+    absent: 'the directory of the configuration file',
+    description: 'Where relative paths of files with states of servers start.',
+  }),
   node: keyword({...theirsInGlobal, shape: word('<name>'), description: 'What statistics call this process.'}),
   'global user': keyword({
     ...theirsInGlobal,

@@ -7,6 +7,7 @@ import type {CookiePersistence} from './proxy-value.ts';
 import {defaultServer, server, serverTemplate} from './server-shape.ts';
 import {choice, flagLine, integer, textLine, word} from './shapes.ts';
 import {source} from './source-shape.ts';
+import {stateFileName} from './state-file.ts';
 import {stickRule, stickTable} from './stick-shapes.ts';
 
 const inBackend = {...theirs, sections: withBackend} as const;
@@ -45,6 +46,18 @@ export const serverKeywords = {
     description: 'Whether connections to servers serve several clients.',
   }),
   fullconn: keyword({...inBackend, shape: integer({min: 1, max: 2 ** 31 - 1}), description: 'With so many sessions `minconn` has grown to `maxconn`.'}),
+  'load-server-state-from-file': keyword({
+    ...inBackend,
+    shape: choice(['global', 'local', 'none']),
+    absent: 'none',
+    description: 'Which file says in what state the servers begin: that of `global`, or one of this backend alone.',
+  }),
+  'server-state-file-name': keyword({
+    ...inBackend,
+    shape: stateFileName,
+    absent: 'use-backend-name',
+    description: 'The file of this backend alone: `load-server-state-from-file local`.',
+  }),
   source: keyword({...inBackend, shape: source, description: 'The address that connections to servers come from.'}),
   'http-check send': keyword({...checkSteps, shape: httpCheckSend, description: 'What `option httpchk` sends.'}),
   'http-check expect': keyword({

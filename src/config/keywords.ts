@@ -40,7 +40,7 @@ export const sections: readonly SectionSpec[] = [
     description:
       'Who is asked for the addresses of servers. Servers of a backend that have one name share its addresses out, or those of its SRV' +
       ' records (`_service._tcp.name`), with their ports and weights; one that gets none is in maintenance. Before the first answer `init-addr`' +
-      ' counts: the system looks the name up at each connection (`libc`), an address, or `none`.',
+      ' counts: the system looks the name up at each connection (`libc`), an address, or `none`; `last` is where it was by the file of `server-state-file`.',
   },
   {kind: 'http-errors', usage: 'http-errors <name>', named: 'yes', from: false, description: 'Error pages, for `errorfiles`.'},
   {

@@ -34,7 +34,7 @@ const mailers = 'watch `picogate events` instead';
 
 /** `+` stands for the blank in a name of two words. */
 const inGlobal = table({
-  ignored: `nbthread nbproc chroot ulimit-n server-state-file server-state-base cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
+  ignored: `nbthread nbproc chroot ulimit-n cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
     maxconnrate maxsslconn noepoll nokqueue noevports nopoll nogetaddrinfo noreuseport busy-polling thread-groups thread-group cpu-policy cpu-set
     max-spread-checks no-quic insecure-fork-wanted insecure-setuid-wanted unix-bind ssl-default-bind-curves ssl-default-bind-sigalgs
     ssl-default-bind-client-sigalgs ssl-default-server-curves ssl-default-server-sigalgs close-spread-time maxcompcpuusage maxcomprate maxpipes
@@ -59,7 +59,7 @@ const inGlobal = table({
 });
 
 const inProxies = table({
-  ignored: `load-server-state-from-file option+http-pretend-keepalive option+splice-auto option+splice-request option+splice-response option+http-no-delay option+nolinger
+  ignored: `option+http-pretend-keepalive option+splice-auto option+splice-request option+splice-response option+http-no-delay option+nolinger
     option+contstats option+http-ignore-probes option+prefer-last-server option+tcp-smart-accept option+tcp-smart-connect option+persist
     option+independent-streams option+independant-streams option+http_proxy option+http-buffer-request option+h1-case-adjust-bogus-client
     option+h1-case-adjust-bogus-server option+http-tunnel option+disable-h2-upgrade option+use-small-buffers option+idle-close-on-response
@@ -67,7 +67,7 @@ const inProxies = table({
     srvtcpka-cnt srvtcpka-idle srvtcpka-intvl peers timeout+client-hs`,
   later: `http-check+connect http-check+set-var http-check+set-var-fmt http-check+unset-var http-check+send-lf
     tcp-check+send-lf tcp-check+send-binary-lf tcp-check+set-var tcp-check+set-var-fmt tcp-check+unset-var stats+http-request
-    stats+bind-process capture+cookie log-format-sd log-steps server-state-file-name use-small-buffers
+    stats+bind-process capture+cookie log-format-sd log-steps use-small-buffers
     persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-send-name-header http-drop-request-trailers
     http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
     reqtarpit reqitarpit rsprep rspirep rspdeny rspideny

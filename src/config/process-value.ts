@@ -25,6 +25,9 @@ export interface ProcessConfig {
   readonly logTag: string;
   /** What logs and the statistics call this host; null: its own name. */
   readonly logHostname: string | null;
+  /** `server-state-file`, and where paths of such files start; null: not said. */
+  readonly serverStateFile: string | null;
+  readonly serverStateBase: string | null;
   readonly node: string | null;
   readonly description: string | null;
   /** Names or numbers of who runs the process after start. */

@@ -89,6 +89,7 @@ export function bareBackend({name, position}: Named): BackendConfig {
     abortOnClose: false,
     logHealthChecks: false,
     tcpKeepAlive: false,
+    stateFile: null,
     source: null,
   };
 }
@@ -139,6 +140,7 @@ export function bareServer({name, target, position}: Named & Pick<ServerConfig, 
     source: null,
     resolvers: null,
     initialAddress: 'libc',
+    keepsAddress: true,
     resolvePrefer: null,
     redirectPrefix: null,
   };

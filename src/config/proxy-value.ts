@@ -267,6 +267,8 @@ export interface ServerConfig {
   readonly resolvers: string | null;
   /** `init-addr`: where it is until its resolvers have answered; `none`: nowhere, `libc`: where the system finds its name. */
   readonly initialAddress: 'libc' | 'none' | {readonly host: string};
+  /** `init-addr last`: the address in the file with its state comes before that. */
+  readonly keepsAddress: boolean;
   readonly resolvePrefer: 'ipv4' | 'ipv6' | null;
   /** Where clients are sent instead of being served. */
   readonly redirectPrefix: string | null;
@@ -295,6 +297,12 @@ export interface CookiePersistence {
   readonly maxLifeMs: number | null;
   readonly dynamic: boolean;
   readonly attributes: readonly string[];
+}
+
+/** What `show servers state` wrote, of all backends or, `local`, of one. */
+export interface StateFile {
+  readonly scope: 'global' | 'local';
+  readonly path: string;
 }
 
 export interface StickRule {
@@ -334,6 +342,8 @@ export interface BackendConfig extends ProxyBase {
   readonly abortOnClose: boolean;
   readonly logHealthChecks: boolean;
   readonly tcpKeepAlive: boolean;
+  /** What says in which state its servers begin; null: nothing does. */
+  readonly stateFile: StateFile | null;
   /** For servers without one of their own. */
   readonly source: {readonly host: string; readonly port: number | null} | 'client' | null;
 }

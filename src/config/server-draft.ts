@@ -33,6 +33,7 @@ export type ServerDraft = Partial<
       | 'source'
       | 'resolvers'
       | 'initialAddress'
+      | 'keepsAddress'
       | 'resolvePrefer'
       | 'redirectPrefix'
     >

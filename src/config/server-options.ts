@@ -127,7 +127,8 @@ const connecting: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
       const unknown = methods.find((method) => !['last', 'libc', 'none'].includes(method) && isIP(method) === 0);
       if (unknown !== undefined) throw args.invalid(word, `unknown method '${unknown}'; last, libc, none and addresses are possible`);
       draft.lookUp = !methods.includes('none');
-      // Nothing is kept of an earlier run, so that `last` finds none.
+      // What is tried after the system is not: it finds an address, or does so later.
+      draft.keepsAddress = methods[0] === 'last';
       const [first = 'libc'] = methods.filter((method) => method !== 'last');
       draft.initialAddress = first === 'libc' || first === 'none' ? first : {host: first};
     },

@@ -13,6 +13,7 @@ import {parseClientHello} from './inspect/client-hello.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
 import {openBackendLogs} from './logs/backend-logs.ts';
 import type {AssignedServer} from './pool/assignment.ts';
+import {loadServerStates} from './pool/load-server-states.ts';
 import type {Pool} from './pool/pool.ts';
 import {openPools, type Pools, type PoolsOptions} from './pool/pools.ts';
 import {HttpProbes} from './probes/http-probes.ts';
@@ -170,8 +171,9 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     clock,
     log,
   };
+  const knownPlaces = await loadServerStates(pools.list(), log);
   const healthChecks = scope.use(checks(parts, options));
-  scope.use(await followNames(pools.list(), {resolvers: options.resolvers, clock, log}));
+  scope.use(await followNames(pools.list(), {resolvers: options.resolvers, knownPlaces, clock, log}));
   const owned = scope.move();
   return {...parts, dynamicServers: dynamicServers(manners, healthChecks), [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }

@@ -24,8 +24,12 @@ export function memoryServer(facts: Partial<ServerControl> & Pick<ServerControl,
   const server: Mutable<ServerControl> = {
     address: {host: '127.0.0.1', port: 80},
     hostName: null,
+    serviceName: null,
     app: null,
     administrative: 'ready',
+    ordered: facts.administrative === 'maint' ? 'maint' : 'ready',
+    isDisabledInConfiguration: false,
+    inheritsMaintenance: false,
     health: 'up',
     weight: 1,
     initialWeight: facts.weight ?? 1,
@@ -42,6 +46,7 @@ export function memoryServer(facts: Partial<ServerControl> & Pick<ServerControl,
     check: null,
     setAdministrative: (state) => {
       server.administrative = state;
+      server.ordered = state;
     },
     setHealth: (health) => {
       server.health = health;
@@ -183,7 +188,7 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
   const servers = [
     memoryServer({name: 's1', id: 1, weight: 10, address: {host: '127.0.0.1', port: 28081}}),
     memoryServer({name: 's2', id: 2, maxconn: 3, address: {host: '127.0.0.1', port: 28082}}),
-    memoryServer({name: 'dis', id: 3, administrative: 'maint', address: {host: '127.0.0.1', port: 28083}}),
+    memoryServer({name: 'dis', id: 3, administrative: 'maint', isDisabledInConfiguration: true, address: {host: '127.0.0.1', port: 28083}}),
   ];
   const backends = [
     memoryBackend({name: 'bk', id: 3}, servers),

@@ -8,6 +8,7 @@ import {FairQueue, type Waiter} from './fair-queue.ts';
 import type {HeldSession} from './hold.ts';
 import type {BalancedServer} from './server-choice.ts';
 import {bestHealth, describeHealth, type HealthThresholds, healthAfter, healthAtErrors, initialHealth, isUp} from './server-health.ts';
+import type {RestoredState} from './server-state.ts';
 import {newServerStats, type ServerStats} from './server-stats.ts';
 import {type Observation, TrafficObserver} from './traffic-observer.ts';
 
@@ -252,10 +253,27 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     other.#followers.push(this);
   }
 
+  /** Out of maintenance it comes up, but goes down at the first failure. */
   setAdmin(state: AdminState): void {
     this.#change('', () => {
+      if (this.#admin === 'maint' && state !== 'maint') this.#health = Math.max(this.#health, initialHealth(this.#thresholds));
       this.#admin = state;
     });
+  }
+
+  /** Goes on with what an earlier run of the program has left. */
+  restore({admin, weight, health, isStopping, isStarting, checksEnabled, lastCheck, sinceMs}: RestoredState): void {
+    this.checksEnabled = checksEnabled;
+    this.lastCheck = lastCheck ?? this.lastCheck;
+    this.#change(', changed from server-state after a reload', () => {
+      this.#admin = admin;
+      this.weight = weight;
+      this.#health = health ?? this.#health;
+      this.#stopping = isStopping;
+    });
+    this.stats.changedAtMs = this.#host.clock.monotonicMs() - sinceMs;
+    this.#startSlowly(isStarting && this.condition === 'up' ? this.stats.changedAtMs : null);
+    this.#warmed();
   }
 
   /** Of the runtime API: until the next checks say otherwise. */
@@ -337,8 +355,13 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     if (from === 'down' || from === 'maint') this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
     if (to === 'down') this.stats.timesDown++;
     this.stats.changedAtMs = nowMs;
+    this.#startSlowly(to === 'up' ? nowMs : null);
+  }
+
+  /** @param sinceMs Clock.monotonicMs; null: it does not */
+  #startSlowly(sinceMs: number | null): void {
     this.#cancelWarmUp?.();
-    this.#startedAtMs = to === 'up' && this.config.slowStartMs !== null ? nowMs : null;
+    this.#startedAtMs = this.config.slowStartMs === null ? null : sinceMs;
     if (this.#startedAtMs !== null) this.#warmUp();
   }
 
@@ -348,10 +371,14 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.#cancelWarmUp = this.#host.clock.after(Math.max(1000, slowStartMs / 20), () => {
       if (this.#warmth() >= 1) this.#startedAtMs = null;
       else this.#warmUp();
-      const {condition} = this;
-      this.effectiveWeight = this.#weightNow();
-      this.#host.changed(this, {from: condition, to: condition, cause: ''});
+      this.#warmed();
     });
+  }
+
+  #warmed(): void {
+    const {condition} = this;
+    this.effectiveWeight = this.#weightNow();
+    this.#host.changed(this, {from: condition, to: condition, cause: ''});
   }
 
   /** From 0 to 1. */

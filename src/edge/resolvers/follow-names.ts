@@ -11,6 +11,8 @@ import {openResolvers, type Resolvers} from './resolvers.ts';
 
 export interface FollowNamesOptions {
   readonly resolvers: readonly ResolversConfig[];
+  /** Where servers were before. */
+  readonly knownPlaces: ReadonlyMap<AssignedServer, {readonly host: string; readonly port: number}>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -37,7 +39,7 @@ interface Member {
  */
 export async function followNames(
   pools: Iterable<{readonly servers: readonly AssignedServer[]}>,
-  {resolvers, clock, log}: FollowNamesOptions,
+  {resolvers, knownPlaces, clock, log}: FollowNamesOptions,
 ): Promise<Disposable> {
   using scope = new DisposableStack();
   const opened = new Map<string, Resolvers>();
@@ -45,7 +47,7 @@ export async function followNames(
     for (const group of groupsOf(servers)) {
       const service = isServiceName(group.name);
       const by = `resolvers ${group.resolvers}`;
-      for (const member of group.members) startAt(member, {service, by});
+      for (const member of group.members) startAt(member, {known: knownPlaces.get(member.server), service, by});
       const config = resolvers.find(({name}) => name === group.resolvers);
       if (config === undefined) continue;
       try {
@@ -68,9 +70,13 @@ export async function followNames(
 }
 
 /** Where a server is until its name is answered. */
-function startAt({server, port}: Member, {service, by}: {readonly service: boolean; readonly by: string}): void {
+function startAt(
+  {server, port}: Member,
+  {known, service, by}: {readonly known: {readonly host: string; readonly port: number} | undefined; readonly service: boolean; readonly by: string},
+): void {
   const {initialAddress} = server.config;
-  if (typeof initialAddress === 'object') server.setResolved({host: initialAddress.host, port}, by);
+  if (known !== undefined) server.setAddress(known.host, known.port);
+  else if (typeof initialAddress === 'object') server.setResolved({host: initialAddress.host, port}, by);
   else if (service || initialAddress === 'none') server.setResolved(null, by);
 }
 
