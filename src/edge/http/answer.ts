@@ -3,7 +3,6 @@
 import type {ServerConfig} from '../../config/proxy-value.ts';
 import {errorCode} from '../../core/errors.ts';
 import {type Compressor, compressorFor} from './compression.ts';
-import type {Forwarding} from './forwarding.ts';
 import type {BodyLength, Header, ResponseHead} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {responseForClient} from './persistence-cookie.ts';
@@ -13,7 +12,7 @@ import type {Transaction} from './transaction.ts';
 import {retryAfterSeconds} from './wait-page.ts';
 
 /** Where a request was when its client left, as the second letter of the termination state tells. */
-export function phaseOf(forwarding: Pick<Forwarding, 'isConnected' | 'server'> | null, hasBegun: boolean): 'D' | 'H' | 'C' | 'Q' | 'R' {
+export function phaseOf(forwarding: {readonly isConnected: boolean; readonly server: ServerConfig | null} | null, hasBegun: boolean): 'D' | 'H' | 'C' | 'Q' | 'R' {
   if (hasBegun) return 'D';
   if (forwarding === null) return 'R';
   if (forwarding.isConnected) return 'H';
