@@ -62,12 +62,25 @@ export interface FrontendControl {
   /** New sessions a second; 0: no limit. */
   readonly sessionRateLimit: number;
   readonly stats: TrafficStats;
+  /** Empty without `option socket-stats`. */
+  readonly listeners: readonly ListenerControl[];
   /** Stops listening for a while: clients are refused. @throws CodedError */
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** For good; sessions go on. */
   shutdown(): void;
   setMaxconn(maxconn: number): void;
+}
+
+/** A bind that is counted for itself. */
+export interface ListenerControl {
+  readonly name: string;
+  /** Its number in the frontend, from 1 on. */
+  readonly id: number;
+  readonly address: {readonly host: string; readonly port: number} | 'unix';
+  /** 0: no limit of its own. */
+  readonly maxconn: number;
+  readonly stats: TrafficStats;
 }
 
 export interface BackendControl {

@@ -7,7 +7,7 @@ import {statCsv, statJson, statTyped} from './show-stat.ts';
 import {isInMaintenance, type StatRow, statRows} from './stat-rows.ts';
 
 /** In `show stat ID TYPE SID`: bits of the types. */
-const typeBits = {Frontend: 1, Backend: 2, Server: 4} as const;
+const typeBits = {Frontend: 1, Backend: 2, Server: 4, Listener: 8} as const;
 
 /** @throws CommandRefusal */
 function proxyId(control: GatewayControl, word: string): number {
@@ -26,7 +26,8 @@ function chosenRows(control: GatewayControl, args: readonly string[]): Iterable<
   const wantedServer = Number.parseInt(server, 10);
   return rows.filter(({objectType, proxyId: id, id: serverId}) => {
     if (wantedProxy !== -1 && id !== wantedProxy) return false;
-    return (bits & typeBits[objectType]) !== 0 && (objectType !== 'Server' || wantedServer === -1 || serverId === wantedServer);
+    const isProxy = objectType === 'Frontend' || objectType === 'Backend';
+    return (bits & typeBits[objectType]) !== 0 && (isProxy || wantedServer === -1 || serverId === wantedServer);
   });
 }
 

@@ -1,14 +1,14 @@
 /** One row of `show stat` for each frontend, backend and server. */
 import type {FieldValue} from './field.ts';
-import type {AppControl, BackendControl, CheckFacts, FrontendControl, GatewayControl, ServerControl} from './gateway-control.ts';
+import type {AppControl, BackendControl, CheckFacts, FrontendControl, GatewayControl, ListenerControl, ServerControl} from './gateway-control.ts';
 import type {TrafficStats} from './traffic-stats.ts';
 
-export type ObjectType = 'Frontend' | 'Backend' | 'Server';
+export type ObjectType = 'Frontend' | 'Backend' | 'Server' | 'Listener';
 
 export interface StatRow {
   readonly objectType: ObjectType;
   readonly proxyId: number;
-  /** 0 for what is not a server. */
+  /** 0 for what is neither a server nor a listener. */
   readonly id: number;
   /** By column; what is not there is empty. */
   readonly values: Readonly<Record<string, FieldValue>>;
@@ -20,14 +20,15 @@ export interface StatRow {
 const noCompression = {comp_in: 0, comp_out: 0, comp_byp: 0, comp_rsp: 0} as const;
 const noCache = {cache_lookups: 0, cache_hits: 0} as const;
 
-const objectNumbers = {Frontend: 0, Backend: 1, Server: 2} as const satisfies Record<ObjectType, number>;
+const objectNumbers = {Frontend: 0, Backend: 1, Server: 2, Listener: 3} as const satisfies Record<ObjectType, number>;
 
-/** A frontend, a backend with its servers before it, in the order of the configuration. */
+/** A frontend with its listeners behind it, a backend with its servers before it, in the order of the configuration. */
 export function* statRows(control: GatewayControl): Generator<StatRow> {
   const apps = new Map([...control.apps()].map((app) => [app.name, app]));
   const backends = new Map([...control.backends()].map((backend) => [backend.name, backend]));
   for (const frontend of control.frontends()) {
     yield frontendRow(frontend);
+    for (const listener of frontend.listeners) yield listenerRow(frontend, listener);
     const backend = backends.get(frontend.name);
     // A `listen` section is one of each.
     if (backend?.id !== frontend.id) continue;
@@ -99,6 +100,36 @@ function frontendRow(frontend: FrontendControl): StatRow {
       req_tot: stats.requestsTotal,
       ...noCompression,
       ...(mode === 'http' ? {intercepted: stats.intercepted, ...noCache} : {}),
+    },
+  };
+}
+
+function listenerRow(frontend: FrontendControl, listener: ListenerControl): StatRow {
+  const {stats, address, maxconn} = listener;
+  const isLimited = frontend.state !== 'open';
+  return {
+    objectType: 'Listener',
+    proxyId: frontend.id,
+    id: listener.id,
+    inMaintenance: false,
+    isDown: false,
+    values: {
+      ...identity('Listener', frontend, listener),
+      scur: stats.sessions,
+      smax: stats.sessionsMax,
+      slim: maxconn,
+      stot: stats.sessionsTotal,
+      bin: stats.bytesIn,
+      bout: stats.bytesOut,
+      dreq: stats.deniedRequests,
+      dresp: stats.deniedResponses,
+      ereq: stats.requestErrors,
+      status: maxconn > 0 && stats.sessions >= maxconn ? 'FULL' : isLimited ? 'WAITING' : 'OPEN',
+      addr: address === 'unix' ? address : showEndpoint(address),
+      dcon: stats.deniedConnections,
+      dses: stats.deniedSessions,
+      wrew: 0,
+      eint: 0,
     },
   };
 }

@@ -119,7 +119,7 @@ function proxyRow({values, objectType, inMaintenance, isDown}: StatRow): string 
   const state = inMaintenance ? 'maint' : isDown ? 'down' : 'up';
   const where = values['app'] === undefined || values['app'] === null ? cell('addr') : `app ${cell('app')} (${cell('app_state')})`;
   const title = escapeHtml(String(values['last_chk'] ?? ''));
-  return `<tr${objectType === 'Server' ? '' : ' class="total"'}><td class="name">${cell('svname')}</td><td class="name ${state}" title="${title}">${cell('status')}</td>${columns
+  return `<tr${objectType === 'Server' || objectType === 'Listener' ? '' : ' class="total"'}><td class="name">${cell('svname')}</td><td class="name ${state}" title="${title}">${cell('status')}</td>${columns
     .map(([, , column]) => `<td>${cell(column)}</td>`)
     .join('')}<td class="name">${where}</td></tr>
 `;

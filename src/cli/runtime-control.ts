@@ -61,7 +61,7 @@ export function runtimeControl(options: RuntimeControlOptions): GatewayControl {
     certificates: certificatesControl(() => current().parts.certificates),
     setMaxconn: (maxconn) => gateway.edge.limit.setMaxconn(maxconn),
     clearCounters(scope) {
-      for (const {counters} of current().frontends) clearCounters(counters, scope);
+      for (const {counters, listeners} of current().frontends) for (const one of [{counters}, ...listeners]) clearCounters(one.counters, scope);
       for (const pool of current().parts.pools.list()) pool.clearCounters(scope);
       gateway.edge.limit.rate.max = 0;
     },

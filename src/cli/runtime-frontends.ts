@@ -28,6 +28,7 @@ export function frontendControl({config, id, frontend, nowMs}: FrontendFacts): F
     maxconn: admission?.maxconn ?? maxconn,
     sessionRateLimit: sessionRateLimit ?? 0,
     stats: frontend === null ? noTraffic : frontendTraffic(frontend.counters, nowMs),
+    listeners: (frontend?.listeners ?? []).map(({counters, number, ...listener}) => ({...listener, id: number, stats: frontendTraffic(counters, nowMs)})),
     async pause() {
       admissionFor('disable').pause();
     },

@@ -52,6 +52,7 @@ export function buildFrontend(section: Section, context: FrontendContext): Front
     dontLogNormal: effective(section, 'option dontlog-normal')?.value ?? false,
     logSeparateErrors: effective(section, 'option log-separate-errors')?.value ?? false,
     tcpKeepAlive: (effective(section, 'option clitcpka')?.value ?? false) || (effective(section, 'option tcpka')?.value ?? false),
+    socketStats: effective(section, 'option socket-stats')?.value ?? false,
     sessionRateLimit: nullIfZero(effective(section, 'rate-limit sessions')?.value),
     dns: mode === 'dns' ? buildDns(section, context.report) : null,
   };

@@ -51,7 +51,7 @@ export const optionKeywords = {
     withFrontend,
     'Log lines come when the head of the answer is there, in mode tcp the connection to the server. Bytes and times have a plus sign then.',
   ),
-  'option socket-stats': onOff(withFrontend, 'Statistics of each bind. No effect yet.'),
+  'option socket-stats': onOff(withFrontend, 'Statistics of each bind, by its `name`, in `show stat` and on the page.'),
   'option http-use-proxy-header': onOff(withFrontend, 'Accepted. No effect.'),
   'option forwardfor': keyword<AddressHeader | null>({
     ...addressOption,

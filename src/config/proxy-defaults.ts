@@ -56,6 +56,7 @@ export function bareFrontend({name, position}: Named): FrontendConfig {
     dontLogNormal: false,
     logSeparateErrors: false,
     tcpKeepAlive: false,
+    socketStats: false,
     sessionRateLimit: null,
     dns: null,
   };

@@ -193,6 +193,8 @@ export interface FrontendConfig extends ProxyBase {
   /** Lines of what is not normal have the level `err`. */
   readonly logSeparateErrors: boolean;
   readonly tcpKeepAlive: boolean;
+  /** Each bind is counted for itself. */
+  readonly socketStats: boolean;
   /** New sessions a second, above which they wait. */
   readonly sessionRateLimit: number | null;
   /** Of mode dns. */

@@ -77,6 +77,12 @@ export function countConnection(counters: Counters, nowMs: number): void {
   counters.connectionRate.count(nowMs);
 }
 
+/** Rules about the contents of a stream refuse it. @param facts of the connection, whose bind may be counted for itself */
+export function countDenied(counters: Counters, {listener = null}: {readonly listener?: Counters | null}): void {
+  counters.deniedRequests++;
+  if (listener !== null) listener.deniedRequests++;
+}
+
 /** It has become a session. The caller counts it among `sessions`. */
 export function countSession(counters: Counters, nowMs: number): void {
   counters.sessionsTotal++;

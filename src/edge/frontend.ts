@@ -25,11 +25,26 @@ export interface SessionInfo {
   cut(): void;
 }
 
+/** A bind with counters of its own: `option socket-stats`. */
+export interface CountedListener {
+  /** Of the bind, or made of its number in the frontend. */
+  readonly name: string;
+  /** From 1 on. */
+  readonly number: number;
+  /** `unix` for a socket that is no address. */
+  readonly address: {readonly host: string; readonly port: number} | 'unix';
+  /** 0: no limit of its own. */
+  readonly maxconn: number;
+  readonly counters: Counters;
+}
+
 /** What the edge does with a frontend, whatever its mode. */
 export interface Frontend {
   readonly name: string;
   readonly addresses: readonly BoundAddress[];
   readonly counters: Counters;
+  /** Empty without `option socket-stats`. */
+  readonly listeners: readonly CountedListener[];
   /** For the runtime API; null: such a frontend can be neither paused nor given another `maxconn`. */
   readonly admission: Admission | null;
   /** Closes the listening sockets; sessions go on. */

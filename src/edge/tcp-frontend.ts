@@ -5,7 +5,7 @@ import type {BoundAddress} from './addresses.ts';
 import {Admission} from './admission.ts';
 import {newCounters} from './counters.ts';
 import type {EdgeParts} from './edge-parts.ts';
-import type {Frontend, SessionInfo} from './frontend.ts';
+import type {CountedListener, Frontend, SessionInfo} from './frontend.ts';
 import {compileProbes} from './probes/probe-rules.ts';
 import {proxyRules} from './session/connection-rules.ts';
 import {type Entered, openEntrance} from './session/entrance.ts';
@@ -28,6 +28,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   const whenEmpty: (() => void)[] = [];
   const admission = new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit, clock});
   const addresses: BoundAddress[] = [];
+  const listeners: CountedListener[] = [];
   const lines = await openSessionLines(config, parts);
   const rules = proxyRules(config.name, parts);
   const shared = {config, lines, counters};
@@ -65,6 +66,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
       const entrance = await openEntrance({...common, bind, ipv6Only: ipv6Only(bind.port)});
       admission.add(entrance);
       addresses.push(entrance.address);
+      if (entrance.counted !== null) listeners.push(entrance.counted);
     }
   } catch (error) {
     admission.stop();
@@ -76,6 +78,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     name: config.name,
     addresses,
     counters,
+    listeners,
     admission,
     stopAccepting: () => admission.stop(),
     *sessions() {

@@ -3,7 +3,7 @@ import type {FrontendConfig} from '../config/proxy-value.ts';
 import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppWatch} from './app-access.ts';
-import type {Counters} from './counters.ts';
+import {type Counters, countDenied} from './counters.ts';
 import type {AssignedServer, Assignment, PoolRequest, ProbedApp} from './pool/assignment.ts';
 import {abandoned} from './pool/pool-errors.ts';
 import type {ProbeRules} from './probes/probe-rules.ts';
@@ -205,7 +205,7 @@ export class TcpSession implements PoolRequest {
     const {verdict, bytes} = await inspectContent(rules, {context, socket, known: this.#firstBytes, delayMs});
     this.#firstBytes = bytes;
     if (verdict !== 'reject' && verdict !== 'silent-drop') return true;
-    this.#parts.counters.deniedRequests++;
+    countDenied(this.#parts.counters, this.facts);
     this.#ended('P', 'R');
     refuseSocket(socket, verdict);
     return false;

@@ -49,6 +49,7 @@ export async function openUdpFrontend(options: UdpFrontendOptions): Promise<Fron
     name: config.name,
     addresses,
     counters,
+    listeners: [],
     admission: null,
     stopAccepting: () => table.stop(),
     sessions: () => table.list(),

@@ -100,6 +100,7 @@ export function memoryFrontend(facts: Partial<FrontendControl> & Pick<FrontendCo
     maxconn: 100,
     sessionRateLimit: 0,
     stats: noTraffic,
+    listeners: [],
     pause: async () => {
       frontend.state = 'paused';
     },

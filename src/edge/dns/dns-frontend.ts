@@ -78,6 +78,7 @@ export async function openDnsFrontend(options: DnsFrontendOptions): Promise<Fron
     name: config.name,
     addresses,
     counters,
+    listeners: [],
     admission: null,
     stopAccepting() {
       datagrams.stop();

@@ -12,7 +12,10 @@ import type {Transaction} from './transaction.ts';
 import {retryAfterSeconds} from './wait-page.ts';
 
 /** Where a request was when its client left, as the second letter of the termination state tells. */
-export function phaseOf(forwarding: {readonly isConnected: boolean; readonly server: ServerConfig | null} | null, hasBegun: boolean): 'D' | 'H' | 'C' | 'Q' | 'R' {
+export function phaseOf(
+  forwarding: {readonly isConnected: boolean; readonly server: ServerConfig | null} | null,
+  hasBegun: boolean,
+): 'D' | 'H' | 'C' | 'Q' | 'R' {
   if (hasBegun) return 'D';
   if (forwarding === null) return 'R';
   if (forwarding.isConnected) return 'H';

@@ -4,7 +4,7 @@ import type {Bind} from '../../config/proxy-value.ts';
 import {type Member, MemberList} from '../../core/member-list.ts';
 import type {BoundAddress} from '../addresses.ts';
 import type {Admission, Gate} from '../admission.ts';
-import type {Frontend} from '../frontend.ts';
+import type {CountedListener, Frontend} from '../frontend.ts';
 import type {ConnectionFacts} from '../samples/context.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
@@ -26,6 +26,7 @@ export interface Accepted {
 
 export interface HttpListener extends Gate {
   readonly address: BoundAddress;
+  readonly counted: CountedListener | null;
 }
 
 export interface HttpFrontendOptions extends Omit<HttpParts, 'backend'> {
@@ -60,6 +61,7 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
   const parts: HttpParts = {...options, backend: (name) => uses.get(name) ?? null};
   const connections = new MemberList<OpenConnection>();
   const addresses: BoundAddress[] = [];
+  const listeners: CountedListener[] = [];
   const whenEmpty: (() => void)[] = [];
 
   const admit = (accepted: Accepted, bind: Bind): void => {
@@ -89,6 +91,7 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
       const listener = await options.listen(bind, (accepted) => admit(accepted, bind));
       admission.add(listener);
       addresses.push(listener.address);
+      if (listener.counted !== null) listeners.push(listener.counted);
     }
   } catch (error) {
     stopAccepting();
@@ -99,6 +102,7 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
     name: config.name,
     addresses,
     counters,
+    listeners,
     admission,
     stopAccepting,
     *sessions() {

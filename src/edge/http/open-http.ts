@@ -72,7 +72,8 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         stats,
         answering: config.logAsap ? (record, transaction) => logRequest(lines, transaction, {record, counters, parts}) : null,
         finished: (record, context) => {
-          countRequest(counters, record, clock.monotonicMs());
+          const {listener = null} = context instanceof Transaction ? context.session.facts : context.connection;
+          for (const one of listener === null ? [counters] : [counters, listener]) countRequest(one, record, clock.monotonicMs());
           logRequest(lines, context, {record, counters, parts});
           if (context instanceof Transaction) context.endTracking();
         },

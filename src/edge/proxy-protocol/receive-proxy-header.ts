@@ -10,6 +10,11 @@ const version1Start = Buffer.from('PROXY ');
 
 export type ProxyHeaderErrorCode = 'ERR_PROXY_HEADER' | 'ERR_NO_PROXY_HEADER';
 
+export interface ReceivedHeader {
+  readonly header: ProxyHeader;
+  readonly sizeBytes: number;
+}
+
 /** Reads a header of either version from the first bytes of a stream; never throws. `none`: they begin otherwise. */
 export function parseProxyHeader(bytes: Buffer): ProxyHeaderReading | {readonly kind: 'none'} {
   for (const [start, parse] of [
@@ -27,15 +32,15 @@ export function parseProxyHeader(bytes: Buffer): ProxyHeaderReading | {readonly 
  * Takes the header off a connection that nobody reads yet; bytes after it stay unread. On an error the socket is still the caller's to destroy.
  * @throws CodedError ERR_PROXY_HEADER (a wrong one), ERR_NO_PROXY_HEADER (something else), ERR_FIRST_BYTES_TIMEOUT, ERR_FIRST_BYTES_ENDED
  */
-export async function receiveProxyHeader(socket: ByteStream, options: {readonly timeoutMs: number}): Promise<ProxyHeader> {
+export async function receiveProxyHeader(socket: ByteStream, options: {readonly timeoutMs: number}): Promise<ReceivedHeader> {
   return readFirstBytes(socket, examine, options);
 }
 
-function examine(bytes: Buffer): Examination<ProxyHeader> {
+function examine(bytes: Buffer): Examination<ReceivedHeader> {
   const reading = parseProxyHeader(bytes);
   switch (reading.kind) {
     case 'complete':
-      return {done: true, value: reading.header, usedBytes: reading.sizeBytes};
+      return {done: true, value: reading, usedBytes: reading.sizeBytes};
     case 'incomplete':
       return {done: false, neededBytes: reading.neededBytes};
     case 'invalid':

@@ -3,6 +3,7 @@
  * null, and a fetch that needs it finds nothing.
  */
 import type {FrontendConfig} from '../../config/proxy-value.ts';
+import type {Counters} from '../counters.ts';
 import type {SessionRecord} from '../logs/session-record.ts';
 
 /**
@@ -62,6 +63,8 @@ export interface ConnectionFacts {
   readonly receivedProxy: boolean;
   readonly tls: TlsFacts | null;
   readonly failure?: ConnectionFailure | null;
+  /** Of its bind, with `option socket-stats`. */
+  readonly listener?: Counters | null;
   readonly acceptedAtMs: number;
   /** Unique on this host while it runs. */
   readonly id: number;

@@ -1,6 +1,7 @@
 /** What is known of an accepted connection. What only rules and log lines ask for is found out when they do: most connections meet neither. */
 import type {FrontendConfig} from '../../config/proxy-value.ts';
 import {plainAddress} from '../addresses.ts';
+import type {Counters} from '../counters.ts';
 import type {ProxyHeader} from '../proxy-protocol/proxy-header.ts';
 import type {ConnectionFacts, ConnectionFailure, TlsFacts} from '../samples/context.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
@@ -31,6 +32,7 @@ export class SocketFacts implements ConnectionFacts {
   received: ConnectionFacts['received'];
   tls: TlsFacts | null = null;
   failure: ConnectionFailure | null = null;
+  listener: Counters | null = null;
   /** What the proxy in front said beyond addresses. */
   header: ProxyHeader | null = null;
   readonly #socket: ByteStream;

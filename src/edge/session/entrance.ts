@@ -8,7 +8,8 @@ import {errorCode, errorMessage} from '../../core/errors.ts';
 import type {Log} from '../../core/log.ts';
 import type {BoundAddress} from '../addresses.ts';
 import type {Gate} from '../admission.ts';
-import {type Counters, countConnection} from '../counters.ts';
+import {type Counters, countConnection, countSession, newCounters} from '../counters.ts';
+import type {CountedListener} from '../frontend.ts';
 import type {ListeningSockets} from '../listening-sockets.ts';
 import {receiveProxyHeader} from '../proxy-protocol/receive-proxy-header.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
@@ -53,6 +54,8 @@ export interface EntranceOptions {
 
 export interface Entrance extends Gate {
   readonly address: BoundAddress;
+  /** Null: the bind is not counted for itself. */
+  readonly counted: CountedListener | null;
 }
 
 /** A client that is let in must be done with what comes before its protocol in this time, or sooner where `timeout client` is shorter. */
@@ -62,7 +65,8 @@ const handshakeTimeoutMs = 30_000;
 export async function openEntrance(options: EntranceOptions): Promise<Entrance> {
   const {config, bind, log} = options;
   const acceptor = bind.tls === null ? null : await openTlsAcceptor(bind.tls, options.tls);
-  const way = new Way(options, acceptor);
+  const listenerCounters = config.socketStats ? newCounters() : null;
+  const way = new Way(options, acceptor, listenerCounters);
   const listener: TcpListener = await openTcpListener({
     frontend: config.name,
     bind,
@@ -73,6 +77,7 @@ export async function openEntrance(options: EntranceOptions): Promise<Entrance> 
   });
   return {
     address: {frontend: config.name, protocol: 'tcp', host: listener.host, port: listener.port},
+    counted: listenerCounters === null ? null : countedListener(options, listener, listenerCounters),
     pause: () => listener.pause(),
     refuse: () => listener.refuse(),
     resume: () => listener.resume(),
@@ -80,13 +85,22 @@ export async function openEntrance(options: EntranceOptions): Promise<Entrance> 
   };
 }
 
+function countedListener({bind, config}: EntranceOptions, {host, port}: TcpListener, counters: Counters): CountedListener {
+  const number = config.binds.indexOf(bind) + 1;
+  const address = bind.unix === null ? {host, port} : 'unix';
+  return {name: bind.name ?? `sock-${number}`, number, address, maxconn: bind.maxconn ?? 0, counters};
+}
+
 class Way {
   readonly #options: EntranceOptions;
   readonly #acceptor: TlsAcceptor | null;
   readonly #timeoutMs: number;
+  /** Of this bind; null: it is not counted for itself. */
+  readonly #listener: Counters | null;
 
-  constructor(options: EntranceOptions, acceptor: TlsAcceptor | null) {
+  constructor(options: EntranceOptions, acceptor: TlsAcceptor | null, listener: Counters | null) {
     this.#options = options;
+    this.#listener = listener;
     this.#acceptor = acceptor;
     this.#timeoutMs = Math.min(options.config.clientTimeoutMs, handshakeTimeoutMs);
   }
@@ -96,17 +110,23 @@ class Way {
     const acceptedMs = clock.monotonicMs();
     countConnection(counters, acceptedMs);
     const facts = new SocketFacts(socket, config, clock.nowMs());
+    if (this.#listener !== null) {
+      facts.listener = this.#listener;
+      countOnListener(this.#listener, socket, acceptedMs);
+    }
     if (config.logs.length > 0) facts.keepAddresses();
     const context = new SessionContext(facts, contextParts);
     const verdict = connectionRules.length === 0 ? 'accept' : judge(connectionRules, context);
     const expectsHeader = bind.acceptProxy || verdict === 'expect-proxy';
     if (verdict === 'accept' && !expectsHeader && this.#acceptor === null && sessionRules.length === 0) {
       if (context.isTracked) context.tracking.sessionAccepted();
+      this.#countBytes(socket, 0);
       enter({socket, facts, context, acceptedMs, handshakeMs: 0, bind});
       return;
     }
     if (verdict === 'reject' || verdict === 'silent-drop') {
       counters.deniedConnections++;
+      if (this.#listener !== null) this.#listener.deniedConnections++;
       refuse(socket, context, verdict);
       return;
     }
@@ -120,22 +140,39 @@ class Way {
     const ignore = (): void => undefined;
     raw.on('error', ignore);
     try {
-      if (expectsHeader) facts.proxied(await receiveProxyHeader(raw, {timeoutMs: this.#timeoutMs}));
+      let headerBytes = 0;
+      if (expectsHeader) {
+        const {header, sizeBytes} = await receiveProxyHeader(raw, {timeoutMs: this.#timeoutMs});
+        facts.proxied(header);
+        headerBytes = sizeBytes;
+      }
       const socket = this.#acceptor === null ? raw : await this.#secure(this.#acceptor, raw, facts);
       raw.off('error', ignore);
       const verdict = sessionRules.length === 0 ? 'accept' : judge(sessionRules, context);
       if (verdict === 'reject' || verdict === 'silent-drop') {
         counters.deniedSessions++;
+        if (this.#listener !== null) this.#listener.deniedSessions++;
         refuse(socket, context, verdict);
         return;
       }
       if (context.isTracked) context.tracking.sessionAccepted();
+      this.#countBytes(socket, socket === raw ? headerBytes : 0);
       enter({socket, facts, context, acceptedMs, handshakeMs: clock.monotonicMs() - acceptedMs, bind});
     } catch (error) {
       this.#failed(error, {...way, bytesRead: raw.bytesRead});
       raw.destroy();
       context[Symbol.dispose]();
     }
+  }
+
+  /** @param headerBytes that came before what is counted */
+  #countBytes(socket: ByteStream, headerBytes: number): void {
+    const listener = this.#listener;
+    if (listener === null) return;
+    socket.once('close', () => {
+      listener.bytesIn += socket.bytesRead - headerBytes;
+      listener.bytesOut += socket.bytesWritten;
+    });
   }
 
   #failed(error: unknown, way: {facts: SocketFacts; context: SessionContext; acceptedMs: number; bytesRead: number}): void {
@@ -162,6 +199,13 @@ class Way {
     accepted.socket.once('close', () => counters.tlsConnections--);
     return accepted.socket;
   }
+}
+
+/** Whatever becomes of it, as HAProxy counts sessions of a socket. */
+function countOnListener(listener: Counters, socket: ByteStream, nowMs: number): void {
+  listener.sessions++;
+  countSession(listener, nowMs);
+  socket.once('close', () => listener.sessions--);
 }
 
 function refuse(socket: ByteStream, context: SessionContext, verdict: 'reject' | 'silent-drop'): void {

@@ -123,7 +123,7 @@ test('HAProxy reads the same', async (t) => {
   const told: string[] = [];
   const server = createServer((socket) => {
     receiveProxyHeader(socket, {timeoutMs: 5000}).then(
-      ({uniqueId}) => {
+      ({header: {uniqueId}}) => {
         told.push(Buffer.from(uniqueId ?? []).toString());
         socket.end('done');
       },

@@ -19,7 +19,7 @@ async function receiver(path: string) {
   const headers: ProxyHeader[] = [];
   const errors: unknown[] = [];
   const serve = async (socket: Socket): Promise<void> => {
-    headers.push(await receiveProxyHeader(socket, {timeoutMs: 5000}));
+    headers.push((await receiveProxyHeader(socket, {timeoutMs: 5000})).header);
     socket.pipe(socket);
   };
   const server = createServer({allowHalfOpen: true}, (socket) => {

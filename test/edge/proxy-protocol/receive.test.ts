@@ -20,7 +20,7 @@ async function receiver({timeoutMs = 5000} = {}) {
   const received: Received[] = [];
   const serve = async (socket: Socket): Promise<void> => {
     try {
-      const entry: Received = {header: await receiveProxyHeader(socket, {timeoutMs}), error: null, rest: '', ended: false};
+      const entry: Received = {header: (await receiveProxyHeader(socket, {timeoutMs})).header, error: null, rest: '', ended: false};
       received.push(entry);
       socket.on('data', (data: Buffer) => {
         entry.rest += data.toString();

@@ -229,7 +229,7 @@ test('a PROXY header may stand before the handshake, in one piece with it or not
   const sources: unknown[] = [];
   await using lab = await openTlsLab({
     bind: {certificates: [source(pemFile)]},
-    prepare: async (socket) => sources.push((await receiveProxyHeader(socket, {timeoutMs: 5000})).addresses?.source),
+    prepare: async (socket) => sources.push((await receiveProxyHeader(socket, {timeoutMs: 5000})).header.addresses?.source),
   });
   const header = 'PROXY TCP4 192.0.2.1 192.0.2.9 56324 443\r\n';
   for (const glued of [true, false]) {

@@ -54,8 +54,8 @@ function Row({row, proxy}) {
   const where = app === undefined ? (addr ?? '') : html`app <a href=${`#/app/${encodeURIComponent(app)}`}>${app}</a>`;
   const cell = ({key, show = number}) =>
     html`<td key=${key} class="number">${row[key] === undefined ? html`<span class="soft">0</span>` : show(row[key])}</td>`;
-  return html`<tr class=${type === 'Server' ? '' : 'total'}>
-    <th scope="row" class="name">${type === 'Server' ? svname : type}</th>
+  return html`<tr class=${type === 'Server' || type === 'Listener' ? '' : 'total'}>
+    <th scope="row" class="name">${type === 'Server' || type === 'Listener' ? svname : type}</th>
     <td><span class="state ${lookOf(row)}" title=${row.last_chk ?? ''}>${status}</span></td>
     ${columns.map(cell)}
     <td class="soft">${where}</td>
