@@ -142,10 +142,19 @@ export interface ServerControl {
   readonly lastChangeSeconds: number;
   readonly downSeconds: number;
   readonly check: CheckFacts | null;
+  /** Null: it has none. */
+  readonly agent: AgentFacts | null;
+  /** Its agent, or that of the server whose state it has, holds it down. */
+  readonly isDownByAgent: boolean;
   setAdministrative(state: AdministrativeState): void;
   /** @throws CodedError when it is not checked */
   setHealth(health: Health): void;
   enableChecks(enabled: boolean): void;
+  /** @throws CodedError when it has no agent */
+  enableAgent(enabled: boolean): void;
+  /** Of one that has an agent; until that says otherwise. */
+  setAgentHealth(health: 'up' | 'down'): void;
+  setAgent(change: {readonly address?: string; readonly port?: number; readonly send?: string}): void;
   setWeight(weight: number): void;
   setMaxconn(maxconn: number): void;
   /** @throws CodedError for an app */
@@ -175,6 +184,16 @@ export interface CheckFacts {
   readonly fall: number;
   /** From 0, down, to rise + fall - 1, up. */
   readonly level: number;
+}
+
+/** The agent of one server, which tells its state. Words are those of its last answer, as for checks. */
+export interface AgentFacts extends Pick<CheckFacts, 'status' | 'code' | 'durationMs' | 'detail' | 'description'> {
+  readonly isEnabled: boolean;
+  /** Null: that of the server. */
+  readonly address: string | null;
+  readonly port: number;
+  /** It has called the server down the last time that it said anything about that. */
+  readonly isDown: boolean;
 }
 
 export interface SessionControl {

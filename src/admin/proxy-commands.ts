@@ -51,6 +51,7 @@ const stateColumns =
 /** HAProxy's numbers of the results of checks; 0: unknown. */
 const checkNumbers: Readonly<Record<string, number>> = {
   INI: 1,
+  CHECKED: 3,
   HANA: 4,
   SOCKERR: 5,
   L4OK: 6,
@@ -94,7 +95,7 @@ function checkBits(server: ServerControl): number {
 
 /** HAProxy's numbers: stopped 0, starting 1, running 2, stopping 3. */
 function stateLine(backend: BackendControl, server: ServerControl): string {
-  const {address, check} = server;
+  const {address, agent, check} = server;
   const operational = isInMaintenance(server) ? 0 : {up: server.throttlePercent === null ? 2 : 1, stopping: 3, down: 0}[server.health];
   const words = [
     backend.id,
@@ -109,7 +110,7 @@ function stateLine(backend: BackendControl, server: ServerControl): string {
     server.lastChangeSeconds,
     ...checkWords(server),
     checkBits(server),
-    0,
+    agent === null ? 0 : agent.isEnabled ? 22 : 18,
     0,
     0,
     server.hostName ?? '-',
@@ -118,9 +119,8 @@ function stateLine(backend: BackendControl, server: ServerControl): string {
     server.usesTls ? 1 : 0,
     check?.port ?? 0,
     check?.address ?? '-',
-    // `addr` and `port` are said for agents too, which are not asked here.
-    check?.address ?? '-',
-    check?.port ?? 0,
+    agent?.address ?? check?.address ?? '-',
+    agent?.port ?? check?.port ?? 0,
   ];
   return `${words.join(' ')}\n`;
 }

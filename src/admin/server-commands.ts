@@ -1,6 +1,7 @@
 /** Commands about one server: its state, weight, address and limits, and new servers (management manual, section 9.3). */
 import {isIP} from 'node:net';
 import {CodedError} from '../core/errors.ts';
+import {agentCommands, setAgent} from './agent-commands.ts';
 import {type Command, type CommandContext, refuse} from './command.ts';
 import {findBackend, findServer, splitServerPath, wholeNumber} from './find-proxy.ts';
 import type {Health, ServerControl} from './gateway-control.ts';
@@ -75,10 +76,10 @@ function setServer({control, args}: CommandContext): string {
     case 'health':
       return setHealth(server, values);
     case 'agent':
-      return refuse('agent checks are not enabled on this server.\n');
     case 'agent-addr':
     case 'agent-port':
     case 'agent-send':
+      return setAgent(server, what, values);
     case 'check-addr':
     case 'check-port':
     case 'ssl':
@@ -136,6 +137,7 @@ const onServer =
 
 export const serverCommands: readonly Command[] = [
   {name: 'add server', args: '<bk>/<srv>', help: 'create a new server', level: 'admin', run: addServer},
+  ...agentCommands,
   {name: 'del server', args: '<bk>/<srv>', help: 'remove a dynamically added server', level: 'admin', run: delServer},
   {
     name: 'disable health',

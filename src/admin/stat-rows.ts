@@ -1,6 +1,6 @@
 /** One row of `show stat` for each frontend, backend and server. */
 import type {FieldValue} from './field.ts';
-import type {AppControl, BackendControl, CheckFacts, FrontendControl, GatewayControl, ListenerControl, ServerControl} from './gateway-control.ts';
+import type {AgentFacts, AppControl, BackendControl, CheckFacts, FrontendControl, GatewayControl, ListenerControl, ServerControl} from './gateway-control.ts';
 import type {TrafficStats} from './traffic-stats.ts';
 
 export type ObjectType = 'Frontend' | 'Backend' | 'Server' | 'Listener';
@@ -209,10 +209,11 @@ function backendRow(backend: BackendControl, servers: readonly ServerControl[]):
 }
 
 /** As HAProxy words it: `UP 1/3` while it goes down, `DOWN 1/2` while it comes up. */
-export function serverStatus({administrative, health, check, track}: ServerControl): string {
+export function serverStatus({administrative, health, check, agent, isDownByAgent, track}: ServerControl): string {
   if (administrative === 'resolution') return 'MAINT (resolution)';
   if (administrative === 'maint') return track === null ? 'MAINT' : `MAINT (via ${track})`;
-  if (administrative === 'drain' && health !== 'down') return 'DRAIN';
+  if (administrative === 'drain' && health !== 'down') return agent?.isEnabled === true ? 'DRAIN (agent)' : 'DRAIN';
+  if (health === 'down' && isDownByAgent) return 'DOWN (agent)';
   if (check === null) return health === 'up' ? (track === null ? 'no check' : 'UP') : health === 'down' ? 'DOWN' : 'NOLB';
   const {level, rise, fall} = check;
   if (health === 'down') return level > 0 ? `DOWN ${level}/${rise}` : 'DOWN';
@@ -255,6 +256,7 @@ function serverRow(backend: BackendControl, server: ServerControl, apps: Readonl
       app_state: app?.state ?? null,
       app_wakes_last_ms: app?.lastWake?.tookMs ?? null,
       ...(server.check === null ? {} : checkColumns(server.check)),
+      ...(server.agent?.isEnabled === true ? agentColumns(server.agent) : {}),
     },
   };
 }
@@ -272,6 +274,20 @@ function checkColumns(check: CheckFacts) {
     check_rise: check.rise,
     check_fall: check.fall,
     check_health: check.level,
+  };
+}
+
+/** An agent takes a server down, or up, with one answer. */
+function agentColumns(agent: AgentFacts) {
+  return {
+    agent_status: agent.status,
+    agent_code: agent.code,
+    agent_duration: agent.durationMs,
+    last_agt: agent.detail,
+    agent_desc: agent.description,
+    agent_rise: 1,
+    agent_fall: 1,
+    agent_health: agent.isDown ? 0 : 1,
   };
 }
 

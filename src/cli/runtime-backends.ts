@@ -1,11 +1,11 @@
 /** Backends and their servers as the runtime API sees them. */
 import {isIP} from 'node:net';
-import type {BackendControl, CheckFacts, ServerControl} from '../admin/gateway-control.ts';
+import type {AgentFacts, BackendControl, CheckFacts, ServerControl} from '../admin/gateway-control.ts';
 import {isServiceName} from '../config/address.ts';
 import {parseDynamicServer} from '../config/dynamic-server.ts';
 import type {Target} from '../config/proxy-value.ts';
 import {CodedError} from '../core/errors.ts';
-import {checkStatuses} from '../edge/checks/check-result.ts';
+import {type CheckResult, checkStatuses} from '../edge/checks/check-result.ts';
 import type {DynamicServers} from '../edge/edge-parts.ts';
 import type {AssignedServer} from '../edge/pool/assignment.ts';
 import type {Pool} from '../edge/pool/pool.ts';
@@ -85,12 +85,20 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     stats: serverTraffic(counted, {sessions: server.sessions.size, queued: server.queue.size, nowMs}),
     ...timesOf(counted, {isDown: condition === 'down' || condition === 'maint', nowMs}),
     check: checkFacts(server),
+    agent: agentFacts(server),
+    isDownByAgent: server.isDownByAgent,
     setAdministrative: (state) => server.setAdmin(state),
     setHealth: (health) => server.setHealth(health),
     enableChecks(enabled) {
       if (config.check === null) refuseChange(`change the checks of server "${path}", which has none,`);
       server.checksEnabled = enabled;
     },
+    enableAgent(enabled) {
+      if (server.agent === null) refuseChange(`change the agent of server "${path}", which has none,`);
+      else server.agent.isEnabled = enabled;
+    },
+    setAgentHealth: (health) => server.setAgentHealth(health),
+    setAgent: (change) => server.agent?.change(change),
     setWeight: (weight) => server.setWeight(weight),
     setMaxconn: (maxconn) => server.setMaxconn(maxconn === 0 ? null : maxconn),
     setAddress({host, port}) {
@@ -151,14 +159,19 @@ function checkFacts({config: {check, observe}, lastCheck: last, counted, health,
     fall: check.fall,
     level: health,
   };
-  if (last === null) return {...facts, status: 'INI', code: null, durationMs: null, detail: '', description: 'Initializing'};
-  const {description, hasCode} = checkStatuses[last.status];
-  return {
-    ...facts,
-    status: last.status,
-    code: hasCode ? last.code : null,
-    durationMs: last.durationMs === null ? null : Math.round(last.durationMs),
-    detail: last.info,
-    description,
-  };
+  return {...facts, ...resultFacts(last)};
+}
+
+function agentFacts({agent}: AssignedServer): AgentFacts | null {
+  if (agent === null) return null;
+  const {isEnabled, isDown, address, port, last} = agent;
+  const facts = resultFacts(last);
+  return {isEnabled, isDown, address, port, ...facts, durationMs: facts.durationMs ?? 0};
+}
+
+function resultFacts(last: CheckResult | null): Pick<CheckFacts, 'status' | 'code' | 'durationMs' | 'detail' | 'description'> {
+  if (last === null) return {status: 'INI', code: null, durationMs: null, detail: '', description: 'Initializing'};
+  const {status, code, info, durationMs} = last;
+  const {description, hasCode} = checkStatuses[status];
+  return {status, code: hasCode ? code : null, durationMs: durationMs === null ? null : Math.round(durationMs), detail: info, description};
 }

@@ -3,13 +3,14 @@
 import {isServiceName, parseTarget} from './address.ts';
 import type {TlsDefaults} from './build-global.ts';
 import type {Diagnostic} from './diagnostic.ts';
-import type {CheckSchedule, PassiveChecks} from './health.ts';
+import type {AgentCheck, CheckSchedule, PassiveChecks} from './health.ts';
 import type {Position} from './position.ts';
 import {bareServer} from './proxy-defaults.ts';
 import type {ProxyMode, ServerConfig} from './proxy-value.ts';
 import {type AnySetting, effective, type Section} from './section.ts';
 import {emptyServer, type ServerDraft} from './server-draft.ts';
 import type {ServerStatement} from './server-shape.ts';
+import type {Placed} from './shapes.ts';
 import type {TlsServer} from './tls.ts';
 import {versionRange} from './tls-options.ts';
 
@@ -105,6 +106,7 @@ function merge(before: ServerDraft, after: ServerDraft): ServerDraft {
     ...after,
     schedule: {...before.schedule, ...after.schedule},
     passive: {...before.passive, ...after.passive},
+    agent: {...before.agent, ...after.agent},
     tls: {
       ...before.tls,
       ...after.tls,
@@ -126,6 +128,7 @@ function buildServer({name, target}: ServerStatement, draft: ServerDraft, contex
     cookie: draft.cookie ?? null,
     check: draft.check === true ? buildSchedule(draft) : null,
     observe: buildPassive(draft),
+    agent: draft.agentCheck === true ? buildAgent(name, draft, context) : null,
     track: draft.track ?? null,
     slowStartMs: draft.slowStartMs ?? null,
     onMarkedDown: draft.onMarkedDown ?? bare.onMarkedDown,
@@ -164,6 +167,16 @@ function buildSchedule({schedule, ssl, sendProxy}: ServerDraft): CheckSchedule {
 function buildPassive({passive: {observe, errorLimit, onError}}: ServerDraft): PassiveChecks | null {
   if (observe === undefined || observe.what === 'none') return null;
   return {layer: observe.what, errorLimit: errorLimit ?? 10, onError: onError ?? 'fail-check'};
+}
+
+/** HAProxy's: every 2 s, whatever `inter` says; `addr` and `port` are the agent's where it has none of its own. */
+function buildAgent({text, position}: Placed, {agent, schedule}: ServerDraft, {report}: ServerContext): AgentCheck | null {
+  const port = agent.port ?? schedule.port ?? null;
+  if (port === null) {
+    report({level: 'alert', position, word: text, message: `server '${text}' has 'agent-check', but no 'agent-port'`});
+    return null;
+  }
+  return {address: agent.address ?? schedule.address ?? null, port, intervalMs: agent.intervalMs ?? 2000, send: agent.send ?? ''};
 }
 
 function buildTls(name: {readonly text: string; readonly position: Position}, {tls, verifyHost, certificate}: ServerDraft, context: ServerContext): TlsServer {

@@ -138,8 +138,8 @@ function checkTracking({name, track, position}: ServerConfig, {value}: BackendDr
   if (track === null) return;
   const [backendName = '', serverName = ''] = track.includes('/') ? track.split('/') : [value.name, track];
   const tracked = backends.get(backendName)?.value.servers.find((server) => server.name === serverName);
-  if (tracked?.check !== null || tracked.track !== null) return;
-  report({level: 'alert', position, word: track, message: `server '${name}' cannot track '${track}', which has no 'check'`});
+  if (tracked?.check !== null || tracked.agent !== null || tracked.track !== null) return;
+  report({level: 'alert', position, word: track, message: `server '${name}' cannot track '${track}', which has neither 'check' nor 'agent-check'`});
 }
 
 const answering = ['http-request', 'redirect', 'errorfile', 'http-error', 'monitor-uri', 'tcp-request content', 'tcp-request connection'] as const;

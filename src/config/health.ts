@@ -28,6 +28,16 @@ export interface PassiveChecks {
   readonly onError: (typeof onErrorActions)[number];
 }
 
+/** An agent, which is asked for the state of its server (HAProxy manual, `agent-check`). */
+export interface AgentCheck {
+  /** Null: that of the server. */
+  readonly address: string | null;
+  readonly port: number;
+  readonly intervalMs: number;
+  /** What it is sent when the connection stands; may be empty. */
+  readonly send: string;
+}
+
 export interface Expectation {
   readonly negated: boolean;
   readonly kind: 'status' | 'string' | 'header' | 'binary';

@@ -1,6 +1,6 @@
 /** Frontends and backends of the checked configuration. A `listen` section is one of each. Times are in milliseconds. */
 import type {AppName} from '../core/ids.ts';
-import type {CheckSchedule, HealthCheck, PassiveChecks} from './health.ts';
+import type {AgentCheck, CheckSchedule, HealthCheck, PassiveChecks} from './health.ts';
 import type {Position} from './position.ts';
 import type {HttpRequestAction, HttpResponseAction, ReplyAction, Rule, TcpRequestAction, TcpResponseAction, UseBackend, UseServer} from './rules.ts';
 import type {Condition, Format, SampleExpression} from './sample.ts';
@@ -252,6 +252,7 @@ export interface ServerConfig {
   readonly check: CheckSchedule | null;
   /** Null: its traffic says nothing about its health. Without `check` it does not, either. */
   readonly observe: PassiveChecks | null;
+  readonly agent: AgentCheck | null;
   /** `backend/server` whose state this one has. */
   readonly track: string | null;
   readonly slowStartMs: number | null;

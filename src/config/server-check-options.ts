@@ -87,6 +87,36 @@ export const checkOptions: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
       draft.passive.onError = choice(onErrorActions).read(args);
     },
   },
+  'agent-check': flag((draft) => {
+    draft.agentCheck = true;
+  }),
+  'no-agent-check': flag((draft) => {
+    draft.agentCheck = false;
+  }),
+  'agent-addr': {
+    usage: '<address>',
+    apply: (draft, args) => {
+      draft.agent.address = takeAddress(args);
+    },
+  },
+  'agent-port': {
+    usage: '<port>',
+    apply: (draft, args) => {
+      draft.agent.port = args.takeParsed('<port>', parsePort);
+    },
+  },
+  'agent-inter': {
+    usage: '<time>',
+    apply: (draft, args) => {
+      draft.agent.intervalMs = takeTime(args);
+    },
+  },
+  'agent-send': {
+    usage: '<text>',
+    apply: (draft, args) => {
+      draft.agent.send = args.take('<text>').text;
+    },
+  },
   track: {
     usage: '[<backend>/]<server>',
     apply: (draft, args) => {

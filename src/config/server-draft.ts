@@ -1,5 +1,5 @@
 /** What the options of `server` and `default-server` say, before it is known what they mean together. */
-import type {CheckSchedule, PassiveChecks} from './health.ts';
+import type {AgentCheck, CheckSchedule, PassiveChecks} from './health.ts';
 import type {Position} from './position.ts';
 import type {ServerConfig} from './proxy-value.ts';
 import {emptyTls, type TlsDraft} from './tls-options.ts';
@@ -42,6 +42,8 @@ export type ServerDraft = Partial<
   check?: boolean;
   readonly schedule: Partial<Mutable<CheckSchedule>>;
   readonly passive: PassiveDraft;
+  agentCheck?: boolean;
+  readonly agent: Partial<Mutable<AgentCheck>>;
   ssl?: boolean;
   readonly tls: TlsDraft;
   certificate?: string;
@@ -51,5 +53,5 @@ export type ServerDraft = Partial<
 };
 
 export function emptyServer(): ServerDraft {
-  return {schedule: {}, passive: {}, tls: emptyTls()};
+  return {schedule: {}, passive: {}, agent: {}, tls: emptyTls()};
 }

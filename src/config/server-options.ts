@@ -183,12 +183,11 @@ export const serverOptions: OptionTable<ServerDraft> = {
     ['log-bufsize', 1],
     ['ssl-reuse', 0],
     ['no-ssl-reuse', 0],
-    ['no-agent-check', 0],
     ['npn', 1],
     ['curves', 1],
   ]),
   later: new Set(
-    words(`agent-addr agent-check agent-inter agent-port agent-send cc check-alpn check-pool-conn-name check-proto check-reuse-pool check-sni
+    words(`cc check-alpn check-pool-conn-name check-proto check-reuse-pool check-sni
       check-via-socks4 client-sigalgs force-sslv3 guid hash-key idle-ping init-state interface log-proto namespace no-check-reuse-pool non-stick
       pool-conn-name renegotiate set-proxy-v2-tlv-fmt shard sigalgs sni-auto socks4 stick strict-maxconn tcp-md5sig usesrc ws`),
   ),

@@ -44,6 +44,8 @@ export function memoryServer(facts: Partial<ServerControl> & Pick<ServerControl,
     lastChangeSeconds: 0,
     downSeconds: 0,
     check: null,
+    agent: null,
+    isDownByAgent: false,
     setAdministrative: (state) => {
       server.administrative = state;
       server.ordered = state;
@@ -52,6 +54,9 @@ export function memoryServer(facts: Partial<ServerControl> & Pick<ServerControl,
       server.health = health;
     },
     enableChecks: () => undefined,
+    enableAgent: () => undefined,
+    setAgentHealth: () => undefined,
+    setAgent: () => undefined,
     setWeight: (weight) => {
       server.weight = weight;
     },

@@ -21,7 +21,7 @@ frontend web
 backend app
     option http-tunnel
     server s1 127.0.0.1:8080 check
-    server s2 192.0.2.1:8080 agent-check
+    server s2 192.0.2.1:+8080
 `;
 
 test('each line that is refused, ignored or different has a reason and says what to write instead', async (t) => {
@@ -39,13 +39,13 @@ test('each line that is refused, ignored or different has a reason and says what
       [11, 'refused', 'http-request set-map(/etc/haproxy/m) %[src] %[path]'],
       [12, 'refused', 'capture cookie SESSION len 32'],
       [15, 'without effect', 'option http-tunnel'],
-      [17, 'refused', 'server s2 192.0.2.1:8080 agent-check'],
+      [17, 'refused', 'server s2 192.0.2.1:+8080'],
     ],
   );
   for (const {reason, instead} of lines) t.true(reason.length > 10 && instead.length > 10);
   t.is(lines[4]?.instead, '`http-request capture req.cook(NAME) len N`');
 
-  await writeFile(file, configuration.replaceAll(/^.*(?:lua-load|set-map|capture|agent-check).*\n/gm, ''));
+  await writeFile(file, configuration.replaceAll(/^.*(?:lua-load|set-map|capture|\+8080).*\n/gm, ''));
   const taken = await conversionOf([file]);
   t.true(taken.valid);
   t.deepEqual(taken.candidates, [{backend: 'app', server: 's1', address: '127.0.0.1:8080'}]);

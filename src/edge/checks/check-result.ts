@@ -1,13 +1,15 @@
 /** What a health check found, in HAProxy's words (manual, `show stat`, `check_status`). */
 
 interface StatusMeaning {
-  readonly verdict: 'passed' | 'failed' | 'conditional';
+  readonly verdict: 'passed' | 'failed' | 'conditional' | 'neutral';
   readonly description: string;
   /** The line tells the code too: an answer was understood. */
   readonly hasCode: boolean;
 }
 
 export const checkStatuses = {
+  /** Of an agent: nothing about the health. */
+  CHECKED: {verdict: 'neutral', description: 'No status change', hasCode: false},
   /** No check: traffic has met errors. */
   HANA: {verdict: 'failed', description: 'Health analyze', hasCode: false},
   SOCKERR: {verdict: 'failed', description: 'Socket error', hasCode: false},

@@ -3,43 +3,14 @@
  * sleep, and the first one follows its wake; so they neither wake it nor hold a session open that keeps it awake.
  */
 import type {CheckSchedule} from '../../config/health.ts';
-import type {BackendConfig, ServerConfig, Target} from '../../config/proxy-value.ts';
-import type {Format} from '../../config/sample.ts';
-import type {Clock} from '../../core/clock.ts';
+import type {BackendConfig} from '../../config/proxy-value.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
-import type {AppWatch} from '../app-access.ts';
-import type {CheckAddress, CheckServices} from './check-connection.ts';
-import type {CheckResult} from './check-result.ts';
+import {AgentPlan} from './agent-plan.ts';
+import {checkAddress} from './check-address.ts';
+import type {CheckAddress} from './check-connection.ts';
 import {type CheckRunner, createCheckRunner} from './check-runner.ts';
-
-/** A server as its checks see it. */
-export interface CheckedServer {
-  readonly config: ServerConfig;
-  readonly target: Target;
-  readonly isInMaintenance: boolean;
-  readonly checksEnabled: boolean;
-  readonly isUp: boolean;
-  /** Between up and down. */
-  readonly isChanging: boolean;
-  applyCheck(result: CheckResult): void;
-  assumeUp(): void;
-  /** Called when its traffic has met too many errors. */
-  onSuspicion: (() => void) | null;
-}
-
-export interface HealthChecksOptions {
-  readonly backends: readonly {readonly config: BackendConfig; readonly servers: readonly CheckedServer[]}[];
-  /** Null: apps are not checked. */
-  readonly watch: AppWatch | null;
-  readonly services: CheckServices;
-  readonly formatText: (format: Format) => string;
-  readonly clock: Clock;
-  /** By so many percent, at random, intervals are longer or shorter (`spread-checks`). */
-  readonly spreadPercent: number;
-  /** From 0 to 1; Math.random but in tests. */
-  readonly random?: () => number;
-}
+import type {CheckedServer, HealthChecksOptions} from './checked-server.ts';
 
 export interface HealthChecks extends Disposable {
   /** For a server that comes later. */
@@ -57,11 +28,23 @@ export function startHealthChecks(options: HealthChecksOptions): HealthChecks {
   const shortestMs = Math.min(...planned.map(({schedule}) => schedule.intervalMs));
   const plans = new Map(planned.map((plan) => [plan.server, new CheckPlan(plan, options, stop.signal)]));
   for (const [index, plan] of [...plans.values()].entries()) plan.start((shortestMs * index) / plans.size);
+  const agents = new Map<CheckedServer, AgentPlan>();
+  const addAgent = (backend: BackendConfig, server: CheckedServer, delayMs: number): void => {
+    const {agent} = server;
+    if (agent === null) return;
+    const plan = new AgentPlan({server, agent, backend}, options, stop.signal);
+    agents.set(server, plan);
+    plan.start(delayMs);
+  };
+  for (const {config, servers} of options.backends) {
+    for (const [index, server] of servers.entries()) addAgent(config, server, ((server.agent?.intervalMs ?? 0) * index) / servers.length);
+  }
   const unwatch = options.watch?.onChange((app, awake) => {
-    for (const plan of plans.values()) plan.appChanged(app, awake);
+    for (const plan of [...plans.values(), ...agents.values()]) plan.appChanged(app, awake);
   });
   return {
     add(backend, server) {
+      addAgent(backend, server, 0);
       const schedule = server.config.check;
       if (schedule === null) return;
       const plan = new CheckPlan({server, schedule, runner: createCheckRunner({...options, backend})}, options, stop.signal);
@@ -71,11 +54,13 @@ export function startHealthChecks(options: HealthChecksOptions): HealthChecks {
     remove(server) {
       plans.get(server)?.end();
       plans.delete(server);
+      agents.get(server)?.end();
+      agents.delete(server);
     },
     [Symbol.dispose]() {
       unwatch?.();
       stop.abort();
-      for (const plan of plans.values()) plan.stop();
+      for (const plan of [...plans.values(), ...agents.values()]) plan.stop();
     },
   };
 }
@@ -173,25 +158,8 @@ class CheckPlan {
     this.start(signal.aborted && signal.reason !== suspicion ? 0 : this.#intervalMs());
   }
 
-  /** Null: an app that sleeps, or of which it is not known where it is. */
   #address(): CheckAddress | null {
-    const {address, port} = this.#schedule;
-    const {target} = this.#server;
-    switch (target.kind) {
-      case 'address':
-        return {host: address ?? target.host, port: port ?? target.port};
-      case 'unix':
-        if (address !== null && port !== null) return {host: address, port};
-        return {path: target.abstract ? `\0${target.path}` : target.path};
-      case 'app': {
-        const {watch} = this.#options;
-        if (address !== null) return watch?.isAwake(target.app) === true ? {host: address, port: port ?? target.port} : null;
-        const place = watch?.checkPlace(target.app, port ?? target.port) ?? null;
-        return place === null ? null : {host: place.host, port: place.port, ...(place.from === null ? {} : {localAddress: place.from})};
-      }
-      default:
-        return target satisfies never;
-    }
+    return checkAddress(this.#server.target, this.#schedule, this.#options.watch);
   }
 
   #intervalMs(): number {

@@ -11,7 +11,7 @@ import {mayLeave, nextAttempt} from './next-attempt.ts';
 import {connectError, isRefusal, noServer, queueFull, queueTimeout, wakeFailed} from './pool-errors.ts';
 import {directEndpoint, reachAgain, reachServer} from './reach-server.ts';
 import type {Rush} from './rush.ts';
-import type {Condition, ServerHost} from './server.ts';
+import type {Condition, ServerHost} from './server-host.ts';
 import {describeChange, stateChange} from './server-report.ts';
 import {ServerSet} from './server-set.ts';
 import {clearStats, countEnd, countSession, newServerStats, type ServerStats} from './server-stats.ts';
@@ -36,7 +36,7 @@ export interface PoolOptions {
   readonly isListen: boolean;
 }
 
-export class Pool implements AssignmentHost, ServerHost<Assignment>, Disposable {
+export class Pool implements AssignmentHost, ServerHost<AssignedServer>, Disposable {
   readonly config: BackendConfig;
   readonly name: string;
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 /** Changes of servers' states as HAProxy logs them. */
 import type {AssignedServer} from './assignment.ts';
-import type {Condition} from './server.ts';
+import type {Condition} from './server-host.ts';
 
 export interface BackendState {
   readonly active: number;

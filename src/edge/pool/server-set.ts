@@ -4,8 +4,9 @@ import {CodedError} from '../../core/errors.ts';
 import type {AssignedServer, Assignment} from './assignment.ts';
 import {createChooser} from './balance.ts';
 import type {BalanceRequest} from './hash-key.ts';
-import {PoolServer, type ServerHost} from './server.ts';
+import {PoolServer} from './server.ts';
 import type {Chooser, TriedServers} from './server-choice.ts';
+import type {ServerHost} from './server-host.ts';
 
 /** Those that take new servers; of those that hash, a ring does. */
 const dynamicAlgorithms: ReadonlySet<BackendConfig['balance']['kind']> = new Set(['roundrobin', 'leastconn', 'first', 'random']);
@@ -16,10 +17,10 @@ export class ServerSet {
   /** Those that balance chooses among: of the backup servers only the first, unless `allbackups`. */
   usable: readonly AssignedServer[] = [];
   readonly #config: BackendConfig;
-  readonly #host: ServerHost<Assignment>;
+  readonly #host: ServerHost<AssignedServer>;
   readonly #chooser: Chooser<AssignedServer, BalanceRequest>;
 
-  constructor(config: BackendConfig, host: ServerHost<Assignment>) {
+  constructor(config: BackendConfig, host: ServerHost<AssignedServer>) {
     this.#config = config;
     this.#host = host;
     this.all = config.servers.map((server, index) => new PoolServer<Assignment>(index + 1, server, host));
@@ -44,7 +45,7 @@ export class ServerSet {
     this.#chooser.update(this.usable);
   }
 
-  /** It is in maintenance, and its checks are off. Its number is the lowest that is free. @throws CodedError ERR_STATIC_BALANCE */
+  /** It is in maintenance, and its checks are off, as is its agent. Its number is the lowest that is free. @throws CodedError ERR_STATIC_BALANCE */
   add(config: ServerConfig): AssignedServer {
     const {balance, hash} = this.#config;
     const isStatic = balance.kind === 'static-rr' || (!dynamicAlgorithms.has(balance.kind) && hash.kind !== 'consistent');
@@ -53,6 +54,7 @@ export class ServerSet {
     while (this.all.some((server) => server.id === id)) id++;
     const server = new PoolServer<Assignment>(id, {...config, disabled: true}, this.#host);
     server.checksEnabled = false;
+    if (server.agent !== null) server.agent.isEnabled = false;
     this.all = [...this.all, server];
     this.regroup();
     return server;

@@ -1,36 +1,18 @@
 /** One server of a backend at run time: its state, its sessions, and those that wait for it. */
 import type {PassiveChecks} from '../../config/health.ts';
 import type {ServerConfig, Target} from '../../config/proxy-value.ts';
-import type {Clock} from '../../core/clock.ts';
 import {type Member, MemberList} from '../../core/member-list.ts';
+import type {AgentAnswer} from '../checks/agent-check.ts';
 import {type CheckResult, checkVerdict, describeCheck} from '../checks/check-result.ts';
 import {FairQueue, type Waiter} from './fair-queue.ts';
 import type {HeldSession} from './hold.ts';
+import {ServerAgent} from './server-agent.ts';
 import type {BalancedServer} from './server-choice.ts';
 import {bestHealth, describeHealth, type HealthThresholds, healthAfter, healthAtErrors, initialHealth, isUp} from './server-health.ts';
+import type {AdminState, Condition, ServerHost} from './server-host.ts';
 import type {RestoredState} from './server-state.ts';
 import {newServerStats, type ServerStats} from './server-stats.ts';
 import {type Observation, TrafficObserver} from './traffic-observer.ts';
-
-/** As the operator has it: `drain` takes no new sessions but those that belong to it, `maint` takes none. */
-export type AdminState = 'ready' | 'drain' | 'maint';
-/** What comes of all that decides; `nolb` is drained because it answers its checks with 404. */
-export type Condition = 'up' | 'down' | 'nolb' | 'drain' | 'maint';
-
-/** What a server needs of its backend. */
-export interface ServerHost<S extends Waiter & Member> {
-  readonly name: string;
-  readonly clock: Clock;
-  readonly logHealthChecks: boolean;
-  /** Sessions of the backend, and the number at which every server may have its `maxconn`; null: always. */
-  sessions(): number;
-  readonly fullconn: number | null;
-  isAppAwake(server: PoolServer<S>): boolean;
-  /** Whether it can be used, or its weight, has changed. `cause` is for people: `, reason: ...`; null: nobody is told. */
-  changed(server: PoolServer<S>, change: {readonly from: Condition; readonly to: Condition; readonly cause: string | null}): void;
-  /** A line of the log about a check. */
-  report(line: string): void;
-}
 
 const sixteenths = 16;
 /** Of thousands of servers most never have a session: they share this, which stays empty. */
@@ -56,7 +38,9 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   /** False: an operator has stopped its checks. */
   checksEnabled = true;
   onSuspicion: (() => void) | null = null;
-  readonly #host: ServerHost<S>;
+  /** Null: it has none. */
+  readonly agent: ServerAgent | null;
+  readonly #host: ServerHost<PoolServer<S>>;
   readonly #thresholds: HealthThresholds;
   readonly #observer: TrafficObserver | null;
   readonly #followers: PoolServer<S>[] = [];
@@ -66,12 +50,14 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   #hasNoAddress = false;
   #maxconn: number | null;
   #health: number;
+  /** As checks, the agent, traffic and operators have left it; `#health` is how far the checks are from changing it. */
+  #isRunning = true;
   #stopping = false;
   /** Since when it starts slowly (Clock.monotonicMs); null: it does not. */
   #startedAtMs: number | null = null;
   #cancelWarmUp: (() => void) | undefined;
 
-  constructor(id: number, config: ServerConfig, host: ServerHost<S>) {
+  constructor(id: number, config: ServerConfig, host: ServerHost<PoolServer<S>>) {
     this.id = id;
     this.config = config;
     this.#host = host;
@@ -84,7 +70,8 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.effectiveWeight = config.weight * sixteenths;
     this.#thresholds = config.check ?? noThresholds;
     this.#health = initialHealth(this.#thresholds);
-    const {check, observe} = config;
+    const {agent, check, observe} = config;
+    this.agent = agent === null ? null : new ServerAgent(agent, config);
     this.#observer = check === null || observe === null ? null : new TrafficObserver(observe, (info) => this.#suspect(observe.onError, info));
     this.#admin = config.disabled ? 'maint' : 'ready';
     this.#maxconn = config.maxconn;
@@ -135,7 +122,11 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   }
 
   get isUp(): boolean {
-    return this.#followed === null ? isUp(this.#health, this.#thresholds) : this.#followed.isUp && !this.#followed.isInMaintenance;
+    return this.#isRunning && (this.#followed === null || (this.#followed.isUp && !this.#followed.isInMaintenance));
+  }
+
+  get isDownByAgent(): boolean {
+    return this.#followed?.isDownByAgent ?? this.agent?.forbids === true;
   }
 
   get isStopping(): boolean {
@@ -202,6 +193,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
       case 'drain':
         return 'DRAIN';
       case 'down':
+        if (this.isDownByAgent) return 'DOWN (agent)';
         return this.#health === 0 ? 'DOWN' : `DOWN ${this.#health}/${this.#thresholds.rise}`;
       case 'up':
         if (this.config.check === null && this.#followed === null) return 'no check';
@@ -217,6 +209,41 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     if (this.isInMaintenance) return;
     if (checkVerdict(result) !== 'failed') this.#observer?.forget();
     this.#count(result, this.#health);
+  }
+
+  /** Does what the agent says, in maintenance too, which it may end. */
+  applyAgent(answer: AgentAnswer): void {
+    const {agent} = this;
+    if (agent?.isEnabled !== true) return;
+    const result = agent.apply(answer, this);
+    const isNews = agent.last?.status !== result.status;
+    agent.last = result;
+    const isAnswer = result.status === 'L7OK' || result.status === 'L7STS';
+    if (result.status === 'L7OK') this.#observer?.forget();
+    this.#change(describeCheck(result), () => {
+      if (isAnswer) agent.isDown = result.status === 'L7STS';
+      if (isNews && this.#host.logHealthChecks && result.status !== 'CHECKED') this.#reportResult('Agent', result, agent.isDown ? 0 : 1, noThresholds);
+      if (result.status === 'L7STS') this.#isRunning = false;
+      if (result.status === 'L7OK') this.#rise(this.#stopping);
+    });
+  }
+
+  /** Of the runtime API: until the agent says otherwise. */
+  setAgentHealth(health: 'up' | 'down'): void {
+    const {agent} = this;
+    if (agent === null) return;
+    this.#change(', changed from CLI', () => {
+      agent.isDown = health === 'down';
+      this.#isRunning = health === 'up';
+    });
+  }
+
+  /** Comes up, unless its checks or its agent hold it down. */
+  #rise(stopping: boolean): void {
+    const isHeld = this.agent?.forbids === true || (this.config.check !== null && this.checksEnabled && !isUp(this.#health, this.#thresholds));
+    if (isHeld) return;
+    this.#isRunning = true;
+    this.#stopping = stopping;
   }
 
   /** Of a session: what it has met here. */
@@ -242,8 +269,9 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     if (hasMoved && verdict === 'failed') this.stats.failedChecks++;
     this.#change(describeCheck(result), () => {
       this.#health = health;
-      if (isUp(health, this.#thresholds)) this.#stopping = verdict === 'conditional';
-      if ((hasMoved || isNews) && this.#host.logHealthChecks) this.#reportCheck(result);
+      if (health === 0) this.#isRunning = false;
+      if (verdict !== 'failed') this.#rise(verdict === 'conditional');
+      if ((hasMoved || isNews) && this.#host.logHealthChecks) this.#reportResult('Health', result, health, this.#thresholds);
     });
   }
 
@@ -256,8 +284,11 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   /** Out of maintenance it comes up, but goes down at the first failure. */
   setAdmin(state: AdminState): void {
     this.#change('', () => {
-      if (this.#admin === 'maint' && state !== 'maint') this.#health = Math.max(this.#health, initialHealth(this.#thresholds));
+      const isOver = this.#admin === 'maint' && state !== 'maint';
       this.#admin = state;
+      if (!isOver) return;
+      this.#health = Math.max(this.#health, initialHealth(this.#thresholds));
+      this.#rise(this.#stopping);
     });
   }
 
@@ -269,6 +300,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
       this.#admin = admin;
       this.weight = weight;
       this.#health = health ?? this.#health;
+      if (health !== null) this.#isRunning = isUp(health, this.#thresholds);
       this.#stopping = isStopping;
     });
     this.stats.changedAtMs = this.#host.clock.monotonicMs() - sinceMs;
@@ -280,6 +312,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   setHealth(health: 'up' | 'stopping' | 'down'): void {
     this.#change(', changed from CLI', () => {
       this.#health = health === 'down' ? 0 : bestHealth(this.#thresholds);
+      this.#isRunning = health !== 'down';
       this.#stopping = health === 'stopping';
     });
   }
@@ -289,8 +322,10 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.#observer?.forget();
     this.#change('', () => {
       this.#health = bestHealth(this.#thresholds);
+      this.#isRunning = true;
       this.#stopping = false;
     });
+    this.agent?.forget(this);
   }
 
   /** @param weight 0 to 256 */
@@ -329,12 +364,12 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.#cancelWarmUp?.();
   }
 
-  #reportCheck(result: CheckResult): void {
+  #reportResult(what: 'Health' | 'Agent', result: CheckResult, health: number, thresholds: HealthThresholds): void {
     const verdict = checkVerdict(result);
     const outcome = verdict === 'failed' ? 'failed' : verdict === 'conditional' ? 'conditionally succeeded' : 'succeeded';
-    const status = describeHealth(this.#health, this.#thresholds, this.weight === 0 ? 'DRAIN' : 'UP');
+    const status = describeHealth(health, thresholds, this.weight === 0 ? 'DRAIN' : 'UP');
     const server = `${this.config.backup ? 'backup ' : ''}server ${this.#host.name}/${this.name}`;
-    this.#host.report(`Health check for ${server} ${outcome}${describeCheck(result)}, status: ${status}.`);
+    this.#host.report(`${what} check for ${server} ${outcome}${describeCheck(result)}, status: ${status}.`);
   }
 
   #change(cause: string | null, change: () => void): void {

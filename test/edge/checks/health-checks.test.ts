@@ -3,13 +3,14 @@ import type {AddressInfo} from 'node:net';
 import {createServer, type Server} from 'node:net';
 import test from 'ava';
 import type {CheckSchedule} from '../../../src/config/health.ts';
-import {type AppName, appName} from '../../../src/core/ids.ts';
-import type {AppWatch, CheckPlace} from '../../../src/edge/app-access.ts';
+import {appName} from '../../../src/core/ids.ts';
+import type {AppWatch} from '../../../src/edge/app-access.ts';
 import {startHealthChecks} from '../../../src/edge/checks/health-checks.ts';
 import {until} from '../../helpers/until.ts';
 import {FakeClock, settled} from '../pool/fake-clock.ts';
 import {app, schedule, server, testPool} from '../pool/pool-fixture.ts';
 import {plainText, tlsServices} from './check-services.ts';
+import {FakeWatch} from './fake-watch.ts';
 
 /** Counts connections; it accepts them as long as it listens. */
 async function target(): Promise<{port: number; connections: number; most: number; received: string; listener: Server} & AsyncDisposable> {
@@ -40,47 +41,6 @@ async function target(): Promise<{port: number; connections: number; most: numbe
   await once(state.listener, 'listening');
   state.port = (state.listener.address() as AddressInfo).port;
   return state;
-}
-
-class FakeWatch implements AppWatch {
-  readonly #callbacks = new Set<(app: AppName, awake: boolean) => void>();
-  #host: string | null = null;
-  /** The port for the checks of an app on another host. */
-  elsewhere: number | 'unknown' | null = null;
-
-  onMoved(): () => void {
-    return () => undefined;
-  }
-
-  isAwake(): boolean {
-    return this.#host !== null;
-  }
-
-  isWakeable(): boolean {
-    return true;
-  }
-
-  checkAnswered(): void {
-    // Nobody counts.
-  }
-
-  checkPlace(_app: AppName, port: number): CheckPlace | null {
-    return this.#host === null || this.elsewhere === 'unknown' ? null : {host: this.#host, port: this.elsewhere ?? port, from: null};
-  }
-
-  onChange(callback: (app: AppName, awake: boolean) => void): () => void {
-    this.#callbacks.add(callback);
-    return () => this.#callbacks.delete(callback);
-  }
-
-  set(name: string, host: string | null): void {
-    this.#host = host;
-    for (const callback of this.#callbacks) callback(appName(name), host !== null);
-  }
-
-  get listeners(): number {
-    return this.#callbacks.size;
-  }
 }
 
 const fast: CheckSchedule = {...schedule, intervalMs: 1000, fastIntervalMs: 300, downIntervalMs: 5000, rise: 2, fall: 2};
