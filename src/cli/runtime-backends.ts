@@ -69,7 +69,8 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     ...namesOf(config.target),
     app: target.kind === 'app' ? target.app : null,
     ordered: admin,
-    isDisabledInConfiguration: config.disabled,
+    // One that was added is, without having been disabled there.
+    isDisabledInConfiguration: config.disabled && pool.config.servers.includes(config),
     inheritsMaintenance,
     administrative: inheritsMaintenance ? 'maint' : admin !== 'maint' && server.isInMaintenance ? 'resolution' : admin,
     health: !server.isUp ? 'down' : server.isStopping ? 'stopping' : 'up',
