@@ -29,9 +29,8 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   const admission = new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit, clock});
   const addresses: BoundAddress[] = [];
   const listeners: CountedListener[] = [];
-  const lines = await openSessionLines(config, parts);
   const rules = proxyRules(config.name, parts);
-  const shared = {config, lines, counters};
+  const shared = {config, lines: await openSessionLines(config, parts), counters};
   const sessionParts: TcpSessionParts = {
     ...shared,
     contentRules: rules(config.tcp.content, 'session'),
@@ -71,7 +70,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   } catch (error) {
     admission.stop();
     for (const session of sessions) session.cut();
-    await lines[Symbol.asyncDispose]();
+    await shared.lines[Symbol.asyncDispose]();
     throw error;
   }
   return {
@@ -86,7 +85,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
     },
     async ended() {
       if (sessions.size > 0) await new Promise<void>((resolve) => void whenEmpty.push(resolve));
-      await lines[Symbol.asyncDispose]();
+      await shared.lines[Symbol.asyncDispose]();
     },
     cut() {
       for (const session of sessions) session.cut();

@@ -41,8 +41,8 @@ for (const [line, expected] of [
   ['PROXY TCP6 fe80::1%lo ::1 1 2\r\n', '"fe80::1%lo" where an IPv6 address is expected'],
   ['PROXY  TCP4 192.0.2.1 192.0.2.9 1 2\r\n', 'the protocol ""'],
   ['PROXY UDP4 192.0.2.1 192.0.2.9 1 2\r\n', 'the protocol "UDP4"'],
-  ['proxy UNKNOWN\r\n', 'something else'],
-  ['GET / HTTP/1.1\r\n\r\n', 'something else'],
+  ['proxy UNKNOWN\r\n', 'none'],
+  ['GET / HTTP/1.1\r\n\r\n', 'none'],
   ['', 'incomplete'],
 ] as const) {
   test(`version 1: ${JSON.stringify(line.length > 60 ? `${line.slice(0, 30)}... (${line.length})` : line)}`, (t) => {
