@@ -28,10 +28,19 @@ export function statsAnswer({dashboard, control, config, metrics}: StatsSources)
     const isForMetrics = uri.split('?', 1)[0] === metricsPath && asked.scopes.length === 0 && hasOnlyStatistics(transaction, config());
     const make = isForMetrics ? () => metricsReply(metrics, transaction) : pageAnswer({dashboard, control}, asked, transaction);
     if (make === null) return null;
-    if (asked.users.length === 0 || isUser(asked, transaction)) return make();
-    const refusal = transaction.errorPage(401);
-    return {...refusal, headers: [...refusal.headers, ['www-authenticate', `Basic realm="${asked.realm ?? 'HAProxy Statistics'}"`]]};
+    return refusalOf(asked, transaction) ?? make();
   };
+}
+
+/** Null: the client may see the page. */
+function refusalOf(page: StatsPage, transaction: Transaction): Reply | null {
+  const action = transaction.statsAction;
+  if (action?.kind === 'deny') return {...transaction.errorPage(403), isDenial: true};
+  const asksForUser = action === null ? page.users.length > 0 && !isUser(page, transaction) : action.kind === 'auth';
+  if (!asksForUser) return null;
+  const realm = (action?.kind === 'auth' ? action.realm : page.realm) ?? 'HAProxy Statistics';
+  const refusal = transaction.errorPage(401);
+  return {...refusal, headers: [...refusal.headers, ['www-authenticate', `Basic realm="${realm.replace(/["\\]/g, '\\$&')}"`]]};
 }
 
 /** What answers as soon as it is known who asks; null: the request is for something else. */

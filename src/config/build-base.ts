@@ -38,7 +38,7 @@ export function buildBase(section: Section, role: Role, context: BuildContext): 
     originalTo: effective(section, 'option originalto')?.value ?? null,
     ...errorPages(section, context),
     compression: compression(section),
-    stats: section.kind === 'listen' && role === 'backend' ? null : statsPage(section, context.global),
+    stats: section.kind === 'listen' && role === 'backend' ? null : statsPage(section, context),
     probes: section.kind === 'listen' && role === 'backend' ? null : buildProbes(section, mode, context.report),
     stickTable: own(section, 'stick-table')?.value ?? null,
     logs: logTargets(section, context.global),
@@ -161,6 +161,7 @@ const statsNames = [
   'stats uri',
   'stats realm',
   'stats auth',
+  'stats http-request',
   'stats refresh',
   'stats hide-version',
   'stats show-node',
@@ -172,14 +173,21 @@ const statsNames = [
 ] as const;
 
 /** Any line about it asks for the page. */
-function statsPage(section: Section, {process}: GlobalConfig): StatsPage | null {
+function statsPage(section: Section, {global: {process}, report}: BuildContext): StatsPage | null {
   if (inOrder(section, statsNames).length === 0) return null;
+  const rules = inherited(section, 'stats http-request');
+  const [users] = inOrder(section, ['stats auth', 'stats realm']);
+  if (rules[0] !== undefined && users !== undefined) {
+    const message = `'${users.name}' and 'stats http-request' cannot be used at the same time in ${section.kind} '${section.name}'`;
+    report({level: 'alert', position: rules[0].position, word: 'http-request', message});
+  }
   const node = effective(section, 'stats show-node')?.value;
   const description = effective(section, 'stats show-desc')?.value;
   return {
     uri: effective(section, 'stats uri')?.value ?? '/haproxy?stats',
     realm: effective(section, 'stats realm')?.value ?? null,
     users: inherited(section, 'stats auth').map(({value}) => value),
+    rules: rules.map(({value}) => value),
     refreshSeconds: effective(section, 'stats refresh')?.value ?? null,
     hideVersion: effective(section, 'stats hide-version') !== undefined,
     showNode: node === undefined ? null : node || (process.node ?? ''),

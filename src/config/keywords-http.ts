@@ -4,7 +4,7 @@ import {format} from './format-shapes.ts';
 import {captureHeader, compressionAlgorithms, contentTypes, declareCapture, errorFile, errorFiles, errorLocation, httpError} from './http-shapes.ts';
 import {keyword, proxies, theirList, theirs, withFrontend, withProxies} from './keyword.ts';
 import {flagLine, integer, placedWord, textLine, word} from './shapes.ts';
-import {requiredCondition, statsAuth, statsRefresh} from './stats-shapes.ts';
+import {requiredCondition, statsAuth, statsRefresh, statsRule} from './stats-shapes.ts';
 
 const inFrontend = {...theirs, sections: withFrontend} as const;
 const stats = {...theirList, sections: withProxies} as const;
@@ -72,6 +72,12 @@ export const httpKeywords = {
   'stats uri': keyword({...stats, shape: word('<uri>'), absent: '/haproxy?stats', description: 'With what the path of that page begins.'}),
   'stats realm': keyword({...stats, shape: textLine(), description: 'What browsers ask a password for.'}),
   'stats auth': keyword({...stats, shape: statsAuth, description: 'Who may see it.'}),
+  'stats http-request': keyword({
+    ...stats,
+    sections: proxies,
+    shape: statsRule,
+    description: 'Who may see it: the first line that holds decides. Not together with `stats auth` and `stats realm`.',
+  }),
   'stats refresh': keyword({...stats, shape: statsRefresh, description: "HAProxy's page loads itself again; the dashboard follows by itself."}),
   'stats hide-version': keyword({...stats, shape: flagLine(), description: 'The page does not tell the version.'}),
   'stats show-node': keyword({...stats, shape: textLine({optional: true}), description: 'The page tells the name of this host.'}),

@@ -2,7 +2,17 @@
 import type {AppName} from '../core/ids.ts';
 import type {AgentCheck, CheckSchedule, HealthCheck, PassiveChecks} from './health.ts';
 import type {Position} from './position.ts';
-import type {HttpRequestAction, HttpResponseAction, ReplyAction, Rule, TcpRequestAction, TcpResponseAction, UseBackend, UseServer} from './rules.ts';
+import type {
+  HttpRequestAction,
+  HttpResponseAction,
+  ReplyAction,
+  Rule,
+  StatsAction,
+  TcpRequestAction,
+  TcpResponseAction,
+  UseBackend,
+  UseServer,
+} from './rules.ts';
 import type {Condition, Format, SampleExpression} from './sample.ts';
 import type {TlsBind, TlsServer} from './tls.ts';
 import type {WaitPage} from './wait-page.ts';
@@ -88,6 +98,8 @@ export interface StatsPage {
   readonly uri: string;
   readonly realm: string | null;
   readonly users: readonly {readonly name: string; readonly password: string}[];
+  /** The first whose condition holds decides; none: whoever asks may see the page. There are no `users` with them. */
+  readonly rules: readonly Rule<StatsAction>[];
   readonly refreshSeconds: number | null;
   readonly hideVersion: boolean;
   readonly showNode: string | null;

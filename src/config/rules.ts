@@ -83,6 +83,9 @@ export type HeaderAction =
   /** `replace-header` on whole fields, `replace-value` on each comma-separated value. */
   | {readonly kind: 'replace-header' | 'replace-value'; readonly name: string; readonly regex: string; readonly value: Format};
 
+/** Who may see the statistics page. */
+export type StatsAction = {readonly kind: 'allow' | 'deny'} | {readonly kind: 'auth' /** Null: that of the page. */; readonly realm: string | null};
+
 export type HttpRequestAction =
   | HeaderAction
   | SetVariable

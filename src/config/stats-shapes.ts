@@ -1,13 +1,14 @@
 /** Lines of the statistics page, and the sockets of the runtime API. */
 import {dirname, resolve} from 'node:path';
-import {ConfigError} from './arguments.ts';
+import {type Arguments, ConfigError} from './arguments.ts';
 import {bindOptions, emptyBindOptions, readAddresses} from './bind-shape.ts';
 import {readCondition} from './expression/condition.ts';
 import {readOptions} from './options.ts';
 import type {StatsSocket} from './process-value.ts';
 import type {StatsPage} from './proxy-value.ts';
+import type {Rule, StatsAction} from './rules.ts';
 import type {Condition} from './sample.ts';
-import type {Shape} from './shapes.ts';
+import {choice, type Shape} from './shapes.ts';
 import {parseTime} from './units.ts';
 
 export const statsAuth: Shape<StatsPage['users'][number]> = {
@@ -19,6 +20,21 @@ export const statsAuth: Shape<StatsPage['users'][number]> = {
     return {name: word.text.slice(0, colon), password: word.text.slice(colon + 1)};
   },
 };
+
+export const statsRule: Shape<Rule<StatsAction>> = {
+  usage: 'allow | deny | auth [realm <realm>] [if | unless <condition>]',
+  read(args) {
+    const kind = choice(['allow', 'deny', 'auth']).read(args);
+    const action: StatsAction = kind === 'auth' ? {kind, realm: takeRealm(args)} : {kind};
+    return {action, condition: readCondition(args), position: args.position};
+  },
+};
+
+function takeRealm(args: Arguments): string | null {
+  if (args.peek()?.text !== 'realm') return null;
+  args.take('realm');
+  return args.take('<realm>').text;
+}
 
 /** In seconds, as browsers are told. */
 export const statsRefresh: Shape<number> = {

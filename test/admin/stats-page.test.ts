@@ -16,6 +16,7 @@ const config: StatsPage = {
   uri: '/stats',
   realm: null,
   users: [],
+  rules: [],
   refreshSeconds: 10,
   hideVersion: false,
   showNode: null,

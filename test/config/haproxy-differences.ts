@@ -33,7 +33,6 @@ export const differences: ReadonlyMap<string, string> = new Map([
   ['tcp-request content switch-mode http', later],
   ['http-check connect port 80', later],
   ['balance rdp-cookie', later],
-  ['stats http-request allow', later],
   ['http-request set-map(/tmp/x) a b', later],
   ['http-request disable-l7-retry', later],
   ['capture cookie A len 5', later],

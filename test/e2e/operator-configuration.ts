@@ -146,6 +146,14 @@ listen statistics from web
   stats auth ann:secret
   stats hide-version
 
+listen judged from web
+  bind 127.0.0.1:\${JUDGED}
+  stats enable
+  stats uri /stats
+  stats http-request deny if { hdr(x-bad) -m found }
+  stats http-request allow if { hdr(x-good) -m found }
+  stats http-request auth realm My\\ Numbers unless { http_auth(staff) }
+
 frontend sources from web
   bind 127.0.0.1:\${SOURCES}
   tcp-request connection reject if { src 127.0.0.2 127.1.0.0/16 }

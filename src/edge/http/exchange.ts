@@ -182,7 +182,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   #answerHere(answer: LocalReply | LaterReply): void {
-    this.#local.serve(answer, (reply) => this.#reply(reply, 'LR'));
+    this.#local.serve(answer, (reply) => this.#reply(reply, reply.isDenial === true ? 'PR' : 'LR'));
   }
 
   #chooseServer(use: BackendUse): void {

@@ -1,5 +1,6 @@
 /** Frontends and backends whose conditions, formats and rules are functions. Made once, when the gateway starts. */
 import type {BackendConfig, CookiePersistence, FrontendConfig, ProxyBase} from '../../config/proxy-value.ts';
+import type {StatsAction} from '../../config/rules.ts';
 import {compileProbes, type ProbeRules} from '../probes/probe-rules.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
 import type {StickTable} from '../stick/stick-table.ts';
@@ -18,6 +19,8 @@ interface Proxy {
   readonly probes: ProbeRules | null;
   /** `stats admin`: whoever one of them holds for may change things there. */
   readonly statsAdmins: readonly ((context: SampleContext) => boolean)[];
+  /** `stats http-request`, by who may see the page. */
+  readonly statsRules: readonly {readonly holds: ((context: SampleContext) => boolean) | null; readonly action: StatsAction}[];
   /** Pages that the proxy has instead of HAProxy's. */
   readonly errorPages: ReadonlyMap<number, LocalReply>;
   /** Those that are made for each request: `http-error`. */
@@ -74,6 +77,7 @@ function compileProxy(config: ProxyBase, {compilers, readFile, tableOf}: ProxyPa
     responseRules: compileResponseRules(config.http.response, {compilers, readFile}),
     afterResponseRules: compileResponseRules(config.http.afterResponse, {compilers, readFile}),
     statsAdmins: (config.stats?.admin ?? []).map((condition) => compilers.condition(condition)),
+    statsRules: (config.stats?.rules ?? []).map(({action, condition}) => ({action, holds: condition === null ? null : compilers.condition(condition)})),
     probes: compileProbes(config.probes, (condition) => compilers.condition(condition)),
     errorPages,
     errorReplies: new Map(Object.entries(config.errorReplies).map(([status, action]) => [Number(status), compileReply(action, compilers, readFile)])),

@@ -12,6 +12,8 @@ export interface LocalReply {
   readonly body: Buffer;
   /** True: the connection is closed without a word, as an empty error file (`/dev/null`) says. */
   readonly isSilent?: boolean;
+  /** True: it tells that the client may not have what it asks for, and is counted as a rule's refusal. */
+  readonly isDenial?: boolean;
 }
 
 interface Page {

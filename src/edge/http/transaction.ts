@@ -1,4 +1,5 @@
 /** One request and its answer: what is known about them, as expressions, rules and the log ask. */
+import type {StatsAction} from '../../config/rules.ts';
 import type {SessionRecord, SessionWake} from '../logs/session-record.ts';
 import type {ProbeRules} from '../probes/probe-rules.ts';
 import type {ConnectionFacts, Surroundings} from '../samples/context.ts';
@@ -104,6 +105,11 @@ export class Transaction implements RuleSubject {
   /** Whether the client may change things on the statistics page that it asks for. */
   get mayAdminister(): boolean {
     return (this.destination ?? this.frontend).statsAdmins.some((holds) => holds(this));
+  }
+
+  /** Whether the client may see the statistics page that it asks for; null: no rule says anything. */
+  get statsAction(): StatsAction | null {
+    return (this.destination ?? this.frontend).statsRules.find(({holds}) => holds === null || holds(this))?.action ?? null;
   }
 
   get backend(): string | null {
