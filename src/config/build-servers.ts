@@ -144,6 +144,7 @@ function buildServer({name, target}: ServerStatement, draft: ServerDraft, contex
     keepsAddress: draft.keepsAddress ?? bare.keepsAddress,
     resolvePrefer: draft.resolvePrefer ?? null,
     redirectPrefix: draft.redirectPrefix ?? null,
+    nonStick: draft.nonStick ?? false,
   };
 }
 

@@ -145,5 +145,6 @@ export function bareServer({name, target, position}: Named & Pick<ServerConfig, 
     keepsAddress: true,
     resolvePrefer: null,
     redirectPrefix: null,
+    nonStick: false,
   };
 }

@@ -287,6 +287,8 @@ export interface ServerConfig {
   readonly resolvePrefer: 'ipv4' | 'ipv6' | null;
   /** Where clients are sent instead of being served. */
   readonly redirectPrefix: string | null;
+  /** No stick table remembers who came here. */
+  readonly nonStick: boolean;
 }
 
 export type Balance =

@@ -36,6 +36,7 @@ export type ServerDraft = Partial<
       | 'keepsAddress'
       | 'resolvePrefer'
       | 'redirectPrefix'
+      | 'nonStick'
     >
   >
 > & {

@@ -72,6 +72,12 @@ const identity: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
       draft.redirectPrefix = args.take('<prefix>').text;
     },
   },
+  'non-stick': flag((draft) => {
+    draft.nonStick = true;
+  }),
+  stick: flag((draft) => {
+    draft.nonStick = false;
+  }),
 };
 
 const connecting: Readonly<Record<string, OptionSpec<ServerDraft>>> = {

@@ -85,7 +85,9 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
       if (stuck !== undefined) servers.push(stuck.name);
       return {servers, sample: sampleOf?.(context) ?? null, pending};
     },
-    reached: (pending, server) => stick?.stored(pending, server.id),
+    reached: (pending, server) => {
+      if (!server.config.nonStick) stick?.stored(pending, server.id);
+    },
   };
 }
 
