@@ -57,6 +57,7 @@ export function buildBackend(section: Section, context: BackendContext): Backend
         ? [setting.value]
         : [],
     ),
+    serverNameHeader: effective(section, 'http-send-name-header')?.value.toLowerCase() ?? null,
     httpReuse: effective(section, 'http-reuse')?.value ?? bare.httpReuse,
     abortOnClose: effective(section, 'option abortonclose')?.value ?? false,
     logHealthChecks: effective(section, 'option log-health-checks')?.value ?? false,

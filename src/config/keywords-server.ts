@@ -39,6 +39,12 @@ export const serverKeywords = {
   'stick store-response': keyword({...listed, shape: stickRule('store-response'), description: 'The same by what the answer says.'}),
   retries: keyword({...inBackend, shape: integer({min: 0, max: 10_000}), absent: '3', description: 'Attempts after the first one.'}),
   'retry-on': keyword({...inBackend, shape: retryOn, absent: 'conn-failure', description: 'After which events a request is sent again.'}),
+  'http-send-name-header': keyword({
+    ...theirs,
+    sections: withBackend,
+    shape: word('<name>'),
+    description: 'Mode http: the header that tells a server its own name, instead of what the client sends there.',
+  }),
   'http-reuse': keyword({
     ...inBackend,
     shape: choice(['never', 'safe', 'aggressive', 'always']),

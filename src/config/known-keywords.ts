@@ -68,7 +68,7 @@ const inProxies = table({
   later: `http-check+connect http-check+set-var http-check+set-var-fmt http-check+unset-var http-check+send-lf
     tcp-check+send-lf tcp-check+send-binary-lf tcp-check+set-var tcp-check+set-var-fmt tcp-check+unset-var
     stats+bind-process capture+cookie log-format-sd log-steps use-small-buffers
-    persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-send-name-header http-drop-request-trailers
+    persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-drop-request-trailers
     http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
     reqtarpit reqitarpit rsprep rspirep rspdeny rspideny
     option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response

@@ -86,6 +86,7 @@ export function bareBackend({name, position}: Named): BackendConfig {
     fullconn: null,
     cookie: null,
     stickRules: [],
+    serverNameHeader: null,
     httpReuse: 'safe',
     abortOnClose: false,
     logHealthChecks: false,

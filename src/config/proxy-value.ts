@@ -355,6 +355,8 @@ export interface BackendConfig extends ProxyBase {
   readonly fullconn: number | null;
   readonly cookie: CookiePersistence | null;
   readonly stickRules: readonly StickRule[];
+  /** The field, in lower case, that tells a server its own name; null: none does. */
+  readonly serverNameHeader: string | null;
   readonly httpReuse: 'never' | 'safe' | 'aggressive' | 'always';
   readonly abortOnClose: boolean;
   readonly logHealthChecks: boolean;

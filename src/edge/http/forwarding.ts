@@ -11,6 +11,7 @@ import type {AssignedServer, SessionEnd} from './assignment.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
+import {withoutHeader} from './message.ts';
 import type {RequestBody} from './request-body.ts';
 import type {RequestPlan} from './request-plan.ts';
 import type {AcquireRequest} from './server-pool.ts';
@@ -257,11 +258,19 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     this.#stream = stream;
     transaction.connectedAtMs = parts.clock.monotonicMs();
     this.#assigned?.connected(transaction.connectedAtMs - transaction.assignedAtMs);
+    this.#nameServer(transaction);
     stream.head(transaction.request, transaction.incoming.length, {
       upgrade: plan.upgrade,
       close: this.#probed !== null || this.backend.connectionMode !== 'keep-alive',
     });
     body.sendTo(stream);
+  }
+
+  /** `http-send-name-header`: of the server that is tried now, whatever the client or an attempt before has sent. */
+  #nameServer({request}: Transaction): void {
+    const {serverNameHeader} = this.backend;
+    if (serverNameHeader === null || this.server === null) return;
+    request.headers = [...withoutHeader(request.headers, serverNameHeader), [serverNameHeader, this.server.name]];
   }
 
   /** Of the pool. */

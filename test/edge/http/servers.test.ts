@@ -112,6 +112,16 @@ test('a server that cannot be reached is tried again, then another one, then it 
   t.deepEqual(lonely.outcomes, ['server-error']);
 });
 
+test('http-send-name-header tells the server that is reached in the end its name, and nobody else says it', async (t) => {
+  const port = await closedPort();
+  const seen: string[] = [];
+  await using origin = await scriptedOrigin(ok, seen);
+  const backend = {serverNameHeader: 'x-server', retries: 2, redispatch: 1, connectTimeoutMs: 100};
+  await using http = await openTestHttp({servers: [port, origin.port], backend});
+  await rawExchange(http.port, closing.replace('Host', 'X-Server: mine\r\nx-server: other\r\nHost'));
+  t.deepEqual(seen.join().match(/^x-server: .*(?=\r)/gim), ['x-server: s2']);
+});
+
 test('retry-on repeats what it names, and only requests that are wholly here', async (t) => {
   let requests = 0;
   await using origin = await rawOrigin((socket) => {
