@@ -27,7 +27,8 @@ export interface BackendContext extends BuildContext {
 }
 
 export function buildBackend(section: Section, context: BackendContext): BackendDraft {
-  const drafts = buildServers(section, context);
+  const check = buildCheck(section, context.report);
+  const drafts = buildServers(section, {...context, check});
   const {servers} = drafts;
   reportRepeatedServers(servers, context);
   const bare = bareBackend(section);
@@ -45,7 +46,7 @@ export function buildBackend(section: Section, context: BackendContext): Backend
     checkTimeoutMs: effective(section, 'timeout check')?.value ?? null,
     wakeTimeoutMs: wakeTimeoutMs(section, servers, context.apps),
     waitPage: effective(section, 'wait-page')?.value ?? null,
-    check: buildCheck(section),
+    check,
     retries: effective(section, 'retries')?.value ?? bare.retries,
     redispatch: effective(section, 'option redispatch')?.value ?? null,
     retryOn: effective(section, 'retry-on')?.value ?? bare.retryOn,

@@ -1,7 +1,9 @@
 /** How a backend checks its servers. */
 import type {CheckRequest} from './check-shapes.ts';
+import type {Diagnostic} from './diagnostic.ts';
 import {textFormat} from './expression/log-format.ts';
-import type {HealthCheck, TcpCheckStep} from './health.ts';
+import type {HealthCheck, HttpCheckRequest, TcpCheckStep} from './health.ts';
+import type {Position} from './position.ts';
 import {effective, inOrder, own, type Section} from './section.ts';
 
 const kinds = [
@@ -16,7 +18,7 @@ const kinds = [
 ] as const;
 
 /** The last option that says which one counts; `no option ...` takes back its own only. */
-export function buildCheck(section: Section): HealthCheck {
+export function buildCheck(section: Section, report: (diagnostic: Diagnostic) => void): HealthCheck {
   let chosen: Chosen = null;
   for (const setting of inOrder(section, kinds)) {
     if (setting.value === null || setting.value === false) {
@@ -28,34 +30,77 @@ export function buildCheck(section: Section): HealthCheck {
     }
   }
   if (chosen === null) return {kind: 'connect'};
-  if ('request' in chosen) return httpCheck(section, chosen.request);
-  return {kind: 'tcp', steps: chosen.steps ?? tcpSteps(section)};
+  if ('request' in chosen) return httpCheck(section, chosen.request, report);
+  return {kind: 'tcp', steps: chosen.steps ?? tcpSteps(section, report)};
 }
 
 type Chosen = {readonly name: string; readonly request: CheckRequest} | {readonly name: string; readonly steps: readonly TcpCheckStep[] | null} | null;
 
-function httpCheck(section: Section, option: CheckRequest): HealthCheck {
-  const lines = ownOrInherited(section, 'option httpchk', ['http-check send', 'http-check expect']);
-  const sends = lines.flatMap((line) => (line.name === 'http-check send' ? [line.value] : []));
-  const requests = [option, ...sends];
-  const last = <Key extends keyof CheckRequest>(key: Key): CheckRequest[Key] | undefined => requests.findLast((request) => request[key] !== undefined)?.[key];
+function httpCheck(section: Section, option: CheckRequest, report: Report): HealthCheck {
+  const lines = ownOrInherited(section, 'option httpchk', ['http-check connect', 'http-check send', 'http-check expect']);
+  if (lines.some(({name}) => name === 'http-check connect')) checkOrder(lines, report);
+  const parts: (typeof lines)[number][][] = [[]];
+  for (const line of lines) {
+    if (line.name === 'http-check connect') parts.push([]);
+    parts.at(-1)?.push(line);
+  }
+  // Nothing stands before the first `connect`.
+  const exchanges = parts.filter((part, index) => index > 0 || part.length > 0 || parts.length === 1);
   return {
     kind: 'http',
+    exchanges: exchanges.map((part, index) => {
+      const connect = part.find((line) => line.name === 'http-check connect')?.value ?? null;
+      const sends = part.flatMap((line) => (line.name === 'http-check send' ? [line.value] : []));
+      const expect = part.flatMap((line) => (line.name === 'http-check expect' ? [line.value] : []));
+      return {connect, request: index === 0 ? buildRequest([option, ...sends]) : sends.length === 0 ? null : buildRequest(sends), expect};
+    }),
+    disableOn404: effective(section, 'http-check disable-on-404') !== undefined,
+  };
+}
+
+/** @param requests of each part the last one that says it counts */
+function buildRequest(requests: readonly CheckRequest[]): HttpCheckRequest {
+  const last = <Key extends keyof CheckRequest>(key: Key): CheckRequest[Key] | undefined => requests.findLast((request) => request[key] !== undefined)?.[key];
+  const [, ...sends] = requests;
+  return {
     method: last('method') ?? 'OPTIONS',
     uri: last('uri') ?? textFormat('/'),
     version: last('version') ?? '1.0',
     // Those that are written into the version of the option are for configurations without `http-check send`.
     headers: (sends.length > 0 ? sends : requests).flatMap(({headers}) => headers ?? []),
     body: last('body') ?? null,
-    expect: lines.flatMap((line) => (line.name === 'http-check expect' ? [line.value] : [])),
-    disableOn404: effective(section, 'http-check disable-on-404') !== undefined,
   };
 }
 
-function tcpSteps(section: Section): readonly TcpCheckStep[] {
-  return ownOrInherited(section, 'option tcp-check', ['tcp-check connect', 'tcp-check send', 'tcp-check send-binary', 'tcp-check expect']).map(
-    ({value}) => value,
-  );
+type Report = (diagnostic: Diagnostic) => void;
+
+/** With `connect` every step has its place: connect, send, expect as often as wanted, connect again. */
+function checkOrder(lines: readonly {readonly name: string; readonly position: Position}[], report: Report): void {
+  let before: string | null = null;
+  for (const {name, position} of lines) {
+    const missing = missingStep(name, before);
+    if (missing !== null) report({level: 'alert', position, word: name, message: missing});
+    before = name;
+  }
+}
+
+function missingStep(name: string, before: string | null): string | null {
+  if (before === null) return name.endsWith(' connect') ? null : firstIsConnect;
+  if (name === 'http-check send' && before !== 'http-check connect') return `'${name}' without an 'http-check connect' before it`;
+  if (name === 'http-check expect' && before === 'http-check connect') return `'${name}' without an 'http-check send' before it`;
+  if (name === 'http-check connect' && before !== 'http-check expect') return `'${name}' without an 'http-check expect' before it`;
+  return null;
+}
+
+const firstIsConnect = "where there is a 'connect' the first step has to be one";
+
+function tcpSteps(section: Section, report: Report): readonly TcpCheckStep[] {
+  const lines = ownOrInherited(section, 'option tcp-check', ['tcp-check connect', 'tcp-check send', 'tcp-check send-binary', 'tcp-check expect']);
+  const [first] = lines;
+  if (first !== undefined && first.value.kind !== 'connect' && lines.some(({value}) => value.kind === 'connect')) {
+    report({level: 'alert', position: first.position, word: first.name, message: firstIsConnect});
+  }
+  return lines.map(({value}) => value);
 }
 
 /** Lines of a section take the place of all those of its defaults, as does the option itself. */

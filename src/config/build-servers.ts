@@ -3,7 +3,7 @@
 import {isServiceName, parseTarget} from './address.ts';
 import type {TlsDefaults} from './build-global.ts';
 import type {Diagnostic} from './diagnostic.ts';
-import type {AgentCheck, CheckSchedule, PassiveChecks} from './health.ts';
+import type {AgentCheck, CheckSchedule, HealthCheck, PassiveChecks} from './health.ts';
 import type {Position} from './position.ts';
 import {bareServer} from './proxy-defaults.ts';
 import type {ProxyMode, ServerConfig} from './proxy-value.ts';
@@ -23,6 +23,8 @@ export interface ServerDrafts {
 }
 
 export interface ServerContext {
+  /** Of their backend. */
+  readonly check: HealthCheck;
   readonly tls: TlsDefaults;
   readonly report: (diagnostic: Diagnostic) => void;
 }
@@ -126,7 +128,7 @@ function buildServer({name, target}: ServerStatement, draft: ServerDraft, contex
     backup: draft.backup ?? false,
     disabled: draft.disabled ?? false,
     cookie: draft.cookie ?? null,
-    check: draft.check === true ? buildSchedule(draft) : null,
+    check: draft.check === true ? buildSchedule(name, draft, context) : null,
     observe: buildPassive(draft),
     agent: draft.agentCheck === true ? buildAgent(name, draft, context) : null,
     track: draft.track ?? null,
@@ -149,8 +151,15 @@ function buildServer({name, target}: ServerStatement, draft: ServerDraft, contex
 }
 
 /** HAProxy's: every 2 s, two successes, three failures. A check that goes to the server itself goes as its traffic does. */
-function buildSchedule({schedule, ssl, sendProxy}: ServerDraft): CheckSchedule {
+function buildSchedule(name: Placed, draft: ServerDraft, context: ServerContext): CheckSchedule {
+  const {schedule, ssl, sendProxy, checkProto} = draft;
+  const {check, report} = context;
+  if (checkProto !== undefined && (checkProto === 'h1') !== (check.kind === 'http')) {
+    const message = `server '${name.text}': 'check-proto ${checkProto}' is incompatible with the selected check type`;
+    report({level: 'alert', position: name.position, word: name.text, message});
+  }
   const elsewhere = schedule.port !== undefined || schedule.address !== undefined;
+  const tls = schedule.tls ?? (ssl === true && !elsewhere);
   return {
     intervalMs: schedule.intervalMs ?? 2000,
     fastIntervalMs: schedule.fastIntervalMs ?? null,
@@ -159,8 +168,11 @@ function buildSchedule({schedule, ssl, sendProxy}: ServerDraft): CheckSchedule {
     fall: schedule.fall ?? 3,
     address: schedule.address ?? null,
     port: schedule.port ?? null,
-    tls: schedule.tls ?? (ssl === true && !elsewhere),
+    tls,
     sendProxy: schedule.sendProxy ?? ((sendProxy ?? null) !== null && !elsewhere),
+    sni: schedule.sni ?? null,
+    alpn: schedule.alpn ?? null,
+    tlsClient: ssl !== true && (tls || connectsWithTls(check)) ? buildTls(name, draft, context) : null,
   };
 }
 
@@ -180,7 +192,12 @@ function buildAgent({text, position}: Placed, {agent, schedule}: ServerDraft, {r
   return {address: agent.address ?? schedule.address ?? null, port, intervalMs: agent.intervalMs ?? 2000, send: agent.send ?? ''};
 }
 
-function buildTls(name: {readonly text: string; readonly position: Position}, {tls, verifyHost, certificate}: ServerDraft, context: ServerContext): TlsServer {
+function connectsWithTls(check: HealthCheck): boolean {
+  const steps = check.kind === 'http' ? check.exchanges.map(({connect}) => connect) : check.kind === 'tcp' ? check.steps : [];
+  return steps.some((step) => step?.kind === 'connect' && step.tls);
+}
+
+function buildTls(name: Placed, {tls, verifyHost, certificate}: ServerDraft, context: ServerContext): TlsServer {
   const {tls: defaults, report} = context;
   const said = tls.verify ?? defaults.server.verify;
   const verify = said === 'none' ? 'none' : 'required';

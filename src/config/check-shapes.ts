@@ -1,5 +1,5 @@
 /** Lines that say what a health check sends and expects: `option httpchk`, `http-check ...`, `tcp-check ...`. */
-import {type Arguments, ConfigError} from './arguments.ts';
+import type {Arguments} from './arguments.ts';
 import {readFormat, textFormat} from './expression/log-format.ts';
 import {parseRegex} from './expression/regex.ts';
 import type {Expectation, TcpCheckStep} from './health.ts';
@@ -8,7 +8,6 @@ import {smtpSteps} from './protocol-checks.ts';
 import type {Format} from './sample.ts';
 import type {Shape} from './shapes.ts';
 import {didYouMean} from './suggestion.ts';
-import {parsePort} from './units.ts';
 
 /** Of a request; undefined: not said here. */
 export interface CheckRequest {
@@ -221,27 +220,6 @@ export const tcpCheckSendBinary: Shape<TcpCheckStep> = {
     const data = parseHex(args.take('<hex>'), args);
     skipComment(args);
     return {kind: 'send', data};
-  },
-};
-
-export const tcpCheckConnect: Shape<TcpCheckStep> = {
-  usage: '[port <port>] [ssl] [sni <name>] [send-proxy] [comment <text>]',
-  read(args) {
-    const step: {port: number | null; tls: boolean; sendProxy: boolean; sni: string | null} = {port: null, tls: false, sendProxy: false, sni: null};
-    while (!args.atEnd) {
-      const word = args.take('<option>');
-      if (word.text === 'port') step.port = args.takeParsed('<port>', parsePort);
-      else if (word.text === 'ssl') step.tls = true;
-      else if (word.text === 'sni') step.sni = args.take('<name>').text;
-      else if (word.text === 'send-proxy') step.sendProxy = true;
-      else if (word.text === 'comment') args.take('<text>');
-      else if (word.text === 'default') continue;
-      else if (word.text === 'linger') args.warn(word, "'linger' has no effect here");
-      else if (['addr', 'via-socks4', 'alpn', 'proto'].includes(word.text))
-        throw new ConfigError(`'${word.text}' of '${args.keyword}' is not implemented yet`, word.position, word.text);
-      else throw args.invalid(word, "'port', 'ssl', 'sni', 'send-proxy' and 'comment' are possible");
-    }
-    return {kind: 'connect', ...step};
   },
 };
 

@@ -1,5 +1,6 @@
 /** Health checks of servers, as configured: when, and what they say and expect. */
 import type {Format, MatchMethod} from './sample.ts';
+import type {TlsServer} from './tls.ts';
 
 export interface CheckSchedule {
   readonly intervalMs: number;
@@ -15,6 +16,12 @@ export interface CheckSchedule {
   readonly port: number | null;
   readonly tls: boolean;
   readonly sendProxy: boolean;
+  /** The name that is asked for with TLS; null: none. */
+  readonly sni: string | null;
+  /** What is offered with TLS; null: what the server's traffic offers. */
+  readonly alpn: readonly string[] | null;
+  /** How checks do TLS where the traffic of the server does not; null: they do none, or do it as the traffic does. */
+  readonly tlsClient: TlsServer | null;
 }
 
 export const onErrorActions = ['fastinter', 'fail-check', 'sudden-death', 'mark-down'] as const;
@@ -58,20 +65,45 @@ export type HealthCheck =
   | {readonly kind: 'connect'}
   | {
       readonly kind: 'http';
-      readonly method: string;
-      readonly uri: Format;
-      readonly version: string;
-      readonly headers: readonly {readonly name: string; readonly value: Format}[];
-      readonly body: Format | null;
-      /** Empty: 2xx and 3xx. */
-      readonly expect: readonly Expectation[];
+      /** At least one, each on a connection of its own. */
+      readonly exchanges: readonly HttpExchange[];
       /** An answer 404 takes a server out without calling it down. */
       readonly disableOn404: boolean;
     }
   /** `option tcp-check` with its steps, and `smtpchk`, `redis-check` and the like, which are such steps. */
   | {readonly kind: 'tcp'; readonly steps: readonly TcpCheckStep[]};
 
-export type TcpCheckStep =
-  | {readonly kind: 'connect'; readonly port: number | null; readonly tls: boolean; readonly sendProxy: boolean; readonly sni: string | null}
-  | {readonly kind: 'send'; readonly data: Uint8Array}
-  | {readonly kind: 'expect'; readonly expectation: Expectation};
+/** How a step connects. */
+export interface ConnectStep {
+  readonly kind: 'connect';
+  /** Instead of where checks of the server go; null: there. */
+  readonly address: string | null;
+  readonly port: number | null;
+  /** What is not said here is as the line of the server says: TLS, its names, the PROXY header. */
+  readonly usesDefaults: boolean;
+  readonly tls: boolean;
+  readonly sni: string | null;
+  readonly alpn: readonly string[] | null;
+  readonly sendProxy: boolean;
+  /** The connection is ended in order. */
+  readonly lingers: boolean;
+}
+
+export interface HttpExchange {
+  /** Null: as the line of the server says. */
+  readonly connect: ConnectStep | null;
+  /** Null: to connect is enough. */
+  readonly request: HttpCheckRequest | null;
+  /** Empty: 2xx and 3xx. */
+  readonly expect: readonly Expectation[];
+}
+
+export interface HttpCheckRequest {
+  readonly method: string;
+  readonly uri: Format;
+  readonly version: string;
+  readonly headers: readonly {readonly name: string; readonly value: Format}[];
+  readonly body: Format | null;
+}
+
+export type TcpCheckStep = ConnectStep | {readonly kind: 'send'; readonly data: Uint8Array} | {readonly kind: 'expect'; readonly expectation: Expectation};

@@ -1,6 +1,7 @@
 /** The keywords of backends: servers, which one is used, how they are checked. */
 import {balance, cookie, hashType} from './balance-shapes.ts';
-import {httpCheckExpect, httpCheckSend, tcpCheckConnect, tcpCheckExpect, tcpCheckSend, tcpCheckSendBinary} from './check-shapes.ts';
+import {httpCheckConnect, tcpCheckConnect} from './check-connect-shape.ts';
+import {httpCheckExpect, httpCheckSend, tcpCheckExpect, tcpCheckSend, tcpCheckSendBinary} from './check-shapes.ts';
 import {retryOn} from './http-shapes.ts';
 import {keyword, theirList, theirs, withBackend} from './keyword.ts';
 import type {CookiePersistence} from './proxy-value.ts';
@@ -65,6 +66,11 @@ export const serverKeywords = {
     description: 'The file of this backend alone: `load-server-state-from-file local`.',
   }),
   source: keyword({...inBackend, shape: source, description: 'The address that connections to servers come from.'}),
+  'http-check connect': keyword({
+    ...checkSteps,
+    shape: httpCheckConnect,
+    description: 'Connects, first of all or anew: what follows is sent to and expected from there.',
+  }),
   'http-check send': keyword({...checkSteps, shape: httpCheckSend, description: 'What `option httpchk` sends.'}),
   'http-check expect': keyword({
     ...checkSteps,

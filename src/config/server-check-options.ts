@@ -6,6 +6,7 @@ import {flag, type OptionSpec} from './options.ts';
 import {refer} from './scope.ts';
 import type {ServerDraft} from './server-draft.ts';
 import {choice} from './shapes.ts';
+import {takeProtocols} from './tls-options.ts';
 import {parseInteger, parsePort, parseTime} from './units.ts';
 
 function scheduleTime(key: 'intervalMs' | 'fastIntervalMs' | 'downIntervalMs'): OptionSpec<ServerDraft> {
@@ -66,6 +67,24 @@ export const checkOptions: Readonly<Record<string, OptionSpec<ServerDraft>>> = {
   },
   'check-ssl': setSchedule('tls', true),
   'no-check-ssl': setSchedule('tls', false),
+  'check-sni': {
+    usage: '<name>',
+    apply: (draft, args) => {
+      draft.schedule.sni = args.take('<name>').text;
+    },
+  },
+  'check-alpn': {
+    usage: '<protocols>',
+    apply: (draft, args) => {
+      draft.schedule.alpn = takeProtocols(args);
+    },
+  },
+  'check-proto': {
+    usage: 'h1 | none',
+    apply: (draft, args) => {
+      draft.checkProto = choice(['h1', 'none'], ['h2', 'fcgi']).read(args);
+    },
+  },
   'check-send-proxy': setSchedule('sendProxy', true),
   'no-check-send-proxy': setSchedule('sendProxy', false),
   observe: {

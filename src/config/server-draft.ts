@@ -41,6 +41,8 @@ export type ServerDraft = Partial<
   >
 > & {
   check?: boolean;
+  /** What its checks speak: HTTP/1, or what the steps of a `tcp-check` say. */
+  checkProto?: 'h1' | 'none';
   readonly schedule: Partial<Mutable<CheckSchedule>>;
   readonly passive: PassiveDraft;
   agentCheck?: boolean;

@@ -193,9 +193,9 @@ export const serverOptions: OptionTable<ServerDraft> = {
     ['curves', 1],
   ]),
   later: new Set(
-    words(`cc check-alpn check-pool-conn-name check-proto check-reuse-pool check-sni
-      check-via-socks4 client-sigalgs force-sslv3 guid hash-key idle-ping init-state interface log-proto namespace no-check-reuse-pool non-stick
-      pool-conn-name renegotiate set-proxy-v2-tlv-fmt shard sigalgs sni-auto socks4 stick strict-maxconn tcp-md5sig usesrc ws`),
+    words(`cc check-pool-conn-name check-reuse-pool
+      check-via-socks4 client-sigalgs force-sslv3 guid hash-key idle-ping init-state interface log-proto namespace no-check-reuse-pool
+      pool-conn-name renegotiate set-proxy-v2-tlv-fmt shard sigalgs sni-auto socks4 strict-maxconn tcp-md5sig usesrc ws`),
   ),
 };
 

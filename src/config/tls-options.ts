@@ -131,7 +131,7 @@ export const serverVerify: OptionSpec<Holder> = {
   },
 };
 
-function takeProtocols(args: Arguments): readonly string[] {
+export function takeProtocols(args: Arguments): readonly string[] {
   const word = args.take('<protocols>');
   return parseProtocols(word, args);
 }

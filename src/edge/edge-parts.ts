@@ -5,7 +5,7 @@ import {bareFrontend} from '../config/proxy-defaults.ts';
 import type {BackendConfig, FrontendConfig, ServerConfig, Userlist} from '../config/proxy-value.ts';
 import type {ResolversConfig} from '../config/resolvers.ts';
 import type {Clock} from '../core/clock.ts';
-import {CodedError} from '../core/errors.ts';
+import {assert} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from './app-access.ts';
 import {type HealthChecks, startHealthChecks} from './checks/health-checks.ts';
@@ -203,10 +203,11 @@ function checks({pools, mannersOf, compiler, clock}: Omit<EdgeParts, 'dynamicSer
     backends: [...pools.list()].map(({config, servers}) => ({config, servers})),
     watch,
     services: {
-      async secure(socket, server, sni) {
-        const {tls} = mannersOf(server);
-        if (tls === null) throw new CodedError('ERR_SERVER_TLS', `Cannot check server "${server.name}" with TLS: it has no "ssl"`, {source: 'client'});
-        return tls.secure(socket, {sni, timeoutMs: checkHandshakeMs});
+      async secure(socket, server, {sni, alpn, unspoken}) {
+        const {checkTls} = mannersOf(server);
+        assert(checkTls !== null, `Server "${server.name}" is checked with TLS, which was not prepared`);
+        const offered = alpn ?? server.tls?.alpn ?? server.check?.tlsClient?.alpn ?? [];
+        return checkTls.secure(socket, {sni, alpn: offered.filter((name) => !unspoken.includes(name)), timeoutMs: checkHandshakeMs});
       },
       proxyHeader: (server, socket) =>
         ownProxyHeader(server.sendProxy ?? 'v1', {

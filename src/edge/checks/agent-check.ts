@@ -46,8 +46,8 @@ export async function askAgent(request: AgentRequest): Promise<AgentAnswer> {
     using connection = await openCheckConnection({
       ...request,
       server: config,
-      tls: false,
-      sni: null,
+      tls: null,
+      lingers: false,
       sendProxy: false,
       connectTimeoutMs: checkTimeoutMs === null ? intervalMs : Math.min(connectTimeoutMs, intervalMs),
     });

@@ -6,10 +6,19 @@ import type {Clock} from '../../core/clock.ts';
 import {CheckFailure, socketReason} from './check-failure.ts';
 import type {CheckStatus} from './check-result.ts';
 
+export interface TlsNames {
+  /** Null: no name is asked for. */
+  readonly sni: string | null;
+  /** Null: what the server's traffic offers. */
+  readonly alpn: readonly string[] | null;
+  /** They are not offered, whoever says so. */
+  readonly unspoken: readonly string[];
+}
+
 /** What other parts of the edge do for a check. */
 export interface CheckServices {
-  /** Makes TLS of an open connection. Rejects when the handshake fails. @param sni null: as the server is configured */
-  secure(socket: Socket, server: ServerConfig, sni: string | null): Promise<Duplex>;
+  /** Makes TLS of an open connection. Rejects when the handshake fails. */
+  secure(socket: Socket, server: ServerConfig, names: TlsNames): Promise<Duplex>;
   /** The PROXY header that a server is sent before anything else. */
   proxyHeader(server: ServerConfig, socket: Socket): Uint8Array;
 }
@@ -19,9 +28,11 @@ export type CheckAddress = {readonly host: string; readonly port: number; readon
 export interface ConnectionOptions {
   readonly address: CheckAddress;
   readonly server: ServerConfig;
-  readonly tls: boolean;
-  readonly sni: string | null;
+  /** Null: without TLS. */
+  readonly tls: TlsNames | null;
   readonly sendProxy: boolean;
+  /** It is ended in order, and not just given up. */
+  readonly lingers: boolean;
   /** For the connection and the handshake. */
   readonly connectTimeoutMs: number;
   readonly services: CheckServices;
@@ -37,14 +48,18 @@ export class CheckConnection implements Disposable {
   received: Buffer = Buffer.alloc(0);
   /** No more will come, or be looked at. */
   ended = false;
+  readonly isSecured: boolean;
+  readonly #lingers: boolean;
   readonly #stream: Duplex;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
   #error: Error | null = null;
   #wake: () => void = () => undefined;
 
-  constructor(stream: Duplex, {clock, signal}: Pick<ConnectionOptions, 'clock' | 'signal'>) {
+  constructor(stream: Duplex, {tls, lingers, clock, signal}: Pick<ConnectionOptions, 'tls' | 'lingers' | 'clock' | 'signal'>) {
     this.#stream = stream;
+    this.isSecured = tls !== null;
+    this.#lingers = lingers;
     this.#clock = clock;
     this.#signal = signal;
     stream.on('data', (chunk: Buffer) => {
@@ -96,8 +111,11 @@ export class CheckConnection implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    // Not an orderly end: the server shall not keep anything of it.
-    this.#stream.destroy();
+    // Not an orderly end, unless it is wanted: the server shall not keep anything of it.
+    const stream = this.#stream;
+    // The last message of a handshake may still be on its way out.
+    if (this.#lingers || this.isSecured) stream.end(() => stream.destroy());
+    else stream.destroy();
   }
 }
 
@@ -115,8 +133,8 @@ export async function openCheckConnection(options: ConnectionOptions): Promise<C
     await within(connected, {timeoutMs: options.connectTimeoutMs, late: 'L4TOUT', clock, signal});
     socket.on('error', ignoreError);
     if (options.sendProxy) socket.write(services.proxyHeader(server, socket));
-    if (!options.tls) return new CheckConnection(socket, options);
-    const secured = services.secure(socket, server, options.sni).catch(() => {
+    if (options.tls === null) return new CheckConnection(socket, options);
+    const secured = services.secure(socket, server, options.tls).catch(() => {
       throw new CheckFailure('L6RSP', 'SSL handshake failure');
     });
     const stream = await within(secured, {timeoutMs: deadlineMs - clock.monotonicMs(), late: 'L6TOUT', clock, signal});

@@ -1,13 +1,13 @@
 /** One health check of a server, from its connection to its verdict. */
-import type {CheckSchedule} from '../../config/health.ts';
+import type {CheckSchedule, ConnectStep} from '../../config/health.ts';
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import type {Format} from '../../config/sample.ts';
 import type {Clock} from '../../core/clock.ts';
-import {type CheckAddress, type CheckConnection, type CheckServices, openCheckConnection} from './check-connection.ts';
+import {type CheckAddress, type CheckConnection, type CheckServices, openCheckConnection, type TlsNames} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import type {CheckFinding, CheckResult} from './check-result.ts';
 import {compileHttpCheck, type HttpCheck} from './http-check.ts';
-import {type ConnectStep, compileTcpCheck, type TcpCheck} from './tcp-check.ts';
+import {compileTcpCheck, type TcpCheck} from './tcp-check.ts';
 
 export interface CheckTarget {
   readonly config: ServerConfig;
@@ -70,10 +70,10 @@ async function findOut(compiled: Compiled, target: CheckTarget, options: CheckRu
     openCheckConnection({
       ...options,
       server: target.config,
-      address: atPort(target.address, step?.port ?? null),
-      tls: step?.tls ?? schedule.tls,
-      sni: step?.sni ?? null,
-      sendProxy: step?.sendProxy ?? schedule.sendProxy,
+      address: placeOf(step, target.address),
+      tls: namesOf(step, schedule, compiled.kind),
+      sendProxy: step?.sendProxy === true || (usesDefaults(step) && schedule.sendProxy),
+      lingers: step?.lingers ?? false,
       connectTimeoutMs: checkTimeoutMs === null ? schedule.intervalMs : Math.min(connectTimeoutMs, schedule.intervalMs),
     });
   const answerTimeoutMs = (): number => checkTimeoutMs ?? Math.max(1, startedMs + schedule.intervalMs - clock.monotonicMs());
@@ -82,10 +82,8 @@ async function findOut(compiled: Compiled, target: CheckTarget, options: CheckRu
       using _connection = await open(null);
       return {status: schedule.tls ? 'L6OK' : 'L4OK', code: 0, info: ''};
     }
-    case 'http': {
-      using connection = await open(null);
-      return await compiled.check.run(connection, {timeoutMs: answerTimeoutMs(), isUp: target.isUp});
-    }
+    case 'http':
+      return compiled.check.run(open, {timeoutMs: answerTimeoutMs, isUp: target.isUp});
     case 'tcp':
       return compiled.check.run(open, answerTimeoutMs());
     default:
@@ -93,6 +91,26 @@ async function findOut(compiled: Compiled, target: CheckTarget, options: CheckRu
   }
 }
 
-function atPort(address: CheckAddress, port: number | null): CheckAddress {
-  return port === null || 'path' in address ? address : {...address, port};
+function usesDefaults(step: ConnectStep | null): boolean {
+  return step === null || step.usesDefaults;
+}
+
+/** Checks over HTTP speak HTTP/1, whatever the traffic speaks. */
+const notSpoken = {connect: [], tcp: [], http: ['h2']} as const;
+
+function namesOf(step: ConnectStep | null, schedule: CheckSchedule, kind: Compiled['kind']): TlsNames | null {
+  const inherits = usesDefaults(step);
+  if (step?.tls !== true && !(inherits && schedule.tls)) return null;
+  return {
+    sni: step?.sni ?? (inherits ? schedule.sni : null),
+    alpn: step?.alpn ?? (inherits ? schedule.alpn : null),
+    unspoken: notSpoken[kind],
+  };
+}
+
+function placeOf(step: ConnectStep | null, address: CheckAddress): CheckAddress {
+  if (step === null) return address;
+  if ('path' in address) return step.address === null || step.port === null ? address : {host: step.address, port: step.port};
+  const port = step.port ?? address.port;
+  return step.address === null ? {...address, port} : {host: step.address, port};
 }

@@ -1,11 +1,9 @@
 /** `option tcp-check`: steps that connect, send and expect (HAProxy manual, `tcp-check`). */
-import type {Expectation, TcpCheckStep} from '../../config/health.ts';
+import type {ConnectStep, Expectation, TcpCheckStep} from '../../config/health.ts';
 import type {CheckConnection} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import type {CheckFinding} from './check-result.ts';
 import {compileText} from './expectation.ts';
-
-export type ConnectStep = Extract<TcpCheckStep, {kind: 'connect'}>;
 
 export interface TcpCheck {
   /** @param open makes the connection of a step; null: that of the server */
@@ -15,7 +13,7 @@ export interface TcpCheck {
 export function compileTcpCheck(steps: readonly TcpCheckStep[]): TcpCheck {
   const actions = steps.map((step, index) => ({step, number: index + 1, run: step.kind === 'expect' ? compileExpect(step.expectation, index + 1) : null}));
   const startsConnected = steps[0]?.kind !== 'connect';
-  const isTalk = steps.some(({kind}) => kind !== 'connect');
+  const endsTalking = steps.length > 0 && steps.at(-1)?.kind !== 'connect';
   return {
     async run(open, timeoutMs) {
       using connections = new DisposableStack();
@@ -26,12 +24,10 @@ export function compileTcpCheck(steps: readonly TcpCheckStep[]): TcpCheck {
         });
         return connections.use(opened);
       };
-      let usesTls = false;
       if (startsConnected) connection = await connect(null, ' at initial connection step of tcp-check');
       for (const {step, number, run} of actions) {
         if (step.kind === 'connect') {
           connection = await connect(step, ` at step ${number} of tcp-check (${step.port === null ? 'connect' : `connect port ${step.port}`})`);
-          usesTls = step.tls;
         } else if (connection !== null && step.kind === 'send') {
           connection.received = Buffer.alloc(0);
           connection.send(step.data);
@@ -39,8 +35,8 @@ export function compileTcpCheck(steps: readonly TcpCheckStep[]): TcpCheck {
           await run?.(connection, timeoutMs);
         }
       }
-      if (isTalk) return {status: 'L7OK', code: 0, info: '(tcp-check)'};
-      return {status: usesTls ? 'L6OK' : 'L4OK', code: 0, info: steps.length === 0 ? '' : '(tcp-check)'};
+      if (endsTalking) return {status: 'L7OK', code: 0, info: '(tcp-check)'};
+      return {status: connection?.isSecured === true ? 'L6OK' : 'L4OK', code: 0, info: steps.length === 0 ? '' : '(tcp-check)'};
     },
   };
 }

@@ -15,6 +15,8 @@ import {openTlsConnector, type TlsConnector} from '../tls/connect-tls.ts';
 export interface ServerManners {
   readonly header: ((client: ProxiedClient) => Buffer) | null;
   readonly tls: TlsConnector | null;
+  /** Of its health checks, which may do TLS where its traffic does not. */
+  readonly checkTls: TlsConnector | null;
   /** The name that the server is asked for with TLS. */
   readonly sniOf: ((context: SampleContext) => string | null) | null;
   /** Nothing comes before what the client says. */
@@ -23,7 +25,7 @@ export interface ServerManners {
 
 export type MannersOf = (server: ServerConfig) => ServerManners;
 
-const plain: ServerManners = {header: null, tls: null, sniOf: null, isPlain: true};
+const plain: ServerManners = {header: null, tls: null, checkTls: null, sniOf: null, isPlain: true};
 
 export interface ServerMannersBook {
   readonly of: MannersOf;
@@ -35,13 +37,17 @@ export interface ServerMannersBook {
 export async function openServerManners(backends: readonly BackendConfig[], compiler: SampleCompiler): Promise<ServerMannersBook> {
   const known = new WeakMap<ServerConfig, ServerManners>();
   const add: ServerMannersBook['add'] = async (backend, server) => {
-    if (server.sendProxy === null && server.tls === null) return;
+    const checkClient = server.check?.tlsClient ?? null;
+    if (server.sendProxy === null && server.tls === null && checkClient === null) return;
+    const label = `${backend.name}/${server.name}`;
+    const tls = server.tls === null ? null : await openTlsConnector(label, server.tls);
     const sample = server.sni === null ? null : compiler.compileExpression(server.sni);
     known.set(server, {
       header: server.sendProxy === null ? null : proxyHeaderWriter(server.sendProxy, server.proxyV2Options),
-      tls: server.tls === null ? null : await openTlsConnector(`${backend.name}/${server.name}`, server.tls),
+      tls,
+      checkTls: checkClient === null ? tls : await openTlsConnector(label, checkClient),
       sniOf: sample === null ? null : (context) => textOf(sample(context)),
-      isPlain: false,
+      isPlain: server.sendProxy === null && server.tls === null,
     });
   };
   for (const backend of backends) for (const server of backend.servers) await add(backend, server);

@@ -5,8 +5,13 @@ import type {Format} from '../../../src/config/sample.ts';
 import type {CheckServices} from '../../../src/edge/checks/check-connection.ts';
 
 export const tlsServices: CheckServices = {
-  async secure(socket, _server, sni) {
-    const secured = connect({socket, rejectUnauthorized: false, ...(sni === null ? {} : {servername: sni})});
+  async secure(socket, _server, {sni, alpn, unspoken}) {
+    const secured = connect({
+      socket,
+      rejectUnauthorized: false,
+      ...(sni === null ? {} : {servername: sni}),
+      ALPNProtocols: (alpn ?? []).filter((name) => !unspoken.includes(name)),
+    });
     await once(secured, 'secureConnect');
     return secured;
   },

@@ -1,6 +1,6 @@
 /** The same checks of the same servers by HAProxy and by us: same status, code and words. */
 import test from 'ava';
-import type {Expectation, HealthCheck, TcpCheckStep} from '../../../src/config/health.ts';
+import type {ConnectStep, Expectation, HealthCheck, HttpCheckRequest, HttpExchange, TcpCheckStep} from '../../../src/config/health.ts';
 import {bareServer} from '../../../src/config/proxy-defaults.ts';
 import type {Format} from '../../../src/config/sample.ts';
 import {systemClock} from '../../../src/core/clock.ts';
@@ -22,19 +22,28 @@ const expectation = (kind: Expectation['kind'], method: Expectation['method'], v
   comment: null,
   ...more,
 });
-const http = (expect: readonly Expectation[], more: Partial<Extract<HealthCheck, {kind: 'http'}>> = {}): HealthCheck => ({
-  kind: 'http',
-  method: 'OPTIONS',
-  uri: text('/'),
-  version: 'HTTP/1.0',
-  headers: [],
-  body: null,
+const exchange = (expect: readonly Expectation[], more: Partial<HttpCheckRequest> = {}): HttpExchange => ({
+  connect: null,
+  request: {method: 'OPTIONS', uri: text('/'), version: 'HTTP/1.0', headers: [], body: null, ...more},
   expect,
-  disableOn404: false,
-  ...more,
+});
+const http = (expect: readonly Expectation[], more: Partial<HttpCheckRequest> = {}, disableOn404 = false): HealthCheck => ({
+  kind: 'http',
+  exchanges: [exchange(expect, more)],
+  disableOn404,
 });
 const tcp = (...steps: readonly TcpCheckStep[]): HealthCheck => ({kind: 'tcp', steps});
-const connect: TcpCheckStep = {kind: 'connect', port: null, tls: false, sendProxy: false, sni: null};
+const connect: ConnectStep = {
+  kind: 'connect',
+  address: null,
+  port: null,
+  usesDefaults: false,
+  tls: false,
+  sni: null,
+  alpn: null,
+  sendProxy: false,
+  lingers: false,
+};
 const send = (data: string): TcpCheckStep => ({kind: 'send', data: Buffer.from(data)});
 const expect = (...args: Parameters<typeof expectation>): TcpCheckStep => ({kind: 'expect', expectation: expectation(...args)});
 
@@ -51,7 +60,7 @@ const cases: readonly Case[] = [
   {lines: [], check: {kind: 'connect'}, servers: ['well', 'closed', 'silent', 'hangs-up']},
   {lines: [], check: {kind: 'connect'}, tls: true, servers: ['well', 'closed', 'silent', 'hangs-up']},
   {lines: ['option httpchk'], check: http([]), servers: httpAll},
-  {lines: ['option httpchk', 'http-check disable-on-404'], check: http([], {disableOn404: true}), servers: ['well', 'missing404', 'error500']},
+  {lines: ['option httpchk', 'http-check disable-on-404'], check: http([], {}, true), servers: ['well', 'missing404', 'error500']},
   {lines: ['option httpchk', 'http-check expect string hello'], check: http([expectation('string', 'sub', 'hello')]), servers: httpAll},
   {lines: ['option httpchk', 'http-check expect ! string oops'], check: http([expectation('string', 'sub', 'oops', {negated: true})]), servers: httpAll},
   {lines: ['option httpchk', 'http-check expect rstring ^hel+o'], check: http([expectation('string', 'reg', '^hel+o')]), servers: httpAll},

@@ -90,4 +90,7 @@ export const schedule = {
   port: null,
   tls: false,
   sendProxy: false,
+  sni: null,
+  alpn: null,
+  tlsClient: null,
 } as const;
