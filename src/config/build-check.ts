@@ -95,7 +95,14 @@ function missingStep(name: string, before: string | null): string | null {
 const firstIsConnect = "where there is a 'connect' the first step has to be one";
 
 function tcpSteps(section: Section, report: Report): readonly TcpCheckStep[] {
-  const lines = ownOrInherited(section, 'option tcp-check', ['tcp-check connect', 'tcp-check send', 'tcp-check send-binary', 'tcp-check expect']);
+  const lines = ownOrInherited(section, 'option tcp-check', [
+    'tcp-check connect',
+    'tcp-check send',
+    'tcp-check send-binary',
+    'tcp-check send-lf',
+    'tcp-check send-binary-lf',
+    'tcp-check expect',
+  ]);
   const [first] = lines;
   if (first !== undefined && first.value.kind !== 'connect' && lines.some(({value}) => value.kind === 'connect')) {
     report({level: 'alert', position: first.position, word: first.name, message: firstIsConnect});

@@ -223,6 +223,21 @@ export const tcpCheckSendBinary: Shape<TcpCheckStep> = {
   },
 };
 
+/** @param hex what the format yields is pairs of hexadecimal digits */
+function sendFormat(hex: boolean): Shape<TcpCheckStep> {
+  return {
+    usage: '<format> [comment <text>]',
+    read(args) {
+      const format = readFormat(args.take('<format>'), args.scope, 'value');
+      skipComment(args);
+      return {kind: 'send-format', format, hex};
+    },
+  };
+}
+
+export const tcpCheckSendFormat = sendFormat(false);
+export const tcpCheckSendBinaryFormat = sendFormat(true);
+
 /** `option smtpchk [HELO | EHLO] [<domain>]`. */
 export const smtpCheck: Shape<readonly TcpCheckStep[]> = {
   usage: '[HELO | EHLO <domain>]',

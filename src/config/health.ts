@@ -106,4 +106,9 @@ export interface HttpCheckRequest {
   readonly body: Format | null;
 }
 
-export type TcpCheckStep = ConnectStep | {readonly kind: 'send'; readonly data: Uint8Array} | {readonly kind: 'expect'; readonly expectation: Expectation};
+export type TcpCheckStep =
+  | ConnectStep
+  | {readonly kind: 'send'; readonly data: Uint8Array}
+  /** What the format yields is sent; `hex`: the bytes whose pairs of digits it yields. */
+  | {readonly kind: 'send-format'; readonly format: Format; readonly hex: boolean}
+  | {readonly kind: 'expect'; readonly expectation: Expectation};

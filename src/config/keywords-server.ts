@@ -1,7 +1,15 @@
 /** The keywords of backends: servers, which one is used, how they are checked. */
 import {balance, cookie, hashType} from './balance-shapes.ts';
 import {httpCheckConnect, tcpCheckConnect} from './check-connect-shape.ts';
-import {httpCheckExpect, httpCheckSend, tcpCheckExpect, tcpCheckSend, tcpCheckSendBinary} from './check-shapes.ts';
+import {
+  httpCheckExpect,
+  httpCheckSend,
+  tcpCheckExpect,
+  tcpCheckSend,
+  tcpCheckSendBinary,
+  tcpCheckSendBinaryFormat,
+  tcpCheckSendFormat,
+} from './check-shapes.ts';
 import {retryOn} from './http-shapes.ts';
 import {keyword, theirList, theirs, withBackend} from './keyword.ts';
 import type {CookiePersistence} from './proxy-value.ts';
@@ -84,6 +92,12 @@ export const serverKeywords = {
   'tcp-check connect': keyword({...checkSteps, shape: tcpCheckConnect, description: 'Connects, first of all or anew.'}),
   'tcp-check send': keyword({...checkSteps, shape: tcpCheckSend, description: 'Sends a text.'}),
   'tcp-check send-binary': keyword({...checkSteps, shape: tcpCheckSendBinary, description: 'Sends bytes.'}),
+  'tcp-check send-lf': keyword({...checkSteps, shape: tcpCheckSendFormat, description: 'Sends a text with expressions in it.'}),
+  'tcp-check send-binary-lf': keyword({
+    ...checkSteps,
+    shape: tcpCheckSendBinaryFormat,
+    description: 'Sends bytes, written in hexadecimal with expressions in it.',
+  }),
   'tcp-check expect': keyword({...checkSteps, shape: tcpCheckExpect, description: 'Waits for what the server must say.'}),
   'tcp-check comment': keyword({...checkSteps, shape: textLine(), description: 'A text for people. No effect.'}),
 } as const;

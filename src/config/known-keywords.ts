@@ -66,7 +66,7 @@ const inProxies = table({
     bind-process max-keep-alive-queue guid max-session-srv-conns force-persist ignore-persist clitcpka-cnt clitcpka-idle clitcpka-intvl
     srvtcpka-cnt srvtcpka-idle srvtcpka-intvl peers timeout+client-hs`,
   later: `http-check+set-var http-check+set-var-fmt http-check+unset-var http-check+send-lf
-    tcp-check+send-lf tcp-check+send-binary-lf tcp-check+set-var tcp-check+set-var-fmt tcp-check+unset-var
+    tcp-check+set-var tcp-check+set-var-fmt tcp-check+unset-var
     stats+bind-process capture+cookie log-format-sd log-steps use-small-buffers
     persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-drop-request-trailers
     http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass

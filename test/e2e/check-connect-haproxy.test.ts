@@ -186,6 +186,25 @@ const backends = ({web, missing, tls, banner, closed}: Ports): Readonly<Record<s
   http-check connect default
   http-check send uri /
   server s 127.0.0.1:${banner} check inter 2s check-send-proxy`,
+  'sends-formats': `
+  mode tcp
+  option tcp-check
+  tcp-check connect
+  tcp-check send-lf "format %[int(40),add(2)]\\r\\n"
+  tcp-check expect string 200
+  server s 127.0.0.1:${banner} check inter 2s`,
+  'sends-bytes': `
+  mode tcp
+  option tcp-check
+  tcp-check send-binary-lf 6869%[str(20),hex]0d0a comment hi
+  tcp-check expect string 200
+  server s 127.0.0.1:${banner} check inter 2s`,
+  'sends-no-bytes': `
+  mode tcp
+  option tcp-check
+  tcp-check send-binary-lf 68x%[int(1)]
+  tcp-check expect string 200
+  server s 127.0.0.1:${banner} check inter 2s`,
   'tcp-steps': `
   mode tcp
   option tcp-check

@@ -54,7 +54,7 @@ function compile({backend: {check}, formatText}: CheckRunnerOptions): Compiled {
     case 'http':
       return {kind: 'http', check: compileHttpCheck(check, formatText)};
     case 'tcp':
-      return {kind: 'tcp', check: compileTcpCheck(check.steps)};
+      return {kind: 'tcp', check: compileTcpCheck(check.steps, formatText)};
     default:
       return check satisfies never;
   }

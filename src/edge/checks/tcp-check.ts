@@ -1,5 +1,6 @@
 /** `option tcp-check`: steps that connect, send and expect (HAProxy manual, `tcp-check`). */
 import type {ConnectStep, Expectation, TcpCheckStep} from '../../config/health.ts';
+import type {Format} from '../../config/sample.ts';
 import type {CheckConnection} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import type {CheckFinding} from './check-result.ts';
@@ -10,7 +11,8 @@ export interface TcpCheck {
   run(open: (step: ConnectStep | null) => Promise<CheckConnection>, timeoutMs: number): Promise<CheckFinding>;
 }
 
-export function compileTcpCheck(steps: readonly TcpCheckStep[]): TcpCheck {
+/** @param formatText renders texts with expressions in them */
+export function compileTcpCheck(steps: readonly TcpCheckStep[], formatText: (format: Format) => string): TcpCheck {
   const actions = steps.map((step, index) => ({step, number: index + 1, run: step.kind === 'expect' ? compileExpect(step.expectation, index + 1) : null}));
   const startsConnected = steps[0]?.kind !== 'connect';
   const endsTalking = steps.length > 0 && steps.at(-1)?.kind !== 'connect';
@@ -28,9 +30,9 @@ export function compileTcpCheck(steps: readonly TcpCheckStep[]): TcpCheck {
       for (const {step, number, run} of actions) {
         if (step.kind === 'connect') {
           connection = await connect(step, ` at step ${number} of tcp-check (${step.port === null ? 'connect' : `connect port ${step.port}`})`);
-        } else if (connection !== null && step.kind === 'send') {
+        } else if (connection !== null && step.kind !== 'expect') {
           connection.received = Buffer.alloc(0);
-          connection.send(step.data);
+          connection.send(step.kind === 'send' ? step.data : formatted(step, formatText, number));
         } else if (connection !== null) {
           await run?.(connection, timeoutMs);
         }
@@ -39,6 +41,14 @@ export function compileTcpCheck(steps: readonly TcpCheckStep[]): TcpCheck {
       return {status: connection?.isSecured === true ? 'L6OK' : 'L4OK', code: 0, info: steps.length === 0 ? '' : '(tcp-check)'};
     },
   };
+}
+
+/** @throws CheckFailure L7RSP for what is not hexadecimal */
+function formatted({format, hex}: Extract<TcpCheckStep, {kind: 'send-format'}>, formatText: (format: Format) => string, number: number): Uint8Array {
+  const text = formatText(format);
+  if (!hex) return Buffer.from(text, 'latin1');
+  if (!/^(?:[0-9A-Fa-f]{2})*$/.test(text)) throw new CheckFailure('L7RSP', `tcp-check send : failed to build log-format string at step ${number}`);
+  return Buffer.from(text, 'hex');
 }
 
 type Expect = (connection: CheckConnection, timeoutMs: number) => Promise<void>;
