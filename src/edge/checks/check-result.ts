@@ -57,3 +57,10 @@ export function describeCheck({status, code, info, durationMs}: CheckResult): st
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]|[<>"]/g, (character) => `<${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}>`);
 }
+
+/** A line of the log. @param status of the server, after it */
+export function resultReport(check: string, result: CheckResult, status: string): string {
+  const verdict = checkVerdict(result);
+  const outcome = verdict === 'failed' ? 'failed' : verdict === 'conditional' ? 'conditionally succeeded' : 'succeeded';
+  return `${check} ${outcome}${describeCheck(result)}, status: ${status}.`;
+}

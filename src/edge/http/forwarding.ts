@@ -12,6 +12,7 @@ import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
 import {withoutHeader} from './message.ts';
+import {observedFailure} from './observed-failure.ts';
 import type {RequestBody} from './request-body.ts';
 import type {RequestPlan} from './request-plan.ts';
 import type {AcquireRequest} from './server-pool.ts';
@@ -377,20 +378,6 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
 
   #mayRepeat(): boolean {
     return this.#repeats < this.backend.retries && this.#options.body.isReplayable;
-  }
-}
-
-function observedFailure({kind, isBroken}: ServerFailure): Parameters<AssignedServer['failed']>[0] {
-  switch (kind) {
-    case 'timeout':
-      return 'late';
-    case 'junk':
-      return 'bad-head';
-    case 'empty':
-    case 'cut':
-      return isBroken === true ? 'read-error' : 'closed';
-    default:
-      return kind satisfies never;
   }
 }
 

@@ -3,7 +3,7 @@ import type {PassiveChecks} from '../../config/health.ts';
 import type {ServerConfig, Target} from '../../config/proxy-value.ts';
 import {type Member, MemberList} from '../../core/member-list.ts';
 import type {AgentAnswer} from '../checks/agent-check.ts';
-import {type CheckResult, checkVerdict, describeCheck} from '../checks/check-result.ts';
+import {type CheckResult, checkVerdict, describeCheck, resultReport} from '../checks/check-result.ts';
 import {FairQueue, type Waiter} from './fair-queue.ts';
 import type {HeldSession} from './hold.ts';
 import {ServerAgent} from './server-agent.ts';
@@ -12,6 +12,7 @@ import {bestHealth, describeHealth, type HealthThresholds, healthAfter, healthAt
 import type {AdminState, Condition, ServerHost} from './server-host.ts';
 import type {RestoredState} from './server-state.ts';
 import {newServerStats, type ServerStats} from './server-stats.ts';
+import {SlowStart} from './slow-start.ts';
 import {type Observation, TrafficObserver} from './traffic-observer.ts';
 
 const sixteenths = 16;
@@ -53,15 +54,14 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   /** As checks, the agent, traffic and operators have left it; `#health` is how far the checks are from changing it. */
   #isRunning = true;
   #stopping = false;
-  /** Since when it starts slowly (Clock.monotonicMs); null: it does not. */
-  #startedAtMs: number | null = null;
-  #cancelWarmUp: (() => void) | undefined;
+  readonly #slowStart: SlowStart;
 
   constructor(id: number, config: ServerConfig, host: ServerHost<PoolServer<S>>) {
     this.id = id;
     this.config = config;
     this.#host = host;
     this.#openedMs = host.clock.monotonicMs();
+    this.#slowStart = new SlowStart({slowStartMs: config.slowStartMs, clock: host.clock, warmed: () => this.#warmed()});
     const bound = config.maxqueue ?? Number.POSITIVE_INFINITY;
     this.queue = new FairQueue(bound);
     this.wakers = new FairQueue(bound);
@@ -160,7 +160,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     const sessions = this.#host.sessions();
     const isStatic = minconn === null || minconn >= maxconn || fullconn === null || sessions >= fullconn;
     const limit = isStatic ? maxconn : Math.max(minconn, Math.floor((sessions * maxconn) / fullconn));
-    return Math.max(1, Math.floor(limit * this.#warmth()));
+    return Math.max(1, Math.floor(limit * this.#slowStart.warmth));
   }
 
   /** The same without regard to this moment: what `show stat` tells. */
@@ -170,7 +170,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
 
   /** While it starts slowly: how much of its weight it has; null: all. */
   get warmthPercent(): number | null {
-    return this.#startedAtMs === null ? null : Math.max(1, Math.floor(this.#warmth() * 100));
+    return this.#slowStart.percent;
   }
 
   hasRoom(): boolean {
@@ -193,8 +193,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
       case 'drain':
         return 'DRAIN';
       case 'down':
-        if (this.isDownByAgent) return 'DOWN (agent)';
-        return this.#health === 0 ? 'DOWN' : `DOWN ${this.#health}/${this.#thresholds.rise}`;
+        return this.isDownByAgent ? 'DOWN (agent)' : this.#health === 0 ? 'DOWN' : `DOWN ${this.#health}/${this.#thresholds.rise}`;
       case 'up':
         if (this.config.check === null && this.#followed === null) return 'no check';
         if (this.#followed !== null || this.#health === bestHealth(this.#thresholds)) return 'UP';
@@ -304,7 +303,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
       this.#stopping = isStopping;
     });
     this.stats.changedAtMs = this.#host.clock.monotonicMs() - sinceMs;
-    this.#startSlowly(isStarting && this.condition === 'up' ? this.stats.changedAtMs : null);
+    this.#slowStart.begin(isStarting && this.condition === 'up' ? this.stats.changedAtMs : null);
     this.#warmed();
   }
 
@@ -359,17 +358,13 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     });
   }
 
-  /** Stops the timer. */
   dispose(): void {
-    this.#cancelWarmUp?.();
+    this.#slowStart[Symbol.dispose]();
   }
 
   #reportResult(what: 'Health' | 'Agent', result: CheckResult, health: number, thresholds: HealthThresholds): void {
-    const verdict = checkVerdict(result);
-    const outcome = verdict === 'failed' ? 'failed' : verdict === 'conditional' ? 'conditionally succeeded' : 'succeeded';
-    const status = describeHealth(health, thresholds, this.weight === 0 ? 'DRAIN' : 'UP');
     const server = `${this.config.backup ? 'backup ' : ''}server ${this.#host.name}/${this.name}`;
-    this.#host.report(`${what} check for ${server} ${outcome}${describeCheck(result)}, status: ${status}.`);
+    this.#host.report(resultReport(`${what} check for ${server}`, result, describeHealth(health, thresholds, this.weight === 0 ? 'DRAIN' : 'UP')));
   }
 
   #change(cause: string | null, change: () => void): void {
@@ -390,24 +385,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     if (from === 'down' || from === 'maint') this.stats.downtimeMs += nowMs - this.stats.changedAtMs;
     if (to === 'down') this.stats.timesDown++;
     this.stats.changedAtMs = nowMs;
-    this.#startSlowly(to === 'up' ? nowMs : null);
-  }
-
-  /** @param sinceMs Clock.monotonicMs; null: it does not */
-  #startSlowly(sinceMs: number | null): void {
-    this.#cancelWarmUp?.();
-    this.#startedAtMs = this.config.slowStartMs === null ? null : sinceMs;
-    if (this.#startedAtMs !== null) this.#warmUp();
-  }
-
-  #warmUp(): void {
-    const {slowStartMs} = this.config;
-    if (slowStartMs === null) return;
-    this.#cancelWarmUp = this.#host.clock.after(Math.max(1000, slowStartMs / 20), () => {
-      if (this.#warmth() >= 1) this.#startedAtMs = null;
-      else this.#warmUp();
-      this.#warmed();
-    });
+    this.#slowStart.begin(to === 'up' ? nowMs : null);
   }
 
   #warmed(): void {
@@ -416,14 +394,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.#host.changed(this, {from: condition, to: condition, cause: ''});
   }
 
-  /** From 0 to 1. */
-  #warmth(): number {
-    const {slowStartMs} = this.config;
-    if (this.#startedAtMs === null || slowStartMs === null) return 1;
-    return Math.min(1, (this.#host.clock.monotonicMs() - this.#startedAtMs) / slowStartMs);
-  }
-
   #weightNow(): number {
-    return this.weight * Math.min(sixteenths, Math.floor(sixteenths * this.#warmth()) + 1);
+    return this.weight * Math.min(sixteenths, Math.floor(sixteenths * this.#slowStart.warmth) + 1);
   }
 }
