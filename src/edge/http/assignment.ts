@@ -23,6 +23,8 @@ export interface AssignRequest {
   readonly trigger: Omit<Extract<Trigger, {readonly source: string}>, 'port'>;
   /** Servers to which the client belongs (`use-server`, cookie): the first one that is up is taken. */
   readonly preferred: readonly string[];
+  /** The number of the server that a stick table has for the client, which is taken after those; null: it has none. */
+  readonly stuckTo: number | null;
   /** A health check from outside, which wakes no app and keeps none awake. */
   readonly isProbe: boolean;
   /** Called when it begins to wait for a wake. */
@@ -39,7 +41,7 @@ export interface SessionEnd {
 }
 
 export interface AssignedServer {
-  readonly server: {readonly config: ServerConfig} | null;
+  readonly server: {readonly config: ServerConfig; readonly id: number} | null;
   /** Another one after `retry`, as is `server`. */
   readonly endpoint: ServerEndpoint;
   /** Of a health check whose server is an app; one that is not awake is not reached, and has to be answered for. */

@@ -315,6 +315,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     this.#transaction.answeredAtMs = parts.clock.monotonicMs();
     this.#assigned?.response(head.status);
     this.#probed?.head(head);
+    this.#stick(head);
     this.#options.events.answered(head, length);
   }
 
@@ -342,7 +343,15 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   responseTunnel(head: ResponseHead, tunnel: Tunnel): void {
     this.#isAnswered = true;
     this.#transaction.answeredAtMs = this.#options.parts.clock.monotonicMs();
+    this.#stick(head);
     this.#options.events.switched(head, tunnel);
+  }
+
+  #stick(head: ResponseHead): void {
+    const server = this.#assigned?.server ?? null;
+    // Before rules change what was answered.
+    this.#transaction.response = head;
+    if (server !== null && !server.config.nonStick) this.#options.plan.stick?.(server);
   }
 
   responseFailed(failure: ServerFailure): void {

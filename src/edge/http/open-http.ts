@@ -62,7 +62,8 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
           assign(backend, request, signal) {
             const pool = pools.get(backend);
             if (pool === null) throw new CodedError('ERR_ASSERTION', `There is no backend "${backend}"`, {source: 'bug'});
-            const assignment = pool.begin(request);
+            const stuck = request.stuckTo === null ? undefined : pool.servers.find(({id}) => id === request.stuckTo);
+            const assignment = pool.begin(stuck === undefined ? request : {...request, preferred: [...request.preferred, stuck.name]});
             return assignment.isReached ? assignment : pool.reach(assignment, signal()).then(() => assignment);
           },
         },

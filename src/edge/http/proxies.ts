@@ -3,6 +3,7 @@ import type {BackendConfig, CookiePersistence, FrontendConfig, ProxyBase} from '
 import type {StatsAction} from '../../config/rules.ts';
 import {compileProbes, type ProbeRules} from '../probes/probe-rules.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
+import {compileStickRules, type StickRules} from '../stick/stick-rules.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {builtInReply, compileReply, type LocalReply, parseErrorFile, type ReplyMaker, reasonOf} from './reply.ts';
@@ -44,6 +45,8 @@ export interface HttpBackendProxy extends Proxy {
   readonly config: BackendConfig;
   readonly useServers: readonly NameRule[];
   readonly cookie: CookiePersistence | null;
+  /** `stick` rules; null: there are none. */
+  readonly stick: StickRules | null;
   /** Null: browsers are held as all other clients are. */
   readonly waitPage: WaitPage | null;
   /** What `balance hash` hashes; null: another algorithm. */
@@ -120,9 +123,16 @@ export function compileBackend(config: BackendConfig, parts: ProxyParts): HttpBa
     responseContentRules: compileResponseContentRules(config.tcp.response, parts.compilers),
     useServers: config.useServers.map((rule) => compileNameRule(rule, rule.action.server, parts.compilers)),
     cookie: config.cookie,
+    stick: compileStick(config, parts),
     waitPage: compileWaitPage(config.waitPage, parts.readFile),
     balanceSample: config.balance.kind === 'hash' ? parts.compilers.expression(config.balance.expression) : null,
   };
+}
+
+function compileStick({name, stickRules}: BackendConfig, {compilers, tableOf}: ProxyParts): StickRules | null {
+  if (stickRules.length === 0) return null;
+  const evaluator = {compileCondition: compilers.condition, compileExpression: compilers.expression};
+  return compileStickRules(stickRules, (table) => tableOf(table ?? name), evaluator);
 }
 
 /** The first name that a rule yields, or `''`. */

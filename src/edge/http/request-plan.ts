@@ -1,6 +1,7 @@
 /** Between the last rule and the choice of a server: what persistence says, what the server is told. */
 import type {ServerConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
+import type {PendingStores} from '../stick/stick-rules.ts';
 import type {AssignRequest} from './assignment.ts';
 import {connectionHas} from './h1-framing.ts';
 import type {BackendUse} from './http-parts.ts';
@@ -22,6 +23,8 @@ export interface RequestPlan {
   readonly upgrade: boolean;
   /** The page of those who wait asks: an app is not to see it. */
   readonly isPagePoll: boolean;
+  /** `stick` rules: to be told of the server that has answered. */
+  readonly stick: ((answered: {readonly id: number}) => void) | null;
   /** The server of this client is reached directly (`redir`). */
   readonly redirect: LocalReply | null;
 }
@@ -62,13 +65,16 @@ export function planRequest(
   const wanted = backend.useServers.length === 0 ? '' : firstName(backend.useServers, transaction);
   const designated = wanted === '' ? null : (servers.find(({name}) => name === wanted) ?? null);
   const chosen = designated ?? finding?.server ?? null;
+  const pending = backend.stick?.request(transaction) ?? null;
   return {
     finding,
+    stick: pending === null ? null : ({id}) => storeStick(transaction, backend, {pending, id}),
     upgrade: wantsUpgrade(request, transaction.incoming.length === 0),
     redirect: chosen === null ? null : redirectTo(chosen, request),
     isPagePoll: backend.waitPage !== null && isPagePoll(transaction),
     assign: {
       ...assignRequest(transaction, backend, [designated, finding?.server ?? null]),
+      stuckTo: pending?.serverId ?? null,
       held: (waking) => {
         transaction.waking = {...waking, sinceMs: clock.monotonicMs()};
         held?.();
@@ -77,7 +83,12 @@ export function planRequest(
   };
 }
 
-function assignRequest(context: Transaction, backend: HttpBackendProxy, wanted: readonly (ServerConfig | null)[]): AssignRequest {
+function storeStick(context: Transaction, {stick}: HttpBackendProxy, {pending, id}: {readonly pending: PendingStores; readonly id: number}): void {
+  stick?.stored(pending, id);
+  stick?.response(context, id);
+}
+
+function assignRequest(context: Transaction, backend: HttpBackendProxy, wanted: readonly (ServerConfig | null)[]): Omit<AssignRequest, 'stuckTo'> {
   const {request, connection} = context;
   const source = connection.source.host;
   return {

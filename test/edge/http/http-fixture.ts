@@ -79,7 +79,7 @@ export function assignedServer(
   let failures = 0;
   return {
     get server() {
-      return {config: server};
+      return {config: server, id: 1};
     },
     get endpoint() {
       return endpointOf(server);

@@ -35,7 +35,7 @@ async function sleepingApp(waitPage: {afterMs: number; path: string | null} | nu
       const left = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
       await Promise.race([waking.promise, left]);
       const app = {...server, target: {kind: 'app' as const, app: appName('wiki'), port: origin.port}};
-      return {...assignedServer(server, () => null), server: {config: app}};
+      return {...assignedServer(server, () => null), server: {config: app, id: 1}};
     },
   });
   return {
