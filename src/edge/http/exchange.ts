@@ -235,7 +235,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   clientGone(how: 'closed' | 'half-closed' | 'timeout'): void {
     if (this.#isOver) return;
     const forwarding = this.#forwarding;
-    if (how === 'half-closed' && forwarding?.isConnected === true && this.#use?.backend.config.abortOnClose !== true) return;
+    // Who waits for a wake and closes is taken to have left: nobody else may want the app.
+    const isHeld = this.#transaction.waking !== null && forwarding?.isConnected !== true;
+    if (how === 'half-closed' && !isHeld && this.#use?.backend.config.abortOnClose !== true) return;
     if (how === 'timeout') {
       this.#parts.counters.timeouts++;
       if (!this.#hasBegun) {

@@ -1,7 +1,9 @@
 import {once} from 'node:events';
-import {createServer} from 'node:net';
+import {connect, createServer} from 'node:net';
+import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import {CodedError} from '../../../src/core/errors.ts';
+import {appName} from '../../../src/core/ids.ts';
 import type {AssignedServer, AssignRequest} from '../../../src/edge/http/assignment.ts';
 import {until} from '../../helpers/until.ts';
 import {assignedServer, openTestHttp, testServer} from './http-fixture.ts';
@@ -209,8 +211,9 @@ test('a client that leaves while it is held gives up its wait', async (t) => {
   let asked = 0;
   await using http = await openTestHttp({
     servers: [],
-    assign: (_backend, _request, signalOf) => {
+    assign: (_backend, {held}, signalOf) => {
       asked++;
+      held?.({app: appName('wiki'), trigger: 'tcp/80'});
       const signal = signalOf();
       return new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => {
@@ -233,6 +236,31 @@ test('a client that leaves while it is held gives up its wait', async (t) => {
     http.records.map(({termination}) => termination),
     ['CQ--', 'CQ--', 'CQ--'],
   );
+});
+
+test('a client that says no more after its request is answered, unless abortonclose takes that for leaving', async (t) => {
+  await using origin = await httpOrigin((_request, response) => response.end('there'));
+  for (const abortOnClose of [false, true]) {
+    const closed = Promise.withResolvers<void>();
+    await using http = await openTestHttp({
+      servers: [],
+      backend: {abortOnClose},
+      assign: async (_backend, _request, signalOf) => {
+        const signal = signalOf();
+        // The server is reached when the client's end is long known.
+        await Promise.race([
+          closed.promise.then(() => sleep(100)),
+          new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+        ]);
+        return assignedServer(testServer('s1', origin.port), () => null);
+      },
+    });
+    const socket = connect({host: '127.0.0.1', port: http.port, allowHalfOpen: true});
+    socket.end('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', () => closed.resolve());
+    const text = (await socket.setEncoding('latin1').toArray()).join('');
+    if (abortOnClose) t.is(text, '');
+    else t.regex(text, /^HTTP\/1\.1 200 OK[\s\S]*there$/);
+  }
 });
 
 for (const [code, status, termination, counted] of [
