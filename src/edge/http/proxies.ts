@@ -3,7 +3,7 @@ import type {BackendConfig, CookiePersistence, FrontendConfig, ProxyBase} from '
 import type {StatsAction} from '../../config/rules.ts';
 import {compileProbes, type ProbeRules} from '../probes/probe-rules.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
-import {compileStickRules, type StickRules} from '../stick/stick-rules.ts';
+import {compileStickRules, type StickEvaluator, type StickRules} from '../stick/stick-rules.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {builtInReply, compileReply, type LocalReply, parseErrorFile, type ReplyMaker, reasonOf} from './reply.ts';
@@ -131,7 +131,10 @@ export function compileBackend(config: BackendConfig, parts: ProxyParts): HttpBa
 
 function compileStick({name, stickRules}: BackendConfig, {compilers, tableOf}: ProxyParts): StickRules | null {
   if (stickRules.length === 0) return null;
-  const evaluator = {compileCondition: compilers.condition, compileExpression: compilers.expression};
+  const evaluator: StickEvaluator = {
+    compileCondition: (condition) => compilers.condition(condition),
+    compileExpression: (expression) => compilers.expression(expression),
+  };
   return compileStickRules(stickRules, (table) => tableOf(table ?? name), evaluator);
 }
 
