@@ -21,6 +21,9 @@ export interface SlowLine {
 
 /** Of a network, not of a loopback device. */
 const segmentBytes = 1448;
+/** socket(7), tcp(7); the numbers are those of the kernel's headers. */
+const [solSocket, soMaxPacingRate] = [1, 47];
+const [ipprotoTcp, tcpMaxSegment] = [6, 2];
 
 /** Sums since the start, readable in other threads: 64-bit floats at these places. `passedOn`: requests that no copy could answer. */
 export const counterPlaces = {requests: 0, bytesDown: 1, bytesUp: 2, passedOn: 3} as const;
@@ -102,8 +105,8 @@ function paceStreams(server: Server, bytesPerSecond: number): void {
   const handle: unknown = '_handle' in server ? server._handle : null;
   if (typeof handle !== 'object' || handle === null || !('fd' in handle) || typeof handle.fd !== 'number') throw new Error('the server has no descriptor');
   // Accepted sockets have what the listening one has.
-  setSocketOption(handle.fd, 1, 47, Math.min(bytesPerSecond, 2 ** 31 - 1));
-  setSocketOption(handle.fd, 6, 2, segmentBytes);
+  setSocketOption(handle.fd, solSocket, soMaxPacingRate, Math.min(bytesPerSecond, 2 ** 31 - 1));
+  setSocketOption(handle.fd, ipprotoTcp, tcpMaxSegment, segmentBytes);
 }
 
 async function answer(proxy: Proxy, exchange: Exchange): Promise<void> {

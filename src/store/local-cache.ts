@@ -188,6 +188,7 @@ export class LocalCache implements AsyncDisposable {
     try {
       await rename(from, path);
     } catch (error) {
+      this.#entries.delete(key);
       // Another file system: it is stored, so the copy is dispensable.
       if (errorCode(error) !== 'EXDEV') {
         ignoreMissing(error);

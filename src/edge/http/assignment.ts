@@ -67,3 +67,8 @@ export interface Assignment {
    */
   assign(backend: string, request: AssignRequest, signal: () => AbortSignal): AssignedServer | Promise<AssignedServer>;
 }
+
+/** Of what came out of a wait: a server, which has to be released by whoever does not want it. */
+export function isAssigned(value: unknown): value is AssignedServer {
+  return typeof value === 'object' && value !== null && 'release' in value;
+}

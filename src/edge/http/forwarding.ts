@@ -7,7 +7,7 @@ import {CodedError, errorCode} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
 import type {FollowedApp} from '../probes/http-probes.ts';
 import {probeServer} from '../probes/probe-rules.ts';
-import type {AssignedServer, SessionEnd} from './assignment.ts';
+import {type AssignedServer, isAssigned, type SessionEnd} from './assignment.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
@@ -349,9 +349,11 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
 
   #stick(head: ResponseHead): void {
     const server = this.#assigned?.server ?? null;
+    const {stick} = this.#options.plan;
+    if (stick === null || server === null || server.config.nonStick) return;
     // Before rules change what was answered.
     this.#transaction.response = head;
-    if (server !== null && !server.config.nonStick) this.#options.plan.stick?.(server);
+    stick(server);
   }
 
   responseFailed(failure: ServerFailure): void {
@@ -388,10 +390,6 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   #mayRepeat(): boolean {
     return this.#repeats < this.backend.retries && this.#options.body.isReplayable;
   }
-}
-
-function isAssigned(value: unknown): value is AssignedServer {
-  return typeof value === 'object' && value !== null && 'release' in value;
 }
 
 /** Of `timeout connect`. */
