@@ -1,20 +1,16 @@
 /** When the agent of a server is asked: in maintenance too, which it may end, but not while the server is an app that sleeps. */
 import type {BackendConfig} from '../../config/proxy-value.ts';
-import type {AppName} from '../../core/ids.ts';
 import {askAgent} from './agent-check.ts';
 import {checkAddress} from './check-address.ts';
 import type {AskedAgent, CheckedServer, HealthChecksOptions} from './checked-server.ts';
+import {RecurringQuestion} from './recurring-question.ts';
 
 export class AgentPlan {
+  readonly question: RecurringQuestion;
   readonly #server: CheckedServer;
+  readonly #options: HealthChecksOptions;
   readonly #agent: AskedAgent;
   readonly #backend: BackendConfig;
-  readonly #options: HealthChecksOptions;
-  readonly #signal: AbortSignal;
-  #cancelNext: () => void = () => undefined;
-  #current = new AbortController();
-  #isRunning = false;
-  #hasEnded = false;
 
   constructor(
     plan: {readonly server: CheckedServer; readonly agent: AskedAgent; readonly backend: BackendConfig},
@@ -22,38 +18,10 @@ export class AgentPlan {
     signal: AbortSignal,
   ) {
     this.#server = plan.server;
+    this.#options = options;
+    this.question = new RecurringQuestion({server: plan.server, clock: options.clock, ask: () => this.#ask(), signal});
     this.#agent = plan.agent;
     this.#backend = plan.backend;
-    this.#options = options;
-    this.#signal = signal;
-  }
-
-  start(delayMs: number): void {
-    this.#cancelNext();
-    if (this.#signal.aborted || this.#hasEnded) return;
-    this.#cancelNext = this.#options.clock.after(delayMs, () => void this.#ask());
-  }
-
-  stop(): void {
-    this.#cancelNext();
-    this.#current.abort();
-  }
-
-  /** For good. */
-  end(): void {
-    this.#hasEnded = true;
-    this.stop();
-  }
-
-  appChanged(app: AppName, awake: boolean): void {
-    const {target} = this.#server;
-    if (target.kind !== 'app' || target.app !== app) return;
-    if (awake) {
-      if (!this.#isRunning) this.start(0);
-      return;
-    }
-    this.stop();
-    this.#server.assumeUp();
   }
 
   async #ask(): Promise<void> {
@@ -61,22 +29,17 @@ export class AgentPlan {
     const {config, target} = this.#server;
     const {address: host, port, intervalMs, send, isEnabled} = this.#agent;
     const address = isEnabled ? checkAddress(target, {address: host, port}, watch) : null;
+    let isGivenUp = false;
     if (address !== null) {
-      this.#isRunning = true;
-      this.#current = new AbortController();
-      const {signal} = this.#current;
-      try {
-        const answer = await askAgent({config, address, intervalMs, send, backend: this.#backend, services, clock, signal});
+      const backend = this.#backend;
+      const asked = await this.question.run(async (signal) => {
+        const answer = await askAgent({config, address, intervalMs, send, backend, services, clock, signal});
         if (!signal.aborted) this.#server.applyAgent(answer);
-      } catch (error) {
-        // Given up because it is not wanted any more.
-        if (!signal.aborted) throw error;
-      } finally {
-        this.#isRunning = false;
-      }
+      });
+      isGivenUp = asked.aborted;
     }
     // One that sleeps is asked again when it wakes up.
     if (target.kind === 'app' && watch?.isAwake(target.app) !== true) return;
-    this.start(this.#current.signal.aborted ? 0 : intervalMs);
+    this.question.start(isGivenUp ? 0 : intervalMs);
   }
 }
