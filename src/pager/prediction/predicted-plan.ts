@@ -55,8 +55,8 @@ export const planRules: PlanRules = {
   cost: {fault: 50, copy: 0.9, unused: 5},
   always: 0.3,
   maxUnused: 0.2,
-  blockShare: [1 / 32, 1 / 8],
-  pageShare: [1 / 128, 1 / 32],
+  blockShare: [1 / 64, 1 / 8],
+  pageShare: [1 / 512, 1 / 32],
   doubtfulBlocks: 1 / 4,
   doubtfulPages: 1 / 8,
 };
