@@ -4,7 +4,7 @@
  */
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs';
 import {CodedError, errorMessage} from '../../core/errors.ts';
-import {AbsentPagesError, type ByteRange, type Presence, requirePresent} from '../faults/absent-pages.ts';
+import {type AbsentPages, AbsentPagesError, absentPages, type ByteRange, type PartialFile, type Presence} from '../faults/absent-pages.ts';
 import {BlockCache} from './block-cache.ts';
 import {DamagedCheckpointError} from './damage.ts';
 import {CopiedPages, type PageCopies, type PagePart} from './page-copies.ts';
@@ -111,7 +111,7 @@ export class SegmentReader implements Disposable {
   }
 
   /** What has to be fetched before these pages can be read, as far as it is known; undefined when all is there. @throws as `readPagesSync()` */
-  absent(segment: number, index: number, count: number): AbsentPagesError | undefined {
+  absent(segment: number, index: number, count: number): AbsentPages | undefined {
     if (!this.#isPartial) return undefined;
     for (const part of this.#copies.partsOf(segment, index, count)) {
       const absent = this.#absentOf(part, segment, index);
@@ -121,7 +121,7 @@ export class SegmentReader implements Disposable {
   }
 
   /** Of a part of pages that begin at `index`. */
-  #absentOf(part: PagePart, segment: number, index: number): AbsentPagesError | undefined {
+  #absentOf(part: PagePart, segment: number, index: number): AbsentPages | undefined {
     try {
       return this.#absent(part);
     } catch (error) {
@@ -131,27 +131,32 @@ export class SegmentReader implements Disposable {
     }
   }
 
-  #absent({segment, index, count}: Pick<PagePart, 'segment' | 'index' | 'count'>): AbsentPagesError | undefined {
+  #absent({segment, index, count}: Pick<PagePart, 'segment' | 'index' | 'count'>): AbsentPages | undefined {
     const place = this.#place(segment);
     if (place.presence === undefined) return undefined;
     try {
-      this.#locate(place, this.#index(place, this.#open(place)), index, count);
-      return undefined;
+      const known = this.#index(place, this.#open(place));
+      return this.#absentPieces(place, known, segmentPieces(place, known.index, index, count));
     } catch (error) {
       if (error instanceof AbsentPagesError) return error;
       throw error;
     }
   }
 
-  #locate(place: LocalSegment, {index: known, owner}: OpenSegment, index: number, count: number): readonly SegmentPiece[] {
-    const found = segmentPieces(place, known, index, count);
-    if (place.presence === undefined) return found;
-    const read = found.filter((piece) => piece.kind === 'plain' || this.#cache.get(owner, piece.position) === undefined);
-    requireLocal(
-      place,
+  #locate(place: LocalSegment, known: OpenSegment, index: number, count: number): readonly SegmentPiece[] {
+    const found = segmentPieces(place, known.index, index, count);
+    const absent = this.#absentPieces(place, known, found);
+    if (absent !== undefined) throw new AbsentPagesError(absent);
+    return found;
+  }
+
+  #absentPieces(place: LocalSegment, {owner}: OpenSegment, pieces: readonly SegmentPiece[]): AbsentPages | undefined {
+    if (place.presence === undefined) return undefined;
+    const read = pieces.filter((piece) => piece.kind === 'plain' || this.#cache.get(owner, piece.position) === undefined);
+    return absentPages(
+      fileOf(place),
       read.map((piece) => ({position: piece.position, length: storedBytes(piece)})),
     );
-    return found;
   }
 
   #block(place: LocalSegment, fd: number, {index, owner}: OpenSegment, block: SegmentBlock): Uint8Array {
@@ -224,7 +229,12 @@ function endOf(place: LocalSegment, fd: number, {position, objectBytes}: {positi
   return data;
 }
 
-/** The error carries what it is about, and may be logged: the key stays out of it. */
-function requireLocal({segment, path, presence}: LocalSegment, wanted: Iterable<ByteRange>): void {
-  if (presence !== undefined) requirePresent({segment, path, presence}, wanted);
+/** What is said of it may be logged: the key stays out of it. */
+function fileOf({segment, path, presence}: LocalSegment): PartialFile {
+  return {segment, path, presence};
+}
+
+function requireLocal(place: LocalSegment, wanted: Iterable<ByteRange>): void {
+  const absent = absentPages(fileOf(place), wanted);
+  if (absent !== undefined) throw new AbsentPagesError(absent);
 }

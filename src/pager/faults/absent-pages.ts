@@ -21,13 +21,19 @@ export interface PartialFile {
   readonly presence?: Presence | undefined;
 }
 
-/** Pages are stored, but not in the local cache yet: nothing is wrong, somebody must fetch them. */
-export class AbsentPagesError extends CodedError<'ERR_PAGE_ABSENT'> {
+/** What has to be fetched before something can be read. */
+export interface AbsentPages {
   readonly file: PartialFile;
   /** Whole chunks, in order of position; the last one may reach beyond the end of the object. */
   readonly ranges: readonly ByteRange[];
+}
 
-  constructor(file: PartialFile, ranges: readonly ByteRange[]) {
+/** Pages are stored, but not in the local cache yet: nothing is wrong, somebody must fetch them. */
+export class AbsentPagesError extends CodedError<'ERR_PAGE_ABSENT'> implements AbsentPages {
+  readonly file: PartialFile;
+  readonly ranges: readonly ByteRange[];
+
+  constructor({file, ranges}: AbsentPages) {
     const bytes = ranges.reduce((sum, {length}) => sum + length, 0);
     const message = `Cannot read pages of segment ${file.segment}: ${bytes} bytes from ${ranges[0]?.position ?? 0} on are not in the local cache`;
     super('ERR_PAGE_ABSENT', message, {source: 'host', retryable: true});
@@ -52,9 +58,8 @@ export function absentRanges({map, chunkBytes}: Presence, wanted: Iterable<ByteR
   return found;
 }
 
-/** @throws AbsentPagesError when a part is missing */
-export function requirePresent(file: PartialFile, wanted: Iterable<ByteRange>): void {
-  if (file.presence === undefined) return;
-  const ranges = absentRanges(file.presence, wanted);
-  if (ranges.length > 0) throw new AbsentPagesError(file, ranges);
+/** Undefined when all is there. No error: for the making of one, a wake could install some pages. */
+export function absentPages(file: PartialFile, wanted: Iterable<ByteRange>): AbsentPages | undefined {
+  const ranges = file.presence === undefined ? [] : absentRanges(file.presence, wanted);
+  return ranges.length > 0 ? {file, ranges} : undefined;
 }

@@ -3,7 +3,7 @@
  * instance it is for, shares that fetch. The worker asks by a report and is told the end by a command, so it waits for nobody.
  */
 import type {InstanceId} from '../../core/ids.ts';
-import {type AbsentPagesError, absentRanges, type ByteRange, type PartialFile} from './absent-pages.ts';
+import {type AbsentPages, absentRanges, type ByteRange, type PartialFile} from './absent-pages.ts';
 
 /** Of one range in a request for many pages: so much may come in one answer of the store. */
 const maxRangeBytes = 1024 * 1024;
@@ -38,14 +38,14 @@ export class Fetches {
   }
 
   /** Asks in one report for what is missing, in the order given, as far as nobody has been asked for it yet. */
-  want(instance: InstanceId, missing: readonly AbsentPagesError[], {urgent}: {urgent: boolean}): void {
+  want(instance: InstanceId, missing: readonly AbsentPages[], {urgent}: {urgent: boolean}): void {
     const ranges: WantedRange[] = [];
     for (const {file, ranges: parts} of missing) for (const part of parts) ranges.push(...this.#ask(file, part, urgent));
     if (ranges.length > 0) this.#report({instance, urgent, ranges});
   }
 
   /** The worst of the chunks of a range. */
-  state({file, ranges}: AbsentPagesError): FetchState {
+  state({file, ranges}: AbsentPages): FetchState {
     const keys = ranges.flatMap((range) => keysOf(file, range));
     if (keys.some((key) => this.#failed.has(key))) return 'failed';
     return keys.every((key) => this.#underWay.has(key)) ? 'under-way' : 'unknown';

@@ -7,7 +7,7 @@ import {faultPoint} from '../../core/fault-point.ts';
 import {mapAnonymous} from '../../core/mapping.ts';
 import {DamagedCheckpointError} from '../checkpoints/damage.ts';
 import {blockPages, pageSizeBytes} from '../checkpoints/page-table.ts';
-import {AbsentPagesError} from './absent-pages.ts';
+import {type AbsentPages, AbsentPagesError} from './absent-pages.ts';
 import {Fetches} from './fault-fetches.ts';
 import type {StoreWait} from './fault-messages.ts';
 import {type Fault, type WaitingFault, WaitingFaults} from './fault-waiting.ts';
@@ -121,7 +121,7 @@ export class FaultServer implements Disposable {
   }
 
   #bring(instance: PagedInstance, process: PagedProcess, stretch: Stretch): void {
-    let absent: AbsentPagesError | undefined;
+    let absent: AbsentPages | undefined;
     try {
       process.bring(stretch, instance.reader, this.buffer);
     } catch (error) {
@@ -177,11 +177,11 @@ export class FaultServer implements Disposable {
     for (const instance of this.#waiting.forgetClosed()) this.#resumed(instance);
   }
 
-  #wait(fault: TriedFault, reason: WaitingFault['reason'], at: number, absent?: AbsentPagesError): void {
+  #wait(fault: TriedFault, reason: WaitingFault['reason'], at: number, absent?: AbsentPages): void {
     this.#waiting.add({...fault, reason, at, absent});
   }
 
-  #fetch(fault: TriedFault, absent: AbsentPagesError): void {
+  #fetch(fault: TriedFault, absent: AbsentPages): void {
     faultPoint('pager:fetch:wanted');
     this.#wait(fault, 'fetch', Number.POSITIVE_INFINITY, absent);
     this.fetches.want(fault.instance.id, [absent], {urgent: true});

@@ -1,5 +1,5 @@
 /** Faults that could not be answered at once, one entry per process and page: a thread that a signal interrupts faults on the same page again. */
-import type {AbsentPagesError} from './absent-pages.ts';
+import type {AbsentPages} from './absent-pages.ts';
 import type {StoreWait} from './fault-messages.ts';
 import type {PagedInstance} from './paged-instance.ts';
 import type {PagedProcess} from './paged-process.ts';
@@ -25,7 +25,7 @@ export interface WaitingFault extends Fault {
   /** When it is tried again, unless it is told to before. */
   at: number;
   /** What is being fetched for it. */
-  readonly absent: AbsentPagesError | undefined;
+  readonly absent: AbsentPages | undefined;
 }
 
 /** A thread that waits longer for the store is worth a word, though nothing has failed yet. */

@@ -4,7 +4,7 @@
  */
 
 import type {PageTable} from '../checkpoints/page-table.ts';
-import type {AbsentPagesError} from './absent-pages.ts';
+import type {AbsentPages} from './absent-pages.ts';
 import type {FetchState} from './fault-fetches.ts';
 import type {Stretch} from './read-ahead.ts';
 
@@ -15,17 +15,17 @@ interface Way {
   /** What the process lacks. */
   readonly missing: PageTable;
   /** What of these pages is not there. */
-  readonly absent: (segment: number, index: number, count: number) => AbsentPagesError | undefined;
-  readonly state: (missing: AbsentPagesError) => FetchState;
+  readonly absent: (segment: number, index: number, count: number) => AbsentPages | undefined;
+  readonly state: (missing: AbsentPages) => FetchState;
 }
 
 /** @returns what to ask for now, the first needed first; nothing while half of the way is there or asked for */
-export function wantedAhead(stretch: Stretch, way: Way): readonly AbsentPagesError[] {
+export function wantedAhead(stretch: Stretch, way: Way): readonly AbsentPages[] {
   if (!absentOn(stretch, aheadPages / 2, way).some((part) => way.state(part) === 'unknown')) return [];
   return absentOn(stretch, aheadPages, way);
 }
 
-function absentOn({page, count, direction}: Stretch, pages: number, {missing, absent}: Way): AbsentPagesError[] {
+function absentOn({page, count, direction}: Stretch, pages: number, {missing, absent}: Way): AbsentPages[] {
   const first = direction === 1 ? page : Math.max(0, page + count - pages);
   const found = [...missing.runsIn(first, pages)].flatMap((run) => absent(run.segment, run.index, run.count) ?? []);
   return direction === 1 ? found : found.reverse();

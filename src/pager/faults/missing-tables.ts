@@ -8,7 +8,7 @@ import {closeSync, openSync, readSync} from 'node:fs';
 import {CodedError, errorCode} from '../../core/errors.ts';
 import type {Mapping} from '../../core/mapping.ts';
 import {encodePageTable} from '../checkpoints/page-table-codec.ts';
-import type {AbsentPagesError} from './absent-pages.ts';
+import type {AbsentPages} from './absent-pages.ts';
 import type {Fetches} from './fault-fetches.ts';
 import type {ProcessIds, ProcessTable} from './fault-messages.ts';
 import type {PagedInstance} from './paged-instance.ts';
@@ -53,7 +53,7 @@ function serveNow(instance: PagedInstance, process: PagedProcess, page: number, 
 
 /** Those of `candidates` whose memory this is: more than one when processes share it, none when none of its pages can be in any. */
 function owners(instance: PagedInstance, process: PagedProcess, candidates: readonly ProcessIds[], tools: ProbeTools): readonly ProcessIds[] {
-  let notHere: AbsentPagesError | undefined;
+  let notHere: AbsentPages | undefined;
   for (const run of [...process.memory.missing.runs()]) {
     for (let page = run.page; page < run.page + run.count; page++) {
       const elsewhere = instance.reader.absent(run.segment, run.index + page - run.page, 1);

@@ -8,7 +8,7 @@
 import {faultPoint} from '../../core/fault-point.ts';
 import {type PageRun, pageSizeBytes} from '../checkpoints/page-table.ts';
 import type {PagePlace} from '../checkpoints/segment-reader.ts';
-import type {AbsentPagesError} from './absent-pages.ts';
+import type {AbsentPages} from './absent-pages.ts';
 import type {FetchState} from './fault-fetches.ts';
 import type {PagedProcess, PageReader} from './paged-process.ts';
 import {chunkPages, type Memory, type ReadAheadMemory} from './read-ahead-memory.ts';
@@ -43,14 +43,14 @@ export type NextTurn = {readonly kind: 'now'} | {readonly kind: 'at'; readonly t
 
 /** Brings parts of segments into the local cache. */
 export interface Fetcher {
-  want(missing: readonly AbsentPagesError[]): void;
-  state(missing: AbsentPagesError): FetchState;
+  want(missing: readonly AbsentPages[]): void;
+  state(missing: AbsentPages): FetchState;
 }
 
 /** Reads what is there and tells what is not. */
 export interface PrefetchReader extends PageReader {
   placeOf(segment: number, index: number, count: number): PagePlace | undefined;
-  absent(segment: number, index: number, count: number): AbsentPagesError | undefined;
+  absent(segment: number, index: number, count: number): AbsentPages | undefined;
 }
 
 function split(run: PageRun, maxPages: number): PageRun[] {
@@ -118,7 +118,7 @@ export class Prefetch implements Disposable {
 
   /** Fetches may have ended. @returns whether there is something to do now */
   recheck(): boolean {
-    const wanted: AbsentPagesError[] = [];
+    const wanted: AbsentPages[] = [];
     let ready = false;
     for (const [vpid, share] of this.#shares) {
       const still: PageRun[] = [];
@@ -143,7 +143,7 @@ export class Prefetch implements Disposable {
     return ready;
   }
 
-  #absent({segment, index, count}: PageRun): AbsentPagesError | undefined {
+  #absent({segment, index, count}: PageRun): AbsentPages | undefined {
     try {
       return this.#reader.absent(segment, index, count);
     } catch {
