@@ -1,5 +1,5 @@
 import test from 'ava';
-import {allRuns, deadlineOf, failedFiles, parseSummaryLine} from '../../tools/run-tests.ts';
+import {allRuns, deadlineOf, failedFiles, parseSummaryLine, turnOf} from '../../tools/run-tests.ts';
 
 const lines = [
   {line: '  8 tests passed', found: {outcome: 'passed', count: 8}},
@@ -36,4 +36,22 @@ test('allRuns() has each file once: the quick ones, those about state, the other
   const quick = Array.from({length: 7}, (_, at) => `test/core/${at}.test.ts`);
   const runs = allRuns([...quick, 'test/e2e/cli.test.ts', 'test/e2e/history.test.ts', 'test/e2e/image.test.ts']);
   t.deepEqual(runs, [quick.slice(0, 6), quick.slice(6), ['test/e2e/history.test.ts', 'test/e2e/cli.test.ts'], ['test/e2e/image.test.ts']]);
+});
+
+test('allRuns() begins with another one of the others when it is told to, and has each file once', (t) => {
+  const files = ['a', 'b', 'c', 'd', 'history'].map((name) => `test/e2e/${name}.test.ts`);
+  const names = (turn: number): string =>
+    allRuns(files, turn)
+      .flat()
+      .map((file) => file.slice('test/e2e/'.length, -'.test.ts'.length))
+      .join(' ');
+  t.is(names(1), 'history b c d a');
+  t.is(names(7), 'history d a b c');
+});
+
+test('turnOf() is another one each day, and the first without a limit', (t) => {
+  const day = new Date('2026-01-01T23:59:59Z');
+  t.is(turnOf(undefined, day), 0);
+  t.is(turnOf('11', day), turnOf('11', new Date('2026-01-01T00:00:00Z')));
+  t.not(turnOf('11', day), turnOf('11', new Date('2026-01-02T00:00:00Z')));
 });
