@@ -25,7 +25,7 @@ import {
   ObjectStoreError,
   type PutOptions,
 } from './object-store.ts';
-import type {FetchPart} from './partial-file.ts';
+import type {Arrives, FetchPart} from './partial-file.ts';
 import type {Received} from './receive-memory.ts';
 import {merged, RemoteIndex} from './remote-index.ts';
 import {isUploadedLater, uploadFile} from './upload-file.ts';
@@ -194,13 +194,7 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
       return;
     }
     if (length === sizeBytes && sizeBytes <= wholeBytesMax) return this.#cache.add(key, await arrival);
-    const opened = await this.#create(key, sizeBytes);
-    if (opened.kind === 'complete') {
-      await arrival;
-      return;
-    }
-    await opened.file.expect({position, length}, arrival);
-    await this.#cache.grown(key);
+    await this.#arrives(key, await this.#create(key, sizeBytes), {position, length}, arrival);
   }
 
   /** `get()` and `size()` answer from these as long as they are held: nothing needs to be on the disk before it is used. */
@@ -208,10 +202,11 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
     return this.#held.hold(copies);
   }
 
-  /** A local copy, under a key of its own, of a part of a remote object, until `removeLocal()`. `take()` and `ensureLocal()` fill it. */
-  async openPart(key: string, of: {readonly key: string; readonly position: number; readonly length: number}): Promise<LocalCopy> {
+  /** A local copy, under a key of its own, of a part of a remote object, until `removeLocal()`. `arrives()` and `ensureLocal()` fill it. */
+  async openPart(key: string, of: {readonly key: string} & ByteRange): Promise<LocalCopy & {readonly arrives: Arrives}> {
     const fetch: FetchPart = (range, into) => this.#remote.get(of.key, {...range, position: of.position + range.position}, into);
-    return copyOf(await this.#cache.findOrCreate(key, of.length, fetch, {isLasting: false}));
+    const opened = await this.#cache.findOrCreate(key, of.length, fetch, {isLasting: false});
+    return {...copyOf(opened), arrives: (range, arrival) => this.#arrives(key, opened, range, arrival)};
   }
 
   /** Removes a local copy; what is pending stays. */
@@ -354,6 +349,11 @@ export class CachedStore implements ObjectStore, AsyncDisposable {
 
   #create(key: string, sizeBytes: number): Promise<Opened> {
     return this.#cache.findOrCreate(key, sizeBytes, (range, into) => this.#remote.get(key, range, into));
+  }
+
+  async #arrives(key: string, opened: Opened, range: ByteRange, arrival: Promise<Buffer>): Promise<void> {
+    await (opened.kind === 'complete' ? arrival : opened.file.expect(range, arrival));
+    if (opened.kind === 'partial') await this.#cache.grown(key);
   }
 
   async #ensure(key: string, sizeBytes: number, range: ByteRange): Promise<Opened> {

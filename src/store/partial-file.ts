@@ -33,6 +33,9 @@ export interface PartialFileOptions {
 
 export type FetchPart = (range: ByteRange, into: Buffer) => Promise<Buffer>;
 
+/** Says that a range is on its way; that is known before this returns. Resolves when the bytes are in the file. */
+export type Arrives = (range: ByteRange, arrival: Promise<Buffer>) => Promise<void>;
+
 export class PartialFile implements AsyncDisposable {
   /** Where its name is; somebody may have removed it. */
   readonly name: string;

@@ -9,6 +9,7 @@ import type {Log} from '../../core/log.ts';
 import type {CachedStore} from '../../store/cached-store.ts';
 import type {HeldCopy} from '../../store/held-copies.ts';
 import type {ByteRange} from '../../store/object-store.ts';
+import type {Arrives} from '../../store/partial-file.ts';
 import type {Checkpoint} from '../checkpoints/checkpoint.ts';
 import {keysOf, numberInKey} from '../checkpoints/checkpoint-keys.ts';
 import {parseManifest} from '../checkpoints/manifest.ts';
@@ -106,14 +107,20 @@ async function readObject(objects: CachedStore, object: StoredCold, request: Col
   const {token, copy} = await manifest;
   if (token !== layout.contents.token) throw new RangeError(`it is of token ${layout.contents.token}, the generation of token ${token}`);
   arrivals.ask(layout.partsEnd);
-  const expected = request.expected ? await openExpected(objects, object, layout) : undefined;
-  if (expected !== undefined) takeExpected(objects, {expected, object, segmentAt: layout.segmentAt, arrivals}, log);
+  const opened = request.expected ? await openExpected(objects, object, layout) : undefined;
+  if (opened !== undefined) takeExpected({app: request.app, object, arrives: opened.arrives, segmentAt: layout.segmentAt, arrivals}, log);
   const {contents, partsAt, partsEnd} = layout;
   const copies = copiesOf(contents, (await arrivals.upTo(partsEnd)).subarray(partsAt, partsEnd));
   copies.set(copy.key, copy);
   // The only one that changes: what was learned since is better.
   if (await objects.isPending(keysOf(request.app).predicted)) copies.delete(keysOf(request.app).predicted);
-  return {contents, copies, images: imagesOf(contents, object), expected, [Symbol.dispose]: objects.hold([...copies.values()])[Symbol.dispose]};
+  return {
+    contents,
+    copies,
+    images: imagesOf(contents, object),
+    expected: opened?.expected,
+    [Symbol.dispose]: objects.hold([...copies.values()])[Symbol.dispose],
+  };
 }
 
 /** As the store has it; not written to the disk, which somebody waits for. */
@@ -162,34 +169,39 @@ export function endOf({copies}: ColdFetch, object: string): Uint8Array | undefin
   return new Uint8Array(copy.data);
 }
 
-async function openExpected(objects: CachedStore, {key, sizeBytes}: StoredCold, layout: ColdLayout): Promise<ColdExpected | undefined> {
+async function openExpected(
+  objects: CachedStore,
+  {key, sizeBytes}: StoredCold,
+  layout: ColdLayout,
+): Promise<{readonly expected: ColdExpected; readonly arrives: Arrives} | undefined> {
   const {app, generation, expected} = layout.contents;
   if (expected === undefined || sizeBytes <= layout.segmentAt) return undefined;
   const object = coldSegmentKey(key);
-  const {path, presence} = await objects.openPart(object, {key, position: layout.segmentAt, length: sizeBytes - layout.segmentAt});
+  const {path, presence, arrives} = await objects.openPart(object, {key, position: layout.segmentAt, length: sizeBytes - layout.segmentAt});
   const usable = new SharedArrayBuffer(1);
   new Uint8Array(usable).fill(1);
-  return {local: {app, segment: coldSegmentNumber(generation), object, generation, path, presence}, tables: openTables(expected, object), usable};
+  const local = {app, segment: coldSegmentNumber(generation), object, generation, path, presence};
+  return {expected: {local, tables: openTables(expected, object), usable}, arrives};
 }
 
 interface Taking {
-  readonly expected: ColdExpected;
+  readonly app: string;
   readonly object: StoredCold;
+  readonly arrives: Arrives;
   readonly segmentAt: number;
   readonly arrivals: Arrivals;
 }
 
-/** What arrives goes into the local copy, chunk by chunk. */
-function takeExpected(objects: CachedStore, {expected, object, segmentAt, arrivals}: Taking, log: Log): void {
-  const {local} = expected;
+/** What arrives goes into the local copy, chunk by chunk. Who wants some of it knows at once that it is on its way. */
+function takeExpected({app, object, arrives, segmentAt, arrivals}: Taking, log: Log): void {
   for (const {range, data} of arrivals.all) {
     if (range.position + range.length <= segmentAt) continue;
     const skipped = Math.max(0, segmentAt - range.position);
     const part = {position: range.position + skipped - segmentAt, length: range.length - skipped};
     const arrival = data.then((bytes) => bytes.subarray(skipped));
-    const taken = objects.take(local.object, object.sizeBytes - segmentAt, part, arrival).catch((error: unknown) => {
+    const taken = arrives(part, arrival).catch((error: unknown) => {
       // Its pages are asked for again when they are needed.
-      log.warn({app: local.app, object: object.key, error: errorMessage(error)}, 'a part of the expected pages did not arrive');
+      log.warn({app, object: object.key, error: errorMessage(error)}, 'a part of the expected pages did not arrive');
     });
     arrivals.usedBy(taken);
   }
