@@ -6,7 +6,7 @@ import {keyword, theirList, withBackend, withFrontend, withProxies} from './keyw
 import {checkUser, fixedSteps, type LogOption, logOption, postgresCheck, redispatchInterval} from './option-shapes.ts';
 import {ldapSteps, redisSteps, tlsHelloSteps} from './protocol-checks.ts';
 import type {AddressHeader} from './proxy-value.ts';
-import {flagLine} from './shapes.ts';
+import {choice, flagLine} from './shapes.ts';
 
 /** Null: `no option ...`. */
 type Steps = readonly TcpCheckStep[] | null;
@@ -66,6 +66,14 @@ export const optionKeywords = {
   'option http-keep-alive': onOff(withProxies, 'Connections of both sides stay open after an answer. So it is without an option.'),
   'option http-server-close': onOff(withProxies, 'That of the server is closed after an answer.'),
   'option httpclose': onOff(withProxies, 'Both are closed after an answer.'),
+  'option http-restrict-req-hdr-names': keyword<'preserve' | 'delete' | 'reject'>({
+    ...theirList,
+    sections: withProxies,
+    shape: choice(['preserve', 'delete', 'reject']),
+    absent: 'preserve',
+    description:
+      'What becomes of request headers whose names have other characters than letters, digits and hyphens, after the rules: they stay, are removed, or the request is answered 403.',
+  }),
   'option redispatch': keyword<number | null>({
     ...theirList,
     sections: withBackend,

@@ -72,7 +72,7 @@ const inProxies = table({
     http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
     reqtarpit reqitarpit rsprep rspirep rspdeny rspideny
     option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response
-    option+accept-unsafe-violations-in-http-request option+accept-unsafe-violations-in-http-response option+http-restrict-req-hdr-names
+    option+accept-unsafe-violations-in-http-request option+accept-unsafe-violations-in-http-response
     option+http-drop-request-trailers option+http-drop-response-trailers`,
   refused: {
     'email-alert': mailers,

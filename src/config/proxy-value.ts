@@ -155,6 +155,8 @@ export interface ProxyBase {
   readonly tarpitTimeoutMs: number | null;
   /** `option httpclose` closes both sides after an answer, `http-server-close` that of the server. */
   readonly connectionMode: 'keep-alive' | 'server-close' | 'close';
+  /** What becomes of request headers with other characters in their names than letters, digits and hyphens; `reject`: the request is refused. */
+  readonly restrictedNames: 'preserve' | 'delete' | 'reject';
   readonly forwardFor: AddressHeader | null;
   readonly originalTo: AddressHeader | null;
   /** By status: the absolute path of a file that holds a whole answer. */

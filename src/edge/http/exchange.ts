@@ -11,22 +11,20 @@ import type {BackendUse, HttpParts} from './http-parts.ts';
 import {LocalAnswer} from './local-answer.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead, Tunnel} from './message.ts';
 import {fieldValue, headerOf, withoutHeader} from './message.ts';
+import {monitorAnswer} from './monitor-answer.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {firstName} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import {RequestBody} from './request-body.ts';
 import {planRequest, prepareForServer} from './request-plan.ts';
 import type {FinalVerdict} from './request-rules.ts';
+import {mayPass, rulesOf, type Stage} from './rule-stages.ts';
 import type {LaterReply} from './stats-answer.ts';
-import {splitTarget} from './target.ts';
 import type {Transaction} from './transaction.ts';
 import {openTunnel, tunnelTimeouts} from './tunnel.ts';
 import {awakeReply, type WaitPage, whenHeld} from './wait-page.ts';
 
 const defaultTarpitMs = 5000;
-
-/** Whose rules are run, in this order: `tcp-request content` before `http-request`. */
-type Stage = 'frontend-content' | 'frontend' | 'backend-content' | 'backend';
 
 export interface ExchangeOptions {
   readonly parts: HttpParts;
@@ -68,24 +66,17 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   #answerMonitor(): boolean {
-    const {config, monitorFails, uniqueId} = this.#transaction.frontend;
     const transaction = this.#transaction;
+    const {uniqueId} = transaction.frontend;
     if (uniqueId !== null) transaction.uniqueId = fieldValue(uniqueId.make(transaction));
-    const {uri} = transaction.request;
-    // One that does not begin with a slash is compared with the whole target.
-    if (config.monitorUri === null || (config.monitorUri.startsWith('/') ? splitTarget(uri).path : uri) !== config.monitorUri) return false;
-    // HAProxy's manual, `monitor-uri`: no line about it.
-    transaction.logLevel = 'silent';
-    const hasFailed = monitorFails.some((fails) => fails(transaction));
-    this.#reply(transaction.errorPage(hasFailed ? 503 : 200), 'LR');
-    return true;
+    const page = monitorAnswer(transaction);
+    if (page !== null) this.#reply(page, 'LR');
+    return page !== null;
   }
 
   /** Goes on with what comes after the rules of the stage when none of them answers. */
   #runRules(stage: Stage, from: number): void {
-    const {frontend, destination} = this.#transaction;
-    const proxy = stage === 'frontend-content' || stage === 'frontend' ? frontend : destination;
-    const rules = (stage === 'frontend' || stage === 'backend' ? proxy?.requestRules : proxy?.contentRules) ?? [];
+    const rules = rulesOf(stage, this.#transaction);
     for (let at = from; at < rules.length; at++) {
       const verdict = rules[at]?.(this.#transaction) ?? null;
       if (verdict === null) continue;
@@ -98,6 +89,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   #after(stage: Stage): void {
+    if (!mayPass(stage, this.#transaction)) {
+      this.#reply(this.#transaction.errorPage(403), 'PR', 'a field with a name that is not let pass');
+      return;
+    }
     switch (stage) {
       case 'frontend-content':
         if (!this.#answerMonitor()) this.#runRules('frontend', 0);
