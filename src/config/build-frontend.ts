@@ -48,6 +48,7 @@ export function buildFrontend(section: Section, context: FrontendContext): Front
     logFormat: logFormat(section),
     errorLogFormat: effective(section, 'error-log-format')?.value ?? null,
     logAsap: effective(section, 'option logasap')?.value ?? false,
+    ignoreProbes: effective(section, 'option http-ignore-probes')?.value ?? false,
     dontLogNull: effective(section, 'option dontlognull')?.value ?? false,
     dontLogNormal: effective(section, 'option dontlog-normal')?.value ?? false,
     logSeparateErrors: effective(section, 'option log-separate-errors')?.value ?? false,

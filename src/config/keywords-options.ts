@@ -45,6 +45,7 @@ export const optionKeywords = {
   }),
   'option httpslog': onOff(withProxies, 'Log lines of requests, with what was agreed for TLS.'),
   'option dontlognull': onOff(withFrontend, 'Connections without data leave no line.'),
+  'option http-ignore-probes': onOff(withFrontend, 'Connections that are closed, or time out, before a byte has come leave no line and get no answer.'),
   'option dontlog-normal': onOff(withFrontend, 'Only what went wrong leaves a line.'),
   'option log-separate-errors': onOff(withFrontend, 'Lines of what went wrong have the level `err`.'),
   'option logasap': onOff(

@@ -54,6 +54,7 @@ export function bareFrontend({name, position}: Named): FrontendConfig {
     errorLogFormat: null,
     logAsap: false,
     dontLogNull: false,
+    ignoreProbes: false,
     dontLogNormal: false,
     logSeparateErrors: false,
     tcpKeepAlive: false,

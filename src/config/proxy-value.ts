@@ -202,6 +202,8 @@ export interface FrontendConfig extends ProxyBase {
   readonly logAsap: boolean;
   /** Connections without data leave no line. */
   readonly dontLogNull: boolean;
+  /** Nothing is said, to the client or the log, about a connection on which nothing came. */
+  readonly ignoreProbes: boolean;
   /** Only what went wrong leaves a line. */
   readonly dontLogNormal: boolean;
   /** Lines of what is not normal have the level `err`. */

@@ -11,6 +11,7 @@ import {BodyDecoder, type BodySink} from './h1-body.ts';
 import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
 import {bodylessFraming, MessageWriter, responseText} from './h1-writer.ts';
+import type {BrokenRequest, IncomingRequest} from './incoming-request.ts';
 import {LazyTimer} from './lazy-timer.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, RequestHead, ResponseHead, Tunnel} from './message.ts';
 import {headerOf} from './message.ts';
@@ -22,29 +23,6 @@ const maxPipelinedBytes = 65_536;
 /** After the last answer a client may still be sending; closing at once would cost it the answer. */
 const lingerMs = 1000;
 const maxLingerBytes = 1_048_576;
-
-/** A request whose head is here. Times are of Clock.monotonicMs. */
-export interface IncomingRequest {
-  readonly head: RequestHead;
-  readonly length: BodyLength;
-  /** How many came before it on its connection. */
-  readonly index: number;
-  /** When its connection was accepted, or the answer before it was complete. */
-  readonly idleSinceMs: number;
-  readonly firstByteMs: number;
-  readonly headBytes: number;
-}
-
-/** A request that could not be read. */
-export interface BrokenRequest {
-  readonly status: number;
-  readonly reason: string;
-  readonly index: number;
-  readonly idleSinceMs: number;
-  readonly firstByteMs: number;
-  /** What came of it. */
-  readonly bytes: Buffer;
-}
 
 export interface H1ClientOptions {
   readonly socket: ByteStream;
@@ -84,13 +62,11 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
     this.#options = options;
     this.#socket = socket;
     this.#writer = new MessageWriter(socket);
-    this.#timer = new LazyTimer(clock, () => this.#expired());
+    this.#timer = new LazyTimer(clock, () => this.expired());
     this.#idleSinceMs = options.acceptedMs;
     receiveFrom(socket, this);
     socket.resume();
-    socket.on('error', () => {
-      // A reset is the client's affair; 'close' follows.
-    });
+    socket.on('error', () => this.#leftUnasked());
     socket.on('close', () => this.#onClose());
     this.#timer.set(options.timeouts.requestMs);
     if (early.length > 0) this.bytes(socket, early);
@@ -98,8 +74,10 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
 
   /** Closes when no request is under way, else after its answer. */
   finish(): void {
-    if (this.#state === 'idle') this.#socket.destroySoon();
-    else this.#keep = false;
+    if (this.#state === 'idle') {
+      this.#state = 'closed';
+      this.#socket.destroySoon();
+    } else this.#keep = false;
   }
 
   resume(): void {
@@ -259,7 +237,7 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
       return true;
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
-      this.#refuse(error.status, error.message);
+      this.#refuse(error.status, 'malformed', error.message);
       return false;
     }
   }
@@ -350,22 +328,34 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
     if (this.#socket.readableEnded) this.#socket.destroySoon();
   }
 
-  #refuse(status: number, reason: string): void {
+  #refuse(status: number, cause: BrokenRequest['cause'], reason: string): void {
     const bytes = this.#pending;
     this.#pending = nothing;
-    const answer = this.#options.refuse({status, reason, index: this.#index, idleSinceMs: this.#idleSinceMs, firstByteMs: this.#firstByteMs, bytes});
-    if (answer !== null) this.#socket.write(answer);
+    const firstByteMs = this.#state === 'idle' ? 0 : this.#firstByteMs;
+    const answer = this.#options.refuse({status, cause, reason, idleSinceMs: this.#idleSinceMs, firstByteMs, bytes});
+    if (answer !== null && this.#socket.writable) this.#socket.write(answer);
     this.#close();
   }
 
-  #expired(): void {
+  /** A request is awaited: the first one, or one of which something is here. */
+  get #isOwed(): boolean {
+    return this.#state === 'head' || (this.#state === 'idle' && (this.#index === 0 || this.#pending.length > 0));
+  }
+
+  /** @returns whether the client has left without a request that it owes */
+  #leftUnasked(): boolean {
+    const isOwed = this.#isOwed;
+    if (isOwed) this.#refuse(400, 'left', this.#state === 'head' ? 'the client left in the middle of a request' : 'the client left without a request');
+    return isOwed;
+  }
+
+  /** Of the timer. */
+  expired(): void {
     switch (this.#state) {
       case 'idle':
-        if (this.#index === 0) this.#refuse(408, 'no request in time');
-        else this.#close();
-        break;
       case 'head':
-        this.#refuse(408, 'no complete request in time');
+        if (this.#isOwed) this.#refuse(408, 'late', 'no complete request in time');
+        else this.#close();
         break;
       case 'exchange':
         this.#events?.clientGone('timeout');
@@ -381,8 +371,8 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
 
   /** Of the socket. */
   ended(): void {
-    if (this.#state === 'head') this.#refuse(400, 'the client left in the middle of a request');
-    else if (this.#state === 'exchange') this.#events?.clientGone(this.#decoder?.isDone === false ? 'closed' : 'half-closed');
+    if (this.#leftUnasked()) return;
+    if (this.#state === 'exchange') this.#events?.clientGone(this.#decoder?.isDone === false ? 'closed' : 'half-closed');
     else this.#socket.destroySoon();
   }
 

@@ -5,12 +5,13 @@ import {errorMessage} from '../../core/errors.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
 import {nodeSocket} from '../streams/node-socket.ts';
 import {Exchange} from './exchange.ts';
-import {type BrokenRequest, H1ClientConnection, type IncomingRequest} from './h1-client-connection.ts';
+import {H1ClientConnection} from './h1-client-connection.ts';
 import {HeadError} from './h1-head.ts';
 import {responseText} from './h1-writer.ts';
 import {H2ClientStream} from './h2-client-stream.ts';
 import {h2Request} from './h2-request.ts';
 import type {HttpParts} from './http-parts.ts';
+import type {BrokenRequest, IncomingRequest} from './incoming-request.ts';
 import {LazyTimer} from './lazy-timer.ts';
 import type {ClientStream} from './message.ts';
 import {errorPage} from './proxies.ts';
@@ -21,6 +22,9 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const nothing = Buffer.alloc(0);
 /** As HAProxy's `tune.h2.max-concurrent-streams`, and its limit on heads; WebSockets are possible. */
 const h2Settings = {maxConcurrentStreams: 100, maxHeaderListSize: 16_384, enablePush: false, enableConnectProtocol: true};
+
+/** Of what has become no request. */
+const terminations = {malformed: 'PR--', late: 'cR--', left: 'CR--'} as const satisfies Record<BrokenRequest['cause'], string>;
 
 export interface HttpConnectionOptions {
   readonly socket: ByteStream;
@@ -94,17 +98,15 @@ class Connection implements HttpConnection {
       this.#timer?.stop();
       this.#timer = null;
       socket.off('data', look);
-      socket.off('end', ended);
-      socket.off('error', ignore);
+      socket.off('end', left);
+      socket.off('error', left);
     };
-    const ignore = (): void => {
-      // 'close' follows.
-    };
-    const ended = (): void => {
+    const left = (): void => {
       stop();
-      this.#startH1(bytes);
+      this.#startH1(bytes).ended();
     };
     const look = (chunk: Buffer): void => {
+      if (bytes.length === 0) this.#timer?.set(this.#timeouts.requestMs);
       bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
       const compared = Math.min(bytes.length, preface.length);
       if (bytes.compare(preface, 0, compared, 0, compared) !== 0) {
@@ -117,20 +119,20 @@ class Connection implements HttpConnection {
     };
     socket.on('data', look);
     socket.resume();
-    socket.on('end', ended);
-    socket.on('error', ignore);
+    socket.on('end', left);
+    socket.on('error', left);
     // A client that says nothing is refused as one that says too little.
     this.#timer = new LazyTimer(this.#options.parts.clock, () => {
       stop();
-      this.#startH1(bytes);
+      this.#startH1(bytes).expired();
     });
     this.#timer.set(this.#timeouts.requestMs);
     socket.once('close', () => this.#timer?.stop());
   }
 
-  #startH1(early: Buffer): void {
+  #startH1(early: Buffer): H1ClientConnection {
     const {socket, session, parts} = this.#options;
-    this.#h1 = new H1ClientConnection(
+    const connection = new H1ClientConnection(
       {
         socket,
         clock: parts.clock,
@@ -141,6 +143,8 @@ class Connection implements HttpConnection {
       },
       early,
     );
+    this.#h1 = connection;
+    return connection;
   }
 
   #begin(stream: ClientStream, incoming: IncomingRequest): Exchange {
@@ -156,13 +160,12 @@ class Connection implements HttpConnection {
     this.lastActivityMs = this.#options.parts.clock.monotonicMs();
   };
 
-  /** A whole answer for what is not HTTP, or came too slowly. */
-  #refuse({status, reason, index, ...times}: BrokenRequest): Buffer | null {
+  /** A whole answer for what is not HTTP, came too slowly, or not at all. */
+  #refuse({status, cause, reason, idleSinceMs, firstByteMs, bytes}: BrokenRequest): Buffer | null {
     const {parts, session} = this.#options;
-    const isNothing = times.bytes.length === 0 && status === 400;
-    if (status === 408) parts.counters.timeouts++;
-    if (isNothing) return null;
     const {frontend, clock} = parts;
+    if (cause === 'late') parts.counters.timeouts++;
+    if (bytes.length === 0 && frontend.config.ignoreProbes) return null;
     const page = errorPage(status, {frontend, backend: null}, session.context);
     const head = responseText(
       {status: page.status, reason: page.reason, version: '1.1', headers: [...page.headers]},
@@ -172,13 +175,14 @@ class Connection implements HttpConnection {
     parts.finished(
       brokenRequestRecord({
         session,
-        idleSinceMs: times.idleSinceMs,
-        firstByteMs: times.bytes.length === 0 && index === 0 ? 0 : times.firstByteMs,
+        idleSinceMs,
+        firstByteMs,
         nowMs: clock.monotonicMs(),
         wallMs: clock.nowMs(),
         status: page.status,
-        bytes: {in: times.bytes.length, out: head.length + page.body.length},
-        termination: status === 408 ? 'cR--' : reason.includes('left in the middle') ? 'CR--' : 'PR--',
+        // As in HAProxy, whose answers to what has become no request count nowhere.
+        bytes: {in: bytes.length, out: 0},
+        termination: terminations[cause],
         reason,
       }),
       session.context,

@@ -47,14 +47,14 @@ export function brokenRequestRecord({session, nowMs, wallMs, firstByteMs, ...fac
   return {
     times: {
       acceptedAtMs: session.facts.acceptedAtMs,
-      requestAtMs: isBegun ? wallMs - (nowMs - firstByteMs) : wallMs,
+      requestAtMs: wallMs - (nowMs - (isBegun ? firstByteMs : facts.idleSinceMs)),
       handshakeMs: session.handshakeMs,
       idleMs: isBegun ? Math.max(0, Math.round(firstByteMs - facts.idleSinceMs)) : null,
       requestMs: null,
       waitMs: null,
       connectMs: null,
       responseMs: null,
-      activeMs: isBegun ? Math.round(nowMs - firstByteMs) : null,
+      activeMs: Math.round(nowMs - (isBegun ? firstByteMs : facts.idleSinceMs)),
       totalMs: Math.round(nowMs - session.acceptedMs),
     },
     requestNumber: 0,

@@ -7,7 +7,7 @@ import type {ScopedVariables} from '../samples/variables.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import {Tracking} from '../stick/tracking.ts';
-import type {IncomingRequest} from './h1-client-connection.ts';
+import type {IncomingRequest} from './incoming-request.ts';
 import {headerOf, type RequestHead, type ResponseHead} from './message.ts';
 import {errorPage, type HttpBackendProxy, type HttpFrontendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
