@@ -41,11 +41,17 @@ export interface RedirectAction {
   readonly clearCookie: string | null;
 }
 
-/** The scopes of HAProxy: `proc`, `sess`, `txn`, `req`, `res`. */
+/** About what the variable was (`ifset`, `ifgt`), whether there was one (`ifexists`), and what it is to become (`ifempty`). */
+export const variableConditions = ['ifexists', 'ifnotexists', 'ifempty', 'ifnotempty', 'ifset', 'ifnotset', 'ifgt', 'iflt'] as const;
+export type VariableCondition = (typeof variableConditions)[number];
+
+/** The scopes of HAProxy: `proc`, `sess`, `txn`, `req`, `res`, and `check` in health checks. */
 export interface SetVariable {
   readonly kind: 'set-var';
   /** `txn.name` */
   readonly name: string;
+  /** All have to be met. */
+  readonly conditions: readonly VariableCondition[];
   readonly value: {readonly kind: 'expression'; readonly expression: SampleExpression} | {readonly kind: 'format'; readonly format: Format};
 }
 

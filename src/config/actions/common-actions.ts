@@ -3,7 +3,7 @@ import {type Arguments, ConfigError} from '../arguments.ts';
 import {atCondition} from '../expression/condition.ts';
 import {readFormat} from '../expression/log-format.ts';
 import {parseRegex} from '../expression/regex.ts';
-import {checkVariableName, readExpressionWord} from '../expression/sample-expression.ts';
+import {checkVariableConditions, checkVariableName, type ExpressionContext, readExpressionWord} from '../expression/sample-expression.ts';
 import type {Word} from '../lex.ts';
 import type {Capture, HeaderAction, HeaderPattern, SetVariable, TrackCounters, UnsetVariable} from '../rules.ts';
 import type {Format, MatchMethod, SampleExpression} from '../sample.ts';
@@ -42,9 +42,11 @@ export function takeLogLevel(args: Arguments): string {
 }
 
 const setVariable: ActionReader<SetVariable> = (args, {name, argument}) => {
-  checkName(args, argument);
-  if (name === 'set-var-fmt') return {kind: 'set-var', name: argument, value: {kind: 'format', format: takeFormat(args)}};
-  return {kind: 'set-var', name: argument, value: {kind: 'expression', expression: takeExpression(args)}};
+  const [variable = '', ...words] = argument.split(',');
+  const context = checkName(args, variable);
+  const target = {kind: 'set-var', name: variable, conditions: checkVariableConditions(words, context)} as const;
+  if (name === 'set-var-fmt') return {...target, value: {kind: 'format', format: takeFormat(args)}};
+  return {...target, value: {kind: 'expression', expression: takeExpression(args)}};
 };
 
 const unsetVariable: ActionReader<UnsetVariable> = (args, {argument}) => {
@@ -52,9 +54,10 @@ const unsetVariable: ActionReader<UnsetVariable> = (args, {argument}) => {
   return {kind: 'unset-var', name: argument};
 };
 
-/** `set-var(txn.a,ifnotexists)` is refused as a name; it is younger than what this program follows. */
-function checkName(args: Arguments, variable: string): void {
-  checkVariableName(variable, {scope: args.scope, word: {text: variable, position: args.position}});
+function checkName(args: Arguments, variable: string): ExpressionContext {
+  const context = {scope: args.scope, word: {text: variable, position: args.position}};
+  checkVariableName(variable, context);
+  return context;
 }
 
 export const variableActions = {'set-var': setVariable, 'set-var-fmt': setVariable, 'unset-var': unsetVariable} satisfies ActionTable<

@@ -62,7 +62,7 @@ const signatures = signatureTable(`
   utime(string[,int]) str
   word(int,string[,int]) str
   xor(string) int
-  set-var(string) any
+  set-var(string[,string,string,string,string]) any
   unset-var(string) any
   ${maps.map((name) => `${name}(map[,string]) str`).join('\n')}
   ${maps

@@ -2,6 +2,7 @@
 import {dirname, resolve} from 'node:path';
 import {ConfigError} from '../arguments.ts';
 import type {Word} from '../lex.ts';
+import {type VariableCondition, variableConditions} from '../rules.ts';
 import type {SampleCall, SampleExpression} from '../sample.ts';
 import {refer, type Scope} from '../scope.ts';
 import {didYouMean} from '../suggestion.ts';
@@ -111,6 +112,7 @@ function checkArguments(spec: CallSpec, args: readonly string[], context: Expres
   const missing = args.length < spec.required || spec.args.slice(0, spec.required).some((kind, index) => kind !== 'string' && args[index] === '');
   if (missing) throw fail(context, `missing arguments of '${spec.name}' (got ${args.length}), ${spec.args.slice(0, spec.required).join(', ')} expected`);
   if (spec.name === 'var' || spec.name === 'set-var' || spec.name === 'unset-var') checkVariableName(args[0] ?? '', context);
+  if (spec.name === 'set-var') checkVariableConditions(args.slice(1), context);
   if (spec.name === 'regsub') checkRegex(args, context);
   if (needsOwnTable(spec, args)) refer(context.scope, 'table', {text: '', position: context.word.position});
   if (spec.args[0] === 'backend' && (args[0] ?? '') === '' && context.scope.section === 'frontend') {
@@ -170,6 +172,15 @@ export function checkVariableName(variable: string, context: ExpressionContext):
     throw fail(context, `invalid variable name '${variable}': scopes are ${scopes.join(', ')}${didYouMean(scope, scopes)}`);
   }
   if (!/^[A-Za-z0-9_.]+$/.test(rest)) throw fail(context, `invalid variable name '${variable}': letters, digits, dots and underscores are possible`);
+}
+
+/** Of `set-var`. @throws ConfigError for one that there is not */
+export function checkVariableConditions(words: readonly string[], context: ExpressionContext): readonly VariableCondition[] {
+  return words.map((word) => {
+    const condition = variableConditions.find((known) => known === word);
+    if (condition !== undefined) return condition;
+    throw fail(context, `unknown condition '${word}' of 'set-var': ${variableConditions.join(', ')} are possible${didYouMean(word, variableConditions)}`);
+  });
 }
 
 function fail({word}: ExpressionContext, message: string): ConfigError {

@@ -2,21 +2,15 @@
 import {isIP} from 'node:net';
 import type {Capture, HttpRequestAction, SetVariable} from '../../config/rules.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
+import {variableSetter} from '../samples/set-variable.ts';
 import type {Compilers} from './compilers.ts';
 import type {RuleSubject} from './rule-subject.ts';
 
 export function compileSetVariable(action: SetVariable, compilers: Compilers): (context: SampleContext) => void {
-  const {name, value} = action;
-  if (value.kind === 'expression') {
-    const evaluate = compilers.expression(value.expression);
-    return (context) => {
-      const found = evaluate(context);
-      // As in HAProxy, a variable stays what it was when nothing is found.
-      if (found !== null) context.variables.set(name, found);
-    };
-  }
+  const {value} = action;
+  if (value.kind === 'expression') return variableSetter(action, compilers.expression(value.expression));
   const make = compilers.format(value.format, 'value');
-  return (context) => context.variables.set(name, {type: 'str', value: make(context)});
+  return variableSetter(action, (context) => ({type: 'str', value: make(context)}));
 }
 
 /** As text, as captures and logs show it. */

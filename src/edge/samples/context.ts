@@ -96,7 +96,8 @@ export interface ResponseFacts {
 /** `txn.name` and so on; each scope lives as long as what it is of. */
 export interface Variables {
   get(name: string): SampleValue;
-  set(name: string, value: SampleValue): void;
+  /** False: it was not kept. */
+  set(name: string, value: SampleValue): boolean;
   unset(name: string): void;
 }
 

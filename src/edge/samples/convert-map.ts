@@ -1,10 +1,12 @@
 /** `map` and its relatives, and converters that ask or change the session's surroundings. HAProxy's manual, section 7.3.1. */
 
 import {compileRegex} from '../../config/expression/regex.ts';
+import {variableConditions} from '../../config/rules.ts';
 import type {SampleCall} from '../../config/sample.ts';
 import {expandReferences} from './convert-text.ts';
 import {badCall, type Converter, type ConverterBuilder, neededArgument, type SampleEnvironment, textArgument} from './fetch.ts';
 import {type PatternList, type PatternMethod, readMapFile} from './pattern-lists.ts';
+import {mayStore} from './set-variable.ts';
 import {byteString, type Found, intValue, leadingInteger, textValue, toAddress, toText} from './value.ts';
 import {checkVariableName} from './variables.ts';
 
@@ -65,13 +67,15 @@ const mapWithReferences: ConverterBuilder = (call, environment) => {
   };
 };
 
+/** Nothing is found where it is not stored. */
 const setVariable: ConverterBuilder = (call): Converter => {
-  if (call.args.length > 1) throw badCall(call, 'conditions of the converter are not supported');
   const name = checkVariableName(neededArgument(call, 0, 'the name of a variable'));
-  return (value, context) => {
-    context.variables.set(name, value);
-    return value;
-  };
+  const conditions = call.args.slice(1).map((text) => {
+    const condition = variableConditions.find((known) => known === text);
+    if (condition === undefined) throw badCall(call, `"${text}" is none of ${variableConditions.join(', ')}`);
+    return condition;
+  });
+  return (value, {variables}) => (mayStore(variables, {name, conditions}, value) && variables.set(name, value) ? value : null);
 };
 
 const unsetVariable: ConverterBuilder = (call): Converter => {

@@ -1,16 +1,16 @@
 /**
  * Variables of rules, by scope: `proc` lives as long as the process, `sess` as the connection, `txn` as a request with its answer, `req` and
- * `res` as their half of it. HAProxy's manual, section 7.3.1, `set-var`.
+ * `res` as their half of it, `check` as a health check. HAProxy's manual, section 7.3.1, `set-var`.
  */
 import {CodedError} from '../../core/errors.ts';
 import type {SampleValue, Variables} from './context.ts';
 
-export type VariableScope = 'proc' | 'sess' | 'txn' | 'req' | 'res';
+export type VariableScope = 'proc' | 'sess' | 'txn' | 'req' | 'res' | 'check';
 
 /** @returns the name. @throws CodedError ERR_VARIABLE when it has no scope, or letters that names have not */
 export function checkVariableName(name: string): string {
-  if (/^(proc|sess|txn|req|res)\.[A-Za-z0-9_.]+$/.test(name)) return name;
-  const found = 'it begins with proc., sess., txn., req. or res., followed by letters, digits, "_" and "."';
+  if (/^(proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+$/.test(name)) return name;
+  const found = 'it begins with proc., sess., txn., req., res. or check., followed by letters, digits, "_" and "."';
   throw new CodedError('ERR_VARIABLE', `Cannot use variable "${name}": a name is such that ${found}`, {source: 'host'});
 }
 
@@ -45,6 +45,13 @@ export function createVariables(processVariables: Variables, maxBytes = 65_536):
   return scoped(processVariables, {values: new Map(), budget: {left: maxBytes}}, maxBytes);
 }
 
+/** The variables of one health check, which has a session of its own but no request. @param processVariables as for `createVariables` */
+export function createCheckVariables(processVariables: Variables): Variables {
+  const budget = {left: 65_536};
+  const own = (): Scope => ({values: new Map(), budget});
+  return byScope(processVariables, {proc: null, sess: own(), check: own(), txn: nowhere, req: nowhere, res: nowhere}, budget);
+}
+
 /** The variables of the process, which all connections share. @param maxBytes for all of them; default 1 MiB */
 export function createProcessVariables(maxBytes = 1_048_576): Variables {
   const scope: Scope = {values: new Map(), budget: {left: maxBytes}};
@@ -55,25 +62,17 @@ export function createProcessVariables(maxBytes = 1_048_576): Variables {
   };
 }
 
+/** A scope that is not there: it never has any room. */
+const nowhere: Scope = {values: new Map(), budget: {left: 0}};
+
+type Scopes = Record<VariableScope, Scope | null>;
+
 function scoped(processVariables: Variables, session: Scope, maxBytes: number): ScopedVariables {
   const budget = {left: maxBytes};
   // Most requests set no variable at all, so a scope costs nothing before it is used.
-  const scopes: Record<VariableScope, Scope | null> = {proc: null, sess: session, txn: null, req: null, res: null};
-  const scopeOf = (name: string): Scope => {
-    const scope = name.slice(0, name.indexOf('.')) as VariableScope;
-    scopes[scope] ??= {values: new Map(), budget};
-    return scopes[scope];
-  };
+  const scopes: Scopes = {proc: null, sess: session, txn: null, req: null, res: null, check: nowhere};
   return {
-    get: (name) => (name.startsWith('proc.') ? processVariables.get(name) : (scopeOf(name).values.get(name) ?? null)),
-    set(name, value) {
-      if (name.startsWith('proc.')) processVariables.set(name, value);
-      else store(scopeOf(name), name, value);
-    },
-    unset(name) {
-      if (name.startsWith('proc.')) processVariables.unset(name);
-      else drop(scopeOf(name), name);
-    },
+    ...byScope(processVariables, scopes, budget),
     clear(which) {
       const scope = scopes[which];
       if (scope === null) return;
@@ -83,13 +82,30 @@ function scoped(processVariables: Variables, session: Scope, maxBytes: number): 
   };
 }
 
-function store(scope: Scope, name: string, value: SampleValue): void {
+function byScope(processVariables: Variables, scopes: Scopes, budget: Budget): Variables {
+  const scopeOf = (name: string): Scope => {
+    const scope = name.slice(0, name.indexOf('.')) as VariableScope;
+    scopes[scope] ??= {values: new Map(), budget};
+    return scopes[scope];
+  };
+  return {
+    get: (name) => (name.startsWith('proc.') ? processVariables.get(name) : (scopeOf(name).values.get(name) ?? null)),
+    set: (name, value) => (name.startsWith('proc.') ? processVariables.set(name, value) : store(scopeOf(name), name, value)),
+    unset(name) {
+      if (name.startsWith('proc.')) processVariables.unset(name);
+      else drop(scopeOf(name), name);
+    },
+  };
+}
+
+function store(scope: Scope, name: string, value: SampleValue): boolean {
   drop(scope, name);
-  if (value === null) return;
+  if (value === null) return false;
   const bytes = sizeOf(value);
-  if (bytes > scope.budget.left) return;
+  if (bytes > scope.budget.left) return false;
   scope.budget.left -= bytes;
   scope.values.set(name, value);
+  return true;
 }
 
 function drop({values, budget}: Scope, name: string): void {

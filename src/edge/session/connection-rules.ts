@@ -3,6 +3,7 @@ import type {Rule, TcpRequestAction, TcpResponseAction} from '../../config/rules
 import {CodedError} from '../../core/errors.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
+import {compileVariableValue, variableSetter} from '../samples/set-variable.ts';
 import {stickKey} from '../stick/stick-key.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {StickTables} from '../stick/stick-tables.ts';
@@ -53,14 +54,8 @@ function compileAction(action: TcpRequestAction | TcpResponseAction, parts: Rule
       const verdict = action.kind;
       return () => verdict;
     }
-    case 'set-var': {
-      const value = compileValue(action.value, compiler);
-      return quietly((session) => {
-        const found = value(session);
-        // As in HAProxy, a variable stays what it was when nothing is found.
-        if (found !== null) session.variables.set(action.name, found);
-      });
-    }
+    case 'set-var':
+      return quietly(variableSetter(action, compileVariableValue(action.value, compiler)));
     case 'unset-var':
       return quietly((session) => session.variables.unset(action.name));
     case 'capture': {
@@ -86,12 +81,6 @@ function quietly(act: (session: SessionContext) => void): Action {
     act(session);
     return null;
   };
-}
-
-function compileValue(value: Extract<TcpRequestAction, {kind: 'set-var'}>['value'], compiler: SampleCompiler): (context: SampleContext) => SampleValue {
-  if (value.kind === 'expression') return compiler.compileExpression(value.expression);
-  const format = compiler.compileFormat(value.format, 'value');
-  return (context) => ({type: 'str', value: format(context)});
 }
 
 function compileTrack({counter, key, table: name}: Extract<TcpRequestAction, {kind: 'track'}>, {compiler, tableOf}: RuleParts): Action {

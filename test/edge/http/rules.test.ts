@@ -184,8 +184,8 @@ test('variables and captures pass from request to response', async (t) => {
     ],
     http: {
       request: rules<HttpRequestAction>(
-        {kind: 'set-var', name: 'txn.path', value: {kind: 'expression', expression: expression('path')}},
-        {kind: 'set-var', name: 'req.gone', value: {kind: 'format', format: format('x')}},
+        {kind: 'set-var', name: 'txn.path', conditions: [], value: {kind: 'expression', expression: expression('path')}},
+        {kind: 'set-var', name: 'req.gone', conditions: [], value: {kind: 'format', format: format('x')}},
         {kind: 'capture', expression: expression('url'), id: 1, length: 4},
       ),
       response: rules<HttpResponseAction>(

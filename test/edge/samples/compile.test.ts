@@ -12,7 +12,7 @@ const refused: readonly (readonly [string, string])[] = [
   ['path,field(0,/)', 'Cannot compile expression "path,field(0,/)": Cannot use "field": its index counts from 1, or from -1 backwards'],
   [
     'var(name)',
-    'Cannot compile expression "var(name)": Cannot use variable "name": a name is such that it begins with proc., sess., txn., req. or res., followed by letters, digits, "_" and "."',
+    'Cannot compile expression "var(name)": Cannot use variable "name": a name is such that it begins with proc., sess., txn., req., res. or check., followed by letters, digits, "_" and "."',
   ],
   ['path,regsub((,x)', 'Cannot compile expression "path,regsub((,x)": Cannot compile regular expression "(": Unterminated group'],
   ['sc_http_req_rate(3)', 'Cannot compile expression "sc_http_req_rate(3)": Cannot use "sc_http_req_rate": there is no counter 3, only 0, 1 and 2'],

@@ -33,7 +33,7 @@ function context(uri: string, {method = 'GET', reason = null}: {method?: string;
     inspectionEnded: true,
     request: {method, uri, version: '1.1', headers: [], body: null},
     response: reason === null ? null : {status: 200, reason, version: '1.1', headers: []},
-    variables: {get: () => null, set: () => undefined, unset: () => undefined},
+    variables: {get: () => null, set: () => true, unset: () => undefined},
     captures: [],
     surroundings: {
       usableServers: () => null,
