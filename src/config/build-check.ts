@@ -2,7 +2,7 @@
 import type {CheckRequest} from './check-shapes.ts';
 import type {Diagnostic} from './diagnostic.ts';
 import {textFormat} from './expression/log-format.ts';
-import type {HealthCheck, HttpCheckRequest, TcpCheckStep} from './health.ts';
+import type {ConnectStep, Expectation, HealthCheck, HttpCheckRequest, HttpExchange, TcpCheckStep, VariableStep} from './health.ts';
 import type {Position} from './position.ts';
 import {effective, inOrder, own, type Section} from './section.ts';
 
@@ -36,26 +36,53 @@ export function buildCheck(section: Section, report: (diagnostic: Diagnostic) =>
 
 type Chosen = {readonly name: string; readonly request: CheckRequest} | {readonly name: string; readonly steps: readonly TcpCheckStep[] | null} | null;
 
+const httpSteps = [
+  'http-check connect',
+  'http-check send',
+  'http-check expect',
+  'http-check set-var',
+  'http-check set-var-fmt',
+  'http-check unset-var',
+] as const;
+type HttpLine = ReturnType<typeof inOrder<(typeof httpSteps)[number]>>[number];
+
 function httpCheck(section: Section, option: CheckRequest, report: Report): HealthCheck {
-  const lines = ownOrInherited(section, 'option httpchk', ['http-check connect', 'http-check send', 'http-check expect']);
-  if (lines.some(({name}) => name === 'http-check connect')) checkOrder(lines, report);
-  const parts: (typeof lines)[number][][] = [[]];
+  const lines = ownOrInherited(section, 'option httpchk', httpSteps);
+  const talk = lines.filter(({name}) => isTalk(name));
+  if (talk.some(({name}) => name === 'http-check connect')) checkOrder(talk, report);
+  const parts: HttpLine[][] = [[]];
   for (const line of lines) {
-    if (line.name === 'http-check connect') parts.push([]);
+    // Nothing but variables stands before the first `connect`.
+    if (line.name === 'http-check connect' && parts.at(-1)?.some(({name}) => isTalk(name)) === true) parts.push([]);
     parts.at(-1)?.push(line);
   }
-  // Nothing stands before the first `connect`.
-  const exchanges = parts.filter((part, index) => index > 0 || part.length > 0 || parts.length === 1);
   return {
     kind: 'http',
-    exchanges: exchanges.map((part, index) => {
-      const connect = part.find((line) => line.name === 'http-check connect')?.value ?? null;
-      const sends = part.flatMap((line) => (line.name === 'http-check send' ? [line.value] : []));
-      const expect = part.flatMap((line) => (line.name === 'http-check expect' ? [line.value] : []));
-      return {connect, request: index === 0 ? buildRequest([option, ...sends]) : sends.length === 0 ? null : buildRequest(sends), expect};
-    }),
+    exchanges: parts.map((part, index) => buildExchange(part, index === 0 ? option : null)),
     disableOn404: effective(section, 'http-check disable-on-404') !== undefined,
   };
+}
+
+function isTalk(name: string): boolean {
+  return !name.endsWith('set-var') && !name.endsWith('set-var-fmt');
+}
+
+/** @param option what it says is sent at once where no line says when */
+function buildExchange(lines: readonly HttpLine[], option: CheckRequest | null): HttpExchange {
+  const connectAt = lines.findIndex(({name}) => name === 'http-check connect');
+  const firstSend = lines.findIndex(({name}) => name === 'http-check send');
+  const sendAt = firstSend >= 0 ? firstSend : option === null ? lines.length : connectAt;
+  let connect: ConnectStep | null = null;
+  const sends: CheckRequest[] = option === null ? [] : [option];
+  const before: VariableStep[] = [];
+  const expect: (Expectation | VariableStep)[] = [];
+  for (const [index, line] of lines.entries()) {
+    if (line.name === 'http-check connect') connect = line.value;
+    else if (line.name === 'http-check send') sends.push(line.value);
+    else if (line.name === 'http-check expect') expect.push(line.value);
+    else (index < sendAt ? before : expect).push(line.value);
+  }
+  return {connect, before, request: sends.length === 0 ? null : buildRequest(sends), expect};
 }
 
 /** @param requests of each part the last one that says it counts */
@@ -102,8 +129,11 @@ function tcpSteps(section: Section, report: Report): readonly TcpCheckStep[] {
     'tcp-check send-lf',
     'tcp-check send-binary-lf',
     'tcp-check expect',
+    'tcp-check set-var',
+    'tcp-check set-var-fmt',
+    'tcp-check unset-var',
   ]);
-  const [first] = lines;
+  const first = lines.find(({name}) => isTalk(name));
   if (first !== undefined && first.value.kind !== 'connect' && lines.some(({value}) => value.kind === 'connect')) {
     report({level: 'alert', position: first.position, word: first.name, message: firstIsConnect});
   }

@@ -104,24 +104,27 @@ const httpKinds: Readonly<Record<string, Pick<Expectation, 'kind' | 'method'>>> 
   rstatus: {kind: 'status', method: 'reg'},
   string: {kind: 'string', method: 'sub'},
   rstring: {kind: 'string', method: 'reg'},
+  'string-lf': {kind: 'string', method: 'sub'},
 };
 const tcpKinds: Readonly<Record<string, Pick<Expectation, 'kind' | 'method'>>> = {
   string: {kind: 'string', method: 'sub'},
   rstring: {kind: 'string', method: 'reg'},
   binary: {kind: 'binary', method: 'sub'},
   rbinary: {kind: 'binary', method: 'reg'},
+  'string-lf': {kind: 'string', method: 'sub'},
+  'binary-lf': {kind: 'binary', method: 'sub'},
 };
 /** Options whose values change how states are called, not what is healthy. */
 const ignoredValues = ['ok-status', 'error-status', 'tout-status', 'on-success', 'on-error', 'status-code', 'min-recv'];
 
 export const httpCheckExpect: Shape<Expectation> = {
   usage:
-    '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | rstring <regex> | (hdr | fhdr) name [-m <method>] <name> [value [-m <method>] <text>]',
+    '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | string-lf <format> | rstring <regex> | (hdr | fhdr) name [-m <method>] <name> [value [-m <method>] <text>]',
   read: (args) => readExpectation(args, httpKinds, true),
 };
 
 export const tcpCheckExpect: Shape<TcpCheckStep> = {
-  usage: '[comment <text>] [!] string <text> | rstring <regex> | binary <hex> | rbinary <regex>',
+  usage: '[comment <text>] [!] string <text> | string-lf <format> | rstring <regex> | binary <hex> | binary-lf <format> | rbinary <regex>',
   read: (args) => ({kind: 'expect', expectation: readExpectation(args, tcpKinds, false)}),
 };
 
@@ -146,10 +149,11 @@ function ignoreOption(word: Word, args: Arguments): void {
   args.warn(word, `'${word.text}' of '${args.keyword}' has no effect here`);
 }
 
-function readPattern(word: Word, name: string, args: Arguments, kinds: typeof httpKinds): Pick<Expectation, 'kind' | 'method' | 'value'> {
+function readPattern(word: Word, name: string, args: Arguments, kinds: typeof httpKinds): Pick<Expectation, 'kind' | 'method' | 'value' | 'format'> {
   const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
   if (kind === undefined) throw args.invalid(word, `${Object.keys(kinds).join(', ')} are possible${didYouMean(name, Object.keys(kinds))}`);
   const value = args.take('<pattern>');
+  if (name.endsWith('-lf')) return {...kind, value: '', format: readFormat(value, args.scope, 'value')};
   const parsed = kind.method === 'reg' ? parseRegex(value.text, {ignoreCase: false}) : null;
   if (parsed !== null && !parsed.ok) throw args.invalid(value, parsed.reason);
   if (kind.kind === 'status' && kind.method === 'str') checkStatuses(value, args);

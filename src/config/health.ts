@@ -1,4 +1,5 @@
 /** Health checks of servers, as configured: when, and what they say and expect. */
+import type {SetVariable, UnsetVariable} from './rules.ts';
 import type {Format, MatchMethod} from './sample.ts';
 import type {TlsServer} from './tls.ts';
 
@@ -51,6 +52,8 @@ export interface Expectation {
   readonly method: Extract<MatchMethod, 'str' | 'sub' | 'reg' | 'beg' | 'end'>;
   /** `200`, `200-399`, a text, a pattern, or for a header its value. */
   readonly value: string;
+  /** A text that is made anew for each check takes the place of `value`. */
+  readonly format?: Format;
   /** For a header: its name. */
   readonly name: string | null;
   /** How that is compared; by default `str`. */
@@ -92,11 +95,16 @@ export interface ConnectStep {
 export interface HttpExchange {
   /** Null: as the line of the server says. */
   readonly connect: ConnectStep | null;
+  /** Done when it is connected. */
+  readonly before: readonly VariableStep[];
   /** Null: to connect is enough. */
   readonly request: HttpCheckRequest | null;
-  /** Empty: 2xx and 3xx. */
-  readonly expect: readonly Expectation[];
+  /** Without any expectation: 2xx and 3xx. */
+  readonly expect: readonly (Expectation | VariableStep)[];
 }
+
+/** Variables of the scopes `check` and `sess` are those of one check. */
+export type VariableStep = SetVariable | UnsetVariable;
 
 export interface HttpCheckRequest {
   readonly method: string;
@@ -111,4 +119,5 @@ export type TcpCheckStep =
   | {readonly kind: 'send'; readonly data: Uint8Array}
   /** What the format yields is sent; `hex`: the bytes whose pairs of digits it yields. */
   | {readonly kind: 'send-format'; readonly format: Format; readonly hex: boolean}
-  | {readonly kind: 'expect'; readonly expectation: Expectation};
+  | {readonly kind: 'expect'; readonly expectation: Expectation}
+  | VariableStep;

@@ -10,6 +10,7 @@ import {
   tcpCheckSendBinaryFormat,
   tcpCheckSendFormat,
 } from './check-shapes.ts';
+import {setVariableFormatStep, setVariableStep, unsetVariableStep} from './check-variable-shape.ts';
 import {retryOn} from './http-shapes.ts';
 import {keyword, theirList, theirs, withBackend} from './keyword.ts';
 import type {CookiePersistence} from './proxy-value.ts';
@@ -88,6 +89,13 @@ export const serverKeywords = {
   }),
   'http-check disable-on-404': keyword({...checkSteps, shape: flagLine(), description: 'An answer 404 takes a server out without calling it down.'}),
   'http-check send-state': keyword({...checkSteps, shape: flagLine(), description: 'Accepted. No effect.'}),
+  'http-check set-var': keyword({
+    ...checkSteps,
+    shape: setVariableStep,
+    description: 'Sets a variable for later steps (`check.`, `sess.`) or for all (`proc.`).',
+  }),
+  'http-check set-var-fmt': keyword({...checkSteps, shape: setVariableFormatStep, description: 'The same with a text that has expressions in it.'}),
+  'http-check unset-var': keyword({...checkSteps, shape: unsetVariableStep, description: 'Forgets a variable.'}),
   'http-check comment': keyword({...checkSteps, shape: textLine(), description: 'A text for people. No effect.'}),
   'tcp-check connect': keyword({...checkSteps, shape: tcpCheckConnect, description: 'Connects, first of all or anew.'}),
   'tcp-check send': keyword({...checkSteps, shape: tcpCheckSend, description: 'Sends a text.'}),
@@ -99,5 +107,12 @@ export const serverKeywords = {
     description: 'Sends bytes, written in hexadecimal with expressions in it.',
   }),
   'tcp-check expect': keyword({...checkSteps, shape: tcpCheckExpect, description: 'Waits for what the server must say.'}),
+  'tcp-check set-var': keyword({
+    ...checkSteps,
+    shape: setVariableStep,
+    description: 'Sets a variable for later steps (`check.`, `sess.`) or for all (`proc.`).',
+  }),
+  'tcp-check set-var-fmt': keyword({...checkSteps, shape: setVariableFormatStep, description: 'The same with a text that has expressions in it.'}),
+  'tcp-check unset-var': keyword({...checkSteps, shape: unsetVariableStep, description: 'Forgets a variable.'}),
   'tcp-check comment': keyword({...checkSteps, shape: textLine(), description: 'A text for people. No effect.'}),
 } as const;

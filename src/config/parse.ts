@@ -235,8 +235,11 @@ class Parser {
     const [second, ...others] = rest;
     const known = keywordsOf(section.kind);
     const both = second === undefined ? undefined : known.get(`${first.text} ${second.text}`);
+    // `http-check set-var(check.a) ...`: what stands in parentheses is read with the rest.
+    const called = second === undefined ? undefined : known.get(`${first.text} ${second.text.replace(/\(.*$/s, '')}`);
     const single = known.get(first.text);
     if (both !== undefined) this.#set(section, both, first, others);
+    else if (called !== undefined) this.#set(section, called, first, rest);
     else if (single !== undefined) this.#set(section, single, first, rest);
     else if (first.text === 'no' && second !== undefined) this.#negate(section, first, rest);
     else this.#readOther(section, first, rest);

@@ -236,7 +236,8 @@ function renderSection(kind: SectionKind): string {
 
 function row(name: KeywordName): string {
   const {shape, absent, description} = keywords[name];
-  return `| ${code(`${writtenAs(name)} ${shape.usage}`.trim())} | ${absent ?? ''} | ${description} |`;
+  const gap = shape.usage.startsWith('(') ? '' : ' ';
+  return `| ${code(`${writtenAs(name)}${gap}${shape.usage}`.trim())} | ${absent ?? ''} | ${description} |`;
 }
 
 function codes(names: Iterable<string>): string {

@@ -1,7 +1,6 @@
 /** What all frontends of one generation of the configuration share: compiled rules, backends, tables, certificates. */
 import {readFileSync} from 'node:fs';
 import type {ProcessConfig} from '../config/process-value.ts';
-import {bareFrontend} from '../config/proxy-defaults.ts';
 import type {BackendConfig, FrontendConfig, ServerConfig, Userlist} from '../config/proxy-value.ts';
 import type {ResolversConfig} from '../config/resolvers.ts';
 import type {Clock} from '../core/clock.ts';
@@ -22,7 +21,7 @@ import {ownProxyHeader} from './proxy-protocol/send-proxy-header.ts';
 import {openRefusalLog, type RefusalLog} from './refusal-log.ts';
 import {followNames} from './resolvers/follow-names.ts';
 import {createSampleCompiler, type SampleCompiler} from './samples/compile.ts';
-import type {SampleContext, Surroundings} from './samples/context.ts';
+import type {Surroundings} from './samples/context.ts';
 import {createPatternLists, type PatternLists} from './samples/pattern-lists.ts';
 import {createProcessVariables} from './samples/variables.ts';
 import type {EntranceOptions} from './session/entrance.ts';
@@ -91,36 +90,6 @@ const maxHandshakes = 1000;
 const checkHandshakeMs = 10_000;
 /** How much checks are spread over time, in percent of their interval: HAProxy's `spread-checks` is 0 by default, and recommends 2 to 5. */
 const spreadPercent = 5;
-
-/** For texts of checks, which no client has asked for. */
-const withoutSession: SampleContext = {
-  connection: {
-    protocol: 'tcp',
-    frontend: bareFrontend({name: '', position: {file: '', line: 1, column: 1}}),
-    source: {host: '', port: 0},
-    destination: {host: '', port: 0},
-    receivedProxy: false,
-    tls: null,
-    acceptedAtMs: 0,
-    id: 0,
-  },
-  payload: new Uint8Array(),
-  inspectionEnded: true,
-  request: null,
-  response: null,
-  variables: createProcessVariables(),
-  captures: [],
-  surroundings: {
-    usableServers: () => null,
-    isServerUp: () => null,
-    backendSessions: () => null,
-    frontendSessions: () => null,
-    authenticate: () => null,
-    tableValue: () => null,
-    tableSize: () => null,
-    trackedValue: () => null,
-  },
-};
 
 /** The caller disposes it when no session is left. @throws CodedError for certificates that cannot be used, and those of the compiler */
 export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgeParts & AsyncDisposable> {
@@ -198,7 +167,7 @@ function dynamicServers(manners: ServerMannersBook, healthChecks: HealthChecks):
 }
 
 /** Checks of all servers that have them, with what a connection to each of them begins with. */
-function checks({pools, mannersOf, compiler, clock}: Omit<EdgeParts, 'dynamicServers'>, {watch}: EdgePartsOptions): HealthChecks {
+function checks({pools, mannersOf, compiler, entrance, clock}: Omit<EdgeParts, 'dynamicServers'>, {watch}: EdgePartsOptions): HealthChecks {
   return startHealthChecks({
     backends: [...pools.list()].map(({config, servers}) => ({config, servers})),
     watch,
@@ -215,7 +184,7 @@ function checks({pools, mannersOf, compiler, clock}: Omit<EdgeParts, 'dynamicSer
           destination: {host: socket.remoteAddress ?? '0.0.0.0', port: socket.remotePort ?? 0},
         }),
     },
-    formatText: (format) => compiler.compileFormat(format, 'value')(withoutSession),
+    samples: {compiler, ...entrance.contextParts},
     clock,
     spreadPercent,
   });

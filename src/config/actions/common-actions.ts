@@ -10,7 +10,7 @@ import type {Format, MatchMethod, SampleExpression} from '../sample.ts';
 import {refer, takeSlot} from '../scope.ts';
 import {didYouMean} from '../suggestion.ts';
 import {parseInteger} from '../units.ts';
-import type {ActionReader, ActionTable} from './action-table.ts';
+import type {ActionReader, ActionTable, CalledAction} from './action-table.ts';
 
 export function takeFormat(args: Arguments, what = '<format>'): Format {
   return readFormat(args.take(what), args.scope, 'value');
@@ -41,7 +41,7 @@ export function takeLogLevel(args: Arguments): string {
   return word.text;
 }
 
-const setVariable: ActionReader<SetVariable> = (args, {name, argument}) => {
+const setVariable = (args: Arguments, {name, argument}: CalledAction): SetVariable => {
   const [variable = '', ...words] = argument.split(',');
   const context = checkName(args, variable);
   const target = {kind: 'set-var', name: variable, conditions: checkVariableConditions(words, context)} as const;
@@ -49,7 +49,7 @@ const setVariable: ActionReader<SetVariable> = (args, {name, argument}) => {
   return {...target, value: {kind: 'expression', expression: takeExpression(args)}};
 };
 
-const unsetVariable: ActionReader<UnsetVariable> = (args, {argument}) => {
+const unsetVariable = (args: Arguments, {argument}: CalledAction): UnsetVariable => {
   checkName(args, argument);
   return {kind: 'unset-var', name: argument};
 };

@@ -1,11 +1,11 @@
 /** One health check of a server, from its connection to its verdict. */
 import type {CheckSchedule, ConnectStep} from '../../config/health.ts';
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
-import type {Format} from '../../config/sample.ts';
 import type {Clock} from '../../core/clock.ts';
 import {type CheckAddress, type CheckConnection, type CheckServices, openCheckConnection, type TlsNames} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import type {CheckFinding, CheckResult} from './check-result.ts';
+import {type CheckSamples, openCheckContext} from './check-samples.ts';
 import {compileHttpCheck, type HttpCheck} from './http-check.ts';
 import {compileTcpCheck, type TcpCheck} from './tcp-check.ts';
 
@@ -23,14 +23,15 @@ export interface CheckRunner {
 }
 
 export interface CheckRunnerOptions {
-  readonly backend: Pick<BackendConfig, 'check' | 'checkTimeoutMs' | 'connectTimeoutMs'>;
+  readonly backend: Pick<BackendConfig, 'name' | 'check' | 'checkTimeoutMs' | 'connectTimeoutMs'>;
   readonly services: CheckServices;
-  readonly formatText: (format: Format) => string;
+  readonly samples: CheckSamples;
   readonly clock: Clock;
 }
 
 type Compiled = {readonly kind: 'connect'} | {readonly kind: 'http'; readonly check: HttpCheck} | {readonly kind: 'tcp'; readonly check: TcpCheck};
 
+/** @throws CodedError of the compiler */
 export function createCheckRunner(options: CheckRunnerOptions): CheckRunner {
   const {clock} = options;
   const compiled = compile(options);
@@ -47,14 +48,14 @@ export function createCheckRunner(options: CheckRunnerOptions): CheckRunner {
   };
 }
 
-function compile({backend: {check}, formatText}: CheckRunnerOptions): Compiled {
+function compile({backend: {check}, samples: {compiler}}: CheckRunnerOptions): Compiled {
   switch (check.kind) {
     case 'connect':
       return check;
     case 'http':
-      return {kind: 'http', check: compileHttpCheck(check, formatText)};
+      return {kind: 'http', check: compileHttpCheck(check, compiler)};
     case 'tcp':
-      return {kind: 'tcp', check: compileTcpCheck(check.steps, formatText)};
+      return {kind: 'tcp', check: compileTcpCheck(check.steps, compiler)};
     default:
       return check satisfies never;
   }
@@ -62,14 +63,14 @@ function compile({backend: {check}, formatText}: CheckRunnerOptions): Compiled {
 
 /** Without `timeout check` the whole check has to be done within its interval; with it, the connection has that, and each answer the time-out. */
 async function findOut(compiled: Compiled, target: CheckTarget, options: CheckRunnerOptions & {readonly signal: AbortSignal}): Promise<CheckFinding> {
-  const {backend, clock} = options;
-  const {schedule} = target;
+  const {backend, clock, samples} = options;
+  const {schedule, config} = target;
   const startedMs = clock.monotonicMs();
   const {checkTimeoutMs, connectTimeoutMs} = backend;
   const open = (step: ConnectStep | null): Promise<CheckConnection> =>
     openCheckConnection({
       ...options,
-      server: target.config,
+      server: config,
       address: placeOf(step, target.address),
       tls: namesOf(step, schedule, compiled.kind),
       sendProxy: step?.sendProxy === true || (usesDefaults(step) && schedule.sendProxy),
@@ -77,15 +78,16 @@ async function findOut(compiled: Compiled, target: CheckTarget, options: CheckRu
       connectTimeoutMs: checkTimeoutMs === null ? schedule.intervalMs : Math.min(connectTimeoutMs, schedule.intervalMs),
     });
   const answerTimeoutMs = (): number => checkTimeoutMs ?? Math.max(1, startedMs + schedule.intervalMs - clock.monotonicMs());
+  const context = openCheckContext(samples, {backend: backend.name, server: config.name});
   switch (compiled.kind) {
     case 'connect': {
       using _connection = await open(null);
       return {status: schedule.tls ? 'L6OK' : 'L4OK', code: 0, info: ''};
     }
     case 'http':
-      return compiled.check.run(open, {timeoutMs: answerTimeoutMs, isUp: target.isUp});
+      return compiled.check.run(open, {timeoutMs: answerTimeoutMs, isUp: target.isUp, context});
     case 'tcp':
-      return compiled.check.run(open, answerTimeoutMs());
+      return compiled.check.run(open, {timeoutMs: answerTimeoutMs(), context});
     default:
       return compiled satisfies never;
   }

@@ -1,11 +1,11 @@
 /** What the checks of servers, and the questions to their agents, work on. */
 import type {BackendConfig, ServerConfig, Target} from '../../config/proxy-value.ts';
-import type {Format} from '../../config/sample.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {AppWatch} from '../app-access.ts';
 import type {AgentAnswer} from './agent-check.ts';
 import type {CheckServices} from './check-connection.ts';
 import type {CheckResult} from './check-result.ts';
+import type {CheckSamples} from './check-samples.ts';
 
 /** An agent as its questions see it; an operator may change where it is, and what it is sent. */
 export interface AskedAgent {
@@ -40,7 +40,7 @@ export interface HealthChecksOptions {
   /** Null: apps are not checked. */
   readonly watch: AppWatch | null;
   readonly services: CheckServices;
-  readonly formatText: (format: Format) => string;
+  readonly samples: CheckSamples;
   readonly clock: Clock;
   /** By so many percent, at random, intervals are longer or shorter (`spread-checks`). */
   readonly spreadPercent: number;

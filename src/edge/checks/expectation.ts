@@ -1,5 +1,9 @@
 /** What a check expects, compiled: does a text or a status match? Negation is the caller's. */
 import type {Expectation} from '../../config/health.ts';
+import type {Format} from '../../config/sample.ts';
+import type {SampleCompiler} from '../samples/compile.ts';
+import {CheckFailure} from './check-failure.ts';
+import type {CheckContext} from './check-samples.ts';
 
 /** @throws SyntaxError for a pattern that is none */
 export function compileText({method, value}: Pick<Expectation, 'method' | 'value'>): (text: string) => boolean {
@@ -19,6 +23,16 @@ export function compileText({method, value}: Pick<Expectation, 'method' | 'value
     default:
       return method satisfies never;
   }
+}
+
+/** The text of a format, which has to be one. @throws CodedError of the compiler; the function CheckFailure L7RSP */
+export function compileWanted(format: Format, compiler: SampleCompiler): (context: CheckContext) => string {
+  const make = compiler.compileFormat(format, 'value');
+  return (context) => {
+    const text = make(context);
+    if (text === '') throw new CheckFailure('L7RSP', 'log-format string evaluated to an empty string');
+    return text;
+  };
 }
 
 /** `200,300-399`, or a pattern. */

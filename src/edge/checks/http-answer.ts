@@ -3,6 +3,8 @@
 export interface HttpAnswer {
   readonly status: number;
   readonly reason: string;
+  /** `1.1` */
+  readonly version: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** What has come of it, without chunk framing. */
   readonly body: string;
@@ -16,11 +18,12 @@ export function readHttpAnswer(received: Buffer, ended: boolean): HttpAnswer | '
   const head = /\r?\n\r?\n/.exec(text);
   if (head === null) return ended ? 'invalid' : null;
   const [statusLine = '', ...lines] = text.slice(0, head.index).split(/\r?\n/);
-  const match = /^HTTP\/1\.[0-9] ([1-9][0-9]{2})(?: (.*))?$/.exec(statusLine);
+  const match = /^HTTP\/(1\.[0-9]) ([1-9][0-9]{2})(?: (.*))?$/.exec(statusLine);
   if (match === null) return 'invalid';
   const headers = lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()] as const);
   const body = readBody(text.slice(head.index + head[0].length), headers);
-  return {status: Number(match[1]), reason: match[2] ?? '', headers, body: body.text, isComplete: body.isComplete || ended};
+  const [, version = '', status, reason = ''] = match;
+  return {status: Number(status), reason, version, headers, body: body.text, isComplete: body.isComplete || ended};
 }
 
 function readBody(text: string, headers: HttpAnswer['headers']): {readonly text: string; readonly isComplete: boolean} {

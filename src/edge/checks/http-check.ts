@@ -1,10 +1,11 @@
 /** `option httpchk`: requests, each on a connection of its own, and what is expected of their answers (HAProxy manual, `http-check`). */
-import type {ConnectStep, Expectation, HealthCheck, HttpCheckRequest} from '../../config/health.ts';
-import type {Format} from '../../config/sample.ts';
+import type {ConnectStep, Expectation, HealthCheck, HttpCheckRequest, HttpExchange} from '../../config/health.ts';
+import type {SampleCompiler} from '../samples/compile.ts';
 import type {CheckConnection} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import {type CheckFinding, checkVerdict} from './check-result.ts';
-import {compileHeader, compileStatus, compileText} from './expectation.ts';
+import {type CheckContext, compileVariableStep, isVariableStep} from './check-samples.ts';
+import {compileHeader, compileStatus, compileText, compileWanted} from './expectation.ts';
 import {type HttpAnswer, readHttpAnswer} from './http-answer.ts';
 
 export type HttpCheckConfig = Extract<HealthCheck, {kind: 'http'}>;
@@ -15,26 +16,39 @@ export interface HttpCheck {
    * @param options.timeoutMs for the answer that is waited for next
    * @param options.isUp a 404 takes only a server that is up out of balance
    */
-  run(open: (step: ConnectStep | null) => Promise<CheckConnection>, options: {readonly timeoutMs: () => number; readonly isUp: boolean}): Promise<CheckFinding>;
+  run(
+    open: (step: ConnectStep | null) => Promise<CheckConnection>,
+    options: {readonly timeoutMs: () => number; readonly isUp: boolean; readonly context: CheckContext},
+  ): Promise<CheckFinding>;
 }
 
 /** Null: more of the answer is needed. */
-type Judge = (answer: HttpAnswer) => CheckFinding | 'passed' | null;
+type Judge = (answer: HttpAnswer, context: CheckContext) => CheckFinding | 'passed' | null;
+/** It, or a variable; null for an answer of which nothing is known yet. */
+type Step = (answer: HttpAnswer | null, context: CheckContext) => CheckFinding | 'passed' | null;
 
-/** @param formatText renders texts with expressions in them */
-export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, formatText: (format: Format) => string): HttpCheck {
-  const compiled = exchanges.map(({connect, request, expect}) => ({connect, request, judges: compileJudges(expect)}));
+/** @throws CodedError of the compiler */
+export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, compiler: SampleCompiler): HttpCheck {
+  const compiled = exchanges.map(({connect, before, request, expect}) => ({
+    connect,
+    before: before.map((step) => compileVariableStep(step, compiler)),
+    render: request === null ? null : compileRequest(request, compiler),
+    steps: compileSteps(expect, compiler),
+  }));
   return {
-    async run(open, {timeoutMs, isUp}) {
+    async run(open, {timeoutMs, isUp, context}) {
       let finding: CheckFinding = {status: 'L4OK', code: 0, info: '(tcp-check)'};
-      for (const {connect, request, judges} of compiled) {
+      for (const {connect, before, render, steps} of compiled) {
         using connection = await open(connect);
-        if (request === null) {
+        context.response = null;
+        for (const act of before) act(context);
+        if (render === null) {
           finding = {status: connection.isSecured ? 'L6OK' : 'L4OK', code: 0, info: '(tcp-check)'};
           continue;
         }
-        connection.send(Buffer.from(renderRequest(request, formatText), 'latin1'));
-        finding = await connection.receive(() => judgeAnswer(connection, judges, disableOn404 && isUp), timeoutMs());
+        connection.send(Buffer.from(render(context), 'latin1'));
+        const judge = inOrder(steps, context, disableOn404 && isUp);
+        finding = await connection.receive(() => judge(connection), timeoutMs());
         if (checkVerdict(finding) === 'failed') return finding;
       }
       return finding;
@@ -42,24 +56,41 @@ export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, for
   };
 }
 
-function compileJudges(expect: readonly Expectation[]): readonly Judge[] {
-  return expect.length === 0 ? [judgeStatus((status) => status >= 200 && status < 400)] : expect.map(compileJudge);
+function compileSteps(expect: HttpExchange['expect'], compiler: SampleCompiler): readonly Step[] {
+  const steps = expect.map((step): Step => {
+    if (!isVariableStep(step)) return ofAnswer(compileJudge(step, compiler));
+    const act = compileVariableStep(step, compiler);
+    return (_answer, context) => {
+      act(context);
+      return 'passed';
+    };
+  });
+  const goodStatus = judgeStatus((status) => status >= 200 && status < 400);
+  return expect.every(isVariableStep) ? [...steps, ofAnswer(goodStatus)] : steps;
 }
 
-/** @throws CheckFailure L7RSP */
-function judgeAnswer({received, ended}: CheckConnection, judges: readonly Judge[], missingIsStopping: boolean): CheckFinding | null {
-  const answer = readHttpAnswer(received, ended);
-  if (answer === null) return null;
-  if (answer === 'invalid') throw new CheckFailure('L7RSP', '');
-  if (missingIsStopping && answer.status === 404) return {status: 'L7OKC', code: 404, info: ''};
-  for (const judge of judges) {
-    const verdict = judge(answer);
-    if (verdict !== 'passed') return verdict;
-  }
-  return {status: 'L7OK', code: answer.status, info: ''};
+function ofAnswer(judge: Judge): Step {
+  return (answer, context) => (answer === null ? null : judge(answer, context));
 }
 
-function compileJudge(expectation: Expectation): Judge {
+/** Each step is done once, when those before it have passed. The function throws CheckFailure L7RSP. */
+function inOrder(steps: readonly Step[], context: CheckContext, missingIsStopping: boolean): (connection: CheckConnection) => CheckFinding | null {
+  let passed = 0;
+  return ({received, ended}) => {
+    const answer = readHttpAnswer(received, ended);
+    if (answer === 'invalid') throw new CheckFailure('L7RSP', '');
+    if (missingIsStopping && answer?.status === 404) return {status: 'L7OKC', code: 404, info: ''};
+    for (const step of steps.slice(passed)) {
+      context.response = answer;
+      const verdict = step(answer, context);
+      if (verdict !== 'passed') return verdict;
+      passed++;
+    }
+    return answer === null ? null : {status: 'L7OK', code: answer.status, info: ''};
+  };
+}
+
+function compileJudge(expectation: Expectation, compiler: SampleCompiler): Judge {
   const {negated} = expectation;
   switch (expectation.kind) {
     case 'status': {
@@ -72,9 +103,9 @@ function compileJudge(expectation: Expectation): Judge {
     }
     case 'string':
     case 'binary': {
-      const matches = compileText(expectation);
-      return (answer) => {
-        if (matches(answer.body)) return negated ? {status: 'L7RSP', code: 0, info: 'HTTP check matched unwanted content'} : 'passed';
+      const matches = compileContent(expectation, compiler);
+      return (answer, context) => {
+        if (matches(answer.body, context)) return negated ? {status: 'L7RSP', code: 0, info: 'HTTP check matched unwanted content'} : 'passed';
         if (!answer.isComplete) return null;
         return negated ? 'passed' : {status: 'L7RSP', code: 0, info: 'HTTP content check did not match'};
       };
@@ -82,6 +113,12 @@ function compileJudge(expectation: Expectation): Judge {
     default:
       return expectation.kind satisfies never;
   }
+}
+
+function compileContent(expectation: Expectation, compiler: SampleCompiler): (body: string, context: CheckContext) => boolean {
+  if (expectation.format === undefined) return compileText(expectation);
+  const wanted = compileWanted(expectation.format, compiler);
+  return (body, context) => body.includes(wanted(context));
 }
 
 function judgeStatus(isGood: (status: number) => boolean): Judge {
@@ -92,14 +129,21 @@ function wrongStatus({status, reason}: HttpAnswer): CheckFinding {
   return {status: 'L7STS', code: status, info: reason};
 }
 
-function renderRequest({method, uri, version, headers, body}: HttpCheckRequest, formatText: (format: Format) => string): string {
-  const fields = headers.map(({name, value}) => [name, formatText(value)] as const);
-  const has = (wanted: string): boolean => fields.some(([name]) => name.toLowerCase() === wanted);
-  const content = body === null ? '' : formatText(body);
-  const added = [
-    ...(content === '' || has('content-length') ? [] : [['content-length', String(Buffer.byteLength(content, 'latin1'))] as const]),
-    ...(has('connection') ? [] : [['connection', 'close'] as const]),
-  ];
-  const lines = [...fields, ...added].map(([name, value]) => `${name}: ${value}\r\n`);
-  return `${method} ${formatText(uri)} ${version.startsWith('HTTP/') ? version : `HTTP/${version}`}\r\n${lines.join('')}\r\n${content}`;
+function compileRequest({method, uri, version, headers, body}: HttpCheckRequest, compiler: SampleCompiler): (context: CheckContext) => string {
+  const fields = headers.map(({name, value}) => ({name, text: compiler.compileFormat(value, 'value')}));
+  const target = compiler.compileFormat(uri, 'value');
+  const content = body === null ? () => '' : compiler.compileFormat(body, 'value');
+  const has = (wanted: string): boolean => fields.some(({name}) => name.toLowerCase() === wanted);
+  const ending = has('connection') ? '' : 'connection: close\r\n';
+  const hasLength = has('content-length');
+  return (context) => {
+    const bytes = content(context);
+    const length = bytes === '' || hasLength ? '' : `content-length: ${Buffer.byteLength(bytes, 'latin1')}\r\n`;
+    let lines = '';
+    for (const {name, text} of fields) {
+      const value = text(context);
+      if (value !== '') lines += `${name}: ${value}\r\n`;
+    }
+    return `${method} ${target(context) || '/'} ${version.startsWith('HTTP/') ? version : `HTTP/${version}`}\r\n${lines}${length}${ending}\r\n${bytes}`;
+  };
 }

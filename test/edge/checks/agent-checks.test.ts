@@ -8,7 +8,7 @@ import {until} from '../../helpers/until.ts';
 import {testServer} from '../edge-fixture.ts';
 import {FakeClock, settled} from '../pool/fake-clock.ts';
 import {app, check, schedule, server, testPool} from '../pool/pool-fixture.ts';
-import {plainText, tlsServices} from './check-services.ts';
+import {checkSamples, tlsServices} from './check-services.ts';
 import {FakeWatch} from './fake-watch.ts';
 
 const agent: AgentCheck = {address: null, port: 1, intervalMs: 1000, send: ''};
@@ -77,7 +77,7 @@ test('a server is up when neither its checks nor its agent hold it down', (t) =>
 
 function start(web: ReturnType<typeof testPool>, clock: FakeClock, watch: FakeWatch | null = null): HealthChecks {
   const backends = [{config: web.pool.config, servers: web.pool.servers}];
-  return startHealthChecks({backends, watch, services: tlsServices, formatText: plainText, clock, spreadPercent: 0});
+  return startHealthChecks({backends, watch, services: tlsServices, samples: checkSamples, clock, spreadPercent: 0});
 }
 
 /** Answers as it is told, after it has read what it is sent. */

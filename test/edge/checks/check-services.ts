@@ -1,8 +1,10 @@
 /** What the rest of the edge does for checks, as simple as a test needs it. */
 import {once} from 'node:events';
 import {connect} from 'node:tls';
-import type {Format} from '../../../src/config/sample.ts';
 import type {CheckServices} from '../../../src/edge/checks/check-connection.ts';
+import type {CheckSamples} from '../../../src/edge/checks/check-samples.ts';
+import {createProcessVariables} from '../../../src/edge/samples/variables.ts';
+import {compiler, emptySurroundings} from '../samples/sample-fixture.ts';
 
 export const tlsServices: CheckServices = {
   async secure(socket, _server, {sni, alpn, unspoken}) {
@@ -18,6 +20,5 @@ export const tlsServices: CheckServices = {
   proxyHeader: () => Buffer.from('PROXY UNKNOWN\r\n'),
 };
 
-export function plainText(format: Format): string {
-  return format.map((part) => (part.kind === 'text' ? part.text : '?')).join('');
-}
+/** Of a gateway that has nothing to ask about. */
+export const checkSamples: CheckSamples = {compiler, processVariables: createProcessVariables(), surroundings: emptySurroundings};

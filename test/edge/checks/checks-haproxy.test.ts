@@ -10,7 +10,7 @@ import {until} from '../../helpers/until.ts';
 import {startHaproxy} from '../pool/haproxy-reference.ts';
 import {schedule} from '../pool/pool-fixture.ts';
 import {type Ailment, brokenServers} from './broken-servers.ts';
-import {plainText, tlsServices} from './check-services.ts';
+import {checkSamples, tlsServices} from './check-services.ts';
 
 const text = (value: string): Format => [{kind: 'text', text: value}];
 const expectation = (kind: Expectation['kind'], method: Expectation['method'], value: string, more: Partial<Expectation> = {}): Expectation => ({
@@ -24,6 +24,7 @@ const expectation = (kind: Expectation['kind'], method: Expectation['method'], v
 });
 const exchange = (expect: readonly Expectation[], more: Partial<HttpCheckRequest> = {}): HttpExchange => ({
   connect: null,
+  before: [],
   request: {method: 'OPTIONS', uri: text('/'), version: 'HTTP/1.0', headers: [], body: null, ...more},
   expect,
 });
@@ -158,9 +159,9 @@ test('checks find the same as HAProxy', async (t) => {
   );
   for (const [index, {check, servers: names, lines, tls = false}] of cases.entries()) {
     const runner = createCheckRunner({
-      backend: {check, checkTimeoutMs: 300, connectTimeoutMs: 2000},
+      backend: {name: 'b', check, checkTimeoutMs: 300, connectTimeoutMs: 2000},
       services: tlsServices,
-      formatText: plainText,
+      samples: checkSamples,
       clock: systemClock,
     });
     for (const name of names) {

@@ -9,7 +9,7 @@ import {startHealthChecks} from '../../../src/edge/checks/health-checks.ts';
 import {until} from '../../helpers/until.ts';
 import {FakeClock, settled} from '../pool/fake-clock.ts';
 import {app, schedule, server, testPool} from '../pool/pool-fixture.ts';
-import {plainText, tlsServices} from './check-services.ts';
+import {checkSamples, tlsServices} from './check-services.ts';
 import {FakeWatch} from './fake-watch.ts';
 
 /** Counts connections; it accepts them as long as it listens. */
@@ -50,7 +50,7 @@ function start(web: ReturnType<typeof testPool>, clock: FakeClock, watch: AppWat
     backends: [{config: web.pool.config, servers: web.pool.servers}],
     watch,
     services: tlsServices,
-    formatText: plainText,
+    samples: checkSamples,
     clock,
     spreadPercent: 0,
   });

@@ -8,7 +8,7 @@ import {until} from '../../helpers/until.ts';
 import {testServer} from '../edge-fixture.ts';
 import {FakeClock, settled} from '../pool/fake-clock.ts';
 import {app, check, end, schedule, server, testPool} from '../pool/pool-fixture.ts';
-import {plainText, tlsServices} from './check-services.ts';
+import {checkSamples, tlsServices} from './check-services.ts';
 
 const slow: CheckSchedule = {...schedule, intervalMs: 60_000, fastIntervalMs: 500};
 const observe: PassiveChecks = {layer: 'layer7', errorLimit: 2, onError: 'fail-check'};
@@ -99,7 +99,7 @@ test('the next check comes after fastinter at the latest; one that runs counts n
     backends: [{config: web.pool.config, servers: web.pool.servers}],
     watch: null,
     services: tlsServices,
-    formatText: plainText,
+    samples: checkSamples,
     clock,
     spreadPercent: 0,
   });

@@ -1,0 +1,57 @@
+/** Expressions in health checks, which no client has asked for: compiled when a check is made, and what they may ask about. */
+import type {Expectation, TcpCheckStep, VariableStep} from '../../config/health.ts';
+import {bareFrontend} from '../../config/proxy-defaults.ts';
+import type {SampleCompiler} from '../samples/compile.ts';
+import type {ResponseFacts, SampleContext, Surroundings, Variables} from '../samples/context.ts';
+import {compileVariableValue, variableSetter} from '../samples/set-variable.ts';
+import {createCheckVariables} from '../samples/variables.ts';
+
+export interface CheckSamples {
+  readonly compiler: SampleCompiler;
+  readonly processVariables: Variables;
+  readonly surroundings: Surroundings;
+}
+
+/** Of one check; the answer is what has come of it since something was sent. */
+export interface CheckContext extends SampleContext {
+  response: ResponseFacts | null;
+  responsePayload: Uint8Array;
+}
+
+const noBytes = new Uint8Array();
+const connection: SampleContext['connection'] = {
+  protocol: 'tcp',
+  frontend: bareFrontend({name: '', position: {file: '', line: 1, column: 1}}),
+  source: {host: '', port: 0},
+  destination: {host: '', port: 0},
+  receivedProxy: false,
+  tls: null,
+  acceptedAtMs: 0,
+  id: 0,
+};
+
+/** For one check of a server, with variables of its own. */
+export function openCheckContext({processVariables, surroundings}: CheckSamples, names: {readonly backend: string; readonly server: string}): CheckContext {
+  return {
+    ...names,
+    connection,
+    payload: noBytes,
+    responsePayload: noBytes,
+    inspectionEnded: true,
+    request: null,
+    response: null,
+    variables: createCheckVariables(processVariables),
+    captures: [],
+    surroundings,
+  };
+}
+
+/** @throws CodedError of the compiler */
+export function compileVariableStep(step: VariableStep, compiler: SampleCompiler): (context: CheckContext) => void {
+  if (step.kind === 'unset-var') return ({variables}) => variables.unset(step.name);
+  return variableSetter(step, compileVariableValue(step.value, compiler));
+}
+
+export function isVariableStep(step: TcpCheckStep | Expectation): step is VariableStep {
+  return step.kind === 'set-var' || step.kind === 'unset-var';
+}
