@@ -1,7 +1,7 @@
 /** Commands about the agents of servers (management manual, section 9.3). */
 import {isIP} from 'node:net';
 import {type Command, refuse} from './command.ts';
-import {findServer} from './find-proxy.ts';
+import {findServer, portNumber} from './find-proxy.ts';
 import type {AgentFacts, ServerControl} from './gateway-control.ts';
 
 const notEnabled = 'agent checks are not enabled on this server';
@@ -9,12 +9,6 @@ const notEnabled = 'agent checks are not enabled on this server';
 /** @throws CommandRefusal */
 function enabledAgent({agent}: ServerControl, lineEnd: '\n' | ''): AgentFacts {
   return agent?.isEnabled === true ? agent : refuse(lineEnd === '' ? notEnabled : `${notEnabled}.\n`);
-}
-
-/** @throws CommandRefusal */
-function agentPort(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) return refuse('provided port is not an integer');
-  return Number(text) > 65_535 ? refuse('provided port is invalid') : Number(text);
 }
 
 /** `set server B/S agent...`. @throws CommandRefusal */
@@ -30,13 +24,13 @@ export function setAgent(server: ServerControl, what: 'agent' | 'agent-addr' | '
       enabledAgent(server, '');
       if (isIP(value) === 0) return refuse(`invalid addr '${value}'`);
       const [word, port = ''] = more;
-      server.setAgent({address: value, ...(word === 'port' ? {port: agentPort(port)} : {})});
+      server.setAgent({address: value, ...(word === 'port' ? {port: portNumber(port)} : {})});
       return '';
     }
     case 'agent-port':
       if (value === '') return refuse('set server <b>/<s> agent-port requires a port.\n');
       enabledAgent(server, '');
-      server.setAgent({port: agentPort(value)});
+      server.setAgent({port: portNumber(value)});
       return '';
     case 'agent-send':
       enabledAgent(server, '\n');

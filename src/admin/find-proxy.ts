@@ -33,3 +33,9 @@ export function splitServerPath(path = ''): {readonly backendName: string; reado
 export function wholeNumber(text: string | undefined, message: string): number {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : refuse(message);
 }
+
+/** Perhaps 0. @throws CommandRefusal */
+export function portNumber(text: string): number {
+  if (!/^-?\d{1,9}$/.test(text)) return refuse('provided port is not an integer');
+  return Number(text) < 0 || Number(text) > 65_535 ? refuse('provided port is invalid') : Number(text);
+}

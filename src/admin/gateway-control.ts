@@ -155,6 +155,8 @@ export interface ServerControl {
   /** Of one that has an agent; until that says otherwise. */
   setAgentHealth(health: 'up' | 'down'): void;
   setAgent(change: {readonly address?: string; readonly port?: number; readonly send?: string}): void;
+  /** Where its checks go from now on; null: where sessions go. */
+  setCheckPlace(change: {readonly address?: string | null; readonly port?: number | null}): void;
   setWeight(weight: number): void;
   setMaxconn(maxconn: number): void;
   /** @throws CodedError for an app */

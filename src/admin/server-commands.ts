@@ -2,6 +2,7 @@
 import {isIP} from 'node:net';
 import {CodedError} from '../core/errors.ts';
 import {agentCommands, setAgent} from './agent-commands.ts';
+import {setCheck} from './check-commands.ts';
 import {type Command, type CommandContext, refuse} from './command.ts';
 import {findBackend, findServer, splitServerPath, wholeNumber} from './find-proxy.ts';
 import type {Health, ServerControl} from './gateway-control.ts';
@@ -82,6 +83,7 @@ function setServer({control, args}: CommandContext): string {
       return setAgent(server, what, values);
     case 'check-addr':
     case 'check-port':
+      return setCheck(server, what, values);
     case 'ssl':
       return notHere(what);
     case 'fqdn':

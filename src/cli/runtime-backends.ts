@@ -100,6 +100,10 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     },
     setAgentHealth: (health) => server.setAgentHealth(health),
     setAgent: (change) => server.agent?.change(change),
+    setCheckPlace(change) {
+      if (config.check === null) refuseChange(`change the checks of server "${path}", which has none,`);
+      else server.checkPlace = {...(server.checkPlace ?? config.check), ...change};
+    },
     setWeight: (weight) => server.setWeight(weight),
     setMaxconn: (maxconn) => server.setMaxconn(maxconn === 0 ? null : maxconn),
     setAddress({host, port}) {
@@ -146,9 +150,9 @@ function isTrackedInMaintenance({config: {track}}: AssignedServer, {pools}: Back
   return pools.get(backend)?.server(name)?.isInMaintenance === true;
 }
 
-function checkFacts({config: {check, observe}, lastCheck: last, counted, health, checksEnabled}: AssignedServer): CheckFacts | null {
+function checkFacts({config: {check, observe}, checkPlace, lastCheck: last, counted, health, checksEnabled}: AssignedServer): CheckFacts | null {
   if (check === null) return null;
-  const {address, port} = check;
+  const {address, port} = checkPlace ?? check;
   const facts = {
     enabled: checksEnabled,
     address,

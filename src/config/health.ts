@@ -3,7 +3,13 @@ import type {SetVariable, UnsetVariable} from './rules.ts';
 import type {Format, MatchMethod} from './sample.ts';
 import type {TlsServer} from './tls.ts';
 
-export interface CheckSchedule {
+/** Where the checks of a server go instead of to its own address; null: there. */
+export interface CheckPlace {
+  readonly address: string | null;
+  readonly port: number | null;
+}
+
+export interface CheckSchedule extends CheckPlace {
   readonly intervalMs: number;
   /** While the state is changing; null: as `intervalMs`. */
   readonly fastIntervalMs: number | null;
@@ -12,9 +18,6 @@ export interface CheckSchedule {
   /** So many successes in a row bring a server up, so many failures take it down. */
   readonly rise: number;
   readonly fall: number;
-  /** Where the checks go instead of to the server's own address. */
-  readonly address: string | null;
-  readonly port: number | null;
   readonly tls: boolean;
   readonly sendProxy: boolean;
   /** The name that is asked for with TLS; null: none. */

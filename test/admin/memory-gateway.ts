@@ -57,6 +57,7 @@ export function memoryServer(facts: Partial<ServerControl> & Pick<ServerControl,
     enableAgent: () => undefined,
     setAgentHealth: () => undefined,
     setAgent: () => undefined,
+    setCheckPlace: () => undefined,
     setWeight: (weight) => {
       server.weight = weight;
     },

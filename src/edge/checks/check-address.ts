@@ -1,14 +1,14 @@
 /** Where the checks of a server go, those of its health and those of its agent. */
+import type {CheckPlace} from '../../config/health.ts';
 import type {Target} from '../../config/proxy-value.ts';
 import type {AppWatch} from '../app-access.ts';
 import type {CheckAddress} from './check-connection.ts';
 
-/** Null: an app that sleeps, or of which it is not known where it is. @param instead of the server's own, where it says so */
-export function checkAddress(
-  target: Target,
-  {address, port}: {readonly address: string | null; readonly port: number | null},
-  watch: AppWatch | null,
-): CheckAddress | null {
+/** Null: an app that sleeps, or of which it is not known where it is. */
+export function checkAddress(target: Target, configured: CheckPlace, watch: AppWatch | null): CheckAddress | null {
+  const {port} = configured;
+  // As in HAProxy, these are no addresses.
+  const address = configured.address === '0.0.0.0' || configured.address === '::' ? null : configured.address;
   switch (target.kind) {
     case 'address':
       return {host: address ?? target.host, port: port ?? target.port};

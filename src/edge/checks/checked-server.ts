@@ -1,4 +1,5 @@
 /** What the checks of servers, and the questions to their agents, work on. */
+import type {CheckPlace} from '../../config/health.ts';
 import type {BackendConfig, ServerConfig, Target} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import type {AppWatch} from '../app-access.ts';
@@ -23,6 +24,8 @@ export interface CheckedServer {
   readonly target: Target;
   readonly isInMaintenance: boolean;
   readonly checksEnabled: boolean;
+  /** Where an operator sends its checks; null: as configured. */
+  readonly checkPlace: CheckPlace | null;
   readonly isUp: boolean;
   /** Between up and down. */
   readonly isChanging: boolean;

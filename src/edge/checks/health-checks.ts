@@ -96,8 +96,8 @@ class CheckPlan {
 
   async #ask(): Promise<void> {
     if (this.question.isRunning) return;
-    const {config, target, isInMaintenance, checksEnabled, isUp} = this.#server;
-    const address = checkAddress(target, this.#schedule, this.#options.watch);
+    const {config, target, isInMaintenance, checksEnabled, checkPlace, isUp} = this.#server;
+    const address = checkAddress(target, checkPlace ?? this.#schedule, this.#options.watch);
     if (isInMaintenance || !checksEnabled || address === null) {
       // An app that sleeps is checked again when it wakes up.
       if (target.kind !== 'app' || this.#options.watch?.isAwake(target.app) === true) this.question.start(this.#intervalMs());

@@ -1,5 +1,5 @@
 /** One server of a backend at run time: its state, its sessions, and those that wait for it. */
-import type {PassiveChecks} from '../../config/health.ts';
+import type {CheckPlace, PassiveChecks} from '../../config/health.ts';
 import type {ServerConfig, Target} from '../../config/proxy-value.ts';
 import {type Member, MemberList} from '../../core/member-list.ts';
 import type {AgentAnswer} from '../checks/agent-check.ts';
@@ -38,6 +38,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   lastCheck: CheckResult | null = null;
   /** False: an operator has stopped its checks. */
   checksEnabled = true;
+  checkPlace: CheckPlace | null = null; // Null: as configured.
   onSuspicion: (() => void) | null = null;
   /** Null: it has none. */
   readonly agent: ServerAgent | null;
@@ -61,7 +62,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.config = config;
     this.#host = host;
     this.#openedMs = host.clock.monotonicMs();
-    this.#slowStart = new SlowStart({slowStartMs: config.slowStartMs, clock: host.clock, warmed: () => this.#warmed()});
+    this.#slowStart = new SlowStart({slowStartMs: config.slowStartMs, clock: host.clock, warmed: () => this.#recount()});
     const bound = config.maxqueue ?? Number.POSITIVE_INFINITY;
     this.queue = new FairQueue(bound);
     this.wakers = new FairQueue(bound);
@@ -304,7 +305,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     });
     this.stats.changedAtMs = this.#host.clock.monotonicMs() - sinceMs;
     this.#slowStart.begin(isStarting && this.condition === 'up' ? this.stats.changedAtMs : null);
-    this.#warmed();
+    this.#recount();
   }
 
   /** Of the runtime API: until the next checks say otherwise. */
@@ -337,8 +338,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   /** @param maxconn null: no limit; sessions go on when there are more than that already */
   setMaxconn(maxconn: number | null): void {
     this.#maxconn = maxconn;
-    const {condition} = this;
-    this.#host.changed(this, {from: condition, to: condition, cause: ''});
+    this.#recount();
   }
 
   /** New sessions go there, and checks; those of before stay where they are. */
@@ -388,7 +388,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
     this.#slowStart.begin(to === 'up' ? nowMs : null);
   }
 
-  #warmed(): void {
+  #recount(): void {
     const {condition} = this;
     this.effectiveWeight = this.#weightNow();
     this.#host.changed(this, {from: condition, to: condition, cause: ''});
