@@ -47,6 +47,7 @@ export function buildFrontend(section: Section, context: FrontendContext): Front
     captures: (['request', 'response'] as const).flatMap((of) => section.scope.captures.filter((slot) => slot.of === of)),
     logFormat: logFormat(section),
     errorLogFormat: effective(section, 'error-log-format')?.value ?? null,
+    structuredLogFormat: effective(section, 'log-format-sd')?.value ?? null,
     logAsap: effective(section, 'option logasap')?.value ?? false,
     ignoreProbes: effective(section, 'option http-ignore-probes')?.value ?? false,
     dontLogNull: effective(section, 'option dontlognull')?.value ?? false,

@@ -18,6 +18,11 @@ export const httpKeywords = {
     shape: format('log'),
     description: 'The same for connections whose PROXY header or TLS handshake fails, and for requests that cannot be read.',
   }),
+  'log-format-sd': keyword({
+    ...inFrontend,
+    shape: format('log'),
+    description: 'The structured data of these lines, for targets with `format rfc5424`; `%{+E}` escapes what would end a value. Default lines have none.',
+  }),
   'unique-id-format': keyword({...inFrontend, shape: format('value'), description: 'A name for each request, for `unique-id-header` and `%ID`.'}),
   'unique-id-header': keyword({...inFrontend, shape: word('<name>'), description: 'The header that tells the server that name.'}),
   'capture request': keyword({

@@ -33,7 +33,7 @@ export const globalLog: Shape<LogTarget> = {usage: targetUsage, read: readTarget
 
 function readTarget(args: Arguments): LogTarget {
   const to = readAddress(args);
-  let format: LogTarget['format'] = 'rfc3164';
+  let format: LogTarget['format'] = 'default';
   let maxLineBytes = 1024;
   let sample: LogTarget['sample'] = null;
   for (;;) {

@@ -52,6 +52,7 @@ export function bareFrontend({name, position}: Named): FrontendConfig {
     captures: [],
     logFormat: {kind: 'default'},
     errorLogFormat: null,
+    structuredLogFormat: null,
     logAsap: false,
     dontLogNull: false,
     ignoreProbes: false,

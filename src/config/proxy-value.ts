@@ -85,7 +85,8 @@ export interface LogTarget {
     | {readonly kind: 'stdout' | 'stderr'}
     /** A descriptor that was inherited. */
     | {readonly kind: 'fd'; readonly fd: number};
-  readonly format: 'rfc3164' | 'rfc5424' | 'short' | 'raw' | 'timed' | 'iso' | 'local' | 'priority';
+  /** `default`: `rfc3164` with `log-send-hostname`, else `local`. */
+  readonly format: 'default' | 'rfc3164' | 'rfc5424' | 'short' | 'raw' | 'timed' | 'iso' | 'local' | 'priority';
   readonly facility: string;
   readonly level: string;
   readonly minLevel: string;
@@ -198,6 +199,8 @@ export interface FrontendConfig extends ProxyBase {
     | {readonly kind: 'default' | 'tcplog' | 'httplog' | 'httpslog' | 'tcplog-wake' | 'httplog-wake' | 'jsonlog'};
   /** Instead of `logFormat`, for connections that become no session and requests that cannot be read; null: HAProxy's for the first, `logFormat` for the others. */
   readonly errorLogFormat: Format | null;
+  /** Structured data of lines that follow a format, for targets that have them: RFC 5424, section 6.3. */
+  readonly structuredLogFormat: Format | null;
   /** The line comes when the server's answer begins, or the connection to it is there; bytes and times have a plus sign. */
   readonly logAsap: boolean;
   /** Connections without data leave no line. */

@@ -103,7 +103,8 @@ fails loses so much at most. \`picogate metrics\` has \`picogate_app_active_byte
 const logsText = `## Logs
 
 - **Of sessions**: \`log\` lines say where to, \`option httplog\`, \`option tcplog\`, \`option httpslog\` or \`log-format\` what, as in HAProxy. Targets are UDP addresses, datagram
-  sockets as \`/dev/log\`, \`stdout\`, \`stderr\` and inherited descriptors (\`fd@3\`); of many lines a \`sample 1:10\` is one in ten.
+  sockets as \`/dev/log\`, \`stdout\`, \`stderr\` and inherited descriptors (\`fd@3\`); of many lines a \`sample 1:10\` is one in ten. With
+  \`format rfc5424\` lines have structured data, as \`log-format-sd '[request@32473 path="%{+E}HP"]'\` says.
 - **Of wakes**: in formats \`%[wake.app]\` is the app for which the session was held, \`%[wake.ms]\` for how many milliseconds (which are part of \`%Tw\`), and \`%[wake.trigger]\` what of the session
   woke it, without the client, as \`tcp/80 GET /wiki\`; all are \`-\` where the app was awake. \`option httplog wake\` and \`option tcplog wake\` add the three at the end of HAProxy's line, so that what
   reads those lines goes on reading them.

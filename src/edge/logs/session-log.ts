@@ -13,15 +13,26 @@ export interface SessionLogOptions {
 }
 
 export interface SessionLog extends AsyncDisposable {
-  /** @param line a string of bytes without its line feed, as a compiled format yields it. Never waits, never throws */
-  write(line: string, level: LogLevel): void;
+  /**
+   * Never waits, never throws.
+   * @param line a string of bytes without its line feed, as a compiled format yields it
+   * @param structuredData the same, for targets of RFC 5424
+   */
+  write(line: string, level: LogLevel, structuredData?: string): void;
   /** Lines that were given up because a target did not take them. */
   readonly dropped: number;
 }
 
 interface OpenTarget {
   readonly sink: LogSink;
-  readonly send: (line: string, severity: number) => void;
+  readonly send: (line: SafeLine, severity: number) => void;
+}
+
+/** Both without control characters. */
+interface SafeLine {
+  readonly message: string;
+  /** Empty: there are none. */
+  readonly structuredData: string;
 }
 
 /**
@@ -34,9 +45,9 @@ export async function openSessionLog(options: SessionLogOptions): Promise<Sessio
   for (const target of options.targets) targets.push(openTarget(target, scope.use(await openLogSink(target.to)), options));
   const owned = scope.move();
   return {
-    write(line, level) {
+    write(line, level, structuredData = '') {
       const severity = logLevels.indexOf(level);
-      const safe = oneLine(line);
+      const safe: SafeLine = {message: oneLine(line), structuredData: oneLine(structuredData).trimEnd()};
       for (const target of targets) target.send(safe, severity);
     },
     get dropped() {
@@ -50,7 +61,10 @@ function openTarget(target: LogTarget, sink: LogSink, {tag, hostname, now = Date
   const header = syslogHeader({format: target.format, facility: target.facility, tag, hostname});
   const least = severityOf(target.level);
   const most = severityOf(target.minLevel);
-  const {sample} = target;
+  const {sample, format} = target;
+  const isDatagram = target.to.kind === 'udp' || target.to.kind === 'unix';
+  // As in HAProxy, where the line feed of a datagram is not counted.
+  const limit = isDatagram ? target.maxLineBytes : target.maxLineBytes - 1;
   let lines = 0;
   return {
     sink,
@@ -58,10 +72,18 @@ function openTarget(target: LogTarget, sink: LogSink, {tag, hostname, now = Date
       if (severity > least) return;
       if (sample !== null && !sample.numbers.includes((lines++ % sample.of) + 1)) return;
       // What is worse than the minimum is told as the minimum, so that an emergency does not reach every terminal.
-      const text = header(Math.max(severity, most), now()) + line;
-      sink.write(Buffer.from(`${text.slice(0, target.maxLineBytes - 1)}\n`, 'latin1'));
+      const head = header(Math.max(severity, most), now());
+      const text = format === 'rfc5424' ? withStructuredData(head, line, isDatagram ? limit : null) : head + line.message;
+      sink.write(Buffer.from(`${text.slice(0, limit)}\n`, 'latin1'));
     },
   };
+}
+
+/** @param wholeBytes for structured data that would not be whole in so many bytes there is nothing at all, as in HAProxy; null: they are cut like any text */
+function withStructuredData(head: string, {message, structuredData}: SafeLine, wholeBytes: number | null): string {
+  if (structuredData === '') return `${head}- ${message}`;
+  if (wholeBytes !== null && head.length + structuredData.length >= wholeBytes) return head;
+  return `${head}${structuredData} ${message}`;
 }
 
 /** What a client sent must not begin a line of its own. */

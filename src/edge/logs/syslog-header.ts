@@ -21,7 +21,7 @@ export interface HeaderOptions {
   readonly hostname: string | null;
 }
 
-/** @param severity the index of a level */
+/** That of RFC 5424 ends where structured data begin. @param severity the index of a level */
 export type Header = (severity: number, nowMs: number) => string;
 
 /** @throws CodedError ERR_LOG_TARGET for a facility that there is not */
@@ -29,13 +29,17 @@ export function syslogHeader({format, facility, tag, hostname}: HeaderOptions): 
   const number = facilities.indexOf(facility);
   if (number < 0) throw new CodedError('ERR_LOG_TARGET', `Cannot log to facility "${facility}": there is no such one`, {source: 'host'});
   const priority = (severity: number): string => `<${number * 8 + severity}>`;
+  const local: Header = (severity, nowMs) => `${priority(severity)}${bsdDate(nowMs)} ${tag}[${process.pid}]: `;
+  const named: Header = (severity, nowMs) => `${priority(severity)}${bsdDate(nowMs)} ${hostname ?? 'localhost'} ${tag}[${process.pid}]: `;
   switch (format) {
+    case 'default':
+      return hostname === null ? local : named;
     case 'local':
-      return (severity, nowMs) => `${priority(severity)}${bsdDate(nowMs)} ${tag}[${process.pid}]: `;
+      return local;
     case 'rfc3164':
-      return (severity, nowMs) => `${priority(severity)}${bsdDate(nowMs)} ${hostname ?? 'localhost'} ${tag}[${process.pid}]: `;
+      return named;
     case 'rfc5424':
-      return (severity, nowMs) => `${priority(severity)}1 ${isoDate(nowMs)} ${hostname ?? '-'} ${tag} ${process.pid} - - `;
+      return (severity, nowMs) => `${priority(severity)}1 ${isoDate(nowMs)} ${hostname ?? '-'} ${tag} ${process.pid} - `;
     case 'priority':
       return priority;
     case 'short':

@@ -2,7 +2,7 @@
 import type {Format, FormatOptions, FormatPart, SampleExpression} from '../../config/sample.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {SampleContext, SampleValue} from './context.ts';
-import {logVariable} from './log-variables.ts';
+import {escaped, logVariable} from './log-variables.ts';
 import {byteString, toText} from './value.ts';
 
 /** Null: nothing is written at all, not even an empty text, so that blanks around it are one. */
@@ -76,19 +76,20 @@ function partWriter(part: FormatPart, compile: (expression: SampleExpression) =>
 function variableWriter(name: string, options: FormatOptions): Writer {
   const variable = logVariable(name);
   if (variable === null) throw new CodedError('ERR_FORMAT', `Cannot compile format: there is no log variable "%${name}"`, {source: 'host'});
+  if (variable.kind === 'foreign') return (context) => variable.of(context, options);
   const {of, hex} = variable;
   if (options.hex && hex !== null) return hex;
   if (variable.kind === 'text') {
     const dress = dresser(options);
     return (context) => dress(of(context) ?? '');
   }
-  return options.quote ? (variable.quoted ?? of) : of;
+  return of;
 }
 
 /** Quotes, escapes, and a dash for what is missing. */
 function dresser(options: FormatOptions): (text: string) => string {
-  const escaped = options.escape ? (text: string): string => text.replace(/["\\\]]/g, '\\$&') : (text: string): string => text;
-  if (options.quote) return (text) => `"${escaped(text)}"`;
-  if (options.dashIfMissing) return (text) => (text === '' ? '-' : escaped(text));
-  return escaped;
+  const dressed = options.escape ? escaped : (text: string): string => text;
+  if (options.quote) return (text) => `"${dressed(text)}"`;
+  if (options.dashIfMissing) return (text) => (text === '' ? '-' : dressed(text));
+  return dressed;
 }

@@ -3,6 +3,7 @@
  * that ask before there is one get what is known of the connection and the request.
  */
 import {hostname} from 'node:os';
+import type {FormatOptions} from '../../config/sample.ts';
 import type {SessionRecord, SessionTimes} from '../logs/session-record.ts';
 import {parseAddress} from './address.ts';
 import type {SampleContext} from './context.ts';
@@ -13,27 +14,35 @@ import {toBytes} from './value.ts';
 
 type TextOf = (context: SampleContext) => string | null;
 
-export interface LogVariable {
+export interface SimpleVariable {
   /** `text`: quotes, escapes and a dash for nothing apply; `plain`: as it is, and null writes nothing. */
   readonly kind: 'text' | 'plain';
   readonly of: TextOf;
-  /** Of what is plain, with `+Q`; null: quotes do not apply. */
-  readonly quoted: TextOf | null;
   /** With `+X`; null: as without. */
   readonly hex: TextOf | null;
 }
 
-function text(of: TextOf): LogVariable {
-  return {kind: 'text', of, quoted: null, hex: null};
+type Dress = Pick<FormatOptions, 'quote' | 'escape'>;
+
+/** What came from outside: its value is encoded, and quoted and escaped as a whole or in parts. */
+export interface ForeignVariable {
+  readonly kind: 'foreign';
+  readonly of: (context: SampleContext, dress: Dress) => string | null;
 }
 
-function plain(of: TextOf): LogVariable {
-  return {kind: 'plain', of, quoted: null, hex: null};
+export type LogVariable = SimpleVariable | ForeignVariable;
+
+function text(of: TextOf): SimpleVariable {
+  return {kind: 'text', of, hex: null};
+}
+
+function plain(of: TextOf): SimpleVariable {
+  return {kind: 'plain', of, hex: null};
 }
 
 /** With quotes even around nothing. */
-function quotable(of: TextOf): LogVariable {
-  return {kind: 'plain', of, quoted: (context) => `"${of(context) ?? ''}"`, hex: null};
+function quotable(of: ForeignVariable['of']): ForeignVariable {
+  return {kind: 'foreign', of: (context, dress) => (dress.quote ? `"${of(context, dress) ?? ''}"` : of(context, dress))};
 }
 
 function upperHex(value: number, digits: number): string {
@@ -41,10 +50,10 @@ function upperHex(value: number, digits: number): string {
 }
 
 /** @param hexDigits null: hexadecimal does not apply */
-function number(of: (context: SampleContext) => number | null, hexDigits: number | null = null): LogVariable {
+function number(of: (context: SampleContext) => number | null, hexDigits: number | null = null): SimpleVariable {
   const shown: TextOf = (context) => String(of(context) ?? -1);
   const hex: TextOf | null = hexDigits === null ? null : (context) => upperHex(Math.max(of(context) ?? 0, 0), hexDigits);
-  return {kind: 'plain', of: shown, quoted: null, hex};
+  return {kind: 'plain', of: shown, hex};
 }
 
 function address(of: TextOf): LogVariable {
@@ -53,12 +62,12 @@ function address(of: TextOf): LogVariable {
     const bytes = host === null || parseAddress(host) === null ? null : toBytes({type: 'ip', value: host});
     return bytes === null ? '-' : Buffer.from(bytes).toString('hex').toUpperCase();
   };
-  return {kind: 'text', of, quoted: null, hex};
+  return {kind: 'text', of, hex};
 }
 
 function port(of: (context: SampleContext) => number | null | undefined): LogVariable {
   const shown: TextOf = (context) => String(of(context) ?? '-');
-  return {kind: 'plain', of: shown, quoted: null, hex: (context) => upperHex(of(context) ?? 0, 4)};
+  return {kind: 'plain', of: shown, hex: (context) => upperHex(of(context) ?? 0, 4)};
 }
 
 function recorded<Value>(of: (record: SessionRecord) => Value): (context: SampleContext) => Value | null {
@@ -68,7 +77,7 @@ function recorded<Value>(of: (record: SessionRecord) => Value): (context: Sample
   };
 }
 
-function count(of: (record: SessionRecord) => number): LogVariable {
+function count(of: (record: SessionRecord) => number): SimpleVariable {
   return number((context) => {
     const record = context.record ?? null;
     return record === null ? 0 : of(record);
@@ -76,12 +85,12 @@ function count(of: (record: SessionRecord) => number): LogVariable {
 }
 
 /** With a plus sign where `option logasap` does not wait for the rest. */
-function growing({kind, of, ...rest}: LogVariable): LogVariable {
+function growing({kind, of, ...rest}: SimpleVariable): SimpleVariable {
   const sign = ({connection}: SampleContext): string => (connection.frontend.logAsap ? '+' : '');
   return {...rest, kind, of: (context) => `${sign(context)}${of(context) ?? ''}`};
 }
 
-function duration(of: (times: SessionTimes) => number | null): LogVariable {
+function duration(of: (times: SessionTimes) => number | null): SimpleVariable {
   return number(recorded((record) => of(record.times)));
 }
 
@@ -111,9 +120,15 @@ function userTime(times: SessionTimes): number | null {
   return times.totalMs - (times.idleMs ?? 0);
 }
 
+/** With a backslash before what ends a value of structured data: RFC 5424, section 6.3.3. */
+export function escaped(value: string): string {
+  return value.replace(/["\\\]]/g, '\\$&');
+}
+
 /** Not printable, or what quotes and comments are made of, as `#` and two digits. */
-function encode(value: string, extra: RegExp): string {
-  return value.replace(extra, (character) => `#${upperHex(character.charCodeAt(0), 2)}`);
+function encode(value: string, extra: RegExp, dress: Dress): string {
+  const encoded = value.replace(extra, (character) => `#${upperHex(character.charCodeAt(0), 2)}`);
+  return dress.escape ? escaped(encoded) : encoded;
 }
 
 const inUri = /[^ !$-~]/gs;
@@ -122,9 +137,9 @@ const inHeader = /[^ !$-z~]/gs;
 type ReceivedRequest = NonNullable<SessionRecord['request']>;
 
 function request(of: (request: ReceivedRequest) => string): LogVariable {
-  return quotable((context) => {
+  return quotable((context, dress) => {
     const found = (context.record ?? context).request;
-    return found === null ? '<BADREQ>' : encode(of(found), inUri);
+    return found === null ? '<BADREQ>' : encode(of(found), inUri, dress);
   });
 }
 
@@ -134,21 +149,22 @@ function withoutQuery(uri: string): string {
 }
 
 function captures(of: 'request' | 'response'): LogVariable {
-  return quotable((context) => {
+  return quotable((context, dress) => {
     const values = capturesOf(context, of);
-    return values.length === 0 || context.captures.length === 0 ? null : `{${values.map((value) => encode(value ?? '', inHeader)).join('|')}}`;
+    return values.length === 0 || context.captures.length === 0 ? null : `{${values.map((value) => encode(value ?? '', inHeader, dress)).join('|')}}`;
   });
 }
 
 /** As Apache's log has them: each on its own, and in quotes of its own. */
 function capturesApart(of: 'request' | 'response'): LogVariable {
-  const shown = (missing: string, quote: string): TextOf => {
-    return (context) => {
+  return {
+    kind: 'foreign',
+    of(context, dress) {
       const values = context.captures.length === 0 ? [] : capturesOf(context, of);
-      return values.length === 0 ? null : values.map((value) => (value === null ? missing : quote + encode(value, inHeader) + quote)).join(' ');
-    };
+      const [missing, quote] = dress.quote ? ['""', '"'] : ['-', ''];
+      return values.length === 0 ? null : values.map((value) => (value === null ? missing : quote + encode(value, inHeader, dress) + quote)).join(' ');
+    },
   };
-  return {kind: 'plain', of: shown('-', ''), quoted: shown('""', '"'), hex: null};
 }
 
 /** Our own answers, and what found no server, have HAProxy's word for it. */

@@ -40,12 +40,13 @@ export async function openSessionLines(
   frontend: FrontendConfig,
   {compiler, process: {logTag, logHostname}}: {readonly compiler: SampleCompiler; readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname'>},
 ): Promise<SessionLines> {
-  const {logs, logFormat, errorLogFormat, dontLogNull, dontLogNormal, logSeparateErrors} = frontend;
+  const {logs, logFormat, errorLogFormat, structuredLogFormat, dontLogNull, dontLogNormal, logSeparateErrors} = frontend;
   let written = 0;
   if (logs.length === 0) return noLines;
   const format = logFormatOf(frontend);
   const render = format === null ? jsonLine : compiler.compileFormat(format, 'log');
   const renderError = errorLogFormat === null ? null : compiler.compileFormat(errorLogFormat, 'log');
+  const structured = structuredLogFormat === null ? null : compiler.compileFormat(structuredLogFormat, 'log');
   const log: SessionLog = await openSessionLog({targets: logs, tag: frontend.logTag ?? logTag, hostname: logHostname});
   const write = (context: RecordedContext, {level = 'info', rendered = render}: {level?: LogLevel; rendered?: typeof render}): boolean => {
     const {record} = context;
@@ -53,7 +54,8 @@ export async function openSessionLines(
     const normal = isNormal(record);
     if (dontLogNormal && normal) return false;
     written++;
-    log.write(rendered(context), logSeparateErrors && !normal ? 'err' : level);
+    const followsFormat = logFormat.kind !== 'default' || rendered !== render;
+    log.write(rendered(context), logSeparateErrors && !normal ? 'err' : level, followsFormat ? structured?.(context) : undefined);
     return true;
   };
   return {
@@ -68,7 +70,7 @@ export async function openSessionLines(
       if (dontLogNull && context.connection.failure?.isEmpty === true) return;
       written++;
       const line = renderError?.(context) ?? (format === null ? jsonLine(context) : failureLine(context, bind));
-      log.write(line, logSeparateErrors ? 'err' : 'info');
+      log.write(line, logSeparateErrors ? 'err' : 'info', renderError === null ? undefined : structured?.(context));
     },
     [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
   };

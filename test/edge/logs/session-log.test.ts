@@ -68,7 +68,7 @@ test('levels filter and soften, lines are cut, and a line stays one', async (t) 
   log.write('short\r\nline', 'info');
   log.write('bad', 'emerg');
   await until(() => receiver.lines.length === 3, {what: 'three lines'});
-  t.deepEqual(receiver.lines.toSorted(), ['<3>bad\n', 'bad\n', 'short#0D#\n']);
+  t.deepEqual(receiver.lines.toSorted(), ['<3>bad\n', 'bad\n', 'short#0D#0\n']);
   t.is(log.dropped, 0);
 });
 
