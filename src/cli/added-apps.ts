@@ -13,7 +13,7 @@ import {appName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {type AddedApp, type AddedSet, openAddedApps} from '../store/added-apps.ts';
 import type {Connection} from '../store/connection.ts';
-import type {ControlHandler} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import {openEvents} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import {readAddedFile, writeAddedFile} from './added-file.ts';

@@ -1,7 +1,7 @@
 /** What the admin commands can ask of a running gateway. */
 import {CodedError} from '../core/errors.ts';
 import type {Pager} from '../pager/client.ts';
-import type {ControlHandler} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';

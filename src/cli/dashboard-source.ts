@@ -4,7 +4,7 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import {appName} from '../core/ids.ts';
 import type {Pager} from '../pager/client.ts';
 import type {Placement} from '../pager/protocol.ts';
-import type {ControlHandler} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import type {Event, Events, StoredEvent} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import type {State} from '../store/state.ts';

@@ -1,7 +1,7 @@
 /** The gateway's side of `picogate exec`: whether a command may join an app, and how. */
 import {randomUUID} from 'node:crypto';
 import {CodedError} from '../core/errors.ts';
-import type {ControlHandler} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import type {Json} from '../store/json.ts';
 import type {App} from '../supervisor/app.ts';
 import type {GuestCommand} from '../supervisor/guest-commands.ts';

@@ -5,7 +5,7 @@ import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
 import type {Connection} from '../store/connection.ts';
-import type {ControlHandler} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
 import {type AppParts, type EdgeGenerations, openEdgeGenerations} from './edge-generations.ts';
 import type {Holds} from './hold-times.ts';

@@ -1,5 +1,5 @@
 import {CodedError} from '../core/errors.ts';
-import type {ControlHandler} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import type {Json} from '../store/json.ts';
 import type {GatewaySnapshot} from './gateway-snapshot.ts';
 import {type MetricSources, metricsText} from './metrics-text.ts';

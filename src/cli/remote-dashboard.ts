@@ -2,7 +2,8 @@
 import type {AppSummary, DashboardSource, MemorySample, WorkerSummary} from '../admin/dashboard/dashboard-source.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Connection} from '../store/connection.ts';
-import {type ControlHandler, callControl} from '../store/control.ts';
+import {callControl} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import {openEvents} from '../store/events.ts';
 import type {Json} from '../store/json.ts';
 import {commandMs, detailOf, eventsOf} from './dashboard-source.ts';

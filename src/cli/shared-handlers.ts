@@ -2,7 +2,7 @@
 import {CodedError} from '../core/errors.ts';
 import {type AppName, appName} from '../core/ids.ts';
 import {parseTrigger} from '../core/trigger.ts';
-import type {ControlHandler} from '../store/control.ts';
+import type {ControlHandler} from '../store/control-message.ts';
 import type {Json} from '../store/json.ts';
 import type {Cluster} from './cluster.ts';
 import {endpointJson} from './endpoint.ts';

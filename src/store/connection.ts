@@ -22,6 +22,8 @@ export interface Connection extends AsyncDisposable {
   call(command: string, ...args: readonly (string | number)[]): Promise<unknown>;
   /** Another connection to the same server for commands that block; the caller disposes it. */
   duplicate(options: {readonly commandTimeoutMs: number; readonly signal?: AbortSignal}): Promise<Connection>;
+  /** What is published there goes to `callback`, also after a loss of Redis. The connection is good for nothing else then. @throws as `call()` */
+  listen(channels: readonly string[], callback: (text: string) => void): Promise<void>;
   /** `callback` runs each time the connection is back after a loss, and when a node of a cluster is lost: the last writes may be gone then. */
   onReconnect(callback: () => void): Disposable;
 }
@@ -52,6 +54,11 @@ function isReplyError(error: unknown): error is Error {
 
 function unavailable(url: string, verb: string, cause: unknown): CodedError<'ERR_REDIS_UNAVAILABLE'> {
   return new CodedError('ERR_REDIS_UNAVAILABLE', `Cannot ${verb} Redis "${url}": ${errorMessage(cause)}`, {source: 'host', retryable: true, cause});
+}
+
+function failed(url: string, command: string, error: unknown): CodedError {
+  if (!isReplyError(error) || unavailableReplies.test(error.message)) return unavailable(url, 'use', error);
+  return new CodedError('ERR_REDIS_COMMAND', `Cannot run Redis command "${command}": ${error.message}`, {source: 'host', cause: error});
 }
 
 const notReady = 'it is not ready';
@@ -142,8 +149,15 @@ export async function connectRedis(options: ConnectOptions): Promise<Connection>
       try {
         return await redis.call(command, [...args]);
       } catch (error) {
-        if (!isReplyError(error) || unavailableReplies.test(error.message)) throw unavailable(url, 'use', error);
-        throw new CodedError('ERR_REDIS_COMMAND', `Cannot run Redis command "${command}": ${error.message}`, {source: 'host', cause: error});
+        throw failed(url, command, error);
+      }
+    },
+    async listen(channels, callback) {
+      redis.on('message', (_channel: string, text: string) => callback(text));
+      try {
+        await redis.subscribe(...channels);
+      } catch (error) {
+        throw failed(url, 'SUBSCRIBE', error);
       }
     },
     duplicate: ({commandTimeoutMs, signal}) => connectRedis({...options, commandTimeoutMs, ...(signal === undefined ? {} : {signal})}),

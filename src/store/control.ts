@@ -1,14 +1,16 @@
 /**
  * Commands for the gateway, through Redis, so that they can be given on any host. A request is a key with an expiry and its id in a
  * queue: the gateway takes both, or finds the request gone and does nothing, so that a command is never executed after its caller
- * has given up. The answer waits for the caller in a key that expires as well.
+ * has given up. The answer waits for the caller in a key that expires as well. Where Redis refuses writes see control-aside.ts.
  */
 import {randomUUID} from 'node:crypto';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {CodedError, type ErrorSource, errorCode, errorMessage} from '../core/errors.ts';
+import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {Connection} from './connection.ts';
-import {type Json, parseJson} from './json.ts';
+import {askAside, isReading, refusesWrites, serveAside} from './control-aside.ts';
+import {type Answer, type ControlHandler, noGateway, parseRequest, type Request, readAnswer, resultOf} from './control-message.ts';
+import type {Json} from './json.ts';
 import {storeKeys} from './keys.ts';
 import {listReply} from './reply.ts';
 import {loadScript, runScript} from './script.ts';
@@ -24,50 +26,6 @@ const blockSeconds = 8;
 const lateMs = 2000;
 const answerTtlMs = 10_000;
 const retryMs = 250;
-
-/** Runs one command. What it throws goes back to the caller. `signal` aborts when the caller has given up, or the gateway stops. */
-export type ControlHandler = (args: Json, signal: AbortSignal) => Promise<Json>;
-
-interface Request {
-  readonly command: string;
-  readonly args: Json;
-  readonly timeoutMs: number;
-}
-
-type Answer =
-  | {readonly ok: true; readonly value: Json}
-  | {readonly ok: false; readonly code: string; readonly message: string; readonly source: ErrorSource; readonly retryable: boolean};
-
-function parseRequest(text: string): Request | null {
-  const value = parseJson(text);
-  if (typeof value !== 'object' || value === null || !('command' in value) || !('args' in value) || !('timeoutMs' in value)) return null;
-  const {command, args, timeoutMs} = value;
-  return typeof command === 'string' && typeof timeoutMs === 'number' ? {command, args, timeoutMs} : null;
-}
-
-const sources: readonly ErrorSource[] = ['client', 'server', 'host', 'bug'];
-
-function parseAnswer(text: string): Answer | null {
-  const value = parseJson(text);
-  if (typeof value !== 'object' || value === null || !('ok' in value)) return null;
-  if (value.ok === true) return {ok: true, value: 'value' in value ? (value.value ?? null) : null};
-  if (!('code' in value) || !('message' in value) || !('source' in value)) return null;
-  const {code, message} = value;
-  const source = sources.find((known) => known === value.source);
-  if (typeof code !== 'string' || typeof message !== 'string' || source === undefined) return null;
-  return {ok: false, code, message, source, retryable: 'retryable' in value && value.retryable === true};
-}
-
-function failure(error: unknown): Answer {
-  const coded = error instanceof CodedError ? error : null;
-  return {
-    ok: false,
-    code: errorCode(error) ?? 'ERR_UNEXPECTED',
-    message: errorMessage(error),
-    source: coded?.source ?? 'bug',
-    retryable: coded?.retryable ?? false,
-  };
-}
 
 export interface ControlOptions {
   readonly connection: Connection;
@@ -107,21 +65,12 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
   const queues = [...(options.worker === undefined ? [] : [keys.controlQueue(options.worker)]), keys.controlQueue()];
   const blocking = await connection.duplicate({commandTimeoutMs: blockSeconds * 1000 + lateMs});
   const stopping = new AbortController();
+  const aside = await serveAside({...options, handlers, signal: stopping.signal});
   const running = new Set<Promise<void>>();
   const stopped = (): boolean => stopping.signal.aborted;
 
   const execute = async (id: string, request: Request): Promise<void> => {
-    let result: Answer;
-    try {
-      const handler = handlers.get(request.command);
-      if (handler === undefined) {
-        throw new CodedError('ERR_UNKNOWN_COMMAND', `Cannot run command "${request.command}": this gateway does not know it`, {source: 'client'});
-      }
-      const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(request.timeoutMs)]);
-      result = {ok: true, value: await handler(request.args, signal)};
-    } catch (error) {
-      result = failure(error);
-    }
+    const result = await resultOf(handlers, request, AbortSignal.any([stopping.signal, AbortSignal.timeout(request.timeoutMs)]));
     await leaveAnswer(options, {id, command: request.command, result, isStopped: stopped});
   };
 
@@ -143,12 +92,16 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
   };
 
   const serving = (async () => {
+    let isRead = true;
     while (!stopped()) {
       try {
         await takeOne();
+        isRead = true;
       } catch (error) {
         if (stopped()) return;
-        if (errorCode(error) !== 'ERR_REDIS_UNAVAILABLE') log.error({reason: errorMessage(error)}, 'control queue cannot be read');
+        // Once, however long it lasts: the reason may be a full disk.
+        if (isRead && errorCode(error) !== 'ERR_REDIS_UNAVAILABLE') log.error({reason: errorMessage(error)}, 'control queue cannot be read');
+        isRead = false;
         await sleep(retryMs, undefined, {signal: stopping.signal}).catch(() => {
           // Only cut short by the stop that the loop looks for.
         });
@@ -160,6 +113,7 @@ export async function serveControl(options: ControlOptions): Promise<AsyncDispos
     async [Symbol.asyncDispose]() {
       if (!stopping.signal.aborted)
         stopping.abort(new CodedError('ERR_STOPPING', 'Cannot go on with the command: the gateway stops', {source: 'host', retryable: true}));
+      await aside[Symbol.asyncDispose]();
       await blocking[Symbol.asyncDispose]();
       await serving;
       await Promise.allSettled(running);
@@ -191,24 +145,17 @@ export async function callControl(connection: Connection, command: string, args:
   options.signal?.addEventListener('abort', stop, {once: true});
   try {
     await runScript(connection, submit, [queue, keys.controlRequest(id)], [id, JSON.stringify(request), timeoutMs, maxQueued]);
-    return await readAnswer(command, await blocking.call('BLPOP', keys.controlReply(id), (timeoutMs / 1000).toFixed(3)), () =>
-      withdraw(connection, {queue, request: keys.controlRequest(id)}, id, request),
-    );
+    const reply = await blocking.call('BLPOP', keys.controlReply(id), (timeoutMs / 1000).toFixed(3));
+    if (reply === null) return await withdraw(connection, {queue, request: keys.controlRequest(id)}, id, request);
+    return readAnswer(command, listReply('control reply', reply)[1] ?? '');
   } catch (error) {
+    if (refusesWrites(error) && isReading(command)) return await askAside(connection, request, options);
     if (options.signal?.aborted) await connection.call('DEL', keys.controlRequest(id));
     options.signal?.throwIfAborted();
     throw error;
   } finally {
     options.signal?.removeEventListener('abort', stop);
   }
-}
-
-async function readAnswer(command: string, reply: unknown, onNone: () => Promise<never>): Promise<Json> {
-  if (reply === null) return onNone();
-  const result = parseAnswer(listReply('control reply', reply)[1] ?? '');
-  if (result === null) throw new CodedError('ERR_BAD_STATE', `Cannot run command "${command}": its answer cannot be read`, {source: 'host'});
-  if (result.ok) return result.value;
-  throw new CodedError(result.code, result.message, {source: result.source, retryable: result.retryable});
 }
 
 /** After the time is over: tells a command that nobody took from one that takes too long, and makes sure the former never runs. */
@@ -220,12 +167,7 @@ async function withdraw(
 ): Promise<never> {
   await connection.call('DEL', keys.request);
   const untaken = (await connection.call('LREM', keys.queue, 1, id)) === 1;
-  if (untaken) {
-    throw new CodedError('ERR_NO_GATEWAY', `Cannot run command "${command}": no gateway took it within ${timeoutMs} ms; is it running?`, {
-      source: 'host',
-      retryable: true,
-    });
-  }
+  if (untaken) throw noGateway(command, timeoutMs);
   throw new CodedError('ERR_CONTROL_TIMEOUT', `Cannot wait for command "${command}": no answer within ${timeoutMs} ms, it may still be at work`, {
     source: 'server',
   });

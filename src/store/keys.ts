@@ -31,6 +31,9 @@ export interface Keys {
   readonly range: string;
   controlRequest(id: string): string;
   controlReply(id: string): string;
+  /** Channels: requests that only read, for all or for one worker, and the answer to one. */
+  asideRequests(worker?: string): string;
+  asideReply(id: string): string;
 }
 
 /** @throws CodedError ERR_BAD_NAME for a prefix that would move or remove the hash tag */
@@ -58,5 +61,7 @@ export function storeKeys(prefix = 'picogate'): Keys {
     range: `${prefix}:range`,
     controlRequest: (id) => `${prefix}:{control}:request:${id}`,
     controlReply: (id) => `${prefix}:{control}:reply:${id}`,
+    asideRequests: (worker) => `${prefix}:{control}:aside${worker === undefined ? '' : `:${worker}`}`,
+    asideReply: (id) => `${prefix}:{control}:aside-reply:${id}`,
   };
 }

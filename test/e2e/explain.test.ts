@@ -1,9 +1,10 @@
 /** `picogate explain` of apps whose store goes away, from outside. */
 import test, {type ExecutionContext} from 'ava';
-import {durableApp, durableGateway, listen} from '../helpers/durable-app.ts';
+import {durableApp, durableGateway, durableGatewayWith, listen} from '../helpers/durable-app.ts';
 import {faultProxy} from '../helpers/fault-proxy.ts';
 import {freePort, type TestGateway} from '../helpers/gateway.ts';
 import {lineClient} from '../helpers/line-client.ts';
+import {lonelyRedis} from '../helpers/redis-servers.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {appsServer, s3Gateway, untilStored} from '../helpers/s3-gateway.ts';
 import {hasS3Server} from '../helpers/s3-server.ts';
@@ -38,6 +39,18 @@ rootTest('explain says what an app does and what keeps it awake', async (t) => {
   t.like(facts, {state: 'hibernated', residence: 'warm', store: null});
   t.is(facts.sentences.length, 2);
   await t.throwsAsync(gateway.cli('explain', 'b'), {message: /Cannot find app \\?"b/});
+});
+
+rootTest('explain answers while Redis refuses writes, and a command that changes something says why not', async (t) => {
+  const redis = await lonelyRedis();
+  t.teardown(() => redis[Symbol.asyncDispose]());
+  const {gateway} = await durableGatewayWith(t, {globals: `    redis ${redis.url}\n`});
+  await gateway.start();
+  await redis.servers[0]?.ask('CONFIG', 'SET', 'min-replicas-to-write', '5');
+  t.regex(await gateway.cli('explain', 'a'), /App "a" is not started/);
+  t.regex(await gateway.cli('metrics'), /^picogate_/m);
+  await t.throwsAsync(gateway.cli('wake', 'a'), {message: /NOREPLICAS/});
+  await redis.servers[0]?.ask('CONFIG', 'SET', 'min-replicas-to-write', '0');
 });
 
 s3Test('explain says that the store is away, what waits for it, and when nothing does any more', async (t) => {
