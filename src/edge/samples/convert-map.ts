@@ -6,8 +6,8 @@ import type {SampleCall} from '../../config/sample.ts';
 import {expandReferences} from './convert-text.ts';
 import {badCall, type Converter, type ConverterBuilder, neededArgument, type SampleEnvironment, textArgument} from './fetch.ts';
 import {type PatternList, type PatternMethod, readMapFile} from './pattern-lists.ts';
-import {mayStore} from './set-variable.ts';
 import {byteString, type Found, intValue, leadingInteger, textValue, toAddress, toText} from './value.ts';
+import {mayStore} from './variable-conditions.ts';
 import {checkVariableName} from './variables.ts';
 
 type Output = 'str' | 'int' | 'ip';
