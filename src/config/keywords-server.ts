@@ -46,7 +46,11 @@ export const serverKeywords = {
   'stick on': keyword({...listed, shape: stickRule('on'), description: '`stick match` and `stick store-request` in one.'}),
   'stick match': keyword({...listed, shape: stickRule('match'), description: 'A session goes to the server that the table has for it.'}),
   'stick store-request': keyword({...listed, shape: stickRule('store-request'), description: 'The server is put into the table, by what the request says.'}),
-  'stick store-response': keyword({...listed, shape: stickRule('store-response'), description: 'The same by what the answer says.'}),
+  'stick store-response': keyword({
+    ...listed,
+    shape: stickRule('store-response'),
+    description: 'The same by what the answer says: in mode tcp as much of it as `tcp-response content` rules wait for.',
+  }),
   retries: keyword({...inBackend, shape: integer({min: 0, max: 10_000}), absent: '3', description: 'Attempts after the first one.'}),
   'retry-on': keyword({...inBackend, shape: retryOn, absent: 'conn-failure', description: 'After which events a request is sent again.'}),
   'http-send-name-header': keyword({

@@ -17,7 +17,7 @@ import {type ConnectionTrigger, connectionTrigger} from './session/connection-tr
 import type {Entered} from './session/entrance.ts';
 import {inspectContent} from './session/inspect-content.ts';
 import {refuseSocket} from './session/refuse-socket.ts';
-import {ResponseInspection} from './session/response-inspection.ts';
+import {inspectResponse, type ResponseInspection} from './session/response-inspection.ts';
 import type {BackendRoute} from './session/routes.ts';
 import type {MannersOf} from './session/server-connections.ts';
 import type {SessionLines} from './session/session-lines.ts';
@@ -330,17 +330,17 @@ export class TcpSession implements PoolRequest {
   }
 
   #inspectResponse(): ResponseInspection | null {
-    const rules = this.#route?.responseRules ?? [];
-    if (rules.length === 0) return null;
-    return new ResponseInspection({
-      rules,
-      context: this.#entered.context,
-      delayMs: this.#route?.pool.config.tcp.responseDelayMs ?? null,
+    const route = this.#route;
+    const server = this.#chosen;
+    if (route === null || server === null || (route.isPlain && route.responseRules.length === 0)) return null;
+    const {context, socket} = this.#entered;
+    return inspectResponse(route, server, {
+      context,
       clock: this.#parts.clock,
       pass: (bytes) => this.#relay?.passOn(bytes),
       refuse: () => {
         this.#ended('P', 'D');
-        this.#entered.socket.destroy();
+        socket.destroy();
       },
     });
   }

@@ -1,6 +1,8 @@
 /** `tcp-response content` in mode tcp: the first bytes of a server are withheld until rules have decided about them. */
 import type {Clock} from '../../core/clock.ts';
+import type {AssignedServer} from '../pool/assignment.ts';
 import {type ConnectionRule, RuleRun} from './connection-rules.ts';
+import type {BackendRoute} from './routes.ts';
 import type {SessionContext} from './session-context.ts';
 
 /** As much as HAProxy's buffer has (`tune.bufsize`): when that is full, no more will come. */
@@ -15,6 +17,30 @@ export interface ResponseInspectionOptions {
   /** Called with what was withheld when the time is over and the rules accept it. */
   readonly pass: (bytes: Buffer) => void;
   readonly refuse: () => void;
+  /** Called once the rules have accepted what has come. */
+  readonly accepted: () => void;
+}
+
+/**
+ * For a connection to a server that has just been made. Where rules wait for bytes, `stick store-response` sees what they have waited for, else
+ * nothing, as in HAProxy. Null: what the server says is passed on as it comes.
+ */
+export function inspectResponse(
+  route: BackendRoute,
+  server: AssignedServer,
+  options: Omit<ResponseInspectionOptions, 'rules' | 'delayMs' | 'accepted'>,
+): ResponseInspection | null {
+  const {responseRules: rules, pool} = route;
+  const {responseDelayMs: delayMs} = pool.config.tcp;
+  const {context} = options;
+  const answered = (): void => {
+    context.inspectionEnded = true;
+    route.answered(context, server);
+  };
+  const waits = rules.length > 0 && delayMs !== null;
+  if (!waits) answered();
+  if (rules.length === 0) return null;
+  return new ResponseInspection({...options, rules, delayMs, accepted: waits ? answered : () => undefined});
 }
 
 export class ResponseInspection {
@@ -54,14 +80,17 @@ export class ResponseInspection {
   }
 
   #judge(isAll: boolean): Buffer | null {
-    const {context, refuse} = this.#options;
+    const {context, refuse, accepted} = this.#options;
     context.responsePayload = this.#held;
     context.inspectionEnded = isAll;
     const verdict = this.#run.run(context);
     if (verdict === 'undecided') return null;
     this.stop();
     this.#state = verdict === 'accept' ? 'passed' : 'refused';
-    if (verdict === 'accept') return this.#held;
+    if (verdict === 'accept') {
+      accepted();
+      return this.#held;
+    }
     refuse();
     return null;
   }

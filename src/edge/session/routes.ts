@@ -30,6 +30,8 @@ export interface BackendRoute {
   preferred(context: SampleContext): Preference;
   /** The server of a session is chosen: whoever comes next with the same key gets it too. */
   reached(pending: PendingStores, server: AssignedServer): void;
+  /** As much of the server's answer is known as its rules have waited for. */
+  answered(context: SampleContext, server: AssignedServer): void;
 }
 
 export interface Preference {
@@ -87,6 +89,9 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
     },
     reached: (pending, server) => {
       if (!server.config.nonStick) stick?.stored(pending, server.id);
+    },
+    answered: (context, server) => {
+      if (!server.config.nonStick) stick?.response(context, server.id);
     },
   };
 }

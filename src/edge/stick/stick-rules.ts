@@ -25,7 +25,7 @@ export interface StickRules {
   request(context: SampleContext): {readonly serverId: number | null} & PendingStores;
   /** Stores the number of the server that serves the session. Called once it is known to: the connection stands. */
   stored(pending: PendingStores, serverId: number): void;
-  /** Judges an answer, and stores at once. */
+  /** Judges an answer, and stores at once: in each table under the key of the first rule that has one. */
   response(context: SampleContext, serverId: number): void;
 }
 
@@ -56,9 +56,12 @@ export function compileStickRules(rules: readonly StickRule[], tableOf: (name: s
       for (const {table, key} of stores) store(table, key, serverId);
     },
     response(context, serverId) {
+      const done = new Set<StickTable>();
       for (const rule of responseRules) {
-        const key = rule.key(context);
-        if (key !== null) store(rule.table, key, serverId);
+        const key = done.has(rule.table) ? null : rule.key(context);
+        if (key === null) continue;
+        store(rule.table, key, serverId);
+        done.add(rule.table);
       }
     },
   };
