@@ -119,7 +119,7 @@ const ignoredValues = ['ok-status', 'error-status', 'tout-status', 'on-success',
 
 export const httpCheckExpect: Shape<Expectation> = {
   usage:
-    '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | string-lf <format> | rstring <regex> | (hdr | fhdr) name [-m <method>] <name> [value [-m <method>] <text>]',
+    '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | string-lf <format> | rstring <regex> | (hdr | fhdr) (name [-m <method>] <name> | name-lf [-m <method>] <format>) [value [-m <method>] <text> | value-lf [-m <method>] <format>]',
   read: (args) => readExpectation(args, httpKinds, true),
 };
 
@@ -172,17 +172,25 @@ const headerFlags: Readonly<Record<string, Expectation['method']>> = {str: 'str'
 
 function readHeaderExpectation(args: Arguments, facts: Pick<Expectation, 'negated' | 'comment' | 'whole'>): Expectation {
   const keyword = args.take('name');
-  if (keyword.text !== 'name') throw args.invalid(keyword, "'name' and the name of a header are expected");
-  const name = readCompared(args, '<name>');
-  const common = {...facts, kind: 'header', name: name.text, nameMethod: name.method} as const;
-  if (args.peek()?.text !== 'value') return {...common, method: 'sub', value: ''};
+  if (keyword.text !== 'name' && keyword.text !== 'name-lf') throw args.invalid(keyword, "'name' or 'name-lf' and the name of a header are expected");
+  const name = readCompared(args, '<name>', keyword.text === 'name-lf');
+  const nameFormat = name.format === null ? {} : {nameFormat: name.format};
+  const common = {...facts, kind: 'header', name: name.text, ...nameFormat, nameMethod: name.method} as const;
+  const next = args.peek()?.text;
+  if (next !== 'value' && next !== 'value-lf') return {...common, method: 'sub', value: ''};
   args.take('value');
-  const {method, text} = readCompared(args, '<value>');
-  return {...common, method, value: text};
+  const {method, text, format} = readCompared(args, '<value>', next === 'value-lf');
+  return {...common, method, value: text, ...(format === null ? {} : {format})};
+}
+
+interface Compared {
+  readonly method: Expectation['method'];
+  readonly text: string;
+  readonly format: Format | null;
 }
 
 /** `[-m str | beg | end | sub | reg] <text>` */
-function readCompared(args: Arguments, what: string): {readonly method: Expectation['method']; readonly text: string} {
+function readCompared(args: Arguments, what: string, isFormat: boolean): Compared {
   let method: Expectation['method'] = 'str';
   if (args.peek()?.text === '-m') {
     args.take('-m');
@@ -192,9 +200,11 @@ function readCompared(args: Arguments, what: string): {readonly method: Expectat
     method = found;
   }
   const word = args.take(what);
+  if (isFormat && method === 'reg') throw args.invalid(word, 'a text with expressions in it is no regular expression');
+  if (isFormat) return {method, text: '', format: readFormat(word, args.scope, 'value')};
   const parsed = method === 'reg' ? parseRegex(word.text, {ignoreCase: false}) : null;
   if (parsed !== null && !parsed.ok) throw args.invalid(word, parsed.reason);
-  return {method, text: word.text};
+  return {method, text: word.text, format: null};
 }
 
 /** Pairs of hexadecimal digits. @throws ConfigError */

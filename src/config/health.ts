@@ -57,8 +57,9 @@ export interface Expectation {
   readonly value: string;
   /** A text that is made anew for each check takes the place of `value`. */
   readonly format?: Format;
-  /** For a header: its name. */
+  /** For a header: its name, or a text that is made anew. */
   readonly name: string | null;
+  readonly nameFormat?: Format;
   /** How that is compared; by default `str`. */
   readonly nameMethod?: Expectation['method'];
   /** The whole value of a header, not each of those between commas. */

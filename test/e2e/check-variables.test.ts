@@ -56,6 +56,16 @@ const backends: Readonly<Record<string, string>> = {
   http-check set-var(check.a) str(/empty/)
   http-check unset-var(check.a)
   http-check send meth HEAD uri-lf "%[var(check.a)]" hdr x-other other`,
+  headers: `
+  option httpchk
+  http-check set-var(check.part) str(token)
+  http-check send uri /headers
+  http-check expect hdr name-lf "x-%[var(check.part)]" value-lf -m end "%[str(server)]"
+  http-check expect ! fhdr name-lf -m beg "X-%[var(check.part)]" value other
+  http-check expect hdr name x-token value-lf "%[var(check.part)]"`,
+  nameless: `
+  option httpchk GET /nameless
+  http-check expect hdr name-lf "%[var(check.part)]"`,
   counts: `
   option httpchk
   http-check set-var(proc.seen) str(seen)

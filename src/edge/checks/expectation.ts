@@ -56,6 +56,18 @@ export function compileHeader(expectation: Expectation): (headers: readonly (rea
   return (headers) => headers.some(([name, value]) => isNamed(name) && (matches(value) || (!whole && value.split(',').some((part) => matches(part.trim())))));
 }
 
+/** The same where texts are made for each check. @throws CodedError of the compiler; the function CheckFailure L7RSP */
+export function compileHeaderFormats(
+  expectation: Expectation,
+  compiler: SampleCompiler,
+): (headers: Parameters<ReturnType<typeof compileHeader>>[0], context: CheckContext) => boolean {
+  const {format, nameFormat} = expectation;
+  if (format === undefined && nameFormat === undefined) return compileHeader(expectation);
+  const name = nameFormat === undefined ? () => expectation.name : compileWanted(nameFormat, compiler);
+  const value = format === undefined ? () => expectation.value : compileWanted(format, compiler);
+  return (headers, context) => compileHeader({...expectation, name: name(context), value: value(context)})(headers);
+}
+
 /** The case of a name means nothing. */
 function namePattern(pattern: string): (name: string) => boolean {
   const regex = new RegExp(pattern, 'i');

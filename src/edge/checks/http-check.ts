@@ -5,7 +5,7 @@ import type {CheckConnection} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import {type CheckFinding, checkVerdict} from './check-result.ts';
 import {type CheckContext, compileVariableStep, isVariableStep} from './check-samples.ts';
-import {compileHeader, compileStatus, compileText, compileWanted} from './expectation.ts';
+import {compileHeaderFormats, compileStatus, compileText, compileWanted} from './expectation.ts';
 import {type HttpAnswer, readHttpAnswer} from './http-answer.ts';
 
 export type HttpCheckConfig = Extract<HealthCheck, {kind: 'http'}>;
@@ -98,8 +98,8 @@ function compileJudge(expectation: Expectation, compiler: SampleCompiler): Judge
       return judgeStatus((status) => matches(status) !== negated);
     }
     case 'header': {
-      const matches = compileHeader(expectation);
-      return (answer) => (matches(answer.headers) !== negated ? 'passed' : wrongStatus(answer));
+      const matches = compileHeaderFormats(expectation, compiler);
+      return (answer, context) => (matches(answer.headers, context) !== negated ? 'passed' : wrongStatus(answer));
     }
     case 'string':
     case 'binary': {
