@@ -110,7 +110,7 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
       if (target.kind !== 'address') refuseChange(`give server "${path}", which is ${target.kind === 'app' ? 'an app' : 'a unix socket'}, an address`);
       server.setAddress(host, port);
     },
-    shutdownSessions: () => cutAll(server),
+    shutdownSessions: () => cutAll(server, 'K'),
   };
 }
 

@@ -2,7 +2,7 @@
 import {plainAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
 import type {SessionRecord} from './logs/session-record.ts';
-import type {AssignedServer, Assignment} from './pool/assignment.ts';
+import type {AssignedServer, Assignment, CutCause} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
 import {probeServer} from './probes/probe-rules.ts';
 import {connectionCount, type SocketFacts} from './session/connection-facts.ts';
@@ -10,10 +10,10 @@ import type {ByteStream} from './streams/byte-stream.ts';
 
 /**
  * The first two characters of the termination state: who ended it (the client `C`, its time-out `c`, the server `S`, `s`, the proxy `P`, the
- * proxy that answers a health check `L`, an operator `K`; `-` is a good end), and in which phase (`R`ules, `Q`ueue, `C`onnect, `D`ata).
+ * proxy that answers a health check `L`, an operator `K`, the state of its server or of others `D` and `U`; `-` is a good end), and in which phase (`R`ules, `Q`ueue, `C`onnect, `D`ata).
  */
 export interface TcpEnd {
-  readonly cause: 'C' | 'c' | 'S' | 's' | 'P' | 'L' | 'K' | '-';
+  readonly cause: 'C' | 'c' | 'S' | 's' | 'P' | 'L' | CutCause | '-';
   readonly phase: 'R' | 'Q' | 'C' | 'D' | '-';
 }
 

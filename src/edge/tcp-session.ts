@@ -4,7 +4,7 @@ import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppWatch} from './app-access.ts';
 import {type Counters, countDenied} from './counters.ts';
-import type {AssignedServer, Assignment, PoolRequest, ProbedApp} from './pool/assignment.ts';
+import type {AssignedServer, Assignment, CutCause, PoolRequest, ProbedApp} from './pool/assignment.ts';
 import {abandoned} from './pool/pool-errors.ts';
 import type {ProbeRules} from './probes/probe-rules.ts';
 import {TcpProbe} from './probes/tcp-probe.ts';
@@ -126,8 +126,8 @@ export class TcpSession implements PoolRequest {
   }
 
   /** Ends the session without ceremony. */
-  cut(): void {
-    this.#ended('K', this.#relay === null ? 'C' : 'D');
+  cut(cause: CutCause = 'K'): void {
+    this.#ended(cause, this.#relay === null ? 'C' : '-');
     this.#entered.socket.destroy();
   }
 
@@ -264,7 +264,7 @@ export class TcpSession implements PoolRequest {
   }
 
   #assigned(assignment: Assignment): void {
-    assignment.ends(() => this.cut());
+    assignment.ends(this);
     this.#assignment = assignment;
     this.#times.waitMs = assignment.queuedMs + assignment.wakeMs;
   }

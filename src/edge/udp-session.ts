@@ -172,6 +172,11 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
     hold.bytes += length;
   }
 
+  /** Of the pool. */
+  cut(): void {
+    this.close();
+  }
+
   /** Ends the session; its owner is told before this returns. */
   close(): void {
     if (!this.#finished) this.#finish(null);
@@ -204,7 +209,7 @@ export class UdpSession implements Linked<UdpSession>, ServerSocketEvents {
       },
       signal,
     );
-    assignment.ends(() => this.close());
+    assignment.ends(this);
     assignment.isConnected = true;
     this.#assignment = assignment;
     // The session may have ended at the same moment.

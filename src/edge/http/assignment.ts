@@ -40,6 +40,9 @@ export interface SessionEnd {
   readonly responseMs: number | null;
 }
 
+/** Why sessions are ended at their server, as the termination state has it: it went down, better ones came up, or somebody said so. */
+export type CutCause = 'D' | 'U' | 'K';
+
 export interface AssignedServer {
   readonly server: {readonly config: ServerConfig; readonly id: number} | null;
   /** Another one after `retry`, as is `server`. */
@@ -55,6 +58,8 @@ export interface AssignedServer {
   response(status: number): void;
   /** It could not be connected to and is not tried again, or its answer could not be used: late, closed before anything came, or not HTTP. */
   failed(how: 'unconnected' | 'read-error' | 'closed' | 'late' | 'bad-head' | 'bad-body'): void;
+  /** Who ends the session when the server must have none any more; null: nobody. */
+  ends(session: {cut(cause: CutCause): void} | null): void;
   /** The session with the app, if it is one, ends with it. A second time nothing happens. */
   release(end: SessionEnd): void;
 }

@@ -5,7 +5,7 @@
 import {errorMessage} from '../../core/errors.ts';
 import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, phaseOf, withReason} from './answer.ts';
 import type {Compressor} from './compression.ts';
-import {Forwarding, type ForwardingEvents, type ForwardingFailure} from './forwarding.ts';
+import {Forwarding, type ForwardingEvents} from './forwarding.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
 import {LocalAnswer} from './local-answer.ts';
@@ -22,6 +22,7 @@ import {mayPass, rulesOf, type Stage} from './rule-stages.ts';
 import type {LaterReply} from './stats-answer.ts';
 import type {Transaction} from './transaction.ts';
 import {openTunnel, tunnelTimeouts} from './tunnel.ts';
+import type {ForwardingFailure} from './unreached.ts';
 import {awakeReply, type WaitPage, whenHeld} from './wait-page.ts';
 
 const defaultTarpitMs = 5000;

@@ -3,11 +3,11 @@
  * was understood yet: connections that cannot be made, and what `retry-on` names for requests that can be sent twice.
  */
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
-import {CodedError, errorCode} from '../../core/errors.ts';
+import {CodedError} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
 import type {FollowedApp} from '../probes/http-probes.ts';
 import {probeServer} from '../probes/probe-rules.ts';
-import {type AssignedServer, isAssigned, type SessionEnd} from './assignment.ts';
+import {type AssignedServer, type CutCause, isAssigned, type SessionEnd} from './assignment.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
@@ -17,6 +17,7 @@ import type {RequestBody} from './request-body.ts';
 import type {RequestPlan} from './request-plan.ts';
 import type {AcquireRequest} from './server-pool.ts';
 import type {ClientSession, Endpoint, Transaction} from './transaction.ts';
+import {type ForwardingFailure, unreached} from './unreached.ts';
 
 /** What the exchange hears. After `failed`, `brokenOff`, `answerEnd` or `switched` nothing more. */
 export interface ForwardingEvents {
@@ -33,12 +34,6 @@ export interface ForwardingEvents {
   failed(failure: ForwardingFailure): void;
   /** The answer has begun, but will not be complete. */
   brokenOff(termination: string, reason: string): void;
-}
-
-export interface ForwardingFailure {
-  readonly status: number;
-  readonly termination: string;
-  readonly error: unknown;
 }
 
 export interface ForwardingOptions {
@@ -65,6 +60,8 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   #probed: FollowedApp | null = null;
   #repeats = 0;
   #isAnswered = false;
+  /** The connection is the exchange's. */
+  #isTunnel = false;
   #isOver = false;
   // What the pool of connections asks: this object is the request, so that none has to be made.
   readonly backend: BackendConfig;
@@ -130,9 +127,27 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   abort(outcome: SessionEnd['outcome']): void {
     if (this.#isOver) return;
     if (this.#stream === null) this.#abort?.abort(new CodedError('ERR_ABANDONED', 'The client has left', {source: 'client'}));
+    this.#letGo();
+    this.#end(outcome);
+  }
+
+  #letGo(): void {
     this.#dialling?.cancel();
     this.#stream?.abort();
-    this.#end(outcome);
+  }
+
+  /** Of the server, which must have no sessions any more. As in HAProxy only a client whose request is complete gets an answer. */
+  cut(cause: CutCause): void {
+    if (this.#isOver) return;
+    const reason = 'the server must have no sessions any more';
+    const isAwaited = this.#stream !== null && this.#options.body.isComplete && !this.#isTunnel;
+    this.#letGo();
+    if (isAwaited && !this.#isAnswered) {
+      this.#fail({status: 502, termination: `${cause}H`, error: new CodedError('ERR_BAD_RESPONSE', reason, {source: 'server'})});
+      return;
+    }
+    this.#end('server-abort');
+    this.#options.events.brokenOff(`${cause}${isAwaited ? 'D' : '-'}`, reason);
   }
 
   pause(): void {
@@ -176,19 +191,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   }
 
   #unreached(error: unknown): void {
-    const {counters} = this.#options.parts;
-    const code = errorCode(error);
-    const isLate = [error, error instanceof Error ? error.cause : null].some((one) => errorCode(one) === 'ERR_WAKE_TIMEOUT');
-    let termination = isLate ? 'sC' : 'SC';
-    if (code === 'ERR_CONNECT') {
-      counters.connectFailures++;
-      if (isTimeout(error)) termination = 'sC';
-    } else if (code === 'ERR_QUEUE_FULL' || code === 'ERR_WAKE_RATE') {
-      counters.refused++;
-      if (code === 'ERR_QUEUE_FULL') termination = 'SQ';
-    } else if (code === 'ERR_QUEUE_TIMEOUT') termination = 'sQ';
-    else if (code !== 'ERR_NO_SERVER') counters.wakeFailures++;
-    this.#fail({status: isLate ? 504 : 503, termination, error});
+    this.#fail(unreached(error, this.#options.parts.counters));
   }
 
   #connect(): void {
@@ -196,6 +199,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     const assigned = this.#assigned;
     const server = this.server;
     if (assigned === null || server === null) return;
+    assigned.ends(this);
     const {endpoint, probed} = assigned;
     if (plan.isPagePoll && server.target.kind === 'app') {
       this.#end('done');
@@ -220,8 +224,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   #fellAsleep(app: AppName): void {
     if (this.#isOver) return;
     this.#abort?.abort(new CodedError('ERR_ABANDONED', 'The app goes to sleep', {source: 'host'}));
-    this.#dialling?.cancel();
-    this.#stream?.abort();
+    this.#letGo();
     if (this.#isAnswered) {
       this.#end('server-abort');
       this.#options.events.brokenOff('SD', 'the app goes to sleep');
@@ -279,6 +282,8 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     this.#dialling = null;
     const {retryOn} = this.backend;
     const assigned = this.#assigned;
+    // This may take the server down, which is not to end a request that goes elsewhere, or is answered.
+    assigned?.ends(null);
     if (assigned === null || !(retryOn.includes('conn-failure') || retryOn.includes('all-retryable-errors'))) {
       assigned?.failed('unconnected');
       this.#unreached(error);
@@ -342,6 +347,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
 
   responseTunnel(head: ResponseHead, tunnel: Tunnel): void {
     this.#isAnswered = true;
+    this.#isTunnel = true;
     this.#transaction.answeredAtMs = this.#options.parts.clock.monotonicMs();
     this.#stick(head);
     this.#options.events.switched(head, tunnel);
@@ -360,6 +366,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     if (this.#isOver) return;
     const isDead = failure.kind === 'empty' && this.#stream?.reused === true;
     this.#stream = null;
+    this.#assigned?.ends(null);
     if (this.#isAnswered) {
       if (failure.kind === 'junk') this.#assigned?.failed('bad-body');
       this.#end('server-abort');
@@ -390,9 +397,4 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
   #mayRepeat(): boolean {
     return this.#repeats < this.backend.retries && this.#options.body.isReplayable;
   }
-}
-
-/** Of `timeout connect`. */
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && (errorCode(error.cause) === 'ERR_CONNECT_TIMEOUT' || (error.cause !== undefined && isTimeout(error.cause)));
 }

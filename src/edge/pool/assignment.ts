@@ -48,6 +48,14 @@ export interface ProbedApp {
   readonly isAwake: boolean;
 }
 
+/** Why sessions are ended at their server, as the termination state has it: it went down, better ones came up, or somebody said so. */
+export type CutCause = 'D' | 'U' | 'K';
+
+export interface Cuttable {
+  /** Ends the session, which releases its place. */
+  cut(cause: CutCause): void;
+}
+
 /** What an assignment needs of its pool. */
 export interface AssignmentHost {
   readonly stats: ServerStats;
@@ -88,8 +96,8 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   handle: SessionHandle | null = null;
   /** Null: it is no health check, or its server is no app. */
   probed: ProbedApp | null = null;
-  /** Called when the server must have no sessions any more; the session ends then, and releases. */
-  onCut: (() => void) | null = null;
+  /** What is told when the server must have no sessions any more. */
+  cuttable: Cuttable | null = null;
   /** Ends an attempt to connect to `endpoint`, which is retried then. */
   giveUp: (() => void) | null = null;
   readonly #host: AssignmentHost;
@@ -132,11 +140,11 @@ export class Assignment implements Waiter, TriedServers<AssignedServer> {
   }
 
   /**
-   * Says what ends its session. Handed over and not assigned where it is made: V8 puts a function that is assigned to a property into the old generation
-   * at once, and with it stays, until the next full collection, all that it refers to.
+   * Says who ends its session; null: nobody. An object, and not a function that is made for it: V8 puts a function that is assigned to a property into the old
+   * generation at once, and with it stays, until the next full collection, all that it refers to.
    */
-  ends(session: () => void): void {
-    this.onCut = session;
+  ends(session: Cuttable | null): void {
+    this.cuttable = session;
   }
 
   /** Says what ends an attempt to connect. */

@@ -144,7 +144,7 @@ test('a session whose error takes its server down, and ends with it, leaves no p
     backend: {balance: {kind: 'first'}, redispatch: 1},
   });
   const session = await web.open();
-  session.ends(() => end(session));
+  session.ends({cut: () => end(session)});
   await t.throwsAsync(session.retry(new CodedError('ECONNREFUSED', 'refused', {source: 'server'}), new AbortController().signal), {code: 'ECONNREFUSED'});
   t.is(web.server('s1').status, 'DOWN');
   t.is(web.pool.sessions(), 0);

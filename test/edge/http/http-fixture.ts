@@ -93,6 +93,7 @@ export function assignedServer(
     connected: () => undefined,
     response: () => undefined,
     failed: () => undefined,
+    ends: () => undefined,
     release: released,
   };
 }

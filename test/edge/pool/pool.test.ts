@@ -289,18 +289,20 @@ test('a server that is marked down or up ends the sessions that it should', asyn
   const open = async (): Promise<void> => {
     const assignment = await web.open();
     const name = assignment.server?.name ?? '';
-    assignment.onCut = () => {
-      cut.push(name);
-      end(assignment);
-    };
+    assignment.ends({
+      cut(cause) {
+        cut.push(`${name} ${cause}`);
+        end(assignment);
+      },
+    });
   };
   await open();
   check(web.server('s1'), 'L4CON');
-  t.deepEqual(cut, ['s1']);
+  t.deepEqual(cut, ['s1 D']);
   await open();
   await open();
   check(web.server('s1'), 'L4OK', 2);
-  t.deepEqual(cut, ['s1', 'b1', 'b1']);
+  t.deepEqual(cut, ['s1 D', 'b1 U', 'b1 U']);
   t.is(web.pool.sessions(), 0);
 });
 
