@@ -14,6 +14,7 @@ import {readCriuFailure} from './criu-log.ts';
 import {type CriuResponse, externalFilesIn, rpc} from './criu-rpc.ts';
 import type {CriuSession} from './criu-session.ts';
 import {reapAll} from './process-tree.ts';
+import {removeRootsYard, rootsYardOf} from './roots-yard.ts';
 import type {Clocks} from './timers/core-image.ts';
 
 const timeoutMs = 60_000;
@@ -41,6 +42,8 @@ export class BegunRestore implements AsyncDisposable {
   readonly #end = new AbortController();
   #response: Promise<CriuResponse> | undefined;
   #pid: number | undefined;
+  /** Of a CRIU that is not known to remove it. */
+  #yard: string | null = null;
   #isGivenUp = false;
   #runs = false;
   #timer: NodeJS.Timeout | undefined;
@@ -104,7 +107,9 @@ export class BegunRestore implements AsyncDisposable {
     if (script === 'post-resume') this.#resumed.resolve(undefined);
     switch (script) {
       case 'pre-restore':
+        return this.#gates[script].wait();
       case 'post-setup-namespaces':
+        if (this.#pid !== undefined) this.#yard = await rootsYardOf(this.#pid);
         return this.#gates[script].wait();
       case 'setup-namespaces':
         return !this.#isGivenUp;
@@ -182,6 +187,7 @@ export class BegunRestore implements AsyncDisposable {
   async #leave(): Promise<void> {
     await this.#response?.catch(ignored);
     await this.#session[Symbol.asyncDispose]();
+    await this.#tidy();
   }
 
   async #within<T>(work: Promise<T>): Promise<T> {
@@ -229,6 +235,14 @@ export class BegunRestore implements AsyncDisposable {
     if (tasks.length > 0) await target.killAll();
     await this.#session[Symbol.asyncDispose]();
     await reapAll(tasks);
+    if (!this.#runs) await this.#tidy();
+  }
+
+  /** After the end of CRIU and of what it had made. */
+  async #tidy(): Promise<void> {
+    const yard = this.#yard;
+    this.#yard = null;
+    if (yard !== null && !this.#session.hasAnswered) await removeRootsYard(yard);
   }
 }
 

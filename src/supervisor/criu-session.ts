@@ -90,6 +90,11 @@ export class CriuSession implements AsyncDisposable {
     return this.#child.isRunning;
   }
 
+  /** It has said how its request ended, and tidies up by itself. */
+  get hasAnswered(): boolean {
+    return this.#answered;
+  }
+
   /** Also of one that leaves a task, which has its standard error. */
   get ended(): Promise<Ending> {
     return this.#child.ended;

@@ -1,0 +1,25 @@
+/**
+ * The directory `/tmp/.criu.mntns.XXXXXX` in which CRIU (4.2.1) puts the mounts of a restore together. CRIU makes it, and removes it when it ends by itself, not
+ * when it is killed. Other CRIUs of the host have such directories too, and to remove one under them would take their mounts away: so it is known only from
+ * the first process of our own restore, in whose mount namespace it is mounted while CRIU waits for us.
+ */
+import {readFile, rmdir} from 'node:fs/promises';
+import {errorCode} from '../core/errors.ts';
+
+const mounted = /^\S+ \S+ \S+ \/ (\/tmp\/\.criu\.mntns\.[A-Za-z0-9]{6}) /m;
+
+/** @param pid of the process that CRIU has made, in which nothing of the app has run. @returns null where there is none */
+export async function rootsYardOf(pid: number): Promise<string | null> {
+  const mounts = await readFile(`/proc/${pid}/mountinfo`, 'latin1').catch(() => ''); // CRIU was killed: its answer says so.
+  return mounted.exec(mounts)?.[1] ?? null;
+}
+
+/** When nobody is left who mounts it. */
+export async function removeRootsYard(path: string): Promise<void> {
+  try {
+    await rmdir(path);
+  } catch (error) {
+    // CRIU has removed it; or what is in it is not ours.
+    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTEMPTY') throw error;
+  }
+}

@@ -1,0 +1,80 @@
+import {existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync} from 'node:fs';
+import type {ExecutionContext} from 'ava';
+import {savedClocks} from '../../src/supervisor/app-clock.ts';
+import type {BegunRestore} from '../../src/supervisor/begun-restore.ts';
+import {rootsYardOf} from '../../src/supervisor/roots-yard.ts';
+import {rootTest} from '../helpers/root-test.ts';
+import {until} from '../helpers/until.ts';
+import {type ContainerLab, containerLab, lineServer} from './container-lab.ts';
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean).map(Number);
+}
+
+function criuOf(pid: number): number {
+  const found = childrenOf(pid).find((child) => existsSync(`/proc/${child}/exe`) && readlinkSync(`/proc/${child}/exe`).includes('criu'));
+  if (found === undefined) throw new Error('no CRIU');
+  return found;
+}
+
+interface Begun {
+  readonly restore: BegunRestore;
+  readonly criu: number;
+  /** What CRIU has made in /tmp. */
+  readonly yard: string;
+}
+
+/** A restore as far as it goes while the app sleeps. */
+async function begin(t: ExecutionContext, lab: ContainerLab): Promise<Begun> {
+  const container = await lab.container({exec: ['/usr/bin/python3', '-u', '-c', lineServer]});
+  const {pid} = await container.start([], 'layer1');
+  await until(async () => (await container.output()).includes('listening'));
+  const imagesDir = await lab.newDirectory('images');
+  const target = container.restoreTarget();
+  await lab.criu.checkpoint({pid, dumpDir: imagesDir, workDir: imagesDir, target, decide: () => Promise.resolve('commit')});
+  await container.kill();
+  await container.unmountRoot();
+  const restore = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target, lazy: false});
+  await container.mountRoot(['layer1'], 'layer2');
+  await restore.makeNamespaces((await savedClocks(imagesDir)) ?? {monotonic: 0n, boottime: 0n});
+  const criu = criuOf(process.pid);
+  const yard = await rootsYardOf(childrenOf(criu)[0] ?? 0);
+  if (yard === null) throw new Error('CRIU has made no directory');
+  t.true(existsSync(yard));
+  return {restore, criu, yard};
+}
+
+rootTest('of a CRIU that is killed while its restore waits nothing is left in /tmp, and of another one all is', async (t) => {
+  await using lab = await containerLab();
+  const foreign = mkdtempSync('/tmp/.criu.mntns.');
+  t.teardown(() => rmSync(foreign, {recursive: true}));
+  const {restore, criu, yard} = await begin(t, lab);
+  process.kill(criu, 'SIGKILL');
+  await restore.ended;
+  t.true(existsSync(yard), 'CRIU does not remove it then');
+  await restore[Symbol.asyncDispose]();
+  t.deepEqual([existsSync(yard), existsSync(foreign)], [false, true]);
+});
+
+rootTest('of a CRIU that is killed at the end of a restore nothing is left in /tmp', async (t) => {
+  await using lab = await containerLab();
+  const {restore, criu, yard} = await begin(t, lab);
+  const mayRun = Promise.withResolvers<undefined>();
+  const finished = restore.finish({signal: new AbortController().signal, mayRun: mayRun.promise});
+  process.kill(criu, 'SIGKILL');
+  await t.throwsAsync(finished, {code: 'ERR_RESTORE'});
+  await restore[Symbol.asyncDispose]();
+  t.false(existsSync(yard));
+});
+
+rootTest('of a restore that is given up at its end nothing is left in /tmp', async (t) => {
+  await using lab = await containerLab();
+  const {restore, yard} = await begin(t, lab);
+  const end = new AbortController();
+  const mayRun = Promise.withResolvers<undefined>();
+  const finished = restore.finish({signal: end.signal, mayRun: mayRun.promise});
+  setTimeout(() => end.abort(new Error('given up')), 20);
+  await t.throwsAsync(finished, {message: 'given up'});
+  await restore[Symbol.asyncDispose]();
+  t.false(existsSync(yard));
+});
