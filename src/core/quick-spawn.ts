@@ -3,11 +3,11 @@
  * clone(2)). `child_process.spawn()` forks, which copies the page tables of a large process, and makes each page that is written afterwards a page fault.
  */
 import {closeSync, openSync} from 'node:fs';
-import {constants} from 'node:os';
 import {childEnvironment} from './command.ts';
 import {assert, CodedError} from './errors.ts';
 import {close, duplicate, errnoName, libc, reap} from './libc.ts';
 import type {Argv} from './tools.ts';
+import {readWaitStatus, type WaitStatus} from './wait-status.ts';
 
 const posixSpawn = libc.func(
   'int posix_spawnp(_Out_ int *pid, const char *file, const void *actions, const void *attributes, const char **argv, const char **env)',
@@ -35,11 +35,8 @@ export interface QuickSpawnOptions {
   readonly cwd?: string;
 }
 
-/** Exactly one of both is null; both are when somebody else has reaped it. */
-export interface Ending {
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
+/** Both are null when somebody else has reaped it. */
+export type Ending = WaitStatus | {readonly exitCode: null; readonly signal: null};
 
 export interface QuickChild {
   readonly pid: number;
@@ -116,7 +113,7 @@ class Child implements QuickChild {
     running.delete(this.pid);
     if (running.size === 0) process.off('SIGCHLD', reapAll);
     stayIfAwaited();
-    this.#ending.resolve(endingOf(status));
+    this.#ending.resolve(status === null ? {exitCode: null, signal: null} : readWaitStatus(status));
   }
 }
 
@@ -131,12 +128,4 @@ function reapAll(): void {
     const status = reap(pid);
     if (status !== undefined) child.end(status);
   }
-}
-
-function endingOf(status: number | null): Ending {
-  if (status === null) return {exitCode: null, signal: null};
-  const number = status & 0x7f;
-  if (number === 0) return {exitCode: (status >> 8) & 0xff, signal: null};
-  const name = Object.entries(constants.signals).find(([, known]) => known === number)?.[0];
-  return {exitCode: null, signal: (name ?? null) as NodeJS.Signals | null};
 }

@@ -1,4 +1,4 @@
-import {constants} from 'node:os';
+import {readWaitStatus} from '../core/wait-status.ts';
 
 /** How an app ended; 'unknown' when its first process was not ours to reap. */
 export type ExitStatus = {readonly kind: 'exited'; readonly code: number} | {readonly kind: 'killed'; readonly signal: string} | {readonly kind: 'unknown'};
@@ -6,9 +6,8 @@ export type ExitStatus = {readonly kind: 'exited'; readonly code: number} | {rea
 /** @param waitStatus as wait(2) gives it; undefined or null when there is none */
 export function exitStatus(waitStatus: number | null | undefined): ExitStatus {
   if (waitStatus === null || waitStatus === undefined) return {kind: 'unknown'};
-  const signal = waitStatus & 0x7f;
-  if (signal === 0) return {kind: 'exited', code: (waitStatus >> 8) & 0xff};
-  return {kind: 'killed', signal: Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`};
+  const {exitCode, signal} = readWaitStatus(waitStatus);
+  return signal === null ? {kind: 'exited', code: exitCode} : {kind: 'killed', signal};
 }
 
 /** `ended with status 1`, to follow a name. */
