@@ -8,7 +8,7 @@ import {closeSync, openSync, readSync} from 'node:fs';
 import {CodedError, errorCode} from '../../core/errors.ts';
 import type {Mapping} from '../../core/mapping.ts';
 import {encodePageTable} from '../checkpoints/page-table-codec.ts';
-import type {AbsentPages} from './absent-pages.ts';
+import {type AbsentPages, AbsentPagesError} from './absent-pages.ts';
 import type {Fetches} from './fault-fetches.ts';
 import type {ProcessIds, ProcessTable} from './fault-messages.ts';
 import type {PagedInstance} from './paged-instance.ts';
@@ -74,7 +74,7 @@ function owners(instance: PagedInstance, process: PagedProcess, candidates: read
   if (notHere === undefined) return [];
   // One page is enough to tell; it will be here when the checkpoint is tried again.
   tools.fetches.want(instance.id, [notHere], {urgent: true});
-  throw notHere;
+  throw new AbsentPagesError(notHere);
 }
 
 /** What was mapped since at the address of a page is not that page, and to be dumped or zero. */
