@@ -27,6 +27,7 @@ frontend f
   option httplog
   http-request set-header X-Path %[path]
   http-request deny deny_status 403 if { path /denied }
+  http-request return status 200 if { path /returned }
   http-response set-header X-Rule yes
   default_backend b
 backend b
@@ -175,15 +176,27 @@ pairTest('what is refused stays refused: by a rule, or by the server', async (t)
   }
 });
 
-pairTest('a server that has not understood is no success, nor is one that does not switch, of which HAProxy 2.6 says that it was', async (t) => {
-  const expected = {haproxy: {'/wrong': 502, '/page': 200}, picogate: {'/wrong': 502, '/page': 502}};
-  for (const twin of twins(t.context.pair)) {
-    for (const [path, status] of Object.entries(expected[twin.name])) {
-      await using client = await session(twin);
-      t.is((await ask(client, path)).answer[':status'], status, `${twin.name} ${path}`);
+pairTest(
+  'a server that has not understood is no success, nor is an answer without a switch, of which HAProxy 2.6 says that it is; the log agrees',
+  async (t) => {
+    const expected = {
+      haproxy: {'/wrong': '502 PH--', '/page': '200 ----', '/returned': '200 LR--'},
+      picogate: {'/wrong': '502 PH--', '/page': '502 PH--', '/returned': '502 LR--'},
+    };
+    for (const twin of twins(t.context.pair)) {
+      for (const [path, logged] of Object.entries(expected[twin.name])) {
+        await using client = await session(twin);
+        t.is((await ask(client, path)).answer[':status'], Number(logged.slice(0, 3)), `${twin.name} ${path}`);
+        // A stream ends that is no tunnel; where HAProxy says that there is one, its client leaves.
+        client.destroy();
+        const line = (): string => twin.lines.find((one) => one.includes(`${path} HTTP`)) ?? '';
+        await until(() => line() !== '', {what: `${twin.name} to log ${path}`});
+        const [, status = '', flags = ''] = / (\d+) \d+ - - (\S{4}) /.exec(line()) ?? [];
+        t.is(`${status} ${flags}`, logged, `${twin.name} ${path}`);
+      }
     }
-  }
-});
+  },
+);
 
 pairTest('one that leaves takes the connection to the server along', async (t) => {
   for (const twin of twins(t.context.pair)) {

@@ -271,11 +271,15 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       this.#reply(verdict.reply, verdict.why === 'denied' ? 'PH' : 'LH');
       return;
     }
+    if (this.#client.told(head.status) !== head.status) {
+      this.#reply(transaction.errorPage(502), 'PH', 'the server has not switched to the protocol that the client had asked for');
+      return;
+    }
     applyPersistence(transaction, head, this.#finding, server, this.#parts.clock.nowMs());
     this.#compressor = compress(transaction, this.#acceptEncoding, head, length);
     applyAfterResponse(transaction, head);
     this.#isAnswered = true;
-    transaction.status = head.status;
+    transaction.status = this.#client.told(head.status);
     const {connectionMode} = transaction.frontend.config;
     if (connectionMode === 'close' || transaction.destination?.config.connectionMode === 'close') this.#client.closeAfter();
     transaction.bytesOut += this.#client.head(head, this.#compressor === null ? length : null, isBodyless(transaction.received.method, head.status));

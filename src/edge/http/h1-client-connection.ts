@@ -97,6 +97,10 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
     this.#keep = false;
   }
 
+  told(status: number): number {
+    return status;
+  }
+
   informational(head: ResponseHead): void {
     if (this.#version === '1.0') return;
     this.#socket.write(responseText(head, '', ''), 'latin1');

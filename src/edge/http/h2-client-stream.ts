@@ -85,6 +85,11 @@ export class H2ClientStream implements ClientStream {
     // Other streams of the connection go on.
   }
 
+  /** RFC 8441, section 5: a success would mean that the protocol is switched. */
+  told(status: number): number {
+    return this.switching !== null && status < 300 ? 502 : status;
+  }
+
   informational(head: ResponseHead): void {
     if (this.#stream.destroyed || this.#stream.headersSent) return;
     this.#stream.additionalHeaders({':status': head.status, ...toFields(head.headers.filter(([name]) => !hopByHop.has(name)))});
@@ -98,9 +103,7 @@ export class H2ClientStream implements ClientStream {
       const declared = head.headers.find(([name]) => name === 'content-length');
       if (declared !== undefined && head.status !== 204) fields['content-length'] = declared[1];
     } else if (length !== null) fields['content-length'] = String(length);
-    // RFC 8441, section 5: a success would mean that the protocol is switched.
-    const status = this.switching !== null && head.status < 300 ? 502 : head.status;
-    stream.respond({':status': status, ...fields}, {endStream: bodyless || length === 0, waitForTrailers: length === null && !bodyless});
+    stream.respond({':status': this.told(head.status), ...fields}, {endStream: bodyless || length === 0, waitForTrailers: length === null && !bodyless});
     let bytes = 0;
     for (const [name, value] of head.headers) bytes += name.length + value.length;
     return bytes;

@@ -70,7 +70,7 @@ export class LocalAnswer {
     transaction.endRequest();
     applyAfterResponse(transaction, head);
     this.hasBegun = true;
-    transaction.status = head.status;
+    transaction.status = client.told(head.status);
     if (!body.isComplete || reply.status === 400 || reply.status === 408) client.closeAfter();
     const bodyless = isBodyless(transaction.received.method, head.status);
     transaction.bytesOut += client.head(head, length, bodyless);

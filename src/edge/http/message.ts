@@ -29,6 +29,8 @@ export interface ClientStream {
   pause(): void;
   /** Nothing more will be read of this request, and the connection ends with its answer. Before `head`. */
   closeAfter(): void;
+  /** What the client is told in the place of that status, where it would take it for something else. */
+  told(status: number): number;
   /** An answer before the answer: 100, 103, ... */
   informational(head: ResponseHead): void;
   /**
