@@ -10,7 +10,6 @@ import {CodedError, errorMessage} from '../core/errors.ts';
 import {type AppName, appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
-import {parseTrigger} from '../core/trigger.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import type {AppNetwork} from '../nat/app-network.ts';
 import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
@@ -39,16 +38,16 @@ import {type ControlSources, controlHandlers} from './control-handlers.ts';
 import {type DashboardParts, dashboardSource} from './dashboard-source.ts';
 import {edgeSide} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
-import {endpointJson} from './endpoint.ts';
 import {EventCounts} from './event-counts.ts';
 import {HoldTimes} from './hold-times.ts';
 import {MemoryHistory} from './memory-history.ts';
 import {type NatEntry, natApps, natEntries} from './nat-entries.ts';
 import {NatPlaces} from './nat-places.ts';
+import {onlyWorkerHandlers} from './only-worker.ts';
 import {placementReports} from './placement-reports.ts';
 import {rangesInStore, withPrivateRange} from './private-range.ts';
 import {dashboardHandlers} from './remote-dashboard.ts';
-import {sharedHandlers, textOf} from './shared-handlers.ts';
+import {sharedHandlers} from './shared-handlers.ts';
 import {meterUsage} from './usage-metering.ts';
 import {tracingWakes} from './wake-traces.ts';
 
@@ -248,17 +247,8 @@ function handlersOf(
   sources: Omit<ControlSources, 'workers'>,
   {cluster, nat}: {readonly cluster: Cluster | null; readonly nat: Nat},
 ): Readonly<Record<string, ControlHandler>> {
-  if (cluster === null) return {...controlHandlers({...sources, workers: null}), reach: reachHere(sources.supervisor, nat)};
+  if (cluster === null) return {...controlHandlers({...sources, workers: null}), ...onlyWorkerHandlers(sources.supervisor, nat)};
   return sharedHandlers(controlHandlers({...sources, workers: () => cluster.workers()}), cluster, (app) => sources.pager.finishUpload(app));
-}
-
-/** For an edge of another process, where this worker is the only one: on its host, the app's own address can be reached. */
-function reachHere(supervisor: Supervisor, {gatewayAddress}: Nat): ControlHandler {
-  return async (args) => {
-    const app = await supervisor.ready(textOf(args, 'name'));
-    await app.wake(parseTrigger(textOf(args, 'trigger')));
-    return endpointJson({host: app.address, ports: {}, from: gatewayAddress});
-  };
 }
 
 function openDashboard(
@@ -380,7 +370,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
   const handlers = {...handlersOf({supervisor, pager, placements, counts, holds, answered, usage: openUsage(connection)}, {cluster, nat}), ...changes};
   const dashboard = openDashboard(scope, {supervisor, pager, placements, commands: handlers, events}, {cluster, connection});
   cluster?.begin(supervisor);
-  scope.use(await serveControl({connection, handlers: {...handlers, ...dashboardHandlers(dashboard)}, worker: cluster?.name, log}));
+  scope.use(await serveControl({connection, handlers: {...handlers, ...dashboardHandlers(dashboard)}, worker: workerName(global), log}));
   if (cluster !== null) scope.defer(() => cluster.stopping());
   const owned = scope.move();
   return {

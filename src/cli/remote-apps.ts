@@ -80,6 +80,11 @@ class Locations {
     return known?.from === undefined || !isReachable(known) ? null : known.host;
   }
 
+  /** It is awake there, as nobody had to wake it for us. */
+  found(name: AppName, endpoint: PrivateEndpoint): void {
+    this.#known.set(name, {...endpoint, untilMs: this.#clock.monotonicMs() + endpointAgeMs});
+  }
+
   forget(name: AppName): void {
     this.#known.delete(name);
   }
@@ -110,7 +115,7 @@ class Locations {
         const endpoint = parseEndpoint(await callControl(this.#connection, 'reach', args, {timeoutMs}));
         this.#missed.delete(name);
         if (!isReachable(endpoint)) throw elsewhere(name);
-        this.#known.set(name, {...endpoint, untilMs: this.#clock.monotonicMs() + endpointAgeMs});
+        this.found(name, endpoint);
         return endpoint;
       } catch (error) {
         if (!passing.has(errorCode(error))) throw error;
@@ -266,7 +271,11 @@ export async function openRemoteApps(config: Config, log: Log): Promise<RemoteAp
   const checkPlaces = new CheckPlaces({
     async where(name) {
       const at = workplaces.of(name);
-      return at === null ? null : parseEndpoint(await callControl(connection, 'where', {name, isChecked: true}, {worker: at, timeoutMs: answerMs}));
+      if (at === null) return null;
+      const endpoint = parseEndpoint(await callControl(connection, 'where', {name, isChecked: true}, {worker: at, timeoutMs: answerMs}));
+      if (endpoint.from === undefined) return endpoint;
+      if (awake.has(name)) locations.found(name, endpoint);
+      return null;
     },
     clock: systemClock,
     log,

@@ -60,7 +60,7 @@ frontend statistics
     stats enable
     stats uri /
 backend a
-    server s app:a:80
+    server s app:a:80 check inter 100
 `;
   const gateway = await testGateway(t, sections, {
     command: 'supervisor',
@@ -76,6 +76,7 @@ backend a
   await chmod(configFile, 0o644);
   await chmod(directory.path, 0o777);
   const edge = await startEdge(t, configFile);
+  await until(async () => /^a,s,.*,L4OK,/m.test(await askSocket(socket, 'show stat\n')), {what: 'a check of the app that was awake before the edge was there'});
   t.deepEqual([await ask(port, 'count'), await ask(natPort, 'count')], ['2', '3']);
   t.regex(await askSocket(socket, 'show stat\n'), /^f,FRONTEND,/m);
   const shown = (await (await fetch(`http://127.0.0.1:${statsPort}/;state`)).json()) as {set: Record<string, {state?: string}>};
