@@ -110,7 +110,7 @@ export class BegunRestore implements AsyncDisposable {
         return this.#gates[script].wait();
       case 'post-setup-namespaces':
         if (this.#pid !== undefined) this.#yard = await rootsYardOf(this.#pid);
-        return this.#gates[script].wait();
+        return (await this.#gates[script].wait()) && !this.#isGivenUp;
       case 'setup-namespaces':
         return !this.#isGivenUp;
       case 'post-restore':
@@ -156,9 +156,9 @@ export class BegunRestore implements AsyncDisposable {
     this.#mayRun.catch(() => {
       // CRIU may never ask.
     });
-    const end = (): void => this.#end.abort(signal.reason);
+    const end = (): void => this.#giveUp(signal.reason);
     // Refused while the root was being mounted, say: then CRIU is to make no process at all.
-    if (signal.aborted) end();
+    if (signal.aborted) this.#end.abort(signal.reason);
     else signal.addEventListener('abort', end, {once: true});
     let response: CriuResponse | undefined;
     let failure: unknown;
@@ -204,6 +204,17 @@ export class BegunRestore implements AsyncDisposable {
     await this.#session.ended;
     await sleep(lastWordsMs, undefined, {ref: false});
     throw new CodedError('ERR_CRIU_ENDED', 'CRIU ended without an answer', {source: 'host'});
+  }
+
+  /** One whose directory is not known is refused at its next question, and removes it then. */
+  #giveUp(reason: unknown): void {
+    if (this.#yard !== null) {
+      this.#end.abort(reason);
+      return;
+    }
+    this.#isGivenUp = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#end.abort(reason), refusalTimeoutMs);
   }
 
   #expireIn(limitMs: number): void {

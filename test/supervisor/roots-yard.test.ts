@@ -1,4 +1,4 @@
-import {existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync} from 'node:fs';
+import {existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync} from 'node:fs';
 import type {ExecutionContext} from 'ava';
 import {savedClocks} from '../../src/supervisor/app-clock.ts';
 import type {BegunRestore} from '../../src/supervisor/begun-restore.ts';
@@ -24,8 +24,8 @@ interface Begun {
   readonly yard: string;
 }
 
-/** A restore as far as it goes while the app sleeps. */
-async function begin(t: ExecutionContext, lab: ContainerLab): Promise<Begun> {
+/** A restore that waits, before CRIU has made anything. */
+async function beginOutside(lab: ContainerLab): Promise<{restore: BegunRestore; criu: number; imagesDir: string}> {
   const container = await lab.container({exec: ['/usr/bin/python3', '-u', '-c', lineServer]});
   const {pid} = await container.start([], 'layer1');
   await until(async () => (await container.output()).includes('listening'));
@@ -36,8 +36,13 @@ async function begin(t: ExecutionContext, lab: ContainerLab): Promise<Begun> {
   await container.unmountRoot();
   const restore = await lab.criu.beginRestore({imagesDir, workDir: imagesDir, target, lazy: false});
   await container.mountRoot(['layer1'], 'layer2');
+  return {restore, criu: criuOf(process.pid), imagesDir};
+}
+
+/** As far as it goes while the app sleeps. */
+async function begin(t: ExecutionContext, lab: ContainerLab): Promise<Begun> {
+  const {restore, criu, imagesDir} = await beginOutside(lab);
   await restore.makeNamespaces((await savedClocks(imagesDir)) ?? {monotonic: 0n, boottime: 0n});
-  const criu = criuOf(process.pid);
   const yard = await rootsYardOf(childrenOf(criu)[0] ?? 0);
   if (yard === null) throw new Error('CRIU has made no directory');
   t.true(existsSync(yard));
@@ -77,4 +82,21 @@ rootTest('of a restore that is given up at its end nothing is left in /tmp', asy
   await t.throwsAsync(finished, {message: 'given up'});
   await restore[Symbol.asyncDispose]();
   t.false(existsSync(yard));
+});
+
+rootTest('of a restore that is given up as soon as CRIU has begun nothing is left in /tmp', async (t) => {
+  await using lab = await containerLab();
+  const {restore} = await beginOutside(lab);
+  const before = new Set(readdirSync('/tmp'));
+  const made = (): string | undefined => readdirSync('/tmp').find((name) => name.startsWith('.criu.mntns.') && !before.has(name));
+  const end = new AbortController();
+  const finished = restore.finish({signal: end.signal, mayRun: Promise.resolve()});
+  await until(() => made() !== undefined, {intervalMs: 0, what: 'a directory of CRIU'});
+  const name = made();
+  end.abort(new Error('given up'));
+  await t.throwsAsync(finished, {message: 'given up'});
+  await restore[Symbol.asyncDispose]();
+  // Should it be that of another restore of this host, that one ends too.
+  await until(() => !existsSync(`/tmp/${name}`), {what: 'the end of the directory'});
+  t.pass();
 });
