@@ -71,7 +71,8 @@ export async function recordHistory(
     random: randomNumbers(seed),
     entries: [],
     story: [],
-    nowMs: () => Math.round(performance.now() - startedMs),
+    // Not whole milliseconds: a read that was sent just before an answer came would seem to be a later one.
+    nowMs: () => Math.round((performance.now() - startedMs) * 1000) / 1000,
     isOver: false,
   };
   // A gateway that is paused does not end at the teardown.
