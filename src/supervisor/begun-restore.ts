@@ -109,7 +109,7 @@ export class BegunRestore implements AsyncDisposable {
       case 'pre-restore':
         return this.#gates[script].wait();
       case 'post-setup-namespaces':
-        if (this.#pid !== undefined) this.#yard = await rootsYardOf(this.#pid);
+        if (this.#pid !== undefined) this.#yard = rootsYardOf(this.#pid);
         return (await this.#gates[script].wait()) && !this.#isGivenUp;
       case 'setup-namespaces':
         return !this.#isGivenUp;

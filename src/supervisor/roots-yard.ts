@@ -3,15 +3,19 @@
  * when it is killed. Other CRIUs of the host have such directories too, and to remove one under them would take their mounts away: so it is known only from
  * the first process of our own restore, in whose mount namespace it is mounted while CRIU waits for us.
  */
-import {readFile, rmdir} from 'node:fs/promises';
+import {readFileSync} from 'node:fs';
+import {rmdir} from 'node:fs/promises';
 import {errorCode} from '../core/errors.ts';
 
 const mounted = /^\S+ \S+ \S+ \/ (\/tmp\/\.criu\.mntns\.[A-Za-z0-9]{6}) /m;
 
-/** @param pid of the process that CRIU has made, in which nothing of the app has run. @returns null where there is none */
-export async function rootsYardOf(pid: number): Promise<string | null> {
-  const mounts = await readFile(`/proc/${pid}/mountinfo`, 'latin1').catch(() => ''); // CRIU was killed: its answer says so.
-  return mounted.exec(mounts)?.[1] ?? null;
+/** At once, since a wake waits for it. @param pid of the process that CRIU has made, in which nothing of the app has run. @returns null where there is none */
+export function rootsYardOf(pid: number): string | null {
+  try {
+    return mounted.exec(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'))?.[1] ?? null;
+  } catch {
+    return null; // CRIU was killed: its answer says so.
+  }
 }
 
 /** When nobody is left who mounts it. */

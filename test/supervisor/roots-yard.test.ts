@@ -43,7 +43,7 @@ async function beginOutside(lab: ContainerLab): Promise<{restore: BegunRestore; 
 async function begin(t: ExecutionContext, lab: ContainerLab): Promise<Begun> {
   const {restore, criu, imagesDir} = await beginOutside(lab);
   await restore.makeNamespaces((await savedClocks(imagesDir)) ?? {monotonic: 0n, boottime: 0n});
-  const yard = await rootsYardOf(childrenOf(criu)[0] ?? 0);
+  const yard = rootsYardOf(childrenOf(criu)[0] ?? 0);
   if (yard === null) throw new Error('CRIU has made no directory');
   t.true(existsSync(yard));
   return {restore, criu, yard};
