@@ -1,8 +1,9 @@
 /** What a log line tells of a session of a stream (HAProxy's manual, sections 8.2.2 and 8.5). */
 import {plainAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
+import type {CutCause} from './cuttable.ts';
 import type {SessionRecord} from './logs/session-record.ts';
-import type {AssignedServer, Assignment, CutCause} from './pool/assignment.ts';
+import type {AssignedServer, Assignment} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
 import {probeServer} from './probes/probe-rules.ts';
 import {connectionCount, type SocketFacts} from './session/connection-facts.ts';

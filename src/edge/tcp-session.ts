@@ -4,7 +4,7 @@ import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import type {AppWatch} from './app-access.ts';
 import {type Counters, countDenied} from './counters.ts';
-import type {AssignedServer, Assignment, CutCause, PoolRequest, ProbedApp} from './pool/assignment.ts';
+import type {AssignedServer, Assignment, PoolRequest, ProbedApp} from './pool/assignment.ts';
 import {abandoned} from './pool/pool-errors.ts';
 import type {ProbeRules} from './probes/probe-rules.ts';
 import {TcpProbe} from './probes/tcp-probe.ts';
@@ -126,7 +126,7 @@ export class TcpSession implements PoolRequest {
   }
 
   /** Ends the session without ceremony. */
-  cut(cause: CutCause = 'K'): void {
+  cut(cause: TcpEnd['cause'] = 'K'): void {
     this.#ended(cause, this.#relay === null ? 'C' : '-');
     this.#entered.socket.destroy();
   }

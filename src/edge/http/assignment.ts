@@ -1,7 +1,9 @@
 /** How an exchange gets its server: the balance, persistence, queues and wakes of a backend, as far as HTTP needs them. */
+
 import type {ServerConfig} from '../../config/proxy-value.ts';
 import type {AppName} from '../../core/ids.ts';
 import type {Trigger} from '../../core/trigger.ts';
+import type {Cuttable} from '../cuttable.ts';
 import type {HeaderFields, SampleValue} from '../samples/context.ts';
 
 export interface ServerEndpoint {
@@ -40,9 +42,6 @@ export interface SessionEnd {
   readonly responseMs: number | null;
 }
 
-/** Why sessions are ended at their server, as the termination state has it: it went down, better ones came up, or somebody said so. */
-export type CutCause = 'D' | 'U' | 'K';
-
 export interface AssignedServer {
   readonly server: {readonly config: ServerConfig; readonly id: number} | null;
   /** Another one after `retry`, as is `server`. */
@@ -59,7 +58,7 @@ export interface AssignedServer {
   /** It could not be connected to and is not tried again, or its answer could not be used: late, closed before anything came, or not HTTP. */
   failed(how: 'unconnected' | 'read-error' | 'closed' | 'late' | 'bad-head' | 'bad-body'): void;
   /** Who ends the session when the server must have none any more; null: nobody. */
-  ends(session: {cut(cause: CutCause): void} | null): void;
+  ends(session: Cuttable | null): void;
   /** The session with the app, if it is one, ends with it. A second time nothing happens. */
   release(end: SessionEnd): void;
 }

@@ -5,9 +5,10 @@
 import type {BackendConfig, ServerConfig} from '../../config/proxy-value.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {AppName} from '../../core/ids.ts';
+import type {CutCause} from '../cuttable.ts';
 import type {FollowedApp} from '../probes/http-probes.ts';
 import {probeServer} from '../probes/probe-rules.ts';
-import {type AssignedServer, type CutCause, isAssigned, type SessionEnd} from './assignment.ts';
+import {type AssignedServer, isAssigned, type SessionEnd} from './assignment.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
@@ -142,12 +143,10 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
     const reason = 'the server must have no sessions any more';
     const isAwaited = this.#stream !== null && this.#options.body.isComplete && !this.#isTunnel;
     this.#letGo();
-    if (isAwaited && !this.#isAnswered) {
-      this.#fail({status: 502, termination: `${cause}H`, error: new CodedError('ERR_BAD_RESPONSE', reason, {source: 'server'})});
-      return;
-    }
-    this.#end('server-abort');
-    this.#options.events.brokenOff(`${cause}${isAwaited ? 'D' : '-'}`, reason);
+    if (!isAwaited || this.#isAnswered) {
+      this.#end('server-abort');
+      this.#options.events.brokenOff(`${cause}${isAwaited ? 'D' : '-'}`, reason);
+    } else this.#fail({status: 502, termination: `${cause}H`, error: new CodedError('ERR_BAD_RESPONSE', reason, {source: 'server'})});
   }
 
   pause(): void {

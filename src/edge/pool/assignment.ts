@@ -1,7 +1,9 @@
 /** A session's place at a server, from its choice to the session's end. */
+
 import type {AppName} from '../../core/ids.ts';
 import type {Trigger} from '../../core/trigger.ts';
 import type {SessionHandle} from '../app-access.ts';
+import type {Cuttable} from '../cuttable.ts';
 import type {Waiter} from './fair-queue.ts';
 import type {BalanceRequest} from './hash-key.ts';
 import type {PoolServer} from './server.ts';
@@ -46,14 +48,6 @@ export interface ProbedApp {
   readonly app: AppName;
   /** False: `endpoint` is nowhere; whoever asked answers for the app. */
   readonly isAwake: boolean;
-}
-
-/** Why sessions are ended at their server, as the termination state has it: it went down, better ones came up, or somebody said so. */
-export type CutCause = 'D' | 'U' | 'K';
-
-export interface Cuttable {
-  /** Ends the session, which releases its place. */
-  cut(cause: CutCause): void;
 }
 
 /** What an assignment needs of its pool. */

@@ -1,6 +1,7 @@
 /** Sessions that end with the state of a server: `on-marked-down shutdown-sessions`, `on-marked-up shutdown-backup-sessions`. */
 import type {AppName} from '../../core/ids.ts';
-import type {AssignedServer, CutCause} from './assignment.ts';
+import type {CutCause} from '../cuttable.ts';
+import type {AssignedServer} from './assignment.ts';
 import type {Condition} from './server-host.ts';
 
 /** Ends all sessions of a server; they are released meanwhile. */
