@@ -73,12 +73,14 @@ export async function revive(options: AppOptions, revival: Revival): Promise<Rev
   }
 }
 
-async function start(options: AppOptions, rest: Files, {lease, standby, begins, save, times}: Revival): Promise<Instance> {
+async function start(options: AppOptions, rest: Files, {lease, standby, begins, save, times, log}: Revival): Promise<Instance> {
   // What is prepared has the root mounted.
   const [token] = await Promise.all([lease, standby.drop()]);
   const name = newInstanceName(options.clock.nowMs());
   begins({id: instanceId(options.config.name, name), layers: [...rest.layers, name]});
-  await save(token);
+  // After a checkpoint that was given up the kernel takes connections for such that let nobody else have their port (TCP_REPAIR, tcp(7)), also when they
+  // outlive the app: its next start could not listen.
+  await Promise.all([save(token), dropSockets(options, log)]);
   return startInstance(options, {rest, name, token, times});
 }
 

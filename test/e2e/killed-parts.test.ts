@@ -5,7 +5,7 @@ import {gatewayIdentity} from '../../src/core/ids.ts';
 import {askUntilAnswered, durableApp, durableGateway, listen, verified} from '../helpers/durable-app.ts';
 import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {criuPids, killed, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
-import {ask} from '../helpers/line-client.ts';
+import {ask, lineClient} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {rounds} from '../helpers/rounds.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
@@ -160,12 +160,8 @@ rootTest('an app that is killed is started from its files by the next request', 
   t.is(await ask(port, 'agree'), '1 3');
 });
 
-rootTest('CRIU killed in the middle of a dump: the app goes on, and the next hibernation works', async (t) => {
-  t.timeout(60_000);
-  const port = await freePort();
-  const gateway = await testGateway(t, `${await durableApp('a', ['hibernate-after never'], {mebibytes: 160})}${listen('a', port)}`);
-  await gateway.start();
-  t.is(await ask(port, 'count'), '1');
+/** Kills CRIU when it has begun to write pages. @returns what the attempt to put app `a` to sleep ended with */
+async function breakHibernation(gateway: TestGateway): Promise<string> {
   const hibernation = gateway.cli('hibernate', 'a').then(
     () => 'hibernated',
     (error: unknown) => String(error),
@@ -184,9 +180,32 @@ rootTest('CRIU killed in the middle of a dump: the app goes on, and the next hib
     what: 'a CRIU that writes pages',
   });
   for (const pid of criu) process.kill(pid, 'SIGKILL');
-  t.regex(await hibernation, /Cannot checkpoint app "a"/);
+  return hibernation;
+}
+
+rootTest('CRIU killed in the middle of a dump: the app goes on, and the next hibernation works', async (t) => {
+  t.timeout(60_000);
+  const port = await freePort();
+  const gateway = await testGateway(t, `${await durableApp('a', ['hibernate-after never'], {mebibytes: 160})}${listen('a', port)}`);
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  t.regex(await breakHibernation(gateway), /Cannot checkpoint app "a"/);
   t.is(await ask(port, 'count'), '2');
   t.is(await ask(port, 'verify'), 'ok 40960');
   await gateway.hibernate('a');
   t.is(await ask(port, 'agree'), '2 2');
+});
+
+rootTest('CRIU killed in the middle of a dump, then the app: it listens again, although the kernel still has connections of it', async (t) => {
+  t.timeout(60_000);
+  const port = await freePort();
+  const gateway = await testGateway(t, `${await durableApp('a', ['hibernate-after never'], {mebibytes: 160})}${listen('a', port)}`);
+  await gateway.start();
+  using client = await lineClient(port);
+  t.is(await client.request('count'), '1');
+  t.regex(await breakHibernation(gateway), /Cannot checkpoint app "a"/);
+  t.is(await client.request('count'), '2');
+  await killed(await appPid(gateway, 'a'));
+  await gateway.reaches('a', 'stopped');
+  t.is(await ask(port, 'agree'), '0 2');
 });
