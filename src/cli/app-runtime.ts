@@ -12,10 +12,8 @@ import type {Log} from '../core/log.ts';
 import {criuCommand} from '../core/tools.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import type {AppNetwork} from '../nat/app-network.ts';
-import {removeLeftovers as removeNatLeftovers} from '../nat/host-network.ts';
 import {type Nat, openNat} from '../nat/nat.ts';
 import {type Pager, type PagerOptions, startPager} from '../pager/client.ts';
-import {removePagerLeftovers} from '../pager/leftovers.ts';
 import type {Placement} from '../pager/protocol.ts';
 import {openBusyClients} from '../store/busy-clients.ts';
 import {type Connection, connectRedis} from '../store/connection.ts';
@@ -27,9 +25,10 @@ import {openLeases} from '../store/lease.ts';
 import {startEmbeddedRedis} from '../store/redis-server.ts';
 import {openState} from '../store/state.ts';
 import {openUsage} from '../store/usage.ts';
-import {openContainers, removeContainerLeftovers} from '../supervisor/containers.ts';
+import {openContainers} from '../supervisor/containers.ts';
 import {openCriu} from '../supervisor/criu.ts';
 import {guardOrphans} from '../supervisor/orphan-guard.ts';
+import {RunningInstances} from '../supervisor/running-instances.ts';
 import {openSupervisor, type Supervisor, type SupervisorOptions} from '../supervisor/supervisor.ts';
 import type {UsageMeter} from '../supervisor/usage-meter.ts';
 import {AnsweredChecks} from './answered-checks.ts';
@@ -40,6 +39,7 @@ import {edgeSide} from './edge-access.ts';
 import {readEncryptionKeys} from './encryption-keys.ts';
 import {EventCounts} from './event-counts.ts';
 import {HoldTimes} from './hold-times.ts';
+import {takeLeftovers} from './host-leftovers.ts';
 import {MemoryHistory} from './memory-history.ts';
 import {type NatEntry, natApps, natEntries} from './nat-entries.ts';
 import {NatPlaces} from './nat-places.ts';
@@ -73,15 +73,6 @@ export interface AppRuntime extends AsyncDisposable {
 /** Whether a configuration has anything that needs root and the kernel. */
 export function needsAppRuntime({apps, frontends, global}: Config): boolean {
   return global.dynamicApps || apps.length > 0 || frontends.some(({mode}) => mode === 'nat');
-}
-
-/** Removes what a gateway that was killed left in the kernel: processes first, then what they used. */
-export async function removeLeftovers(config: Config): Promise<void> {
-  const {stateDir, runtimeDir} = config.global;
-  const identity = gatewayIdentity(stateDir);
-  await removeContainerLeftovers({identity, runtimeDir});
-  await removePagerLeftovers(runtimeDir);
-  await removeNatLeftovers(identity);
 }
 
 function storeOf({global: {store, stateDir, cacheBytes}}: Config): Pick<PagerOptions, 'storeDir' | 'appsDir' | 'images' | 'remote'> {
@@ -266,13 +257,10 @@ function requireRoot(): void {
   throw new CodedError('ERR_NOT_ROOT', 'Cannot run a gateway with apps or mode nat: root is needed for namespaces, CRIU and nftables', {source: 'host'});
 }
 
-/** The directories, which are this gateway's alone, and nothing of one that was killed. @throws CodedError ERR_LOCKED; CommandError */
-async function takeHost(config: Config, {storeDir}: Pick<PagerOptions, 'storeDir'>): Promise<AsyncDisposable | Disposable> {
-  const {stateDir, runtimeDir} = config.global;
+/** The directories, which are this gateway's alone. @throws CodedError ERR_LOCKED */
+async function takeDirectories({global: {stateDir, runtimeDir}}: Config, {storeDir}: Pick<PagerOptions, 'storeDir'>): Promise<Disposable> {
   for (const directory of [stateDir, runtimeDir, storeDir]) await mkdir(directory, {recursive: true, mode: 0o700});
-  const lock = lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`);
-  await removeLeftovers(config);
-  return lock;
+  return lockFile(join(stateDir, 'lock'), `state directory "${stateDir}"`);
 }
 
 /** Joins the other workers, and leaves when this one's apps are in the store. Null: there are none. @throws CodedError as `Cluster.join()` */
@@ -325,9 +313,10 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
   requireRoot();
   const criuArgv = criuCommand(global.criu ?? undefined);
   const storage = await pagerSettings(config);
-  scope.use(await takeHost(config, storage));
+  scope.use(await takeDirectories(config, storage));
   const redis = global.redis.kind === 'url' ? global.redis : scope.use(await startEmbeddedRedis({stateDir, runtimeDir, log}));
   const connection = scope.use(await connectRedis({url: redis.url, log}));
+  const left = await takeLeftovers(config, openState(connection));
   const [counts, holds, placements] = [new EventCounts(), new HoldTimes(systemClock), new Map<string, Placement>()];
 
   // The parts call each other; a packet that comes while the apps are being opened is reported when they are.
@@ -346,6 +335,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
     ),
   );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
+  const running = global.worker === null ? new RunningInstances({containersDirectory: containers.directory, left, log}) : null;
   const cluster = await joinOthers(scope, config, {connection, events, log, pager, cgroupDirectory: containers.cgroupDirectory, opened: opened.promise});
   const supervisor = scope.use(
     await openSupervisor({
@@ -355,6 +345,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
       events,
       pager,
       containers,
+      running,
       criu: scope.use(openCriu({argv: criuArgv, runtimeDir: containers.directory, log})),
       indexOf: (address) => nat.indexOf(address),
       ...appNetworks(nat),

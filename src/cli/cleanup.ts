@@ -1,8 +1,8 @@
 import {mkdir} from 'node:fs/promises';
 import {join} from 'node:path';
 import {lockFile} from '../store/directory-lock.ts';
-import {removeLeftovers} from './app-runtime.ts';
 import {loadValid} from './configuration.ts';
+import {removeLeftovers} from './host-leftovers.ts';
 
 /** Removes what a gateway that was killed left in the kernel. Checkpoints and files stay. @returns the exit status */
 export async function cleanup(files: readonly string[] | undefined): Promise<number> {

@@ -24,7 +24,8 @@ function parseRange(text: string): Range | undefined {
   return address === undefined ? undefined : {address, prefixLength: Number(prefixLength)};
 }
 
-async function savedRange(stateDir: string): Promise<Range | undefined> {
+/** That a gateway has chosen; undefined before. */
+export async function savedRange(stateDir: string): Promise<Range | undefined> {
   try {
     return parseRange(await readFile(rangeFile(stateDir), 'utf8'));
   } catch (error) {

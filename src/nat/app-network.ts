@@ -13,11 +13,11 @@ import {countSlot, countSlots, type HoldCounts} from './hold-queue.ts';
 import type {HoldThread} from './hold-thread.ts';
 import {applyIp, applyNft, disableIpv6, removeLinks, setSysctl} from './host-network.ts';
 import {appAddress, gatewayAddress, ipv4ToNumber, type Range, rangeText} from './ipv4.ts';
-import {appCommands, hostCommands, namespacePath} from './links.ts';
+import {type AppLink, appCommands, hostCommands, namespacePath} from './links.ts';
 import {namespaceName, vethName} from './names.ts';
 import type {HostRoute} from './netlink.ts';
 import type {RouteSwitch} from './netlink-socket.ts';
-import {addAppText, removeAppText} from './nft-rules.ts';
+import {type AppElements, addAppText, removeAppText} from './nft-rules.ts';
 import type {TrafficClock} from './traffic-clock.ts';
 import type {Exposed} from './verdict.ts';
 
@@ -51,6 +51,8 @@ export interface AppNetwork extends AsyncDisposable {
   readonly netnsPath: string;
   /** Makes namespace and veth, if they are not there; some ten milliseconds. Needed before `wake()`. @throws CodedError ERR_SYSCTL_FAILED; CommandError */
   prepare(): Promise<void>;
+  /** Goes on with the namespace and the veth that a gateway which was killed has left. Instead of `prepare()`. @throws SystemCallError; CommandError */
+  takeOver(): Promise<void>;
   /**
    * From now on packets for the app are held. Synchronous, some tens of microseconds. @param flows its established
    * connections; data of another is answered with a RST. `unknown` (during a dump): what could be of one is held.
@@ -112,15 +114,23 @@ export class VethNetwork implements AppNetwork {
   }
 
   prepare(): Promise<void> {
-    this.#preparing ??= this.#prepare().catch((error: unknown) => {
+    return this.#makeOnce(addVeth);
+  }
+
+  takeOver(): Promise<void> {
+    return this.#makeOnce(takeOverVeth);
+  }
+
+  #makeOnce(make: (of: VethOf) => Promise<Veth>): Promise<void> {
+    this.#preparing ??= this.#make(make).catch((error: unknown) => {
       this.#preparing = undefined;
       throw error;
     });
     return this.#preparing;
   }
 
-  async #prepare(): Promise<void> {
-    const veth = await addVeth({shared: this.#shared, index: this.#index, address: this.address});
+  async #make(make: (of: VethOf) => Promise<Veth>): Promise<void> {
+    const veth = await make({shared: this.#shared, index: this.#index, address: this.address});
     if (this.#state === 'removed') return veth[Symbol.asyncDispose]();
     this.#veth = veth;
   }
@@ -213,16 +223,19 @@ async function hostSettings(interfaceName: string): Promise<void> {
   await setSysctl(`conf/${interfaceName}/route_localnet`, '1');
 }
 
+interface VethOf {
+  readonly shared: NatShared;
+  readonly index: number;
+  readonly address: string;
+}
+
 /**
  * Makes the namespace and the veth of an app, without a route; on any failure nothing is left behind.
  * @throws CodedError ERR_SYSCTL_FAILED; CommandError
  */
-async function addVeth({shared, index, address}: {readonly shared: NatShared; readonly index: number; readonly address: string}): Promise<Veth> {
-  const {identity, range} = shared;
-  const interfaceName = vethName(identity, index);
-  const namespace = namespaceName(identity, index);
-  const link = {namespace, interfaceName, address, gateway: gatewayAddress(range), index};
-  const elements = {identity, interfaceName, address};
+async function addVeth(of: VethOf): Promise<Veth> {
+  const {link, elements} = namesOf(of);
+  const {interfaceName, namespace} = link;
   await using scope = new AsyncDisposableStack();
   scope.defer(() => removeLinks({interfaces: [interfaceName], namespaces: [namespace]}));
   await applyIp(hostCommands(link));
@@ -230,7 +243,29 @@ async function addVeth({shared, index, address}: {readonly shared: NatShared; re
   disableIpv6(interfaceName);
   withinNetns(namespacePath(namespace), () => disableIpv6('eth0'));
   await Promise.all([applyNft(addAppText(elements)), applyIp(appCommands(link), {namespace}), hostSettings(interfaceName)]);
+  return made(of, scope);
+}
+
+/** The table is another one than it was. On any failure nothing is left. @throws SystemCallError when there is none; CommandError */
+async function takeOverVeth(of: VethOf): Promise<Veth> {
+  const {link, elements} = namesOf(of);
+  await using scope = new AsyncDisposableStack();
+  scope.defer(() => removeLinks({interfaces: [link.interfaceName], namespaces: [link.namespace]}));
+  scope.defer(() => applyNft(removeAppText(elements)));
+  await applyNft(addAppText(elements));
+  return made(of, scope);
+}
+
+function namesOf({shared: {identity, range}, index, address}: VethOf): {readonly link: AppLink; readonly elements: AppElements} {
+  const interfaceName = vethName(identity, index);
+  const link = {namespace: namespaceName(identity, index), interfaceName, address, gateway: gatewayAddress(range), index};
+  return {link, elements: {identity, interfaceName, address}};
+}
+
+/** @param scope what removes it. @throws SystemCallError when it is not there */
+function made(of: VethOf, scope: AsyncDisposableStack): Veth {
+  const {interfaceName, gateway} = namesOf(of).link;
+  const route = {destination: ipv4ToNumber(of.address), interfaceIndex: interfaceIndex(interfaceName), source: ipv4ToNumber(gateway)};
   const owned = scope.move();
-  const route = {destination: ipv4ToNumber(address), interfaceIndex: interfaceIndex(interfaceName), source: ipv4ToNumber(link.gateway)};
   return {route, [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }

@@ -5,7 +5,7 @@ import {run} from '../core/command.ts';
 import {CodedError, errorCode} from '../core/errors.ts';
 import type {GatewayIdentity} from '../core/ids.ts';
 import {removeCommands} from './links.ts';
-import {interfacePrefix, namespaceDirectory, namespacePrefix} from './names.ts';
+import {interfacePrefix, namespaceDirectory, namespaceName, namespacePrefix, vethName} from './names.ts';
 import {removeTableText} from './nft-rules.ts';
 
 const timeoutMs = 10_000;
@@ -80,15 +80,18 @@ export async function removeLinks(links: {readonly interfaces: readonly string[]
 
 /**
  * Removes the namespaces, interfaces and nftables table of a gateway, whatever is there of them.
+ * @param kept numbers of apps whose namespaces and interfaces stay, and the table with them, which keeps their packets on this host
  * @throws CodedError ERR_LEFTOVERS when something stays; CommandError
  */
-export async function removeLeftovers(identity: GatewayIdentity): Promise<void> {
+export async function removeLeftovers(identity: GatewayIdentity, kept: readonly number[] = []): Promise<void> {
+  const keptNames = new Set(kept.flatMap((index) => [vethName(identity, index), namespaceName(identity, index)]));
+  const isLeft = (name: string): boolean => !keptNames.has(name);
   const list = async (): Promise<{interfaces: string[]; namespaces: string[]}> => ({
-    interfaces: await listInterfaces(interfacePrefix(identity)),
-    namespaces: await listDirectory(namespaceDirectory, namespacePrefix(identity)),
+    interfaces: (await listInterfaces(interfacePrefix(identity))).filter(isLeft),
+    namespaces: (await listDirectory(namespaceDirectory, namespacePrefix(identity))).filter(isLeft),
   });
   await removeLinks(await list());
-  await applyNft(removeTableText(identity));
+  if (kept.length === 0) await applyNft(removeTableText(identity));
   const left = await list();
   if (left.interfaces.length + left.namespaces.length > 0) {
     throw new CodedError('ERR_LEFTOVERS', `Cannot remove ${[...left.interfaces, ...left.namespaces].join(', ')}`, {source: 'host'});

@@ -120,7 +120,7 @@ table ip ${table} {
 `;
 }
 
-interface AppElements {
+export interface AppElements {
   readonly identity: GatewayIdentity;
   readonly interfaceName: string;
   readonly address: string;

@@ -3,7 +3,7 @@
  * size. The FIFO belongs to the gateway, so the app's side of it stays open while the app is frozen or asleep, and a
  * restored app gets it again.
  */
-import {closeSync, constants, fstatSync, openSync, readSync} from 'node:fs';
+import {closeSync, constants, existsSync, fstatSync, openSync, readSync} from 'node:fs';
 import {mkdir, open, readFile, rename} from 'node:fs/promises';
 import {Socket} from 'node:net';
 import {dirname} from 'node:path';
@@ -26,10 +26,10 @@ export interface AppLogOptions {
   readonly log: Log;
 }
 
-/** Creates the FIFO and begins to read it. */
+/** Creates the FIFO, if it is not there, and begins to read it. */
 export async function openAppLog(options: AppLogOptions): Promise<AppLog> {
   await mkdir(dirname(options.file), {recursive: true, mode: 0o700});
-  mkfifo(options.fifo, 0o600);
+  if (!existsSync(options.fifo)) mkfifo(options.fifo, 0o600);
   // Open for reading and writing: the app's end never sees that nobody reads, and this end never sees an end of file.
   const reading = openSync(options.fifo, constants.O_RDWR | constants.O_NONBLOCK);
   const socket = new Socket({fd: reading, readable: true, writable: false});

@@ -8,6 +8,7 @@ import type {Refusal} from './breaker.ts';
 import type {GenerationMeta, InstanceTools, Paging, Rest} from './instance.ts';
 import type {LateRestOptions, Origin} from './late-rest.ts';
 import type {State} from './lifecycle.ts';
+import type {RunningInstances} from './running-instances.ts';
 import type {StandbyLimit} from './standby-limit.ts';
 import type {NextWake, WakeTimerOptions} from './timers/wake-timer.ts';
 import type {WakeTurns} from './wake-turns.ts';
@@ -143,6 +144,8 @@ export interface AppOptions extends InstanceTools {
   readonly rest: Rest;
   /** The generation at which Redis points. */
   readonly pointer: Generation | null;
+  /** Null where an app is not taken over when its gateway was killed. */
+  readonly running: Pick<RunningInstances, 'note' | 'forget'> | null;
   /** Told of each new state, at once. */
   readonly moved: (to: State) => void;
   readonly lastWake: WakeRecord | null;

@@ -10,7 +10,7 @@ import {faultPoint} from '../core/fault-point.ts';
 import type {Generation, InstanceId} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import {pick} from '../core/pick.ts';
-import {describeTrigger, type Trigger} from '../core/trigger.ts';
+import type {Trigger} from '../core/trigger.ts';
 import type {SleepCause} from '../store/app-record.ts';
 import {type Loss, lostError, notRunningError, stoppingError, wakeTimeoutError} from './app-errors.ts';
 import type {AppOptions, AppStatus, LiveStatus} from './app-status.ts';
@@ -28,8 +28,10 @@ import {Recorder} from './recorder.ts';
 import {lossEvent, stateAtRest, stopEvent, wakeFacts} from './rest-state.ts';
 import {Restarts} from './restarts.ts';
 import {Reviver} from './reviver.ts';
+import type {RunningInstance} from './running-instances.ts';
 import {Sharing} from './sharing.ts';
 import {Standby} from './standby.ts';
+import {RunningNote, takeOver} from './take-over.ts';
 import {WakeTimer} from './timers/wake-timer.ts';
 import {untilHibernated} from './until-hibernated.ts';
 import {Wakefulness} from './wakefulness.ts';
@@ -56,6 +58,7 @@ export class App {
   #wantedWhileLeaving: {trigger: Trigger | undefined} = {trigger: undefined};
   readonly wakefulness: Wakefulness;
   readonly #history: History;
+  readonly #note: RunningNote;
   readonly #idle: IdleWatch;
   readonly recorder: Recorder;
   readonly housekeeping: Housekeeping;
@@ -77,6 +80,7 @@ export class App {
     this.#pointer = options.pointer;
     this.#state = stateAtRest(options.rest);
     this.#history = new History(options);
+    this.#note = new RunningNote(options);
     this.wakefulness = new Wakefulness({...parts, costMs: () => this.#history.costMs, changed: () => this.#idle.lookAgain()});
     this.#idle = new IdleWatch({
       clock: options.clock,
@@ -119,18 +123,13 @@ export class App {
         this.#rest = rest;
       },
       setOrigin: (origin) => void this.#startFrom(origin),
-      runs: (instance, wakeMs) => this.#runs(instance, wakeMs),
+      runs: (instance, wakeMs) => this.#runs(instance, {event: 'ready', wakeMs}),
       move: (event) => this.#move(event),
       status: () => this.status(),
       lossOf: (instance) => (this.#lost?.instance === instance ? this.#lost : undefined),
       isStopping: () => this.#stopping,
     });
-    this.#restarts = new Restarts({
-      policy: options.config.restart,
-      clock: options.clock,
-      refusedMs: () => this.reviver.refusal?.ms ?? 0,
-      start: options.restart,
-    });
+    this.#restarts = new Restarts({policy: config.restart, clock, refusedMs: () => this.reviver.refusal?.ms ?? 0, start: options.restart});
     options.container.onExit((status) => void this.#died(status));
   }
 
@@ -186,12 +185,12 @@ export class App {
     return this.#instance !== undefined || this.#reviving !== undefined || this.#hibernating !== undefined;
   }
 
-  /** The network holds a packet that needs the app. A wake that fails is answered to whoever sent it. */
-  wakeForPacket(trigger: Trigger): void {
-    this.wake(trigger).catch((error: unknown) => {
-      this.#log.warn({error: errorMessage(error), trigger: describeTrigger(trigger)}, 'packets refused, because the app cannot be woken');
-      this.#options.network.refuse();
-    });
+  /** Goes on with an instance that the last gateway has left running; before anything else. */
+  async takeOver(left: RunningInstance): Promise<void> {
+    const instance = await takeOver(this.#options, left);
+    if (instance === undefined) return;
+    this.#runs(instance, {event: 'takeOver', wakeMs: this.#history.facts.lastWake?.ms ?? 0});
+    await this.recorder.record(instance.token);
   }
 
   /**
@@ -251,7 +250,7 @@ export class App {
 
   #startFrom({rest, pointer}: Origin): this {
     [this.#rest, this.#pointer] = [rest, pointer];
-    if (this.#state !== stateAtRest(rest)) this.#move(rest.kind === 'checkpoint' ? 'foundCheckpoint' : 'foundFiles');
+    if (this.#instance === undefined && this.#state !== stateAtRest(rest)) this.#move(rest.kind === 'checkpoint' ? 'foundCheckpoint' : 'foundFiles');
     if (rest.kind === 'checkpoint') this.#options.network.setFlows(rest.meta.flows);
     return this;
   }
@@ -284,17 +283,19 @@ export class App {
     const to = next(this.#state, event);
     this.#options.records.event('state', {from: this.#state, to});
     this.#state = to;
+    this.#note.moved(to);
     this.#options.moved(to);
   }
 
   /** What waits for it is let through at once. */
-  #runs(instance: Instance, wakeMs: number): void {
+  #runs(instance: Instance, {event, wakeMs}: {readonly event: 'ready' | 'takeOver'; readonly wakeMs: number}): void {
     this.#instance = instance;
     this.#exit = undefined;
+    this.#note.runs(instance);
     this.sharing.letThrough();
     faultPoint('supervisor:wake:routed');
     this.wakefulness.woke(this.#options.clock.monotonicMs(), wakeMs);
-    this.#move('ready');
+    this.#move(event);
     this.timer.disarm();
     this.#restarts.cancel();
     this.#idle.start();
@@ -350,6 +351,7 @@ export class App {
   /** The checkpoint was cancelled or failed, and the instance goes on. */
   #goOn(): 'cancelled' {
     if (this.#state !== 'running') {
+      if (this.#instance !== undefined) this.#note.runs(this.#instance);
       this.sharing.letThrough();
       this.#move('cancelled');
     }

@@ -49,22 +49,6 @@ export interface ContainerOptions {
 
 type ExitCallback = (how: ExitStatus) => void;
 
-/** Where containers come from. */
-export interface Containers extends AsyncDisposable {
-  /** A tmpfs of ours, mode 700, where device files work. */
-  readonly directory: string;
-  /** Of the control groups of all apps. */
-  readonly cgroupDirectory: string;
-  /** The caller disposes it, before these containers. */
-  add(app: AppConfig, netnsPath: string): Container;
-  /** Ends what runs of an app that was added, and leaves nothing of it, so that it can be added again. */
-  remove(app: string): Promise<void>;
-  /** Images may have been unmounted. */
-  forgetImages(): void;
-  /** What all of them may use of memory together. */
-  memoryTotal(): Promise<number>;
-}
-
 export class Container implements AsyncDisposable {
   readonly #options: ContainerOptions;
   /** Commands of operators beside the app's processes. */
@@ -101,12 +85,35 @@ export class Container implements AsyncDisposable {
     await this.#preparing;
   }
 
+  /**
+   * Goes on with the processes that a gateway which was killed has left, in the root that it had mounted. Instead of `prepare()`.
+   * @param image digest of the image that the app has as root
+   * @returns the host's pid of its first process. @throws CodedError ERR_NOT_RUNNING
+   */
+  async takeOver(image: string | null): Promise<{pid: number}> {
+    this.#mounted = true;
+    this.#preparing = this.#open();
+    await this.#preparing;
+    if (image !== null) await this.#rootDirectory(image);
+    const first = this.processes().find(({vpid}) => vpid === 1);
+    if (first === undefined) {
+      throw new CodedError('ERR_NOT_RUNNING', `Cannot take over app "${this.#options.app.name}": its first process has ended`, {source: 'server'});
+    }
+    this.adopt(first.pid);
+    return first;
+  }
+
   async #prepare(): Promise<AppLog> {
-    const {app, cgroup, directory, log} = this.#options;
+    const {directory} = this.#options;
     mkdirSync(directory, {mode: 0o700});
     mkdirSync(this.#paths.rootDir, {mode: 0o755});
     mkdirSync(join(directory, 'bundle'), {mode: 0o700});
     createDeviceFiles(this.#paths.deviceDir);
+    return this.#open();
+  }
+
+  async #open(): Promise<AppLog> {
+    const {app, cgroup, directory, log} = this.#options;
     const output = await openAppLog({fifo: join(directory, 'output'), file: this.#paths.logFile, limitBytes: app.logBytes, log: log.child({app: app.name})});
     try {
       cgroup.create();

@@ -32,6 +32,8 @@ export interface Network {
   readonly netnsPath: string;
   /** Needed before anything runs in it, and before `wake()`. @throws CodedError */
   prepare(): Promise<void>;
+  /** Instead of it, where a gateway that was killed has left it. @throws CodedError */
+  takeOver(): Promise<void>;
   sleep(flows: 'unknown' | readonly Flow[]): void;
   setFlows(flows: readonly Flow[]): void;
   wantedPackets(): number;
@@ -337,7 +339,7 @@ export async function putAway({container, workDir}: Pick<InstanceTools, 'contain
 }
 
 /** The end of an instance that ran. Never throws: what it leaves is removed with the next leftovers. */
-export async function endInstance(tools: InstanceTools & {readonly log: Log}, {id}: Instance): Promise<void> {
+export async function endInstance(tools: InstanceTools & {readonly log: Log}, {id}: Pick<Instance, 'id'>): Promise<void> {
   try {
     await putAway(tools);
     await tools.pager.release(id);

@@ -2,17 +2,17 @@
 import {errorCode, errorMessage} from '../core/errors.ts';
 import type {AppName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
-import {type GenerationMeta, type Rest, restLayers} from './instance.ts';
+import type {GenerationMeta} from './instance.ts';
 import {setLostLayersAside} from './layer-chain.ts';
 
 /** Only when every kept generation says which layers are its own can the others be told from them. */
 export async function setLayersAside(
   log: Log,
-  app: {name: AppName; layersDir: string; rest: Rest; keptMetas: () => Promise<readonly GenerationMeta[]>},
+  app: {name: AppName; layersDir: string; used: readonly string[]; keptMetas: () => Promise<readonly GenerationMeta[]>},
 ): Promise<void> {
-  const {name, layersDir, rest, keptMetas} = app;
+  const {name, layersDir, used, keptMetas} = app;
   try {
-    const known = new Set([...(await keptMetas()).flatMap((meta) => meta.layers), ...restLayers(rest)]);
+    const known = new Set([...(await keptMetas()).flatMap((meta) => meta.layers), ...used]);
     const aside = await setLostLayersAside(layersDir, known);
     if (aside.length > 0) log.warn({app: name, layersDir, aside}, 'files written after the last checkpoint were put aside');
   } catch (error) {

@@ -3,11 +3,11 @@ import {CodedError} from '../core/errors.ts';
 /**
  * The life of an app on its worker. A cold start and a restore are both `reviving`. `stopped` is an app that was never
  * started, or that ended by itself; it starts from its files, not from a checkpoint. What an app starts from may be found out late, when a store that
- * could not be reached answers.
+ * could not be reached answers. `takeOver`: a gateway that was killed has left it running.
  */
 export const transitions = {
-  stopped: {wake: 'reviving', foundCheckpoint: 'hibernated'},
-  hibernated: {wake: 'reviving', foundFiles: 'stopped'},
+  stopped: {wake: 'reviving', takeOver: 'running', foundCheckpoint: 'hibernated'},
+  hibernated: {wake: 'reviving', takeOver: 'running', foundFiles: 'stopped'},
   failed: {wake: 'reviving', foundCheckpoint: 'hibernated', foundFiles: 'stopped'},
   reviving: {ready: 'running', restoreFailed: 'hibernated', startFailed: 'failed'},
   running: {drain: 'draining', died: 'stopped', lost: 'hibernated', lostUnsaved: 'failed'},

@@ -28,7 +28,8 @@ export function openStandardFiles(files: StandardFiles): Disposable & {readonly 
   const input = openSync(files.input, constants.O_RDONLY);
   let output: number;
   try {
-    output = openSync(files.output, constants.O_WRONLY);
+    // For reading, too: an app that prints while nobody reads, since the gateway was killed, waits for the next one instead of getting a SIGPIPE.
+    output = openSync(files.output, constants.O_RDWR);
   } catch (error) {
     closeSync(input);
     throw error;

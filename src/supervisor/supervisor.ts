@@ -11,7 +11,7 @@ import type {AppName, FencingToken, Generation, InstanceId} from '../core/ids.ts
 import {keptPath} from '../core/kept-path.ts';
 import {limited} from '../core/limited.ts';
 import type {Log} from '../core/log.ts';
-import type {Trigger} from '../core/trigger.ts';
+import {describeTrigger, type Trigger} from '../core/trigger.ts';
 import type {Events} from '../store/events.ts';
 import type {Leases} from '../store/lease.ts';
 import type {State as Store} from '../store/state.ts';
@@ -19,7 +19,7 @@ import {App} from './app.ts';
 import type {Loss} from './app-errors.ts';
 import {AppSet} from './app-set.ts';
 import {AwakeApps} from './awake-apps.ts';
-import type {Containers} from './container.ts';
+import type {Containers} from './containers.ts';
 import type {CheckpointDriver} from './criu.ts';
 import type {Shortage} from './eviction.ts';
 import type {GenerationMeta, Network, Rest} from './instance.ts';
@@ -33,6 +33,7 @@ import {OwnRecords, pastOf, recordFields} from './records.ts';
 import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
 import {originNow, recoverOwn, type SharedApps} from './recover-shared.ts';
 import {RegularCheckpoints} from './regular-checkpoints.ts';
+import type {RunningInstances} from './running-instances.ts';
 import {Settling} from './settling.ts';
 import {StandbyLimit, standbyLimits} from './standby-limit.ts';
 import {WakeTurns} from './wake-turns.ts';
@@ -63,6 +64,8 @@ export interface SupervisorOptions {
   readonly events: Events;
   readonly pager: GenerationStore;
   readonly containers: Containers;
+  /** Null: apps that run when this process is killed go back to their checkpoints. */
+  readonly running: RunningInstances | null;
   readonly criu: CheckpointDriver;
   readonly addNetwork: (app: AppConfig, index: number) => Network;
   /** For an app that is closed before the supervisor is. */
@@ -202,8 +205,6 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
   const {survey} = found;
   const foundMetas = (): Promise<GenerationMeta[]> =>
     Promise.all(survey.generations.map((generation) => surveyedMeta(options, config.name, {survey, generation})));
-  // What is not known of the store now may say whose a layer is.
-  if (outage === null && isKnown) await setLayersAside(options.log, {name: config.name, layersDir, rest, keptMetas: others === null ? foundMetas : keptMetas});
   const records = recordsOf(options, config, {index: record.index, token, app: () => app});
   const watchRecord = (): void => recordWatch.add(config.name, async () => !records.isStale() && records.restate(app.status().token));
   const app: App = new App({
@@ -212,6 +213,7 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     pager: options.pager,
     container: options.containers.add(config, network.netnsPath),
     criu: options.criu,
+    running: options.running,
     standbys,
     turns,
     workDir: keptPath(options.containers.directory, '+work', config.name),
@@ -241,6 +243,11 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     admit: () => others?.admit(),
     refresh: others === null ? null : () => originNow({...options, shared: others}, config),
   });
+  const left = options.running?.take(config.name);
+  if (left !== undefined) await app.takeOver(left);
+  // What is not known of the store now may say whose a layer is.
+  const layers = {name: config.name, layersDir, used: app.layers(), keptMetas: others === null ? foundMetas : keptMetas};
+  if (outage === null && isKnown) await setLayersAside(options.log, layers);
   if (!isKnown) {
     watchRecord();
     app.settle();
@@ -250,8 +257,9 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     options.log.warn({app: config.name, error: outage.message}, 'nothing is known of the app while the store cannot be reached; it is tried again');
     return app;
   }
-  if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   watchRecord();
+  if (app.isHere) return app;
+  if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
   await app.recorder.correct(record.state);
   const hasRun = record.lastWake !== null || survey.generations.length > 0 || existsSync(layersDir);
   settling.add(app, {isUntidy: outage !== null || hasRun});
@@ -298,9 +306,12 @@ function startEager({apps: configs, log, shared}: SupervisorOptions, apps: AppSe
 }
 
 /** A packet for a sleeping app has come to this worker, which may not be the one to wake it. */
-async function wakeForPacket({shared}: SupervisorOptions, app: App, {name, trigger}: {readonly name: AppName; readonly trigger: Trigger}): Promise<void> {
-  if (shared === null || app.isHere || (await shared.mayWakeHere(name))) app.wakeForPacket(trigger);
-  else app.sharing.refusePackets();
+async function wakeForPacket({shared, log}: SupervisorOptions, app: App, {name, trigger}: {readonly name: AppName; readonly trigger: Trigger}): Promise<void> {
+  if (shared !== null && !app.isHere && !(await shared.mayWakeHere(name))) return app.sharing.refusePackets();
+  app.wake(trigger).catch((error: unknown) => {
+    log.warn({app: name, error: errorMessage(error), trigger: describeTrigger(trigger)}, 'packets refused, because the app cannot be woken');
+    app.sharing.refusePackets();
+  });
 }
 
 function afterSilence(apps: AppSet): void {
@@ -331,16 +342,19 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     await apps.add(configs);
     for (const {name} of configs) renewTimes(name);
   };
+  const memory = memoryLimit(options, apps, awake);
+  const regular = regularCheckpoints(options, apps, awake);
   await removeOldWork(options);
+  // With the settings with which they run; they get others as with a reload.
+  await apps.add(options.running?.leftApps() ?? []);
   await addApps(options.apps);
+  void apps.retire(options.apps);
   recordWatch.start();
   const limit =
     options.cacheBytes === null
       ? undefined
       : new LayerLimit({...options, apps, limitBytes: options.cacheBytes, layersDirOf: (app) => layersDirOf(options, app)});
   limit?.check();
-  const memory = memoryLimit(options, apps, awake);
-  const regular = regularCheckpoints(options, apps, awake);
   return {
     app: (name) => apps.find(name),
     ready: (name) => apps.ready(name),

@@ -1,9 +1,10 @@
 /** kill -9 of the gateway at any moment: no checkpoint is lost, memory and files belong together, nothing is left behind. */
 import {readdir} from 'node:fs/promises';
 import {join} from 'node:path';
+import {gatewayIdentity} from '../../src/core/ids.ts';
 import {durableGateway, verified} from '../helpers/durable-app.ts';
 import {leftovers, type TestGateway} from '../helpers/gateway.ts';
-import {pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
+import {appPids, killed, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {rounds} from '../helpers/rounds.ts';
@@ -17,7 +18,14 @@ async function killAll(gateway: TestGateway): Promise<void> {
   await until(async () => !(await Promise.all(pids.map(runs))).includes(true), {what: 'the end of pager and redis'});
 }
 
-rootTest('an app that was ahead of its checkpoint goes back to it, memory and files together', async (t) => {
+/** Gateway and app `a`, in this order: nobody sees the app end. */
+async function killWithApp(gateway: TestGateway): Promise<void> {
+  const pids = await appPids(gatewayIdentity(gateway.stateDir), 'a');
+  await gateway.stop('SIGKILL');
+  for (const pid of pids) await killed(pid);
+}
+
+rootTest('an app that was killed with the gateway ahead of its checkpoint goes back to it, memory and files together', async (t) => {
   t.timeout(120_000);
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
@@ -25,7 +33,7 @@ rootTest('an app that was ahead of its checkpoint goes back to it, memory and fi
   await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '4');
   t.is(await ask(port, 'agree'), '4 4');
-  await gateway.stop('SIGKILL');
+  await killWithApp(gateway);
 
   await gateway.start();
   t.like(await gateway.app('a'), {state: 'hibernated', residency: 'warm', generation: 1, worker: null});
@@ -45,12 +53,12 @@ rootTest('an app that was ahead of its checkpoint goes back to it, memory and fi
   t.deepEqual(await leftovers(gateway.stateDir), []);
 });
 
-rootTest('an app that has no checkpoint starts again from the files it wrote', async (t) => {
+rootTest('an app that was killed with the gateway and has no checkpoint starts again from the files it wrote', async (t) => {
   t.timeout(60_000);
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
   for (const count of ['1', '2']) t.is(await ask(port, 'count'), count);
-  await gateway.stop('SIGKILL');
+  await killWithApp(gateway);
   await gateway.start();
   t.is((await gateway.app('a')).state, 'stopped');
   t.is(await ask(port, 'agree'), '0 2');

@@ -1,0 +1,53 @@
+/** An app that a gateway which was killed has left running goes on under the next one. */
+import {CodedError, errorMessage} from '../core/errors.ts';
+import {type InstanceName, instanceId} from '../core/ids.ts';
+import type {AppOptions} from './app-status.ts';
+import {endInstance, type Instance} from './instance.ts';
+import type {State} from './lifecycle.ts';
+import type {RunningInstance} from './running-instances.ts';
+
+/**
+ * Packets for the app are held from now on, until whoever has the instance lets them through.
+ * @returns undefined when that fails; nothing of it runs then, and its last checkpoint counts
+ */
+export async function takeOver(options: AppOptions, {name, layers, base, image, address}: RunningInstance): Promise<Instance | undefined> {
+  const {config, container, network, records, log} = options;
+  const id = instanceId(config.name, name);
+  // Connections that the last gateway let through are not to be answered with a RST.
+  network.sleep('unknown');
+  try {
+    if (address !== network.address) throw new CodedError('ERR_WRONG_ADDRESS', `It has address ${address}, and ${network.address} now`, {source: 'host'});
+    const [{pid}] = await Promise.all([container.takeOver(image), network.takeOver()]);
+    const token = await records.acquire();
+    log.info({instance: id, pid}, 'an app that ran when the gateway was killed goes on');
+    records.event('taken-over', {instance: id});
+    return {id, token, pid, layers, base};
+  } catch (error) {
+    log.error({instance: id, error: errorMessage(error)}, 'an app that ran when the gateway was killed cannot be taken over; its last checkpoint counts');
+    await endInstance(options, {id});
+    network.sleep([]);
+    return undefined;
+  }
+}
+
+/** What the next gateway finds of an app, should this one be killed. */
+export class RunningNote {
+  readonly #options: Pick<AppOptions, 'config' | 'container' | 'network' | 'running'>;
+
+  constructor(options: Pick<AppOptions, 'config' | 'container' | 'network' | 'running'>) {
+    this.#options = options;
+  }
+
+  /** To be called before anybody is answered by the instance. Takes some tens of microseconds. */
+  runs({id, layers, base}: Instance): void {
+    const {config, container, network, running} = this.#options;
+    const {address, range} = network;
+    const name = id.slice(config.name.length + 1) as InstanceName;
+    running?.note({config, name, layers, base, image: container.imageDigest ?? null, address, range});
+  }
+
+  /** From the first moment at which its processes are touched for a checkpoint, the next gateway starts from the newest one. */
+  moved(to: State): void {
+    if (to !== 'running' && to !== 'draining') this.#options.running?.forget(this.#options.config.name);
+  }
+}
