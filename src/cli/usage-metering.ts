@@ -3,7 +3,7 @@ import {hostname} from 'node:os';
 import {join} from 'node:path';
 import type {Config} from '../config/value.ts';
 import {systemClock} from '../core/clock.ts';
-import {gatewayIdentity} from '../core/ids.ts';
+import {appName, gatewayIdentity} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Pager} from '../pager/client.ts';
 import type {Connection} from '../store/connection.ts';
@@ -34,6 +34,10 @@ export function meterUsage({global: {stateDir, store}}: Config, {connection, pag
     clock: systemClock,
     log,
   });
-  void supervisor.then((apps) => apps.onAwakeChange((app, awake) => meter.awakeChanged(app, awake)));
+  void supervisor.then((apps) => {
+    apps.onAwakeChange((app, awake) => meter.awakeChanged(app, awake));
+    // Those that were taken over.
+    for (const app of [...apps.names()].map(appName)) if (apps.awakeAddress(app) !== null) meter.awakeChanged(app, true);
+  });
   return meter;
 }

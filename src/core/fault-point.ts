@@ -28,6 +28,7 @@ export const faultPoints = {
   'pager:prefetch:before-copy': 'predicted pages were read from the store and are not installed',
   'pager:fetch:wanted': 'a fault waits for pages that are not in the local cache; nobody has been asked for them',
   'pager:fetch:arrived': 'pages were fetched into the local cache; their faults are not answered',
+  'start:recorded': 'an app is to start from its files: the record says which layer it is going to write, and that is not there',
   'supervisor:standby:mounted': 'the app sleeps; its root is mounted for the next wake, and CRIU has made nothing',
   'supervisor:standby:inside': 'the app sleeps; CRIU has made namespaces and the first process for the next wake, whose clocks stand still',
   'supervisor:wake:leased': 'Redis has given the lease; the restore is prepared, or is being prepared',

@@ -1,14 +1,17 @@
 /** What is known of an app when a gateway starts: from Redis, and from the generations in the store, which count more. */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import type {Clock} from '../core/clock.ts';
-import {CodedError, type ErrorSource, errorCode, errorMessage} from '../core/errors.ts';
+import {assert, CodedError, type ErrorSource, errorCode, errorMessage} from '../core/errors.ts';
 import {type AppName, fencingToken, type Generation} from '../core/ids.ts';
 import {limited} from '../core/limited.ts';
 import type {Log} from '../core/log.ts';
 import type {AppFields, AppRecord} from '../store/app-record.ts';
 import type {State as Store} from '../store/state.ts';
 import type {GenerationMeta, Pager, Rest} from './instance.ts';
-import {parseDetails, recordFields} from './records.ts';
+import type {Origin} from './late-rest.ts';
+import {type Details, parseDetails, recordFields} from './records.ts';
 
 /** One message to the pager, and how many of them are under way. */
 const surveyBatch = 64;
@@ -43,6 +46,7 @@ export interface RecoverOptions {
   readonly worker: string;
   readonly store: Store;
   readonly pager: GenerationStore;
+  readonly stateDir: string;
   /** See `SupervisorOptions`. */
   readonly indexOf: (address: string) => number | undefined;
   readonly clock: Clock;
@@ -196,7 +200,7 @@ export async function recover(options: RecoverOptions, {name}: AppConfig, findin
   const details = parseDetails(record.details);
   if (record.generation === null || (details.startsFromFiles && details.layers.length > 0)) {
     // Nobody here knows of it; others may. A record that nobody has written to since it was made says nothing either.
-    return {record, rest: {kind: 'files', layers: details.layers}, outage: outage(isNew || details.home === null)};
+    return {record, rest: {kind: 'files', layers: madeLayers(options, name, details)}, outage: outage(isNew || details.home === null)};
   }
   const generation = storedGeneration(options, name, record.generation, generations);
   let rest: Rest = {kind: 'checkpoint', generation, meta: {layers: [], flows: []}};
@@ -206,6 +210,23 @@ export async function recover(options: RecoverOptions, {name}: AppConfig, findin
     }),
   );
   return {record, rest, outage: outage(unread !== null, unread ?? survey.unreachable)};
+}
+
+/** The newest layer may be in the record only: when the gateway was killed, or the host lost power, before it was made. */
+function madeLayers({stateDir, worker, log}: RecoverOptions, app: AppName, {layers, home}: Details): readonly string[] {
+  const newest = layers.at(-1);
+  if (newest === undefined || home !== worker || existsSync(join(stateDir, 'apps', app, 'layers', newest))) return layers;
+  log.warn({app, layer: newest}, 'the app was about to start when the gateway ended; it has written nothing');
+  return layers.slice(0, -1);
+}
+
+/** What the app starts from, of which nobody knew while the store could not be reached. @throws CodedError ERR_STORE_UNREACHABLE while it is still so */
+export async function findOrigin(options: RecoverOptions, config: AppConfig): Promise<Origin> {
+  const [found] = await findApps(options, [config]);
+  assert(found !== undefined, 'An app that was asked for was not found');
+  const {record, rest, outage} = await recover(options, config, found);
+  if (outage?.isUnknown === true) throw new CodedError('ERR_STORE_UNREACHABLE', outage.message, {source: 'host', retryable: true});
+  return {rest, pointer: record.generation};
 }
 
 /** @throws CodedError ERR_STORE_FAILED while the store cannot be reached */

@@ -6,6 +6,7 @@
  * has, until another one is committed.
  */
 import {type CodedError, errorMessage} from '../core/errors.ts';
+import {faultPoint} from '../core/fault-point.ts';
 import {type FencingToken, type Generation, type InstanceId, instanceId, newInstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
@@ -81,6 +82,7 @@ async function start(options: AppOptions, rest: Files, {lease, standby, begins, 
   // After a checkpoint that was given up the kernel takes connections for such that let nobody else have their port (TCP_REPAIR, tcp(7)), also when they
   // outlive the app: its next start could not listen.
   await Promise.all([save(token), dropSockets(options, log)]);
+  faultPoint('start:recorded');
   return startInstance(options, {rest, name, token, times});
 }
 

@@ -3,82 +3,33 @@
 import {existsSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {join} from 'node:path';
-import type {MemoryMarks} from '../config/memory-marks.ts';
 import type {AppConfig} from '../config/value.ts';
-import type {Clock} from '../core/clock.ts';
-import {assert, CodedError, errorMessage} from '../core/errors.ts';
+import {assert, errorMessage} from '../core/errors.ts';
 import type {AppName, FencingToken, Generation, InstanceId} from '../core/ids.ts';
 import {keptPath} from '../core/kept-path.ts';
 import {limited} from '../core/limited.ts';
-import type {Log} from '../core/log.ts';
 import {describeTrigger, type Trigger} from '../core/trigger.ts';
-import type {Events} from '../store/events.ts';
-import type {Leases} from '../store/lease.ts';
-import type {State as Store} from '../store/state.ts';
 import {App} from './app.ts';
 import type {Loss} from './app-errors.ts';
 import {AppSet} from './app-set.ts';
 import {AwakeApps} from './awake-apps.ts';
-import type {Containers} from './containers.ts';
-import type {CheckpointDriver} from './criu.ts';
 import type {Shortage} from './eviction.ts';
 import type {GenerationMeta, Network, Rest} from './instance.ts';
 import type {Origin} from './late-rest.ts';
 import {dropLayers, tidyLayers} from './layer-chain.ts';
-import {LayerLimit} from './layer-limit.ts';
 import {setLayersAside} from './layers-aside.ts';
-import {MemoryLimit} from './memory-limit.ts';
-import {RecordWatch, type RecordWatchOptions} from './record-watch.ts';
+import {RecordWatch} from './record-watch.ts';
 import {OwnRecords, pastOf, recordFields} from './records.ts';
-import {type Findings, findApps, type GenerationStore, readMeta, recover, surveyedMeta} from './recover.ts';
-import {originNow, recoverOwn, type SharedApps} from './recover-shared.ts';
-import {RegularCheckpoints} from './regular-checkpoints.ts';
-import type {RunningInstances} from './running-instances.ts';
+import {type Findings, findApps, findOrigin, type Recovered, readMeta, recover, surveyedMeta} from './recover.ts';
+import {originNow, recoverOwn} from './recover-shared.ts';
 import {Settling} from './settling.ts';
 import {StandbyLimit, standbyLimits} from './standby-limit.ts';
+import type {SupervisorOptions} from './supervisor-options.ts';
+import {layerLimit, layersDirOf, memoryLimit, regularCheckpoints} from './upkeep.ts';
 import {WakeTurns} from './wake-turns.ts';
 
 /** What is at the disk and in Redis while another app is opened. */
 const opensAtATime = 32;
-
-export interface SupervisorOptions {
-  /** The name of this worker. */
-  readonly worker: string;
-  /** How long a worker may be silent before another one may take its apps. */
-  readonly leaseMs: number;
-  /** Null: this is the only worker. */
-  readonly shared: SharedApps | null;
-  /** A client of the app waits for an answer at another process' edge. @throws CodedError */
-  readonly isBusyElsewhere: (app: AppName) => Promise<boolean>;
-  readonly apps: readonly AppConfig[];
-  readonly stateDir: string;
-  readonly runtimeDir: string;
-  readonly keepGenerations: number;
-  readonly stopTimeoutMs: number;
-  /** Null: apps may use what memory there is. */
-  readonly memoryMarks: MemoryMarks | null;
-  /** What layers and local copies of objects may take together; null without a remote store, when layers are nowhere else. */
-  readonly cacheBytes: number | null;
-  readonly store: Store;
-  readonly leases: Leases;
-  readonly events: Events;
-  readonly pager: GenerationStore;
-  readonly containers: Containers;
-  /** Null: apps that run when this process is killed go back to their checkpoints. */
-  readonly running: RunningInstances | null;
-  readonly criu: CheckpointDriver;
-  readonly addNetwork: (app: AppConfig, index: number) => Network;
-  /** For an app that is closed before the supervisor is. */
-  readonly removeNetwork: (app: string) => Promise<void>;
-  /** Calls back when Redis was lost and is back. */
-  readonly onRedisBack: RecordWatchOptions['onRedisBack'];
-  /** The index that gives this address; undefined for one that no app can have here. */
-  readonly indexOf: (address: string) => number | undefined;
-  /** What is stored of an app may be another amount. */
-  readonly onTidied: (app: AppName) => void;
-  readonly clock: Clock;
-  readonly log: Log;
-}
 
 export interface Supervisor extends AsyncDisposable {
   /** @throws CodedError ERR_UNKNOWN_APP */
@@ -122,10 +73,6 @@ interface Shared {
   readonly ready: (name: string) => Promise<App>;
   /** Told when an app has gone to rest. */
   readonly rests: (name: string) => void;
-}
-
-function layersDirOf({stateDir}: SupervisorOptions, app: string): string {
-  return keptPath(stateDir, 'apps', app, 'layers');
 }
 
 /** What belongs to no app that runs: the gateway has just started. */
@@ -207,6 +154,11 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     Promise.all(survey.generations.map((generation) => surveyedMeta(options, config.name, {survey, generation})));
   const records = recordsOf(options, config, {index: record.index, token, app: () => app});
   const watchRecord = (): void => recordWatch.add(config.name, async () => !records.isStale() && records.restate(app.status().token));
+  const findLate = async (): Promise<Origin> => {
+    const origin = await findOrigin(options, config);
+    watchRecord();
+    return origin;
+  };
   const app: App = new App({
     config,
     network,
@@ -239,62 +191,49 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
       if (others !== null) await others.reach(config.name, trigger);
       else if ((await ready(config.name)) === app) await app.wake(trigger);
     },
-    find: outage?.isUnknown === true ? () => findOrigin(options, config, watchRecord) : null,
+    find: outage?.isUnknown === true ? findLate : null,
     admit: () => others?.admit(),
     refresh: others === null ? null : () => originNow({...options, shared: others}, config),
   });
-  const left = options.running?.take(config.name);
-  if (left !== undefined) await app.takeOver(left);
-  // What is not known of the store now may say whose a layer is.
-  const layers = {name: config.name, layersDir, used: app.layers(), keptMetas: others === null ? foundMetas : keptMetas};
-  if (outage === null && isKnown) await setLayersAside(options.log, layers);
-  if (!isKnown) {
-    watchRecord();
-    app.settle();
-    return app;
-  }
-  if (outage?.isUnknown === true) {
-    options.log.warn({app: config.name, error: outage.message}, 'nothing is known of the app while the store cannot be reached; it is tried again');
-    return app;
-  }
-  watchRecord();
-  if (app.isHere) return app;
-  if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
-  await app.recorder.correct(record.state);
-  const hasRun = record.lastWake !== null || survey.generations.length > 0 || existsSync(layersDir);
-  settling.add(app, {isUntidy: outage !== null || hasRun});
+  await begin(options, {app, config, network, found, recovered, isKnown, watchRecord, keptMetas: others === null ? foundMetas : keptMetas, settling});
   return app;
 }
 
-/** @throws CodedError while it is still not known */
-async function findOrigin(options: SupervisorOptions, config: AppConfig, onKnown: () => void): Promise<Origin> {
-  const [found] = await findApps(options, [config]);
-  assert(found !== undefined, 'An app that was asked for was not found');
-  const {record, rest, outage} = await recover(options, config, found);
-  if (outage?.isUnknown === true) throw new CodedError('ERR_STORE_UNREACHABLE', outage.message, {source: 'host', retryable: true});
-  onKnown();
-  return {rest, pointer: record.generation};
+interface Opened extends Pick<Shared, 'settling'> {
+  readonly app: App;
+  readonly config: AppConfig;
+  readonly network: Network;
+  readonly found: Findings;
+  readonly recovered: Recovered;
+  /** What the app starts from was found out under its lease, or nobody else can have it. */
+  readonly isKnown: boolean;
+  readonly watchRecord: () => void;
+  readonly keptMetas: () => Promise<readonly GenerationMeta[]>;
 }
 
-function memoryLimit(options: SupervisorOptions, apps: AppSet, awake: AwakeApps): MemoryLimit | undefined {
-  if (options.memoryMarks === null) return undefined;
-  const limit = new MemoryLimit({...options, apps, marks: options.memoryMarks, totalBytes: () => options.containers.memoryTotal()});
-  awake.listen((_app, isAwake) => {
-    if (isAwake) limit.woken();
-  });
-  return limit;
-}
-
-function regularCheckpoints({clock, log, shared}: SupervisorOptions, apps: AppSet, awake: AwakeApps): RegularCheckpoints {
-  const regular = new RegularCheckpoints({
-    everyMs: (name) => apps.settings(name)?.checkpointEveryMs ?? null,
-    checkpoint: async (name) => apps.find(name).hibernate({force: true, cause: 'checkpoint'}),
-    wake: async (name) => (shared === null ? apps.find(name).wake({kind: 'checkpoint'}) : shared.reach(name, {kind: 'checkpoint'})),
-    clock,
-    log,
-  });
-  awake.listen((app, isAwake) => regular.awakeChanged(app, isAwake));
-  return regular;
+/** An app that was opened goes on as the last gateway has left it: running, or at rest. */
+async function begin(options: SupervisorOptions, opened: Opened): Promise<void> {
+  const {app, config, network, found, isKnown, watchRecord, keptMetas, settling} = opened;
+  const {record, rest, outage} = opened.recovered;
+  const layersDir = layersDirOf(options, config.name);
+  const left = options.running?.take(config.name);
+  if (left !== undefined) await app.takeOver(left);
+  // What is not known of the store now may say whose a layer is.
+  if (outage === null && isKnown) await setLayersAside(options.log, {name: config.name, layersDir, used: app.layers(), keptMetas});
+  if (!isKnown) {
+    watchRecord();
+    return app.settle();
+  }
+  if (outage?.isUnknown === true) {
+    options.log.warn({app: config.name, error: outage.message}, 'nothing is known of the app while the store cannot be reached; it is tried again');
+    return;
+  }
+  watchRecord();
+  if (app.isHere) return;
+  if (rest.kind === 'checkpoint') network.setFlows(rest.meta.flows);
+  await app.recorder.correct(record.state);
+  const hasRun = record.lastWake !== null || found.survey.generations.length > 0 || existsSync(layersDir);
+  settling.add(app, {isUntidy: outage !== null || hasRun});
 }
 
 function startEager({apps: configs, log, shared}: SupervisorOptions, apps: AppSet): void {
@@ -350,10 +289,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
   await addApps(options.apps);
   void apps.retire(options.apps);
   recordWatch.start();
-  const limit =
-    options.cacheBytes === null
-      ? undefined
-      : new LayerLimit({...options, apps, limitBytes: options.cacheBytes, layersDirOf: (app) => layersDirOf(options, app)});
+  const limit = layerLimit(options, apps);
   limit?.check();
   return {
     app: (name) => apps.find(name),

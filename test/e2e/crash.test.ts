@@ -1,10 +1,9 @@
 /** kill -9 of the gateway at any moment: no checkpoint is lost, memory and files belong together, nothing is left behind. */
 import {readdir} from 'node:fs/promises';
 import {join} from 'node:path';
-import {gatewayIdentity} from '../../src/core/ids.ts';
 import {durableGateway, verified} from '../helpers/durable-app.ts';
 import {leftovers, type TestGateway} from '../helpers/gateway.ts';
-import {appPids, killed, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
+import {killWithApp, pagerPid, redisPid, runs} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {rounds} from '../helpers/rounds.ts';
@@ -18,13 +17,6 @@ async function killAll(gateway: TestGateway): Promise<void> {
   await until(async () => !(await Promise.all(pids.map(runs))).includes(true), {what: 'the end of pager and redis'});
 }
 
-/** Gateway and app `a`, in this order: nobody sees the app end. */
-async function killWithApp(gateway: TestGateway): Promise<void> {
-  const pids = await appPids(gatewayIdentity(gateway.stateDir), 'a');
-  await gateway.stop('SIGKILL');
-  for (const pid of pids) await killed(pid);
-}
-
 rootTest('an app that was killed with the gateway ahead of its checkpoint goes back to it, memory and files together', async (t) => {
   t.timeout(120_000);
   const {gateway, port} = await durableGateway(t);
@@ -33,7 +25,7 @@ rootTest('an app that was killed with the gateway ahead of its checkpoint goes b
   await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '4');
   t.is(await ask(port, 'agree'), '4 4');
-  await killWithApp(gateway);
+  await killWithApp(gateway, 'a');
 
   await gateway.start();
   t.like(await gateway.app('a'), {state: 'hibernated', residency: 'warm', generation: 1, worker: null});
@@ -58,7 +50,7 @@ rootTest('an app that was killed with the gateway and has no checkpoint starts a
   const {gateway, port} = await durableGateway(t);
   await gateway.start();
   for (const count of ['1', '2']) t.is(await ask(port, 'count'), count);
-  await killWithApp(gateway);
+  await killWithApp(gateway, 'a');
   await gateway.start();
   t.is((await gateway.app('a')).state, 'stopped');
   t.is(await ask(port, 'agree'), '0 2');

@@ -3,7 +3,7 @@ import {readdir} from 'node:fs/promises';
 import {durableGateway, verified} from '../helpers/durable-app.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
 import type {TestGateway} from '../helpers/gateway.ts';
-import {pagerPid} from '../helpers/gateway-processes.ts';
+import {killWithApp, pagerPid} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
@@ -14,7 +14,7 @@ async function storedGenerations(gateway: TestGateway): Promise<number[]> {
 }
 
 for (const point of ['pager:commit:before-manifest', 'pager:commit:before-answer'] as const) {
-  rootTest(`the pager killed at ${point}: the app goes on and no second generation counts, also after the gateway is killed`, async (t) => {
+  rootTest(`the pager killed at ${point}: the app goes on and no second generation counts, also after the gateway and the app are killed`, async (t) => {
     t.timeout(120_000);
     const armed = await armFaultPoint(point, 2);
     t.teardown(() => armed[Symbol.asyncDispose]());
@@ -29,7 +29,7 @@ for (const point of ['pager:commit:before-manifest', 'pager:commit:before-answer
     t.is(await ask(port, 'verify'), verified);
     t.like(await gateway.app('a'), {state: 'running', generation: 1});
     await until(async () => (await storedGenerations(gateway)).join() === '1', {what: 'what was not counted to be taken back'});
-    await gateway.stop('SIGKILL');
+    await killWithApp(gateway, 'a');
     await gateway.start();
     t.is(await ask(port, 'agree'), '1 1');
     t.is(await ask(port, 'verify'), verified);
@@ -70,3 +70,18 @@ for (const [point, passing] of [
     t.is(await ask(port, 'agree'), '1 1');
   });
 }
+
+rootTest('the gateway killed at start:recorded: the app starts from what was there before', async (t) => {
+  t.timeout(120_000);
+  const armed = await armFaultPoint('start:recorded', 1);
+  t.teardown(() => armed[Symbol.asyncDispose]());
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  await t.throwsAsync(ask(port, 'count'));
+  t.true(armed.hasKilled());
+  await gateway.stop('SIGKILL');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.hibernate('a');
+  t.is(await ask(port, 'agree'), '1 1');
+});

@@ -1,6 +1,7 @@
 /** The processes that a gateway consists of, found as an operator would: in /proc. */
 import {readdir, readFile, readlink} from 'node:fs/promises';
 import {join} from 'node:path';
+import {gatewayIdentity} from '../../src/core/ids.ts';
 import {until} from './until.ts';
 
 /** Ends a process and waits until it is gone. */
@@ -60,4 +61,11 @@ export async function criuPids(identity: string, app: string): Promise<number[]>
 /** The processes of an app. */
 export async function appPids(identity: string, app: string): Promise<number[]> {
   return (await groupMembers(identity, app)).filter(({isCriu}) => !isCriu).map(({pid}) => pid);
+}
+
+/** Ends a gateway and then an app of it, so that nobody sees the app end. */
+export async function killWithApp(gateway: {readonly stateDir: string; stop(signal: 'SIGKILL'): Promise<unknown>}, app: string): Promise<void> {
+  const pids = await appPids(gatewayIdentity(gateway.stateDir), app);
+  await gateway.stop('SIGKILL');
+  for (const pid of pids) await killed(pid);
 }
