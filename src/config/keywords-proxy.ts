@@ -88,7 +88,8 @@ export const proxyKeywords = {
     ...theirList,
     sections: withBackend,
     shape: ruleShape(tcpResponseActions),
-    description: 'With the first bytes of the server at hand.',
+    description:
+      'When the server is reached, and again with what it says until each can be decided, where there is an `inspect-delay`; mode http: with the head of an answer.',
   }),
   'tcp-response inspect-delay': keyword({
     ...theirs,

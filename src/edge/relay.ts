@@ -122,17 +122,17 @@ export class Relay implements StreamReceiver {
   }
 
   #fromServer(chunk: Buffer): void {
-    const {clock, inspection} = this.#options;
+    const {clock, counters, inspection} = this.#options;
     this.#serverAtMs = clock.monotonicMs();
     this.#serverSpoke = true;
+    counters.bytesOut += chunk.length;
     const passed = inspection === null ? chunk : inspection.take(chunk);
     if (passed !== null) this.passOn(passed);
   }
 
   /** Of the server, to the client. */
   passOn(chunk: Buffer): void {
-    const {client, server, counters} = this.#options;
-    counters.bytesOut += chunk.length;
+    const {client, server} = this.#options;
     this.#setBusy(false);
     if (!client.writable) return;
     if (writeBorrowed(client, chunk)) this.#clientAtMs = this.#serverAtMs;

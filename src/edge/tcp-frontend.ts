@@ -11,7 +11,8 @@ import {proxyRules} from './session/connection-rules.ts';
 import {type Entered, openEntrance} from './session/entrance.ts';
 import {compileBackendChoice} from './session/routes.ts';
 import {openSessionLines} from './session/session-lines.ts';
-import {TcpSession, type TcpSessionParts} from './tcp-session.ts';
+import {TcpSession} from './tcp-session.ts';
+import type {TcpSessionParts} from './tcp-session-parts.ts';
 
 export interface TcpFrontendOptions {
   readonly config: FrontendConfig;
@@ -31,7 +32,7 @@ export async function openTcpFrontend({config, ipv6Only, parts}: TcpFrontendOpti
   const listeners: CountedListener[] = [];
   const rules = proxyRules(config.name, parts);
   const shared = {config, lines: await openSessionLines(config, parts), counters};
-  const sessionParts: TcpSessionParts = {
+  const sessionParts: TcpSessionParts<TcpSession> = {
     ...shared,
     contentRules: rules(config.tcp.content, 'session'),
     choose: compileBackendChoice(config, compiler, parts.routeOf),

@@ -1,16 +1,11 @@
 /** One client connection of a `mode tcp` frontend: judged by its rules, held while its app wakes, then joined to its server. */
-import type {FrontendConfig} from '../config/proxy-value.ts';
-import type {Clock} from '../core/clock.ts';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
-import type {AppWatch} from './app-access.ts';
-import {type Counters, countDenied} from './counters.ts';
+import {countDenied} from './counters.ts';
 import type {AssignedServer, Assignment, PoolRequest, ProbedApp} from './pool/assignment.ts';
 import {abandoned} from './pool/pool-errors.ts';
-import type {ProbeRules} from './probes/probe-rules.ts';
 import {TcpProbe} from './probes/tcp-probe.ts';
-import type {RefusalLog} from './refusal-log.ts';
 import {Relay} from './relay.ts';
-import type {SampleContext, SampleValue} from './samples/context.ts';
+import type {SampleValue} from './samples/context.ts';
 import {connectAssigned} from './session/connect-assigned.ts';
 import type {ConnectionRule} from './session/connection-rules.ts';
 import {type ConnectionTrigger, connectionTrigger} from './session/connection-trigger.ts';
@@ -19,34 +14,15 @@ import {inspectContent} from './session/inspect-content.ts';
 import {refuseSocket} from './session/refuse-socket.ts';
 import {inspectResponse, type ResponseInspection} from './session/response-inspection.ts';
 import type {BackendRoute} from './session/routes.ts';
-import type {MannersOf} from './session/server-connections.ts';
-import type {SessionLines} from './session/session-lines.ts';
 import type {PendingStores} from './stick/stick-rules.ts';
 import type {ByteStream} from './streams/byte-stream.ts';
 import {refusalEnd, type TcpEnd, type TcpTimes, tcpRecord} from './tcp-record.ts';
-
-/** What all sessions of a frontend share. */
-export interface TcpSessionParts {
-  readonly config: FrontendConfig;
-  readonly contentRules: readonly ConnectionRule[];
-  readonly choose: (context: () => SampleContext) => BackendRoute | null;
-  /** Null: none of its connections is a health check. */
-  readonly probes: ProbeRules | null;
-  /** Null: there are no apps. */
-  readonly watch: AppWatch | null;
-  readonly mannersOf: MannersOf;
-  readonly lines: SessionLines;
-  readonly clock: Clock;
-  readonly counters: Counters;
-  readonly refusals: RefusalLog;
-  /** Called when both sockets are gone. */
-  readonly onClosed: (session: TcpSession) => void;
-}
+import type {TcpSessionParts} from './tcp-session-parts.ts';
 
 /** It is its own request for a server: most connections need no other object for it. */
 export class TcpSession implements PoolRequest {
   readonly #entered: Entered;
-  readonly #parts: TcpSessionParts;
+  readonly #parts: TcpSessionParts<TcpSession>;
   readonly http = null;
   sample: SampleValue = null;
   preferred: readonly string[] = [];
@@ -73,7 +49,7 @@ export class TcpSession implements PoolRequest {
   readonly #times: TcpTimes = {waitMs: null, connectMs: null};
 
   /** Takes over a connection whose stream begins. `start()` comes next. */
-  constructor(entered: Entered, parts: TcpSessionParts) {
+  constructor(entered: Entered, parts: TcpSessionParts<TcpSession>) {
     const {socket: client} = entered;
     this.#entered = entered;
     this.#parts = parts;
@@ -304,9 +280,10 @@ export class TcpSession implements PoolRequest {
     });
     server.once('close', () => {
       // After a proper end the client has still to take what is on its way to it, and to end.
-      if (!server.readableEnded && !client.destroyed) client.destroy();
+      if (!server.readableEnded && client.writable) client.destroy();
     });
-    this.#inspection = this.#inspectResponse();
+    this.#inspection = this.#inspectResponse(server);
+    if (this.#inspection?.hasEnded === true) return;
     this.#relay = new Relay({
       client,
       server,
@@ -329,7 +306,7 @@ export class TcpSession implements PoolRequest {
     this.#firstBytes = null;
   }
 
-  #inspectResponse(): ResponseInspection | null {
+  #inspectResponse(joined: ByteStream): ResponseInspection | null {
     const route = this.#route;
     const server = this.#chosen;
     if (route === null || server === null || (route.isPlain && route.responseRules.length === 0)) return null;
@@ -339,8 +316,14 @@ export class TcpSession implements PoolRequest {
       clock: this.#parts.clock,
       pass: (bytes) => this.#relay?.passOn(bytes),
       refuse: () => {
+        this.#parts.counters.deniedResponses++;
         this.#ended('P', 'D');
         socket.destroy();
+      },
+      close: (bytes) => {
+        if (bytes.length > 0) this.#relay?.passOn(bytes);
+        socket.destroySoon();
+        joined.resetAndDestroy();
       },
     });
   }
@@ -350,15 +333,21 @@ export class TcpSession implements PoolRequest {
     if (this.#end.cause === '-') this.#end = {cause, phase};
   }
 
+  /** With what rules have withheld, as HAProxy counts. */
+  get #bytesOut(): number {
+    return this.#entered.socket.bytesWritten + (this.#inspection?.heldBytes ?? 0);
+  }
+
   #over(): void {
     const {socket: client, context} = this.#entered;
-    const {bytesRead, bytesWritten} = client;
+    const {bytesRead} = client;
+    const bytesOut = this.#bytesOut;
     const {cause} = this.#end;
     const outcome = cause === 'C' || cause === 'c' ? 'client-abort' : cause === 'S' || cause === 's' ? 'server-abort' : 'done';
-    this.#assignment?.release({outcome, bytesIn: bytesRead, bytesOut: bytesWritten, responseMs: null});
+    this.#assignment?.release({outcome, bytesIn: bytesRead, bytesOut, responseMs: null});
     if (context.isTracked) {
       context.tracking.bytesIn(bytesRead);
-      context.tracking.bytesOut(bytesWritten);
+      context.tracking.bytesOut(bytesOut);
     }
     this.#log();
     context[Symbol.dispose]();
@@ -377,7 +366,7 @@ export class TcpSession implements PoolRequest {
       socket: this.#server,
       assignment: this.#assignment,
       sessions: this.#parts.counters.sessions,
-      bytes: {fromClient: client.bytesRead, toClient: client.bytesWritten},
+      bytes: {fromClient: client.bytesRead, toClient: this.#bytesOut},
       end: this.#end,
       lineNumber: lines.nextNumber,
     });

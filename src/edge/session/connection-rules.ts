@@ -114,28 +114,16 @@ function textOf(value: SampleValue): string | null {
   return value.type === 'bin' ? Buffer.from(value.value).toString('latin1') : String(value.value);
 }
 
-/** Goes through rules, once; where one cannot be decided yet, the next call goes on with it. */
-export class RuleRun {
-  readonly #rules: readonly ConnectionRule[];
-  #next = 0;
-
-  constructor(rules: readonly ConnectionRule[]) {
-    this.#rules = rules;
-  }
-
-  /** `accept` at their end. */
-  run(session: SessionContext): Verdict | 'undecided' {
-    for (let rule = this.#rules[this.#next]; rule !== undefined; rule = this.#rules[++this.#next]) {
-      if (rule.holds !== null) {
-        const holds = rule.holds(session);
-        if (session.undecided) return 'undecided';
-        if (!holds) continue;
-      }
-      const verdict = rule.act(session);
-      if (verdict === null) continue;
-      this.#next++;
-      return verdict;
+/** `accept` at their end. Where one cannot be decided yet the caller comes again, and all are carried out anew, as in HAProxy. */
+export function runRules(rules: readonly ConnectionRule[], session: SessionContext): Verdict | 'undecided' {
+  for (const {holds, act} of rules) {
+    if (holds !== null) {
+      const isTrue = holds(session);
+      if (session.undecided) return 'undecided';
+      if (!isTrue) continue;
     }
-    return 'accept';
+    const verdict = act(session);
+    if (verdict !== null) return verdict;
   }
+  return 'accept';
 }

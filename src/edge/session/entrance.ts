@@ -17,7 +17,7 @@ import {nodeSocket} from '../streams/node-socket.ts';
 import {openTcpListener, type TcpListener} from '../tcp-listener.ts';
 import {openTlsAcceptor, type TlsAcceptor, type TlsAcceptorOptions} from '../tls/accept-tls.ts';
 import {SocketFacts} from './connection-facts.ts';
-import {type ConnectionRule, RuleRun, type Verdict} from './connection-rules.ts';
+import {type ConnectionRule, runRules, type Verdict} from './connection-rules.ts';
 import {failureRecord, handshakeFailure} from './handshake-failure.ts';
 import {refuseSocket} from './refuse-socket.ts';
 import {type ContextParts, SessionContext} from './session-context.ts';
@@ -216,7 +216,7 @@ function refuse(socket: ByteStream, context: SessionContext, verdict: 'reject' |
 /** What cannot be decided without bytes, of which there are none yet, does not hold. */
 function judge(rules: readonly ConnectionRule[], context: SessionContext): Verdict {
   context.inspectionEnded = true;
-  const verdict = new RuleRun(rules).run(context);
+  const verdict = runRules(rules, context);
   context.inspectionEnded = false;
   return verdict === 'undecided' ? 'accept' : verdict;
 }

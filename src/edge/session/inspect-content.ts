@@ -1,7 +1,7 @@
 /** `tcp-request content` rules of a session: they look at the stream until they have decided. */
 import {inspectStream} from '../inspect/inspect-stream.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
-import {type ConnectionRule, RuleRun, type Verdict} from './connection-rules.ts';
+import {type ConnectionRule, runRules, type Verdict} from './connection-rules.ts';
 import type {SessionContext} from './session-context.ts';
 
 /** What expressions ask about must come in this time where a backend's rules wait and its frontend says nothing. */
@@ -21,13 +21,12 @@ export async function inspectContent(
   rules: readonly ConnectionRule[],
   {context, socket, known, delayMs}: Content,
 ): Promise<{readonly verdict: Verdict; readonly bytes: Buffer}> {
-  const run = new RuleRun(rules);
   const {verdict, bytes} = await inspectStream(
     socket,
     (arrived, isAll) => {
       context.payload = known === null ? arrived : Buffer.concat([known, arrived]);
       context.inspectionEnded = isAll || delayMs === null;
-      const decided = run.run(context);
+      const decided = runRules(rules, context);
       return decided === 'undecided' ? undefined : decided;
     },
     delayMs === null ? noDelay : {timeoutMs: delayMs},

@@ -1,12 +1,14 @@
 /** `tcp-response content` in mode tcp: the first bytes of a server are withheld until rules have decided about them. */
 import type {Clock} from '../../core/clock.ts';
 import type {AssignedServer} from '../pool/assignment.ts';
-import {type ConnectionRule, RuleRun} from './connection-rules.ts';
+import {type ConnectionRule, runRules} from './connection-rules.ts';
 import type {BackendRoute} from './routes.ts';
 import type {SessionContext} from './session-context.ts';
 
 /** As much as HAProxy's buffer has (`tune.bufsize`): when that is full, no more will come. */
 const maxBytes = 16_384;
+
+const noBytes = Buffer.alloc(0);
 
 export interface ResponseInspectionOptions {
   readonly rules: readonly ConnectionRule[];
@@ -17,13 +19,15 @@ export interface ResponseInspectionOptions {
   /** Called with what was withheld when the time is over and the rules accept it. */
   readonly pass: (bytes: Buffer) => void;
   readonly refuse: () => void;
-  /** Called once the rules have accepted what has come. */
+  /** The client gets what was withheld, and that is all. */
+  readonly close: (bytes: Buffer) => void;
+  /** Called once the rules have not refused what has come. */
   readonly accepted: () => void;
 }
 
 /**
- * For a connection to a server that has just been made. Where rules wait for bytes, `stick store-response` sees what they have waited for, else
- * nothing, as in HAProxy. Null: what the server says is passed on as it comes.
+ * For a connection to a server that has just been made: before anything has come, rules that need nothing decide, and so do those that do not wait.
+ * `stick store-response` sees what they have waited for, as in HAProxy. Null: what the server says is passed on as it comes.
  */
 export function inspectResponse(
   route: BackendRoute,
@@ -31,43 +35,50 @@ export function inspectResponse(
   options: Omit<ResponseInspectionOptions, 'rules' | 'delayMs' | 'accepted'>,
 ): ResponseInspection | null {
   const {responseRules: rules, pool} = route;
-  const {responseDelayMs: delayMs} = pool.config.tcp;
   const {context} = options;
-  const answered = (): void => {
+  const accepted = (): void => {
     context.inspectionEnded = true;
     route.answered(context, server);
   };
-  const waits = rules.length > 0 && delayMs !== null;
-  if (!waits) answered();
-  if (rules.length === 0) return null;
-  return new ResponseInspection({...options, rules, delayMs, accepted: waits ? answered : () => undefined});
+  if (rules.length > 0) return new ResponseInspection({...options, rules, delayMs: pool.config.tcp.responseDelayMs, accepted});
+  accepted();
+  return null;
 }
 
 export class ResponseInspection {
   readonly #options: ResponseInspectionOptions;
-  readonly #run: RuleRun;
-  readonly #cancelTimer: () => void;
-  #state: 'waiting' | 'passed' | 'refused' = 'waiting';
-  #held: Buffer = Buffer.alloc(0);
+  #cancelTimer: (() => void) | null = null;
+  #state: 'waiting' | 'passed' | 'ended' = 'waiting';
+  #held: Buffer = noBytes;
 
   /** The connection to the server is up. */
   constructor(options: ResponseInspectionOptions) {
     this.#options = options;
-    this.#run = new RuleRun(options.rules);
     const {delayMs, clock, pass} = options;
-    const expired = (): void => {
+    this.#judge(delayMs === null);
+    if (this.#state !== 'waiting' || delayMs === null) return;
+    this.#cancelTimer = clock.after(delayMs, () => {
       const bytes = this.#judge(true);
       if (bytes !== null && bytes.length > 0) pass(bytes);
-    };
-    this.#cancelTimer = delayMs === null ? () => undefined : clock.after(delayMs, expired);
+    });
+  }
+
+  /** Whether a rule has ended the session. */
+  get hasEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
+  /** What came of the server and was not passed on. */
+  get heldBytes(): number {
+    return this.#held.length;
   }
 
   /** @returns what may be passed on now, or null */
   take(borrowed: Buffer): Buffer | null {
     if (this.#state === 'passed') return borrowed;
-    if (this.#state === 'refused') return null;
+    if (this.#state === 'ended') return null;
     this.#held = Buffer.concat([this.#held, borrowed]);
-    return this.#judge(this.#options.delayMs === null || this.#held.length >= maxBytes);
+    return this.#judge(this.#held.length >= maxBytes);
   }
 
   /** The server says no more. @returns what may be passed on now, or null */
@@ -76,22 +87,27 @@ export class ResponseInspection {
   }
 
   stop(): void {
-    this.#cancelTimer();
+    this.#cancelTimer?.();
   }
 
   #judge(isAll: boolean): Buffer | null {
-    const {context, refuse, accepted} = this.#options;
+    const {context, rules, refuse, close, accepted} = this.#options;
     context.responsePayload = this.#held;
     context.inspectionEnded = isAll;
-    const verdict = this.#run.run(context);
+    const verdict = runRules(rules, context);
     if (verdict === 'undecided') return null;
     this.stop();
-    this.#state = verdict === 'accept' ? 'passed' : 'refused';
-    if (verdict === 'accept') {
-      accepted();
-      return this.#held;
+    if (verdict !== 'accept' && verdict !== 'close') {
+      this.#state = 'ended';
+      refuse();
+      return null;
     }
-    refuse();
+    const bytes = this.#held;
+    this.#held = noBytes;
+    accepted();
+    this.#state = verdict === 'accept' ? 'passed' : 'ended';
+    if (verdict === 'accept') return bytes;
+    close(bytes);
     return null;
   }
 }
