@@ -120,7 +120,6 @@ export class TcpSession implements PoolRequest {
   /** Of the pool. */
   placed(server: AssignedServer): void {
     this.#chosen = server;
-    if (this.#pending !== null) this.#route?.reached(this.#pending, server);
   }
 
   /** Judges, waits for a server, connects and joins; returns when the session is joined, or has been refused. */
@@ -313,6 +312,7 @@ export class TcpSession implements PoolRequest {
     const {context, socket} = this.#entered;
     return inspectResponse(route, server, {
       context,
+      pending: this.#pending,
       clock: this.#parts.clock,
       pass: (bytes) => this.#relay?.passOn(bytes),
       refuse: () => {

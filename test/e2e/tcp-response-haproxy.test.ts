@@ -1,9 +1,10 @@
-/** `tcp-response content` rules in mode tcp: what clients get, what is logged and counted, by Debian's HAProxy and by our program. */
+/** `tcp-response content` rules in mode tcp: what clients get, what is logged, counted and stored, by Debian's HAProxy and by our program. */
 import {existsSync} from 'node:fs';
 import {connect, createServer, type Socket} from 'node:net';
 import {join} from 'node:path';
 import test from 'ava';
 import {askSocket} from '../admin/stats-client.ts';
+import {freePort} from '../helpers/gateway.ts';
 import {startPair, type Twin} from '../helpers/program-pair.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {until} from '../helpers/until.ts';
@@ -31,8 +32,12 @@ const listeners: Readonly<Record<string, readonly string[]>> = {
   SETS_LATER: [delay, 'tcp-response content set-var(sess.seen) res.len if { res.len ge 8 }'],
   SETS_EARLY: [delay, 'tcp-response content set-var(sess.seen) res.len', 'tcp-response content accept if { res.len ge 8 }'],
   SETS_PAYLOAD: [delay, 'tcp-response content set-var(sess.seen) res.payload(0,4)', 'tcp-response content accept if { res.len ge 8 }'],
+  /** Nobody listens at the address of its server. */
+  REFUSED: ['retries 0'],
   REQUEST_SETS: ['tcp-request inspect-delay 2s', 'tcp-request content set-var(sess.seen) req.len', 'tcp-request content accept if { req.len ge 6 }'],
 };
+
+const stick = ['stick-table type string len 16 size 100 expire 1m', 'stick store-request src'];
 
 const names = Object.keys(listeners);
 
@@ -46,7 +51,7 @@ defaults
   timeout client 5s
   timeout server 5s
   timeout connect 5s
-${names.map((name) => [`listen ${name}`, `bind 127.0.0.1:\${${name}}`, ...(listeners[name] ?? []), `server one 127.0.0.1:\${ORIGIN}`].join('\n  ')).join('\n')}
+${names.map((name) => [`listen ${name}`, `bind 127.0.0.1:\${${name}}`, ...stick, ...(listeners[name] ?? []), `server one 127.0.0.1:\${${name === 'REFUSED' ? 'CLOSED' : 'ORIGIN'}}`].join('\n  ')).join('\n')}
 `;
 
 /** Speaks in two parts where its rules wait. @returns what came back until it was over, and how it ended */
@@ -66,7 +71,8 @@ async function say(twin: Twin, listener: string): Promise<string> {
   client.write('cli');
   if (listener === 'REQUEST_SETS') setTimeout(() => client.write('ent'), 60);
   await until(() => client.closed, {what: `${twin.name} to end a session of ${listener}`});
-  return `${answer} ${end}`;
+  // Of a server that cannot be reached HAProxy's clients see an end, and ours a failure.
+  return listener === 'REFUSED' ? answer : `${answer} ${end}`;
 }
 
 /** What the server says: at once, after its client, or never. */
@@ -84,6 +90,10 @@ function speak(socket: Socket, saying: (typeof sayings)[number]): void {
   });
 }
 
+async function isStored(twin: Twin, name: string): Promise<boolean> {
+  return (await askSocket(join(twin.directory, 'admin.sock'), `show table ${name}\n`)).includes('key=127.0.0.1 ');
+}
+
 async function course(twin: Twin): Promise<readonly string[]> {
   const heard = await Promise.all(names.map(async (name) => say(twin, name)));
   const lineOf = (name: string): string | undefined => twin.lines.map((line) => line.replace(/^.*?\]: /, '')).find((line) => line.startsWith(`${name} `));
@@ -93,7 +103,9 @@ async function course(twin: Twin): Promise<readonly string[]> {
     const {dreq, dresp, bout} = rows.get(`${name}/FRONTEND`) ?? {};
     return `${dreq} requests and ${dresp} answers denied, ${bout} bytes`;
   };
-  return names.map((name, at) => `${name}: ${heard[at]}; ${lineOf(name)}; ${denied(name)}`);
+  const stored: boolean[] = [];
+  for (const name of names) stored.push(await isStored(twin, name));
+  return names.map((name, at) => `${name}: ${heard[at]}; ${lineOf(name)}; ${denied(name)}; ${stored[at] === true ? 'stored' : 'not stored'}`);
 }
 
 for (const saying of sayings) {
@@ -102,9 +114,15 @@ for (const saying of sayings) {
     await using scope = new AsyncDisposableStack();
     const directory = scope.use(await temporaryDirectory());
     const origin = await serve(scope, createServer(), (socket) => speak(socket, saying));
-    const pair = scope.use(await startPair({configuration, ports: names, values: {ORIGIN: origin}, directory: directory.path}));
+    const pair = scope.use(
+      await startPair({configuration, ports: names, values: {ORIGIN: origin, CLOSED: String(await freePort())}, directory: directory.path}),
+    );
     const [theirs, ours] = await Promise.all([course(pair.haproxy), course(pair.picogate)]);
     t.deepEqual(ours, theirs);
+    t.deepEqual(
+      ours.map((text) => text.endsWith('not stored')),
+      ours.map((text) => / (?:PD|SC) /.test(text)),
+    );
     t.is(ours.filter((text) => text.includes(' PD ')).length, saying === 'nothing' ? 4 : 5);
   });
 }

@@ -1,6 +1,7 @@
 /** `tcp-response content` in mode tcp: the first bytes of a server are withheld until rules have decided about them. */
 import type {Clock} from '../../core/clock.ts';
 import type {AssignedServer} from '../pool/assignment.ts';
+import type {PendingStores} from '../stick/stick-rules.ts';
 import {type ConnectionRule, runRules} from './connection-rules.ts';
 import type {BackendRoute} from './routes.ts';
 import type {SessionContext} from './session-context.ts';
@@ -27,18 +28,18 @@ export interface ResponseInspectionOptions {
 
 /**
  * For a connection to a server that has just been made: before anything has come, rules that need nothing decide, and so do those that do not wait.
- * `stick store-response` sees what they have waited for, as in HAProxy. Null: what the server says is passed on as it comes.
+ * What `stick` rules store is stored then, and `stick store-response` sees what they have waited for, as in HAProxy. Null: what the server says is passed on as it comes.
  */
 export function inspectResponse(
   route: BackendRoute,
   server: AssignedServer,
-  options: Omit<ResponseInspectionOptions, 'rules' | 'delayMs' | 'accepted'>,
+  options: {readonly pending: PendingStores | null} & Omit<ResponseInspectionOptions, 'rules' | 'delayMs' | 'accepted'>,
 ): ResponseInspection | null {
   const {responseRules: rules, pool} = route;
-  const {context} = options;
+  const {context, pending} = options;
   const accepted = (): void => {
     context.inspectionEnded = true;
-    route.answered(context, server);
+    route.answered(context, server, pending);
   };
   if (rules.length > 0) return new ResponseInspection({...options, rules, delayMs: pool.config.tcp.responseDelayMs, accepted});
   accepted();

@@ -28,10 +28,8 @@ export interface BackendRoute {
   /** True: nothing about a session has to be known but its source. */
   readonly isPlain: boolean;
   preferred(context: SampleContext): Preference;
-  /** The server of a session is chosen: whoever comes next with the same key gets it too. */
-  reached(pending: PendingStores, server: AssignedServer): void;
-  /** As much of the server's answer is known as its rules have waited for. */
-  answered(context: SampleContext, server: AssignedServer): void;
+  /** As much of the server's answer is known as its rules have waited for, and they have not refused it: whoever comes next with the same key gets it too. */
+  answered(context: SampleContext, server: AssignedServer, pending: PendingStores | null): void;
 }
 
 export interface Preference {
@@ -39,7 +37,7 @@ export interface Preference {
   readonly servers: readonly string[];
   /** For `balance hash`. */
   readonly sample: SampleValue;
-  /** To be told when the server is reached. */
+  /** To be told when the server has answered. */
   readonly pending: PendingStores | null;
 }
 
@@ -87,11 +85,10 @@ function compileBackend(backend: BackendConfig, pool: Pool, {compiler, tables}: 
       if (stuck !== undefined) servers.push(stuck.name);
       return {servers, sample: sampleOf?.(context) ?? null, pending};
     },
-    reached: (pending, server) => {
-      if (!server.config.nonStick) stick?.stored(pending, server.id);
-    },
-    answered: (context, server) => {
-      if (!server.config.nonStick) stick?.response(context, server.id);
+    answered: (context, server, pending) => {
+      if (server.config.nonStick) return;
+      if (pending !== null) stick?.stored(pending, server.id);
+      stick?.response(context, server.id);
     },
   };
 }

@@ -23,7 +23,7 @@ export interface StickRules {
    * @returns the number of the server that a table knows for it, or null; and the keys to store that server's number under
    */
   request(context: SampleContext): {readonly serverId: number | null} & PendingStores;
-  /** Stores the number of the server that serves the session. Called once it is known to: the connection stands. */
+  /** Stores the number of the server that serves the session. Called once it has answered, as far as that is waited for. */
   stored(pending: PendingStores, serverId: number): void;
   /** Judges an answer, and stores at once: in each table under the key of the first rule that has one. */
   response(context: SampleContext, serverId: number): void;
