@@ -60,6 +60,9 @@ const requests: Readonly<Record<string, {readonly text: string; readonly until: 
   'while it is connected to': {text: 'GET /secured HTTP/1.1\r\nHost: a.test\r\n\r\n', until: null},
 };
 
+/** For each session there is. */
+const namesSession = 'shutdown session';
+
 /** Commands of the runtime API, before and after sessions are there. */
 interface Way {
   readonly port: 'HTTP' | 'TCP' | 'KEPT';
@@ -71,6 +74,8 @@ const ways: Readonly<Record<string, Way>> = {
   'its server goes into maintenance': {port: 'HTTP', before: [], after: ['set server http/s state maint', 'set server secured/s state maint']},
   'its server is found dead': {port: 'HTTP', before: [], after: ['set server http/s health down', 'set server secured/s health down']},
   'somebody says so': {port: 'HTTP', before: [], after: ['shutdown sessions server http/s', 'shutdown sessions server secured/s']},
+  'somebody names it': {port: 'HTTP', before: [], after: [namesSession]},
+  'somebody names it, in mode tcp': {port: 'TCP', before: [], after: [namesSession]},
   'a better one comes up': {port: 'HTTP', before: ['set server http/s state maint'], after: ['set server http/s state ready']},
   'its server goes down, in mode tcp': {port: 'TCP', before: [], after: ['set server tcp/s state maint']},
   'somebody says so, in mode tcp': {port: 'TCP', before: [], after: ['shutdown sessions server tcp/s']},
@@ -104,7 +109,12 @@ async function visit(
   return {socket, answer: () => answer};
 }
 
-const command = async (twin: Twin, line: string): Promise<string> => askSocket(join(twin.directory, 'admin.sock'), `${line}\n`);
+async function command(twin: Twin, line: string): Promise<string> {
+  const ask = async (text: string): Promise<string> => askSocket(join(twin.directory, 'admin.sock'), `${text}\n`);
+  if (line !== namesSession) return ask(line);
+  for (const [, id] of (await ask('show sess')).matchAll(/^(0x[0-9a-f]+): proto=tcpv4 /gm)) await ask(`${namesSession} ${id}`);
+  return '';
+}
 
 async function course(twin: Twin, {port, before, after}: Way, asked: () => number): Promise<readonly string[]> {
   const seen: string[] = [];

@@ -22,6 +22,18 @@ export function phaseOf(
   return forwarding.server === null ? 'Q' : 'C';
 }
 
+const defaultTarpitMs = 5000;
+
+/** How long a client waits for its refusal. */
+export function tarpitMs({frontend, destination: backend}: Transaction): number {
+  return backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
+}
+
+/** Whether the configuration lets a client's connection carry one request only. */
+export function closesAfter({frontend, destination}: Transaction): boolean {
+  return frontend.config.connectionMode === 'close' || destination?.config.connectionMode === 'close';
+}
+
 /** `tcp-response content` rules, then `http-response` rules: of the backend, then of the frontend. */
 export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {
   const {destination: backend, frontend} = transaction;

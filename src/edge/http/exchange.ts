@@ -3,7 +3,8 @@
  * here is one piece of a body at most; who is slower slows the other down.
  */
 import {errorMessage} from '../../core/errors.ts';
-import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, phaseOf, withReason} from './answer.ts';
+import type {CutCause} from '../cuttable.ts';
+import {applyAfterResponse, applyPersistence, applyResponseRules, closesAfter, compress, heldPage, phaseOf, tarpitMs, withReason} from './answer.ts';
 import type {Compressor} from './compression.ts';
 import {Forwarding, type ForwardingEvents} from './forwarding.ts';
 import {isBodyless} from './h1-framing.ts';
@@ -25,13 +26,11 @@ import {openTunnel, tunnelTimeouts} from './tunnel.ts';
 import type {ForwardingFailure} from './unreached.ts';
 import {awakeReply, type WaitPage, whenHeld} from './wait-page.ts';
 
-const defaultTarpitMs = 5000;
-
 export interface ExchangeOptions {
   readonly parts: HttpParts;
   readonly client: ClientStream;
   readonly transaction: Transaction;
-  readonly over: () => void;
+  readonly over: (exchange: Exchange) => void;
 }
 
 export class Exchange implements RequestEvents, ForwardingEvents {
@@ -40,7 +39,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   readonly #transaction: Transaction;
   readonly #body: RequestBody;
   readonly #local: LocalAnswer;
-  readonly #over: () => void;
+  readonly #over: (exchange: Exchange) => void;
   #use: BackendUse | null = null;
   #forwarding: Forwarding | null = null;
   #finding: CookieFinding | null = null;
@@ -117,12 +116,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       case 'reply':
         this.#reply(verdict.reply, verdict.why === 'denied' ? 'PR' : 'LR');
         break;
-      case 'tarpit': {
-        const {frontend, destination: backend} = this.#transaction;
-        const delayMs = backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
-        this.#cancelDelay = this.#parts.clock.after(delayMs, () => this.#reply(verdict.reply, 'PT'));
+      case 'tarpit':
+        this.#cancelDelay = this.#parts.clock.after(tarpitMs(this.#transaction), () => this.#reply(verdict.reply, 'PT'));
         break;
-      }
       case 'use-service':
         this.#answerHere(this.#parts.stats(verdict.service, this.#transaction) ?? this.#transaction.errorPage(503));
         break;
@@ -244,6 +240,12 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phaseOf(forwarding, this.#hasBegun)}`, null);
   }
 
+  /** As `Forwarding.cut`, if there is one already. */
+  cut(cause: CutCause): void {
+    if (this.#forwarding === null) this.#breakOff(`${cause}R`, null);
+    else this.#forwarding.cut(cause);
+  }
+
   // The server's side.
 
   serverDrained(): void {
@@ -257,7 +259,6 @@ export class Exchange implements RequestEvents, ForwardingEvents {
 
   answered(head: ResponseHead, length: BodyLength): void {
     const transaction = this.#transaction;
-    const server = this.#forwarding?.server ?? null;
     transaction.response = withReason(head);
     transaction.endRequest();
     transaction.captureFields('response');
@@ -275,13 +276,12 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       this.#reply(transaction.errorPage(502), 'PH', 'the server has not switched to the protocol that the client had asked for');
       return;
     }
-    applyPersistence(transaction, head, this.#finding, server, this.#parts.clock.nowMs());
+    applyPersistence(transaction, head, this.#finding, this.#forwarding?.server ?? null, this.#parts.clock.nowMs());
     this.#compressor = compress(transaction, this.#acceptEncoding, head, length);
     applyAfterResponse(transaction, head);
     this.#isAnswered = true;
     transaction.status = this.#client.told(head.status);
-    const {connectionMode} = transaction.frontend.config;
-    if (connectionMode === 'close' || transaction.destination?.config.connectionMode === 'close') this.#client.closeAfter();
+    if (closesAfter(transaction)) this.#client.closeAfter();
     transaction.bytesOut += this.#client.head(head, this.#compressor === null ? length : null, isBodyless(transaction.received.method, head.status));
     this.#answering();
     if (this.#compressor !== null) this.#startCompressor(this.#compressor);
@@ -393,7 +393,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#local.over();
     this.#forwarding?.abort(termination === '--' ? 'done' : 'client-abort');
     const {clock} = this.#parts;
-    this.#over();
+    this.#over(this);
     if (termination !== '--') this.#transaction.end(termination, reason);
     this.#parts.finished(this.#transaction.toRecord(clock.monotonicMs(), clock.nowMs()), this.#transaction);
   }

@@ -34,12 +34,14 @@ export interface HttpConnectionOptions {
 }
 
 export interface HttpConnection {
-  /** Requests that are being answered. */
-  readonly exchanges: number;
+  /** Requests are being answered. */
+  readonly isBusy: boolean;
   readonly lastActivityMs: number;
   /** Closes when its requests are answered. */
   finish(): void;
   cut(): void;
+  /** For an operator: its requests end as those of a server that must have no sessions any more. */
+  shutDown(): void;
 }
 
 interface Timeouts {
@@ -62,7 +64,7 @@ class Connection implements HttpConnection {
   #h1: H1ClientConnection | null = null;
   #h2: ServerHttp2Session | null = null;
   #timer: LazyTimer | null = null;
-  exchanges = 0;
+  readonly #exchanges = new Set<Exchange>();
   lastActivityMs: number;
 
   constructor(options: HttpConnectionOptions) {
@@ -84,6 +86,15 @@ class Connection implements HttpConnection {
     this.#h1?.finish();
     this.#h2?.close();
     if (this.#h1 === null && this.#h2 === null) this.#options.socket.destroySoon();
+  }
+
+  get isBusy(): boolean {
+    return this.#exchanges.size > 0;
+  }
+
+  shutDown(): void {
+    for (const exchange of [...this.#exchanges]) exchange.cut('K');
+    this.finish();
   }
 
   cut(): void {
@@ -151,12 +162,13 @@ class Connection implements HttpConnection {
     const {parts} = this.#options;
     const nowMs = parts.clock.monotonicMs();
     this.lastActivityMs = nowMs;
-    this.exchanges++;
-    return new Exchange({parts, client: stream, transaction: new Transaction(this.#transactionParts, incoming, nowMs), over: this.#over}).start();
+    const exchange = new Exchange({parts, client: stream, transaction: new Transaction(this.#transactionParts, incoming, nowMs), over: this.#over});
+    this.#exchanges.add(exchange);
+    return exchange.start();
   }
 
-  readonly #over = (): void => {
-    this.exchanges--;
+  readonly #over = (exchange: Exchange): void => {
+    this.#exchanges.delete(exchange);
     this.lastActivityMs = this.#options.parts.clock.monotonicMs();
   };
 
@@ -215,7 +227,7 @@ class Connection implements HttpConnection {
     session.on('stream', (stream: ServerHttp2Stream, _headers: unknown, flags: number, rawHeaders: readonly string[]) => {
       timer.clear();
       stream.once('close', () => {
-        if (this.exchanges === 0) timer.set(this.#timeouts.keepAliveMs);
+        if (!this.isBusy) timer.set(this.#timeouts.keepAliveMs);
       });
       this.#stream(stream, {endsHere: (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0, raw: rawHeaders, index: index++});
     });

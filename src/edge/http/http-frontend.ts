@@ -111,9 +111,9 @@ export async function openHttpFrontend(options: HttpFrontendOptions): Promise<Fr
       for (const {connection, accepted} of byAge) {
         const {acceptedMs, facts} = accepted;
         const {id, source} = facts;
-        const {exchanges, lastActivityMs} = connection;
+        const {isBusy, lastActivityMs} = connection;
         const where = {source: source.host, sourcePort: source.port};
-        yield {...common, ...where, id, startedMs: acceptedMs, lastActivityMs, busy: exchanges > 0, cut: () => connection.cut()};
+        yield {...common, ...where, id, startedMs: acceptedMs, lastActivityMs, busy: isBusy, cut: () => connection.shutDown()};
       }
     },
     async ended() {
