@@ -92,6 +92,13 @@ export type HeaderAction =
 /** Who may see the statistics page. */
 export type StatsAction = {readonly kind: 'allow' | 'deny'} | {readonly kind: 'auth' /** Null: that of the page. */; readonly realm: string | null};
 
+export interface WaitForBody {
+  readonly kind: 'wait-for-body';
+  readonly timeMs: number;
+  /** 0: all of it. */
+  readonly atLeastBytes: number;
+}
+
 export type HttpRequestAction =
   | HeaderAction
   | SetVariable
@@ -108,7 +115,7 @@ export type HttpRequestAction =
   | {readonly kind: 'use-service'; readonly service: 'prometheus-exporter'}
   | {readonly kind: 'set-log-level'; readonly level: string}
   | {readonly kind: 'set-timeout'; readonly which: 'client' | 'server' | 'tunnel'; readonly ms: number}
-  | {readonly kind: 'wait-for-body'; readonly timeMs: number; readonly atLeastBytes: number};
+  | WaitForBody;
 
 export type HttpResponseAction =
   | HeaderAction
@@ -119,7 +126,9 @@ export type HttpResponseAction =
   | {readonly kind: 'allow'}
   | {readonly kind: 'deny' | 'return'; readonly reply: ReplyAction}
   | {readonly kind: 'set-status'; readonly status: number; readonly reason: string | null}
-  | {readonly kind: 'set-log-level'; readonly level: string};
+  | {readonly kind: 'set-log-level'; readonly level: string}
+  /** Of `http-response` only. */
+  | WaitForBody;
 
 export type TcpRequestAction =
   | {readonly kind: 'accept'}

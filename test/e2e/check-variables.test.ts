@@ -32,8 +32,10 @@ const backends: Readonly<Record<string, string>> = {
   http-check expect status 200
   http-check set-var(check.token) res.hdr(x-token)
   http-check set-var(check.status) status
+  http-check set-var(check.body) res.body
+  http-check set-var-fmt(check.size) "%[res.body_len]-%[res.body_size]"
   http-check connect
-  http-check send uri-lf "/answers/%[var(check.token)]/%[var(check.status)]/%[res.hdr(x-token)]"
+  http-check send uri-lf "/answers/%[var(check.token)]/%[var(check.status)]/%[res.hdr(x-token)]" hdr x-body "%[var(check.body)]" hdr x-size "%[var(check.size)]"
   http-check expect ! string-lf "body %[var(check.token)]"`,
   forgets: `
   option httpchk GET /forgets

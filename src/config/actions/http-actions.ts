@@ -1,7 +1,7 @@
 /** The actions of `http-request`, `http-response` and `http-after-response`. */
 import type {Arguments} from '../arguments.ts';
 import {atCondition} from '../expression/condition.ts';
-import type {HttpRequestAction, HttpResponseAction} from '../rules.ts';
+import type {HttpRequestAction, HttpResponseAction, WaitForBody} from '../rules.ts';
 import {choice} from '../shapes.ts';
 import {parseInteger, parseSize, parseTime} from '../units.ts';
 import {type ActionFamily, type ActionReader, bare} from './action-table.ts';
@@ -53,7 +53,7 @@ const setTimeoutOf: ActionReader<HttpRequestAction> = (args) => {
 
 const useService: ActionReader<HttpRequestAction> = (args) => ({kind: 'use-service', service: choice(['prometheus-exporter']).read(args)});
 
-const waitForBody: ActionReader<HttpRequestAction> = (args) => {
+const waitForBody: ActionReader<WaitForBody> = (args) => {
   let timeMs: number | null = null;
   let atLeastBytes = 0;
   while (!atCondition(args)) {
@@ -110,7 +110,7 @@ const responseReply =
   (args) => ({kind, reply: readReply(args, {status, body: kind === 'return' ? 'none' : 'default'})});
 
 const laterInResponses = `add-acl del-acl set-map del-map sc-inc-gpc sc-inc-gpc0 sc-inc-gpc1 sc-add-gpc sc-set-gpt sc-set-gpt0 send-spoe-group set-mark set-tos
-  set-fc-mark set-fc-tos set-timeout silent-drop track-sc0 track-sc1 track-sc2 wait-for-body do-log`.split(/\s+/);
+  set-fc-mark set-fc-tos set-timeout silent-drop track-sc0 track-sc1 track-sc2 do-log`.split(/\s+/);
 
 export const httpResponseActions: ActionFamily<HttpResponseAction> = {
   actions: {
@@ -123,6 +123,7 @@ export const httpResponseActions: ActionFamily<HttpResponseAction> = {
     return: responseReply('return', 200),
     'set-status': setStatus,
     'set-log-level': setLogLevel,
+    'wait-for-body': waitForBody,
   },
   later: laterInResponses,
   ignored: ['cache-store', 'set-nice', 'strict-mode'],

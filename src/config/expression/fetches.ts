@@ -118,6 +118,9 @@ const signatures = signatureTable(`
   req_ssl_sni str
   req_ssl_ver int
   req_ver str
+  res.body bin
+  res.body_len int
+  res.body_size int
   res.cook([string]) str
   res.cook_cnt([string]) int
   res.fhdr([string,int]) str
@@ -183,7 +186,7 @@ export const laterFetches: ReadonlySet<string> = new Set(
   avg_queue base32+src bc_dst bc_dst_port bc_http_major bc_src bc_src_port be_conn_free be_id be_server_timeout be_sess_rate be_tunnel_timeout connslots
   cookie cpu_calls dst_conn dst_is_local fc_dst_is_local fc_lost fc_reordering fc_retrans fc_rtt fc_rttvar
   fc_sacked fc_src_is_local fc_unacked fcgi.docroot fcgi.index fe_client_timeout fe_id fe_req_rate fe_sess_rate lat_ns_avg nbproc
-  prio_class prio_offset proc queue rep_ssl_hello_type req.hdrs_bin req.ssl_ec_ext req.ssl_st_ext res.body res.body_len res.body_size res.cache_hit
+  prio_class prio_offset proc queue rep_ssl_hello_type req.hdrs_bin req.ssl_ec_ext req.ssl_st_ext res.cache_hit
   res.cache_name res.comp res.comp_algo res.cook_val res.ssl_hello_type so_id src_is_local src_updt_conn_cnt srv_conn srv_conn_free srv_id srv_iweight
   srv_queue srv_sess_rate srv_uweight srv_weight ssl_bc ssl_bc_alpn ssl_bc_cipher ssl_bc_protocol ssl_c_ca_err_depth ssl_c_chain_der ssl_c_key_alg
   ssl_c_notafter ssl_c_notbefore ssl_c_serial ssl_c_sig_alg ssl_c_version ssl_f_der ssl_f_i_dn ssl_f_key_alg ssl_f_notafter ssl_f_notbefore ssl_f_s_dn

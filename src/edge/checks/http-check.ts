@@ -69,6 +69,10 @@ function compileSteps(expect: HttpExchange['expect'], compiler: SampleCompiler):
   return expect.every(isVariableStep) ? [...steps, ofAnswer(goodStatus)] : steps;
 }
 
+function bytesOf({body, isComplete}: HttpAnswer): Uint8Array | null {
+  return body === '' && !isComplete ? null : Buffer.from(body, 'latin1');
+}
+
 function ofAnswer(judge: Judge): Step {
   return (answer, context) => (answer === null ? null : judge(answer, context));
 }
@@ -81,7 +85,7 @@ function inOrder(steps: readonly Step[], context: CheckContext, missingIsStoppin
     if (answer === 'invalid') throw new CheckFailure('L7RSP', '');
     if (missingIsStopping && answer?.status === 404) return {status: 'L7OKC', code: 404, info: ''};
     for (const step of steps.slice(passed)) {
-      context.response = answer;
+      context.response = answer === null ? null : {...answer, body: bytesOf(answer)};
       const verdict = step(answer, context);
       if (verdict !== 'passed') return verdict;
       passed++;

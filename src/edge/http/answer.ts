@@ -7,7 +7,7 @@ import type {BodyLength, Header, ResponseHead} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {responseForClient} from './persistence-cookie.ts';
 import {type LocalReply, reasonOf} from './reply.ts';
-import {type ResponseVerdict, runResponseRules} from './response-rules.ts';
+import {type RulePlace, runResponseRules} from './response-rules.ts';
 import type {Transaction} from './transaction.ts';
 import {retryAfterSeconds} from './wait-page.ts';
 
@@ -22,31 +22,17 @@ export function phaseOf(
   return forwarding.server === null ? 'Q' : 'C';
 }
 
-const defaultTarpitMs = 5000;
-
-/** How long a client waits for its refusal. */
-export function tarpitMs({frontend, destination: backend}: Transaction): number {
-  return backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
-}
-
-/** Whether the configuration lets a client's connection carry one request only. */
-export function closesAfter({frontend, destination}: Transaction): boolean {
-  return frontend.config.connectionMode === 'close' || destination?.config.connectionMode === 'close';
-}
-
-/** `tcp-response content` rules, then `http-response` rules: of the backend, then of the frontend. */
-export function applyResponseRules(transaction: Transaction, response: ResponseHead): ResponseVerdict {
+/** `tcp-response content` rules, then `http-response` rules: of the backend, then of the frontend. @param from after a rule that has waited */
+export function applyResponseRules(transaction: Transaction, response: ResponseHead, from?: RulePlace): ReturnType<typeof runResponseRules> {
   const {destination: backend, frontend} = transaction;
-  const content = backend === null ? null : runResponseRules(backend.responseContentRules, transaction, response);
-  const verdict = content ?? (backend === null ? null : runResponseRules(backend.responseRules, transaction, response));
-  return verdict ?? runResponseRules(frontend.responseRules, transaction, response);
+  const lists = [backend?.responseContentRules ?? [], backend?.responseRules ?? [], frontend.responseRules];
+  return runResponseRules(lists, {transaction, response, ...(from === undefined ? {} : {from})});
 }
 
 /** `http-after-response` rules change every answer, also those that are made here. */
 export function applyAfterResponse(transaction: Transaction, response: ResponseHead): void {
   const {destination: backend, frontend} = transaction;
-  if (backend !== null) runResponseRules(backend.afterResponseRules, transaction, response);
-  runResponseRules(frontend.afterResponseRules, transaction, response);
+  runResponseRules([backend?.afterResponseRules ?? [], frontend.afterResponseRules], {transaction, response});
 }
 
 export function applyPersistence(
@@ -61,6 +47,17 @@ export function applyPersistence(
   const {headers, flag} = responseForClient(cookie, response.headers, {finding, server, method: transaction.received.method, nowMs});
   response.headers = headers;
   transaction.cookieFlags = `${transaction.cookieFlags.charAt(0)}${flag}`;
+}
+
+const defaultTarpitMs = 5000;
+
+export function tarpitMs({frontend, destination: backend}: Transaction): number {
+  return backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
+}
+
+/** The connection to the client ends with it. */
+export function isLastAnswer({frontend, destination}: Transaction): boolean {
+  return frontend.config.connectionMode === 'close' || destination?.config.connectionMode === 'close';
 }
 
 /** Null: the body goes as it is. */

@@ -4,10 +4,11 @@
  */
 import {errorMessage} from '../../core/errors.ts';
 import type {CutCause} from '../cuttable.ts';
-import {applyAfterResponse, applyPersistence, applyResponseRules, closesAfter, compress, heldPage, phaseOf, tarpitMs, withReason} from './answer.ts';
-import type {Compressor} from './compression.ts';
+import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, isLastAnswer, phaseOf, tarpitMs, withReason} from './answer.ts';
+import {AnswerOutput} from './answer-output.ts';
 import {Forwarding, type ForwardingEvents} from './forwarding.ts';
 import {isBodyless} from './h1-framing.ts';
+import {HeldAnswer, type ServerAnswer} from './held-answer.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
 import {LocalAnswer} from './local-answer.ts';
 import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead, Tunnel} from './message.ts';
@@ -19,6 +20,7 @@ import type {LocalReply} from './reply.ts';
 import {RequestBody} from './request-body.ts';
 import {planRequest, prepareForServer} from './request-plan.ts';
 import type {FinalVerdict} from './request-rules.ts';
+import type {ResponseWait, RulePlace} from './response-rules.ts';
 import {mayPass, rulesOf, type Stage} from './rule-stages.ts';
 import type {LaterReply} from './stats-answer.ts';
 import type {Transaction} from './transaction.ts';
@@ -45,7 +47,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   #finding: CookieFinding | null = null;
   #cancelDelay: (() => void) | null = null;
   #acceptEncoding: string | null = null;
-  #compressor: Compressor | null = null;
+  /** While rules wait for the body of the answer. */
+  #held: HeldAnswer | null = null;
+  #output: AnswerOutput | null = null;
   #isAnswered = false;
   #isOver = false;
 
@@ -133,20 +137,18 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   #waitForBody({timeMs, atLeastBytes}: {readonly timeMs: number; readonly atLeastBytes: number}, next: () => void): void {
-    const go = (isInTime: boolean): void => {
-      this.#cancelDelay?.();
-      this.#cancelDelay = null;
-      if (this.#isOver) return;
-      this.#transaction.request.body = this.#body.buffered();
-      if (isInTime) next();
-      else this.#reply(this.#transaction.errorPage(408), 'cR');
-    };
-    if (this.#body.expectsContinue) this.#transaction.request.headers = withoutHeader(this.#transaction.request.headers, 'expect');
+    const transaction = this.#transaction;
+    if (this.#body.expectsContinue) transaction.request.headers = withoutHeader(transaction.request.headers, 'expect');
     this.#cancelDelay = this.#parts.clock.after(timeMs, () => {
       this.#body.stopWaiting();
-      go(false);
+      this.#reply(transaction.errorPage(408), 'cR');
     });
-    this.#body.waitFor(atLeastBytes, () => go(true));
+    this.#body.waitFor(atLeastBytes, () => {
+      this.#cancelDelay?.();
+      this.#cancelDelay = null;
+      transaction.request.body = this.#body.buffered();
+      next();
+    });
   }
 
   #chooseBackend(): void {
@@ -220,8 +222,8 @@ export class Exchange implements RequestEvents, ForwardingEvents {
 
   clientDrained(): void {
     this.#local.drained();
-    if (this.#compressor === null) this.#forwarding?.resume();
-    else this.#compressor.resume();
+    if (this.#output === null) this.#forwarding?.resume();
+    else this.#output.drained();
   }
 
   clientGone(how: 'closed' | 'half-closed' | 'timeout'): void {
@@ -253,62 +255,75 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   informational(head: ResponseHead): void {
-    if (head.status === 100 && !this.#body.expectsContinue) return;
-    this.#client.informational(withReason(head));
+    if (head.status !== 100 || this.#body.expectsContinue) this.#client.informational(withReason(head));
   }
 
   answered(head: ResponseHead, length: BodyLength): void {
     const transaction = this.#transaction;
     transaction.response = withReason(head);
+    if (isBodyless(transaction.received.method, head.status)) head.body = Buffer.alloc(0);
     transaction.endRequest();
     transaction.captureFields('response');
-    const verdict = applyResponseRules(transaction, head);
-    if (verdict?.kind === 'reject') {
-      transaction.answeredAtMs = 0;
+    this.#judgeAnswer({head, length, server: this.#forwarding?.server ?? null});
+  }
+
+  /** @param from the rules that come after one that has waited */
+  #judgeAnswer(answer: ServerAnswer, from?: RulePlace): void {
+    const verdict = applyResponseRules(this.#transaction, answer.head, from);
+    if (verdict === null) this.#sendAnswer(answer);
+    else if (verdict.kind === 'wait-for-body') this.#waitForAnswer(answer, verdict);
+    else if (verdict.kind === 'reply') this.#reply(verdict.reply, verdict.why === 'denied' ? 'PH' : 'LH');
+    else {
+      this.#transaction.answeredAtMs = 0;
       this.#breakOff('PD', 'a rule refuses the answer');
+    }
+  }
+
+  #waitForAnswer(answer: ServerAnswer, {timeMs, atLeastBytes, next}: ResponseWait): void {
+    if (answer.length === 0 || answer.head.body?.length === 0) {
+      this.#judgeAnswer(answer, next);
       return;
     }
-    if (verdict?.kind === 'reply') {
-      this.#reply(verdict.reply, verdict.why === 'denied' ? 'PH' : 'LH');
-      return;
-    }
+    this.#cancelDelay?.();
+    this.#cancelDelay = this.#parts.clock.after(timeMs, () => this.brokenOff('sD', 'a rule has waited for the body'));
+    const held = this.#held ?? new HeldAnswer();
+    this.#held = held;
+    held.waitFor(atLeastBytes, () => {
+      this.#cancelDelay?.();
+      answer.head.body = held.body();
+      this.#judgeAnswer(answer, next);
+    });
+  }
+
+  #sendAnswer({head, length, server}: ServerAnswer): void {
+    const transaction = this.#transaction;
     if (this.#client.told(head.status) !== head.status) {
       this.#reply(transaction.errorPage(502), 'PH', 'the server has not switched to the protocol that the client had asked for');
       return;
     }
-    applyPersistence(transaction, head, this.#finding, this.#forwarding?.server ?? null, this.#parts.clock.nowMs());
-    this.#compressor = compress(transaction, this.#acceptEncoding, head, length);
+    applyPersistence(transaction, head, this.#finding, server, this.#parts.clock.nowMs());
+    const compressor = compress(transaction, this.#acceptEncoding, head, length);
     applyAfterResponse(transaction, head);
     this.#isAnswered = true;
     transaction.status = this.#client.told(head.status);
-    if (closesAfter(transaction)) this.#client.closeAfter();
-    transaction.bytesOut += this.#client.head(head, this.#compressor === null ? length : null, isBodyless(transaction.received.method, head.status));
+    if (isLastAnswer(transaction)) this.#client.closeAfter();
+    transaction.bytesOut += this.#client.head(head, compressor === null ? length : null, isBodyless(transaction.received.method, head.status));
     this.#answering();
-    if (this.#compressor !== null) this.#startCompressor(this.#compressor);
+    const failed = (reason: string): void => this.#breakOff('PD', reason);
+    this.#output = new AnswerOutput({client: this.#client, transaction, compressor, server: this.#forwarding, failed});
+    const held = this.#held;
+    this.#held = null;
+    held?.giveTo(this);
   }
 
   #answering(): void {
     const {answering, clock} = this.#parts;
-    if (answering !== null) answering(this.#transaction.toRecord(clock.monotonicMs(), clock.nowMs()), this.#transaction);
-  }
-
-  #startCompressor(compressor: Compressor): void {
-    compressor.on('data', (chunk: Buffer) => {
-      if (this.#isOver) return;
-      this.#transaction.bytesOut += chunk.length;
-      if (!this.#client.write(chunk)) compressor.pause();
-    });
-    compressor.on('drain', () => this.#forwarding?.resume());
-    compressor.on('error', (error) => this.#breakOff('PD', errorMessage(error)));
+    answering?.(this.#transaction.toRecord(clock.monotonicMs(), clock.nowMs()), this.#transaction);
   }
 
   answerData(chunk: Buffer): void {
-    if (this.#compressor !== null) {
-      if (!this.#compressor.write(chunk)) this.#forwarding?.pause();
-      return;
-    }
-    this.#transaction.bytesOut += chunk.length;
-    if (!this.#client.write(chunk)) this.#forwarding?.pause();
+    if (this.#held === null) this.#output?.data(chunk);
+    else this.#held.data(chunk);
   }
 
   answerPaused(): void {
@@ -316,13 +331,8 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   answerEnd(trailers: readonly Header[] | null): void {
-    const compressor = this.#compressor;
-    if (compressor === null) {
-      this.#complete(trailers);
-      return;
-    }
-    compressor.on('end', () => this.#complete(trailers));
-    compressor.end();
+    if (this.#held === null) this.#output?.end(() => this.#complete(trailers));
+    else this.#held.end(trailers);
   }
 
   #complete(trailers: readonly Header[] | null): void {
@@ -345,14 +355,8 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#isAnswered = true;
     this.#answering();
-    openTunnel({
-      client,
-      server,
-      timeouts: tunnelTimeouts(transaction),
-      clock: this.#parts.clock,
-      counters: this.#parts.counters,
-      ended: (why) => this.#finish(why === 'closed' ? '--' : why === 'client-timeout' ? 'cD' : 'sD', null),
-    });
+    const {clock, counters} = this.#parts;
+    openTunnel({client, server, timeouts: tunnelTimeouts(transaction), clock, counters, ended: (how) => this.#finish(how, null)});
   }
 
   failed({status, termination, error}: ForwardingFailure): void {
@@ -364,6 +368,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   brokenOff(termination: string, reason: string): void {
+    if (this.#held !== null && termination === 'sD') this.#reply(this.#transaction.errorPage(504), 'sR', reason);
+    else this.#held?.cut();
+    if (!this.#isOver) this.#client.flush();
     this.#breakOff(termination, reason);
   }
 
@@ -389,7 +396,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancelDelay?.();
-    this.#compressor?.removeAllListeners('data');
+    this.#output?.over();
     this.#local.over();
     this.#forwarding?.abort(termination === '--' ? 'done' : 'client-abort');
     const {clock} = this.#parts;

@@ -87,9 +87,10 @@ export class MessageWriter {
     this.#chunked = chunked;
   }
 
-  /** Sends a head that still waits for its body. */
+  /** Sends what waits: a head for its body, chunks for the next ones. */
   flush(): void {
     if (this.#head !== '') this.#socket.write(this.#takeHead(), 'latin1');
+    this.#uncork();
   }
 
   /** Bytes that this message took of the connection so far are told by the socket. False: wait for 'drain'. */

@@ -17,6 +17,8 @@ export interface ResponseHead {
   reason: string;
   readonly version: HttpVersion;
   headers: Header[];
+  /** As much of the body as rules have waited for. Empty: there is none. */
+  body?: Uint8Array;
 }
 
 /** Bytes of a body: a number when it is known beforehand, 0 when there is none, null when only the end of the body tells. */

@@ -2,7 +2,7 @@
 import type {BodyLength, ClientStream, Header, ServerStream} from './message.ts';
 
 /** What `wait-for-body` may keep, as HAProxy's buffer. */
-const maxBufferedBytes = 16_384;
+export const maxBufferedBytes = 16_384;
 const nothing = Buffer.alloc(0);
 
 export class RequestBody {

@@ -1,5 +1,5 @@
 /** `http-response` and `http-after-response` rules, made functions, and carried out in order. */
-import type {HttpResponseAction, Rule, TcpResponseAction} from '../../config/rules.ts';
+import type {HttpResponseAction, Rule, TcpResponseAction, WaitForBody} from '../../config/rules.ts';
 import type {Compilers} from './compilers.ts';
 import {compileHeaderAction} from './header-actions.ts';
 import type {ResponseHead} from './message.ts';
@@ -8,14 +8,16 @@ import {compileReply, type LocalReply, reasonOf} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
 import {compileCapture, compileSetVariable} from './variable-actions.ts';
 
-/** Null: the next rule is next. */
-export type ResponseVerdict =
-  | {readonly kind: 'allow'}
-  | {readonly kind: 'reject'}
-  | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'}
-  | null;
+export type ResponseVerdict = {readonly kind: 'reject'} | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'};
 
-export type ResponseRule = (transaction: RuleSubject, response: ResponseHead) => ResponseVerdict;
+/** Null: the next rule is next. */
+export type ResponseRule = (transaction: RuleSubject, response: ResponseHead) => ResponseVerdict | {readonly kind: 'allow'} | WaitForBody | null;
+
+/** The rules that come after one that waits. */
+export interface RulePlace {
+  readonly list: number;
+  readonly rule: number;
+}
 
 interface Parts {
   readonly compilers: Compilers;
@@ -56,11 +58,23 @@ function contentAction(action: TcpResponseAction, compilers: Compilers): Respons
   }
 }
 
-/** Stops at the first verdict; `allow` only ends this list. */
-export function runResponseRules(rules: readonly ResponseRule[], transaction: RuleSubject, response: ResponseHead): ResponseVerdict {
-  for (const rule of rules) {
-    const verdict = rule(transaction, response);
-    if (verdict !== null) return verdict.kind === 'allow' ? null : verdict;
+export interface ResponseWait extends WaitForBody {
+  readonly next: RulePlace;
+}
+
+/** One list after the other, up to the first verdict; `allow` only ends its list. Null: none of them has one. */
+export function runResponseRules(
+  lists: readonly (readonly ResponseRule[])[],
+  {transaction, response, from = {list: 0, rule: 0}}: {readonly transaction: RuleSubject; readonly response: ResponseHead; readonly from?: RulePlace},
+): ResponseVerdict | ResponseWait | null {
+  for (let list = from.list; list < lists.length; list++) {
+    const rules = lists[list] ?? [];
+    for (let at = list === from.list ? from.rule : 0; at < rules.length; at++) {
+      const verdict = rules[at]?.(transaction, response) ?? null;
+      if (verdict === null) continue;
+      if (verdict.kind === 'allow') break;
+      return verdict.kind === 'wait-for-body' ? {...verdict, next: {list, rule: at + 1}} : verdict;
+    }
   }
   return null;
 }
@@ -71,6 +85,8 @@ function compileAction(action: HttpResponseAction, {compilers, readFile}: Parts)
   switch (action.kind) {
     case 'allow':
       return () => allow;
+    case 'wait-for-body':
+      return () => action;
     case 'redirect': {
       const redirect = compileRedirect(action, compilers);
       return (transaction) => {
@@ -89,7 +105,7 @@ function compileAction(action: HttpResponseAction, {compilers, readFile}: Parts)
   }
 }
 
-type Edit = Exclude<HttpResponseAction, {kind: 'allow' | 'redirect' | 'deny' | 'return'}>;
+type Edit = Exclude<HttpResponseAction, {kind: 'allow' | 'wait-for-body' | 'redirect' | 'deny' | 'return'}>;
 
 /** What changes something, and never has a verdict. */
 function compileEdit(action: Edit, compilers: Compilers): ResponseRule {

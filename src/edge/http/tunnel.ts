@@ -11,8 +11,8 @@ export interface TunnelOptions {
   readonly timeouts: {readonly clientMs: number; readonly serverMs: number; readonly clientFinMs: number | null; readonly serverFinMs: number | null};
   readonly clock: Clock;
   readonly counters: Counters;
-  /** Both are closed. */
-  readonly ended: (why: 'closed' | 'client-timeout' | 'server-timeout') => void;
+  /** Both are closed: in order, or since the client or the server was silent for too long, as the log says it. */
+  readonly ended: (termination: '--' | 'cD' | 'sD') => void;
 }
 
 export function tunnelTimeouts({timeouts, frontend, destination}: Transaction): TunnelOptions['timeouts'] {
@@ -28,14 +28,14 @@ export function tunnelTimeouts({timeouts, frontend, destination}: Transaction): 
 
 /** Joins both connections until they end. What each side said already goes first. */
 export function openTunnel({client, server, timeouts, clock, counters, ended}: TunnelOptions): void {
-  let why: 'closed' | 'client-timeout' | 'server-timeout' = 'closed';
+  let termination: '--' | 'cD' | 'sD' = '--';
   let open = 2;
   const closed = (): void => {
     client.socket.destroySoon();
     server.socket.destroySoon();
     if (--open > 0) return;
     relay.stop();
-    ended(why);
+    ended(termination);
   };
   if (server.head.length > 0) server.socket.unshift(server.head);
   if (client.head.length > 0) client.socket.unshift(client.head);
@@ -58,7 +58,7 @@ export function openTunnel({client, server, timeouts, clock, counters, ended}: T
     },
     onTimeout: (side) => {
       counters.timeouts++;
-      why = side === 'client' ? 'client-timeout' : 'server-timeout';
+      termination = side === 'client' ? 'cD' : 'sD';
       client.socket.destroy();
       server.socket.destroy();
     },

@@ -91,6 +91,8 @@ export interface ResponseFacts {
   reason: string;
   readonly version: string;
   headers: HeaderFields;
+  /** As much of the body as was waited for, or has come of it in a health check. Empty: there is none. */
+  readonly body?: Uint8Array | null;
 }
 
 /** `txn.name` and so on; each scope lives as long as what it is of. */

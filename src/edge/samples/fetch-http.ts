@@ -1,7 +1,7 @@
 /** The request line, bodies, the status, and who the client says it is: HAProxy's manual, section 7.3.6. */
 import type {SampleCall} from '../../config/sample.ts';
 import {avalanche, sdbm} from './checksums.ts';
-import type {RequestFacts, SampleContext, SampleValue} from './context.ts';
+import type {RequestFacts, ResponseFacts, SampleContext, SampleValue} from './context.ts';
 import {badCall, type FetchBuilder, neededArgument, plain, textArgument} from './fetch.ts';
 import {headerValue, headerValues} from './header-fields.ts';
 import {payloadHead, requestOf} from './payload-request.ts';
@@ -13,6 +13,27 @@ function ofRequest(one: (request: RequestFacts) => SampleValue): FetchBuilder {
     const request = requestOf(context);
     return request === null ? null : one(request);
   });
+}
+
+function ofResponse(one: (response: ResponseFacts) => SampleValue): FetchBuilder {
+  return plain(({response}) => (response === null ? null : one(response)));
+}
+
+type Message = Pick<RequestFacts | ResponseFacts, 'headers' | 'body'>;
+
+function bodyOf({body = null}: Message): SampleValue {
+  return body === null ? null : {type: 'bin', value: body};
+}
+
+function bodyLength({body}: Message): SampleValue {
+  return intValue(body?.length ?? 0);
+}
+
+/** Of the whole body, where the message says it; one without a body may say what it would be. */
+function bodySize({headers, body}: Message): SampleValue {
+  if (body?.length === 0) return intValue(0);
+  const declared = headerValues(headers, 'content-length', false)[0];
+  return intValue(declared === undefined ? (body?.length ?? 0) : leadingInteger(declared));
 }
 
 function textOrNull(text: string | null): SampleValue {
@@ -125,15 +146,15 @@ export const httpFetches: Readonly<Record<string, FetchBuilder>> = {
   urlp_val: parameterFetch((value) => intValue(leadingInteger(value))),
   'req.ver': version,
   req_ver: version,
-  'req.body': ofRequest((request) => (request.body === null ? null : {type: 'bin', value: request.body})),
-  'req.body_len': ofRequest((request) => intValue(request.body?.length ?? 0)),
-  'req.body_size': ofRequest((request) => {
-    const declared = headerValues(request.headers, 'content-length', false)[0];
-    return intValue(declared === undefined ? (request.body?.length ?? 0) : leadingInteger(declared));
-  }),
+  'req.body': ofRequest(bodyOf),
+  'req.body_len': ofRequest(bodyLength),
+  'req.body_size': ofRequest(bodySize),
   'req.body_param': bodyParameter,
   'req.proto_http': protocolIsHttp,
   req_proto_http: protocolIsHttp,
+  'res.body': ofResponse(bodyOf),
+  'res.body_len': ofResponse(bodyLength),
+  'res.body_size': ofResponse(bodySize),
   status: plain((context) => (context.response === null ? null : intValue(context.response.status))),
   'res.ver': responseVersion,
   resp_ver: responseVersion,

@@ -1,0 +1,57 @@
+/** The body of a server's answer while rules wait for it. */
+import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {BodyLength, Header, ResponseHead} from './message.ts';
+import {maxBufferedBytes} from './request-body.ts';
+
+export interface ServerAnswer {
+  readonly head: ResponseHead;
+  readonly length: BodyLength;
+  readonly server: ServerConfig | null;
+}
+
+export class HeldAnswer {
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+  #isCut = false;
+  #end: {readonly trailers: readonly Header[] | null} | null = null;
+  #waiting: {readonly bytes: number; readonly done: () => void} | null = null;
+
+  /** @param bytes 0: all of it, or as much as is kept; `done` is called when they are here */
+  waitFor(bytes: number, done: () => void): void {
+    this.#waiting = {bytes: bytes === 0 ? maxBufferedBytes : Math.min(bytes, maxBufferedBytes), done};
+    this.#look();
+  }
+
+  data(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    this.#look();
+  }
+
+  end(trailers: readonly Header[] | null): void {
+    this.#end = {trailers};
+    this.#look();
+  }
+
+  /** No more will come: what is here goes on, as in HAProxy. */
+  cut(): void {
+    this.#isCut = true;
+    this.#look();
+  }
+
+  body(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  giveTo(next: {answerData(chunk: Buffer): void; answerEnd(trailers: readonly Header[] | null): void}): void {
+    for (const chunk of this.#chunks) next.answerData(chunk);
+    if (this.#end !== null) next.answerEnd(this.#end.trailers);
+  }
+
+  #look(): void {
+    const waiting = this.#waiting;
+    if (waiting === null || (this.#end === null && !this.#isCut && this.#bytes < waiting.bytes)) return;
+    this.#waiting = null;
+    waiting.done();
+  }
+}
