@@ -74,15 +74,16 @@ function buildExchange(lines: readonly HttpLine[], option: CheckRequest | null):
   const sendAt = firstSend >= 0 ? firstSend : option === null ? lines.length : connectAt;
   let connect: ConnectStep | null = null;
   const sends: CheckRequest[] = option === null ? [] : [option];
+  const first: VariableStep[] = [];
   const before: VariableStep[] = [];
   const expect: (Expectation | VariableStep)[] = [];
   for (const [index, line] of lines.entries()) {
     if (line.name === 'http-check connect') connect = line.value;
     else if (line.name === 'http-check send') sends.push(line.value);
     else if (line.name === 'http-check expect') expect.push(line.value);
-    else (index < sendAt ? before : expect).push(line.value);
+    else (index < connectAt ? first : index < sendAt ? before : expect).push(line.value);
   }
-  return {connect, before, request: sends.length === 0 ? null : buildRequest(sends), expect};
+  return {connect, first, before, request: sends.length === 0 ? null : buildRequest(sends), expect};
 }
 
 /** @param requests of each part the last one that says it counts */

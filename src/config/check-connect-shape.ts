@@ -1,6 +1,7 @@
 /** `tcp-check connect` and `http-check connect`: a connection of a health check, first of all or anew. */
 import {isIP} from 'node:net';
 import {type Arguments, ConfigError} from './arguments.ts';
+import {readExpressionWord} from './expression/sample-expression.ts';
 import type {ConnectStep} from './health.ts';
 import type {Word} from './lex.ts';
 import type {Shape} from './shapes.ts';
@@ -20,7 +21,10 @@ const options: Readonly<Record<string, (step: Draft, args: Arguments) => void>> 
     step.port ??= port;
   },
   port(step, args) {
-    step.port = args.takeParsed('<port>', parsePort);
+    const word = args.peek();
+    const isNumber = word === undefined || /^\d+$/.test(word.text);
+    if (isNumber) step.port = args.takeParsed('<port>', parsePort);
+    step.portExpression = isNumber ? null : readExpressionWord(args.take('<sample>'), args.scope).expression;
   },
   ssl(step) {
     step.tls = true;
@@ -45,12 +49,13 @@ const options: Readonly<Record<string, (step: Draft, args: Arguments) => void>> 
 /** @param protocols what `proto` may say; checks over HTTP speak HTTP/1 */
 function connectShape(protocols: {readonly spoken: string; readonly later: readonly string[]}): Shape<ConnectStep> {
   return {
-    usage: `[default] [addr <address>[:<port>]] [port <port>] [ssl] [sni <name>] [alpn <protocols>] [send-proxy] [proto ${protocols.spoken}] [linger] [comment <text>]`,
+    usage: `[default] [addr <address>[:<port>]] [port <port> | <sample>] [ssl] [sni <name>] [alpn <protocols>] [send-proxy] [proto ${protocols.spoken}] [linger] [comment <text>]`,
     read(args) {
       const step: Draft = {
         kind: 'connect',
         address: null,
         port: null,
+        portExpression: null,
         usesDefaults: false,
         tls: false,
         sni: null,

@@ -61,8 +61,10 @@ export const httpCheckOption: Shape<CheckRequest> = {
   },
 };
 
+const sendWords = ['meth', 'uri', 'uri-lf', 'ver', 'hdr', 'body', 'body-lf', 'comment'];
+
 export const httpCheckSend: Shape<CheckRequest> = {
-  usage: '[meth <method>] [uri <uri> | uri-lf <format>] [ver <version>] [hdr <name> <format>]... [body <text> | body-lf <format>]',
+  usage: '[meth <method>] [uri <uri> | uri-lf <format>] [ver <version>] [hdr <name> <format>]... [body <text> | body-lf <format>] [comment <text>]',
   read(args) {
     const request: {-readonly [Key in keyof CheckRequest]: CheckRequest[Key]} = {};
     const headers: {readonly name: string; readonly value: Format}[] = [];
@@ -90,8 +92,11 @@ export const httpCheckSend: Shape<CheckRequest> = {
         case 'body-lf':
           request.body = readFormat(args.take('<format>'), args.scope, 'value');
           break;
+        case 'comment':
+          args.take('<text>');
+          break;
         default:
-          throw args.invalid(word, `meth, uri, uri-lf, ver, hdr, body and body-lf are possible${didYouMean(word.text, ['meth', 'uri', 'ver', 'hdr', 'body'])}`);
+          throw args.invalid(word, `${sendWords.join(', ')} are possible${didYouMean(word.text, sendWords)}`);
       }
     }
     return headers.length === 0 ? request : {...request, headers};

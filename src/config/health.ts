@@ -1,6 +1,6 @@
 /** Health checks of servers, as configured: when, and what they say and expect. */
 import type {SetVariable, UnsetVariable} from './rules.ts';
-import type {Format, MatchMethod} from './sample.ts';
+import type {Format, MatchMethod, SampleExpression} from './sample.ts';
 import type {TlsServer} from './tls.ts';
 
 /** Where the checks of a server go instead of to its own address; null: there. */
@@ -86,6 +86,8 @@ export interface ConnectStep {
   /** Instead of where checks of the server go; null: there. */
   readonly address: string | null;
   readonly port: number | null;
+  /** What it yields when the step is done counts before `port`, unless it is nothing, or 0. */
+  readonly portExpression: SampleExpression | null;
   /** What is not said here is as the line of the server says: TLS, its names, the PROXY header. */
   readonly usesDefaults: boolean;
   readonly tls: boolean;
@@ -99,6 +101,8 @@ export interface ConnectStep {
 export interface HttpExchange {
   /** Null: as the line of the server says. */
   readonly connect: ConnectStep | null;
+  /** Done before it connects. */
+  readonly first: readonly VariableStep[];
   /** Done when it is connected. */
   readonly before: readonly VariableStep[];
   /** Null: to connect is enough. */

@@ -169,6 +169,45 @@ const backends = ({web, missing, tls, banner, closed}: Ports): Readonly<Record<s
   'no-steps': `
   option httpchk
   server s 127.0.0.1:${tls} check inter 2s ssl verify none check-sni plain-line.test check-alpn http/1.1`,
+  'finds-port': `
+  option httpchk
+  http-check set-var(check.port) int(${missing})
+  http-check connect addr 127.0.0.1:${closed} port var(check.port)
+  http-check send uri /twelve
+  http-check expect status 404
+  http-check set-var(check.text) str(${web}th)
+  http-check connect port var(check.text)
+  http-check send uri /thirteen
+  http-check expect status 200
+  http-check connect addr 127.0.0.1:${missing} port var(check.nothing)
+  http-check send uri /fourteen
+  http-check expect status 404
+  http-check connect port int(0)
+  http-check send uri /fifteen
+  server s 127.0.0.1:${closed} check inter 2s port ${web}`,
+  'port-of-answer': `
+  option httpchk
+  http-check connect
+  http-check send uri /sixteen
+  http-check set-var(check.length) res.body_len
+  http-check expect status 200
+  http-check connect port int(${missing - 4}),add(check.length)
+  http-check send uri /seventeen
+  server s 127.0.0.1:${web} check inter 2s`,
+  'refused-port': `
+  option httpchk
+  http-check connect port int(${closed})
+  http-check send uri /
+  server s 127.0.0.1:${web} check inter 2s`,
+  'tcp-finds-port': `
+  mode tcp
+  option tcp-check
+  tcp-check set-var(check.port) int(${banner})
+  tcp-check connect port var(check.port)
+  tcp-check send port\r\n
+  tcp-check expect string 200
+  tcp-check connect port int(${closed})
+  server s 127.0.0.1:${closed} check inter 2s`,
   'only-tls': `
   server s 127.0.0.1:${tls} check inter 2s check-ssl verify none check-sni only.test check-alpn special`,
   'other-name': `

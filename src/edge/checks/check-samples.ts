@@ -1,9 +1,10 @@
 /** Expressions in health checks, which no client has asked for: compiled when a check is made, and what they may ask about. */
-import type {Expectation, TcpCheckStep, VariableStep} from '../../config/health.ts';
+import type {ConnectStep, Expectation, TcpCheckStep, VariableStep} from '../../config/health.ts';
 import {bareFrontend} from '../../config/proxy-defaults.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {ResponseFacts, SampleContext, Surroundings, Variables} from '../samples/context.ts';
 import {compileVariableValue, variableSetter} from '../samples/set-variable.ts';
+import {toInteger} from '../samples/value.ts';
 import {createCheckVariables} from '../samples/variables.ts';
 
 export interface CheckSamples {
@@ -50,6 +51,17 @@ export function openCheckContext({processVariables, surroundings}: CheckSamples,
 export function compileVariableStep(step: VariableStep, compiler: SampleCompiler): (context: CheckContext) => void {
   if (step.kind === 'unset-var') return ({variables}) => variables.unset(step.name);
   return variableSetter(step, compileVariableValue(step.value, compiler));
+}
+
+/** The function yields the step as it is at that moment. @throws CodedError of the compiler */
+export function compileConnectStep(step: ConnectStep, compiler: SampleCompiler): (context: CheckContext) => ConnectStep {
+  if (step.portExpression === null) return () => step;
+  const sample = compiler.compileExpression(step.portExpression);
+  return (context) => {
+    const value = sample(context);
+    const port = value === null ? null : toInteger(value);
+    return port === null || port === 0 ? step : {...step, port: port & 65_535};
+  };
 }
 
 export function isVariableStep(step: TcpCheckStep | Expectation): step is VariableStep {

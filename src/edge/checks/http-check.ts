@@ -4,7 +4,7 @@ import type {SampleCompiler} from '../samples/compile.ts';
 import type {CheckConnection} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import {type CheckFinding, checkVerdict} from './check-result.ts';
-import {type CheckContext, compileVariableStep, isVariableStep} from './check-samples.ts';
+import {type CheckContext, compileConnectStep, compileVariableStep, isVariableStep} from './check-samples.ts';
 import {compileHeaderFormats, compileStatus, compileText, compileWanted} from './expectation.ts';
 import {type HttpAnswer, readHttpAnswer} from './http-answer.ts';
 
@@ -29,8 +29,9 @@ type Step = (answer: HttpAnswer | null, context: CheckContext) => CheckFinding |
 
 /** @throws CodedError of the compiler */
 export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, compiler: SampleCompiler): HttpCheck {
-  const compiled = exchanges.map(({connect, before, request, expect}) => ({
-    connect,
+  const compiled = exchanges.map(({connect, first, before, request, expect}) => ({
+    connect: connect === null ? () => null : compileConnectStep(connect, compiler),
+    first: first.map((step) => compileVariableStep(step, compiler)),
     before: before.map((step) => compileVariableStep(step, compiler)),
     render: request === null ? null : compileRequest(request, compiler),
     steps: compileSteps(expect, compiler),
@@ -38,8 +39,9 @@ export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, com
   return {
     async run(open, {timeoutMs, isUp, context}) {
       let finding: CheckFinding = {status: 'L4OK', code: 0, info: '(tcp-check)'};
-      for (const {connect, before, render, steps} of compiled) {
-        using connection = await open(connect);
+      for (const {connect, first, before, render, steps} of compiled) {
+        for (const act of first) act(context);
+        using connection = await open(connect(context));
         context.response = null;
         for (const act of before) act(context);
         if (render === null) {

@@ -4,7 +4,7 @@ import type {SampleCompiler} from '../samples/compile.ts';
 import type {CheckConnection} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
 import type {CheckFinding} from './check-result.ts';
-import {type CheckContext, compileVariableStep, isVariableStep} from './check-samples.ts';
+import {type CheckContext, compileConnectStep, compileVariableStep, isVariableStep} from './check-samples.ts';
 import {compileText, compileWanted} from './expectation.ts';
 
 export interface TcpCheck {
@@ -16,7 +16,7 @@ export interface TcpCheck {
 }
 
 type Action =
-  | {readonly kind: 'connect'; readonly step: ConnectStep; readonly where: string}
+  | {readonly kind: 'connect'; readonly step: (context: CheckContext) => ConnectStep; readonly where: (step: ConnectStep) => string}
   | {readonly kind: 'send'; readonly data: (context: CheckContext) => Uint8Array}
   | {readonly kind: 'expect'; readonly run: Expect}
   | {readonly kind: 'variable'; readonly act: (context: CheckContext) => void};
@@ -40,8 +40,10 @@ export function compileTcpCheck(steps: readonly TcpCheckStep[], compiler: Sample
       if (startsConnected) connection = await connect(null, ' at initial connection step of tcp-check');
       for (const action of actions) {
         if (connection !== null) context.responsePayload = connection.received;
-        if (action.kind === 'connect') connection = await connect(action.step, action.where);
-        else if (action.kind === 'variable') action.act(context);
+        if (action.kind === 'connect') {
+          const step = action.step(context);
+          connection = await connect(step, action.where(step));
+        } else if (action.kind === 'variable') action.act(context);
         else if (connection !== null) await converse(action, connection, {timeoutMs, context});
       }
       if (endsTalking) return {status: 'L7OK', code: 0, info: '(tcp-check)'};
@@ -59,7 +61,11 @@ async function converse(action: Extract<Action, {kind: 'send' | 'expect'}>, conn
 function compileAction(step: TcpCheckStep, number: number, compiler: SampleCompiler): Action {
   switch (step.kind) {
     case 'connect':
-      return {kind: 'connect', step, where: ` at step ${number} of tcp-check (${step.port === null ? 'connect' : `connect port ${step.port}`})`};
+      return {
+        kind: 'connect',
+        step: compileConnectStep(step, compiler),
+        where: ({port}) => ` at step ${number} of tcp-check (${port === null ? 'connect' : `connect port ${port}`})`,
+      };
     case 'send':
       return {kind: 'send', data: () => step.data};
     case 'send-format':

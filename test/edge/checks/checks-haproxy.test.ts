@@ -24,6 +24,7 @@ const expectation = (kind: Expectation['kind'], method: Expectation['method'], v
 });
 const exchange = (expect: readonly Expectation[], more: Partial<HttpCheckRequest> = {}): HttpExchange => ({
   connect: null,
+  first: [],
   before: [],
   request: {method: 'OPTIONS', uri: text('/'), version: 'HTTP/1.0', headers: [], body: null, ...more},
   expect,
@@ -44,6 +45,7 @@ const connect: ConnectStep = {
   alpn: null,
   sendProxy: false,
   lingers: false,
+  portExpression: null,
 };
 const send = (data: string): TcpCheckStep => ({kind: 'send', data: Buffer.from(data)});
 const expect = (...args: Parameters<typeof expectation>): TcpCheckStep => ({kind: 'expect', expectation: expectation(...args)});
