@@ -44,6 +44,7 @@ export function buildFrontend(section: Section, context: FrontendContext): Front
     monitorUri: effective(section, 'monitor-uri')?.value ?? null,
     monitorFail: all(section, 'monitor fail').map((setting) => setting.value),
     uniqueId: uniqueId(section),
+    cookieCapture: effective(section, 'capture cookie')?.value ?? null,
     captures: (['request', 'response'] as const).flatMap((of) => section.scope.captures.filter((slot) => slot.of === of)),
     logFormat: logFormat(section),
     errorLogFormat: effective(section, 'error-log-format')?.value ?? null,

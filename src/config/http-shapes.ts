@@ -4,7 +4,7 @@ import {readReply, takeFile} from './actions/reply.ts';
 import {type Arguments, ConfigError} from './arguments.ts';
 import {parseIpPattern} from './expression/ip-pattern.ts';
 import {resolveInScope} from './expression/sample-expression.ts';
-import type {AddressHeader, Compression} from './proxy-value.ts';
+import type {AddressHeader, Compression, CookieCapture} from './proxy-value.ts';
 import type {ReplyAction} from './rules.ts';
 import {type CaptureSlot, refer, takeSlot} from './scope.ts';
 import type {Placed, Shape} from './shapes.ts';
@@ -112,6 +112,11 @@ export function captureHeader(of: 'request' | 'response'): Shape<CaptureSlot> {
     },
   };
 }
+
+export const captureCookie: Shape<CookieCapture> = {
+  usage: '<name> len <length>',
+  read: (args) => ({prefix: args.take('<name>').text, length: takeLength(args)}),
+};
 
 /** `declare capture request len <length>`. */
 export const declareCapture: Shape<CaptureSlot> = {

@@ -1,7 +1,17 @@
 /** The keywords of proxies in mode http, of logs of requests, and of the statistics page. */
 
 import {format} from './format-shapes.ts';
-import {captureHeader, compressionAlgorithms, contentTypes, declareCapture, errorFile, errorFiles, errorLocation, httpError} from './http-shapes.ts';
+import {
+  captureCookie,
+  captureHeader,
+  compressionAlgorithms,
+  contentTypes,
+  declareCapture,
+  errorFile,
+  errorFiles,
+  errorLocation,
+  httpError,
+} from './http-shapes.ts';
 import {keyword, proxies, theirList, theirs, withFrontend, withProxies} from './keyword.ts';
 import {flagLine, integer, placedWord, textLine, word} from './shapes.ts';
 import {requiredCondition, statsAuth, statsRefresh, statsRule} from './stats-shapes.ts';
@@ -36,6 +46,12 @@ export const httpKeywords = {
     sections: ['frontend', 'listen'],
     shape: captureHeader('response'),
     description: 'A header of answers for log lines.',
+  }),
+  'capture cookie': keyword({
+    ...theirs,
+    sections: ['frontend', 'listen'],
+    shape: captureCookie,
+    description: 'The first cookie of requests (`%CC`) and of answers (`%CS`) that begins so, with its name; `name=` is one whose whole name this is.',
   }),
   'declare capture': keyword({
     ...theirList,

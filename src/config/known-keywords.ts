@@ -65,7 +65,7 @@ const inProxies = table({
     option+h1-case-adjust-bogus-server option+http-tunnel option+disable-h2-upgrade option+use-small-buffers option+idle-close-on-response
     bind-process max-keep-alive-queue guid max-session-srv-conns force-persist ignore-persist clitcpka-cnt clitcpka-idle clitcpka-intvl
     srvtcpka-cnt srvtcpka-idle srvtcpka-intvl peers timeout+client-hs`,
-  later: `stats+bind-process capture+cookie log-steps use-small-buffers
+  later: `stats+bind-process log-steps use-small-buffers
     persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-drop-request-trailers
     http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
     reqtarpit reqitarpit rsprep rspirep rspdeny rspideny

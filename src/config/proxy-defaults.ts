@@ -50,6 +50,7 @@ export function bareFrontend({name, position}: Named): FrontendConfig {
     monitorFail: [],
     uniqueId: null,
     captures: [],
+    cookieCapture: null,
     logFormat: {kind: 'default'},
     errorLogFormat: null,
     structuredLogFormat: null,

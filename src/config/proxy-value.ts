@@ -175,6 +175,13 @@ export interface ProxyBase {
   readonly logTag: string | null;
 }
 
+/** Of requests and of answers, for log lines. */
+export interface CookieCapture {
+  /** How `name=value` begins. */
+  readonly prefix: string;
+  readonly length: number;
+}
+
 export interface FrontendConfig extends ProxyBase {
   /** In `tcp`, `http` and `udp` every bind has that protocol; in `nat` and `dns` a bind has either. */
   readonly binds: readonly Bind[];
@@ -193,6 +200,8 @@ export interface FrontendConfig extends ProxyBase {
    * lines. The number of a slot (`capture.req.hdr(0)`, `Capture.id`) counts those of its kind.
    */
   readonly captures: readonly {readonly header: string | null; readonly length: number; readonly of: 'request' | 'response'}[];
+  /** Null: none is captured. */
+  readonly cookieCapture: CookieCapture | null;
   /** A text of formats, or one of HAProxy's. */
   readonly logFormat:
     | {readonly kind: 'format'; readonly format: Format}

@@ -34,6 +34,5 @@ export const differences: ReadonlyMap<string, string> = new Map([
   ['balance rdp-cookie', later],
   ['http-request set-map(/tmp/x) a b', later],
   ['http-request disable-l7-retry', later],
-  ['capture cookie A len 5', later],
   ['disabled', 'a frontend that does nothing is not an error'],
 ]);

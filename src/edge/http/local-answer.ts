@@ -28,6 +28,9 @@ export class LocalAnswer {
 
   /** All of it. */
   send(reply: LocalReply, termination: string, reason: string | null): void {
+    const {transaction} = this.#options;
+    // Of a request that is denied the rules have looked at no further.
+    if (termination === 'PR' || termination === 'PT') transaction.captureCookie('request');
     if (this.#head(reply, reply.body.length)) this.#write(reply.body);
     this.#end(termination, reason);
   }

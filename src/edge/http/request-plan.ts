@@ -60,6 +60,7 @@ export function planRequest(
   const {request} = transaction;
   const {servers} = backend.config;
   if (backend.probes !== null) transaction.judgeProbe(backend.probes);
+  transaction.captureCookie('request');
   const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, clock.nowMs());
   if (finding !== null) transaction.cookieFlags = `${finding.flag}-`;
   const wanted = backend.useServers.length === 0 ? '' : firstName(backend.useServers, transaction);

@@ -7,8 +7,9 @@ import type {ScopedVariables} from '../samples/variables.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import {Tracking} from '../stick/tracking.ts';
+import {capturedCookie} from './captured-cookie.ts';
 import type {IncomingRequest} from './incoming-request.ts';
-import {headerOf, type RequestHead, type ResponseHead} from './message.ts';
+import type {RequestHead, ResponseHead} from './message.ts';
 import {errorPage, type HttpBackendProxy, type HttpFrontendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
@@ -174,11 +175,20 @@ export class Transaction implements RuleSubject {
 
   /** Fills the slots of `capture request header` or `capture response header`. */
   captureFields(of: 'request' | 'response'): void {
+    if (of === 'response') this.captureCookie(of);
     for (const capture of this.frontend.captures) {
       if (capture.of !== of) continue;
       const headers = of === 'request' ? this.request.headers : (this.response?.headers ?? []);
-      this.captures[capture.slot] = headerOf(headers, capture.header)?.slice(0, capture.length) ?? null;
+      this.captures[capture.slot] = headers.findLast(([name]) => name === capture.header)?.[1].slice(0, capture.length) ?? null;
     }
+  }
+
+  /** As `capture cookie` says. */
+  captureCookie(of: 'request' | 'response'): void {
+    const {cookieCapture} = this.frontend.config;
+    if (cookieCapture === null) return;
+    if (of === 'request') this.requestCookie = capturedCookie(cookieCapture, this.request.headers, 'cookie');
+    else this.responseCookie = capturedCookie(cookieCapture, this.response?.headers ?? [], 'set-cookie');
   }
 
   /** Who ended it and when, as two letters of the log. The first cause counts. */
