@@ -37,7 +37,7 @@ rootTest('threads and apps that fault on one chunk share its fetch; other thread
   await until(async () => (await lab.stats(one.instance)).waiting === 3 && (await lab.stats(two.instance)).waiting === 2, {what: 'all to wait'});
   t.deepEqual(await one.app.ask(['read', first + 500, 100]), crcs(first + 500, 100));
   t.deepEqual(await two.app.ask(['readThreads', [first + 700, first + 900], 2]), [crcOf(first + 700), crcOf(first + 900)]);
-  t.is(lab.wanted.filter(({position}) => position < 2 * chunkBytes).length, 1);
+  t.is(lab.wanted.filter(({position, urgent}) => urgent && position < 2 * chunkBytes).length, 1);
   t.is((await lab.stats(one.instance)).waiting, 3);
   fetched.resolve();
   t.deepEqual(await one.app.ask(['laterResults']), [[first + 1, first + 2, first + 3, first + 1].map(crcOf)]);
@@ -172,13 +172,83 @@ for (const direction of ['upwards', 'downwards'] as const) {
   });
 }
 
-rootTest('pages that are read in no order have nothing fetched ahead', async (t) => {
-  const count = 2048;
+rootTest('an unexpected mebibyte that is read in a row is asked for with its first page, in parts, the page first', async (t) => {
+  const count = 1024;
+  const pages = Array.from({length: 256}, (_, n) => first + 300 + n);
+  const held = Promise.withResolvers<void>();
+  await using lab = await coldLab(count, async (part, {arrive}) => {
+    await held.promise;
+    arrive(part);
+  });
+  lab.arriveIndex();
+  const {app} = await lab.wake();
+  await app.ask(['readLater', pages, 1]);
+  await until(() => lab.wanted.length >= 5, {what: 'what lies behind to be asked for'});
+  // Nothing has arrived, so no second page was touched.
+  const asked = lab.wanted.map(({position, length, urgent}) => ({position, length, urgent}));
+  const [page] = asked;
+  t.true(page?.urgent === true && page.length === chunkBytes);
+  const behind = (page?.position ?? 0) + chunkBytes;
+  t.deepEqual(
+    asked.slice(1),
+    [0, 1, 2, 3].map((part) => ({position: behind + part * 2 * chunkBytes, length: 2 * chunkBytes, urgent: false})),
+  );
+  held.resolve();
+  t.deepEqual(await app.ask(['laterResults']), [pages.map(crcOf)]);
+  // One that is waited for although it is under way is asked for again, which costs nothing; anything else would be a second round trip.
+  const end = behind + 8 * chunkBytes;
+  t.true(lab.wanted.slice(5).every(({urgent, position}) => (urgent ? position < end : position >= end)));
+});
+
+rootTest('pages that are read in no order have no more than two mebibytes fetched ahead in vain', async (t) => {
+  const count = 4096;
   await using lab = await coldLab(count, async (part, {arrive}) => arrive(part));
   lab.arriveIndex();
   const {app} = await lab.wake();
-  const pages = Array.from({length: 40}, (_, n) => first + ((n * 769) % count));
+  const pages = Array.from({length: 60}, (_, n) => first + ((n * 1601) % count));
   await app.ask(['readLater', pages, 1]);
   t.deepEqual(await app.ask(['laterResults']), [pages.map(crcOf)]);
-  t.false(lab.wanted.some(({urgent}) => !urgent));
+  const ahead = lab.wanted.filter(({urgent}) => !urgent).reduce((sum, {length}) => sum + length, 0);
+  t.log(`${ahead} bytes ahead`);
+  t.true(ahead <= 2 * 8 * chunkBytes);
+});
+
+rootTest('guesses that were right are followed by others', async (t) => {
+  const count = 4096;
+  await using lab = await coldLab(count, async (part, {arrive}) => arrive(part));
+  lab.arriveIndex();
+  const {app} = await lab.wake();
+  for (const start of [0, 1000, 2000, 3000]) {
+    const before = lab.wanted.length;
+    t.deepEqual(await app.ask(['read', first + start, 1]), [crcOf(first + start)]);
+    const aheadBytes = (): number => lab.wanted.slice(before).reduce((sum, {urgent, length}) => sum + (urgent ? 0 : length), 0);
+    await until(() => aheadBytes() === 8 * chunkBytes, {what: `a guess from page ${start} on`});
+    t.deepEqual(await app.ask(['read', first + start, 200]), crcs(first + start, 200));
+  }
+});
+
+rootTest('nothing is guessed while much else is under way', async (t) => {
+  const held = Promise.withResolvers<void>();
+  await using lab = await coldLab(6144, async (part, {arrive}) => {
+    if (!part.urgent) await held.promise;
+    arrive(part);
+  });
+  lab.arriveIndex();
+  const {app} = await lab.wake({predicted: 17 * 256});
+  await until(() => lab.wanted.length >= 17, {what: 'the expected pages to be asked for'});
+  const expected = lab.wanted.length;
+  t.deepEqual(await app.ask(['read', first + 5500, 1]), [crcOf(first + 5500)]);
+  t.deepEqual(
+    lab.wanted.slice(expected).map(({urgent}) => urgent),
+    [true],
+  );
+  held.resolve();
+});
+
+rootTest('without read-ahead nothing but what is touched is fetched', async (t) => {
+  await using lab = await coldLab(1024, async (part, {arrive}) => arrive(part));
+  lab.arriveIndex();
+  const {app} = await lab.wake({readAhead: false});
+  t.deepEqual(await app.ask(['read', first, 100]), crcs(first, 100));
+  t.true(lab.wanted.every(({urgent, length}) => urgent && length === chunkBytes));
 });

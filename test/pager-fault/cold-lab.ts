@@ -59,7 +59,7 @@ export interface ColdLab extends AsyncDisposable {
   /** The end of the object, with its index. */
   arriveIndex(): void;
   /** Restores the process of `count` pages; `predicted` pages from the first one on are to be installed. */
-  wake(options?: {predicted?: number}): Promise<{instance: InstanceId; app: FaultingApp}>;
+  wake(options?: {predicted?: number; readAhead?: boolean}): Promise<{instance: InstanceId; app: FaultingApp}>;
   stats(instance: InstanceId): Promise<InstanceStats>;
 }
 
@@ -99,7 +99,7 @@ export async function coldLab(count: number, onWanted: (part: WantedPart, lab: C
     chunks: cold.chunks,
     arrive: (part) => cold.arrive(part),
     arriveIndex: () => cold.arrive({position: (cold.chunks - 1) * chunkBytes, length: chunkBytes}),
-    async wake({predicted = 0} = {}) {
+    async wake({predicted = 0, readAhead = true} = {}) {
       const instance = instanceId(app, newInstanceName(Date.now()));
       const workDir = join(path, `work-${instance}`);
       await mkdir(workDir);
@@ -107,7 +107,7 @@ export async function coldLab(count: number, onWanted: (part: WantedPart, lab: C
       apps.defer(() => stopKeeper(keeper));
       const tables = lazyTables(checkpoint);
       const journalPath = join(path, `journal-${instance}`);
-      await faults.ask({kind: 'prepare', plan: {instance, segments: [cold.local], tables, parking: ends, journalPath, socketDir: workDir}});
+      await faults.ask({kind: 'prepare', plan: {instance, segments: [cold.local], tables, parking: ends, journalPath, socketDir: workDir, readAhead}});
       const runs = [...(checkpoint.tables.get(vpid)?.runsIn(first, predicted) ?? [])];
       const expectation = {predicted: [{vpid, table: encodePageTable(PageTable.from(runs))}], withheld: []};
       await faults.ask({kind: 'expect', instance, expectation});

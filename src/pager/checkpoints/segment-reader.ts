@@ -120,6 +120,11 @@ export class SegmentReader implements Disposable {
     return undefined;
   }
 
+  /** The same of the segment itself, whatever there are copies of. */
+  absentOriginals(segment: number, index: number, count: number): AbsentPages | undefined {
+    return this.#isPartial ? this.#absent({segment, index, count}) : undefined;
+  }
+
   /** Of a part of pages that begin at `index`. */
   #absentOf(part: PagePart, segment: number, index: number): AbsentPages | undefined {
     try {

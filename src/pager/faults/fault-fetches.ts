@@ -23,6 +23,13 @@ interface Fetch {
   readonly urgent: boolean;
 }
 
+interface Wish {
+  /** A thread stands still for it. */
+  readonly urgent: boolean;
+  /** The longest range. */
+  readonly rangeBytes?: number;
+}
+
 export type FetchState = 'unknown' | 'under-way' | 'failed';
 
 export class Fetches {
@@ -37,11 +44,17 @@ export class Fetches {
     this.#report = report;
   }
 
-  /** Asks in one report for what is missing, in the order given, as far as nobody has been asked for it yet. */
-  want(instance: InstanceId, missing: readonly AbsentPages[], {urgent}: {urgent: boolean}): void {
+  /** Ranges that were asked for and have not come yet. */
+  get underWay(): number {
+    return this.#fetches.size;
+  }
+
+  /** Asks in one report for what is missing, in the order given, as far as nobody has been asked for it yet. @returns whether there was such */
+  want(instance: InstanceId, missing: readonly AbsentPages[], wish: Wish): boolean {
     const ranges: WantedRange[] = [];
-    for (const {file, ranges: parts} of missing) for (const part of parts) ranges.push(...this.#ask(file, part, urgent));
-    if (ranges.length > 0) this.#report({instance, urgent, ranges});
+    for (const {file, ranges: parts} of missing) for (const part of parts) ranges.push(...this.#ask(file, part, wish));
+    if (ranges.length > 0) this.#report({instance, urgent: wish.urgent, ranges});
+    return ranges.length > 0;
   }
 
   /** The worst of the chunks of a range. */
@@ -70,7 +83,7 @@ export class Fetches {
     return {file, arrived};
   }
 
-  #ask(file: PartialFile, range: ByteRange, urgent: boolean): WantedRange[] {
+  #ask(file: PartialFile, range: ByteRange, {urgent, rangeBytes = maxRangeBytes}: Wish): WantedRange[] {
     const chunkBytes = file.presence?.chunkBytes ?? range.length;
     const asked: {position: number; length: number}[] = [];
     for (let position = range.position; position < range.position + range.length; position += chunkBytes) {
@@ -78,7 +91,7 @@ export class Fetches {
       // What was asked for beforehand is asked for again when somebody stands still for it.
       if (before !== undefined && (before.urgent || !urgent)) continue;
       const last = asked.at(-1);
-      if (last !== undefined && last.position + last.length === position && last.length + chunkBytes <= maxRangeBytes) last.length += chunkBytes;
+      if (last !== undefined && last.position + last.length === position && last.length + chunkBytes <= rangeBytes) last.length += chunkBytes;
       else asked.push({position, length: chunkBytes});
     }
     return asked.map((part) => this.#begin(file, part, urgent));

@@ -11,7 +11,7 @@ import {type AbsentPages, AbsentPagesError} from './absent-pages.ts';
 import {Fetches} from './fault-fetches.ts';
 import type {StoreWait} from './fault-messages.ts';
 import {type Fault, type WaitingFault, WaitingFaults} from './fault-waiting.ts';
-import {wantedAhead} from './fetch-ahead.ts';
+import {absentBehind, guessedRangeBytes, wantedAhead} from './fetch-ahead.ts';
 import type {PagedInstance, Report} from './paged-instance.ts';
 import {isHopeless, type PagedProcess} from './paged-process.ts';
 import type {Stretch} from './read-ahead.ts';
@@ -20,6 +20,9 @@ import type {Stretch} from './read-ahead.ts';
 const eagerAttempts = 64;
 const memoryDelayMs = 5;
 const storeDelayMs = {first: 10, limit: 1000} as const;
+
+/** Whatever else is under way was asked for with better reason, and the store is asked for no more than some dozens of ranges at a time. */
+const guessWhileUnderWay = 16;
 
 type Tries = Pick<WaitingFault, 'attempt' | 'since'>;
 type TriedFault = Fault & Tries;
@@ -127,7 +130,7 @@ export class FaultServer implements Disposable {
     } catch (error) {
       if (error instanceof AbsentPagesError) absent = error;
     }
-    if (absent !== undefined) this.#partial.add(instance);
+    if (instance.guesses.confirm(process.number, stretch) || absent !== undefined) this.#partial.add(instance);
     if (!this.#partial.has(instance)) return;
     this.#fetchAhead(instance, process, stretch);
     if (absent === undefined || this.fetches.state(absent) !== 'under-way') return;
@@ -184,7 +187,23 @@ export class FaultServer implements Disposable {
   #fetch(fault: TriedFault, absent: AbsentPages): void {
     faultPoint('pager:fetch:wanted');
     this.#wait(fault, 'fetch', Number.POSITIVE_INFINITY, absent);
+    const isNew = this.fetches.state(absent) === 'unknown';
     this.fetches.want(fault.instance.id, [absent], {urgent: true});
+    if (isNew) this.#guess(fault, absent.file.segment);
+  }
+
+  /** Asks for what lies behind a fault together with what it waits for: three in a row, which prove a stream, come a round trip later. */
+  #guess({instance, process, page}: Fault, segment: number): void {
+    const {memory} = process;
+    // Of what is read from a copy all is on its way, since it was expected.
+    const isCopy = memory.missing.get(page)?.segment !== segment;
+    if (isCopy || !process.readsAhead || !instance.guesses.areTrusted || this.fetches.underWay > guessWhileUnderWay) return;
+    try {
+      const behind = absentBehind(page, {missing: memory.missing, absent: instance.reader.absentOriginals.bind(instance.reader)});
+      if (this.fetches.want(instance.id, behind, {urgent: false, rangeBytes: guessedRangeBytes})) instance.guesses.add({space: process.number, page});
+    } catch {
+      // As in #fetchAhead.
+    }
   }
 
   /** The thread goes on waiting: for the store to come back, or to be killed. */

@@ -9,6 +9,7 @@ import {EventJournal, type JournalEvent} from './event-journal.ts';
 import type {Fetches} from './fault-fetches.ts';
 import type {Expectation, FaultReport, InstancePlan, InstanceStats, PreparedInstance, ProcessTable, StoreWait} from './fault-messages.ts';
 import {FaultTimes} from './fault-times.ts';
+import {Guesses} from './fetch-ahead.ts';
 import {FirstTouches, TouchWindow} from './first-touches.ts';
 import {LazySocket} from './lazy-socket.ts';
 import {kernelView, PagedProcess, type PagedSpace} from './paged-process.ts';
@@ -62,6 +63,7 @@ export class PagedInstance implements Disposable {
   readonly id: InstanceId;
   readonly reader: SegmentReader;
   readonly times = new FaultTimes();
+  readonly guesses = new Guesses();
   readonly #report: Report;
   readonly #numbers: SpaceNumbers;
   readonly #fetches: Fetches;

@@ -142,6 +142,10 @@ export class PagedProcess implements Disposable {
     if (this.#toBring.length > maxToBring) this.#toBring.shift();
   }
 
+  get readsAhead(): boolean {
+    return this.#readAhead !== undefined;
+  }
+
   /** Something is to be brought along with what was touched. */
   get isBehind(): boolean {
     return this.#toBring.length > 0;
