@@ -11,8 +11,7 @@ import {isBodyless} from './h1-framing.ts';
 import {HeldAnswer, type ServerAnswer} from './held-answer.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
 import {LocalAnswer} from './local-answer.ts';
-import type {BodyLength, ClientStream, Header, RequestEvents, ResponseHead, Tunnel} from './message.ts';
-import {fieldValue, headerOf, withoutHeader} from './message.ts';
+import {type BodyLength, type ClientStream, type Header, headerOf, type RequestEvents, type ResponseHead, type Tunnel, withoutHeader} from './message.ts';
 import {monitorAnswer} from './monitor-answer.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {firstName} from './proxies.ts';
@@ -69,15 +68,6 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     return this;
   }
 
-  #answerMonitor(): boolean {
-    const transaction = this.#transaction;
-    const {uniqueId} = transaction.frontend;
-    if (uniqueId !== null) transaction.uniqueId = fieldValue(uniqueId.make(transaction));
-    const page = monitorAnswer(transaction);
-    if (page !== null) this.#reply(page, 'LR');
-    return page !== null;
-  }
-
   /** Goes on with what comes after the rules of the stage when none of them answers. */
   #runRules(stage: Stage, from: number): void {
     const rules = rulesOf(stage, this.#transaction);
@@ -98,9 +88,13 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       return;
     }
     switch (stage) {
-      case 'frontend-content':
-        if (!this.#answerMonitor()) this.#runRules('frontend', 0);
+      case 'frontend-content': {
+        this.#transaction.makeUniqueId();
+        const page = monitorAnswer(this.#transaction);
+        if (page === null) this.#runRules('frontend', 0);
+        else this.#reply(page, 'LR');
         break;
+      }
       case 'frontend':
         this.#chooseBackend();
         break;
@@ -232,14 +226,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     // Who waits for a wake and closes is taken to have left: nobody else may want the app.
     const isHeld = this.#transaction.waking !== null && forwarding?.isConnected !== true;
     if (how === 'half-closed' && !isHeld && this.#use?.backend.config.abortOnClose !== true) return;
-    if (how === 'timeout') {
-      this.#parts.counters.timeouts++;
-      if (!this.#hasBegun) {
-        this.#reply(this.#transaction.errorPage(408), 'cD');
-        return;
-      }
-    } else if (forwarding?.isConnected !== true && !this.#hasBegun) this.#parts.counters.abandoned++;
-    this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phaseOf(forwarding, this.#hasBegun)}`, null);
+    if (how === 'timeout') this.#parts.counters.timeouts++;
+    else if (forwarding?.isConnected !== true && !this.#hasBegun) this.#parts.counters.abandoned++;
+    if (how === 'timeout' && !this.#hasBegun) this.#reply(this.#transaction.errorPage(408), 'cD');
+    else this.#breakOff(`${how === 'timeout' ? 'c' : 'C'}${phaseOf(forwarding, this.#hasBegun)}`, null);
   }
 
   /** As `Forwarding.cut`, if there is one already. */

@@ -9,7 +9,7 @@ import type {StickTable} from '../stick/stick-table.ts';
 import {Tracking} from '../stick/tracking.ts';
 import {capturedCookie} from './captured-cookie.ts';
 import type {IncomingRequest} from './incoming-request.ts';
-import type {RequestHead, ResponseHead} from './message.ts';
+import {fieldValue, type RequestHead, type ResponseHead} from './message.ts';
 import {errorPage, type HttpBackendProxy, type HttpFrontendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
@@ -171,6 +171,12 @@ export class Transaction implements RuleSubject {
     }
     this.#tracking?.[Symbol.dispose]();
     this.#tracking = null;
+  }
+
+  /** As `unique-id-format` says. */
+  makeUniqueId(): void {
+    const {uniqueId} = this.frontend;
+    if (uniqueId !== null) this.uniqueId = fieldValue(uniqueId.make(this));
   }
 
   /** Fills the slots of `capture request header` or `capture response header`. */
