@@ -336,7 +336,7 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
     ),
   );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));
-  const running = global.worker === null ? new RunningInstances({containersDirectory: containers.directory, left, log}) : null;
+  const running = new RunningInstances({containersDirectory: containers.directory, left, log});
   const cluster = await joinOthers(scope, config, {connection, events, log, pager, cgroupDirectory: containers.cgroupDirectory, opened: opened.promise});
   const supervisor = scope.use(
     await openSupervisor({

@@ -16,11 +16,12 @@ interface Kept {
 }
 
 /**
- * Removes all but what can be taken over, which is returned. Where several workers share the apps that is nothing: another one may have them by now.
+ * Removes all but what can be taken over, which is returned. Where several workers share the apps another one may have had them meanwhile: that is found
+ * out under the lease of each.
  * @throws CodedError, CommandError; nothing is lost then
  */
 export async function takeLeftovers(config: Config, state: Pick<State, 'readApps'>): Promise<readonly RunningInstance[]> {
-  const kept = config.global.worker === null ? await findKept(config, state) : [];
+  const kept = await findKept(config, state);
   await remove(config, kept);
   return kept.map(({instance}) => instance);
 }

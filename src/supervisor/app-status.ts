@@ -144,8 +144,7 @@ export interface AppOptions extends InstanceTools {
   readonly rest: Rest;
   /** The generation at which Redis points. */
   readonly pointer: Generation | null;
-  /** Null where an app is not taken over when its gateway was killed. */
-  readonly running: Pick<RunningInstances, 'note' | 'forget'> | null;
+  readonly running: Pick<RunningInstances, 'note' | 'forget'>;
   /** Told of each new state, at once. */
   readonly moved: (to: State) => void;
   readonly lastWake: WakeRecord | null;

@@ -186,8 +186,8 @@ export class App {
   }
 
   /** Goes on with an instance that the last gateway has left running; before anything else. */
-  async takeOver(left: RunningInstance): Promise<void> {
-    const instance = await takeOver(this.#options, left);
+  async takeOver(left: RunningInstance, newestToken: number | null): Promise<void> {
+    const instance = await takeOver(this.#options, left, newestToken);
     if (instance === undefined) return;
     this.#runs(instance, {event: 'takeOver', wakeMs: this.#history.facts.lastWake?.ms ?? 0});
     await this.recorder.record(instance.token);

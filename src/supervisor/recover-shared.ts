@@ -36,25 +36,25 @@ export interface SharedRecovery {
 /**
  * For the start of a worker: only what this one had last is looked for, under a lease that is given back. What others had is found out when it is
  * needed here.
- * @returns the token of that lease; null when nothing was found out, and `rest` is nothing to start from
+ * @returns the token of that lease, and the newest before; null when nothing was found out, and `rest` is nothing to start from
  */
 export async function recoverOwn(
   options: RecoverOptions & Pick<SharedRecovery, 'leases' | 'leaseMs'>,
   config: AppConfig,
   {record}: Findings,
-): Promise<{readonly recovered: Recovered; readonly token: FencingToken | null}> {
+): Promise<{readonly recovered: Recovered; readonly token: FencingToken | null; readonly previous: number | null}> {
   const {leases, leaseMs, worker} = options;
   const {name} = config;
   const unknown: Recovered = {record, rest: {kind: 'files', layers: []}, outage: null};
-  if (parseDetails(record.details).home !== worker) return {recovered: unknown, token: null};
+  if (parseDetails(record.details).home !== worker) return {recovered: unknown, token: null, previous: null};
   const acquired = await leases.acquire(name, {worker, ttlMs: leaseMs, takeOverOwn: true});
-  if (acquired.kind === 'held') return {recovered: unknown, token: null};
-  const {token} = acquired;
+  if (acquired.kind === 'held') return {recovered: unknown, token: null, previous: null};
+  const {token, previous} = acquired;
   try {
-    return {recovered: await recoverAnew(options, config), token};
+    return {recovered: await recoverAnew(options, config), token, previous};
   } catch (error) {
     if (!(error instanceof CodedError && error.code === 'ERR_STORE_FAILED' && error.retryable)) throw error;
-    return {recovered: unknown, token: null};
+    return {recovered: unknown, token: null, previous: null};
   } finally {
     await leases.release(name, {worker, token});
   }

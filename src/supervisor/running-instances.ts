@@ -6,7 +6,7 @@ import {mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import {errorMessage} from '../core/errors.ts';
-import type {AppName, Generation, InstanceName} from '../core/ids.ts';
+import type {AppName, FencingToken, Generation, InstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
 
 /** An app that runs, or did when its gateway was killed. */
@@ -14,6 +14,8 @@ export interface RunningInstance {
   /** With which it was opened. */
   readonly config: AppConfig;
   readonly name: InstanceName;
+  /** Under which it runs: a newer one has been given out where another worker has had the app since. */
+  readonly token: FencingToken;
   readonly layers: readonly string[];
   readonly base: Generation | null;
   /** Of the image that is its root. */

@@ -2,7 +2,7 @@ import {readFileSync} from 'node:fs';
 import {errorCode} from '../core/errors.ts';
 
 /** To each that still exists. For a process that CRIU holds, a stop takes effect when CRIU lets go of it. */
-export function signalAll(pids: readonly number[], signal: 'SIGSTOP' | 'SIGCONT'): void {
+export function signalAll(pids: readonly number[], signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
   for (const pid of pids) {
     try {
       process.kill(pid, signal);

@@ -38,8 +38,7 @@ export interface SupervisorOptions {
   readonly events: Events;
   readonly pager: GenerationStore;
   readonly containers: Containers;
-  /** Null: apps that run when this process is killed go back to their checkpoints. */
-  readonly running: RunningInstances | null;
+  readonly running: RunningInstances;
   readonly criu: CheckpointDriver;
   readonly addNetwork: (app: AppConfig, index: number) => Network;
   /** For an app that is closed before the supervisor is. */

@@ -140,7 +140,8 @@ function recordsOf(options: SupervisorOptions, {name, timers, wakeTimeoutMs}: Ap
 async function openApp(options: SupervisorOptions, {config, found}: {config: AppConfig; found: Findings}, shared: Shared): Promise<App> {
   const {standbys, turns, awake, ready, rests, settling, recordWatch} = shared;
   const others = options.shared;
-  const {recovered, token} = others === null ? {recovered: await recover(options, config, found), token: null} : await recoverOwn(options, config, found);
+  const {recovered, token, previous} =
+    others === null ? {recovered: await recover(options, config, found), token: null, previous: null} : await recoverOwn(options, config, found);
   const {record, rest, outage} = recovered;
   const isKnown = others === null || token !== null;
   const network = options.addNetwork(config, record.index);
@@ -195,7 +196,7 @@ async function openApp(options: SupervisorOptions, {config, found}: {config: App
     admit: () => others?.admit(),
     refresh: others === null ? null : () => originNow({...options, shared: others}, config),
   });
-  await begin(options, {app, config, network, found, recovered, isKnown, watchRecord, keptMetas: others === null ? foundMetas : keptMetas, settling});
+  await begin(options, {app, config, network, found, recovered, isKnown, previous, watchRecord, keptMetas: others === null ? foundMetas : keptMetas, settling});
   return app;
 }
 
@@ -207,17 +208,19 @@ interface Opened extends Pick<Shared, 'settling'> {
   readonly recovered: Recovered;
   /** What the app starts from was found out under its lease, or nobody else can have it. */
   readonly isKnown: boolean;
+  /** The newest token of the app before this worker began; null where that is not known. */
+  readonly previous: number | null;
   readonly watchRecord: () => void;
   readonly keptMetas: () => Promise<readonly GenerationMeta[]>;
 }
 
 /** An app that was opened goes on as the last gateway has left it: running, or at rest. */
 async function begin(options: SupervisorOptions, opened: Opened): Promise<void> {
-  const {app, config, network, found, isKnown, watchRecord, keptMetas, settling} = opened;
+  const {app, config, network, found, isKnown, previous, watchRecord, keptMetas, settling} = opened;
   const {record, rest, outage} = opened.recovered;
   const layersDir = layersDirOf(options, config.name);
-  const left = options.running?.take(config.name);
-  if (left !== undefined) await app.takeOver(left);
+  const left = options.running.take(config.name);
+  if (left !== undefined) await app.takeOver(left, options.shared === null ? left.token : previous);
   // What is not known of the store now may say whose a layer is.
   if (outage === null && isKnown) await setLayersAside(options.log, {name: config.name, layersDir, used: app.layers(), keptMetas});
   if (!isKnown) {
@@ -285,7 +288,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
   const regular = regularCheckpoints(options, apps, awake);
   await removeOldWork(options);
   // With the settings with which they run; they get others as with a reload.
-  await apps.add(options.running?.leftApps() ?? []);
+  await apps.add(options.running.leftApps());
   await addApps(options.apps);
   void apps.retire(options.apps);
   recordWatch.start();

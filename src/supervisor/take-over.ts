@@ -5,20 +5,29 @@ import type {AppOptions} from './app-status.ts';
 import {endInstance, type Instance} from './instance.ts';
 import type {State} from './lifecycle.ts';
 import type {RunningInstance} from './running-instances.ts';
+import {signalAll} from './signals.ts';
 
 /**
  * Packets for the app are held from now on, until whoever has the instance lets them through.
+ * @param newestToken of the app; null where another worker has it, or nobody knows
  * @returns undefined when that fails; nothing of it runs then, and its last checkpoint counts
  */
-export async function takeOver(options: AppOptions, {name, layers, base, image, address}: RunningInstance): Promise<Instance | undefined> {
+export async function takeOver(options: AppOptions, left: RunningInstance, newestToken: number | null): Promise<Instance | undefined> {
   const {config, container, network, records, log} = options;
+  const {name, layers, base} = left;
   const id = instanceId(config.name, name);
   // Connections that the last gateway let through are not to be answered with a RST.
   network.sleep('unknown');
   try {
-    if (address !== network.address) throw new CodedError('ERR_WRONG_ADDRESS', `It has address ${address}, and ${network.address} now`, {source: 'host'});
-    const [{pid}] = await Promise.all([container.takeOver(image), network.takeOver()]);
+    const {pid} = await container.takeOver(left.image);
+    if (left.address !== network.address)
+      throw new CodedError('ERR_WRONG_ADDRESS', `It has address ${left.address}, and ${network.address} now`, {source: 'host'});
+    if (left.token !== newestToken) throw new CodedError('ERR_OLD_TOKEN', 'Another worker has had it meanwhile', {source: 'host'});
+    await network.takeOver();
     const token = await records.acquire();
+    if (records.isStale()) throw new CodedError('ERR_OLD_TOKEN', 'Another worker has had it until now', {source: 'host'});
+    // It may have been stopped when its lease ran out.
+    signalAll(container.pids(), 'SIGCONT');
     log.info({instance: id, pid}, 'an app that ran when the gateway was killed goes on');
     records.event('taken-over', {instance: id});
     return {id, token, pid, layers, base};
@@ -39,15 +48,15 @@ export class RunningNote {
   }
 
   /** To be called before anybody is answered by the instance. Takes some tens of microseconds. */
-  runs({id, layers, base}: Instance): void {
+  runs({id, token, layers, base}: Instance): void {
     const {config, container, network, running} = this.#options;
     const {address, range} = network;
     const name = id.slice(config.name.length + 1) as InstanceName;
-    running?.note({config, name, layers, base, image: container.imageDigest ?? null, address, range});
+    running.note({config, name, token, layers, base, image: container.imageDigest ?? null, address, range});
   }
 
   /** From the first moment at which its processes are touched for a checkpoint, the next gateway starts from the newest one. */
   moved(to: State): void {
-    if (to !== 'running' && to !== 'draining') this.#options.running?.forget(this.#options.config.name);
+    if (to !== 'running' && to !== 'draining') this.#options.running.forget(this.#options.config.name);
   }
 }

@@ -11,7 +11,7 @@ import {gatewayIdentity} from '../../src/core/ids.ts';
 import {askSocket} from '../admin/stats-client.ts';
 import {durableApp, durableOptions, verified} from '../helpers/durable-app.ts';
 import {freePort} from '../helpers/gateway.ts';
-import {criuPids} from '../helpers/gateway-processes.ts';
+import {appPids, criuPids, isStopped} from '../helpers/gateway-processes.ts';
 import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
@@ -290,6 +290,31 @@ workerTest(
     t.deepEqual(await ask(first, port, 'agree', 'count'), ['2 2', '3']);
   },
 );
+
+workerTest('what ran on a worker that is killed goes on when it is back before anybody else has had it; else that ends', async (t: ExecutionContext) => {
+  t.timeout(120_000);
+  const {first, second, port} = await twoWorkersWith(t, ['hibernate-after never'], '', {leaseTimeMs: 20_000});
+  t.deepEqual(await ask(first, port, 'count'), ['1']);
+  await first.gateway.cli('hibernate', 'a', '--cold');
+  t.deepEqual(await ask(first, port, 'count'), ['2']);
+  t.is((await first.gateway.app('a')).worker, 'w1');
+  const pids = (): Promise<number[]> => appPids(gatewayIdentity(first.gateway.stateDir), 'a');
+  const before = await pids();
+  await first.gateway.stop('SIGKILL');
+  // Its lease may run out, so it must not answer anybody.
+  await until(async () => (await Promise.all(before.map(isStopped))).every(Boolean), {timeoutMs: 5000, what: 'the app to stand still'});
+  await first.gateway.start();
+  t.like(await first.gateway.app('a'), {worker: 'w1', state: 'running', generation: 1});
+  t.deepEqual(await ask(second, port, 'count', 'agree', 'verify'), ['3', '3 3', verified]);
+  t.deepEqual(await pids(), before);
+
+  await first.gateway.stop('SIGKILL');
+  await until(async () => (await second.gateway.app('a')).worker === 'w2', {timeoutMs: 60_000, what: 'the app on the other worker'});
+  t.deepEqual(await ask(second, port, 'agree', 'count'), ['1 1', '2']);
+  await first.gateway.start();
+  t.deepEqual(await pids(), []);
+  t.deepEqual(await ask(first, port, 'count', 'agree'), ['3', '3 3']);
+});
 
 workerTest("a worker that is cut off answers nobody, and what it has is nobody's when it is back", async (t: ExecutionContext) => {
   const {first, second, port} = await twoWorkers(t, 'hibernate-after never', 'checkpoint-every 4s');

@@ -20,6 +20,12 @@ export async function runs(pid: number): Promise<boolean> {
   }
 }
 
+/** By SIGSTOP. */
+export async function isStopped(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+  return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
+}
+
 export async function redisPid(stateDir: string): Promise<number> {
   return Number((await readFile(join(stateDir, 'redis', 'redis.pid'), 'utf8')).trim());
 }
