@@ -46,10 +46,9 @@ export class RunningInstances {
     mkdirSync(this.#directory, {recursive: true, mode: 0o700});
   }
 
-  /** The settings of the apps that are to be taken over: those with which they run, and what an older version did not know of is as in `configured`. */
-  leftApps(configured: readonly AppConfig[]): AppConfig[] {
-    const now = new Map(configured.map((config) => [config.name, config]));
-    return [...this.#left.values()].map(({config}) => ({...now.get(config.name), ...config}));
+  /** The settings of the apps that are to be taken over. */
+  leftApps(): AppConfig[] {
+    return [...this.#left.values()].map(({config}) => config);
   }
 
   /** The instance of an app that is to be taken over, once. */

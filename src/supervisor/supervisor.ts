@@ -288,7 +288,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
   const regular = regularCheckpoints(options, apps, awake);
   await removeOldWork(options);
   // With the settings with which they run; they get others as with a reload.
-  await apps.add(options.running.leftApps(options.apps));
+  await apps.add(options.running.leftApps());
   await addApps(options.apps);
   void apps.retire(options.apps);
   recordWatch.start();
