@@ -25,7 +25,7 @@ import {openLeases} from '../store/lease.ts';
 import {startEmbeddedRedis} from '../store/redis-server.ts';
 import {openState} from '../store/state.ts';
 import {openUsage} from '../store/usage.ts';
-import {openContainers} from '../supervisor/containers.ts';
+import {findRunning, openContainers} from '../supervisor/containers.ts';
 import {openCriu} from '../supervisor/criu.ts';
 import {guardOrphans} from '../supervisor/orphan-guard.ts';
 import {RunningInstances} from '../supervisor/running-instances.ts';
@@ -137,15 +137,11 @@ async function pagerSettings(config: Config): Promise<Omit<PagerOptions, 'log' |
 }
 
 /** @throws CodedError when the store cannot be used as it is configured; one that only cannot be reached is no reason not to start */
-async function openPager(options: PagerOptions): Promise<Pager> {
+async function openPager(scope: AsyncDisposableStack, options: PagerOptions, isLeft: () => boolean): Promise<Pager> {
   const pager = await startPager(options);
-  try {
-    await pager.checkStore();
-    return pager;
-  } catch (error) {
-    await pager[Symbol.asyncDispose]();
-    throw error;
-  }
+  scope.defer(() => (isLeft() ? pager.leave() : pager[Symbol.asyncDispose]()));
+  await pager.checkStore();
+  return pager;
 }
 
 function appNetworks(nat: Nat): Pick<SupervisorOptions, 'addNetwork' | 'removeNetwork'> {
@@ -326,13 +322,15 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
   const meter = meterUsage(config, {connection, pager: pagerOpened.promise, supervisor: opened.promise, log});
   const events = meter.counting(counts.counting(scope.use(tracingWakes(openEvents(connection), global, {env: process.env, log}))));
   const reports = pagerEvents(opened.promise, {connection, events, placements, meter, log});
-  const pager = scope.use(await openPager({...storage, ...reports, log}));
+  // When what runs cannot be taken over, because something cannot be opened, it is the next gateway's.
+  const isLeft = (): boolean => left.length > 0 && findRunning({identity, runtimeDir}).length > 0;
+  const pager = await openPager(scope, {...storage, ...reports, log}, isLeft);
   pagerOpened.resolve(pager);
   // Told of the last sleeps: after the supervisor has ended, before the pager and Redis do.
   scope.use(meter);
   const nat = scope.use(
     await withPrivateRange({configured: global.privateRange, stateDir, wanted: () => rangesInStore(config, pager)}, (range) =>
-      openNat({identity, range, log, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
+      openNat({identity, range, log, isLeft, onWanted: (app, trigger) => void opened.promise.then((apps) => apps.packetWanted(app, trigger))}),
     ),
   );
   const containers = scope.use(await openContainers({identity, stateDir, runtimeDir, mountImage: (request) => pager.mountImage(request), log}));

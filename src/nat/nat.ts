@@ -25,6 +25,8 @@ export interface NatOptions {
   readonly identity: GatewayIdentity;
   readonly range: Range;
   readonly log: Log;
+  /** Asked at the end: namespaces, interfaces and the table stay for the next gateway. Default false. */
+  readonly isLeft?: () => boolean;
   readonly limits?: Partial<Pick<HoldLimits, 'packetsPerApp' | 'bytesPerApp' | 'ageMs'>>;
   /** The first packet of a sleep that asks for a wake. Called again only after another `sleep()` or `refuse()`. */
   readonly onWanted: (app: AppName, trigger: Trigger) => void;
@@ -156,7 +158,9 @@ export async function openNat(options: NatOptions): Promise<Nat> {
   await using scope = new AsyncDisposableStack();
   const tun = openTun(tunName(identity));
   scope.defer(() => close(tun));
-  scope.defer(() => removeLeftovers(identity).catch((error: unknown) => log.warn(errorMessage(error))));
+  scope.defer(async () => {
+    if (options.isLeft?.() !== true) await removeLeftovers(identity).catch((error: unknown) => log.warn(errorMessage(error)));
+  });
   if (await enableForwarding()) log.info('net.ipv4.ip_forward was off and is now on; it stays on');
   await Promise.all([configureTun(tunName(identity), range), applyNft(tableText({identity, range}))]);
   const routes = scope.use(openRouteSwitch());

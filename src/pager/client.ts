@@ -118,6 +118,8 @@ export interface Pager extends AsyncDisposable {
   foresee(app: string): Promise<Generation | null>;
   /** Brings layers of an app's files here. @throws CodedError ERR_NO_REMOTE_STORE, ERR_DAMAGED_CHECKPOINT; as the store */
   fetchLayers(app: string, layers: readonly string[]): Promise<void>;
+  /** Instead of disposing: the pager ends as if it was killed, and the next one takes over what it serves. */
+  leave(): Promise<void>;
 }
 
 /**
@@ -257,10 +259,12 @@ class PagerProcess {
     }
   }
 
-  async stop(): Promise<void> {
-    await this.call('stop', null).catch(() => {
-      // It has ended in another way, which is as good.
-    });
+  async stop(how: 'put away' | 'leave'): Promise<void> {
+    if (how === 'put away') {
+      await this.call('stop', null).catch(() => {
+        // It has ended in another way, which is as good.
+      });
+    }
     await this.#daemon[Symbol.asyncDispose]();
   }
 }
@@ -307,7 +311,8 @@ export async function startPager(options: PagerOptions): Promise<Pager> {
     refresh: async (app) => call('refresh', {app}),
     foresee: async (app) => call('foresee', {app}),
     fetchLayers: async (app, layers) => call('fetchLayers', {app, layers}),
-    [Symbol.asyncDispose]: async () => supervisor.stop(),
+    leave: async () => supervisor.stop('leave'),
+    [Symbol.asyncDispose]: async () => supervisor.stop('put away'),
   };
 }
 
@@ -379,15 +384,15 @@ class PagerSupervisor {
     });
   }
 
-  stop(): Promise<void> {
-    this.#stopped ??= this.#stopOnce();
+  stop(how: 'put away' | 'leave'): Promise<void> {
+    this.#stopped ??= this.#stopOnce(how);
     return this.#stopped;
   }
 
-  async #stopOnce(): Promise<void> {
+  async #stopOnce(how: 'put away' | 'leave'): Promise<void> {
     this.#stopping = true;
     this.#stop.abort();
     const pager = await this.#current.catch(() => undefined);
-    await pager?.stop();
+    await pager?.stop(how);
   }
 }

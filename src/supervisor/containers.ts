@@ -27,7 +27,7 @@ export interface ContainersOptions {
   readonly log: Log;
 }
 
-/** Where containers come from. */
+/** Where containers come from. Disposing leaves everything as it is while there are apps that are to be taken over and were not: see `findRunning()`. */
 export interface Containers extends AsyncDisposable {
   /** A tmpfs of ours, mode 700, where device files work. */
   readonly directory: string;
@@ -93,6 +93,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
     },
     memoryTotal: () => memoryTotal(mounts, cgroupPath(identity)),
     async [Symbol.asyncDispose]() {
+      if (findRunning(options).length > 0) return;
       unmountBelow(directory);
       await rm(directory, {recursive: true, force: true});
       removeCgroups(mounts, identity);
@@ -102,7 +103,7 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
 
 type Host = Pick<ContainersOptions, 'identity' | 'runtimeDir'>;
 
-/** What runs of the apps of a gateway of this identity that was killed, and was not on its way to sleep. */
+/** What runs of the apps of a gateway of this identity that was killed, or could not take it over, and was not on its way to sleep. */
 export function findRunning({identity, runtimeDir}: Host): RunningInstance[] {
   const directory = containersDirectory(runtimeDir);
   if (!isMounted(directory)) return [];

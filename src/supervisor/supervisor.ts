@@ -95,8 +95,10 @@ async function openApps(options: SupervisorOptions, configs: readonly AppConfig[
     shared.settling.begin();
     return apps;
   } catch (error) {
+    // Some may run, because they were taken over.
+    const deadlineMs = options.clock.monotonicMs() + options.stopTimeoutMs;
     for (const [name, app] of opened) {
-      await app.stop(options.clock.monotonicMs());
+      await app.stop(deadlineMs);
       await forgetApp(options, name);
     }
     throw error;
@@ -260,7 +262,25 @@ function afterSilence(apps: AppSet): void {
   for (const app of apps.values()) app.sharing.goOn({isChanging: app.isHere && app.status().state !== 'running'});
 }
 
-/** @throws CodedError when an app cannot be prepared; what was opened is closed then */
+interface First {
+  readonly apps: AppSet;
+  readonly addApps: (apps: readonly AppConfig[]) => Promise<void>;
+  readonly stopAll: () => Promise<void>;
+}
+
+/** @throws CodedError when one cannot be prepared; all are stopped then */
+async function openFirst({running, apps: configs}: SupervisorOptions, {apps, addApps, stopAll}: First): Promise<void> {
+  try {
+    // With the settings with which they run; they get others as with a reload.
+    await apps.add(running.leftApps());
+    await addApps(configs);
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+/** @throws CodedError when an app cannot be prepared; what was opened is closed then, and what was taken over sleeps */
 export async function openSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const {log, clock} = options;
   const awake = new AwakeApps();
@@ -286,10 +306,16 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
   };
   const memory = memoryLimit(options, apps, awake);
   const regular = regularCheckpoints(options, apps, awake);
+  const stopAll = async (): Promise<void> => {
+    settling.stop();
+    recordWatch[Symbol.dispose]();
+    const deadlineMs = stopDeadlineMs();
+    memory?.stop();
+    regular[Symbol.dispose]();
+    await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));
+  };
   await removeOldWork(options);
-  // With the settings with which they run; they get others as with a reload.
-  await apps.add(options.running.leftApps());
-  await addApps(options.apps);
+  await openFirst(options, {apps, addApps, stopAll});
   void apps.retire(options.apps);
   recordWatch.start();
   const limit = layerLimit(options, apps);
@@ -320,13 +346,6 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     stored: () => limit?.check(),
     memory: async () => (await memory?.measure()) ?? null,
     startEager: () => startEager(options, apps),
-    async [Symbol.asyncDispose]() {
-      settling.stop();
-      recordWatch[Symbol.dispose]();
-      const deadlineMs = stopDeadlineMs();
-      memory?.stop();
-      regular[Symbol.dispose]();
-      await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));
-    },
+    [Symbol.asyncDispose]: stopAll,
   };
 }
