@@ -34,12 +34,12 @@ export async function removeLeftovers(config: Config): Promise<void> {
 /** Those that have the address which they are to have now. */
 async function findKept({global}: Config, state: Pick<State, 'readApps'>): Promise<Kept[]> {
   const {stateDir, runtimeDir, privateRange} = global;
+  const found = findRunning({identity: gatewayIdentity(stateDir), runtimeDir});
+  // What a pager has left is looked at only then: after a power failure it may be half of what it was.
+  if (found.length === 0) return [];
   const paged = pagedInstances(runtimeDir);
   // Whose pages nobody can serve must not go on.
-  const running = findRunning({identity: gatewayIdentity(stateDir), runtimeDir}).filter(
-    ({base, config, name}) => base === null || paged.has(instanceId(config.name, name)),
-  );
-  if (running.length === 0) return [];
+  const running = found.filter(({base, config, name}) => base === null || paged.has(instanceId(config.name, name)));
   const range = privateRange === 'auto' ? await savedRange(stateDir) : privateRange;
   const records = await state.readApps(running.map(({config: {name}}) => name));
   return running.flatMap((instance, at) => {

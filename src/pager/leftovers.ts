@@ -3,18 +3,19 @@ import {rm} from 'node:fs/promises';
 import {CodedError} from '../core/errors.ts';
 import type {InstanceId} from '../core/ids.ts';
 import {errnoName, SystemCallError} from '../core/libc.ts';
-import {findKeepers, isNeeded, type Keeper, stopKeeper} from './faults/parking.ts';
+import {findKeepers, isNeeded, type Keeper, keeperRuns, stopKeeper} from './faults/parking.ts';
 import {detachFuse, fuseMountsBelow} from './fuse/fuse-mount.ts';
 import {stopDeviceKeepers} from './images/fuse-image-keeper.ts';
 import {openRuntimeFiles} from './runtime-files.ts';
 
 const pollMs = 20;
 
-/** Of which a killed pager has left what its successor needs. */
+/** Of which a killed pager has left what its successor needs. Without its keeper an instance has read zeros by now. */
 export function pagedInstances(runtimeDir: string): ReadonlySet<InstanceId> {
   return new Set(
     openRuntimeFiles(runtimeDir)
       .list()
+      .filter(({keeper}) => keeper === null || keeperRuns(keeper))
       .map(({instance}) => instance),
   );
 }

@@ -1,7 +1,7 @@
 /** kill -9 of the gateway while apps of all kinds are awake, and starts that fail afterwards. */
 import {randomBytes} from 'node:crypto';
 import {once} from 'node:events';
-import {writeFile} from 'node:fs/promises';
+import {mkdir, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
@@ -9,7 +9,7 @@ import {gatewayIdentity} from '../../src/core/ids.ts';
 import {durableApp, durableGateway, durableGatewayWith, durableOptions, listen, verified} from '../helpers/durable-app.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
 import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gateway.ts';
-import {appPids, processesWith} from '../helpers/gateway-processes.ts';
+import {appPids, killed, pagerPid, processesWith} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
@@ -194,6 +194,27 @@ rootTest('an app that was restored eagerly goes on, also when the next gateway a
   t.is(await ask(port, 'agree'), '3 3');
 });
 
+rootTest('an app whose keeper of page faults has ended with the gateway goes back to its checkpoint, and answers nobody before', async (t) => {
+  t.timeout(180_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.hibernate('a');
+  t.is(await ask(port, 'count'), '2');
+  const pids = await pidsOf(gateway);
+  const pager = await pagerPid(gateway.stateDir);
+  await gateway.stop('SIGKILL');
+  await until(async () => !(await processesWith('pager/main.ts')).includes(pager));
+  for (const line of (await leftovers(gateway.stateDir)).filter((one) => one.includes('sleep 2147483647'))) {
+    await killed(Number(/^process (\d+)/.exec(line)?.[1]));
+  }
+  await gateway.start();
+  t.notDeepEqual(await pidsOf(gateway), pids);
+  t.notRegex(await gateway.log(), /goes on/);
+  t.is(await ask(port, 'agree'), '1 1');
+  t.is(await ask(port, 'verify'), verified);
+});
+
 (hasS3Server ? rootTest : test.skip)('an app of a store on S3 goes on', async (t) => {
   t.timeout(180_000);
   const {endpoint} = await appsServer();
@@ -215,4 +236,14 @@ rootTest('an app that was restored eagerly goes on, also when the next gateway a
   t.is(await ask(port, 'verify'), verified);
   await gateway.cli('hibernate', 'a', '--cold');
   t.is(await ask(port, 'agree'), '3 3');
+});
+
+rootTest('what a power failure has left of the records of the pager keeps no gateway from starting', async (t) => {
+  t.timeout(180_000);
+  const {gateway, port} = await durableGateway(t);
+  const records = join(gateway.stateDir, 'run', 'pager', 'instances');
+  await mkdir(records, {recursive: true});
+  await writeFile(join(records, 'a.1796092673863-aa295551.json'), '');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
 });
