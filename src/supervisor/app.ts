@@ -107,7 +107,8 @@ export class App {
     });
     this.standby = new Standby(options);
     this.sharing = new Sharing({...parts, standby: this.standby, sessions: this.wakefulness.busySessions, isHere: () => this.isHere});
-    const found = (origin: Origin): void => this.#startFrom(origin).settle();
+    // One that was taken over may have slept or ended meanwhile: what it has now is newer.
+    const found = (origin: Origin): void => (this.#rest === options.rest ? this.#startFrom(origin).settle() : undefined);
     this.#late = new LateRest({find: options.find, found, failed: (error) => this.#history.failed('restore', error), log: this.#log});
     this.timer = new WakeTimer({config, clock, log, wake: options.wakeWhenDue, facts: () => wakeFacts(this.#rest, config, this.#history)});
     this.reviver = new Reviver({
@@ -251,7 +252,7 @@ export class App {
   #startFrom({rest, pointer}: Origin): this {
     [this.#rest, this.#pointer] = [rest, pointer];
     if (this.#instance === undefined && this.#state !== stateAtRest(rest)) this.#move(rest.kind === 'checkpoint' ? 'foundCheckpoint' : 'foundFiles');
-    if (rest.kind === 'checkpoint') this.#options.network.setFlows(rest.meta.flows);
+    if (rest.kind === 'checkpoint' && this.#instance === undefined) this.#options.network.setFlows(rest.meta.flows);
     return this;
   }
 
@@ -289,8 +290,7 @@ export class App {
 
   /** What waits for it is let through at once. */
   #runs(instance: Instance, {event, wakeMs}: {readonly event: 'ready' | 'takeOver'; readonly wakeMs: number}): void {
-    this.#instance = instance;
-    this.#exit = undefined;
+    [this.#instance, this.#exit] = [instance, undefined];
     this.#note.runs(instance);
     this.sharing.letThrough();
     faultPoint('supervisor:wake:routed');
@@ -330,9 +330,7 @@ export class App {
       this.wakefulness.slept(cause, ms);
       this.reviver.slept();
       this.#history.slept({at, ms, frozenMs, bytesWritten, pageCount, cause});
-      this.#rest = {kind: 'checkpoint', generation, meta};
-      this.#pointer = generation;
-      this.#instance = undefined;
+      [this.#rest, this.#pointer, this.#instance] = [{kind: 'checkpoint', generation, meta}, generation, undefined];
       network.setFlows(meta.flows);
       this.#move('committed');
     } catch (error) {
@@ -374,6 +372,7 @@ export class App {
     // An app that ends by itself keeps its files, as any server does; one that was lost goes back to its generation.
     if (event === 'died') this.#rest = {kind: 'files', layers: instance.layers};
     this.#idle.stop();
+    this.#note.ends();
     // Killed while its route is there: whoever waits for an answer learns that its connection has ended. (#putAway tells of a failure.)
     await this.#options.container.kill().catch(ignored);
     this.#options.network.sleep([]);

@@ -2,7 +2,7 @@
  * What is written down of apps while they run: a gateway that was killed leaves them as they are, and the next one takes them over instead of going
  * back to their checkpoints. The notes lie on the tmpfs of the containers, since what they speak of ends with the host, too.
  */
-import {mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import {errorMessage} from '../core/errors.ts';
@@ -60,8 +60,11 @@ export class RunningInstances {
 
   /** From now on the instance counts more than the checkpoint. Synchronous: before anybody is answered by it. Never throws: without, the checkpoint counts. */
   note(instance: RunningInstance): void {
+    const path = this.#path(instance.config.name);
     try {
-      writeFileSync(this.#path(instance.config.name), JSON.stringify(instance), {mode: 0o600});
+      // An instance that was taken over has a note already, which counts until there is another one.
+      writeFileSync(`${path}.new`, JSON.stringify(instance), {mode: 0o600});
+      renameSync(`${path}.new`, path);
     } catch (error) {
       this.#log.error({app: instance.config.name, error: errorMessage(error)}, 'that the app runs could not be noted for the next gateway');
     }

@@ -55,8 +55,13 @@ export class RunningNote {
     running.note({config, name, token, layers, base, image: container.imageDigest ?? null, address, range});
   }
 
+  /** Before its processes are killed: what is left of them is nothing to go on with. */
+  ends(): void {
+    this.#options.running.forget(this.#options.config.name);
+  }
+
   /** From the first moment at which its processes are touched for a checkpoint, the next gateway starts from the newest one. */
   moved(to: State): void {
-    if (to !== 'running' && to !== 'draining') this.#options.running.forget(this.#options.config.name);
+    if (to !== 'running' && to !== 'draining') this.ends();
   }
 }

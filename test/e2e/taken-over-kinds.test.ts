@@ -8,6 +8,7 @@ import test, {type ExecutionContext} from 'ava';
 import {gatewayIdentity} from '../../src/core/ids.ts';
 import {durableApp, durableGateway, durableGatewayWith, durableOptions, listen, verified} from '../helpers/durable-app.ts';
 import {armFaultPoint} from '../helpers/fault-point.ts';
+import {faultProxy} from '../helpers/fault-proxy.ts';
 import {freePort, leftovers, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {appPids, killed, pagerPid, processesWith} from '../helpers/gateway-processes.ts';
 import {ask} from '../helpers/line-client.ts';
@@ -215,27 +216,30 @@ rootTest('an app whose keeper of page faults has ended with the gateway goes bac
   t.is(await ask(port, 'verify'), verified);
 });
 
-(hasS3Server ? rootTest : test.skip)('an app of a store on S3 goes on', async (t) => {
+(hasS3Server ? rootTest : test.skip)('an app of a store on S3 goes on, also while the store cannot be reached', async (t) => {
   t.timeout(180_000);
-  const {endpoint} = await appsServer();
+  const {port: s3Port} = await appsServer();
+  await using proxy = await faultProxy(s3Port);
   const port = await freePort();
-  const gateway = await s3Gateway(
-    t,
-    {endpoint, prefix: `taken-${port}`},
-    `${await durableApp('a', ['hibernate-after never', 'prefetch off'])}${listen('a', port)}`,
-  );
+  const where = {endpoint: proxy.endpoint, prefix: `taken-${port}`};
+  const gateway = await s3Gateway(t, where, `${await durableApp('a', ['hibernate-after never', 'prefetch off'])}${listen('a', port)}`);
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
   await gateway.cli('hibernate', 'a', '--cold');
   t.is(await ask(port, 'count'), '2');
   const pids = await pidsOf(gateway);
   await gateway.stop('SIGKILL');
+  proxy.decide = () => ({kind: 'reset'});
   await gateway.start();
-  t.is(await ask(port, 'count'), '3');
+  t.is((await gateway.app('a')).state, 'running');
+  const [counted, all] = [ask(port, 'count'), ask(port, 'verify')];
+  await until(async () => (await gateway.log()).includes('the memory of the instance cannot be served now'), {what: 'an attempt of the pager'});
+  proxy.decide = () => null;
+  t.deepEqual(await Promise.all([counted, all]), ['3', verified], 'pages that are in the store only are waited for');
   t.deepEqual(await pidsOf(gateway), pids);
-  t.is(await ask(port, 'verify'), verified);
   await gateway.cli('hibernate', 'a', '--cold');
   t.is(await ask(port, 'agree'), '3 3');
+  t.is((await gateway.app('a')).generation, 2);
 });
 
 rootTest('what a power failure has left of the records of the pager keeps no gateway from starting', async (t) => {
