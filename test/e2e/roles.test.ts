@@ -97,6 +97,16 @@ backend a
   await gateway.start();
   t.is(await asked, '5');
   t.is(await ask(port, 'verify'), verified);
+
+  using held = await lineClient(port);
+  t.is(await held.request('count'), '6');
+  await gateway.stop('SIGKILL');
+  const counted = held.request('count');
+  await gateway.start();
+  t.is(await counted, '7', 'a session of the edge outlives a supervisor that is killed');
+  t.is(await ask(natPort, 'agree'), '7 7');
+  await until(async () => hibernates(gateway), {what: 'the sleep'});
+  t.is(await held.request('agree'), '7 7');
   edge.child.kill('SIGTERM');
   t.is((await edge.exited).exitCode, 0);
 });

@@ -4,6 +4,7 @@ import {once} from 'node:events';
 import {mkdir, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
+import {setTimeout} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import {gatewayIdentity} from '../../src/core/ids.ts';
 import {durableApp, durableGateway, durableGatewayWith, durableOptions, listen, verified} from '../helpers/durable-app.ts';
@@ -14,6 +15,7 @@ import {appPids, killed, pagerPid, processesWith} from '../helpers/gateway-proce
 import {ask} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
+import {rounds} from '../helpers/rounds.ts';
 import {runProgram} from '../helpers/run-program.ts';
 import {appsServer, s3Gateway} from '../helpers/s3-gateway.ts';
 import {hasS3Server} from '../helpers/s3-server.ts';
@@ -250,4 +252,44 @@ rootTest('what a power failure has left of the records of the pager keeps no gat
   await writeFile(join(records, 'a.1796092673863-aa295551.json'), '');
   await gateway.start();
   t.is(await ask(port, 'count'), '1');
+});
+
+rootTest('an app that ends after it was taken over is started again as it says, and taken over again', async (t) => {
+  t.timeout(180_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'restart always', 'memory 300m', 'checkpoint-every 1h', 'timers on');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.stop('SIGKILL');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '2');
+  const [pid = 0] = await pidsOf(gateway);
+  await killed(pid);
+  await until(async () => (await pidsOf(gateway)).some((other) => other !== pid), {timeoutMs: 30_000, what: 'another instance'});
+  t.is(await ask(port, 'agree'), '0 2');
+  await gateway.stop('SIGKILL');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+});
+
+rootTest('an app is taken over by the last of several gateways that were killed at random moments of their starts, one after the other', async (t) => {
+  t.timeout(240_000);
+  const {gateway, port} = await durableGateway(t, 'hibernate-after never', 'prefetch off', 'background-fetch off');
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.hibernate('a');
+  t.is(await ask(port, 'count'), '2');
+  const pids = await pidsOf(gateway);
+  await gateway.stop('SIGKILL');
+  for (let round = 1; round <= rounds(4); round += 1) {
+    const started = gateway.start().catch(() => undefined);
+    await setTimeout(300 + Math.random() * 3000);
+    await gateway.stop('SIGKILL');
+    await started;
+  }
+  await gateway.start();
+  t.is(await ask(port, 'count'), '3');
+  t.deepEqual(await pidsOf(gateway), pids);
+  t.is(await ask(port, 'verify'), verified);
+  await gateway.hibernate('a');
+  t.is(await ask(port, 'agree'), '3 3');
 });
