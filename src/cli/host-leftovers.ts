@@ -32,7 +32,7 @@ export async function removeLeftovers(config: Config): Promise<void> {
 }
 
 /** Those that have the address which they are to have now. */
-async function findKept({global}: Config, state: Pick<State, 'readApps'>): Promise<Kept[]> {
+async function findKept({global, apps}: Config, state: Pick<State, 'readApps'>): Promise<Kept[]> {
   const {stateDir, runtimeDir, privateRange} = global;
   const found = findRunning({identity: gatewayIdentity(stateDir), runtimeDir});
   // What a pager has left is looked at only then: after a power failure it may be half of what it was.
@@ -44,8 +44,14 @@ async function findKept({global}: Config, state: Pick<State, 'readApps'>): Promi
   const records = await state.readApps(running.map(({config: {name}}) => name));
   return running.flatMap((instance, at) => {
     const index = range === undefined || rangeText(range) !== instance.range ? undefined : appIndex(range, instance.address);
-    return index === undefined || records[at]?.index !== index ? [] : [{instance, index}];
+    return index === undefined || records[at]?.index !== index ? [] : [{instance: completed(instance, apps), index}];
   });
+}
+
+/** An older program, which was killed while it was replaced, knew fewer settings than this one. */
+function completed(instance: RunningInstance, apps: Config['apps']): RunningInstance {
+  const now = apps.find(({name}) => name === instance.config.name);
+  return {...instance, config: {...now, ...instance.config}};
 }
 
 async function remove({global: {stateDir, runtimeDir}}: Config, kept: readonly Kept[]): Promise<void> {

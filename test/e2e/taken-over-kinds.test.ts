@@ -1,7 +1,7 @@
 /** kill -9 of the gateway while apps of all kinds are awake, and starts that fail afterwards. */
 import {randomBytes} from 'node:crypto';
 import {once} from 'node:events';
-import {mkdir, writeFile} from 'node:fs/promises';
+import {mkdir, readFile, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
@@ -292,4 +292,21 @@ rootTest('an app is taken over by the last of several gateways that were killed 
   t.is(await ask(port, 'verify'), verified);
   await gateway.hibernate('a');
   t.is(await ask(port, 'agree'), '3 3');
+});
+
+rootTest('an app goes on that a program has left which knew fewer settings', async (t) => {
+  t.timeout(180_000);
+  const {gateway, port} = await durableGateway(t);
+  await gateway.start();
+  t.is(await ask(port, 'count'), '1');
+  await gateway.stop('SIGKILL');
+  const path = join(gateway.stateDir, 'run', 'containers', '+running', 'a.json');
+  const note = JSON.parse(await readFile(path, 'utf8')) as {config: Record<string, unknown>};
+  const {wakeAt, awakeWhile, onRestoreFailure, ...known} = note.config;
+  t.deepEqual([wakeAt, onRestoreFailure, awakeWhile !== undefined], [[], ['retry'], true]);
+  await writeFile(path, JSON.stringify({...note, config: known}));
+  await gateway.start();
+  t.is(await ask(port, 'count'), '2');
+  await gateway.hibernate('a');
+  t.is(await ask(port, 'agree'), '2 2');
 });
