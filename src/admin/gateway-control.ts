@@ -144,6 +144,8 @@ export interface ServerControl {
   readonly check: CheckFacts | null;
   /** Null: it has none. */
   readonly agent: AgentFacts | null;
+  /** Where that is asked; of one that has none, where the checks of the configuration go. Null: where the server is. */
+  readonly agentPlace: Pick<CheckFacts, 'address' | 'port'>;
   /** Its agent, or that of the server whose state it has, holds it down. */
   readonly isDownByAgent: boolean;
   setAdministrative(state: AdministrativeState): void;
@@ -191,9 +193,6 @@ export interface CheckFacts {
 /** The agent of one server, which tells its state. Words are those of its last answer, as for checks. */
 export interface AgentFacts extends Pick<CheckFacts, 'status' | 'code' | 'durationMs' | 'detail' | 'description'> {
   readonly isEnabled: boolean;
-  /** Null: that of the server. */
-  readonly address: string | null;
-  readonly port: number;
   /** It has called the server down the last time that it said anything about that. */
   readonly isDown: boolean;
 }

@@ -95,7 +95,7 @@ function checkBits(server: ServerControl): number {
 
 /** HAProxy's numbers: stopped 0, starting 1, running 2, stopping 3. */
 function stateLine(backend: BackendControl, server: ServerControl): string {
-  const {address, agent, check} = server;
+  const {address, agent, agentPlace, check} = server;
   const operational = isInMaintenance(server) ? 0 : {up: server.throttlePercent === null ? 2 : 1, stopping: 3, down: 0}[server.health];
   const words = [
     backend.id,
@@ -119,8 +119,8 @@ function stateLine(backend: BackendControl, server: ServerControl): string {
     server.usesTls ? 1 : 0,
     check?.port ?? 0,
     check?.address ?? '-',
-    agent?.address ?? check?.address ?? '-',
-    agent?.port ?? check?.port ?? 0,
+    agentPlace.address ?? '-',
+    agentPlace.port ?? 0,
   ];
   return `${words.join(' ')}\n`;
 }

@@ -87,6 +87,7 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     ...timesOf(counted, {isDown: condition === 'down' || condition === 'maint', nowMs}),
     check: checkFacts(server),
     agent: agentFacts(server),
+    agentPlace: server.agent ?? config.check ?? {address: null, port: null},
     isDownByAgent: server.isDownByAgent,
     setAdministrative: (state) => server.setAdmin(state),
     setHealth: (health) => server.setHealth(health),
@@ -169,9 +170,9 @@ function checkFacts({config: {check, observe}, checkPlace, lastCheck: last, coun
 
 function agentFacts({agent}: AssignedServer): AgentFacts | null {
   if (agent === null) return null;
-  const {isEnabled, isDown, address, port, last} = agent;
+  const {isEnabled, isDown, last} = agent;
   const facts = resultFacts(last);
-  return {isEnabled, isDown, address, port, ...facts, durationMs: facts.durationMs ?? 0};
+  return {isEnabled, isDown, ...facts, durationMs: facts.durationMs ?? 0};
 }
 
 function resultFacts(last: CheckResult | null): Pick<CheckFacts, 'status' | 'code' | 'durationMs' | 'detail' | 'description'> {

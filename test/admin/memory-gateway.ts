@@ -45,6 +45,7 @@ export function memoryServer(facts: Partial<ServerControl> & Pick<ServerControl,
     downSeconds: 0,
     check: null,
     agent: null,
+    agentPlace: {address: null, port: null},
     isDownByAgent: false,
     setAdministrative: (state) => {
       server.administrative = state;

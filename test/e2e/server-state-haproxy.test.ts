@@ -47,6 +47,17 @@ backend b
   server invalid 127.0.0.1:9022
   server short 127.0.0.1:9023
   server other-port 127.0.0.1:9024 check inter 600s port 81 addr 127.0.0.2
+  server check-place 127.0.0.1:9026 check inter 600s port 81 addr 127.0.0.2
+  server check-port 127.0.0.1:9027 check inter 600s port 81 addr 127.0.0.2
+  server check-addr 127.0.0.1:9028 check inter 600s port 81
+  server checks-off 127.0.0.1:9029 check inter 600s port 81 agent-check agent-port 82 agent-inter 600s
+  server no-checks 127.0.0.1:9030 agent-check agent-port 82 agent-inter 600s
+  server agent 127.0.0.1:9031 agent-check agent-port 82 agent-inter 600s
+  server agent-off 127.0.0.1:9032 agent-check agent-port 82 agent-inter 600s
+  server both 127.0.0.1:9033 check inter 600s agent-check agent-port 82 agent-addr 127.0.0.2 agent-inter 600s
+  server addr-only 127.0.0.1:9036 check inter 600s addr 127.0.0.2 agent-check agent-port 82 agent-inter 600s
+  server bad-place 127.0.0.1:9034 check inter 600s port 81 agent-check agent-port 82 agent-inter 600s
+  server bad-agent 127.0.0.1:9035 check inter 600s port 81 agent-check agent-port 82 agent-inter 600s
   server missing 127.0.0.1:9025 check inter 600s
 backend c
   load-server-state-from-file none
@@ -75,11 +86,16 @@ function line(backend: string, server: string, facts: Partial<Record<string, num
     state: 0,
     name: '-',
     port: 9999,
+    agent: 0,
+    checked: '0 -',
+    asked: '- 0',
     ...facts,
   };
-  const {address, op, admin, weight, initial, since, status, result, health, state, name, port} = all;
-  return `3 ${backend} 1 ${server} ${address} ${op} ${admin} ${weight} ${initial} ${since} ${status} ${result} ${health} ${state} 0 0 0 ${name} ${port} - 0 0 - - 0`;
+  const {address, op, admin, weight, initial, since, status, result, health, state, name, port, agent, checked, asked} = all;
+  return `3 ${backend} 1 ${server} ${address} ${op} ${admin} ${weight} ${initial} ${since} ${status} ${result} ${health} ${state} ${agent} 0 0 ${name} ${port} - 0 ${checked} ${asked}`;
 }
+
+const checked = {status: 6, result: 3, health: 4, state: 6};
 
 const globalLines = [
   '# a comment',
@@ -110,6 +126,17 @@ const globalLines = [
   line('b', 'short')
     .replace(/ 0 0 - - 0$/, '')
     .replace('9999', '9123'),
+  line('b', 'check-place', {...checked, checked: '8181 127.0.0.7', asked: '127.0.0.7 8181'}),
+  line('b', 'check-port', {...checked, checked: '8181 -'}),
+  line('b', 'check-addr', {...checked, checked: '0 ::1'}),
+  line('b', 'checks-off', {status: 6, result: 3, health: 4, state: 2, agent: 22, checked: '8181 127.0.0.7', asked: '127.0.0.7 8282'}),
+  line('b', 'no-checks', {agent: 22, checked: '8181 -', asked: '127.0.0.7 8282'}),
+  line('b', 'agent', {agent: 22, asked: '127.0.0.7 8282'}),
+  line('b', 'agent-off', {agent: 18, asked: '127.0.0.7 8282'}),
+  line('b', 'both', {...checked, agent: 22, checked: '8181 127.0.0.7', asked: '- 8282'}),
+  line('b', 'addr-only', {...checked, agent: 22, checked: '8181 127.0.0.7', asked: '- 0'}),
+  line('b', 'bad-place', {...checked, agent: 22, weight: 5, checked: '70000 127.0.0.7', asked: '127.0.0.7 8282'}),
+  line('b', 'bad-agent', {...checked, agent: 22, checked: '8181 127.0.0.7', asked: 'nowhere 8282'}),
   line('b', 'unknown', {admin: 1}),
   line('c', 'none', {admin: 1}),
   line('gone', 'none', {admin: 1}),
@@ -200,8 +227,10 @@ haproxyTest('servers begin as the file says, where the configuration has not cha
   t.true(since(await both.ours('show servers state')) >= 40);
   const log = await both.program.log();
   t.regex(log, /"server":"invalid","problems":"invalid srv_op_state value '7', invalid srv_iweight value '300', invalid srv_port value '70000'"/);
+  t.regex(log, /"server":"bad-place","problem":"provided port is invalid","msg":"the state of a server is taken over in part"/);
   t.regex(log, /"backend":"d","server":"unknown","msg":"the file with the states of servers names one that is not there"/);
   t.notRegex(log, /"backend":"b","server":"unknown"/);
+  t.notRegex(log, /"server":"(?:check-place|checks-off|no-checks|agent-off)"/);
 });
 
 haproxyTest('what one writes the other reads', async (t) => {

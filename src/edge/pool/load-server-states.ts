@@ -6,7 +6,18 @@ import type {Log} from '../../core/log.ts';
 import {socketReason} from '../checks/check-failure.ts';
 import type {AssignedServer} from './assignment.ts';
 import type {Pool} from './pool.ts';
-import {parseStateFile, readStateLine, restoredAddress, restoredState, type StateFileText, type StateLine, stateKey} from './server-state.ts';
+import {
+  parseStateFile,
+  readStateLine,
+  restoredAddress,
+  restoredPlace,
+  restoredState,
+  type StateFields,
+  type StateFileText,
+  type StateLine,
+  stateKey,
+  wasAgentStopped,
+} from './server-state.ts';
 
 type Lines = Extract<StateFileText, {kind: 'lines'}>['lines'];
 
@@ -79,6 +90,25 @@ function restore(
     else places.set(server, place);
   }
   server.restore(restoredState(server.config, read.fields));
+  const problem = restorePlaces(server, read.fields);
+  if (problem !== null) log.warn({file: path, backend, server: name, problem}, 'the state of a server is taken over in part');
+}
+
+/** Where the checks go and where the agent is, as in HAProxy: not of what is stopped, and nothing of the agent after checks that cannot be changed. */
+function restorePlaces(server: AssignedServer, fields: StateFields): string | null {
+  const {agent, checksEnabled, config} = server;
+  if (agent !== null && wasAgentStopped(fields)) agent.isEnabled = false;
+  const checks = restoredPlace(fields.checks);
+  if (!checks.ok) return checks.problem;
+  if (checks.place !== null) {
+    if (config.check === null || !checksEnabled) return null;
+    server.checkPlace = {address: config.check.address, port: config.check.port, ...checks.place};
+  }
+  if (agent?.isEnabled !== true) return null;
+  const asked = restoredPlace(fields.agent);
+  if (!asked.ok) return asked.problem;
+  if (asked.place !== null) agent.change(asked.place);
+  return null;
 }
 
 function reportUnknown(

@@ -3,6 +3,7 @@
  * means for a server of the present configuration. Where the configuration has changed since, the configuration counts.
  */
 import {isIP} from 'node:net';
+import type {CheckPlace} from '../../config/health.ts';
 import type {ServerConfig} from '../../config/proxy-value.ts';
 import type {CheckResult, CheckStatus} from '../checks/check-result.ts';
 import {bestHealth, initialHealth} from './server-health.ts';
@@ -92,7 +93,7 @@ const statuses: ReadonlyMap<number, CheckStatus> = new Map([
   [17, 'L7STS'],
 ]);
 
-interface Fields {
+export interface StateFields {
   readonly host: string;
   readonly operational: number;
   readonly administrative: number;
@@ -102,12 +103,22 @@ interface Fields {
   readonly checkStatus: number;
   readonly checkHealth: number;
   readonly checkState: number;
+  readonly agentState: number;
   readonly port: number;
   readonly service: string;
+  readonly checks: PlaceWords;
+  readonly agent: PlaceWords;
+}
+
+interface PlaceWords {
+  readonly address: string;
+  readonly port: string;
 }
 
 /** What is said of one server, or what is wrong with it; then nothing of it is taken. */
-export function readStateLine({words}: StateLine): {readonly ok: true; readonly fields: Fields} | {readonly ok: false; readonly problems: readonly string[]} {
+export function readStateLine({
+  words,
+}: StateLine): {readonly ok: true; readonly fields: StateFields} | {readonly ok: false; readonly problems: readonly string[]} {
   const problems: string[] = [];
   const number = (at: number, name: string, isValid: (value: number) => boolean): number => {
     const word = words[at] ?? '';
@@ -136,6 +147,8 @@ export function readStateLine({words}: StateLine): {readonly ok: true; readonly 
     isServerNumbered: number(16, 'srv_f_forced_id', isFlag),
     port: number(18, 'srv_port', (value) => value >= 0 && value <= 65_535),
     service: words[19] ?? '-',
+    checks: {address: words[22] ?? '-', port: words[21] ?? '0'},
+    agent: {address: words[23] ?? '-', port: words[24] ?? '0'},
   };
   return problems.length > 0 ? {ok: false, problems} : {ok: true, fields};
 }
@@ -144,7 +157,7 @@ export function readStateLine({words}: StateLine): {readonly ok: true; readonly 
  * An app is neither up nor down by what a file says: it counts as up while it sleeps, and its checks follow its wake. The same holds for a server that
  * has the state of another one.
  */
-export function restoredState(config: ServerConfig, fields: Fields): RestoredState {
+export function restoredState(config: ServerConfig, fields: StateFields): RestoredState {
   const {weight, initialWeight, sinceSeconds, checkStatus, checkState} = fields;
   const admin = adminState(config, fields);
   const status = statuses.get(checkStatus);
@@ -160,7 +173,25 @@ export function restoredState(config: ServerConfig, fields: Fields): RestoredSta
   };
 }
 
-function adminState({disabled, weight}: ServerConfig, {administrative, initialWeight}: Fields): RestoredState['admin'] {
+/** An operator had stopped it (`disable agent`). */
+export function wasAgentStopped({agentState}: StateFields): boolean {
+  return (agentState & isConfigured) !== 0 && (agentState & isEnabled) === 0;
+}
+
+/** Where checks went, what an operator had changed included; null: where the server itself was. */
+export type RestoredPlace =
+  | {readonly ok: true; readonly place: {readonly [Key in keyof CheckPlace]?: NonNullable<CheckPlace[Key]>} | null}
+  | {readonly ok: false; readonly problem: string};
+
+export function restoredPlace({address, port}: PlaceWords): RestoredPlace {
+  if (address !== '-' && isIP(address) === 0) return {ok: false, problem: `invalid addr '${address}'`};
+  if (!/^\d{1,15}$/.test(port)) return {ok: false, problem: 'provided port is not an integer'};
+  if (Number(port) > 65_535) return {ok: false, problem: 'provided port is invalid'};
+  if (address === '-' && port === '0') return {ok: true, place: null};
+  return {ok: true, place: {...(address === '-' ? {} : {address}), ...(port === '0' ? {} : {port: Number(port)})}};
+}
+
+function adminState({disabled, weight}: ServerConfig, {administrative, initialWeight}: StateFields): RestoredState['admin'] {
   const wasDisabled = (administrative & configuredMaintenance) !== 0;
   if (wasDisabled === disabled ? (administrative & forcedMaintenance) !== 0 : disabled) return 'maint';
   // One that was drained by the weight of the configuration before is not, now that it has another one.
@@ -169,7 +200,7 @@ function adminState({disabled, weight}: ServerConfig, {administrative, initialWe
 
 function operationalState(
   {check}: ServerConfig,
-  {operational, administrative, checkHealth, checkState}: Fields,
+  {operational, administrative, checkHealth, checkState}: StateFields,
   admin: RestoredState['admin'],
 ): Pick<RestoredState, 'health' | 'isStopping' | 'isStarting'> {
   const thresholds = check ?? {rise: 2, fall: 3};
@@ -199,7 +230,10 @@ function operationalState(
  * Where a server was that is found by a name: it stays there until its name servers say otherwise. Of one with an address in the configuration only the
  * port counts, as in HAProxy. Null: nothing is known.
  */
-export function restoredAddress({target, keepsAddress}: ServerConfig, {host, port, service}: Fields): {readonly host: string; readonly port: number} | null {
+export function restoredAddress(
+  {target, keepsAddress}: ServerConfig,
+  {host, port, service}: StateFields,
+): {readonly host: string; readonly port: number} | null {
   if (target.kind !== 'address') return null;
   const at = port === 0 ? target.port : port;
   if (isIP(target.host) !== 0) return at === target.port ? null : {host: target.host, port: at};
