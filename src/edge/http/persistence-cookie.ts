@@ -1,17 +1,19 @@
 /** The cookie by which a client comes back to its server (HAProxy's manual, `cookie`): read from the request, and set with the answer. */
 import type {CookiePersistence, ServerConfig} from '../../config/proxy-value.ts';
+import {type CookiePart, cookieParts} from './cookie-parts.ts';
 import type {Header} from './message.ts';
 
-/** What the request's cookie said. `flag` is the log's letter for it. */
+/** What the request's cookies said. `flag` is the log's letter for it: of the cookies, or of none, the first one whose server can be used counts. */
 export interface CookieFinding {
   readonly server: ServerConfig | null;
-  readonly flag: 'N' | 'I' | 'V' | 'E' | 'O';
-  /** When the client came first, as the cookie has it; null: it does not say. */
-  readonly firstSeen: string | null;
+  readonly flag: 'N' | 'I' | 'D' | 'V' | 'E' | 'O';
+  /** When the client came last and first, as the cookie has it; null: it does not say. */
+  readonly lastSeenMs: number | null;
+  readonly firstSeenMs: number | null;
 }
 
 const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-const none: CookieFinding = {server: null, flag: 'N', firstSeen: null};
+const dayMs = 86_400_000;
 
 /** Seconds in steps of four, as five digits of base 64: HAProxy's form of dates in cookies. */
 function encodeDate(nowMs: number): string {
@@ -21,75 +23,115 @@ function encodeDate(nowMs: number): string {
   return text;
 }
 
+/** Of the first five characters; null: they are no date. */
 function decodeDateMs(text: string): number | null {
-  if (!/^[A-Za-z0-9_-]{5}$/.test(text)) return null;
+  if (!/^[A-Za-z0-9_-]{5}/.test(text)) return null;
   let steps = 0;
-  for (const digit of text) steps = steps * 64 + digits.indexOf(digit);
-  return steps * 4000;
+  for (const digit of text.slice(0, 5)) steps = steps * 64 + digits.indexOf(digit);
+  return steps === 0 ? null : steps * 4000;
 }
 
-function isOlder(text: string | undefined, limitMs: number | null, nowMs: number): boolean {
-  if (limitMs === null || text === undefined) return false;
-  const atMs = decodeDateMs(text);
-  return atMs === null || nowMs - atMs > limitMs;
+/** One of the future is too old as well, but for clocks that are a little wrong. */
+function isTooOld(atMs: number | null, limitMs: number | null, nowMs: number): boolean {
+  return atMs !== null && limitMs !== null && (nowMs - atMs > limitMs || atMs - nowMs > dayMs);
 }
 
-/** The value of a cookie in the fields of a request; null: there is none. */
-export function cookieValue(headers: readonly Header[], name: string): string | null {
-  for (const [field, value] of headers) {
-    if (field !== 'cookie' || !value.includes(name)) continue;
-    for (const pair of value.split(';')) {
-      const at = pair.indexOf('=');
-      if (at !== -1 && pair.slice(0, at).trim() === name) return pair.slice(at + 1).trim();
-    }
-  }
-  return null;
-}
-
-/** Changes each cookie of that name: a new value, or null to take it out. */
-function editCookie(headers: readonly Header[], name: string, edit: (value: string) => string | null): Header[] {
+/** Rewrites the lines with a cookie of that name. */
+function editLines(headers: readonly Header[], name: string, edit: (parts: readonly CookiePart[]) => string): Header[] {
   const edited: Header[] = [];
   for (const header of headers) {
-    if (header[0] !== 'cookie' || !header[1].includes(name)) {
+    const [field, line] = header;
+    const parts = field === 'cookie' && line.includes(name) ? cookieParts(line) : [];
+    if (!parts.some((part) => part.value !== null && part.name === name)) {
       edited.push(header);
       continue;
     }
-    const pairs: string[] = [];
-    for (const pair of header[1].split(';')) {
-      const at = pair.indexOf('=');
-      const isIt = at !== -1 && pair.slice(0, at).trim() === name;
-      const value = isIt ? edit(pair.slice(at + 1).trim()) : null;
-      if (!isIt) pairs.push(pair.trim());
-      else if (value !== null) pairs.push(`${name}=${value}`);
-    }
-    if (pairs.length > 0) edited.push(['cookie', pairs.join('; ')]);
+    const changed = edit(parts).trim();
+    if (changed !== '') edited.push(['cookie', changed]);
   }
   return edited;
 }
 
-export function findCookie(cookie: CookiePersistence, servers: readonly ServerConfig[], headers: readonly Header[], nowMs: number): CookieFinding {
-  const value = cookieValue(headers, cookie.name);
-  if (value === null) return none;
-  const separator = cookie.how === 'prefix' ? value.indexOf('~') : value.indexOf('|');
-  if (cookie.how === 'prefix' && separator === -1) return none;
-  const name = separator === -1 ? value : value.slice(0, separator);
-  const server = servers.find((candidate) => candidate.cookie === name) ?? null;
-  if (cookie.how === 'prefix') return {server, flag: server === null ? 'I' : 'V', firstSeen: null};
-  const [lastSeen, firstSeen = null] = separator === -1 ? [] : value.slice(separator + 1).split('|');
-  if (isOlder(lastSeen, cookie.maxIdleMs, nowMs)) return {server: null, flag: 'E', firstSeen};
-  if (isOlder(firstSeen ?? undefined, cookie.maxLifeMs, nowMs)) return {server: null, flag: 'O', firstSeen};
-  return {server, flag: server === null ? 'I' : 'V', firstSeen};
+/** With the attributes that follow it. A line with nothing else is `''`. */
+function withoutCookie(parts: readonly CookiePart[], name: string): string {
+  let line = '';
+  let isRemoving = false;
+  let isNeeded = false;
+  for (const {delimiter, text, name: partName, value} of parts) {
+    if (value !== null && partName === name) {
+      isRemoving = true;
+      continue;
+    }
+    if (partName.startsWith('$')) {
+      if (!isRemoving) line += `${delimiter}${text}`;
+      continue;
+    }
+    isNeeded = true;
+    if (!isRemoving) line += `${delimiter}${text}`;
+    else if (line === '') line = text.trimStart();
+    else line = `${line.trimEnd()}${delimiter} ${text.trimStart()}`;
+    isRemoving = false;
+  }
+  return isNeeded ? line : '';
+}
+
+const withoutPrefix = ({delimiter, text, value}: CookiePart): string => {
+  const at = value === null ? -1 : text.indexOf('~', text.indexOf('='));
+  return at === -1 ? `${delimiter}${text}` : `${delimiter}${text.slice(0, text.indexOf('=') + 1)}${text.slice(at + 1)}`;
+};
+
+/** Of all cookies of that name, also on several lines. */
+function* cookieValues(headers: readonly Header[], name: string): Generator<string> {
+  for (const [field, line] of headers) {
+    if (field !== 'cookie' || !line.includes(name)) continue;
+    for (const part of cookieParts(line)) if (part.value !== null && part.name === name) yield part.value;
+  }
+}
+
+/** @param isUp whether a server can be used, which it can while it drains */
+export function findCookie(
+  cookie: CookiePersistence,
+  servers: readonly ServerConfig[],
+  headers: readonly Header[],
+  {nowMs, isUp}: {readonly nowMs: number; readonly isUp: (server: ServerConfig) => boolean},
+): CookieFinding {
+  let finding: CookieFinding = {server: null, flag: 'N', lastSeenMs: null, firstSeenMs: null};
+  for (const value of cookieValues(headers, cookie.name)) {
+    const isPrefix = cookie.how === 'prefix';
+    const dates = isPrefix ? finding : datesOf(value, finding);
+    const tooOld = isPrefix ? null : tooOldFlag(cookie, dates, nowMs);
+    finding = tooOld === null ? {...finding, ...dates} : {server: null, flag: tooOld, lastSeenMs: null, firstSeenMs: null};
+    const end = value.indexOf(isPrefix ? '~' : '|');
+    const name = end === -1 ? value : value.slice(0, end);
+    const named = tooOld !== null || name === '' ? [] : servers.filter((server) => server.cookie === name);
+    const server = named.find(isUp);
+    if (server !== undefined) return {...finding, server, flag: 'V'};
+    if (named.length > 0) finding = {...finding, flag: 'D'};
+    else if (finding.flag === 'N') finding = {...finding, flag: 'I'};
+  }
+  return finding;
+}
+
+type Dates = Pick<CookieFinding, 'lastSeenMs' | 'firstSeenMs'>;
+
+function datesOf(value: string, before: Dates): Dates {
+  const [, last = '', first = ''] = value.split('|');
+  return {lastSeenMs: decodeDateMs(last) ?? before.lastSeenMs, firstSeenMs: decodeDateMs(first) ?? before.firstSeenMs};
+}
+
+/** Such a cookie is as if it was not there. */
+function tooOldFlag(cookie: CookiePersistence, {lastSeenMs, firstSeenMs}: Dates, nowMs: number): 'O' | 'E' | null {
+  if (isTooOld(firstSeenMs, cookie.maxLifeMs, nowMs)) return 'O';
+  return isTooOld(lastSeenMs, cookie.maxIdleMs, nowMs) ? 'E' : null;
 }
 
 /** What the server sees of the cookie. */
 export function requestForServer(cookie: CookiePersistence, headers: Header[]): Header[] {
+  const {name} = cookie;
   if (cookie.how === 'prefix') {
-    return editCookie(headers, cookie.name, (value) => {
-      const at = value.indexOf('~');
-      return at === -1 ? value : value.slice(at + 1);
-    });
+    return editLines(headers, name, (parts) => parts.map((part) => (part.name === name ? withoutPrefix(part) : `${part.delimiter}${part.text}`)).join(''));
   }
-  return cookie.how === 'insert' && cookie.indirect ? editCookie(headers, cookie.name, () => null) : headers;
+  return cookie.how === 'insert' && cookie.indirect ? editLines(headers, name, (parts) => withoutCookie(parts, name)) : headers;
 }
 
 export interface Persisted {
@@ -113,11 +155,17 @@ function newCookie(cookie: CookiePersistence, server: ServerConfig, dates: strin
   return text;
 }
 
-function datesFor(cookie: CookiePersistence, finding: CookieFinding, nowMs: number): string {
+function datesFor(cookie: CookiePersistence, {firstSeenMs}: CookieFinding, nowMs: number): string {
   if (cookie.maxIdleMs === null && cookie.maxLifeMs === null) return '';
-  const now = encodeDate(nowMs);
-  const first = cookie.maxLifeMs === null ? '' : `|${finding.flag === 'V' ? (finding.firstSeen ?? now) : now}`;
-  return `|${cookie.maxIdleMs === null ? '' : now}${first}`;
+  const first = cookie.maxLifeMs === null ? '' : `|${encodeDate(firstSeenMs ?? nowMs)}`;
+  return `|${encodeDate(nowMs)}${first}`;
+}
+
+/** Whether the client has another date to keep, or one that is not kept any more. */
+function needsDates(cookie: CookiePersistence, {lastSeenMs, firstSeenMs}: CookieFinding, nowMs: number): boolean {
+  const keepsFirst = cookie.maxLifeMs !== null;
+  if (keepsFirst !== (firstSeenMs !== null)) return true;
+  return lastSeenMs === null ? cookie.maxIdleMs !== null : lastSeenMs < Math.floor(nowMs / 1000) * 1000;
 }
 
 /** Makes the answer of `server` bring the client back to it. */
@@ -140,7 +188,7 @@ export function responseForClient(
   if (own && cookie.preserve) return {headers, flag: 'P'};
   const kept = own && cookie.indirect ? headers.filter((header) => setCookieOf(cookie, header) === null) : headers;
   const dates = datesFor(cookie, finding, nowMs);
-  const isKnown = finding.server === server && dates === '';
+  const isKnown = finding.server === server && !needsDates(cookie, finding, nowMs);
   if (isKnown || server.cookie === null || (cookie.postOnly && method !== 'POST')) return {headers: kept, flag: own && cookie.indirect ? 'D' : 'N'};
   kept.push(['set-cookie', newCookie(cookie, server, dates)]);
   return {headers: noCache(cookie, kept), flag: finding.server === server ? 'U' : 'I'};

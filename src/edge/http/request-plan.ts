@@ -61,7 +61,8 @@ export function planRequest(
   const {servers} = backend.config;
   if (backend.probes !== null) transaction.judgeProbe(backend.probes);
   transaction.captureCookie('request');
-  const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, clock.nowMs());
+  const isUp = ({name}: ServerConfig): boolean => transaction.surroundings.isServerUp(backend.config.name, name) !== false;
+  const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, {nowMs: clock.nowMs(), isUp});
   if (finding !== null) transaction.cookieFlags = `${finding.flag}-`;
   const wanted = backend.useServers.length === 0 ? '' : firstName(backend.useServers, transaction);
   const designated = wanted === '' ? null : (servers.find(({name}) => name === wanted) ?? null);
