@@ -144,8 +144,23 @@ function readExpectation(args: Arguments, kinds: typeof httpKinds, headers: bool
     if (name === '') continue;
     if (name === 'comment') comment = args.take('<text>').text;
     else if (ignoredValues.includes(name)) ignoreOption(word, args);
-    else if (headers && (name === 'hdr' || name === 'fhdr')) return readHeaderExpectation(args, {negated, comment, whole: name === 'fhdr'});
-    else return {negated, ...readPattern(word, name, args, kinds), name: null, comment};
+    else if (headers && (name === 'hdr' || name === 'fhdr')) {
+      const expectation = readHeaderExpectation(args, {negated, whole: name === 'fhdr'});
+      return {...expectation, comment: readTrailingOptions(args) ?? comment};
+    } else return {negated, ...readPattern(word, name, args, kinds), name: null, comment: readTrailingOptions(args) ?? comment};
+  }
+}
+
+/** They may stand after the pattern too. Yields the comment. */
+function readTrailingOptions(args: Arguments): string | null {
+  let comment: string | null = null;
+  for (;;) {
+    const next = args.peek()?.text ?? '';
+    if (next === 'comment') {
+      args.take('comment');
+      comment = args.take('<text>').text;
+    } else if (ignoredValues.includes(next)) ignoreOption(args.take('<option>'), args);
+    else return comment;
   }
 }
 
@@ -175,7 +190,7 @@ function checkStatuses(word: Word, args: Arguments): void {
 
 const headerFlags: Readonly<Record<string, Expectation['method']>> = {str: 'str', beg: 'beg', end: 'end', sub: 'sub', reg: 'reg'};
 
-function readHeaderExpectation(args: Arguments, facts: Pick<Expectation, 'negated' | 'comment' | 'whole'>): Expectation {
+function readHeaderExpectation(args: Arguments, facts: Pick<Expectation, 'negated' | 'whole'>): Omit<Expectation, 'comment'> {
   const keyword = args.take('name');
   if (keyword.text !== 'name' && keyword.text !== 'name-lf') throw args.invalid(keyword, "'name' or 'name-lf' and the name of a header are expected");
   const name = readCompared(args, '<name>', keyword.text === 'name-lf');

@@ -39,9 +39,10 @@ const inGlobal = table({
     max-spread-checks no-quic insecure-fork-wanted insecure-setuid-wanted unix-bind ssl-default-bind-curves ssl-default-bind-sigalgs
     ssl-default-bind-client-sigalgs ssl-default-server-curves ssl-default-server-sigalgs close-spread-time maxcompcpuusage maxcomprate maxpipes
     maxzlibmem set-dumpable expose-deprecated-directives expose-experimental-directives dns-accept-family limited-quic grace h1-case-adjust
-    h1-case-adjust-file h2-workaround-bogus-websocket-clients`,
-  later: `resetenv maxsessrate maxsslrate key-base issuers-chain-path set-var set-var-fmt
-    harden.reject-privileged-ports.tcp stress-level stats+maxconn stats+bind-process`,
+    h1-case-adjust-file maxsessrate maxsslrate no-memory-trimming pp2-never-send-local profiling.tasks ssl-load-extra-files stats+maxconn stats+bind-process
+    h2-workaround-bogus-websocket-clients`,
+  later: `resetenv key-base issuers-chain-path set-var set-var-fmt
+    harden.reject-privileged-ports.tcp stress-level ssl-load-extra-del-ext`,
   refused: {
     'lua-load': lua,
     'lua-load-per-thread': lua,
@@ -69,7 +70,7 @@ const inProxies = table({
     persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-drop-request-trailers
     http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
     reqtarpit reqitarpit rsprep rspirep rspdeny rspideny
-    option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response
+    option+transparent option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response
     option+accept-unsafe-violations-in-http-request option+accept-unsafe-violations-in-http-response
     option+http-drop-request-trailers option+http-drop-response-trailers`,
   refused: {

@@ -1,4 +1,5 @@
 /** Addresses, ports and TLS of the client's connection: HAProxy's manual, sections 7.3.3 and 7.3.4. */
+import {X509Certificate} from 'node:crypto';
 import type {SampleCall} from '../../config/sample.ts';
 import type {ConnectionFacts, SampleContext, SampleValue, TlsFacts} from './context.ts';
 import {type FetchBuilder, integerArgument, plain, textArgument} from './fetch.ts';
@@ -34,6 +35,15 @@ function distinguishedName(pick: (client: NonNullable<TlsFacts['client']>) => st
       },
     };
   };
+}
+
+/** `261201024500Z`: of whatever year, without the century. */
+function certificateTime(date: Date): string {
+  return `${date
+    .toISOString()
+    .replace(/\.\d+Z$/, '')
+    .replaceAll(/[-T:]/g, '')
+    .slice(2)}Z`;
 }
 
 function ofReceived(one: (ends: Pick<ConnectionFacts, 'source' | 'destination'>) => SampleValue): FetchBuilder {
@@ -75,6 +85,9 @@ export const connectionFetches: Readonly<Record<string, FetchBuilder>> = {
   ssl_c_ca_err: zeroWithTls,
   ssl_c_s_dn: distinguishedName((client) => client.subject),
   ssl_c_i_dn: distinguishedName((client) => client.issuer),
+  ssl_c_notbefore: ofTls(({client}) => (client === null ? null : textValue(certificateTime(new X509Certificate(client.der).validFromDate)))),
+  ssl_c_notafter: ofTls(({client}) => (client === null ? null : textValue(certificateTime(new X509Certificate(client.der).validToDate)))),
+  ssl_c_serial: ofTls(({client}) => (client === null ? null : {type: 'bin', value: Buffer.from(new X509Certificate(client.der).serialNumber, 'hex')})),
   ssl_c_sha1: ofTls((tls) => (tls.client === null ? null : {type: 'bin', value: Buffer.from(tls.client.fingerprintSha1.replaceAll(':', ''), 'hex')})),
   ssl_c_der: ofTls((tls) => (tls.client === null ? null : {type: 'bin', value: tls.client.der})),
 };

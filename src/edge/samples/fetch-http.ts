@@ -1,5 +1,6 @@
 /** The request line, bodies, the status, and who the client says it is: HAProxy's manual, section 7.3.6. */
 import type {SampleCall} from '../../config/sample.ts';
+import {ipToBytes} from '../proxy-protocol/ip-bytes.ts';
 import {avalanche, sdbm} from './checksums.ts';
 import type {RequestFacts, ResponseFacts, SampleContext, SampleValue} from './context.ts';
 import {badCall, type FetchBuilder, neededArgument, plain, textArgument} from './fetch.ts';
@@ -45,6 +46,22 @@ function baseOf(request: RequestFacts, pathOfUri: (uri: string) => string | null
   const path = pathOfUri(request.uri);
   const host = headerValue(request.headers, 'host', true, 1);
   return host === null || host === '' ? path : host + (path ?? '');
+}
+
+function baseHash(request: RequestFacts, pathOfUri: (uri: string) => string | null): number {
+  return avalanche(sdbm(Buffer.from(baseOf(request, pathOfUri) ?? '', 'latin1')));
+}
+
+/** As keys of stick tables: what a client asks for, by the client. */
+function hashAndSource(pathOfUri: (uri: string) => string | null): FetchBuilder {
+  return plain((context) => {
+    const request = requestOf(context);
+    const address = ipToBytes(context.connection.source.host);
+    if (request === null || address === null) return null;
+    const hash = Buffer.alloc(4);
+    hash.writeUInt32BE(baseHash(request, pathOfUri) >>> 0);
+    return {type: 'bin', value: Buffer.concat([hash, address])};
+  });
 }
 
 function parameterFetch(convert: (value: string) => Found): FetchBuilder {
@@ -137,10 +154,10 @@ export const httpFetches: Readonly<Record<string, FetchBuilder>> = {
   query: ofRequest((request) => textOrNull(queryOf(request.uri))),
   base: ofRequest((request) => textOrNull(baseOf(request, pathOf))),
   baseq: ofRequest((request) => textOrNull(baseOf(request, pathAndQuery))),
-  base32: ofRequest((request) => {
-    const base = baseOf(request, pathOf);
-    return base === null ? null : intValue(avalanche(sdbm(Buffer.from(base, 'latin1'))));
-  }),
+  base32: ofRequest((request) => intValue(baseHash(request, pathOf))),
+  'base32+src': hashAndSource(pathOf),
+  url32: ofRequest((request) => intValue(baseHash(request, pathAndQuery))),
+  'url32+src': hashAndSource(pathAndQuery),
   url_param: parameter,
   urlp: parameter,
   urlp_val: parameterFetch((value) => intValue(leadingInteger(value))),

@@ -6,7 +6,7 @@ const position = {file: 'test.cfg', line: 1, column: 1};
 /** `fetch(a,"b,c"),converter(d)`; quotes and backslashes as in the second quoting level. */
 export function expression(text: string): SampleExpression {
   const calls: SampleCall[] = [];
-  for (const [, name = '', args] of text.matchAll(/([a-zA-Z0-9._-]+)(?:\(((?:"[^"]*"|'[^']*'|\\.|[^)"'\\])*)\))?(?:,|$)/g)) {
+  for (const [, name = '', args] of text.matchAll(/([a-zA-Z0-9._+-]+)(?:\(((?:"[^"]*"|'[^']*'|\\.|[^)"'\\])*)\))?(?:,|$)/g)) {
     calls.push({name, args: args === undefined || args === '' ? [] : argumentsOf(args)});
   }
   const [fetch = {name: '', args: []}, ...converters] = calls;
