@@ -69,6 +69,11 @@ export interface TrackCounters {
   readonly table: string | null;
 }
 
+/** `sc-inc-gpc0(1)`, `sc-set-gpt0(1) <value>`: changes the entry that the session tracks under that number, if there is one. */
+export type ChangeTracked =
+  | {readonly kind: 'count-tracked'; readonly counter: number; readonly what: 'gpc0' | 'gpc1'}
+  | {readonly kind: 'tag-tracked'; readonly counter: number; readonly value: number | SampleExpression};
+
 export interface Capture {
   readonly kind: 'capture';
   readonly expression: SampleExpression;
@@ -104,6 +109,7 @@ export type HttpRequestAction =
   | SetVariable
   | UnsetVariable
   | TrackCounters
+  | ChangeTracked
   | Capture
   | RedirectAction
   | {readonly kind: 'allow' | 'reject' | 'silent-drop'}
@@ -121,6 +127,7 @@ export type HttpResponseAction =
   | HeaderAction
   | SetVariable
   | UnsetVariable
+  | ChangeTracked
   | Capture
   | RedirectAction
   | {readonly kind: 'allow'}
@@ -138,6 +145,7 @@ export type TcpRequestAction =
   | SetVariable
   | UnsetVariable
   | TrackCounters
+  | ChangeTracked
   | Capture
   | {readonly kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'; readonly expression: SampleExpression};
 

@@ -116,6 +116,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     tableValue: tables.tableValue,
     tableSize: tables.tableSize,
     trackedValue: () => null,
+    tagTracked: () => false,
   };
   const parts: Omit<EdgeParts, 'dynamicServers'> = {
     compiler,

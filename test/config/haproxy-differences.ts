@@ -10,6 +10,7 @@ export const differences: ReadonlyMap<string, string> = new Map([
   ['acl if path /', nonsense],
   ['http-request deny if !', nonsense],
   ['http-request set-var(txn.a) src if', nonsense],
+  ['http-request sc-set-gpt0(1)', nonsense],
   ['http-request redirect scheme https if { ssl_fc } or', nonsense],
   ['maxconn x', nonsense],
   ['maxconn 10k', nonsense],

@@ -5,7 +5,7 @@ import {readFormat} from '../expression/log-format.ts';
 import {parseRegex} from '../expression/regex.ts';
 import {checkVariableConditions, checkVariableName, type ExpressionContext, readExpressionWord} from '../expression/sample-expression.ts';
 import type {Word} from '../lex.ts';
-import type {Capture, HeaderAction, HeaderPattern, SetVariable, TrackCounters, UnsetVariable} from '../rules.ts';
+import type {Capture, ChangeTracked, HeaderAction, HeaderPattern, SetVariable, TrackCounters, UnsetVariable} from '../rules.ts';
 import type {Format, MatchMethod, SampleExpression} from '../sample.ts';
 import {refer, takeSlot} from '../scope.ts';
 import {didYouMean} from '../suggestion.ts';
@@ -73,6 +73,28 @@ const track: ActionReader<TrackCounters> = (args, {name}) => {
 };
 
 export const trackActions = {'track-sc0': track, 'track-sc1': track, 'track-sc2': track} satisfies ActionTable<TrackCounters>;
+
+function takeCounter(args: Arguments, argument: string): number {
+  if (!/^[0-2]?$/.test(argument)) throw new ConfigError(`there is no counter '${argument}', only 0, 1 and 2`, args.position, argument);
+  return Number(argument);
+}
+
+const countTracked =
+  (what: 'gpc0' | 'gpc1'): ActionReader<ChangeTracked> =>
+  (args, {argument}) => ({kind: 'count-tracked', counter: takeCounter(args, argument), what});
+
+const tagTracked: ActionReader<ChangeTracked> = (args, {argument}) => {
+  const counter = takeCounter(args, argument);
+  const text = args.peek()?.text ?? '';
+  const value = /^\d+$/.test(text) ? args.takeParsed('<value>', (word) => parseInteger(word, {min: 0, max: 4_294_967_295})) : takeExpression(args, '<value>');
+  return {kind: 'tag-tracked', counter, value};
+};
+
+export const countActions = {
+  'sc-inc-gpc0': countTracked('gpc0'),
+  'sc-inc-gpc1': countTracked('gpc1'),
+  'sc-set-gpt0': tagTracked,
+} satisfies ActionTable<ChangeTracked>;
 
 /** `capture <sample> len <length>` takes a slot of its own, `id <number>` one that was declared. */
 export function captureAction(of: 'request' | 'response'): ActionReader<Capture> {

@@ -8,6 +8,7 @@ import {type ActionFamily, type ActionReader, bare} from './action-table.ts';
 import {
   addressActions,
   captureAction,
+  countActions,
   headerActions,
   skipToCondition,
   takeFormat,
@@ -71,6 +72,7 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     ...headerActions,
     ...variableActions,
     ...trackActions,
+    ...countActions,
     ...addressActions,
     capture: captureAction('request'),
     redirect: readRedirect,
@@ -94,8 +96,8 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     'use-service': useService,
     'wait-for-body': waitForBody,
   },
-  later: `add-acl del-acl set-map del-map do-resolve disable-l7-retry early-hint normalize-uri sc-inc-gpc sc-inc-gpc0 sc-inc-gpc1
-    sc-add-gpc sc-set-gpt sc-set-gpt0 send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
+  later: `add-acl del-acl set-map del-map do-resolve disable-l7-retry early-hint normalize-uri sc-inc-gpc
+    sc-add-gpc sc-set-gpt send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
     set-bc-tos set-fc-tos set-retries`.split(/\s+/),
   ignored: ['cache-use', 'set-nice', 'strict-mode', 'wait-for-handshake'],
 };
@@ -109,13 +111,14 @@ const responseReply =
   (kind: 'deny' | 'return', status: number): ActionReader<HttpResponseAction> =>
   (args) => ({kind, reply: readReply(args, {status, body: kind === 'return' ? 'none' : 'default'})});
 
-const laterInResponses = `add-acl del-acl set-map del-map sc-inc-gpc sc-inc-gpc0 sc-inc-gpc1 sc-add-gpc sc-set-gpt sc-set-gpt0 send-spoe-group set-mark set-tos
+const laterInResponses = `add-acl del-acl set-map del-map sc-inc-gpc sc-add-gpc sc-set-gpt send-spoe-group set-mark set-tos
   set-fc-mark set-fc-tos set-timeout silent-drop track-sc0 track-sc1 track-sc2 do-log`.split(/\s+/);
 
 export const httpResponseActions: ActionFamily<HttpResponseAction> = {
   actions: {
     ...headerActions,
     ...variableActions,
+    ...countActions,
     capture: captureAction('response'),
     redirect: readRedirect,
     allow: bare('allow'),

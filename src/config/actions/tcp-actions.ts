@@ -1,7 +1,7 @@
 /** The actions of `tcp-request connection | session | content` and `tcp-response content`. */
 import type {TcpRequestAction, TcpResponseAction} from '../rules.ts';
 import {type ActionFamily, type ActionReader, bare} from './action-table.ts';
-import {addressActions, captureAction, skipToCondition, trackActions, variableActions} from './common-actions.ts';
+import {addressActions, captureAction, countActions, skipToCondition, trackActions, variableActions} from './common-actions.ts';
 
 const silentDrop: ActionReader<TcpRequestAction> = (args) => {
   skipToCondition(args);
@@ -14,8 +14,8 @@ const expectProxy: ActionReader<TcpRequestAction> = (args) => {
   return {kind: 'expect-proxy'};
 };
 
-const basic = {accept: bare('accept'), reject: bare('reject'), 'silent-drop': silentDrop, ...variableActions, ...trackActions} as const;
-const later = `sc-inc-gpc sc-inc-gpc0 sc-inc-gpc1 sc-add-gpc sc-set-gpt sc-set-gpt0 set-mark set-tos set-fc-mark set-fc-tos attach-srv`.split(/\s+/);
+const basic = {accept: bare('accept'), reject: bare('reject'), 'silent-drop': silentDrop, ...variableActions, ...trackActions, ...countActions} as const;
+const later = `sc-inc-gpc sc-add-gpc sc-set-gpt set-mark set-tos set-fc-mark set-fc-tos attach-srv`.split(/\s+/);
 
 export const tcpConnectionActions: ActionFamily<TcpRequestAction> = {
   actions: {...basic, ...addressActions, 'expect-proxy': expectProxy},
@@ -32,6 +32,6 @@ export const tcpContentActions: ActionFamily<TcpRequestAction> = {
 
 export const tcpResponseActions: ActionFamily<TcpResponseAction> = {
   actions: {accept: bare('accept'), reject: bare('reject'), close: bare('close'), ...variableActions},
-  later: [...later, 'send-spoe-group', 'set-log-level', 'silent-drop'],
+  later: [...later, ...Object.keys(countActions), 'send-spoe-group', 'set-log-level', 'silent-drop'],
   ignored: ['set-nice'],
 };

@@ -2,6 +2,7 @@
 
 import type {HttpRequestAction, Rule, TcpRequestAction} from '../../config/rules.ts';
 import {assert, CodedError} from '../../core/errors.ts';
+import {compileChangeTracked} from '../samples/change-tracked.ts';
 import {stickKey} from '../stick/stick-key.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
@@ -146,7 +147,21 @@ function compileAnswer(action: Answer, {compilers, readFile, realm}: RuleParts):
 
 type Effect = Extract<
   HttpRequestAction,
-  {kind: 'set-var' | 'unset-var' | 'capture' | 'track' | 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port' | 'set-log-level' | 'set-timeout'}
+  {
+    kind:
+      | 'set-var'
+      | 'unset-var'
+      | 'capture'
+      | 'track'
+      | 'count-tracked'
+      | 'tag-tracked'
+      | 'set-src'
+      | 'set-src-port'
+      | 'set-dst'
+      | 'set-dst-port'
+      | 'set-log-level'
+      | 'set-timeout';
+  }
 >;
 
 /** What has an effect, and never a verdict. */
@@ -169,6 +184,9 @@ function effectOf(action: Effect, parts: RuleParts): (transaction: RuleSubject) 
       return compileCapture(action, compilers);
     case 'track':
       return compileTrack(action, parts);
+    case 'count-tracked':
+    case 'tag-tracked':
+      return compileChangeTracked(action, (expression) => compilers.expression(expression));
     case 'set-src':
     case 'set-src-port':
     case 'set-dst':

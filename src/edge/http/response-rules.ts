@@ -1,5 +1,7 @@
 /** `http-response` and `http-after-response` rules, made functions, and carried out in order. */
+
 import type {HttpResponseAction, Rule, TcpResponseAction, WaitForBody} from '../../config/rules.ts';
+import {compileChangeTracked} from '../samples/change-tracked.ts';
 import type {Compilers} from './compilers.ts';
 import {compileHeaderAction} from './header-actions.ts';
 import type {ResponseHead} from './message.ts';
@@ -137,6 +139,9 @@ function editOf(action: Edit, compilers: Compilers): (transaction: RuleSubject, 
       return compileSetVariable(action, compilers);
     case 'unset-var':
       return ({variables}) => variables.unset(action.name);
+    case 'count-tracked':
+    case 'tag-tracked':
+      return compileChangeTracked(action, (expression) => compilers.expression(expression));
     case 'capture':
       return compileCapture(action, compilers);
     case 'set-log-level':

@@ -126,6 +126,7 @@ export class Transaction implements RuleSubject {
       isServerUp: (backend, server) => surroundings.isServerUp(here(backend), server),
       backendSessions: (backend) => surroundings.backendSessions(here(backend)),
       tableValue: (table, key, what) => surroundings.tableValue(table === '' ? (this.backend ?? this.frontend.config.name) : table, key, what),
+      tagTracked: (counter, value) => this.#tracking?.set(counter, 'gpt0', value) === true || surroundings.tagTracked(counter, value),
       trackedValue: (counter, what) => this.#tracking?.value(counter, what) ?? surroundings.trackedValue(counter, what),
     };
     return this.#surroundings;

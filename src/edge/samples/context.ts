@@ -120,6 +120,8 @@ export interface Surroundings {
   tableSize(table: string): number | null;
   /** Of the entry that this session tracks under that number; `tracked`: 1 when there is one. */
   trackedValue(counter: number, what: string): number | null;
+  /** Sets `gpt0` of that entry. False: there is none, or its table does not store that. */
+  tagTracked(counter: number, value: number): boolean;
 }
 
 export interface SampleContext {

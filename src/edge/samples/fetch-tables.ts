@@ -57,7 +57,8 @@ function ofSource(what: string): FetchBuilder {
     return {
       one(context: SampleContext) {
         const source = addressValue(context.connection.source.host);
-        return source === null ? null : numberOrNull(context.surroundings.tableValue(table, source, what));
+        // One that the table does not know counts 0.
+        return source === null ? null : intValue(context.surroundings.tableValue(table, source, what) ?? 0);
       },
     };
   };

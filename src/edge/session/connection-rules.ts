@@ -1,6 +1,8 @@
 /** `tcp-request` and `tcp-response` rules as functions: what they do to a session, and what they decide about it (HAProxy's manual, `tcp-request`). */
+
 import type {Rule, TcpRequestAction, TcpResponseAction} from '../../config/rules.ts';
 import {CodedError} from '../../core/errors.ts';
+import {compileChangeTracked} from '../samples/change-tracked.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
 import {compileVariableValue, variableSetter} from '../samples/set-variable.ts';
@@ -66,6 +68,9 @@ function compileAction(action: TcpRequestAction | TcpResponseAction, parts: Rule
     }
     case 'track':
       return compileTrack(action, parts);
+    case 'count-tracked':
+    case 'tag-tracked':
+      return quietly(compileChangeTracked(action, (expression) => compiler.compileExpression(expression)));
     case 'set-src':
     case 'set-src-port':
     case 'set-dst':

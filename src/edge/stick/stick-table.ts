@@ -5,7 +5,7 @@
 import type {StickTableConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {Frequency} from './frequency.ts';
-import {initialData, readData, type StoredData, type StoredDataName, type StoredField, storedFields} from './stored-data.ts';
+import {type DataChange, initialData, readData, type StoredData, type StoredDataName, type StoredField, storedFields} from './stored-data.ts';
 
 export interface StickEntry {
   /** Unlike that of any other entry of the table. */
@@ -85,6 +85,18 @@ export class StickTable implements Disposable {
   read(entry: StickEntry, what: string): number | null {
     const data = entry.data[this.#fieldIndexes.get(what) ?? -1];
     return data === undefined ? null : readData(data, this.#clock.monotonicMs());
+  }
+
+  /** Does what a fetch such as `inc_gpc0` says. Yields the new number; of one that is cleared, what it was; 0 when the table stores nothing of it. */
+  change(entry: StickEntry, {how, what, rate}: DataChange): number {
+    const count = this.read(entry, what);
+    if (how === 'clear') {
+      this.set(entry, what, 0);
+      return count ?? 0;
+    }
+    this.add(entry, what, 1);
+    this.add(entry, rate, 1);
+    return this.read(entry, count === null ? rate : what) ?? 0;
   }
 
   /** Counts; nothing happens when the table does not store that. */

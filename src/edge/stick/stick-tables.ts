@@ -4,6 +4,7 @@ import type {Clock} from '../../core/clock.ts';
 import type {SampleValue, Surroundings} from '../samples/context.ts';
 import {stickKey} from './stick-key.ts';
 import {StickTable} from './stick-table.ts';
+import {dataChanges} from './stored-data.ts';
 import type {Tracking} from './tracking.ts';
 
 export interface StickTables extends Disposable {
@@ -41,8 +42,10 @@ export function openStickTables({proxies, clock}: StickTablesOptions): StickTabl
 function storedValue(table: StickTable | undefined, sample: SampleValue, what: string): number | null {
   if (table === undefined) return null;
   const key = stickKey(table.config, sample);
-  const entry = key === null ? null : table.find(key);
+  const change = dataChanges.get(what);
+  const entry = key === null ? null : change === undefined ? table.find(key) : table.use(key);
   if (entry === null) return null;
+  if (change !== undefined) return table.change(entry, change);
   return what === 'tracked' ? entry.references : table.read(entry, what);
 }
 

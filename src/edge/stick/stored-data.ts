@@ -27,6 +27,21 @@ export const storedDataNames = [
 ] as const;
 export type StoredDataName = (typeof storedDataNames)[number];
 
+export interface DataChange {
+  readonly how: 'increment' | 'clear';
+  readonly what: StoredDataName;
+  /** What counts with it. */
+  readonly rate: StoredDataName;
+}
+
+/** Fetches that change what they are about. */
+export const dataChanges: ReadonlyMap<string, DataChange> = new Map([
+  ['inc_gpc0', {how: 'increment', what: 'gpc0', rate: 'gpc0_rate'}],
+  ['inc_gpc1', {how: 'increment', what: 'gpc1', rate: 'gpc1_rate'}],
+  ['clr_gpc0', {how: 'clear', what: 'gpc0', rate: 'gpc0_rate'}],
+  ['clr_gpc1', {how: 'clear', what: 'gpc1', rate: 'gpc1_rate'}],
+]);
+
 /** A number of an entry: it was set or counted, or it is a rate. */
 export type StoredData = number | Frequency;
 

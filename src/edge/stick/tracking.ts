@@ -1,6 +1,6 @@
 /** What one session tracks (`track-sc0` and its like): entries of stick tables that count what the session does, and stay while it lasts. */
 import type {StickEntry, StickTable} from './stick-table.ts';
-import type {StoredDataName} from './stored-data.ts';
+import {dataChanges, type StoredDataName} from './stored-data.ts';
 
 export const trackedCounters = 3;
 
@@ -65,7 +65,9 @@ export class Tracking implements Disposable {
   value(counter: number, what: string): number | null {
     const tracked = this.#tracked[counter] ?? null;
     if (tracked === null) return null;
-    return what === 'tracked' ? 1 : tracked.table.read(tracked.entry, what);
+    if (what === 'tracked') return 1;
+    const change = dataChanges.get(what);
+    return change === undefined ? tracked.table.read(tracked.entry, what) : tracked.table.change(tracked.entry, change);
   }
 
   /** Of `sc-inc-gpc0` and its like. */
@@ -74,9 +76,10 @@ export class Tracking implements Disposable {
     if (tracked !== null) tracked.table.add(tracked.entry, what, count);
   }
 
-  set(counter: number, what: StoredDataName, value: number): void {
+  /** False: nothing is tracked under that number, or not that. */
+  set(counter: number, what: StoredDataName, value: number): boolean {
     const tracked = this.#tracked[counter] ?? null;
-    if (tracked !== null) tracked.table.set(tracked.entry, what, value);
+    return tracked?.table.set(tracked.entry, what, value) === true;
   }
 
   /** The session is over. */

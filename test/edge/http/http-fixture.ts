@@ -35,6 +35,7 @@ const surroundings: Surroundings = {
   tableValue: () => null,
   tableSize: () => null,
   trackedValue: () => null,
+  tagTracked: () => false,
 };
 
 export interface TestHttp extends AsyncDisposable {

@@ -48,7 +48,7 @@ const asked: readonly (readonly [string, number | string | boolean | undefined])
   ['fe_conn', 5],
   ['table_cnt(t)', 3],
   ['src_http_req_rate(t)', 12],
-  ['src_http_req_rate', undefined],
+  ['src_http_req_rate', 0],
   ['src,table_http_req_rate(t)', 12],
   ['dst,table_http_req_rate(t)', 0],
   ['sc0_conn_rate', 4],

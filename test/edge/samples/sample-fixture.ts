@@ -24,6 +24,7 @@ export const emptySurroundings: Surroundings = {
   tableValue: () => null,
   tableSize: () => null,
   trackedValue: () => null,
+  tagTracked: () => false,
 };
 
 export function contextOf(parts: Partial<SampleContext> = {}): SampleContext {

@@ -44,6 +44,7 @@ function context(uri: string, {method = 'GET', reason = null}: {method?: string;
       tableValue: () => null,
       tableSize: () => null,
       trackedValue: () => null,
+      tagTracked: () => false,
     },
   };
 }
