@@ -12,7 +12,7 @@ import {stopClocks} from './app-clock.ts';
 import {criuError, openDirectory, type RestoreRequest, restoreLog, restoreOptions} from './criu-calls.ts';
 import {readCriuFailure} from './criu-log.ts';
 import {type CriuResponse, externalFilesIn, rpc} from './criu-rpc.ts';
-import type {CriuSession} from './criu-session.ts';
+import {type CriuSession, lastWordsMs} from './criu-session.ts';
 import {reapAll} from './process-tree.ts';
 import {removeRootsYard, rootsYardOf} from './roots-yard.ts';
 import type {Clocks} from './timers/core-image.ts';
@@ -20,8 +20,6 @@ import type {Clocks} from './timers/core-image.ts';
 const timeoutMs = 60_000;
 /** From the permission to run. CRIU (4.2.1) waits for ever for a task that is killed at that moment. */
 const resumeTimeoutMs = 5000;
-/** An answer is read by another thread. */
-const lastWordsMs = 200;
 /** For a CRIU that is refused to go on. */
 const refusalTimeoutMs = 1000;
 

@@ -5,7 +5,9 @@
  * It is not killed when the gateway dies: in the middle of a dump that would leave the tasks as they are, while a CRIU
  * that finds its socket closed undoes the dump.
  */
+import {readlinkSync} from 'node:fs';
 import {Socket} from 'node:net';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {collect, keptOutputBytes} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
 import {close, pipe, recvAsync, socketpair, socketType, trySend} from '../core/libc.ts';
@@ -13,7 +15,7 @@ import {withinNetns} from '../core/netns.ts';
 import {type Ending, type QuickChild, quickSpawn} from '../core/quick-spawn.ts';
 import type {Argv} from '../core/tools.ts';
 import {type CriuRequest, type CriuResponse, decodeResponse, encodeRequest, rpc} from './criu-rpc.ts';
-import {killCriu, reapAll} from './process-tree.ts';
+import {killCriu, killLeft, reapAll} from './process-tree.ts';
 import {openStandardFiles, type StandardFiles} from './standard-files.ts';
 
 /** Where CRIU finds its socket and the app's standard files, which a restore needs. */
@@ -24,6 +26,8 @@ const responseBytesMax = 64 * 1024;
 const noSignal = 0x4000;
 /** After its answer. One whose tasks were refused waits for them for ever now and then, though it has killed them itself (4.2.1). */
 const endsWithinMs = 2000;
+/** An answer is read by another thread. */
+export const lastWordsMs = 200;
 /**
  * CRIU stops its tasks at the end of a restore by a hardware breakpoint where it can. The first one after a second or so
  * makes the kernel wait for an RCU grace period, 4 to 14 ms. This makes CRIU take the way it takes on processors without
@@ -54,13 +58,25 @@ export class CriuSession implements AsyncDisposable {
   readonly #socket: number;
   #open = true;
   #answered = false;
-  /** Of a CRIU that was killed: tasks of a restore that it had begun. */
+  /** By us. */
+  #isKilled = false;
+  /** Of a CRIU that was killed: tasks of a restore that it had begun, and what it had forked to find out about the kernel. */
   readonly #orphans: number[] = [];
 
-  private constructor(child: QuickChild, {stderr, socket}: {readonly stderr: Socket; readonly socket: number}) {
+  /** @param of.link to the socket of CRIU, as it is called in /proc */
+  private constructor(child: QuickChild, {stderr, socket, link}: {readonly stderr: Socket; readonly socket: number; readonly link: string}) {
     this.#child = child;
     this.#stderr = collect(stderr, keptOutputBytes).catch(() => ''); // It only explains.
     this.#socket = socket;
+    void this.#endWhatIsLeft(link);
+  }
+
+  /** Whoever has the socket of a CRIU that somebody has killed would be waited for: neither an answer nor an end would come. */
+  async #endWhatIsLeft(link: string): Promise<void> {
+    await this.ended;
+    // What it has said before is read by another thread.
+    await sleep(lastWordsMs, undefined, {ref: false});
+    if (!this.#answered && !this.#isKilled) this.#orphans.push(...killLeft(link));
   }
 
   /** Not by a fork: the gateway is large, and others wait for it meanwhile. @throws CodedError ERR_COMMAND_MISSING */
@@ -72,7 +88,11 @@ export class CriuSession implements AsyncDisposable {
       const argv: Argv = [...criu, 'swrk', String(socketDescriptor)];
       const descriptors = [null, null, stderrOfCriu, theirs, files.input, files.output];
       const child = withinNetns(netnsPath, () => quickSpawn(argv, {descriptors, env: {...process.env, ...withoutBreakpoints}}));
-      return new CriuSession(child, {stderr: new Socket({fd: stderr, readable: true, writable: false}), socket: ours});
+      return new CriuSession(child, {
+        stderr: new Socket({fd: stderr, readable: true, writable: false}),
+        socket: ours,
+        link: readlinkSync(`/proc/self/fd/${theirs}`),
+      });
     } catch (error) {
       for (const descriptor of [ours, stderr]) close(descriptor);
       throw error;
@@ -171,6 +191,7 @@ export class CriuSession implements AsyncDisposable {
 
   /** With the tasks that it has forked, which have its socket too. */
   #kill(): void {
+    this.#isKilled ||= this.alive;
     if (this.alive) this.#orphans.push(...killCriu(this.pid, socketDescriptor));
   }
 }

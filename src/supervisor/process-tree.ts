@@ -24,6 +24,14 @@ export function killCriu(pid: number, descriptor: number): readonly number[] {
   return tasks;
 }
 
+/** Ends what a CRIU that was killed by somebody else has left. @param socket of its, as links to it are called. @returns as `killCriu()` */
+export function killLeft(socket: string): readonly number[] {
+  const first = childrenOf(process.pid).filter((child) => holds(child, socket));
+  const left = [...first, ...first.flatMap(descendantsOf)];
+  for (const pid of left) signal(pid, 'SIGKILL');
+  return left;
+}
+
 /** Resolves when they are gone: one that was killed takes a moment to end. */
 export async function reapAll(pids: readonly number[]): Promise<void> {
   const deadlineMs = performance.now() + reapWithinMs;

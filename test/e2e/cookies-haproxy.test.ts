@@ -100,7 +100,7 @@ const requests: readonly (readonly string[])[] = [
 
 /** As HAProxy writes it in cookies; rounded down. */
 function date(agoSeconds: number): string {
-  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
   const steps = Math.floor((Date.now() / 1000 - agoSeconds) / 4);
   return [24, 18, 12, 6, 0].map((shift) => digits.charAt(Math.floor(steps / 2 ** shift) % 64)).join('');
 }

@@ -2,14 +2,14 @@ import {mkdirSync, rmdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {pino} from 'pino';
-import {appName, type InstanceName} from '../../src/core/ids.ts';
+import {appName, type FencingToken, type InstanceName} from '../../src/core/ids.ts';
 import {forgetOthers, notesName, type RunningInstance, RunningInstances, readRunning} from '../../src/supervisor/running-instances.ts';
 import {temporaryDirectory} from '../helpers/temporary-directory.ts';
 import {appConfig} from './container-lab.ts';
 
 function instanceOf(name: string, layer: string): RunningInstance {
   const config = appConfig({name: appName(name)});
-  return {config, name: layer as InstanceName, layers: [layer], base: null, image: null, address: '10.77.0.2', range: '10.77.0.0/16'};
+  return {config, name: layer as InstanceName, token: 1 as FencingToken, layers: [layer], base: null, image: null, address: '10.77.0.2', range: '10.77.0.0/16'};
 }
 
 test('a note counts until another one is whole, and one that is cut short is none', async (t) => {

@@ -14,9 +14,8 @@ const isDelimiter = (character: string): boolean => character === ';' || charact
 /** Quotes hide delimiters in values only. */
 export function cookieParts(line: string): CookiePart[] {
   const parts: CookiePart[] = [];
-  let at = 0;
-  while (at < line.length) {
-    const delimiter = at === 0 ? '' : line.charAt(at++);
+  for (let at = 0, isFirst = true; at < line.length; isFirst = false) {
+    const delimiter = isFirst ? '' : line.charAt(at++);
     const start = at;
     while (at < line.length && line.charAt(at) !== '=' && !isDelimiter(line.charAt(at))) at++;
     const name = line.slice(start, at).trim();

@@ -12,7 +12,7 @@ export interface CookieFinding {
   readonly firstSeenMs: number | null;
 }
 
-const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const dayMs = 86_400_000;
 
 /** Seconds in steps of four, as five digits of base 64: HAProxy's form of dates in cookies. */
@@ -25,7 +25,7 @@ function encodeDate(nowMs: number): string {
 
 /** Of the first five characters; null: they are no date. */
 function decodeDateMs(text: string): number | null {
-  if (!/^[A-Za-z0-9_-]{5}/.test(text)) return null;
+  if (!/^[A-Za-z0-9+/]{5}/.test(text)) return null;
   let steps = 0;
   for (const digit of text.slice(0, 5)) steps = steps * 64 + digits.indexOf(digit);
   return steps === 0 ? null : steps * 4000;
