@@ -18,7 +18,6 @@ const table: readonly Advice[] = [
   {about: /'url_ip'|'url_port'/, instead: '`req.hdr(host),host_only` and `req.hdr(host),port_only`'},
   {about: /'socks4'|check-via-socks4/, instead: 'reach the server directly, or through a tunnel of the system (WireGuard, ssh -L)'},
   {about: /quic/, instead: 'remove the line: browsers go on with HTTP/2'},
-  {about: /'capture cookie'/, instead: '`http-request capture req.cook(NAME) len N`'},
   {about: /'(?:http|tcp)-check/, instead: '`option httpchk` with `http-check send` and `http-check expect`, or `tcp-check connect`'},
   {about: /relative to the client's/, instead: 'one `server` line for each port, each in a backend of its own'},
   {about: /missing port/, instead: 'the port: it is never taken from the client'},

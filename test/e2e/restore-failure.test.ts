@@ -8,6 +8,7 @@ import {namespacePath} from '../../src/nat/links.ts';
 import {namespaceName} from '../../src/nat/names.ts';
 import {durableGateway, verified} from '../helpers/durable-app.ts';
 import type {TestGateway} from '../helpers/gateway.ts';
+import {killWithApp} from '../helpers/gateway-processes.ts';
 import {ask, lineClient} from '../helpers/line-client.ts';
 import {serialRootTest as rootTest} from '../helpers/root-test.ts';
 import {runProgram} from '../helpers/run-program.ts';
@@ -66,7 +67,7 @@ rootTest('on-restore-failure previous: the generation before is restored, the ne
 
   // What ran from it has no checkpoint of its own yet: the newest is still the one that counts.
   t.is(await ask(port, 'count'), '2');
-  await gateway.stop('SIGKILL');
+  await killWithApp(gateway, 'a');
   await gateway.start();
   t.like(await gateway.app('a'), {state: 'hibernated', generation: 2});
   t.is(await ask(port, 'agree'), '1 1');
@@ -102,7 +103,7 @@ rootTest('on-restore-failure cold-start: the app starts from the files of its ne
 
   // As any app that has begun anew, it goes on from the files that it has written.
   t.is(await ask(port, 'count'), '1');
-  await gateway.stop('SIGKILL');
+  await killWithApp(gateway, 'a');
   await gateway.start();
   t.is(await ask(port, 'agree'), '0 3');
   t.is(await ask(port, 'count'), '1');
