@@ -45,7 +45,7 @@ test('each line that is refused, ignored or different has a reason and says what
   for (const {reason, instead} of lines) t.true(reason.length > 10 && instead.length > 10);
   t.is(lines[3]?.instead, 'change maps and lists by `set map`, `add acl` on the stats socket');
 
-  await writeFile(file, configuration.replaceAll(/^.*(?:lua-load|set-map|capture|\+8080).*\n/gm, ''));
+  await writeFile(file, configuration.replaceAll(/^.*(?:lua-load|set-map|filter|\+8080).*\n/gm, ''));
   const taken = await conversionOf([file]);
   t.true(taken.valid);
   t.deepEqual(taken.candidates, [{backend: 'app', server: 's1', address: '127.0.0.1:8080'}]);
