@@ -1,7 +1,7 @@
 /** HAProxy and our program on one configuration, each with ports, a directory and a receiver of log lines of its own. */
 import {createSocket} from 'node:dgram';
 import {once} from 'node:events';
-import {openSync} from 'node:fs';
+import {existsSync, openSync} from 'node:fs';
 import {mkdir, readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {startDaemon} from '../../src/core/command.ts';
@@ -68,15 +68,14 @@ async function startTwin(scope: AsyncDisposableStack, name: Twin['name'], option
   void daemon.exited.then(() => {
     hasEnded = true;
   });
-  for (const port of ports.values()) {
-    await until(
-      async () => {
-        if (hasEnded) throw new Error(`${name} has ended: ${await readFile(output, 'utf8')}`);
-        return isListening(port);
-      },
-      {what: `${name} to listen`, timeoutMs: 20_000},
-    );
-  }
+  const sockets = [...options.configuration.matchAll(/stats socket \$\{DIR\}\/(\S+)/g)].map(([, socket = '']) => join(directory, socket));
+  await until(
+    async () => {
+      if (hasEnded) throw new Error(`${name} has ended: ${await readFile(output, 'utf8')}`);
+      return sockets.every((socket) => existsSync(socket)) && (await Promise.all([...ports.values()].map(isListening))).every(Boolean);
+    },
+    {what: `${name} to listen`, timeoutMs: 20_000},
+  );
   return {
     name,
     directory,
