@@ -392,6 +392,7 @@ export class App {
 
   /** What is to be done in the background when nothing runs: the next wake is prepared, old generations and layers go. */
   settle(): void {
+    if (this.#instance !== undefined) return;
     this.prepareWake();
     this.timer.arm();
     if (!this.#options.records.isStale()) this.housekeeping.tidy();

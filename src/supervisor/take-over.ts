@@ -26,8 +26,8 @@ export async function takeOver(options: AppOptions, left: RunningInstance, newes
     await network.takeOver();
     const token = await records.acquire();
     if (records.isStale()) throw new CodedError('ERR_OLD_TOKEN', 'Another worker has had it until now', {source: 'host'});
-    // It may have been stopped when its lease ran out.
-    signalAll(container.pids(), 'SIGCONT');
+    // Stopped when its gateway ended, as another worker could have taken it. Elsewhere what is stopped has been stopped by the app itself.
+    if (records.isShared) signalAll(container.pids(), 'SIGCONT');
     log.info({instance: id, pid}, 'an app that ran when the gateway was killed goes on');
     records.event('taken-over', {instance: id});
     return {id, token, pid, layers, base};
