@@ -13,6 +13,7 @@ import {criuError, openDirectory, type RestoreRequest, restoreLog, restoreOption
 import {readCriuFailure} from './criu-log.ts';
 import {type CriuResponse, externalFilesIn, rpc} from './criu-rpc.ts';
 import {type CriuSession, lastWordsMs} from './criu-session.ts';
+import {leaveContainers} from './host-mounts.ts';
 import {reapAll} from './process-tree.ts';
 import {removeRootsYard, rootsYardOf} from './roots-yard.ts';
 import type {Clocks} from './timers/core-image.ts';
@@ -89,6 +90,7 @@ export class BegunRestore implements AsyncDisposable {
       if (response === undefined) {
         assert(this.#pid !== undefined, 'CRIU has made namespaces and no process');
         this.#request.target.waiting.add(this.#pid);
+        await leaveContainers(this.#pid, this.#request.target.containersDir);
         const start = await stopClocks(this.#pid);
         this.#startClocks = () => start(clocks);
         return;

@@ -5,7 +5,7 @@
  */
 import {existsSync, mkdirSync} from 'node:fs';
 import {open, readdir, rm} from 'node:fs/promises';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import type {AppConfig} from '../config/value.ts';
 import {assert, CodedError, errorCode, errorMessage} from '../core/errors.ts';
 import {syncFileSystem} from '../core/file-metadata.ts';
@@ -260,6 +260,7 @@ export class Container implements AsyncDisposable {
     return {
       name: app.name,
       rootDir: this.#paths.rootDir,
+      containersDir: dirname(this.#options.directory),
       netnsPath,
       bindMounts: [
         {name: 'dev', inside: '/dev', outside: this.#paths.deviceDir},

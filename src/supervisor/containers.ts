@@ -60,6 +60,8 @@ export async function openContainers(options: ContainersOptions): Promise<Contai
     mount({source: 'picogate', target: directory, type: 'tmpfs', flags: mountFlag.noSuid, data: 'mode=700'});
     // Roots that are mounted below must not appear in other mount namespaces, where they would stay busy.
     mount({source: 'none', target: directory, type: '', flags: mountFlag.private});
+    // Over itself, so that it can be unmounted in a copy of these mounts and stays here, whatever is shared with the host: see host-mounts.ts.
+    mount({source: directory, target: directory, type: '', flags: mountFlag.bind});
   }
   prctl(setChildSubreaper, 1);
   const added = new Map<string, Container>();

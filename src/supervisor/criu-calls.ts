@@ -11,6 +11,8 @@ export interface RestoreTarget {
   /** The app's name, for messages. */
   readonly name: string;
   readonly rootDir: string;
+  /** Where this one and all others are. */
+  readonly containersDir: string;
   readonly netnsPath: string;
   readonly bindMounts: readonly {readonly name: string; readonly inside: string; readonly outside: string}[];
   readonly standardFiles: StandardFiles;

@@ -6,6 +6,7 @@
 import {readFileSync} from 'node:fs';
 import {rmdir} from 'node:fs/promises';
 import {errorCode} from '../core/errors.ts';
+import {unmountBelow} from './mounts.ts';
 
 const mounted = /^\S+ \S+ \S+ \/ (\/tmp\/\.criu\.mntns\.[A-Za-z0-9]{6}) /m;
 
@@ -18,8 +19,9 @@ export function rootsYardOf(pid: number): string | null {
   }
 }
 
-/** When nobody is left who mounts it. */
+/** When nobody is left who mounts it. Where the host shares its mounts, as systemd has it, what CRIU mounted there is mounted on the host too. */
 export async function removeRootsYard(path: string): Promise<void> {
+  unmountBelow(path);
   try {
     await rmdir(path);
   } catch (error) {

@@ -1,7 +1,9 @@
 import {existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync} from 'node:fs';
 import type {ExecutionContext} from 'ava';
+import {appName} from '../../src/core/ids.ts';
 import {savedClocks} from '../../src/supervisor/app-clock.ts';
 import type {BegunRestore} from '../../src/supervisor/begun-restore.ts';
+import {parseMountInfo} from '../../src/supervisor/mounts.ts';
 import {rootsYardOf} from '../../src/supervisor/roots-yard.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
@@ -99,4 +101,22 @@ rootTest('of a restore that is given up as soon as CRIU has begun nothing is lef
   // Should it be that of another restore of this host, that one ends too.
   await until(() => !existsSync(`/tmp/${name}`), {what: 'the end of the directory'});
   t.pass();
+});
+
+rootTest('a CRIU that waits while its app sleeps keeps no mount of another app, and the host keeps them all', async (t) => {
+  await using lab = await containerLab();
+  const other = await lab.container({name: appName('other')});
+  await other.mountRoot([], 'layer1');
+  const {restore, criu} = await begin(t, lab);
+  const here = (pid: number | 'self'): string[] =>
+    parseMountInfo(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'))
+      .map(({mountPoint}) => mountPoint)
+      .filter((mountPoint) => mountPoint.startsWith(`${lab.containers.directory}/`));
+  t.deepEqual(here(childrenOf(criu)[0] ?? 0), []);
+  t.true(here('self').some((mountPoint) => mountPoint.endsWith('/other/root')));
+  t.true(here('self').some((mountPoint) => mountPoint.endsWith('/app/root')));
+  const {pid} = await restore.finish({signal: new AbortController().signal, mayRun: Promise.resolve()});
+  t.true(existsSync(`/proc/${pid}`));
+  await restore.ended;
+  t.true(here('self').some((mountPoint) => mountPoint.endsWith('/other/root')));
 });
