@@ -2,6 +2,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {BenchGateway} from '../bench-gateway.ts';
 import {lineQuestion, timedAnswer} from '../client.ts';
+import {phaseValues} from '../wake-phases.ts';
 import {Attempts} from './attempts.ts';
 import {learns, type Mode, type PagingApp} from './paging-apps.ts';
 import type {PagingBench} from './paging-bench.ts';
@@ -75,6 +76,7 @@ export async function measureWake(
     firstByteMs,
     answerMs,
     gatewayMs: lastWake.ms,
+    ...phaseValues(lastWake),
     predictedPages: lastWake.predictedPages,
     installedPages: installedPages ?? lastWake.installedPages ?? lastWake.predictedPages,
     faults: lastWake.faults,

@@ -1,6 +1,7 @@
 /** The servers as apps of a gateway: through a `mode tcp` frontend, with predicted pages. */
 import type {BenchGateway} from '../bench-gateway.ts';
 import {timedAnswer} from '../client.ts';
+import {phaseValues} from '../wake-phases.ts';
 import {type Server, serverPort} from './servers.ts';
 import type {Way} from './way.ts';
 
@@ -50,14 +51,12 @@ export async function openApp(gateway: BenchGateway, {server, port}: PicogateApp
       const {installedPages} = await gateway.paging(server.id);
       const {lastWake, lastHibernate} = await gateway.hibernate(server.id, {cold});
       if (lastWake === null || lastHibernate === null) throw new Error(`${server.id} has no record of its wake`);
-      const {holdMs, placeMs, restoreMs, criuMs, readyMs, pagesMs} = lastWake.phases ?? {};
-      const phases = {holdMs, placeMs, restoreMs, criuMs, readyMs, pagesMs};
       return {
         firstByteMs,
         answerMs,
         gatewayMs: lastWake.ms,
         edgeMs: firstByteMs - lastWake.ms,
-        ...Object.fromEntries(Object.entries(phases).filter((entry): entry is [string, number] => typeof entry[1] === 'number')),
+        ...phaseValues(lastWake),
         faults: lastWake.faults,
         installedPages: installedPages ?? lastWake.predictedPages,
         ...(lastHibernate.pageCount !== undefined && {memoryBytes: lastHibernate.pageCount * 4096}),

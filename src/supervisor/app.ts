@@ -76,11 +76,9 @@ export class App {
     const {config, clock, log} = options;
     [this.#options, this.#log, this.address] = [options, log, options.network.address];
     const parts = pick(options, 'config', 'container', 'network', 'records', 'clock', 'log', 'pin', 'pager');
-    this.#rest = options.rest;
-    this.#pointer = options.pointer;
+    [this.#rest, this.#pointer] = [options.rest, options.pointer];
     this.#state = stateAtRest(options.rest);
-    this.#history = new History(options);
-    this.#note = new RunningNote(options);
+    [this.#history, this.#note] = [new History(options), new RunningNote(options)];
     this.wakefulness = new Wakefulness({...parts, costMs: () => this.#history.costMs, changed: () => this.#idle.lookAgain()});
     this.#idle = new IdleWatch({
       clock: options.clock,
@@ -305,6 +303,7 @@ export class App {
     const {clock, config, network} = this.#options;
     const [startedMs, at] = [clock.monotonicMs(), clock.nowMs()];
     this.#idle.stop();
+    void this.reviver.tell();
     const wanted: {trigger: Trigger | undefined} = {trigger: undefined};
     this.#wantedWhileLeaving = wanted;
     try {
@@ -368,6 +367,7 @@ export class App {
 
   async #ended(instance: Instance, event: 'died' | 'lost' | 'lostUnsaved'): Promise<void> {
     if (this.#instance !== instance) return;
+    void this.reviver.tell();
     this.#instance = undefined;
     // An app that ends by itself keeps its files, as any server does; one that was lost goes back to its generation.
     if (event === 'died') this.#rest = {kind: 'files', layers: instance.layers};

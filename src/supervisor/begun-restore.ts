@@ -21,6 +21,8 @@ import type {Clocks} from './timers/core-image.ts';
 const timeoutMs = 60_000;
 /** From the permission to run. CRIU (4.2.1) waits for ever for a task that is killed at that moment. */
 const resumeTimeoutMs = 5000;
+/** The end of CRIU takes a processor for a millisecond, for which the app and whoever hands it what its client has sent would wait. */
+const afterwardsMs = 50;
 /** For a CRIU that is refused to go on. */
 const refusalTimeoutMs = 1000;
 
@@ -103,8 +105,6 @@ export class BegunRestore implements AsyncDisposable {
 
   async #answer(script: string, pid: number | undefined): Promise<boolean> {
     this.#pid = pid ?? this.#pid;
-    // The tasks run, and nothing can fail any more.
-    if (script === 'post-resume') this.#resumed.resolve(undefined);
     switch (script) {
       case 'pre-restore':
         return this.#gates[script].wait();
@@ -125,6 +125,10 @@ export class BegunRestore implements AsyncDisposable {
             },
             () => false,
           );
+      case 'post-resume':
+        // The tasks run, and nothing can fail any more.
+        this.#resumed.resolve(undefined);
+        return sleep(afterwardsMs, true);
       default:
         return true;
     }

@@ -18,6 +18,8 @@ import {type Beginning, revive} from './revive.ts';
 import type {Standby} from './standby.ts';
 import {type OwnPhases, WakeTimes} from './wake-times.ts';
 
+/** Until those who wait have gone on, and the first of them has its answer. */
+const afterwardsMs = 50;
 /** By then the predicted pages have been installed, unless a store is slow. */
 const pagesLateMs = 2000;
 
@@ -48,6 +50,7 @@ export class Reviver {
   #beginning: Beginning | undefined;
   #ranSinceMs = 0;
   readonly #unfit = new Map<Generation, CodedError>();
+  #untold: {readonly cancel: () => void; readonly tell: () => Promise<void>} | undefined;
 
   constructor(options: ReviverOptions) {
     this.#options = options;
@@ -102,8 +105,15 @@ export class Reviver {
     runs(instance, ms);
     const phases = times.phases(this.#ranSinceMs);
     const wake = {at, ms, by: trigger.kind, trigger: describeTrigger(trigger), phases, told: {pagesFromMs: times.pagesFromMs, traceparent: traceOf(trigger)}};
-    // When those who wait have gone on.
-    setImmediate(() => void this.#noteWake(wake, instance));
+    this.#untold = {cancel: clock.after(afterwardsMs, () => void this.tell()), tell: async () => this.#noteWake(wake, instance)};
+  }
+
+  /** What was to be said of the last wake a little later is said now: something else is about to be. Never throws. */
+  async tell(): Promise<void> {
+    const untold = this.#untold;
+    this.#untold = undefined;
+    untold?.cancel();
+    await untold?.tell();
   }
 
   /** An operator may always try. */
@@ -164,12 +174,13 @@ export class Reviver {
 
   /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
   async #noteWake({told, phases, by, ...wake}: Noted, instance: Instance): Promise<void> {
-    const {app, history, recorder} = this.#options;
+    const {app, history, recorder, status} = this.#options;
     const {predictedPages, faults, prefetchMs} = await pagingOf(app, instance);
     const record = {...wake, predictedPages, faults, phases: {...phases, pagesMs: predictedPages === 0 ? null : prefetchMs}};
     history.woke(record, {by, cold: instance.base === null, ...told});
     if (predictedPages > 0 && prefetchMs === null) app.clock.after(pagesLateMs, () => void this.#notePages(instance));
-    await recorder.record(instance.token);
+    // Of one that has ended meanwhile more is recorded.
+    if (status().token === instance.token) await recorder.record(instance.token);
   }
 
   /** The app was awake before all predicted pages were there. */
