@@ -151,6 +151,16 @@ export function umount(target: string, {detach}: {detach: boolean}): void {
   check('umount', `"${target}"`, fn.umount2(target, detach ? 2 : 0));
 }
 
+/** umount2(2) with MNT_DETACH on another thread. @returns whether it was unmounted; why not is for `umount()` to say */
+export function tryDetach(target: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    fn.umount2.async(target, 2, (error: Error | null, result: number) => {
+      if (error === null) resolve(result === 0);
+      else reject(error);
+    });
+  });
+}
+
 /** open(2); the caller closes the descriptor. Always with O_CLOEXEC. */
 export function open(path: string, flags: number, mode = 0): number {
   return check('open', `"${path}"`, fn.open(path, flags | 0o2000000, mode));

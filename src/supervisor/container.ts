@@ -19,7 +19,7 @@ import {describeExit, type ExitStatus, exitStatus} from './exit-status.ts';
 import type {GuestCommand, GuestCommands} from './guest-commands.ts';
 import {type MountedImage, type MountImage, startSettings} from './image-settings.ts';
 import {innerPid} from './inner-pid.ts';
-import {unmountBelow} from './mounts.ts';
+import {unmountAside} from './mounts.ts';
 import {guestSpec, ociSpec, type Person} from './oci-spec.ts';
 import {mountOverlay} from './overlay.ts';
 import {hostnameOf, personOf} from './person.ts';
@@ -58,6 +58,7 @@ export class Container implements AsyncDisposable {
   /** Undefined before `prepare()`. */
   #output: AppLog | undefined;
   #mounted = false;
+  #unmounting: Promise<void> | undefined;
   /** The root, when it is an image. */
   #image: MountedImage | undefined;
   #imageStays = false;
@@ -220,7 +221,8 @@ export class Container implements AsyncDisposable {
 
   async #mount(layers: readonly string[], newLayer: string, image?: string): Promise<void> {
     if (this.#mounted) throw new CodedError('ERR_ASSERTION', `The root of app "${this.#options.app.name}" is mounted already`, {source: 'bug'});
-    await this.prepare();
+    // Whoever wanted that is told when it fails.
+    await Promise.all([this.prepare(), this.#unmounting?.catch(() => undefined)]);
     mkdirSync(this.layersDir, {recursive: true, mode: 0o700});
     const rootfs = await this.#rootDirectory(image);
     mountOverlay({rootfs, layersDir: this.layersDir, layers, newLayer}, this.#paths.rootDir);
@@ -343,9 +345,9 @@ export class Container implements AsyncDisposable {
 
   /** Takes the root away; the app's processes must be gone. */
   async unmountRoot(): Promise<void> {
-    if (!this.#mounted) return;
+    if (this.#mounted) this.#unmounting = unmountAside(this.#paths.rootDir);
     this.#mounted = false;
-    unmountBelow(this.#paths.rootDir);
+    await this.#unmounting;
   }
 
   /** Those of these layers that are not on this worker. On the way of a wake, and quicker than through a thread. */
