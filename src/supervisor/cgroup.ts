@@ -27,6 +27,8 @@ export class Cgroup {
   /** Relative to each hierarchy, without a leading slash: `picogate/<identity>/<app>`. */
   readonly path: string;
   readonly #mounts: CgroupMounts;
+  /** CRIUs that work in the groups. */
+  readonly #crius = new Set<number>();
 
   constructor(mounts: CgroupMounts, path: string) {
     this.path = path;
@@ -60,10 +62,24 @@ export class Cgroup {
     }
   }
 
-  /** Sets the limits, or more when CRIU is to work in the groups. */
-  limit(limits: CgroupLimits, {withRoomForCriu = false}: {withRoomForCriu?: boolean} = {}): void {
-    const memoryBytes = limits.memoryBytes === null ? null : limits.memoryBytes + (withRoomForCriu ? criuMemoryBytes : 0);
-    const pidsMax = limits.pidsMax === null ? null : limits.pidsMax + (withRoomForCriu ? criuPids : 0);
+  /** Moves a CRIU, which has just been started, into the groups, where there is room for it until `left()`. */
+  async admit(criu: number, limits: CgroupLimits): Promise<void> {
+    this.#crius.add(criu);
+    this.limit(limits);
+    await this.enter(criu);
+  }
+
+  /** It has ended, in whatever way. @throws CodedError ERR_CGROUP */
+  left(criu: number, limits: CgroupLimits): void {
+    this.#crius.delete(criu);
+    if (existsSync(this.#tracking)) this.limit(limits);
+  }
+
+  /** Sets the limits, or more while CRIU works in the groups. @throws CodedError ERR_CGROUP */
+  limit(limits: CgroupLimits): void {
+    const hasCriu = this.#crius.size > 0;
+    const memoryBytes = limits.memoryBytes === null ? null : limits.memoryBytes + (hasCriu ? criuMemoryBytes : 0);
+    const pidsMax = limits.pidsMax === null ? null : limits.pidsMax + (hasCriu ? criuPids : 0);
     const quotaUs = limits.cpus === null ? null : Math.round(limits.cpus * cpuPeriodUs);
     if (this.#mounts.unifiedLimits) {
       this.#set(this.#tracking, 'memory.max', memoryBytes ?? 'max');

@@ -269,11 +269,8 @@ export class Container implements AsyncDisposable {
         ...app.volumes.map(({source, destination}, index) => ({name: `volume${index}`, inside: destination, outside: source})),
       ],
       standardFiles: this.#standardFiles(),
-      async enter(pid) {
-        cgroup.limit(app, {withRoomForCriu: true});
-        await cgroup.enter(pid);
-      },
-      left: () => cgroup.limit(app),
+      enter: async (pid) => cgroup.admit(pid, app),
+      left: (pid) => cgroup.left(pid, app),
       waiting: this.#waiting,
       pids: () => this.pids(),
       killAll: () => cgroup.kill(),

@@ -18,7 +18,8 @@ export interface RestoreTarget {
   readonly standardFiles: StandardFiles;
   /** Puts CRIU into the app's control groups, where there is room for it until `left`. */
   enter(pid: number): Promise<void>;
-  left(): void;
+  /** @throws CodedError ERR_CGROUP */
+  left(pid: number): void;
   /** Those that are not to be counted among the app's processes: they are still CRIU's. */
   readonly waiting: Set<number>;
   pids(): readonly number[];

@@ -64,6 +64,11 @@ class Driver implements CheckpointDriver {
   async #start(target: RestoreTarget): Promise<CriuSession> {
     await this.#cache;
     const session = CriuSession.start({criu: this.#criu, netnsPath: target.netnsPath, standardFiles: target.standardFiles});
+    const leave = async (): Promise<void> => {
+      await session.ended;
+      target.left(session.pid);
+    };
+    leave().catch((error: unknown) => this.#log.warn({app: target.name, error: errorMessage(error)}, 'the limits of the app have room for CRIU still'));
     try {
       await target.enter(session.pid);
       return session;
@@ -92,8 +97,6 @@ class Driver implements CheckpointDriver {
     } catch (error) {
       failure = error;
       if (decision.made !== 'commit') await thaw(target.pids(), this.#log);
-    } finally {
-      target.left();
     }
     const frozenMs = performance.now() - frozenFrom;
     if (decision.made === 'commit') {

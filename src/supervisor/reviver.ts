@@ -105,6 +105,8 @@ export class Reviver {
     runs(instance, ms);
     const phases = times.phases(this.#ranSinceMs);
     const wake = {at, ms, by: trigger.kind, trigger: describeTrigger(trigger), phases, told: {pagesFromMs: times.pagesFromMs, traceparent: traceOf(trigger)}};
+    // When those who wait have gone on: whoever has an answer of the app finds that it runs.
+    setImmediate(() => void this.#record(instance));
     this.#untold = {cancel: clock.after(afterwardsMs, () => void this.tell()), tell: async () => this.#noteWake(wake, instance)};
   }
 
@@ -172,15 +174,20 @@ export class Reviver {
     }
   }
 
-  /** Off the wake path: the pages are counted and the record is written when the client already has its answer. */
+  /** Off the wake path: the pages are counted, and what is known of the wake is written down, when the client already has its answer. */
   async #noteWake({told, phases, by, ...wake}: Noted, instance: Instance): Promise<void> {
-    const {app, history, recorder, status} = this.#options;
+    const {app, history} = this.#options;
     const {predictedPages, faults, prefetchMs} = await pagingOf(app, instance);
     const record = {...wake, predictedPages, faults, phases: {...phases, pagesMs: predictedPages === 0 ? null : prefetchMs}};
     history.woke(record, {by, cold: instance.base === null, ...told});
     if (predictedPages > 0 && prefetchMs === null) app.clock.after(pagesLateMs, () => void this.#notePages(instance));
-    // Of one that has ended meanwhile more is recorded.
-    if (status().token === instance.token) await recorder.record(instance.token);
+    await this.#record(instance);
+  }
+
+  /** Of one that has ended meanwhile more is recorded. */
+  async #record({token}: Instance): Promise<void> {
+    const {recorder, status} = this.#options;
+    if (status().token === token) await recorder.record(token);
   }
 
   /** The app was awake before all predicted pages were there. */

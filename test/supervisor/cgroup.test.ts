@@ -88,9 +88,16 @@ test('version 1: each controller has a hierarchy of its own, or shares one', asy
   t.is(found.unused.length, 1);
   const group = new Cgroup(found, 'p/a');
   group.create();
-  group.limit({...limits, pidsMax: 10}, {withRoomForCriu: true});
-  t.is(await read('memory/p/a/memory.limit_in_bytes'), String(65 << 20));
+  const ofMemory = async (): Promise<string> => read('memory/p/a/memory.limit_in_bytes');
+  await group.admit(1001, {...limits, pidsMax: 10});
+  t.is(await ofMemory(), String(65 << 20));
   t.deepEqual([await read('cpu,cpuacct/p/a/cpu.cfs_quota_us'), await read('pids/p/a/pids.max')], ['50000', '42']);
+  await group.admit(1002, limits);
+  group.left(1001, limits);
+  group.limit(limits);
+  t.is(await ofMemory(), String(65 << 20), 'another CRIU is at work');
+  group.left(1002, limits);
+  t.is(await ofMemory(), String(1 << 20));
   t.deepEqual(await readings(group), [7_000_000, 1500, 2]);
   const separate = {...hierarchies, 'cpu,cpuacct': 'cgroup cgroup rw,cpu', count: 'cgroup cgroup rw,cpuacct'};
   const other = await host(t, separate, {...group1, 'count/p/a/cpuacct.usage': '2500000\n'});
