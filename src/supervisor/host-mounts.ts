@@ -3,9 +3,8 @@
  * when they are unmounted on the host, for hours, with the disk space of what was deleted in them; and the end of the restore, for which a client waits, would
  * be the last to unmount them, which synchronises the whole file system below each: 8 ms and more.
  */
-import {readFileSync} from 'node:fs';
 import {lendCalls} from '../core/ptrace.ts';
-import {parseMountInfo} from './mounts.ts';
+import {mountsBelow} from './mounts.ts';
 
 /** Of x86-64. */
 const umount2 = 166;
@@ -18,7 +17,7 @@ const detach = 2;
  * @throws CodedError
  */
 export async function leaveContainers(pid: number, containersDir: string): Promise<void> {
-  const found = parseMountInfo(readFileSync(`/proc/${pid}/mountinfo`, 'utf8')).filter(({mountPoint}) => mountPoint === containersDir);
+  const found = mountsBelow(containersDir, pid).filter(({mountPoint}) => mountPoint === containersDir);
   // A parent that is shared with the host would take the host's away too; a gateway of an older version has mounted it once.
   if (found.length < 2) return;
   await lendCalls(pid, (task) => task.call('leave the containers', umount2, task.put(Buffer.from(`${containersDir}\0`)), detach));

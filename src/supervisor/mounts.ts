@@ -35,8 +35,9 @@ function unescapePath(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_whole, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
 
-export function mountsBelow(directory: string): MountEntry[] {
-  const mounts = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'));
+/** At and below `directory`. @param pid whose mount namespace is asked */
+export function mountsBelow(directory: string, pid: number | 'self' = 'self'): MountEntry[] {
+  const mounts = parseMountInfo(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'));
   return mounts.filter(({mountPoint}) => mountPoint === directory || mountPoint.startsWith(`${directory}/`));
 }
 

@@ -3,7 +3,7 @@ import type {ExecutionContext} from 'ava';
 import {appName} from '../../src/core/ids.ts';
 import {savedClocks} from '../../src/supervisor/app-clock.ts';
 import type {BegunRestore} from '../../src/supervisor/begun-restore.ts';
-import {parseMountInfo} from '../../src/supervisor/mounts.ts';
+import {mountsBelow} from '../../src/supervisor/mounts.ts';
 import {rootsYardOf} from '../../src/supervisor/roots-yard.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {until} from '../helpers/until.ts';
@@ -109,9 +109,9 @@ rootTest('a CRIU that waits while its app sleeps keeps no mount of another app, 
   await other.mountRoot([], 'layer1');
   const {restore, criu} = await begin(t, lab);
   const here = (pid: number | 'self'): string[] =>
-    parseMountInfo(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'))
+    mountsBelow(lab.containers.directory, pid)
       .map(({mountPoint}) => mountPoint)
-      .filter((mountPoint) => mountPoint.startsWith(`${lab.containers.directory}/`));
+      .filter((mountPoint) => mountPoint !== lab.containers.directory);
   t.deepEqual(here(childrenOf(criu)[0] ?? 0), []);
   t.true(here('self').some((mountPoint) => mountPoint.endsWith('/other/root')));
   t.true(here('self').some((mountPoint) => mountPoint.endsWith('/app/root')));
