@@ -40,7 +40,7 @@ export function dashboardSource(parts: DashboardParts): DashboardSource {
     workers: async () => (shared === null ? [] : (await shared.workers()).map((worker): WorkerSummary => ({...worker, expiresInMs: null, at: null}))),
     async facts() {
       const [limits, {remote}] = await Promise.all([supervisor.memory(), pager.status()]);
-      const sample = await memory.now();
+      const sample = memory.now();
       return {
         memory: limits === null ? null : {...limits},
         usedBytes: sample[1],
@@ -123,7 +123,7 @@ async function summaryOf(app: App, placement: Placement | null): Promise<Omit<Ap
     residence: residenceOf({status: {state, rest, lastWake, lastHibernate}, placement}),
     pinned,
     busy: busySessions.count,
-    memoryBytes: app.instance === null ? keptBytes(app) : await app.wakefulness.memoryBytes(),
+    memoryBytes: app.instance === null ? keptBytes(app) : app.wakefulness.memoryBytes(),
     lastWake: lastWake && {...lastWake},
     lastHibernate: lastHibernate && {...lastHibernate},
     lastError: lastError && {...lastError},

@@ -17,7 +17,7 @@ export class MemoryHistory implements Disposable {
   constructor(supervisor: Pick<Supervisor, 'names' | 'app'>, clock: Clock) {
     this.#supervisor = supervisor;
     this.#clock = clock;
-    this.#cancel = clock.after(0, () => void this.#sample());
+    this.#cancel = clock.after(0, () => this.#sample());
   }
 
   /** The oldest first. */
@@ -25,24 +25,22 @@ export class MemoryHistory implements Disposable {
     return this.#samples;
   }
 
-  async now(): Promise<MemorySample> {
-    let [saved, awake] = [0, 0];
-    const used: Promise<number | null>[] = [];
+  now(): MemorySample {
+    let [used, saved, awake] = [0, 0, 0];
     for (const name of this.#supervisor.names()) {
       const app = this.#supervisor.app(name);
       if (app.instance === null) saved += keptBytes(app) ?? 0;
       else {
         awake++;
-        used.push(app.wakefulness.memoryBytes().catch(() => null));
+        used += app.wakefulness.memoryBytes() ?? 0;
       }
     }
-    const sum = (await Promise.all(used)).reduce<number>((total, bytes) => total + (bytes ?? 0), 0);
-    return [this.#clock.nowMs(), sum, saved, awake];
+    return [this.#clock.nowMs(), used, saved, awake];
   }
 
-  async #sample(): Promise<void> {
-    this.#cancel = this.#clock.after(sampleMs, () => void this.#sample());
-    this.#samples.push(await this.now());
+  #sample(): void {
+    this.#cancel = this.#clock.after(sampleMs, () => this.#sample());
+    this.#samples.push(this.now());
     if (this.#samples.length > samplesKept) this.#samples.shift();
   }
 

@@ -1,5 +1,5 @@
 /** What a worker tells `picogate top` of the apps that run on it. */
-import {readFile} from 'node:fs/promises';
+import {readKernelTable} from '../core/kernel-files.ts';
 import {limited} from '../core/limited.ts';
 import type {Json} from '../store/json.ts';
 import type {Supervisor} from '../supervisor/supervisor.ts';
@@ -25,7 +25,7 @@ export async function runningApps(supervisor: Pick<Supervisor, 'names' | 'app'>)
     const {container, wakefulness} = supervisor.app(name);
     const [pid] = container.pids();
     // It may have ended meanwhile.
-    const netDev = pid === undefined ? '' : await readFile(`/proc/${pid}/net/dev`, 'utf8').catch(() => '');
-    return {name, memoryBytes: await wakefulness.memoryBytes(), ...trafficOf(netDev)};
+    const netDev = pid === undefined ? '' : await readKernelTable(`/proc/${pid}/net/dev`).catch(() => '');
+    return {name, memoryBytes: wakefulness.memoryBytes(), ...trafficOf(netDev)};
   });
 }

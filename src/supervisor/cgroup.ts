@@ -2,10 +2,11 @@
  * The control groups of one app: they limit it, and they are how its processes are found, counted and killed, whoever
  * their parents are. On a hybrid host the v1 hierarchies limit and the v2 one tracks.
  */
-import {existsSync, type FSWatcher, mkdirSync, readdirSync, readFileSync, rmdirSync, watch, writeFileSync} from 'node:fs';
-import {readFile, writeFile} from 'node:fs/promises';
+import {existsSync, type FSWatcher, mkdirSync, readdirSync, rmdirSync, watch, writeFileSync} from 'node:fs';
+import {writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {CodedError, errorCode, errorMessage} from '../core/errors.ts';
+import {readKernelFile} from '../core/kernel-files.ts';
 import {type CgroupMounts, limiting} from './cgroup-mounts.ts';
 
 export interface CgroupLimits {
@@ -138,7 +139,7 @@ export class Cgroup {
   /** The processes in the groups, zombies not counted. */
   pids(): number[] {
     try {
-      return readPids(readFileSync(join(this.#tracking, 'cgroup.procs'), 'utf8'));
+      return readPids(readKernelFile(join(this.#tracking, 'cgroup.procs')));
     } catch (error) {
       if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENODEV') return [];
       throw error;
@@ -201,32 +202,23 @@ export class Cgroup {
     };
   }
 
-  /** How often the kernel's out-of-memory killer struck in the groups. */
-  async outOfMemoryKills(): Promise<number> {
-    const memory = this.#mounts.legacy.get('memory');
-    const file = memory === undefined ? join(this.#tracking, 'memory.events') : join(memory, this.path, 'memory.oom_control');
-    const text = await readFile(file, 'utf8').catch(() => ''); // Only makes a message better.
-    return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
-  }
-
   /** Processor time that was used in the groups, microseconds; null when it is not known. */
-  async cpuUsedUs(): Promise<number | null> {
+  cpuUsedUs(): number | null {
     const cpu = this.#mounts.legacy.get('cpuacct');
     // In v2 every group has it, whether the controller is there or not.
-    if (this.#mounts.unified !== undefined) return numberAfter(await readIfThere(join(this.#tracking, 'cpu.stat')), 'usage_usec');
-    const text = cpu === undefined ? '' : await readIfThere(join(cpu, this.path, 'cpuacct.usage'));
+    if (this.#mounts.unified !== undefined) return numberAfter(readIfThere(join(this.#tracking, 'cpu.stat')), 'usage_usec');
+    const text = cpu === undefined ? '' : readIfThere(join(cpu, this.path, 'cpuacct.usage'));
     return text === '' ? null : Number(text) / 1000;
   }
 
   /** What the groups take of memory, without files that were read and are not in use; null when it is not known. */
-  async memoryBytes(): Promise<number | null> {
+  memoryBytes(): number | null {
     const memory = this.#mounts.legacy.get('memory');
     const directory = memory === undefined ? this.#tracking : join(memory, this.path);
-    const [used, stat] = await Promise.all(
-      [memory === undefined ? 'memory.current' : 'memory.usage_in_bytes', 'memory.stat'].map((file) => readIfThere(join(directory, file))),
-    );
-    if (used === undefined || used === '') return null;
-    return Math.max(0, Number(used) - (numberAfter(stat ?? '', memory === undefined ? 'inactive_file' : 'total_inactive_file') ?? 0));
+    const used = readIfThere(join(directory, memory === undefined ? 'memory.current' : 'memory.usage_in_bytes'));
+    if (used === '') return null;
+    const unused = numberAfter(readIfThere(join(directory, 'memory.stat')), memory === undefined ? 'inactive_file' : 'total_inactive_file');
+    return Math.max(0, Number(used) - (unused ?? 0));
   }
 
   /** Removes the groups, which must be empty, and those below them. */
@@ -245,9 +237,13 @@ export class Cgroup {
   }
 }
 
-/** Empty when it is not there. */
-async function readIfThere(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch(() => ''); // What cannot be read is not known.
+/** Empty when it is not there, or cannot be read. */
+function readIfThere(file: string): string {
+  try {
+    return readKernelFile(file);
+  } catch {
+    return '';
+  }
 }
 
 function numberAfter(text: string, name: string): number | null {
@@ -272,7 +268,7 @@ function delegate(root: string, path: string): void {
   const parts = path.split('/');
   let directory = root;
   for (const part of parts) {
-    const available = readFileSync(join(directory, 'cgroup.controllers'), 'utf8').trim().split(' ');
+    const available = readKernelFile(join(directory, 'cgroup.controllers')).trim().split(' ');
     const handed = limiting.filter((controller) => available.includes(controller)).map((controller) => `+${controller}`);
     if (handed.length > 0) writeFileSync(join(directory, 'cgroup.subtree_control'), handed.join(' '), existing);
     directory = join(directory, part);

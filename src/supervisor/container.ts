@@ -331,12 +331,12 @@ export class Container implements AsyncDisposable {
   }
 
   /** Processor time that was used in the app's control groups, microseconds; null when it is not known. */
-  cpuUsedUs(): Promise<number | null> {
+  cpuUsedUs(): number | null {
     return this.#options.cgroup.cpuUsedUs();
   }
 
   /** What the app takes of memory, without files that could be read again; null when it is not known. */
-  memoryBytes(): Promise<number | null> {
+  memoryBytes(): number | null {
     return this.#options.cgroup.memoryBytes();
   }
 

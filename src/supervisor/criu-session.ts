@@ -22,7 +22,8 @@ import {openStandardFiles, type StandardFiles} from './standard-files.ts';
 const socketDescriptor = 3;
 export const inputDescriptor = 4;
 export const outputDescriptor = 5;
-const responseBytesMax = 64 * 1024;
+/** Of a failure it has the first line of its log, of up to 1 KiB; all else is short. There are many of these: each waits while its app sleeps. */
+const responseBytesMax = 4096;
 const noSignal = 0x4000;
 /** After its answer. One whose tasks were refused waits for them for ever now and then, though it has killed them itself (4.2.1). */
 const endsWithinMs = 2000;

@@ -18,7 +18,7 @@ export async function liveStatus(
     pids: instance === undefined ? [] : container.pids(),
     awakeBecause: waits?.reason ?? null,
     sleepsInMs: waits !== null && Number.isFinite(waits.ms) ? waits.ms : null,
-    memoryBytes: instance === undefined ? null : await container.memoryBytes(),
+    memoryBytes: instance === undefined ? null : container.memoryBytes(),
     paging: instance === undefined || instance.base === null ? null : await pagingOf(options, instance),
     ...others,
   };

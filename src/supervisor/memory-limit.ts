@@ -72,11 +72,12 @@ export class MemoryLimit {
   /** @throws Error when what there is cannot be read */
   async measure(): Promise<Shortage> {
     const {marks, totalBytes} = this.#options;
-    const [total, ...used] = await Promise.all([totalBytes(), ...this.#awake().map(async ([, app]) => (await app.wakefulness.memoryBytes()) ?? 0)]);
+    const total = await totalBytes();
+    const usedBytes = this.#awake().reduce((sum, [, app]) => sum + (app.wakefulness.memoryBytes() ?? 0), 0);
     const highBytes = markBytes(marks.high, total);
     // A size and a share can be in the wrong order here although nobody could know it from the configuration.
     const lowBytes = Math.min(markBytes(marks.low, total), highBytes);
-    return {usedBytes: used.reduce((sum, bytes) => sum + bytes, 0), highBytes, lowBytes};
+    return {usedBytes, highBytes, lowBytes};
   }
 
   /** Also those on their way to it, or from it. */

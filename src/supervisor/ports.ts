@@ -2,8 +2,8 @@
  * What is listening and what is connected in an app's network namespace, from /proc/PID/net (proc_pid_net(5)):
  * no packet has to be sent to find out whether a server is ready.
  */
-import {readFile} from 'node:fs/promises';
 import {errorCode} from '../core/errors.ts';
+import {readKernelTable} from '../core/kernel-files.ts';
 
 export interface PortUse {
   /** Ports with a listening TCP socket. */
@@ -72,7 +72,7 @@ export function parseSocketTable(text: string): Row[] {
 
 async function readTable(pid: number, name: string): Promise<Row[]> {
   try {
-    return parseSocketTable(await readFile(`/proc/${pid}/net/${name}`, 'latin1'));
+    return parseSocketTable(await readKernelTable(`/proc/${pid}/net/${name}`));
   } catch (error) {
     // A kernel without IPv6 has no tcp6; a process that has just ended has no table, and no socket either.
     if (['ENOENT', 'ESRCH', 'EINVAL'].includes(errorCode(error) ?? '')) return [];

@@ -2,8 +2,9 @@
  * Ends a CRIU together with the tasks that it has forked: one that is killed in the middle of a restore would leave them, in no control group
  * of the app yet. It makes the first task a child of its own parent, which is this process (CLONE_PARENT in criu/cr-restore.c).
  */
-import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {readdirSync, readlinkSync} from 'node:fs';
 import {errorCode} from '../core/errors.ts';
+import {readKernelFile} from '../core/kernel-files.ts';
 import {reap} from '../core/libc.ts';
 
 /** A process that was told to stop has stopped within this time, or it has ended. */
@@ -86,7 +87,7 @@ function linkOf(path: string): string {
 /** `''` for a process that has ended. */
 function read(path: string): string {
   try {
-    return readFileSync(path, 'latin1');
+    return readKernelFile(path);
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return '';
     throw error;

@@ -2,8 +2,9 @@
  * Whether an app has nothing to do. Traffic alone does not tell: a request that was received a moment ago may wait in a
  * socket for a busy machine to schedule the app, and an app that is put to sleep then would never answer it.
  */
-import {readdir, readFile} from 'node:fs/promises';
+import {readdir} from 'node:fs/promises';
 import {errorCode} from '../core/errors.ts';
+import {readKernelFile} from '../core/kernel-files.ts';
 import {readPortUse} from './ports.ts';
 
 /** How long an app may take to finish what it has when it is put to sleep; a busy one goes on running. */
@@ -16,7 +17,7 @@ const pollMs = 5;
 async function isBusy(pid: number): Promise<boolean> {
   try {
     for (const task of await readdir(`/proc/${pid}/task`)) {
-      const stat = await readFile(`/proc/${pid}/task/${task}/stat`, 'latin1');
+      const stat = readKernelFile(`/proc/${pid}/task/${task}/stat`);
       const state = stat.slice(stat.lastIndexOf(')') + 2)[0];
       if (state === 'R' || state === 'D') return true;
     }

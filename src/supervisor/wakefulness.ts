@@ -74,7 +74,7 @@ export class Wakefulness {
   }
 
   /** What being awake costs of memory; null when that is not known. */
-  memoryBytes(): Promise<number | null> {
+  memoryBytes(): number | null {
     return this.#options.container.memoryBytes();
   }
 
@@ -203,11 +203,11 @@ export class Wakefulness {
     return {untilMs: nowMs + pinned.until - this.#options.clock.nowMs(), reason: `an operator has pinned it until ${new Date(pinned.until).toISOString()}`};
   }
 
-  async #cpuUse(): Promise<IdleFacts['cpu']> {
+  #cpuUse(): IdleFacts['cpu'] {
     const {clock, config, container} = this.#options;
     const above = config.awakeWhile.cpuAbovePercent;
     if (above === null) return null;
-    const usedUs = await container.cpuUsedUs();
+    const usedUs = container.cpuUsedUs();
     return {used: usedUs === null ? null : this.#cpu.add({atMs: clock.monotonicMs(), usedUs}), above};
   }
 

@@ -46,7 +46,6 @@ async function host(t: ExecutionContext, hierarchies: Readonly<Record<string, st
 const group2 = {
   'u/p/a/memory.current': '10000000\n',
   'u/p/a/memory.stat': 'anon 6000000\nfile 4000000\ninactive_anon 1\nactive_file 1000000\ninactive_file 3000000\n',
-  'u/p/a/memory.events': 'low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n',
   'u/p/a/memory.max': 'max\n',
   'u/p/a/cpu.max': 'max 100000\n',
   'u/p/a/cpu.stat': 'usage_usec 1500\nuser_usec 1000\nsystem_usec 500\n',
@@ -56,14 +55,13 @@ const group2 = {
 const group1 = {
   'memory/p/a/memory.usage_in_bytes': '10000000\n',
   'memory/p/a/memory.stat': 'cache 4000000\ninactive_file 1\nactive_file 1\nhierarchical_memory_limit 9223372036854771712\ntotal_inactive_file 3000000\n',
-  'memory/p/a/memory.oom_control': 'oom_kill_disable 0\nunder_oom 0\noom_kill 2\n',
   'memory/p/a/memory.limit_in_bytes': '',
   'pids/p/a/pids.max': '',
 };
 const limits = {memoryBytes: 1 << 20, cpus: 0.5, pidsMax: null};
 
-async function readings(group: Cgroup): Promise<readonly (number | null)[]> {
-  return [await group.memoryBytes(), await group.cpuUsedUs(), await group.outOfMemoryKills()];
+function readings(group: Cgroup): readonly (number | null)[] {
+  return [group.memoryBytes(), group.cpuUsedUs()];
 }
 
 test('version 2: limits and readings are those of one hierarchy; of its controllers those that are there are handed down', async (t) => {
@@ -76,7 +74,7 @@ test('version 2: limits and readings are those of one hierarchy; of its controll
   group.limit(limits);
   t.deepEqual([await read('u/p/a/memory.max'), await read('u/p/a/cpu.max')], ['1048576', '50000 100000']);
   t.throws(() => group.limit({...limits, pidsMax: 10}), {code: 'ERR_CGROUP', message: /Cannot set pids\.max .* to 10/});
-  t.deepEqual(await readings(group), [7_000_000, 1500, 2]);
+  t.deepEqual(readings(group), [7_000_000, 1500]);
   t.is(await memoryTotal(found, 'p'), 5_000_000);
 });
 
@@ -99,18 +97,18 @@ test('version 1: each controller has a hierarchy of its own, or shares one', asy
   group.left(1002, limits);
   // A file of the kernel has no rest of what was written before.
   t.regex(await ofMemory(), new RegExp(`^${1 << 20}`));
-  t.deepEqual(await readings(group), [7_000_000, 1500, 2]);
+  t.deepEqual(readings(group), [7_000_000, 1500]);
   const separate = {...hierarchies, 'cpu,cpuacct': 'cgroup cgroup rw,cpu', count: 'cgroup cgroup rw,cpuacct'};
   const other = await host(t, separate, {...group1, 'count/p/a/cpuacct.usage': '2500000\n'});
-  t.deepEqual(await readings(new Cgroup(other.mounts, 'p/a')), [7_000_000, 2500, 2]);
+  t.deepEqual(readings(new Cgroup(other.mounts, 'p/a')), [7_000_000, 2500]);
 });
 
 test('version 1 beside version 2: the first limits, the second counts processor time; what is not there is not known', async (t) => {
   const hierarchies = {u: 'cgroup2 cgroup2 rw', memory: 'cgroup cgroup rw,memory', cpuacct: 'cgroup cgroup rw,cpuacct'};
   const {mounts: found} = await host(t, hierarchies, {...group1, ...group2, 'cpuacct/p/a/cpuacct.usage': '1\n'});
   const group = new Cgroup(found, 'p/a');
-  t.deepEqual(await readings(group), [7_000_000, 1500, 2]);
+  t.deepEqual(readings(group), [7_000_000, 1500]);
   t.throws(() => group.limit(limits), {code: 'ERR_CGROUP', message: /cpu\.cfs_quota_us .*this host has no such controller/});
-  t.deepEqual(await readings(new Cgroup(found, 'p/b')), [null, null, 0]);
+  t.deepEqual(readings(new Cgroup(found, 'p/b')), [null, null]);
   t.throws(() => findCgroupMounts('30 25 0:26 / /x rw - tmpfs tmpfs rw'), {code: 'ERR_NO_CGROUPS'});
 });

@@ -4,9 +4,10 @@
  * gateway. What lies in the receive queue of a socket is referenced as long as the socket is. When we are killed, faults stay unanswered;
  * the next pager takes the pair from the keeper with pidfd_getfd(2), looks into the queues without emptying them, and goes on.
  */
-import {readdirSync, readFileSync} from 'node:fs';
+import {readdirSync} from 'node:fs';
 import {constants} from 'node:os';
 import {CodedError, errorCode} from '../../core/errors.ts';
+import {readKernelFile} from '../../core/kernel-files.ts';
 import {close, errnoName, libc, socketpair, socketType, tryReceiveDescriptors, trySendDescriptors, trySyscall} from '../../core/libc.ts';
 import {quickSpawn} from '../../core/quick-spawn.ts';
 import {isAlive} from './userfaultfd.ts';
@@ -154,7 +155,7 @@ export interface Keeper {
 /** Start time of a process that runs; undefined when there is none (a zombie counts as none). */
 export function processStartTime(pid: number): number | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const text = readKernelFile(`/proc/${pid}/stat`);
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19]);
   } catch (error) {
@@ -246,8 +247,8 @@ export function findKeepers(runtimeDir: string): Keeper[] {
 
 function isKeeper(pid: string, runtimeDir: string): boolean {
   try {
-    if (readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== `${keeperArgv.join('\0')}\0`) return false;
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${keeperVariable}=${runtimeDir}`);
+    if (readKernelFile(`/proc/${pid}/cmdline`) !== `${keeperArgv.join('\0')}\0`) return false;
+    return readKernelFile(`/proc/${pid}/environ`).split('\0').includes(`${keeperVariable}=${runtimeDir}`);
   } catch {
     // It ended while we looked, so it is none.
     return false;

@@ -1,4 +1,4 @@
-import {readFileSync} from 'node:fs';
+import {readKernelFile} from '../../core/kernel-files.ts';
 import {type ProcessIds, threadsOf, unlessEnded} from './threads.ts';
 
 /** The kernel does not tell how long a thread has slept. What looks the same at two looks, and was never scheduled between them, has slept since the first. */
@@ -52,8 +52,8 @@ function isSame(before: Seen | undefined, now: Pick<Seen, 'call' | 'runs'>): bef
 /** Undefined for a thread that has ended. */
 function stateOf(pid: number, tid: number): Pick<Seen, 'call' | 'runs'> | undefined {
   return unlessEnded(() => {
-    const call = readFileSync(`/proc/${pid}/task/${tid}/syscall`, 'latin1');
+    const call = readKernelFile(`/proc/${pid}/task/${tid}/syscall`);
     // Time on a processor, time in a queue for one, and how often.
-    return {call, runs: readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1')};
+    return {call, runs: readKernelFile(`/proc/${pid}/task/${tid}/schedstat`)};
   });
 }

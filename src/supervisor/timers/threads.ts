@@ -1,7 +1,8 @@
 /** The threads of an app that sleep until a time. */
-import {readdirSync, readFileSync} from 'node:fs';
+import {readdirSync} from 'node:fs';
 import {errorCode} from '../../core/errors.ts';
 import {readMemory} from '../../core/foreign-process.ts';
+import {readKernelFile} from '../../core/kernel-files.ts';
 import type {AppTimer, TimerPlace} from './app-timer.ts';
 import type {ClockKind, Waiting} from './waiting-call.ts';
 
@@ -19,7 +20,7 @@ export function threadsOf(pid: number): number[] {
 /** As the app numbers it; undefined when it has ended. */
 export function innerNumber({vpid, pid}: ProcessIds, tid: number): number | undefined {
   if (tid === pid) return vpid;
-  const status = unlessEnded(() => readFileSync(`/proc/${pid}/task/${tid}/status`, 'latin1')) ?? '';
+  const status = unlessEnded(() => readKernelFile(`/proc/${pid}/task/${tid}/status`)) ?? '';
   const number = /^NSpid:\t.*?(\d+)$/m.exec(status)?.[1];
   return number === undefined ? undefined : Number(number);
 }
@@ -77,7 +78,7 @@ function clockMs(clock: ClockKind, pid: number, nowMs: number): number {
     case 'monotonic':
       return Number(process.hrtime.bigint()) / 1_000_000 + offsetMs(pid, clock) - offsetMs('self', clock);
     case 'boottime':
-      return Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]) * 1000 + offsetMs(pid, clock) - offsetMs('self', clock);
+      return Number(readKernelFile('/proc/uptime').split(' ')[0]) * 1000 + offsetMs(pid, clock) - offsetMs('self', clock);
     default:
       return clock satisfies never;
   }
@@ -85,7 +86,7 @@ function clockMs(clock: ClockKind, pid: number, nowMs: number): number {
 
 /** Of a clock in the time namespace of a process, time_namespaces(7). */
 function offsetMs(pid: number | 'self', clock: 'monotonic' | 'boottime'): number {
-  const offsets = unlessEnded(() => readFileSync(`/proc/${pid}/timens_offsets`, 'latin1')) ?? '';
+  const offsets = unlessEnded(() => readKernelFile(`/proc/${pid}/timens_offsets`)) ?? '';
   const [, seconds = '0', nanoseconds = '0'] = new RegExp(`^${clock}\\s+(-?\\d+)\\s+(\\d+)$`, 'm').exec(offsets) ?? [];
   return Number(seconds) * 1000 + Number(nanoseconds) / 1_000_000;
 }

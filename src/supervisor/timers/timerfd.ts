@@ -1,6 +1,7 @@
 /** The timerfds of an app: read from /proc, set through a descriptor of our own. */
-import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {readdirSync, readlinkSync} from 'node:fs';
 import {descriptorOf, setTimerfd} from '../../core/foreign-process.ts';
+import {readKernelFile} from '../../core/kernel-files.ts';
 import type {AppTimer} from './app-timer.ts';
 import {type ProcessIds, unlessEnded} from './threads.ts';
 import {clockKind} from './waiting-call.ts';
@@ -14,7 +15,7 @@ const link = 'anon_inode:[timerfd]';
 export function readTimerfds({vpid, pid}: ProcessIds, nowMs: number): AppTimer[] {
   return (unlessEnded(() => readdirSync(`/proc/${pid}/fd`)) ?? []).flatMap((name) => {
     if (linkOf(pid, name) !== link) return [];
-    const timer = parseTimerfd(unlessEnded(() => readFileSync(`/proc/${pid}/fdinfo/${name}`, 'latin1')) ?? '');
+    const timer = parseTimerfd(unlessEnded(() => readKernelFile(`/proc/${pid}/fdinfo/${name}`)) ?? '');
     if (timer === undefined) return [];
     const {clock, flags, leftMs, everyMs} = timer;
     const descriptor = Number(name);
