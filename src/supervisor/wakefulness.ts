@@ -178,7 +178,8 @@ export class Wakefulness {
 
   async #facts(): Promise<IdleFacts> {
     const {clock, config, container, network} = this.#options;
-    const [lastTrafficMs, cpu] = await Promise.all([network.lastTraffic(), this.#cpuUse()]);
+    const lastTrafficMs = await network.lastTraffic();
+    const cpu = this.#cpuUse();
     const nowMs = clock.monotonicMs();
     return {
       nowMs,
