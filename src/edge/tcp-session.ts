@@ -318,7 +318,7 @@ export class TcpSession implements PoolRequest {
       refuse: () => {
         this.#parts.counters.deniedResponses++;
         this.#ended('P', 'D');
-        socket.destroy();
+        socket.destroySoon();
       },
       close: (bytes) => {
         if (bytes.length > 0) this.#relay?.passOn(bytes);
@@ -384,6 +384,9 @@ export class TcpSession implements PoolRequest {
     const {cause, phase} = refusalEnd(errorCode(error), counters);
     this.#ended(cause, phase);
     refusals.report({frontend: config.name, server: this.serverName, reason: errorMessage(error)});
-    this.#entered.socket.resetAndDestroy();
+    const {socket} = this.#entered;
+    // That an app cannot be woken must not look as if it had ended its session.
+    if (this.app === null) socket.destroySoon();
+    else socket.resetAndDestroy();
   }
 }

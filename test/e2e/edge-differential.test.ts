@@ -77,7 +77,6 @@ async function secure(port: number, servername: string, parts: readonly string[]
 /** The order of fields with different names, how a body is cut into chunks and what a library's compression makes of it differ by nature. */
 function comparable(text: string): string {
   return text
-    .replaceAll(/<reset>$/g, '')
     .split(/(?=HTTP\/1\.[01] \d{3} )/)
     .map((message) => {
       const [head = '', ...rest] = message.split('\r\n\r\n');

@@ -122,7 +122,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
         break;
       case 'reject':
       case 'silent-drop':
-        this.#client.vanish(verdict.kind === 'reject' ? 'reset' : 'drop');
+        this.#client.vanish(verdict.kind);
         this.#finish('PR', null);
         break;
       default:

@@ -5,6 +5,7 @@
 
 import type {Clock} from '../../core/clock.ts';
 import {assert} from '../../core/errors.ts';
+import {refuseSocket} from '../session/refuse-socket.ts';
 import type {ByteStream, StreamReceiver} from '../streams/byte-stream.ts';
 import {receiveFrom, stopReceiving} from '../streams/node-socket.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
@@ -143,11 +144,10 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
     this.#socket.destroy();
   }
 
-  vanish(how: 'reset' | 'drop'): void {
+  vanish(how: 'reject' | 'silent-drop'): void {
     this.#state = 'closed';
     this.#events = null;
-    if (how === 'reset') this.#socket.resetAndDestroy();
-    else this.#socket.destroy();
+    refuseSocket(this.#socket, how);
   }
 
   tunnel(head: ResponseHead): Tunnel {

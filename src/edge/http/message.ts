@@ -50,8 +50,8 @@ export interface ClientStream {
   abort(): void;
   /** Sends a head after which the connection is a tunnel, and gives it away. Null: it is not what the client has asked for. */
   tunnel(head: ResponseHead): Tunnel | null;
-  /** Closes without a word: `reset` with RST, `drop` so that the client does not even see it. */
-  vanish(how: 'reset' | 'drop'): void;
+  /** Closes without a word, as `refuseSocket` does. */
+  vanish(how: 'reject' | 'silent-drop'): void;
 }
 
 /** A connection that is no longer HTTP, and what was read from it already. */

@@ -127,7 +127,7 @@ class Way {
     if (verdict === 'reject' || verdict === 'silent-drop') {
       counters.deniedConnections++;
       if (this.#listener !== null) this.#listener.deniedConnections++;
-      refuse(socket, context, verdict);
+      refuse(socket, context, verdict === 'reject' ? 'reset' : verdict);
       return;
     }
     void this.#shakeHands(socket, {facts, context, acceptedMs, expectsHeader});
@@ -208,8 +208,8 @@ function countOnListener(listener: Counters, socket: ByteStream, nowMs: number):
   socket.once('close', () => listener.sessions--);
 }
 
-function refuse(socket: ByteStream, context: SessionContext, verdict: 'reject' | 'silent-drop'): void {
-  refuseSocket(socket, verdict);
+function refuse(socket: ByteStream, context: SessionContext, how: Parameters<typeof refuseSocket>[1]): void {
+  refuseSocket(socket, how);
   context[Symbol.dispose]();
 }
 

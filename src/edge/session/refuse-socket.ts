@@ -6,16 +6,16 @@ import {StreamSocket} from '../streams/stream-socket.ts';
 /** TCP_REPAIR, linux/tcp.h: a socket in repair mode is closed without a packet. */
 const tcp = {level: 6, repair: 19} as const;
 
-/** `reject` closes; `silent-drop` leaves the client waiting where the system allows that (CAP_NET_ADMIN), else resets, as HAProxy does. */
-export function refuseSocket(socket: ByteStream, how: 'reject' | 'silent-drop'): void {
+/**
+ * As HAProxy does: `reject` ends the connection properly, also when the client has said what nobody read; `reset` is for who has no session yet;
+ * `silent-drop` leaves the client waiting where the system allows that (CAP_NET_ADMIN), else resets.
+ */
+export function refuseSocket(socket: ByteStream, how: 'reject' | 'reset' | 'silent-drop'): void {
   socket.on('error', () => {
     // It is gone already.
   });
-  if (how === 'reject') {
-    socket.destroy();
-    return;
-  }
-  if (repair(socket)) socket.destroy();
+  if (how === 'reject') socket.destroySoon();
+  else if (how === 'silent-drop' && repair(socket)) socket.destroy();
   else socket.resetAndDestroy();
 }
 

@@ -341,8 +341,9 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
     this.#watch();
     if (this.#output.hasUnsent) return;
     if (this.#isEnding) {
+      // The other side sees an end even if it has said what nobody reads, for which closing alone would reset the connection.
+      if (!this.readableEnded) tryEndSending(this.#fd);
       if (this.#destroyWhenSent || this.readableEnded) this.destroy();
-      else tryEndSending(this.#fd);
     } else if (this.#output.needsDrain) {
       this.#output.needsDrain = false;
       this.#listeners.drained(this);

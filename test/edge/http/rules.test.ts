@@ -4,6 +4,7 @@ import type {FrontendConfig} from '../../../src/config/proxy-value.ts';
 import type {HttpRequestAction, HttpResponseAction, ReplyAction, Rule} from '../../../src/config/rules.ts';
 import type {Condition} from '../../../src/config/sample.ts';
 import {temporaryDirectory} from '../../helpers/temporary-directory.ts';
+import {until} from '../../helpers/until.ts';
 import {condition, expression, format} from './evaluator.ts';
 import {openTestHttp, position, type TestHttpSettings} from './http-fixture.ts';
 import {httpOrigin, scriptedOrigin} from './origin.ts';
@@ -145,7 +146,9 @@ test('tarpit answers late, reject and silent-drop not at all', async (t) => {
   t.regex(await rawExchange(front.port, 'GET /tar HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 500 /);
   t.true(performance.now() - startedMs >= 290);
   t.is(await rawExchange(front.port, 'GET /reject HTTP/1.1\r\nHost: h\r\n\r\n'), '');
-  t.is(await rawExchange(front.port, 'GET /drop HTTP/1.1\r\nHost: h\r\n\r\n'), '');
+  using dropped = await rawClient(front.port, 'GET /drop HTTP/1.1\r\nHost: h\r\n\r\n');
+  await until(() => front.records.length === 3);
+  t.is(dropped.text(), '');
   t.deepEqual(
     front.records.map(({termination, status}) => [termination, status]),
     [
