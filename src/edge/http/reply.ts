@@ -159,7 +159,7 @@ export function compileReply(action: ReplyAction, compilers: Compilers, readFile
     }
     case 'format': {
       const text = compilers.format(body.format, 'value');
-      return (context) => withFields({status, reason: reasonOf(status), headers: typed, body: Buffer.from(text(context))}, context);
+      return (context) => withFields({status, reason: reasonOf(status), headers: typed, body: Buffer.from(text(context), 'latin1')}, context);
     }
     default:
       return body satisfies never;
