@@ -74,6 +74,16 @@ export type ChangeTracked =
   | {readonly kind: 'count-tracked'; readonly counter: number; readonly what: 'gpc0' | 'gpc1'}
   | {readonly kind: 'tag-tracked'; readonly counter: number; readonly value: number | SampleExpression};
 
+/** `set-map(<file>) <key> <value>` and the like: changes what the file was read into, not the file. */
+export interface ChangePatterns {
+  readonly kind: 'set-map' | 'del-map' | 'add-acl' | 'del-acl';
+  /** Absolute. */
+  readonly file: string;
+  readonly key: Format;
+  /** Of `set-map`. */
+  readonly value: Format | null;
+}
+
 export interface Capture {
   readonly kind: 'capture';
   readonly expression: SampleExpression;
@@ -110,6 +120,7 @@ export type HttpRequestAction =
   | UnsetVariable
   | TrackCounters
   | ChangeTracked
+  | ChangePatterns
   | Capture
   | RedirectAction
   | {readonly kind: 'allow' | 'reject' | 'silent-drop'}
@@ -128,6 +139,7 @@ export type HttpResponseAction =
   | SetVariable
   | UnsetVariable
   | ChangeTracked
+  | ChangePatterns
   | Capture
   | RedirectAction
   | {readonly kind: 'allow'}

@@ -33,7 +33,6 @@ export const differences: ReadonlyMap<string, string> = new Map([
   ['email-alert from x', 'there are no mails'],
   ['tcp-request content switch-mode http', later],
   ['balance rdp-cookie', later],
-  ['http-request set-map(/tmp/x) a b', later],
   ['http-request disable-l7-retry', later],
   ['disabled', 'a frontend that does nothing is not an error'],
 ]);

@@ -3,9 +3,9 @@ import {type Arguments, ConfigError} from '../arguments.ts';
 import {atCondition} from '../expression/condition.ts';
 import {readFormat} from '../expression/log-format.ts';
 import {parseRegex} from '../expression/regex.ts';
-import {checkVariableConditions, checkVariableName, type ExpressionContext, readExpressionWord} from '../expression/sample-expression.ts';
+import {checkVariableConditions, checkVariableName, type ExpressionContext, readExpressionWord, resolveInScope} from '../expression/sample-expression.ts';
 import type {Word} from '../lex.ts';
-import type {Capture, ChangeTracked, HeaderAction, HeaderPattern, SetVariable, TrackCounters, UnsetVariable} from '../rules.ts';
+import type {Capture, ChangePatterns, ChangeTracked, HeaderAction, HeaderPattern, SetVariable, TrackCounters, UnsetVariable} from '../rules.ts';
 import type {Format, MatchMethod, SampleExpression} from '../sample.ts';
 import {refer, takeSlot} from '../scope.ts';
 import {didYouMean} from '../suggestion.ts';
@@ -95,6 +95,17 @@ export const countActions = {
   'sc-inc-gpc1': countTracked('gpc1'),
   'sc-set-gpt0': tagTracked,
 } satisfies ActionTable<ChangeTracked>;
+
+const patternActionNames = ['set-map', 'del-map', 'add-acl', 'del-acl'] as const;
+
+const changePatterns: ActionReader<ChangePatterns> = (args, {name, argument}) => {
+  const kind = patternActionNames.find((known) => known === name) ?? 'set-map';
+  if (argument === '') throw new ConfigError(`'${name}' expects a file: '${name}(<file>)'`, args.position, name);
+  const file = resolveInScope({text: argument, position: args.position}, args.scope);
+  return {kind, file, key: takeFormat(args, '<key>'), value: kind === 'set-map' ? takeFormat(args, '<value>') : null};
+};
+
+export const patternActions = Object.fromEntries(patternActionNames.map((name) => [name, changePatterns])) satisfies ActionTable<ChangePatterns>;
 
 /** `capture <sample> len <length>` takes a slot of its own, `id <number>` one that was declared. */
 export function captureAction(of: 'request' | 'response'): ActionReader<Capture> {

@@ -10,6 +10,7 @@ import {
   captureAction,
   countActions,
   headerActions,
+  patternActions,
   skipToCondition,
   takeFormat,
   takeIf,
@@ -73,6 +74,7 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     ...variableActions,
     ...trackActions,
     ...countActions,
+    ...patternActions,
     ...addressActions,
     capture: captureAction('request'),
     redirect: readRedirect,
@@ -96,7 +98,7 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     'use-service': useService,
     'wait-for-body': waitForBody,
   },
-  later: `add-acl del-acl set-map del-map do-resolve disable-l7-retry early-hint normalize-uri sc-inc-gpc
+  later: `do-resolve disable-l7-retry early-hint normalize-uri sc-inc-gpc
     sc-add-gpc sc-set-gpt send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
     set-bc-tos set-fc-tos set-retries`.split(/\s+/),
   ignored: ['cache-use', 'set-nice', 'strict-mode', 'wait-for-handshake'],
@@ -111,7 +113,7 @@ const responseReply =
   (kind: 'deny' | 'return', status: number): ActionReader<HttpResponseAction> =>
   (args) => ({kind, reply: readReply(args, {status, body: kind === 'return' ? 'none' : 'default'})});
 
-const laterInResponses = `add-acl del-acl set-map del-map sc-inc-gpc sc-add-gpc sc-set-gpt send-spoe-group set-mark set-tos
+const laterInResponses = `sc-inc-gpc sc-add-gpc sc-set-gpt send-spoe-group set-mark set-tos
   set-fc-mark set-fc-tos set-timeout silent-drop track-sc0 track-sc1 track-sc2 do-log`.split(/\s+/);
 
 export const httpResponseActions: ActionFamily<HttpResponseAction> = {
@@ -119,6 +121,7 @@ export const httpResponseActions: ActionFamily<HttpResponseAction> = {
     ...headerActions,
     ...variableActions,
     ...countActions,
+    ...patternActions,
     capture: captureAction('response'),
     redirect: readRedirect,
     allow: bare('allow'),

@@ -1,6 +1,7 @@
 /** How what the configuration says about traffic becomes functions: the evaluator of expressions, as far as rules need it. */
 import type {Condition, Format, SampleExpression} from '../../config/sample.ts';
 import type {SampleContext, SampleValue} from '../samples/context.ts';
+import type {PatternList} from '../samples/pattern-lists.ts';
 
 export interface Compilers {
   condition(condition: Condition): (context: SampleContext) => boolean;
@@ -8,4 +9,6 @@ export interface Compilers {
   format(format: Format, use: 'log' | 'value'): (context: SampleContext) => string;
   /** A regular expression of the configuration. */
   regex(pattern: string, flags?: string): RegExp;
+  /** What was made of a file of patterns, or of a map, so far. */
+  patternLists(file: string): readonly PatternList[];
 }

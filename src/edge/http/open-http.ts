@@ -26,13 +26,14 @@ export interface HttpSide extends Disposable {
 
 /** @throws CodedError ERR_BAD_ERROR_FILE, and those of the compiler */
 export function openHttpSide(backends: readonly BackendConfig[], parts: EdgeParts, stats: StatsAnswer): HttpSide {
-  const {compiler, pools, tables, clock} = parts;
+  const {compiler, lists, pools, tables, clock} = parts;
   const proxyParts: ProxyParts = {
     compilers: {
       condition: (condition) => compiler.compileCondition(condition),
       expression: (expression) => compiler.compileExpression(expression),
       format: (format, use) => compiler.compileFormat(format, use),
       regex: compileRegex,
+      patternLists: (file) => [...lists.find('map', file), ...lists.find('acl', file)],
     },
     readFile: (path) => readFileSync(path),
     tableOf: (name) => tables.get(name),

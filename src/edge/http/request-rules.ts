@@ -7,6 +7,7 @@ import {stickKey} from '../stick/stick-key.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {compileHeaderAction} from './header-actions.ts';
+import {compileChangePatterns} from './pattern-actions.ts';
 import {compileRedirect} from './redirect.ts';
 import {compileReply, type LocalReply} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
@@ -155,6 +156,10 @@ type Effect = Extract<
       | 'track'
       | 'count-tracked'
       | 'tag-tracked'
+      | 'set-map'
+      | 'del-map'
+      | 'add-acl'
+      | 'del-acl'
       | 'set-src'
       | 'set-src-port'
       | 'set-dst'
@@ -187,6 +192,11 @@ function effectOf(action: Effect, parts: RuleParts): (transaction: RuleSubject) 
     case 'count-tracked':
     case 'tag-tracked':
       return compileChangeTracked(action, (expression) => compilers.expression(expression));
+    case 'set-map':
+    case 'del-map':
+    case 'add-acl':
+    case 'del-acl':
+      return compileChangePatterns(action, compilers);
     case 'set-src':
     case 'set-src-port':
     case 'set-dst':

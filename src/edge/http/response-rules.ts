@@ -5,6 +5,7 @@ import {compileChangeTracked} from '../samples/change-tracked.ts';
 import type {Compilers} from './compilers.ts';
 import {compileHeaderAction} from './header-actions.ts';
 import type {ResponseHead} from './message.ts';
+import {compileChangePatterns} from './pattern-actions.ts';
 import {compileRedirect} from './redirect.ts';
 import {compileReply, type LocalReply, reasonOf} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
@@ -142,6 +143,11 @@ function editOf(action: Edit, compilers: Compilers): (transaction: RuleSubject, 
     case 'count-tracked':
     case 'tag-tracked':
       return compileChangeTracked(action, (expression) => compilers.expression(expression));
+    case 'set-map':
+    case 'del-map':
+    case 'add-acl':
+    case 'del-acl':
+      return compileChangePatterns(action, compilers);
     case 'capture':
       return compileCapture(action, compilers);
     case 'set-log-level':

@@ -71,6 +71,7 @@ function shown(value: SampleValue): string {
 export const testCompilers: Compilers = {
   expression: evaluate,
   regex: (pattern, flags) => new RegExp(pattern, flags),
+  patternLists: () => [],
   format: (parts) => {
     const makers = parts.map((part) => {
       if (part.kind === 'text') return () => part.text;
