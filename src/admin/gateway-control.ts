@@ -276,7 +276,7 @@ export interface TableControl {
   readonly type: string;
   readonly size: number;
   readonly used: number;
-  /** What an entry can store, without periods: `http_req_rate`. */
+  /** What an entry can store, without periods: `http_req_rate`; of an array its name, and those of its elements. */
   readonly stores: readonly string[];
   entries(): Iterable<TableEntry>;
   get(key: string): TableEntry | null;

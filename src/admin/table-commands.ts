@@ -22,9 +22,10 @@ function findTable(control: GatewayControl, name: string): TableControl {
   return refuse('No such table\n');
 }
 
-/** `http_req_rate(10000)` is found by `http_req_rate`. */
+/** `http_req_rate(10000)` is found by `http_req_rate`, and `gpc0`, the first one of an array, by `gpc`. */
 function dataValue({data}: TableEntry, what: string): number | undefined {
-  for (const [name, value] of data) if (name.split('(', 1)[0] === what) return value;
+  const wanted = what.replace(/^gp[ct](?=$|_)/, '$&0');
+  for (const [name, value] of data) if (name.split('(', 1)[0] === wanted) return value;
   return undefined;
 }
 
@@ -38,7 +39,7 @@ function filters(table: TableControl, words: readonly string[]): Test {
     if (number > maxFilters) return wrong('Too many filters');
     if (!name.startsWith('data.')) return wrong('Data type not found');
     const what = name.slice('data.'.length);
-    if (!table.stores.includes(what)) return wrong('Unknown data type');
+    if (!table.stores.includes(what)) return wrong(notStored(what));
     const compare = comparisons[operator] ?? wrong('Require and operator among "eq", "ne", "le", "ge", "lt", "gt"');
     const limit = value !== undefined && /^-?\d{1,15}$/.test(value) ? Number(value) : wrong('Require a valid integer value to compare against');
     tests.push((entry) => compare(dataValue(entry, what) ?? 0, limit));
@@ -92,7 +93,7 @@ function set({control, args: [name, word, key, ...words]}: CommandContext): stri
     const [field = '', value] = words.slice(at, at + 2);
     if (!field.startsWith('data.')) return refuse('"data.<type>" followed by a value expected\n');
     const what = field.slice('data.'.length);
-    if (!table.stores.includes(what)) return refuse(isDataType(what) ? 'Data type not stored in this table\n' : 'Unknown data type\n');
+    if (!table.stores.includes(what)) return refuse(`${notStored(what)}\n`);
     if (value === undefined || !/^\d{1,15}$/.test(value)) return refuse('Require a valid integer value to store\n');
     data.set(what, Number(value));
   }
@@ -101,10 +102,10 @@ function set({control, args: [name, word, key, ...words]}: CommandContext): stri
 }
 
 const dataTypes =
-  /^(?:server_id|server_key|gpt[0-9]?|gpt|gpc|gpc[01]|gpc_rate|gpc[01]_rate|conn_(?:cnt|cur|rate)|sess_(?:cnt|rate)|http_(?:req|err|fail)_(?:cnt|rate)|bytes_(?:in|out)_(?:cnt|rate))$/;
+  /^(?:server_id|server_key|gpt0?|gpc[01]?|gpc[01]?_rate|conn_(?:cnt|cur|rate)|sess_(?:cnt|rate)|http_(?:req|err|fail)_(?:cnt|rate)|bytes_(?:in|out)_(?:cnt|rate))$/;
 
-function isDataType(what: string): boolean {
-  return dataTypes.test(what);
+function notStored(what: string): string {
+  return dataTypes.test(what) ? 'Data type not stored in this table' : 'Unknown data type';
 }
 
 /** HAProxy lets everybody change tables; here whoever may only look may not. */

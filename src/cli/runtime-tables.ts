@@ -3,7 +3,7 @@ import type {TableControl, TableEntry} from '../admin/gateway-control.ts';
 import {setEntry} from '../edge/stick/set-entry.ts';
 import {stickKeyFromText} from '../edge/stick/stick-key.ts';
 import type {StickEntry, StickTable} from '../edge/stick/stick-table.ts';
-import {readData} from '../edge/stick/stored-data.ts';
+import {readData, shownName} from '../edge/stick/stored-data.ts';
 
 /** @param nowMs of Clock.monotonicMs */
 export function tableControl(table: StickTable, nowMs: number): TableControl {
@@ -17,7 +17,10 @@ export function tableControl(table: StickTable, nowMs: number): TableControl {
     expiresInMs: Number.isFinite(entry.expiresAtMs) ? Math.max(0, entry.expiresAtMs - nowMs) : null,
     uses: entry.references,
     data: new Map(
-      fields.map(({name: field, periodMs}, index) => [periodMs === null ? field : `${field}(${periodMs})`, readData(entry.data[index] ?? 0, nowMs)]),
+      fields.map(({name: field, periodMs}, index) => [
+        periodMs === null ? shownName(field) : `${shownName(field)}(${periodMs})`,
+        readData(entry.data[index] ?? 0, nowMs),
+      ]),
     ),
   });
   return {
@@ -27,7 +30,7 @@ export function tableControl(table: StickTable, nowMs: number): TableControl {
     get used() {
       return table.used;
     },
-    stores: fields.map((field) => field.name),
+    stores: table.storedNames,
     *entries() {
       for (const entry of table.entries()) yield shown(entry);
     },

@@ -69,10 +69,10 @@ export interface TrackCounters {
   readonly table: string | null;
 }
 
-/** `sc-inc-gpc0(1)`, `sc-set-gpt0(1) <value>`: changes the entry that the session tracks under that number, if there is one. */
+/** `sc-inc-gpc0(1)`, `sc-inc-gpc(4,1)`, `sc-set-gpt0(1) <value>`: changes the entry that the session tracks under that number, if there is one. */
 export type ChangeTracked =
-  | {readonly kind: 'count-tracked'; readonly counter: number; readonly what: 'gpc0' | 'gpc1'}
-  | {readonly kind: 'tag-tracked'; readonly counter: number; readonly value: number | SampleExpression};
+  | {readonly kind: 'count-tracked'; readonly counter: number; readonly what: 'gpc0' | 'gpc1' | `gpc[${number}]`}
+  | {readonly kind: 'tag-tracked'; readonly counter: number; readonly what: 'gpt0' | `gpt[${number}]`; readonly value: number | SampleExpression};
 
 /** `set-map(<file>) <key> <value>` and the like: changes what the file was read into, not the file. */
 export interface ChangePatterns {

@@ -83,16 +83,40 @@ const countTracked =
   (what: 'gpc0' | 'gpc1'): ActionReader<ChangeTracked> =>
   (args, {argument}) => ({kind: 'count-tracked', counter: takeCounter(args, argument), what});
 
-const tagTracked: ActionReader<ChangeTracked> = (args, {argument}) => {
-  const counter = takeCounter(args, argument);
+/** `<index>,<counter>`: an element of an array, and what the session tracks under that number. */
+function takeElement(args: Arguments, {name, argument}: CalledAction): {readonly index: number; readonly counter: number} {
+  const [, index, counter = ''] = /^(\d{1,9}),(.*)$/.exec(argument) ?? [];
+  if (index === undefined) throw new ConfigError(`'${name}' expects an index and a counter: '${name}(<index>,<counter>)'`, args.position, argument);
+  return {index: Number(index), counter: takeCounter(args, counter)};
+}
+
+const countElement: ActionReader<ChangeTracked> = (args, called) => {
+  const {index, counter} = takeElement(args, called);
+  return {kind: 'count-tracked', counter, what: `gpc[${index}]`};
+};
+
+function takeTag(args: Arguments): number | SampleExpression {
   const text = args.peek()?.text ?? '';
-  const value = /^\d+$/.test(text) ? args.takeParsed('<value>', (word) => parseInteger(word, {min: 0, max: 4_294_967_295})) : takeExpression(args, '<value>');
-  return {kind: 'tag-tracked', counter, value};
+  return /^\d+$/.test(text) ? args.takeParsed('<value>', (word) => parseInteger(word, {min: 0, max: 4_294_967_295})) : takeExpression(args, '<value>');
+}
+
+const tagTracked: ActionReader<ChangeTracked> = (args, {argument}) => ({
+  kind: 'tag-tracked',
+  counter: takeCounter(args, argument),
+  what: 'gpt0',
+  value: takeTag(args),
+});
+
+const tagElement: ActionReader<ChangeTracked> = (args, called) => {
+  const {index, counter} = takeElement(args, called);
+  return {kind: 'tag-tracked', counter, what: `gpt[${index}]`, value: takeTag(args)};
 };
 
 export const countActions = {
+  'sc-inc-gpc': countElement,
   'sc-inc-gpc0': countTracked('gpc0'),
   'sc-inc-gpc1': countTracked('gpc1'),
+  'sc-set-gpt': tagElement,
   'sc-set-gpt0': tagTracked,
 } satisfies ActionTable<ChangeTracked>;
 

@@ -98,8 +98,8 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     'use-service': useService,
     'wait-for-body': waitForBody,
   },
-  later: `do-resolve disable-l7-retry early-hint normalize-uri sc-inc-gpc
-    sc-add-gpc sc-set-gpt send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
+  later: `do-resolve disable-l7-retry early-hint normalize-uri
+    sc-add-gpc send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
     set-bc-tos set-fc-tos set-retries`.split(/\s+/),
   ignored: ['cache-use', 'set-nice', 'strict-mode', 'wait-for-handshake'],
 };
@@ -113,7 +113,7 @@ const responseReply =
   (kind: 'deny' | 'return', status: number): ActionReader<HttpResponseAction> =>
   (args) => ({kind, reply: readReply(args, {status, body: kind === 'return' ? 'none' : 'default'})});
 
-const laterInResponses = `sc-inc-gpc sc-add-gpc sc-set-gpt send-spoe-group set-mark set-tos
+const laterInResponses = `sc-add-gpc send-spoe-group set-mark set-tos
   set-fc-mark set-fc-tos set-timeout silent-drop track-sc0 track-sc1 track-sc2 do-log`.split(/\s+/);
 
 export const httpResponseActions: ActionFamily<HttpResponseAction> = {

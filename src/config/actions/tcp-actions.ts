@@ -15,7 +15,7 @@ const expectProxy: ActionReader<TcpRequestAction> = (args) => {
 };
 
 const basic = {accept: bare('accept'), reject: bare('reject'), 'silent-drop': silentDrop, ...variableActions, ...trackActions, ...countActions} as const;
-const later = `sc-inc-gpc sc-add-gpc sc-set-gpt set-mark set-tos set-fc-mark set-fc-tos attach-srv`.split(/\s+/);
+const later = `sc-add-gpc set-mark set-tos set-fc-mark set-fc-tos attach-srv`.split(/\s+/);
 
 export const tcpConnectionActions: ActionFamily<TcpRequestAction> = {
   actions: {...basic, ...addressActions, 'expect-proxy': expectProxy},

@@ -75,12 +75,15 @@ const signatures = signatureTable(`
     .join('\n')}
   map_regm(map[,string]) str
   ${tableReadings.map((what) => `table_${what}(table) int`).join('\n')}
+  table_gpc(int,table) int
+  table_gpc_rate(int,table) int
+  table_gpt(int,table) int
 `);
 
 /** Converters of HAProxy that are not implemented. */
 export const laterConverters: ReadonlySet<string> = new Set(
   `aes_gcm_dec capture-req capture-res debug fix_is_valid fix_tag_value hmac json_query jwt_header_query jwt_payload_query jwt_verify language
-  mqtt_field_value mqtt_is_valid param protobuf secure_memcmp srv_queue table_expire table_gpc table_gpc_rate table_gpt table_idle table_server_id
+  mqtt_field_value mqtt_is_valid param protobuf secure_memcmp srv_queue table_expire table_idle table_server_id
   ungrpc wt6 x509_v_err_str xxh3 xxh32 xxh64`
     .trim()
     .split(/\s+/),

@@ -17,6 +17,12 @@ const counterSignatures = counters.flatMap((what) => [
   `src_${what}([table]) int`,
 ]);
 
+/** The same of an element of an array, whose number comes first. HAProxy has one of them by the name of a tracker, and so has this program. */
+const elementSignatures = [
+  ...['get_gpc', 'inc_gpc', 'clr_gpc', 'gpc_rate', 'get_gpt'].flatMap((what) => [`sc_${what}(int,int[,table]) int`, `src_${what}(int,table) int`]),
+  'sc1_clr_gpc(int[,table]) int',
+];
+
 /** How many sessions track an entry, and whether this one does. */
 const trackerSignatures = [
   ...['trackers int', 'tracked bool'].flatMap((entry) => {
@@ -183,7 +189,7 @@ const signatures = signatureTable(`
   wake.app str
   wake.ms int
   wake.trigger str
-  ${[...counterSignatures, ...trackerSignatures].join('\n')}
+  ${[...counterSignatures, ...elementSignatures, ...trackerSignatures].join('\n')}
 `);
 
 /** Fetches of HAProxy that are not implemented. */

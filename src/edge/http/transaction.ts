@@ -126,7 +126,7 @@ export class Transaction implements RuleSubject {
       isServerUp: (backend, server) => surroundings.isServerUp(here(backend), server),
       backendSessions: (backend) => surroundings.backendSessions(here(backend)),
       tableValue: (table, key, what) => surroundings.tableValue(table === '' ? (this.backend ?? this.frontend.config.name) : table, key, what),
-      tagTracked: (counter, value) => this.#tracking?.set(counter, 'gpt0', value) === true || surroundings.tagTracked(counter, value),
+      tagTracked: (counter, what, value) => this.#tracking?.set(counter, what, value) === true || surroundings.tagTracked(counter, what, value),
       trackedValue: (counter, what) => this.#tracking?.value(counter, what) ?? surroundings.trackedValue(counter, what),
     };
     return this.#surroundings;

@@ -1,4 +1,4 @@
-/** The actions that change counters of what a session tracks: `sc-inc-gpc0`, `sc-set-gpt0`. */
+/** The actions that change counters of what a session tracks: `sc-inc-gpc0`, `sc-inc-gpc`, `sc-set-gpt0`, `sc-set-gpt`. */
 import type {ChangeTracked} from '../../config/rules.ts';
 import type {SampleExpression} from '../../config/sample.ts';
 import type {SampleContext, SampleValue} from './context.ts';
@@ -15,7 +15,7 @@ export function compileChangeTracked(
   const sample = typeof value === 'number' ? () => ({type: 'int', value}) as const : compile(value);
   return (context) => {
     const found = integerOf(sample(context));
-    if (found !== null) context.surroundings.tagTracked(counter, found);
+    if (found !== null) context.surroundings.tagTracked(counter, action.what, found);
   };
 }
 

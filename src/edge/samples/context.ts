@@ -113,15 +113,17 @@ export interface Surroundings {
   /** The groups of a user whose password is right; null when it is not, or there is no such list. */
   authenticate(userlist: string, user: string, password: string): readonly string[] | null;
   /**
-   * Of a stick table (`''`: that of the proxy whose rule asks); null: there is no such table or entry.
-   * @param what `http_req_rate`, `conn_cur`, `gpc0`, ...; `inc_gpc0`, `clr_gpc0`, ... change the entry and make one where there is none
+   * Of a stick table (`''`: that of the proxy whose rule asks); 0 where it has no such entry; null: there is no such table, it does not store that,
+   * or what it is asked about can be no key of it.
+   * @param what `http_req_rate`, `conn_cur`, `gpc0`, `gpc[2]`, ...; `in_table`: 1 when there is an entry; `inc_gpc0`, `clr_gpc[2]`, ... change the
+   *   entry and make one where there is none
    */
   tableValue(table: string, key: SampleValue, what: string): number | null;
   tableSize(table: string): number | null;
   /** Of the entry that this session tracks under that number; `tracked`: 1 when there is one. */
   trackedValue(counter: number, what: string): number | null;
-  /** Sets `gpt0` of that entry. False: there is none, or its table does not store that. */
-  tagTracked(counter: number, value: number): boolean;
+  /** Sets a tag of that entry, `gpt0` or `gpt[1]`. False: there is none, or its table does not store that. */
+  tagTracked(counter: number, what: string, value: number): boolean;
 }
 
 export interface SampleContext {

@@ -65,7 +65,7 @@ export class SessionContext implements SampleContext, Disposable {
       backendSessions: (backend) => surroundings.backendSessions(here(backend)),
       frontendSessions: (frontend) => surroundings.frontendSessions(frontend === '' ? name : frontend),
       tableValue: (table, key, what) => surroundings.tableValue(table === '' ? (this.backend ?? name) : table, key, what),
-      tagTracked: (counter, value) => this.#tracking?.set(counter, 'gpt0', value) === true,
+      tagTracked: (counter, what, value) => this.#tracking?.set(counter, what, value) === true,
       trackedValue: (counter, what) => this.#tracking?.value(counter, what) ?? null,
     };
   }

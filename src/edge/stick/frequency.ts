@@ -38,10 +38,10 @@ export class Frequency {
     return Math.floor(current + (previous * leftMs) / this.periodMs);
   }
 
-  /** Forgets the past and starts from `value`. */
+  /** Forgets the past: it is `value` for one period, and fades away in the next. */
   set(value: number, nowMs: number): void {
     this.#startedMs = nowMs;
-    this.#current = 0;
-    this.#previous = value;
+    this.#current = value;
+    this.#previous = 0;
   }
 }

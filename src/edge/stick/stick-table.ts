@@ -5,7 +5,7 @@
 import type {StickTableConfig} from '../../config/proxy-value.ts';
 import type {Clock} from '../../core/clock.ts';
 import {Frequency} from './frequency.ts';
-import {type DataChange, initialData, readData, type StoredData, type StoredDataName, type StoredField, storedFields} from './stored-data.ts';
+import {type DataChange, initialData, namesOfField, readData, type StoredData, type StoredDataName, type StoredField, storedFields} from './stored-data.ts';
 
 export interface StickEntry {
   /** Unlike that of any other entry of the table. */
@@ -38,7 +38,7 @@ export class StickTable implements Disposable {
     this.config = options.config;
     this.#clock = options.clock;
     this.fields = storedFields(options.config, options);
-    this.#fieldIndexes = new Map(this.fields.map(({name}, index) => [name, index]));
+    this.#fieldIndexes = new Map(this.fields.flatMap(({name}, index) => namesOfField(name).map((known) => [known, index] as const)));
   }
 
   /** Entries that exist. */
@@ -77,22 +77,32 @@ export class StickTable implements Disposable {
     this.#entries.set(entry.key, entry);
   }
 
+  /** All names of what it stores. */
+  get storedNames(): readonly string[] {
+    return [...this.#fieldIndexes.keys()];
+  }
+
   stores(what: string): boolean {
     return this.#fieldIndexes.has(what);
   }
 
-  /** Null: the table does not store that. */
+  /** @param what a field, `kbytes_in`, `kbytes_out` or `trackers`. Null: the table does not store that */
   read(entry: StickEntry, what: string): number | null {
+    if (what === 'trackers') return entry.references;
+    if (what === 'kbytes_in' || what === 'kbytes_out') {
+      const bytes = this.read(entry, what === 'kbytes_in' ? 'bytes_in_cnt' : 'bytes_out_cnt');
+      return bytes === null ? null : Math.floor(bytes / 1024);
+    }
     const data = entry.data[this.#fieldIndexes.get(what) ?? -1];
     return data === undefined ? null : readData(data, this.#clock.monotonicMs());
   }
 
-  /** Does what a fetch such as `inc_gpc0` says. Yields the new number; of one that is cleared, what it was; 0 when the table stores nothing of it. */
-  change(entry: StickEntry, {how, what, rate}: DataChange): number {
+  /** Does what a fetch such as `inc_gpc0` says. Yields the new number, 0 when the table stores nothing of it; of one that is cleared, what it was, if it is stored. */
+  change(entry: StickEntry, {how, what, rate}: DataChange): number | null {
     const count = this.read(entry, what);
     if (how === 'clear') {
       this.set(entry, what, 0);
-      return count ?? 0;
+      return count;
     }
     this.add(entry, what, 1);
     this.add(entry, rate, 1);

@@ -42,11 +42,13 @@ export function openStickTables({proxies, clock}: StickTablesOptions): StickTabl
 function storedValue(table: StickTable | undefined, sample: SampleValue, what: string): number | null {
   if (table === undefined) return null;
   const key = stickKey(table.config, sample);
+  if (key === null) return null;
   const change = dataChanges.get(what);
-  const entry = key === null ? null : change === undefined ? table.find(key) : table.use(key);
-  if (entry === null) return null;
+  const entry = change === undefined ? table.find(key) : table.use(key);
+  if (what === 'in_table') return entry === null ? 0 : 1;
+  if (entry === null) return 0;
   if (change !== undefined) return table.change(entry, change);
-  return what === 'tracked' ? entry.references : table.read(entry, what);
+  return table.read(entry, what);
 }
 
 /** What expressions ask about the entries that a session tracks (Surroundings). */

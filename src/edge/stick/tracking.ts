@@ -77,7 +77,7 @@ export class Tracking implements Disposable {
   }
 
   /** False: nothing is tracked under that number, or not that. */
-  set(counter: number, what: StoredDataName, value: number): boolean {
+  set(counter: number, what: string, value: number): boolean {
     const tracked = this.#tracked[counter] ?? null;
     return tracked?.table.set(tracked.entry, what, value) === true;
   }

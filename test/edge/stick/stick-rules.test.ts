@@ -73,7 +73,7 @@ test('stick on: the server that served a key serves it again', (t) => {
   t.is(compiled.request(context('/a')).serverId, 3);
   t.is(tables.tableSize('web'), 1);
   t.is(tables.tableValue('web', {type: 'str', value: '/a'}, 'server_id'), 3);
-  t.is(tables.tableValue('web', {type: 'str', value: '/b'}, 'server_id'), null);
+  t.is(tables.tableValue('web', {type: 'str', value: '/b'}, 'server_id'), 0);
   t.is(tables.tableValue('gone', {type: 'str', value: '/a'}, 'server_id'), null);
 });
 

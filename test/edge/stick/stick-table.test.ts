@@ -182,7 +182,7 @@ test('show table has HAProxy’s form, with filters on keys and data', async (t)
   t.deepEqual(await show('key 192.0.2.3'), []);
   t.deepEqual(await show('data.http_req_cnt gt 1'), [head, first]);
   t.deepEqual(await show('data.http_req_cnt gt 1 data.conn_cnt ne 3'), [head]);
-  await t.throwsAsync(show('data.gpt0 eq 1'), {code: 'ERR_COMMAND_REFUSED', message: /Unknown data type/});
+  await t.throwsAsync(show('data.gpt0 eq 1'), {code: 'ERR_COMMAND_REFUSED', message: /Data type not stored/});
   t.throws(() => setEntry(web, 'x', {}), {code: 'ERR_STICK_KEY', message: 'Cannot look up key "x" in table "web": it is no ip'});
   t.throws(() => setEntry(web, '192.0.2.5', {gpc0: 1, gpc1: 1}), {
     code: 'ERR_STICK_DATA',
