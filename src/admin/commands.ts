@@ -10,6 +10,7 @@ import {proxyCommands} from './proxy-commands.ts';
 import {serverCommands} from './server-commands.ts';
 import {sessionCommands} from './session-commands.ts';
 import {tableCommands} from './table-commands.ts';
+import {variableCommands} from './variable-commands.ts';
 
 const ordered = [
   ...appCommands,
@@ -20,6 +21,7 @@ const ordered = [
   ...serverCommands,
   ...sessionCommands,
   ...tableCommands,
+  ...variableCommands,
 ].sort((a, b) => (a.name < b.name ? -1 : 1));
 
 /** In the order in which they are listed. */

@@ -19,6 +19,7 @@ export interface GatewayControl {
   patterns(kind: PatternKind): Iterable<PatternListControl>;
   tables(): Iterable<TableControl>;
   readonly certificates: CertificatesControl;
+  readonly variables: VariablesControl;
   /** Sessions at a time, of all frontends together. */
   setMaxconn(maxconn: number): void;
   /** Sets maxima back, and with `all` totals too. */
@@ -318,4 +319,12 @@ export interface CertificatesControl {
   commit(path: string): void;
   /** @throws CodedError when nothing is staged */
   abort(path: string): void;
+}
+
+/** Variables of the process: `proc.name`. */
+export interface VariablesControl {
+  /** @returns HAProxy's name of the type, and the value as a string of bytes; null: there is no such variable */
+  get(name: string): {readonly type: string; readonly text: string} | null;
+  /** Evaluates an expression or a format now. @throws CodedError for what cannot be understood, or asks about a session */
+  set(name: string, value: {readonly kind: 'expression' | 'format'; readonly text: string}): void;
 }

@@ -82,6 +82,7 @@ function buildProcess(section: Section): ProcessConfig {
     statsSockets: all(section, 'stats socket').map(({value}) => value),
     statsTimeoutMs: effective(section, 'stats timeout')?.value ?? defaultStatsTimeoutMs,
     logs: all(section, 'global log').map(({value}) => value),
+    variables: inOrder(section, ['set-var', 'set-var-fmt']).map(({value}) => value),
     logTag: effective(section, 'log-tag')?.value ?? 'picogate',
     logHostname: hostname === '' ? null : hostname,
     ...statePaths(section),

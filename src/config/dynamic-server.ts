@@ -2,10 +2,11 @@
 import {CodedError} from '../core/errors.ts';
 import {checkFiles} from './load.ts';
 import type {BackendConfig, ServerConfig} from './proxy-value.ts';
+import {quotedWord} from './quoted-word.ts';
 
 /** @throws CodedError ERR_BAD_SERVER with what is wrong with the words */
 export function parseDynamicServer({name, mode}: Pick<BackendConfig, 'name' | 'mode'>, words: readonly string[]): ServerConfig {
-  const text = `backend ${name}\n  mode ${mode}\n  timeout connect 1s\n  timeout server 1s\n  server ${words.map(quoted).join(' ')}\n`;
+  const text = `backend ${name}\n  mode ${mode}\n  timeout connect 1s\n  timeout server 1s\n  server ${words.map(quotedWord).join(' ')}\n`;
   const {backends, diagnostics} = checkFiles([{path: 'stats socket', text}], {});
   const wrong = diagnostics.find(({level, position}) => level === 'alert' && position.line === serverLine);
   const server = backends[0]?.value.servers[0];
@@ -14,8 +15,3 @@ export function parseDynamicServer({name, mode}: Pick<BackendConfig, 'name' | 'm
 }
 
 const serverLine = 5;
-
-/** As one word of a file, whatever is in it. */
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", `'"'"'`)}'`;
-}

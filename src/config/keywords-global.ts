@@ -1,5 +1,6 @@
 /** The keywords of `global`. */
 import {gatewayLog, keySource, otlpUrl, privateRange, redisUrl} from './global-shapes.ts';
+import {processVariable, processVariableFormat} from './global-variable-shape.ts';
 import {keyword, ours, theirList, theirs, withFrontend} from './keyword.ts';
 import {globalLog} from './log-shape.ts';
 import {memoryMark} from './memory-marks.ts';
@@ -201,6 +202,13 @@ export const globalKeywords = {
   }),
   presetenv: keyword({...theirList, sections: ['global'], shape: presetEnvironment, description: 'The same, if it has none.'}),
   unsetenv: keyword({...theirList, sections: ['global'], shape: unsetEnvironment, description: 'Removes environment variables, for the lines that follow.'}),
+  'set-var': keyword({
+    ...theirList,
+    sections: ['global'],
+    shape: processVariable,
+    description: 'Sets a variable of the process (`proc.`) before anything is served; `set var` of the runtime API, and rules, change it.',
+  }),
+  'set-var-fmt': keyword({...theirList, sections: ['global'], shape: processVariableFormat, description: 'The same with a text that has expressions in it.'}),
   'ssl-default-bind-options': keyword({...theirsInGlobal, shape: tlsBindDefaults, description: 'Versions and tickets of TLS where a `bind` says nothing.'}),
   'ssl-default-bind-ciphers': keyword({...theirsInGlobal, shape: word('<ciphers>'), description: 'Ciphers up to TLS 1.2 where a `bind` says nothing.'}),
   'ssl-default-bind-ciphersuites': keyword({...theirsInGlobal, shape: word('<suites>'), description: 'Ciphers of TLS 1.3 where a `bind` says nothing.'}),

@@ -41,7 +41,7 @@ const inGlobal = table({
     maxzlibmem set-dumpable expose-deprecated-directives expose-experimental-directives dns-accept-family limited-quic grace h1-case-adjust
     h1-case-adjust-file maxsessrate maxsslrate no-memory-trimming pp2-never-send-local profiling.tasks ssl-load-extra-files stats+maxconn stats+bind-process
     h2-workaround-bogus-websocket-clients`,
-  later: `resetenv key-base issuers-chain-path set-var set-var-fmt
+  later: `resetenv key-base issuers-chain-path
     harden.reject-privileged-ports.tcp stress-level ssl-load-extra-del-ext`,
   refused: {
     'lua-load': lua,

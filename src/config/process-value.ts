@@ -1,5 +1,6 @@
 /** What `global` says about the process itself: its logs, its runtime API, its identity. Data only; whoever runs the gateway carries it out. */
 import type {LogTarget} from './proxy-value.ts';
+import type {SetVariable} from './rules.ts';
 
 /** `stats socket`: where the runtime API answers. */
 export interface StatsSocket {
@@ -22,6 +23,8 @@ export interface ProcessConfig {
   /** How long a connection to the runtime API may be idle. */
   readonly statsTimeoutMs: number;
   readonly logs: readonly LogTarget[];
+  /** Of the process, in the order in which they are set. */
+  readonly variables: readonly SetVariable[];
   readonly logTag: string;
   /** What logs and the statistics call this host; null: its own name. */
   readonly logHostname: string | null;

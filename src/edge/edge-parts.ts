@@ -23,7 +23,7 @@ import {followNames} from './resolvers/follow-names.ts';
 import {createSampleCompiler, type SampleCompiler} from './samples/compile.ts';
 import type {Surroundings} from './samples/context.ts';
 import {createPatternLists, type PatternLists} from './samples/pattern-lists.ts';
-import {createProcessVariables} from './samples/variables.ts';
+import {openProcessVariables} from './samples/process-variables.ts';
 import type {EntranceOptions} from './session/entrance.ts';
 import {compileRoutes, type RouteOf} from './session/routes.ts';
 import {type MannersOf, openServerManners, type ServerMannersBook} from './session/server-connections.ts';
@@ -37,7 +37,7 @@ export interface EdgePartsOptions {
   readonly backends: readonly BackendConfig[];
   readonly userlists: readonly Userlist[];
   readonly resolvers: readonly ResolversConfig[];
-  readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname'>;
+  readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname' | 'variables'>;
   readonly apps: AppAccess;
   readonly watch: AppWatch | null;
   /** How often sessions may wake apps. */
@@ -130,7 +130,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     entrance: {
       sockets: options.sockets,
       tls: {store: certificates, ticketKeys: options.ticketKeys, maxHandshakes},
-      contextParts: {processVariables: createProcessVariables(), surroundings},
+      contextParts: {processVariables: openProcessVariables(options.process.variables, {compiler, surroundings}), surroundings},
       clock,
       log,
     },

@@ -27,7 +27,7 @@ export interface EdgeOptions {
   readonly backends: readonly BackendConfig[];
   readonly userlists?: readonly Userlist[];
   readonly resolvers?: readonly ResolversConfig[];
-  readonly process?: Pick<ProcessConfig, 'logTag' | 'logHostname'>;
+  readonly process?: Pick<ProcessConfig, 'logTag' | 'logHostname' | 'variables'>;
   readonly apps: AppAccess;
   /** Null: apps are not checked, and count as awake while they have sessions. */
   readonly watch?: AppWatch | null;
@@ -134,7 +134,13 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   await using scope = new AsyncDisposableStack();
   const opened: {frontends: readonly Frontend[]} = {frontends: []};
   const frontendSessions = (name: string): number | null => opened.frontends.find((frontend) => frontend.name === name)?.counters.sessions ?? null;
-  const {userlists = [], resolvers = [], process = {logTag: 'picogate', logHostname: null}, watch = null, ticketKeys = randomBytes(48)} = options;
+  const {
+    userlists = [],
+    resolvers = [],
+    process = {logTag: 'picogate', logHostname: null, variables: []},
+    watch = null,
+    ticketKeys = randomBytes(48),
+  } = options;
   const {limit = new SessionLimit(Number.POSITIVE_INFINITY), knownAnswers = new KnownAnswers()} = options;
   const parts = scope.use(await openEdgeParts({...options, userlists, resolvers, process, watch, ticketKeys, limit, knownAnswers, frontendSessions}));
   const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));

@@ -244,6 +244,7 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
     apps: () => apps,
     appsAnywhere: () => Promise.resolve(apps),
     patterns: (kind) => patterns[kind],
+    variables: {get: () => null, set: () => refused('there are no variables')},
     tables: () => tables,
     certificates: {
       list: () => [],

@@ -1,8 +1,8 @@
 /** Expressions in health checks, which no client has asked for: compiled when a check is made, and what they may ask about. */
 import type {ConnectStep, Expectation, TcpCheckStep, VariableStep} from '../../config/health.ts';
-import {bareFrontend} from '../../config/proxy-defaults.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {ResponseFacts, SampleContext, Surroundings, Variables} from '../samples/context.ts';
+import {noSession} from '../samples/no-session.ts';
 import {compileVariableValue, variableSetter} from '../samples/set-variable.ts';
 import {toInteger} from '../samples/value.ts';
 import {createCheckVariables} from '../samples/variables.ts';
@@ -20,29 +20,15 @@ export interface CheckContext extends SampleContext {
 }
 
 const noBytes = new Uint8Array();
-const connection: SampleContext['connection'] = {
-  protocol: 'tcp',
-  frontend: bareFrontend({name: '', position: {file: '', line: 1, column: 1}}),
-  source: {host: '', port: 0},
-  destination: {host: '', port: 0},
-  receivedProxy: false,
-  tls: null,
-  acceptedAtMs: 0,
-  id: 0,
-};
 
 /** For one check of a server, with variables of its own. */
 export function openCheckContext({processVariables, surroundings}: CheckSamples, names: {readonly backend: string; readonly server: string}): CheckContext {
   return {
     ...names,
-    connection,
-    payload: noBytes,
+    ...noSession(0),
     responsePayload: noBytes,
-    inspectionEnded: true,
-    request: null,
     response: null,
     variables: createCheckVariables(processVariables),
-    captures: [],
     surroundings,
   };
 }
