@@ -35,6 +35,10 @@ const signatures = signatureTable(`
   in_table(table) bool
   ipmask(mask[,mask]) ip
   json([string]) str
+  json_query(string[,string]) any
+  jwt_header_query([string,string]) any
+  jwt_payload_query([string,string]) any
+  jwt_verify(string,string) int
   length int
   lower str
   ltime(string[,int]) str
@@ -82,7 +86,7 @@ const signatures = signatureTable(`
 
 /** Converters of HAProxy that are not implemented. */
 export const laterConverters: ReadonlySet<string> = new Set(
-  `aes_gcm_dec capture-req capture-res debug fix_is_valid fix_tag_value hmac json_query jwt_header_query jwt_payload_query jwt_verify language
+  `aes_gcm_dec capture-req capture-res debug fix_is_valid fix_tag_value hmac language
   mqtt_field_value mqtt_is_valid param protobuf secure_memcmp srv_queue table_expire table_idle table_server_id
   ungrpc wt6 x509_v_err_str xxh3 xxh32 xxh64`
     .trim()

@@ -7,6 +7,7 @@ import type {SampleCall, SampleExpression} from '../sample.ts';
 import {refer, type Scope} from '../scope.ts';
 import {didYouMean} from '../suggestion.ts';
 import {readArgumentList} from './argument-list.ts';
+import {checkConverterArguments} from './converter-checks.ts';
 import {converterNamed, converterSpecs, laterConverters} from './converters.ts';
 import {fetchNamed, fetchSpecs, laterFetches, testKeywords} from './fetches.ts';
 import {parseIpPattern} from './ip-pattern.ts';
@@ -118,7 +119,8 @@ function checkArguments(spec: CallSpec, args: readonly string[], context: Expres
   if (spec.args[0] === 'backend' && (args[0] ?? '') === '' && context.scope.section === 'frontend') {
     throw fail(context, `'${spec.name}' needs the name of a backend: a frontend is none`);
   }
-  return args.map((argument, index) => checkArgument(spec, spec.args[index] ?? 'string', argument, context));
+  const checked = args.map((argument, index) => checkArgument(spec, spec.args[index] ?? 'string', argument, context));
+  return checkConverterArguments(spec.name, checked, context);
 }
 
 /** Without the name of a table it is that of the section. What a session tracks says itself which one it is. */

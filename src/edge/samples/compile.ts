@@ -8,6 +8,7 @@ import {conditionCompiler} from './compile-condition.ts';
 import {formatCompiler} from './compile-format.ts';
 import type {SampleContext, SampleValue} from './context.ts';
 import {bytesConverters} from './convert-bytes.ts';
+import {jsonConverters} from './convert-json.ts';
 import {mapConverters} from './convert-map.ts';
 import {numberConverters} from './convert-number.ts';
 import {textConverters} from './convert-text.ts';
@@ -37,7 +38,7 @@ const fetches: ReadonlyMap<string, FetchBuilder> = new Map(
 );
 
 const converters: ReadonlyMap<string, ConverterBuilder> = new Map(
-  [textConverters, numberConverters, bytesConverters, mapConverters, tableConverters].flatMap((table) => Object.entries(table)),
+  [textConverters, numberConverters, bytesConverters, jsonConverters, mapConverters, tableConverters].flatMap((table) => Object.entries(table)),
 );
 
 /** All names, for whoever checks or completes them; the forms with a matching method (`path_beg`) are not among them. */

@@ -21,6 +21,7 @@ const special: Readonly<Record<string, readonly string[]>> = {
   digest: ['sha256'],
   add_item: [',', 'txn.a'],
   strcmp: ['txn.a'],
+  json_query: ['$.a'],
 };
 /** Numbers and names of variables are both possible. */
 const numeric = new Set(['add', 'sub', 'mul', 'div', 'mod', 'and', 'or', 'xor']);
