@@ -1,4 +1,4 @@
-/** Checks of arguments that mean something of their own: paths in JSON, algorithms and keys of tokens. */
+/** Checks of arguments that mean something of their own: paths in JSON, algorithms and keys of tokens, fields of packets. */
 import {createPublicKey} from 'node:crypto';
 import {dirname, resolve} from 'node:path';
 import {errorCode, errorMessage} from '../../core/errors.ts';
@@ -8,6 +8,7 @@ import type {Scope} from '../scope.ts';
 import {didYouMean} from '../suggestion.ts';
 import {parseJsonPath} from './json-path.ts';
 import {isPssAlgorithm, jwtAlgorithm, jwtAlgorithms, needsPublicKey} from './jwt-algorithm.ts';
+import {mqttFields, mqttPacketType} from './mqtt-fields.ts';
 
 interface Place {
   readonly scope: Pick<Scope, 'host' | 'paths'>;
@@ -24,6 +25,7 @@ const checks: Readonly<Record<string, Check>> = {
   jwt_header_query: (args, place) => checkQuery('jwt_header_query', args, place),
   jwt_payload_query: (args, place) => checkQuery('jwt_payload_query', args, place),
   jwt_verify: checkVerify,
+  mqtt_field_value: checkMqttField,
 };
 
 /** @returns the arguments of a converter, with the absolute path of a key behind those of `jwt_verify`. @throws ConfigError */
@@ -76,4 +78,17 @@ function readKey(name: string, {scope, word}: Place): {ok: true; path: string} |
     // Which of its parts is missing, OpenSSL does not say in words.
     return {ok: false, reason: 'it holds none in PEM'};
   }
+}
+
+function checkMqttField(args: readonly string[], {word}: Place): readonly string[] {
+  const [name = '', field = ''] = args;
+  const type = mqttPacketType(name);
+  if (type === null) {
+    throw new ConfigError(`'mqtt_field_value': CONNECT and CONNACK are what can be read, found '${name}'`, word.position, word.text);
+  }
+  if (!mqttFields[type].includes(field.toLowerCase())) {
+    const possible = `a packet '${type}' has ${mqttFields[type].join(', ')}`;
+    throw new ConfigError(`'mqtt_field_value': ${possible}, found '${field}'${didYouMean(field, mqttFields[type])}`, word.position, word.text);
+  }
+  return args;
 }

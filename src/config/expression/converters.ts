@@ -44,6 +44,8 @@ const signatures = signatureTable(`
   ltime(string[,int]) str
   ltrim(string) str
   mod(string) int
+  mqtt_field_value(string,string) str
+  mqtt_is_valid bool
   mul(string) int
   nbsrv int
   neg int
@@ -87,7 +89,7 @@ const signatures = signatureTable(`
 /** Converters of HAProxy that are not implemented. */
 export const laterConverters: ReadonlySet<string> = new Set(
   `aes_gcm_dec capture-req capture-res debug fix_is_valid fix_tag_value hmac language
-  mqtt_field_value mqtt_is_valid param protobuf secure_memcmp srv_queue table_expire table_idle table_server_id
+  param protobuf secure_memcmp srv_queue table_expire table_idle table_server_id
   ungrpc wt6 x509_v_err_str xxh3 xxh32 xxh64`
     .trim()
     .split(/\s+/),

@@ -10,6 +10,7 @@ import type {SampleContext, SampleValue} from './context.ts';
 import {bytesConverters} from './convert-bytes.ts';
 import {jsonConverters} from './convert-json.ts';
 import {mapConverters} from './convert-map.ts';
+import {mqttConverters} from './convert-mqtt.ts';
 import {numberConverters} from './convert-number.ts';
 import {textConverters} from './convert-text.ts';
 import type {Converter, ConverterBuilder, Fetch, FetchBuilder, SampleEnvironment} from './fetch.ts';
@@ -38,7 +39,7 @@ const fetches: ReadonlyMap<string, FetchBuilder> = new Map(
 );
 
 const converters: ReadonlyMap<string, ConverterBuilder> = new Map(
-  [textConverters, numberConverters, bytesConverters, jsonConverters, mapConverters, tableConverters].flatMap((table) => Object.entries(table)),
+  [textConverters, numberConverters, bytesConverters, jsonConverters, mqttConverters, mapConverters, tableConverters].flatMap((table) => Object.entries(table)),
 );
 
 /** All names, for whoever checks or completes them; the forms with a matching method (`path_beg`) are not among them. */

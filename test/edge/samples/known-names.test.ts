@@ -22,6 +22,7 @@ const special: Readonly<Record<string, readonly string[]>> = {
   add_item: [',', 'txn.a'],
   strcmp: ['txn.a'],
   json_query: ['$.a'],
+  mqtt_field_value: ['connect', 'username'],
 };
 /** Numbers and names of variables are both possible. */
 const numeric = new Set(['add', 'sub', 'mul', 'div', 'mod', 'and', 'or', 'xor']);
