@@ -20,6 +20,8 @@ export interface GatewayControl {
   tables(): Iterable<TableControl>;
   readonly certificates: CertificatesControl;
   readonly variables: VariablesControl;
+  /** How many requests and answers could not be read, and the last one of each proxy, in the order of the proxies. */
+  unreadMessages(): {readonly count: number; readonly last: readonly UnreadMessage[]};
   /** Sessions at a time, of all frontends together. */
   setMaxconn(maxconn: number): void;
   /** Sets maxima back, and with `all` totals too. */
@@ -50,6 +52,27 @@ export interface ProcessFacts {
   readonly description: string | null;
   readonly reloads: number;
   readonly failedReloads: number;
+}
+
+export interface ShownProxy {
+  readonly name: string;
+  readonly id: number;
+}
+
+/** A request of a client, or an answer of a server, that could not be read. */
+export interface UnreadMessage {
+  readonly kind: 'request' | 'response';
+  /** Its number, from 0 on. */
+  readonly event: number;
+  readonly atMs: number;
+  readonly client: {readonly host: string; readonly port: number};
+  readonly frontend: ShownProxy;
+  readonly backend: ShownProxy | null;
+  readonly server: ShownProxy | null;
+  readonly bytes: Uint8Array;
+  /** Where in the bytes it is wrong. */
+  readonly position: number;
+  readonly reason: string;
 }
 
 export interface FrontendControl {

@@ -2,6 +2,7 @@
 import {type Answer, type Command, type CommandContext, refuse} from './command.ts';
 import {findBackend, findFrontend, wholeNumber} from './find-proxy.ts';
 import type {BackendControl, FrontendControl, GatewayControl, ServerControl} from './gateway-control.ts';
+import {showErrors} from './show-errors.ts';
 import {showInfo} from './show-info.ts';
 import {statCsv, statJson, statTyped} from './show-stat.ts';
 import {isInMaintenance, type StatRow, statRows} from './stat-rows.ts';
@@ -164,6 +165,18 @@ function shutdown(frontend: FrontendControl): string {
   return '';
 }
 
+/** Those of one proxy, be it on either side of them, or of all. */
+function unreadMessages(control: GatewayControl, [proxy, kind]: readonly string[]): Answer {
+  const wanted = proxy === undefined ? -1 : proxyId(control, proxy);
+  if (wanted === 0) return refuse('No such proxy.\n');
+  const {count, last} = control.unreadMessages();
+  const chosen = last.filter((message) => {
+    const isOf = wanted < 0 || message.frontend.id === wanted || message.backend?.id === wanted;
+    return isOf && (kind === message.kind || (kind !== 'request' && kind !== 'response'));
+  });
+  return showErrors(count, chosen);
+}
+
 const proxyChanges: readonly Command[] = [
   {
     name: 'disable frontend',
@@ -236,10 +249,7 @@ export const proxyCommands: readonly Command[] = [
     args: '[<px>] [request|response]',
     help: 'report last request and/or response errors for each proxy',
     level: 'operator',
-    run({control, args: [proxy]}) {
-      if (proxy !== undefined && proxy !== 'request' && proxy !== 'response') proxyId(control, proxy);
-      return `Total events captured on [${logDate(new Date())}] : 0\n`;
-    },
+    run: ({control, args}) => unreadMessages(control, args),
   },
   {
     name: 'show info',
@@ -264,12 +274,3 @@ export const proxyCommands: readonly Command[] = [
   },
   {name: 'show stat', args: '[json|no-maint|typed|up]*', help: 'report counters for each proxy and server', level: 'user', run: showStat},
 ];
-
-const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
-
-/** `28/Nov/2026:13:20:13.176`, as in HAProxy's logs. */
-function logDate(date: Date): string {
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
-  return `${two(date.getDate())}/${months[date.getMonth()] ?? ''}/${date.getFullYear()}:${time}`;
-}

@@ -13,6 +13,7 @@ import {frontendControl} from './runtime-frontends.ts';
 import {patternControls} from './runtime-patterns.ts';
 import {sessionControls} from './runtime-sessions.ts';
 import {tableControl} from './runtime-tables.ts';
+import {unreadMessages} from './runtime-unread.ts';
 import {variablesControl} from './runtime-variables.ts';
 import {releaseDate, version} from './version.ts';
 
@@ -60,6 +61,7 @@ export function runtimeControl(options: RuntimeControlOptions): GatewayControl {
       for (const table of current().parts.tables.list()) yield tableControl(table, nowMs);
     },
     variables: variablesControl(() => current().parts),
+    unreadMessages: () => unreadMessages(gateway.config, current().parts),
     certificates: certificatesControl(() => current().parts.certificates),
     setMaxconn: (maxconn) => gateway.edge.limit.setMaxconn(maxconn),
     clearCounters(scope) {

@@ -8,6 +8,7 @@ import {assert} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from './app-access.ts';
 import {type HealthChecks, startHealthChecks} from './checks/health-checks.ts';
+import {MessageCaptures} from './http/message-captures.ts';
 import {parseClientHello} from './inspect/client-hello.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
 import {openBackendLogs} from './logs/backend-logs.ts';
@@ -72,6 +73,8 @@ export interface EdgeParts {
   readonly mannersOf: MannersOf;
   readonly dynamicServers: DynamicServers;
   readonly certificates: CertificateStore;
+  /** Requests and answers of mode http that could not be read. */
+  readonly captures: MessageCaptures;
   readonly process: EdgePartsOptions['process'];
   /** What each entrance gets, whatever its frontend. */
   readonly entrance: Pick<EntranceOptions, 'sockets' | 'tls' | 'contextParts' | 'clock' | 'log'>;
@@ -126,6 +129,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     routeOf: compileRoutes(backends, {compiler, pools, tables}),
     mannersOf: manners.of,
     certificates,
+    captures: new MessageCaptures(),
     process: options.process,
     entrance: {
       sockets: options.sockets,

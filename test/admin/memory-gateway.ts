@@ -246,6 +246,7 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
     patterns: (kind) => patterns[kind],
     variables: {get: () => null, set: () => refused('there are no variables')},
     tables: () => tables,
+    unreadMessages: () => ({count: 0, last: []}),
     certificates: {
       list: () => [],
       find: () => null,

@@ -9,10 +9,19 @@ import type {CutCause} from '../cuttable.ts';
 import type {FollowedApp} from '../probes/http-probes.ts';
 import {probeServer} from '../probes/probe-rules.ts';
 import {type AssignedServer, isAssigned, type SessionEnd} from './assignment.ts';
+import {captureAnswer} from './capture-answer.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
-import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
-import {withoutHeader} from './message.ts';
+import {
+  type BodyLength,
+  type Header,
+  type ResponseEvents,
+  type ResponseHead,
+  type ServerFailure,
+  type ServerStream,
+  type Tunnel,
+  withoutHeader,
+} from './message.ts';
 import {observedFailure} from './observed-failure.ts';
 import type {RequestBody} from './request-body.ts';
 import type {RequestPlan} from './request-plan.ts';
@@ -363,6 +372,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
 
   responseFailed(failure: ServerFailure): void {
     if (this.#isOver) return;
+    captureAnswer(failure, this.#transaction, this.#options.parts);
     const isDead = failure.kind === 'empty' && this.#stream?.reused === true;
     this.#stream = null;
     this.#assigned?.ends(null);

@@ -44,6 +44,7 @@ export class BodyDecoder {
   /** Of a line that is not complete. */
   #rest: Buffer | null = null;
   #extensionBytes = 0;
+  #lineAt = 0;
   readonly #sink: BodySink;
 
   constructor(framing: Framing, sink: BodySink) {
@@ -54,6 +55,11 @@ export class BodyDecoder {
 
   get isDone(): boolean {
     return this.#state === 'done';
+  }
+
+  /** Where the line that was read last begins in the bytes that `decode` was given last. */
+  get lineAt(): number {
+    return this.#lineAt;
   }
 
   /**
@@ -105,6 +111,7 @@ export class BodyDecoder {
   }
 
   #line(bytes: Buffer, at: number): number {
+    this.#lineAt = at;
     const end = bytes.indexOf(lf, at);
     const limit = this.#state === 'trailers' ? maxTrailerBytes : maxSizeLineBytes;
     const before = this.#rest;

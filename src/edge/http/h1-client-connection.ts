@@ -8,6 +8,7 @@ import {assert} from '../../core/errors.ts';
 import {refuseSocket} from '../session/refuse-socket.ts';
 import type {ByteStream, StreamReceiver} from '../streams/byte-stream.ts';
 import {receiveFrom, stopReceiving} from '../streams/node-socket.ts';
+import {errorPlace} from './error-place.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
 import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
@@ -32,6 +33,8 @@ export interface H1ClientOptions {
   readonly timeouts: {readonly requestMs: number; readonly keepAliveMs: number; readonly clientMs: number};
   /** Starts an exchange. */
   begin(stream: ClientStream, request: IncomingRequest): RequestEvents;
+  /** What it was that could not be read, and where it is wrong; the bytes are lent. */
+  unread(bytes: Buffer, position: number, reason: string): void;
   /** A whole answer for a request that could not be read; null: none, the connection is closed. */
   refuse(request: BrokenRequest): Buffer | null;
 }
@@ -241,6 +244,7 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
       return true;
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
+      this.#options.unread(this.#pending, errorPlace(this.#pending, 'request'), error.message);
       this.#refuse(error.status, 'malformed', error.message);
       return false;
     }
@@ -290,6 +294,7 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
       if (end < bytes.length) this.#pending = bytes.subarray(end);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
+      this.#options.unread(bytes, decoder.lineAt, error.message);
       this.#keep = false;
       this.#decoder = null;
       this.#events?.requestMalformed(error.message);

@@ -4,6 +4,7 @@ import type {Clock} from '../../core/clock.ts';
 import {assert, errorMessage} from '../../core/errors.ts';
 import type {ByteStream, StreamReceiver} from '../streams/byte-stream.ts';
 import {receiveFrom, stopReceiving} from '../streams/node-socket.ts';
+import {errorPlace} from './error-place.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
 import {keepsAlive, responseFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, parseResponseHead} from './h1-head.ts';
@@ -140,13 +141,14 @@ export class H1ServerConnection implements ServerStream, BodySink, StreamReceive
     }
     this.#gotBytes = true;
     this.#touch();
+    const bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#pending = nothing;
     try {
-      const bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-      this.#pending = nothing;
       const at = this.#decoder === null ? this.#heads(bytes) : 0;
       if (at !== -1) this.#body(bytes, at);
     } catch (error) {
-      this.#fail({kind: 'junk', reason: errorMessage(error)});
+      const position = this.#decoder?.lineAt ?? errorPlace(bytes, 'response');
+      this.#fail({kind: 'junk', reason: errorMessage(error), unread: {bytes, position}});
     }
   }
 

@@ -14,6 +14,7 @@ import type {HttpParts} from './http-parts.ts';
 import type {BrokenRequest, IncomingRequest} from './incoming-request.ts';
 import {LazyTimer} from './lazy-timer.ts';
 import type {ClientStream} from './message.ts';
+import type {UnreadMessage} from './message-captures.ts';
 import {errorPage} from './proxies.ts';
 import {brokenRequestRecord} from './session-record.ts';
 import {type ClientSession, Transaction, type TransactionParts} from './transaction.ts';
@@ -151,6 +152,7 @@ class Connection implements HttpConnection {
         timeouts: this.#timeouts,
         begin: (stream, incoming) => this.#begin(stream, incoming),
         refuse: (broken) => this.#refuse(broken),
+        unread: (bytes, position, reason) => this.#unread({bytes, position, reason}),
       },
       early,
     );
@@ -171,6 +173,12 @@ class Connection implements HttpConnection {
     this.#exchanges.delete(exchange);
     this.lastActivityMs = this.#options.parts.clock.monotonicMs();
   };
+
+  #unread(what: Pick<UnreadMessage, 'bytes' | 'position' | 'reason'>): void {
+    const {parts, session} = this.#options;
+    const source = session.facts.source;
+    parts.captures.keep('request', {...what, source, frontend: parts.frontend.config.name, backend: null, server: null}, parts.clock.nowMs());
+  }
 
   /** A whole answer for what is not HTTP, came too slowly, or not at all. */
   #refuse({status, cause, reason, idleSinceMs, firstByteMs, bytes}: BrokenRequest): Buffer | null {

@@ -5,6 +5,7 @@ import type {HttpProbes} from '../probes/http-probes.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import type {AddressField} from './address-fields.ts';
 import type {Assignment} from './assignment.ts';
+import type {MessageCaptures} from './message-captures.ts';
 import type {HttpBackendProxy} from './proxies.ts';
 import type {ServerPool} from './server-pool.ts';
 import type {RequestRecord} from './session-record.ts';
@@ -27,6 +28,8 @@ export interface HttpParts extends Omit<TransactionParts, 'session'> {
   readonly probes: HttpProbes;
   readonly clock: Clock;
   readonly counters: Counters;
+  /** For what cannot be read. */
+  readonly captures: MessageCaptures;
   readonly stats: StatsAnswer;
   /** The head of the server's answer is on its way; null: nobody wants to know. */
   readonly answering: ((record: RequestRecord, transaction: Transaction) => void) | null;

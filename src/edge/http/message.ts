@@ -98,6 +98,8 @@ export interface ServerFailure {
   /** The connection broke; without it, the server has closed it. */
   readonly isBroken?: true;
   readonly reason: string;
+  /** What came that could not be read, and where it is wrong. */
+  readonly unread?: {readonly bytes: Buffer; readonly position: number};
 }
 
 /** What the server's side tells. */

@@ -58,6 +58,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         frontend: compileFrontend(config, proxyParts),
         backends: compiled,
         counters,
+        captures: parts.captures,
         admission: new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit: parts.limit, clock}),
         assignment: {
           assign(backend, request, signal) {

@@ -11,6 +11,7 @@ import {Admission} from '../../../src/edge/admission.ts';
 import {type Counters, newCounters} from '../../../src/edge/counters.ts';
 import type {AssignedServer, Assignment, AssignRequest, ServerEndpoint, SessionEnd} from '../../../src/edge/http/assignment.ts';
 import {openHttpFrontend} from '../../../src/edge/http/http-frontend.ts';
+import {MessageCaptures} from '../../../src/edge/http/message-captures.ts';
 import {compileBackend, compileFrontend} from '../../../src/edge/http/proxies.ts';
 import {ServerConnections} from '../../../src/edge/http/server-pool.ts';
 import type {RequestRecord} from '../../../src/edge/http/session-record.ts';
@@ -144,6 +145,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
     probes: new HttpProbes(new KnownAnswers(), null),
     clock: systemClock,
     counters,
+    captures: new MessageCaptures(),
     admission: new Admission({
       sessionRateLimit: null,
       maxconn: config.maxconn,
