@@ -12,16 +12,8 @@ import {type AssignedServer, isAssigned, type SessionEnd} from './assignment.ts'
 import {captureAnswer} from './capture-answer.ts';
 import {isBodyless} from './h1-framing.ts';
 import type {HttpParts} from './http-parts.ts';
-import {
-  type BodyLength,
-  type Header,
-  type ResponseEvents,
-  type ResponseHead,
-  type ServerFailure,
-  type ServerStream,
-  type Tunnel,
-  withoutHeader,
-} from './message.ts';
+import type {BodyLength, Header, ResponseEvents, ResponseHead, ServerFailure, ServerStream, Tunnel} from './message.ts';
+import {withoutHeader} from './message.ts';
 import {observedFailure} from './observed-failure.ts';
 import type {RequestBody} from './request-body.ts';
 import type {RequestPlan} from './request-plan.ts';
@@ -382,8 +374,7 @@ export class Forwarding implements ResponseEvents, AcquireRequest {
       this.#options.events.brokenOff(failure.kind === 'timeout' ? 'sD' : 'SD', failure.reason);
       return;
     }
-    const {method} = this.#transaction.request;
-    if (isDead && !this.mustBeNew && idempotent.has(method) && this.#options.body.isReplayable) {
+    if (isDead && !this.mustBeNew && idempotent.has(this.#transaction.request.method) && this.#options.body.isReplayable) {
       // The server had closed the connection that was to be used again: it has seen nothing of this request.
       this.mustBeNew = true;
       this.#connect();
