@@ -123,6 +123,8 @@ export interface BackendControl {
   servers(): Iterable<ServerControl>;
   /** @param settings words as after `server NAME ADDRESS` in a file. @throws CodedError with what is wrong with them */
   addServer(name: string, address: string, settings: readonly string[]): Promise<void>;
+  /** Whether values of persistence cookies are made of a key, and which. */
+  setDynamicCookies(change: {readonly key?: string; readonly isOn?: boolean}): void;
   /** Only one in maintenance without sessions. @throws CodedError */
   removeServer(name: string): void;
 }

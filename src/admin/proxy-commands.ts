@@ -177,6 +177,38 @@ function unreadMessages(control: GatewayControl, [proxy, kind]: readonly string[
   return showErrors(count, chosen);
 }
 
+const dynamicCookieChanges: readonly Command[] = [
+  {
+    name: 'disable dynamic-cookie backend',
+    args: '<bk>',
+    help: 'disable dynamic cookies on a specific backend',
+    level: 'admin',
+    run: ({control, args: [name]}) => changeCookies(control, name, {isOn: false}),
+  },
+  {
+    name: 'enable dynamic-cookie backend',
+    args: '<bk>',
+    help: 'enable dynamic cookies on a specific backend',
+    level: 'admin',
+    run: ({control, args: [name]}) => changeCookies(control, name, {isOn: true}),
+  },
+  {
+    name: 'set dynamic-cookie-key backend',
+    args: '<bk> <k>',
+    help: 'change a backend secret key for dynamic cookies',
+    level: 'admin',
+    run: ({control, args: [name, key = '']}) => changeCookies(control, name, {key}),
+  },
+];
+
+function changeCookies(control: GatewayControl, name: string | undefined, change: {readonly key?: string; readonly isOn?: boolean}): string {
+  if (name === undefined) return refuse('A backend name is expected.\n');
+  const backend = findBackend(control, name) ?? refuse('No such backend.\n');
+  if (change.key === '') return refuse('String value expected.\n');
+  backend.setDynamicCookies(change);
+  return '';
+}
+
 const proxyChanges: readonly Command[] = [
   {
     name: 'disable frontend',
@@ -237,6 +269,7 @@ export const proxyCommands: readonly Command[] = [
     },
   },
   ...proxyChanges,
+  ...dynamicCookieChanges,
   {
     name: 'show backend',
     args: '',

@@ -40,6 +40,10 @@ export function backendControl(pool: Pool, id: number, surroundings: BackendSurr
       for (const server of servers) yield serverControl(pool, server, surroundings);
     },
     addServer: (name, address, settings) => surroundings.dynamicServers.add(pool, parseDynamicServer(config, [name, address, ...settings])),
+    setDynamicCookies: ({key, isOn}) => {
+      if (key !== undefined) pool.cookies.key = key;
+      if (isOn !== undefined) pool.cookies.isDynamic = isOn;
+    },
     removeServer(name) {
       const server = pool.server(name);
       if (server === null) return;
@@ -79,7 +83,7 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     backup: config.backup,
     maxconn: server.configuredMaxconn,
     maxqueue: config.maxqueue,
-    cookie: config.cookie,
+    cookie: pool.cookies.of(server),
     track: config.track,
     throttlePercent: server.warmthPercent,
     usesTls: config.tls !== null,

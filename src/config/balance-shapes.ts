@@ -1,7 +1,7 @@
 /** `balance`, `hash-type` and `cookie`: which server a client gets, and how it comes back to it. */
 import {ConfigError} from './arguments.ts';
 import {readExpressionWord} from './expression/sample-expression.ts';
-import {flag, type OptionTable, readOptions, words} from './options.ts';
+import {flag, type OptionTable, readOptions} from './options.ts';
 import type {BackendConfig, Balance, CookiePersistence} from './proxy-value.ts';
 import {choice, type Shape} from './shapes.ts';
 import {didYouMean} from './suggestion.ts';
@@ -136,12 +136,12 @@ const cookieOptions: OptionTable<CookieDraft> = {
     },
   },
   ignored: new Map(),
-  later: new Set(words('dynamic-cookie-key')),
+  later: new Set(),
 };
 
 export const cookie: Shape<CookiePersistence> = {
   usage:
-    '<name> [rewrite | insert | prefix] [indirect] [nocache] [postonly] [preserve] [httponly] [secure] [domain <domain>] [maxidle <time>] [maxlife <time>] [attr <text>]',
+    '<name> [rewrite | insert | prefix] [indirect] [nocache] [postonly] [preserve] [httponly] [secure] [dynamic] [domain <domain>] [maxidle <time>] [maxlife <time>] [attr <text>]',
   read(args) {
     const word = args.take('<name>');
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(word.text)) throw args.invalid(word, 'this cannot be the name of a cookie');

@@ -53,6 +53,7 @@ export function buildBackend(section: Section, context: BackendContext): Backend
     allBackups: effective(section, 'option allbackups')?.value ?? false,
     fullconn: effective(section, 'fullconn')?.value ?? null,
     cookie: effective(section, 'cookie')?.value ?? null,
+    dynamicCookieKey: effective(section, 'dynamic-cookie-key')?.value ?? null,
     stickRules: section.settings.flatMap((setting) =>
       setting.name === 'stick on' || setting.name === 'stick match' || setting.name === 'stick store-request' || setting.name === 'stick store-response'
         ? [setting.value]

@@ -42,6 +42,11 @@ export const serverKeywords = {
     negated: null,
     description: 'The cookie by which a client comes back to its server.',
   }),
+  'dynamic-cookie-key': keyword({
+    ...inBackend,
+    shape: word('<key>'),
+    description: '`cookie ... dynamic`: servers without a `cookie` of their own get one that is made of this secret, their address (of an app its name) and their port.',
+  }),
   'stick-table': keyword({...theirs, sections: ['frontend', 'backend', 'listen'], shape: stickTable, description: 'A table of what is known about clients.'}),
   'stick on': keyword({...listed, shape: stickRule('on'), description: '`stick match` and `stick store-request` in one.'}),
   'stick match': keyword({...listed, shape: stickRule('match'), description: 'A session goes to the server that the table has for it.'}),

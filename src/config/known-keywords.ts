@@ -67,7 +67,7 @@ const inProxies = table({
     bind-process max-keep-alive-queue guid max-session-srv-conns force-persist ignore-persist clitcpka-cnt clitcpka-idle clitcpka-intvl
     srvtcpka-cnt srvtcpka-idle srvtcpka-intvl peers timeout+client-hs`,
   later: `stats+bind-process log-steps use-small-buffers
-    persist dynamic-cookie-key hash-balance-factor hash-preserve-affinity http-drop-request-trailers
+    persist hash-balance-factor hash-preserve-affinity http-drop-request-trailers
     http-drop-response-trailers filter no+stats tcp-response+session reqallow reqiallow reqdeny reqideny reqpass reqipass
     reqtarpit reqitarpit rsprep rspirep rspdeny rspideny
     option+transparent option+checkcache option+accept-invalid-http-request option+accept-invalid-http-response

@@ -90,6 +90,7 @@ export function bareBackend({name, position}: Named): BackendConfig {
     fullconn: null,
     cookie: null,
     stickRules: [],
+    dynamicCookieKey: null,
     serverNameHeader: null,
     httpReuse: 'safe',
     abortOnClose: false,

@@ -370,6 +370,7 @@ export interface BackendConfig extends ProxyBase {
   readonly allBackups: boolean;
   readonly fullconn: number | null;
   readonly cookie: CookiePersistence | null;
+  readonly dynamicCookieKey: string | null;
   readonly stickRules: readonly StickRule[];
   /** The field, in lower case, that tells a server its own name; null: none does. */
   readonly serverNameHeader: string | null;

@@ -90,6 +90,7 @@ export function memoryBackend(facts: Partial<BackendControl> & Pick<BackendContr
       const [host = '', port = ''] = address.split(':');
       servers.push(memoryServer({name, id: Math.max(0, ...servers.map(({id}) => id)) + 1, address: {host, port: Number(port)}, administrative: 'maint'}));
     },
+    setDynamicCookies: () => undefined,
     removeServer(name) {
       servers.splice(
         servers.findIndex((server) => server.name === name),

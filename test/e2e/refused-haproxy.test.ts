@@ -10,13 +10,13 @@ import {serve} from './operator-servers.ts';
 
 const pairTest = existsSync('/usr/sbin/haproxy') ? test : test.skip;
 
-const origin = 'server s 127.0.0.1:${ORIGIN}';
+const origin = `server s 127.0.0.1:\${ORIGIN}`;
 const delay = 'tcp-request inspect-delay 100ms';
 
 /** The lines of each listener, and what its clients see. */
 const listeners: Readonly<Record<string, readonly [seen: string, ...lines: readonly string[]]>> = {
-  CLOSED_PORT: ['end', 'server s 127.0.0.1:${CLOSED}'],
-  MAINTENANCE: ['end', 'server s 127.0.0.1:${ORIGIN} disabled'],
+  CLOSED_PORT: ['end', `server s 127.0.0.1:\${CLOSED}`],
+  MAINTENANCE: ['end', `server s 127.0.0.1:\${ORIGIN} disabled`],
   NO_SERVER: ['end'],
   QUEUE_TIMEOUT: ['end', `${origin} maxconn 1`],
   CONNECTION_REJECT: ['reset', 'tcp-request connection reject', origin],
@@ -87,7 +87,10 @@ async function course(twin: Twin, saying: string): Promise<readonly string[]> {
   first.write('hold');
   await once(first, 'data');
   // What a client says to a connection that is not there any more is answered with a reset, and it may say it just before; HAProxy resets what `session reject` finds said.
-  const said = (name: string): string => (/^(?:(?:CONNECTION|SESSION)_DROP|(?:HTTP_)?SESSION_REJECT)$/.test(name) ? '' : saying);
+  const said = (name: string): string => {
+    if (/^(?:(?:CONNECTION|SESSION)_DROP|(?:HTTP_)?SESSION_REJECT)$/.test(name)) return '';
+    return name.includes('DROP') ? saying.slice(0, 100) : saying;
+  };
   const seen = await Promise.all(names.map(async (name) => `${name} ${await visit(twin.port(name), said(name))}`));
   first.destroy();
   return seen;
@@ -103,7 +106,7 @@ for (const [name, saying] of Object.entries(sayings)) {
     const [theirs, ours] = await Promise.all([course(pair.haproxy, saying), course(pair.picogate, saying)]);
     t.deepEqual(ours, theirs);
     // In mode http somebody who says nothing is not refused.
-    const isSure = (line: string): boolean => (saying !== '' || !/HTTP_(?:CONTENT_REJECT|REJECT)/.test(line)) && (name !== 'much' || !line.includes('DROP'));
+    const isSure = (line: string): boolean => saying !== '' || !/HTTP_(?:CONTENT_REJECT|REJECT)/.test(line);
     t.deepEqual(ours.filter(isSure), names.map((one) => `${one} ${listeners[one]?.[0]}`).filter(isSure));
   });
 }

@@ -1,7 +1,9 @@
 /** Makes the head of a server's answer the one that the client gets: rules, persistence, compression. */
 
 import type {ServerConfig} from '../../config/proxy-value.ts';
+import type {Clock} from '../../core/clock.ts';
 import {errorCode} from '../../core/errors.ts';
+import type {Assignment} from './assignment.ts';
 import {type Compressor, compressorFor} from './compression.ts';
 import type {BodyLength, Header, ResponseHead} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
@@ -35,16 +37,22 @@ export function applyAfterResponse(transaction: Transaction, response: ResponseH
   runResponseRules([backend?.afterResponseRules ?? [], frontend.afterResponseRules], {transaction, response});
 }
 
+interface PersistenceParts {
+  readonly assignment: Pick<Assignment, 'servers'>;
+  readonly clock: Clock;
+}
+
 export function applyPersistence(
   transaction: Transaction,
   response: ResponseHead,
-  finding: CookieFinding | null,
-  server: ServerConfig | null,
-  nowMs: number,
+  {finding, server, parts}: {readonly finding: CookieFinding | null; readonly server: ServerConfig | null; readonly parts: PersistenceParts},
 ): void {
-  const cookie = transaction.destination?.cookie ?? null;
-  if (cookie === null || finding === null || server === null) return;
-  const {headers, flag} = responseForClient(cookie, response.headers, {finding, server, method: transaction.received.method, nowMs});
+  const {destination: backend} = transaction;
+  const cookie = backend?.cookie ?? null;
+  if (backend === null || cookie === null || finding === null || server === null) return;
+  const value = parts.assignment.servers(backend.config.name).cookieOf(server);
+  const found = {finding, server, value, method: transaction.received.method, nowMs: parts.clock.nowMs()};
+  const {headers, flag} = responseForClient(cookie, response.headers, found);
   response.headers = headers;
   transaction.cookieFlags = `${transaction.cookieFlags.charAt(0)}${flag}`;
 }

@@ -63,7 +63,16 @@ export interface AssignedServer {
   release(end: SessionEnd): void;
 }
 
+/** The servers of a backend, with those that were added while it runs, and what their persistence cookies say. */
+export interface BackendServers {
+  named(name: string): ServerConfig | null;
+  /** Null: the server has no cookie. */
+  cookieOf(server: ServerConfig): string | null;
+  havingCookie(value: string): readonly ServerConfig[];
+}
+
 export interface Assignment {
+  servers(backend: string): BackendServers;
   /**
    * A server at once, where nothing has to be waited for.
    * @param signal asked for when something is: aborted when the client leaves

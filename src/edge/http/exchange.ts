@@ -176,7 +176,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   #chooseServer(use: BackendUse): void {
     if (this.#showsStats()) return;
     const transaction = this.#transaction;
-    const plan = planRequest(transaction, use.backend, {clock: this.#parts.clock, held: whenHeld(use.backend.waitPage, transaction, this.#showPage)});
+    const plan = planRequest(transaction, use.backend, {parts: this.#parts, held: whenHeld(use.backend.waitPage, transaction, this.#showPage)});
     this.#finding = plan.finding;
     if (plan.redirect !== null) {
       this.#reply(plan.redirect, 'LR');
@@ -291,7 +291,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       this.#reply(transaction.errorPage(502), 'PH', 'the server has not switched to the protocol that the client had asked for');
       return;
     }
-    applyPersistence(transaction, head, this.#finding, server, this.#parts.clock.nowMs());
+    applyPersistence(transaction, head, {finding: this.#finding, server, parts: this.#parts});
     const compressor = compress(transaction, this.#acceptEncoding, head, length);
     applyAfterResponse(transaction, head);
     this.#isAnswered = true;

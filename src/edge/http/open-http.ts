@@ -7,10 +7,13 @@ import {Admission} from '../admission.ts';
 import {newCounters} from '../counters.ts';
 import type {EdgeParts} from '../edge-parts.ts';
 import type {Frontend} from '../frontend.ts';
+import type {Pool} from '../pool/pool.ts';
+import type {Pools} from '../pool/pools.ts';
 import {proxyRules} from '../session/connection-rules.ts';
 import {openEntrance} from '../session/entrance.ts';
 import type {SessionContext} from '../session/session-context.ts';
 import {openSessionLines, type SessionLines} from '../session/session-lines.ts';
+import type {Assignment} from './assignment.ts';
 import {openHttpFrontend} from './http-frontend.ts';
 import {httpRecord} from './http-record.ts';
 import {compileBackend, compileFrontend, type HttpBackendProxy, type ProxyParts} from './proxies.ts';
@@ -60,15 +63,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         counters,
         captures: parts.captures,
         admission: new Admission({maxconn: config.maxconn, sessionRateLimit: config.sessionRateLimit, counters, limit: parts.limit, clock}),
-        assignment: {
-          assign(backend, request, signal) {
-            const pool = pools.get(backend);
-            if (pool === null) throw new CodedError('ERR_ASSERTION', `There is no backend "${backend}"`, {source: 'bug'});
-            const stuck = request.stuckTo === null ? undefined : pool.servers.find(({id}) => id === request.stuckTo);
-            const assignment = pool.begin(stuck === undefined ? request : {...request, preferred: [...request.preferred, stuck.name]});
-            return assignment.isReached ? assignment : pool.reach(assignment, signal()).then(() => assignment);
-          },
-        },
+        assignment: assignmentAmong(pools),
         pool: connections,
         probes: parts.probes,
         clock,
@@ -92,6 +87,30 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
       };
     },
     [Symbol.dispose]: () => connections.close(),
+  };
+}
+
+function assignmentAmong(pools: Pools): Assignment {
+  const poolOf = (backend: string): Pool => {
+    const pool = pools.get(backend);
+    if (pool === null) throw new CodedError('ERR_ASSERTION', `There is no backend "${backend}"`, {source: 'bug'});
+    return pool;
+  };
+  return {
+    servers(backend) {
+      const pool = poolOf(backend);
+      return {
+        named: (name) => pool.server(name)?.config ?? null,
+        cookieOf: (server) => pool.cookies.ofServer(server),
+        havingCookie: (value) => pool.cookies.having(value),
+      };
+    },
+    assign(backend, request, signal) {
+      const pool = poolOf(backend);
+      const stuck = request.stuckTo === null ? undefined : pool.servers.find(({id}) => id === request.stuckTo);
+      const assignment = pool.begin(stuck === undefined ? request : {...request, preferred: [...request.preferred, stuck.name]});
+      return assignment.isReached ? assignment : pool.reach(assignment, signal()).then(() => assignment);
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 /** The cookie by which a client comes back to its server (HAProxy's manual, `cookie`): read from the request, and set with the answer. */
 import type {CookiePersistence, ServerConfig} from '../../config/proxy-value.ts';
+import type {BackendServers} from './assignment.ts';
 import {type CookiePart, cookieParts} from './cookie-parts.ts';
 import type {Header} from './message.ts';
 
@@ -91,7 +92,7 @@ function* cookieValues(headers: readonly Header[], name: string): Generator<stri
 /** @param isUp whether a server can be used, which it can while it drains */
 export function findCookie(
   cookie: CookiePersistence,
-  servers: readonly ServerConfig[],
+  servers: BackendServers,
   headers: readonly Header[],
   {nowMs, isUp}: {readonly nowMs: number; readonly isUp: (server: ServerConfig) => boolean},
 ): CookieFinding {
@@ -103,7 +104,7 @@ export function findCookie(
     finding = tooOld === null ? {...finding, ...dates} : {server: null, flag: tooOld, lastSeenMs: null, firstSeenMs: null};
     const end = value.indexOf(isPrefix ? '~' : '|');
     const name = end === -1 ? value : value.slice(0, end);
-    const named = tooOld !== null || name === '' ? [] : servers.filter((server) => server.cookie === name);
+    const named = tooOld !== null || name === '' ? [] : servers.havingCookie(name);
     const server = named.find(isUp);
     if (server !== undefined) return {...finding, server, flag: 'V'};
     if (named.length > 0) finding = {...finding, flag: 'D'};
@@ -146,8 +147,8 @@ function setCookieOf(cookie: CookiePersistence, header: Header): {readonly value
   return match !== null && match[1] === cookie.name ? {value: (match[2] ?? '').trim(), rest: match[3] ?? ''} : null;
 }
 
-function newCookie(cookie: CookiePersistence, server: ServerConfig, dates: string): string {
-  let text = `${cookie.name}=${server.cookie ?? ''}${dates}; path=/`;
+function newCookie(cookie: CookiePersistence, value: string, dates: string): string {
+  let text = `${cookie.name}=${value}${dates}; path=/`;
   for (const domain of cookie.domains) text += `; domain=${domain}`;
   if (cookie.httpOnly) text += '; HttpOnly';
   if (cookie.secure) text += '; Secure';
@@ -168,20 +169,20 @@ function needsDates(cookie: CookiePersistence, {lastSeenMs, firstSeenMs}: Cookie
   return lastSeenMs === null ? cookie.maxIdleMs !== null : lastSeenMs < Math.floor(nowMs / 1000) * 1000;
 }
 
-/** Makes the answer of `server` bring the client back to it. */
+/** Makes the answer of `server` bring the client back to it. `value`: what its cookie says; null: it has none. */
 export function responseForClient(
   cookie: CookiePersistence,
   headers: Header[],
-  found: {readonly finding: CookieFinding; readonly server: ServerConfig; readonly method: string; readonly nowMs: number},
+  found: {readonly finding: CookieFinding; readonly server: ServerConfig; readonly value: string | null; readonly method: string; readonly nowMs: number},
 ): Persisted {
-  const {finding, server, method, nowMs} = found;
+  const {finding, server, value, method, nowMs} = found;
   const own = headers.some((header) => setCookieOf(cookie, header) !== null);
   if (cookie.how !== 'insert') {
-    if (!own || server.cookie === null) return {headers, flag: 'N'};
+    if (!own || value === null) return {headers, flag: 'N'};
     const changed = headers.map((header): Header => {
       const set = setCookieOf(cookie, header);
       if (set === null) return header;
-      return ['set-cookie', `${cookie.name}=${server.cookie ?? ''}${cookie.how === 'prefix' ? `~${set.value}` : ''}${set.rest}`];
+      return ['set-cookie', `${cookie.name}=${value}${cookie.how === 'prefix' ? `~${set.value}` : ''}${set.rest}`];
     });
     return {headers: noCache(cookie, changed), flag: 'R'};
   }
@@ -189,8 +190,8 @@ export function responseForClient(
   const kept = own && cookie.indirect ? headers.filter((header) => setCookieOf(cookie, header) === null) : headers;
   const dates = datesFor(cookie, finding, nowMs);
   const isKnown = finding.server === server && !needsDates(cookie, finding, nowMs);
-  if (isKnown || server.cookie === null || (cookie.postOnly && method !== 'POST')) return {headers: kept, flag: own && cookie.indirect ? 'D' : 'N'};
-  kept.push(['set-cookie', newCookie(cookie, server, dates)]);
+  if (isKnown || value === null || (cookie.postOnly && method !== 'POST')) return {headers: kept, flag: own && cookie.indirect ? 'D' : 'N'};
+  kept.push(['set-cookie', newCookie(cookie, value, dates)]);
   return {headers: noCache(cookie, kept), flag: finding.server === server ? 'U' : 'I'};
 }
 

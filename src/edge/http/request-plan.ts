@@ -1,10 +1,9 @@
 /** Between the last rule and the choice of a server: what persistence says, what the server is told. */
 import type {ServerConfig} from '../../config/proxy-value.ts';
-import type {Clock} from '../../core/clock.ts';
 import type {PendingStores} from '../stick/stick-rules.ts';
 import type {AssignRequest} from './assignment.ts';
 import {connectionHas} from './h1-framing.ts';
-import type {BackendUse} from './http-parts.ts';
+import type {BackendUse, HttpParts} from './http-parts.ts';
 import {headerOf, type RequestHead, withoutHeader} from './message.ts';
 import {type CookieFinding, findCookie, requestForServer} from './persistence-cookie.ts';
 import {firstName, type HttpBackendProxy} from './proxies.ts';
@@ -55,17 +54,18 @@ function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead):
 export function planRequest(
   transaction: Transaction,
   backend: HttpBackendProxy,
-  {clock, held}: {readonly clock: Clock; readonly held: (() => void) | undefined},
+  {parts, held}: {readonly parts: Pick<HttpParts, 'assignment' | 'clock'>; readonly held: (() => void) | undefined},
 ): RequestPlan {
   const {request} = transaction;
-  const {servers} = backend.config;
+  const {clock} = parts;
+  const servers = parts.assignment.servers(backend.config.name);
   if (backend.probes !== null) transaction.judgeProbe(backend.probes);
   transaction.captureCookie('request');
   const isUp = ({name}: ServerConfig): boolean => transaction.surroundings.isServerUp(backend.config.name, name) !== false;
   const finding = backend.cookie === null ? null : findCookie(backend.cookie, servers, request.headers, {nowMs: clock.nowMs(), isUp});
   if (finding !== null) transaction.cookieFlags = `${finding.flag}-`;
   const wanted = backend.useServers.length === 0 ? '' : firstName(backend.useServers, transaction);
-  const designated = wanted === '' ? null : (servers.find(({name}) => name === wanted) ?? null);
+  const designated = wanted === '' ? null : servers.named(wanted);
   const chosen = designated ?? finding?.server ?? null;
   const pending = backend.stick?.request(transaction) ?? null;
   return {

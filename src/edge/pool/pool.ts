@@ -11,6 +11,7 @@ import {mayLeave, nextAttempt} from './next-attempt.ts';
 import {connectError, isRefusal, noServer, queueFull, queueTimeout, wakeFailed} from './pool-errors.ts';
 import {directEndpoint, reachAgain, reachServer} from './reach-server.ts';
 import type {Rush} from './rush.ts';
+import {ServerCookies} from './server-cookies.ts';
 import type {Condition, ServerHost} from './server-host.ts';
 import {describeChange, stateChange} from './server-report.ts';
 import {ServerSet} from './server-set.ts';
@@ -45,6 +46,7 @@ export class Pool implements AssignmentHost, ServerHost<AssignedServer>, Disposa
   readonly #options: PoolOptions;
   /** Servers that are added later come and go here. */
   readonly set: ServerSet;
+  readonly cookies: ServerCookies;
   /** Sessions that take any server. */
   readonly #queue = new FairQueue<HeldSession<Assignment, AssignedServer>>(Number.POSITIVE_INFINITY);
   #sessions = 0;
@@ -61,6 +63,7 @@ export class Pool implements AssignmentHost, ServerHost<AssignedServer>, Disposa
     this.fullconn = backend.fullconn ?? options.defaultFullconn;
     this.#openedMs = clock.monotonicMs();
     this.set = new ServerSet(backend, this);
+    this.cookies = new ServerCookies(backend, () => this.set.all);
   }
 
   get stats(): ServerStats {

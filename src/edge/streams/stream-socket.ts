@@ -341,8 +341,7 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
     this.#watch();
     if (this.#output.hasUnsent) return;
     if (this.#isEnding) {
-      // The other side sees an end even if it has said what nobody reads, for which closing alone would reset the connection.
-      if (!this.readableEnded) tryEndSending(this.#fd);
+      if (!this.readableEnded) tryEndSending(this.#fd); // Closing alone resets where something is unread.
       if (this.#destroyWhenSent || this.readableEnded) this.destroy();
     } else if (this.#output.needsDrain) {
       this.#output.needsDrain = false;

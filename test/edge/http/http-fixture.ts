@@ -140,7 +140,14 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
   const frontend = await openHttpFrontend({
     frontend: compileFrontend(config, compile),
     backends: new Map([['back', compileBackend(backend, compile)]]),
-    assignment: {assign: settings.assign ?? inTurn(backend, outcomes, assigned)},
+    assignment: {
+      servers: () => ({
+        named: (name) => servers.find((server) => server.name === name) ?? null,
+        cookieOf: (server) => server.cookie,
+        havingCookie: (value) => servers.filter(({cookie}) => cookie === value),
+      }),
+      assign: settings.assign ?? inTurn(backend, outcomes, assigned),
+    },
     pool,
     probes: new HttpProbes(new KnownAnswers(), null),
     clock: systemClock,
