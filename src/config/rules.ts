@@ -129,6 +129,8 @@ export type HttpRequestAction =
   | {readonly kind: 'set-method' | 'set-path' | 'set-pathq' | 'set-query' | 'set-uri'; readonly value: Format}
   | {readonly kind: 'replace-path' | 'replace-pathq' | 'replace-uri'; readonly regex: string; readonly value: Format}
   | {readonly kind: 'set-src' | 'set-src-port' | 'set-dst' | 'set-dst-port'; readonly expression: SampleExpression}
+  /** Those that follow without a condition are one answer 103 with the one before them. */
+  | {readonly kind: 'early-hint'; readonly name: string; readonly value: Format}
   | {readonly kind: 'use-service'; readonly service: 'prometheus-exporter'}
   | {readonly kind: 'set-log-level'; readonly level: string}
   | {readonly kind: 'set-timeout'; readonly which: 'client' | 'server' | 'tunnel'; readonly ms: number}

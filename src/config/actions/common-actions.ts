@@ -153,7 +153,7 @@ export function captureAction(of: 'request' | 'response'): ActionReader<Capture>
 
 const headerMethods = ['str', 'beg', 'end', 'sub', 'reg'] as const satisfies readonly MatchMethod[];
 
-function takeHeaderName(args: Arguments): string {
+export function takeHeaderName(args: Arguments): string {
   const word = args.take('<name>');
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(word.text)) throw args.invalid(word, 'this cannot be the name of a header');
   return word.text;

@@ -13,6 +13,7 @@ import {
   patternActions,
   skipToCondition,
   takeFormat,
+  takeHeaderName,
   takeIf,
   takeLogLevel,
   takeRegex,
@@ -85,6 +86,7 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     return: reply('return', 200),
     tarpit: reply('tarpit', 500),
     auth,
+    'early-hint': (args) => ({kind: 'early-hint', name: takeHeaderName(args), value: takeFormat(args)}),
     'set-method': setPart('set-method'),
     'set-path': setPart('set-path'),
     'set-pathq': setPart('set-pathq'),
@@ -98,7 +100,7 @@ export const httpRequestActions: ActionFamily<HttpRequestAction> = {
     'use-service': useService,
     'wait-for-body': waitForBody,
   },
-  later: `do-resolve disable-l7-retry early-hint normalize-uri
+  later: `do-resolve disable-l7-retry normalize-uri
     sc-add-gpc send-spoe-group set-mark set-tos set-priority-class set-priority-offset set-bc-mark set-fc-mark
     set-bc-tos set-fc-tos set-retries`.split(/\s+/),
   ignored: ['cache-use', 'set-nice', 'strict-mode', 'wait-for-handshake'],

@@ -21,6 +21,7 @@ import {planRequest, prepareForServer} from './request-plan.ts';
 import type {FinalVerdict} from './request-rules.ts';
 import type {ResponseWait, RulePlace} from './response-rules.ts';
 import {mayPass, rulesOf, type Stage} from './rule-stages.ts';
+import {runRequestRules} from './run-request-rules.ts';
 import type {LaterReply} from './stats-answer.ts';
 import type {Transaction} from './transaction.ts';
 import {openTunnel, tunnelTimeouts} from './tunnel.ts';
@@ -70,16 +71,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
 
   /** Goes on with what comes after the rules of the stage when none of them answers. */
   #runRules(stage: Stage, from: number): void {
-    const rules = rulesOf(stage, this.#transaction);
-    for (let at = from; at < rules.length; at++) {
-      const verdict = rules[at]?.(this.#transaction) ?? null;
-      if (verdict === null) continue;
-      if (verdict.kind === 'allow') break;
-      if (verdict.kind === 'wait-for-body') this.#waitForBody(verdict, () => this.#runRules(stage, at + 1));
-      else this.#decide(verdict);
-      return;
-    }
-    this.#after(stage);
+    const found = runRequestRules(rulesOf(stage, this.#transaction), {from, transaction: this.#transaction, client: this.#client});
+    if (found === null) this.#after(stage);
+    else if (found.verdict.kind === 'wait-for-body') this.#waitForBody(found.verdict, () => this.#runRules(stage, found.next));
+    else this.#decide(found.verdict);
   }
 
   #after(stage: Stage): void {

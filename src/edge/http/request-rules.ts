@@ -6,6 +6,7 @@ import {compileChangeTracked} from '../samples/change-tracked.ts';
 import {stickKey} from '../stick/stick-key.ts';
 import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
+import {compileEarlyHint, type EarlyHints, thenHint} from './early-hints.ts';
 import {compileHeaderAction} from './header-actions.ts';
 import {compileChangePatterns} from './pattern-actions.ts';
 import {compileRedirect} from './redirect.ts';
@@ -21,8 +22,14 @@ export type FinalVerdict =
   | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'}
   | {readonly kind: 'tarpit'; readonly reply: LocalReply};
 
-/** What a rule decides. Null: the next rule is next. */
-export type Verdict = FinalVerdict | {readonly kind: 'allow'} | {readonly kind: 'wait-for-body'; readonly timeMs: number; readonly atLeastBytes: number} | null;
+export interface WaitVerdict {
+  readonly kind: 'wait-for-body';
+  readonly timeMs: number;
+  readonly atLeastBytes: number;
+}
+
+/** What a rule decides. Null: the next rule is next; that is so after early hints too. */
+export type Verdict = FinalVerdict | {readonly kind: 'allow'} | EarlyHints | WaitVerdict | null;
 
 /** Null also when its condition does not hold. */
 export type RequestRule = (transaction: RuleSubject) => Verdict;
@@ -37,12 +44,17 @@ export interface RuleParts {
 }
 
 export function compileRequestRules(rules: readonly Rule<HttpRequestAction>[], parts: RuleParts): readonly RequestRule[] {
-  return rules.map(({action, condition}) => {
+  return rules.map(({action, condition}, at) => {
     const perform = compileAction(action, parts);
-    if (condition === null) return perform;
-    const holds = parts.compilers.condition(condition);
-    return (transaction) => (holds(transaction) ? perform(transaction) : null);
+    const holds = condition === null ? null : parts.compilers.condition(condition);
+    const rule = action.kind === 'early-hint' && !addsHint(rules[at + 1]) ? thenHint(perform) : perform;
+    return holds === null ? rule : (transaction) => (holds(transaction) ? rule(transaction) : null);
   });
+}
+
+/** To the answer of the rule before it. As in HAProxy, one that has a condition begins another. */
+function addsHint(next: Rule<HttpRequestAction> | undefined): boolean {
+  return next?.action.kind === 'early-hint' && next.condition === null;
 }
 
 /** Their conditions see the whole head of the request, and wait for nothing. */
@@ -76,6 +88,8 @@ function compileAction(action: HttpRequestAction, parts: RuleParts): RequestRule
       const verdict = {kind: action.kind, timeMs: action.timeMs, atLeastBytes: action.atLeastBytes};
       return () => verdict;
     }
+    case 'early-hint':
+      return compileEarlyHint(action, compilers);
     case 'deny':
     case 'return':
     case 'tarpit':

@@ -1,11 +1,13 @@
 /** What rules need of a transaction. */
 import type {SampleContext} from '../samples/context.ts';
 import type {StickTable} from '../stick/stick-table.ts';
-import type {RequestHead} from './message.ts';
+import type {Header, RequestHead} from './message.ts';
 import type {LocalReply} from './reply.ts';
 
 export interface RuleSubject extends SampleContext {
   readonly request: RequestHead & {readonly body: Uint8Array | null};
+  /** Of `early-hint` rules: not sent yet, since more of them follow. */
+  hints: Header[];
   readonly captures: (string | null)[];
   /** Of `set-timeout`, in milliseconds; null: as configured. */
   readonly timeouts: {client: number | null; server: number | null; tunnel: number | null};

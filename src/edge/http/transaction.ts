@@ -9,7 +9,7 @@ import type {StickTable} from '../stick/stick-table.ts';
 import {Tracking} from '../stick/tracking.ts';
 import {capturedCookie} from './captured-cookie.ts';
 import type {IncomingRequest} from './incoming-request.ts';
-import {fieldValue, type RequestHead, type ResponseHead} from './message.ts';
+import {fieldValue, type Header, type RequestHead, type ResponseHead} from './message.ts';
 import {errorPage, type HttpBackendProxy, type HttpFrontendProxy} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
@@ -58,6 +58,7 @@ export class Transaction implements RuleSubject {
   /** The rules that say so; null: it is no health check from outside. */
   probe: ProbeRules | null = null;
   logLevel: string | null = null;
+  hints: Header[] = [];
   uniqueId: string | null = null;
   /** It has its line already. */
   isLogged = false;
