@@ -10,6 +10,7 @@ import {proxyCommands} from './proxy-commands.ts';
 import {serverCommands} from './server-commands.ts';
 import {sessionCommands} from './session-commands.ts';
 import {tableCommands} from './table-commands.ts';
+import {ticketKeyCommands} from './ticket-key-commands.ts';
 import {variableCommands} from './variable-commands.ts';
 
 const ordered = [
@@ -22,6 +23,7 @@ const ordered = [
   ...sessionCommands,
   ...tableCommands,
   ...variableCommands,
+  ...ticketKeyCommands,
 ].sort((a, b) => (a.name < b.name ? -1 : 1));
 
 /** In the order in which they are listed. */

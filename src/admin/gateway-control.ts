@@ -20,6 +20,8 @@ export interface GatewayControl {
   tables(): Iterable<TableControl>;
   readonly certificates: CertificatesControl;
   readonly variables: VariablesControl;
+  /** The files of `tls-ticket-keys`; their places are their numbers. */
+  ticketKeys(): Iterable<TicketKeysControl>;
   /** How many requests and answers could not be read, and the last one of each proxy, in the order of the proxies. */
   unreadMessages(): {readonly count: number; readonly last: readonly UnreadMessage[]};
   /** Sessions at a time, of all frontends together. */
@@ -329,6 +331,14 @@ export interface CertificateFacts {
   readonly sha1Fingerprint: string;
   /** `RSA2048`, `EC256`, ... */
   readonly algorithm: string;
+}
+
+export interface TicketKeysControl {
+  readonly path: string;
+  /** The one of before, the one that makes tickets, and the next. */
+  readonly keys: readonly Uint8Array[];
+  /** Behind the others, the first of which is forgotten. @param key of 48 bytes */
+  add(key: Buffer): void;
 }
 
 /** Certificates are replaced in two steps, so that a wrong one is found before it is used. */

@@ -21,7 +21,10 @@ const table: readonly Advice[] = [
   {about: /'(?:http|tcp)-check/, instead: '`option httpchk` with `http-check send` and `http-check expect`, or `tcp-check connect`'},
   {about: /relative to the client's/, instead: 'one `server` line for each port, each in a backend of its own'},
   {about: /missing port/, instead: 'the port: it is never taken from the client'},
-  {about: /'tls-ticket-keys'/, instead: 'leave it out: each gateway makes keys of its own, and clients of another one do a full handshake'},
+  {
+    about: /'tls-ticket-keys'/,
+    instead: 'name a file with keys of 48 bytes, or leave it out: each gateway makes keys of its own, and clients of another one do a full handshake',
+  },
   {about: /set-map|add-map|del-map|add-acl|del-acl/, instead: 'change maps and lists by `set map`, `add acl` on the stats socket'},
   {about: /SPOE|spoe|spop/, instead: 'ask the service in a backend of its own: `http-request` rules cannot call out'},
   {about: /FastCGI|fcgi/, instead: 'an nginx beside the application; an app may hold both'},

@@ -62,6 +62,7 @@ export function runtimeControl(options: RuntimeControlOptions): GatewayControl {
     },
     variables: variablesControl(() => current().parts),
     unreadMessages: () => unreadMessages(gateway.config, current().parts),
+    ticketKeys: () => current().parts.ticketKeys.values(),
     certificates: certificatesControl(() => current().parts.certificates),
     setMaxconn: (maxconn) => gateway.edge.limit.setMaxconn(maxconn),
     clearCounters(scope) {

@@ -7,7 +7,7 @@ import {flag, type OptionSpec, type OptionTable, readOptions, words} from './opt
 import type {Position} from './position.ts';
 import {choice, type Shape} from './shapes.ts';
 import type {CertificateSource} from './tls.ts';
-import {bindVerify, certificate, certificateList, commonTlsOptions, emptyTls, type TlsDraft} from './tls-options.ts';
+import {bindVerify, certificate, certificateList, commonTlsOptions, emptyTls, type TlsDraft, ticketKeys} from './tls-options.ts';
 import {parseInteger, type Range} from './units.ts';
 
 export type PlacedBind = BindAddress & {readonly position: Position};
@@ -75,6 +75,7 @@ export const bindOptions: OptionTable<BindOptions> = {
     'strict-sni': flag((draft) => {
       draft.tls.strictSni = true;
     }),
+    'tls-ticket-keys': ticketKeys,
     'accept-proxy': flag((draft) => {
       draft.acceptProxy = true;
     }),
@@ -150,7 +151,7 @@ export const bindOptions: OptionTable<BindOptions> = {
   ]),
   later: new Set(
     words(`accept-netscaler-cip ca-sign-file ca-sign-pass ca-verify-file cc client-sigalgs default-crt force-sslv3 generate-certificates guid-prefix
-      idle-ping ktls label namespace nbconn no-strict-sni ocsp-update quic-cc-algo quic-force-retry quic-socket sigalgs tcp-md5sig tls-ticket-keys`),
+      idle-ping ktls label namespace nbconn no-strict-sni ocsp-update quic-cc-algo quic-force-retry quic-socket sigalgs tcp-md5sig`),
   ),
 };
 

@@ -172,6 +172,7 @@ function buildTls({addresses, options}: BindStatement, mode: ProxyMode, {tls: de
     ciphers: tls.ciphers ?? defaults.bind.ciphers ?? null,
     ciphersuites: tls.ciphersuites ?? defaults.bind.ciphersuites ?? null,
     tickets: tls.tickets ?? defaults.bind.tickets ?? true,
+    ticketKeysFile: tls.ticketKeysFile ?? null,
     verify,
     caFile: tls.caFile ?? null,
     crlFile: tls.crlFile ?? null,

@@ -45,7 +45,8 @@ export const serverKeywords = {
   'dynamic-cookie-key': keyword({
     ...inBackend,
     shape: word('<key>'),
-    description: '`cookie ... dynamic`: servers without a `cookie` of their own get one that is made of this secret, their address (of an app its name) and their port.',
+    description:
+      '`cookie ... dynamic`: servers without a `cookie` of their own get one that is made of this secret, their address (of an app its name) and their port.',
   }),
   'stick-table': keyword({...theirs, sections: ['frontend', 'backend', 'listen'], shape: stickTable, description: 'A table of what is known about clients.'}),
   'stick on': keyword({...listed, shape: stickRule('on'), description: '`stick match` and `stick store-request` in one.'}),

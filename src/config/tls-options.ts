@@ -8,12 +8,14 @@ import type {Word} from './lex.ts';
 import {flag, type OptionSpec} from './options.ts';
 import type {Scope} from './scope.ts';
 import {choice} from './shapes.ts';
+import {parseTicketKeys} from './ticket-keys.ts';
 import {type CertificateSource, type TlsVersion, tlsVersions} from './tls.ts';
 
 /** What is said so far; undefined: nothing, and the defaults of `global` hold. */
 export interface TlsDraft {
   versions: {min?: TlsVersion; max?: TlsVersion; readonly refused: Set<TlsVersion>};
   tickets?: boolean;
+  ticketKeysFile?: string;
   ciphers?: string;
   ciphersuites?: string;
   alpn?: readonly string[];
@@ -114,6 +116,18 @@ export const commonTlsOptions: Readonly<Record<string, OptionSpec<Holder>>> = {
     apply: ({tls}, args) => {
       tls.crlFile = takeCaFile(args);
     },
+  },
+};
+
+/** What it says is known only to whoever has the file; that it can be used is seen here. */
+export const ticketKeys: OptionSpec<Holder> = {
+  usage: '<file>',
+  apply: ({tls}, args) => {
+    const word = args.take('<file>');
+    const path = resolveInScope(word, args.scope);
+    const read = parseTicketKeys(readHostFile(path, word, args.scope));
+    if (!read.ok) throw args.invalid(word, read.reason);
+    tls.ticketKeysFile = path;
   },
 };
 

@@ -29,6 +29,8 @@ export interface TlsBind extends TlsVersions {
   readonly ciphers: string | null;
   readonly ciphersuites: string | null;
   readonly tickets: boolean;
+  /** Keys that several gateways share; null: those that this one has made. */
+  readonly ticketKeysFile: string | null;
   readonly verify: 'none' | 'optional' | 'required';
   readonly caFile: string | null;
   readonly crlFile: string | null;

@@ -31,6 +31,7 @@ import {type MannersOf, openServerManners, type ServerMannersBook} from './sessi
 import type {SessionLimit} from './session-limit.ts';
 import {openStickTables, type StickTables} from './stick/stick-tables.ts';
 import {type CertificateStore, openCertificateStore} from './tls/certificate-store.ts';
+import {openTicketKeys, type TicketKeyFiles} from './tls/ticket-keys.ts';
 import {authenticator} from './userlists.ts';
 
 export interface EdgePartsOptions {
@@ -73,6 +74,7 @@ export interface EdgeParts {
   readonly mannersOf: MannersOf;
   readonly dynamicServers: DynamicServers;
   readonly certificates: CertificateStore;
+  readonly ticketKeys: TicketKeyFiles;
   /** Requests and answers of mode http that could not be read. */
   readonly captures: MessageCaptures;
   readonly process: EdgePartsOptions['process'];
@@ -109,6 +111,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
   };
   const pools = scope.use(openPools({backends, frontends, apps, watch, clock, report, wakeRates: options.wakeRates}));
   const certificates = await openCertificateStore(frontends.flatMap(({binds}) => binds.flatMap(({tls}) => (tls?.certificates ?? []).map(({path}) => path))));
+  const ticketKeys = openTicketKeys(frontends);
   const manners = await openServerManners(backends, compiler);
   const surroundings: Surroundings = {
     usableServers: pools.usableServers,
@@ -129,11 +132,12 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     routeOf: compileRoutes(backends, {compiler, pools, tables}),
     mannersOf: manners.of,
     certificates,
+    ticketKeys,
     captures: new MessageCaptures(),
     process: options.process,
     entrance: {
       sockets: options.sockets,
-      tls: {store: certificates, ticketKeys: options.ticketKeys, maxHandshakes},
+      tls: {store: certificates, ticketKeys: options.ticketKeys, ticketKeyFiles: ticketKeys, maxHandshakes},
       contextParts: {processVariables: openProcessVariables(options.process.variables, {compiler, surroundings}), surroundings},
       clock,
       log,

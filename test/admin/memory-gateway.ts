@@ -248,6 +248,7 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
     variables: {get: () => null, set: () => refused('there are no variables')},
     tables: () => tables,
     unreadMessages: () => ({count: 0, last: []}),
+    ticketKeys: () => [],
     certificates: {
       list: () => [],
       find: () => null,

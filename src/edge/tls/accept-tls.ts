@@ -9,6 +9,7 @@ import type {TlsFacts} from '../samples/context.ts';
 import {openBindContexts} from './bind-contexts.ts';
 import type {CertificateStore} from './certificate-store.ts';
 import type {HandshakeOutcome, Handshaker} from './handshake.ts';
+import type {TicketKeyFiles} from './ticket-keys.ts';
 import {newTlsCounters, type TlsCounters} from './tls-counters.ts';
 import {authorizationCode, tlsFacts} from './tls-facts.ts';
 
@@ -40,6 +41,8 @@ export interface TlsAcceptorOptions {
   readonly store: CertificateStore;
   /** 48 bytes. Those of the process before, so that its clients need no whole handshake after a reload. */
   readonly ticketKeys: Buffer;
+  /** Those of binds that name a file of them, which count instead. */
+  readonly ticketKeyFiles?: TicketKeyFiles;
   /** More handshakes at a time are refused. Each may hold a hello and a key exchange. */
   readonly maxHandshakes: number;
 }

@@ -1,4 +1,4 @@
-/** What a bind's configuration and certificates come to for one client: the handshaker with everything set. Made when it is needed first, and anew when a certificate was replaced. */
+/** What a bind's configuration and certificates come to for one client: the handshaker with everything set. Made when it is needed first, and anew when a certificate was replaced, or a key of tickets. */
 import {constants, createHash} from 'node:crypto';
 import type {TlsOptions} from 'node:tls';
 import type {CertificateSource, TlsBind} from '../../config/tls.ts';
@@ -7,6 +7,7 @@ import type {CertificateStore} from './certificate-store.ts';
 import {cipherOptions, versionOptions} from './context-options.ts';
 import {createHandshaker, type Handshaker} from './handshake.ts';
 import {type Choice, indexServerNames, type ServerNames, settingsOf} from './server-names.ts';
+import type {TicketKeyFiles} from './ticket-keys.ts';
 
 export interface ClientContext {
   readonly handshaker: Handshaker;
@@ -18,11 +19,20 @@ export interface BindContexts {
   choose(hello: {readonly sni: string | null; readonly alpn: readonly string[]}): ClientContext | null;
 }
 
+interface ContextSources {
+  readonly store: CertificateStore;
+  readonly ticketKeys: Buffer;
+  readonly ticketKeyFiles?: TicketKeyFiles;
+}
+
 /**
- * @param ticketKeys 48 bytes; sessions go on wherever the same keys are in use
+ * @param source.ticketKeys 48 bytes; sessions go on wherever the same keys are in use
+ * @param source.ticketKeyFiles has that of the bind
  * @throws CodedError ERR_CA_FILE
  */
-export async function openBindContexts(bind: TlsBind, {store, ticketKeys}: {store: CertificateStore; ticketKeys: Buffer}): Promise<BindContexts> {
+export async function openBindContexts(bind: TlsBind, {store, ticketKeys, ticketKeyFiles}: ContextSources): Promise<BindContexts> {
+  const keyFile = bind.ticketKeysFile === null ? null : (ticketKeyFiles?.get(bind.ticketKeysFile) ?? null);
+  let keys = keyFile?.current ?? ticketKeys;
   const authorities = await readBindAuthorities(bind);
   let names: ServerNames = indexOf(bind, store);
   let revision = store.revision;
@@ -32,7 +42,7 @@ export async function openBindContexts(bind: TlsBind, {store, ticketKeys}: {stor
     const key = JSON.stringify([settingsOf(choice.source), choice.certificates.map(({path}) => path), alpn]);
     let context = contexts.get(key);
     if (context === undefined) {
-      context = createContext(bind, choice, {alpn, authorities, ticketKeys});
+      context = createContext(bind, choice, {alpn, authorities, ticketKeys: keys});
       contexts.set(key, context);
     }
     return context;
@@ -40,7 +50,8 @@ export async function openBindContexts(bind: TlsBind, {store, ticketKeys}: {stor
 
   return {
     choose({sni, alpn}) {
-      if (revision !== store.revision) {
+      if (revision !== store.revision || (keyFile !== null && keys !== keyFile.current)) {
+        keys = keyFile?.current ?? ticketKeys;
         revision = store.revision;
         names = indexOf(bind, store);
         contexts = new Map();

@@ -22,6 +22,7 @@ export const bareTlsBind: TlsBind = {
   ciphers: null,
   ciphersuites: null,
   tickets: true,
+  ticketKeysFile: null,
   verify: 'none',
   caFile: null,
   crlFile: null,
