@@ -25,7 +25,6 @@ const table: readonly Advice[] = [
     about: /'tls-ticket-keys'/,
     instead: 'name a file with keys of 48 bytes, or leave it out: each gateway makes keys of its own, and clients of another one do a full handshake',
   },
-  {about: /set-map|add-map|del-map|add-acl|del-acl/, instead: 'change maps and lists by `set map`, `add acl` on the stats socket'},
   {about: /SPOE|spoe|spop/, instead: 'ask the service in a backend of its own: `http-request` rules cannot call out'},
   {about: /FastCGI|fcgi/, instead: 'an nginx beside the application; an app may hold both'},
   {about: /mails|mailers|email-alert/, instead: '`picogate events --follow`, or an alert on the metrics'},
