@@ -29,7 +29,6 @@ const table: readonly Advice[] = [
   {about: /FastCGI|fcgi/, instead: 'an nginx beside the application; an app may hold both'},
   {about: /mails|mailers|email-alert/, instead: '`picogate events --follow`, or an alert on the metrics'},
   {about: /section 'peers'|'peers'/, instead: 'it may stay; stick tables are of one gateway'},
-  {about: /'stats http-request'/, instead: '`stats auth`, or `http-request auth` in a frontend of its own'},
   {about: /missing timeouts/, instead: '`timeout client`, `timeout server` and `timeout connect` in `defaults`'},
   {
     about: /^unknown (?:keyword|fetch|converter|option)/,

@@ -15,7 +15,7 @@ defaults
     timeout server 1m
 frontend web
     bind :80
-    http-request set-map(/etc/haproxy/m) %[src] %[path]
+    http-request send-spoe-group antivirus check
     filter trace name before
     default_backend app
 backend app
@@ -36,16 +36,16 @@ test('each line that is refused, ignored or different has a reason and says what
       [2, 'without effect', 'chroot /var/lib/haproxy'],
       [3, 'refused', 'lua-load /etc/haproxy/x.lua'],
       [9, 'different', 'frontend web'],
-      [11, 'refused', 'http-request set-map(/etc/haproxy/m) %[src] %[path]'],
+      [11, 'refused', 'http-request send-spoe-group antivirus check'],
       [12, 'refused', 'filter trace name before'],
       [15, 'without effect', 'option http-tunnel'],
       [17, 'refused', 'server s2 192.0.2.1:+8080'],
     ],
   );
   for (const {reason, instead} of lines) t.true(reason.length > 10 && instead.length > 10);
-  t.is(lines[3]?.instead, 'change maps and lists by `set map`, `add acl` on the stats socket');
+  t.is(lines[3]?.instead, 'ask the service in a backend of its own: `http-request` rules cannot call out');
 
-  await writeFile(file, configuration.replaceAll(/^.*(?:lua-load|set-map|filter|\+8080).*\n/gm, ''));
+  await writeFile(file, configuration.replaceAll(/^.*(?:lua-load|spoe|filter|\+8080).*\n/gm, ''));
   const taken = await conversionOf([file]);
   t.true(taken.valid);
   t.deepEqual(taken.candidates, [{backend: 'app', server: 's1', address: '127.0.0.1:8080'}]);
