@@ -8,7 +8,7 @@ import {didYouMean} from './suggestion.ts';
 import {parseInteger, parseTime} from './units.ts';
 
 const plain = ['roundrobin', 'static-rr', 'leastconn', 'first', 'source'] as const;
-const names = [...plain, 'random', 'uri', 'url_param', 'hdr(<name>)', 'hash <sample>'];
+const names = [...plain, 'random', 'uri', 'url_param <name> [check_post]', 'hdr(<name>)', 'hash <sample>'];
 
 export const balance: Shape<Balance> = {
   usage: names.join(' | '),
@@ -27,7 +27,8 @@ export const balance: Shape<Balance> = {
         return readOptions(args, uriOptions, {kind: 'uri', length: null, depth: null, whole: false, pathOnly: false});
       case 'url_param': {
         const parameter = args.take('<parameter>').text;
-        if (args.peek()?.text === 'check_post') throw new ConfigError("'check_post' is not implemented yet", args.take('check_post').position, 'check_post');
+        // HAProxy looks into the body of every POST since 2.1, and accepts the word that had been needed for it.
+        if (args.peek()?.text === 'check_post') args.take('check_post');
         return {kind: 'url_param', parameter};
       }
       case 'hdr': {

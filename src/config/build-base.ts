@@ -34,6 +34,7 @@ export function buildBase(section: Section, role: Role, context: BuildContext): 
     tunnelTimeoutMs: time('timeout tunnel'),
     tarpitTimeoutMs: time('timeout tarpit'),
     connectionMode: connectionMode(section),
+    buffersRequests: effective(section, 'option http-buffer-request')?.value ?? bare.buffersRequests,
     restrictedNames: effective(section, 'option http-restrict-req-hdr-names')?.value ?? bare.restrictedNames,
     forwardFor: effective(section, 'option forwardfor')?.value ?? null,
     originalTo: effective(section, 'option originalto')?.value ?? null,

@@ -52,6 +52,10 @@ export const optionKeywords = {
     withFrontend,
     'Log lines come when the head of the answer is there, in mode tcp the connection to the server. Bytes and times have a plus sign then.',
   ),
+  'option http-buffer-request': onOff(
+    withProxies,
+    'Rules, and the choice of a server, wait for the body of a request: for all of it, or 16 KiB, for `timeout http-request` at most.',
+  ),
   'option socket-stats': onOff(withFrontend, 'Statistics of each bind, by its `name`, in `show stat` and on the page.'),
   'option http-use-proxy-header': onOff(withFrontend, 'Accepted. No effect.'),
   'option forwardfor': keyword<AddressHeader | null>({

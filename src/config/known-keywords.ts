@@ -62,7 +62,7 @@ const inGlobal = table({
 const inProxies = table({
   ignored: `option+http-pretend-keepalive option+splice-auto option+splice-request option+splice-response option+http-no-delay option+nolinger
     option+contstats option+prefer-last-server option+tcp-smart-accept option+tcp-smart-connect option+persist
-    option+independent-streams option+independant-streams option+http_proxy option+http-buffer-request option+h1-case-adjust-bogus-client
+    option+independent-streams option+independant-streams option+http_proxy option+h1-case-adjust-bogus-client
     option+h1-case-adjust-bogus-server option+http-tunnel option+disable-h2-upgrade option+use-small-buffers option+idle-close-on-response
     bind-process max-keep-alive-queue guid max-session-srv-conns force-persist ignore-persist clitcpka-cnt clitcpka-idle clitcpka-intvl
     srvtcpka-cnt srvtcpka-idle srvtcpka-intvl peers timeout+client-hs`,

@@ -21,6 +21,7 @@ const base: Omit<ProxyBase, 'name' | 'position'> = {
   tunnelTimeoutMs: null,
   tarpitTimeoutMs: null,
   connectionMode: 'keep-alive',
+  buffersRequests: false,
   restrictedNames: 'preserve',
   forwardFor: null,
   originalTo: null,

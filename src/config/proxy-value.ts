@@ -156,6 +156,8 @@ export interface ProxyBase {
   readonly tarpitTimeoutMs: number | null;
   /** `option httpclose` closes both sides after an answer, `http-server-close` that of the server. */
   readonly connectionMode: 'keep-alive' | 'server-close' | 'close';
+  /** Rules, and the choice of a server, wait for the body of a request, as far as it is kept. */
+  readonly buffersRequests: boolean;
   /** What becomes of request headers with other characters in their names than letters, digits and hyphens; `reject`: the request is refused. */
   readonly restrictedNames: 'preserve' | 'delete' | 'reject';
   readonly forwardFor: AddressHeader | null;

@@ -18,7 +18,7 @@ export interface ServerEndpoint {
 export interface AssignRequest {
   /** The client's address. */
   readonly source: string;
-  readonly http: {readonly uri: string; readonly headers: HeaderFields};
+  readonly http: {readonly uri: string; readonly headers: HeaderFields; readonly method?: string; readonly body?: Uint8Array | null};
   /** Of `balance hash`: what its expression yields. */
   readonly sample: SampleValue;
   /** Of a wake, without the app's port. */

@@ -6,18 +6,19 @@ import {errorMessage} from '../../core/errors.ts';
 import type {CutCause} from '../cuttable.ts';
 import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, isLastAnswer, phaseOf, tarpitMs, withReason} from './answer.ts';
 import {AnswerOutput} from './answer-output.ts';
+import {type BodyWait, isBuffered, mayNameServer, waitForBody, wholeBody} from './body-wait.ts';
 import {Forwarding, type ForwardingEvents} from './forwarding.ts';
 import {isBodyless} from './h1-framing.ts';
 import {HeldAnswer, type ServerAnswer} from './held-answer.ts';
 import type {BackendUse, HttpParts} from './http-parts.ts';
 import {LocalAnswer} from './local-answer.ts';
-import {type BodyLength, type ClientStream, type Header, headerOf, type RequestEvents, type ResponseHead, type Tunnel, withoutHeader} from './message.ts';
+import {type BodyLength, type ClientStream, type Header, headerOf, type RequestEvents, type ResponseHead, type Tunnel} from './message.ts';
 import {monitorAnswer} from './monitor-answer.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {firstName} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import {RequestBody} from './request-body.ts';
-import {planRequest, prepareForServer} from './request-plan.ts';
+import {planRequest, prepareForServer, type RequestPlan} from './request-plan.ts';
 import type {FinalVerdict} from './request-rules.ts';
 import type {ResponseWait, RulePlace} from './response-rules.ts';
 import {mayPass, rulesOf, type Stage} from './rule-stages.ts';
@@ -86,7 +87,8 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       case 'frontend-content': {
         this.#transaction.makeUniqueId();
         const page = monitorAnswer(this.#transaction);
-        if (page === null) this.#runRules('frontend', 0);
+        const {frontend} = this.#transaction;
+        if (page === null) this.#buffer(isBuffered(frontend.config, this.#transaction), () => this.#runRules('frontend', 0));
         else this.#reply(page, 'LR');
         break;
       }
@@ -125,19 +127,20 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
   }
 
-  #waitForBody({timeMs, atLeastBytes}: {readonly timeMs: number; readonly atLeastBytes: number}, next: () => void): void {
+  #waitForBody(wait: BodyWait, then: () => void): void {
     const transaction = this.#transaction;
-    if (this.#body.expectsContinue) transaction.request.headers = withoutHeader(transaction.request.headers, 'expect');
-    this.#cancelDelay = this.#parts.clock.after(timeMs, () => {
-      this.#body.stopWaiting();
-      this.#reply(transaction.errorPage(408), 'cR');
-    });
-    this.#body.waitFor(atLeastBytes, () => {
-      this.#cancelDelay?.();
+    const next = (): void => {
       this.#cancelDelay = null;
-      transaction.request.body = this.#body.buffered();
-      next();
-    });
+      then();
+    };
+    const late = (): void => this.#reply(transaction.errorPage(408), 'cR');
+    const cancel = waitForBody(wait, {body: this.#body, transaction, clock: this.#parts.clock, next, late});
+    if (cancel !== null) this.#cancelDelay = cancel;
+  }
+
+  #buffer(isWanted: boolean, next: () => void): void {
+    if (isWanted) this.#waitForBody(wholeBody(this.#transaction), next);
+    else next();
   }
 
   #chooseBackend(): void {
@@ -154,7 +157,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#use = use;
     transaction.destination = use.backend;
-    this.#runRules('backend-content', 0);
+    this.#buffer(isBuffered(use.backend.config, transaction), () => this.#runRules('backend-content', 0));
   }
 
   #showsStats(): boolean {
@@ -177,6 +180,11 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       this.#reply(plan.redirect, 'LR');
       return;
     }
+    this.#buffer(mayNameServer(use.backend.config.balance, transaction, plan.assign), () => this.#forward(use, plan));
+  }
+
+  #forward(use: BackendUse, plan: RequestPlan): void {
+    const transaction = this.#transaction;
     this.#acceptEncoding = headerOf(transaction.request.headers, 'accept-encoding');
     prepareForServer(transaction, use);
     this.#forwarding = new Forwarding({transaction, parts: this.#parts, events: this, backend: use.backend.config, plan, body: this.#body});

@@ -5,6 +5,10 @@ import type {BodyLength, ClientStream, Header, ServerStream} from './message.ts'
 export const maxBufferedBytes = 16_384;
 const nothing = Buffer.alloc(0);
 
+function keptOf(bytes: number): number {
+  return bytes === 0 ? maxBufferedBytes : Math.min(bytes, maxBufferedBytes);
+}
+
 export class RequestBody {
   readonly #client: ClientStream;
   /** The client waits for a word before it sends the body. */
@@ -36,13 +40,14 @@ export class RequestBody {
     return this.#buffered.length === 0 ? nothing : Buffer.concat(this.#buffered);
   }
 
-  /** @param bytes 0: all of it, or as much as is kept; `done` is called when they are here */
+  /** @param bytes 0: all of it, or as much as is kept */
+  has(bytes: number): boolean {
+    return this.#isComplete || this.#bufferedBytes >= keptOf(bytes);
+  }
+
+  /** @param bytes as for `has`, which has said no; `done` is called when they are here */
   waitFor(bytes: number, done: () => void): void {
-    if (this.#isComplete) {
-      done();
-      return;
-    }
-    this.#waiting = {bytes: bytes === 0 ? maxBufferedBytes : Math.min(bytes, maxBufferedBytes), done};
+    this.#waiting = {bytes: keptOf(bytes), done};
     if (this.expectsContinue) this.#client.informational({status: 100, reason: 'Continue', version: '1.1', headers: []});
     this.#client.resume();
   }

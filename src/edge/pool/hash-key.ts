@@ -4,11 +4,19 @@ import type {BackendConfig, Balance} from '../../config/proxy-value.ts';
 import type {HeaderFields, SampleValue} from '../samples/context.ts';
 import {avalanche, type HashInput, hashFunction} from './hash-function.ts';
 
+export interface BalancedHttp {
+  readonly uri: string;
+  readonly headers: HeaderFields;
+  readonly method?: string;
+  /** As much of it as was waited for. */
+  readonly body?: Uint8Array | null;
+}
+
 export interface BalanceRequest {
   /** The client's address. */
   readonly source: string;
   /** Null: no HTTP. */
-  readonly http: {readonly uri: string; readonly headers: HeaderFields} | null;
+  readonly http: BalancedHttp | null;
   /** For `balance hash`: what its expression yields. */
   readonly sample: SampleValue;
 }
@@ -32,7 +40,7 @@ function hashKey(balance: Balance): ((request: BalanceRequest) => HashInput | nu
     case 'uri':
       return ({http}) => (http === null ? null : uriKey(http.uri, balance));
     case 'url_param':
-      return ({http}) => (http === null ? null : parameterKey(http.uri, balance.parameter));
+      return ({http}) => (http === null ? null : (parameterKey(http.uri, balance.parameter) ?? bodyParameterKey(http, balance.parameter)));
     case 'hdr': {
       const name = balance.header.toLowerCase();
       return ({http}) => (http === null ? null : headerKey(http.headers, {name, useDomainOnly: balance.useDomainOnly}));
@@ -103,6 +111,14 @@ function parameterKey(uri: string, parameter: string): string | null {
     .split('&')
     .find((pair) => pair.startsWith(`${parameter}=`));
   return found === undefined ? null : found.slice(parameter.length + 1);
+}
+
+/** Of a form that is posted. What does not begin as a parameter's value does is none: the body is something else. */
+function bodyParameterKey({method, body = null}: BalancedHttp, parameter: string): string | null {
+  if (method !== 'POST' || body === null) return null;
+  const key = parameterKey(`?${Buffer.from(body).toString('latin1')}`, parameter);
+  if (key === null || key === '' || /^[!#$%&'*+.^_`|~\dA-Za-z-]/.test(key)) return key;
+  return /^\s/.test(key) ? '' : null;
 }
 
 /** The first value of the first such header. */
