@@ -12,6 +12,7 @@ import {workerProblem} from './worker-shape.ts';
 
 const defaultStateDir = '/var/lib/picogate';
 const defaultCacheBytes = 10 * 1024 ** 3;
+const defaultBufferBytes = 16_384;
 const defaultStatsTimeoutMs = 10_000;
 const defaultStopTimeoutMs = 30_000;
 const defaultLeaseMs = 15_000;
@@ -82,6 +83,7 @@ function buildProcess(section: Section): ProcessConfig {
     statsSockets: all(section, 'stats socket').map(({value}) => value),
     statsTimeoutMs: effective(section, 'stats timeout')?.value ?? defaultStatsTimeoutMs,
     logs: all(section, 'global log').map(({value}) => value),
+    bufferBytes: effective(section, 'tune.bufsize')?.value ?? defaultBufferBytes,
     variables: inOrder(section, ['set-var', 'set-var-fmt']).map(({value}) => value),
     logTag: effective(section, 'log-tag')?.value ?? 'picogate',
     logHostname: hostname === '' ? null : hostname,

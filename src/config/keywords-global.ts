@@ -209,6 +209,13 @@ export const globalKeywords = {
     description: 'Sets a variable of the process (`proc.`) before anything is served; `set var` of the runtime API, and rules, change it.',
   }),
   'set-var-fmt': keyword({...theirList, sections: ['global'], shape: processVariableFormat, description: 'The same with a text that has expressions in it.'}),
+  'tune.bufsize': keyword({
+    ...theirsInGlobal,
+    shape: size({min: 1024, minText: '1k'}),
+    absent: '16k',
+    description:
+      'What is kept of a body that rules wait for (`wait-for-body`, `option http-buffer-request`); what is longer is looked at as far as it is kept.',
+  }),
   'ssl-default-bind-options': keyword({...theirsInGlobal, shape: tlsBindDefaults, description: 'Versions and tickets of TLS where a `bind` says nothing.'}),
   'ssl-default-bind-ciphers': keyword({...theirsInGlobal, shape: word('<ciphers>'), description: 'Ciphers up to TLS 1.2 where a `bind` says nothing.'}),
   'ssl-default-bind-ciphersuites': keyword({...theirsInGlobal, shape: word('<suites>'), description: 'Ciphers of TLS 1.3 where a `bind` says nothing.'}),

@@ -54,7 +54,7 @@ export const optionKeywords = {
   ),
   'option http-buffer-request': onOff(
     withProxies,
-    'Rules, and the choice of a server, wait for the body of a request: for all of it, or 16 KiB, for `timeout http-request` at most.',
+    'Rules, and the choice of a server, wait for the body of a request: for all of it, or `tune.bufsize`, for `timeout http-request` at most.',
   ),
   'option socket-stats': onOff(withFrontend, 'Statistics of each bind, by its `name`, in `show stat` and on the page.'),
   'option http-use-proxy-header': onOff(withFrontend, 'Accepted. No effect.'),

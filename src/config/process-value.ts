@@ -23,6 +23,8 @@ export interface ProcessConfig {
   /** How long a connection to the runtime API may be idle. */
   readonly statsTimeoutMs: number;
   readonly logs: readonly LogTarget[];
+  /** What is kept of a body that rules wait for. */
+  readonly bufferBytes: number;
   /** Of the process, in the order in which they are set. */
   readonly variables: readonly SetVariable[];
   readonly logTag: string;

@@ -317,7 +317,7 @@ function renderKnown(): string {
     '',
     ...block('Sections', knownSections),
     ...block('In `global`', knownKeywords('global')),
-    'Also without effect: everything that begins with `tune.` or `httpclient.`.',
+    'Also without effect: everything else that begins with `tune.` or `httpclient.`.',
     '',
     ...block('In `defaults`, `frontend`, `backend`, `listen`', knownKeywords('listen')),
     ...options('Options of `bind`', bindOptions),

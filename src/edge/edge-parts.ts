@@ -39,7 +39,7 @@ export interface EdgePartsOptions {
   readonly backends: readonly BackendConfig[];
   readonly userlists: readonly Userlist[];
   readonly resolvers: readonly ResolversConfig[];
-  readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname' | 'variables'>;
+  readonly process: Pick<ProcessConfig, 'logTag' | 'logHostname' | 'variables' | 'bufferBytes'>;
   readonly apps: AppAccess;
   readonly watch: AppWatch | null;
   /** How often sessions may wake apps. */

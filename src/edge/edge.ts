@@ -27,7 +27,7 @@ export interface EdgeOptions {
   readonly backends: readonly BackendConfig[];
   readonly userlists?: readonly Userlist[];
   readonly resolvers?: readonly ResolversConfig[];
-  readonly process?: Pick<ProcessConfig, 'logTag' | 'logHostname' | 'variables'>;
+  readonly process?: Pick<ProcessConfig, 'logTag' | 'logHostname' | 'variables' | 'bufferBytes'>;
   readonly apps: AppAccess;
   /** Null: apps are not checked, and count as awake while they have sessions. */
   readonly watch?: AppWatch | null;
@@ -137,7 +137,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const {
     userlists = [],
     resolvers = [],
-    process = {logTag: 'picogate', logHostname: null, variables: []},
+    process = {logTag: 'picogate', logHostname: null, variables: [], bufferBytes: 16_384},
     watch = null,
     ticketKeys = randomBytes(48),
   } = options;

@@ -103,6 +103,34 @@ pairTest('rules and the choice of a server wait for the body, and no longer than
   t.deepEqual(found, expected);
 });
 
+pairTest('tune.bufsize says how much of a body is seen', async (t) => {
+  for (const [size, status] of [
+    [16_384, '200'],
+    [65_536, '403'],
+  ] as const) {
+    await using directory = await temporaryDirectory();
+    await using pair = await startPair({
+      configuration: `
+global
+  tune.bufsize ${size}
+defaults
+  mode http
+  timeout client 5s
+frontend front
+  bind 127.0.0.1:\${FRONT}
+  option http-buffer-request
+  http-request deny if { req.body -m sub end }
+  http-request return status 200
+`,
+      ports: ['FRONT'],
+      values: {},
+      directory: directory.path,
+    });
+    const post: Post = {to: 'FRONT', pieces: ['a'.repeat(20_000), 'a'.repeat(20_000), 'the end']};
+    for (const twin of [pair.haproxy, pair.picogate]) t.regex(await exchange(twin.port('FRONT'), post), new RegExp(`: ${status} $`), `${twin.name} ${size}`);
+  }
+});
+
 pairTest('what is longer than can be kept is looked at as far as it is here, and reaches the server whole', async (t) => {
   await using directory = await temporaryDirectory();
   await using pair = await startPair({

@@ -59,7 +59,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     this.#over = over;
     this.#client = client;
     this.#transaction = transaction;
-    this.#body = new RequestBody(client, transaction.incoming.length, headerOf(transaction.request.headers, 'expect')?.toLowerCase() === '100-continue');
+    this.#body = new RequestBody(client, transaction.incoming.length, {headers: transaction.request.headers, maxKeptBytes: parts.bufferBytes});
     this.#local = new LocalAnswer({client, transaction, body: this.#body, finish: (termination, reason) => this.#finish(termination, reason)});
     transaction.bytesIn = transaction.incoming.headBytes;
   }
@@ -279,7 +279,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#cancelDelay?.();
     this.#cancelDelay = this.#parts.clock.after(timeMs, () => this.brokenOff('sD', 'a rule has waited for the body'));
-    const held = this.#held ?? new HeldAnswer();
+    const held = this.#held ?? new HeldAnswer(this.#parts.bufferBytes);
     this.#held = held;
     held.waitFor(atLeastBytes, () => {
       this.#cancelDelay?.();

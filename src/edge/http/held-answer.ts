@@ -1,7 +1,6 @@
 /** The body of a server's answer while rules wait for it. */
 import type {ServerConfig} from '../../config/proxy-value.ts';
 import type {BodyLength, Header, ResponseHead} from './message.ts';
-import {maxBufferedBytes} from './request-body.ts';
 
 export interface ServerAnswer {
   readonly head: ResponseHead;
@@ -10,15 +9,20 @@ export interface ServerAnswer {
 }
 
 export class HeldAnswer {
+  readonly #maxKeptBytes: number;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #isCut = false;
   #end: {readonly trailers: readonly Header[] | null} | null = null;
   #waiting: {readonly bytes: number; readonly done: () => void} | null = null;
 
+  constructor(maxKeptBytes: number) {
+    this.#maxKeptBytes = maxKeptBytes;
+  }
+
   /** @param bytes 0: all of it, or as much as is kept; `done` is called when they are here */
   waitFor(bytes: number, done: () => void): void {
-    this.#waiting = {bytes: bytes === 0 ? maxBufferedBytes : Math.min(bytes, maxBufferedBytes), done};
+    this.#waiting = {bytes: bytes === 0 ? this.#maxKeptBytes : Math.min(bytes, this.#maxKeptBytes), done};
     this.#look();
   }
 

@@ -27,6 +27,8 @@ export interface HttpParts extends Omit<TransactionParts, 'session'> {
   /** For requests that are health checks. */
   readonly probes: HttpProbes;
   readonly clock: Clock;
+  /** What is kept of a body that something waits for: `tune.bufsize`. */
+  readonly bufferBytes: number;
   readonly counters: Counters;
   /** For what cannot be read. */
   readonly captures: MessageCaptures;

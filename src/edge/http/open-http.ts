@@ -67,6 +67,7 @@ export function openHttpSide(backends: readonly BackendConfig[], parts: EdgePart
         pool: connections,
         probes: parts.probes,
         clock,
+        bufferBytes: parts.process.bufferBytes,
         stats,
         answering: config.logAsap ? (record, transaction) => logRequest(lines, transaction, {record, counters, parts}) : null,
         finished: (record, context) => {

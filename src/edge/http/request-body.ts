@@ -1,18 +1,13 @@
 /** The body of a request on its way from client to server: not read before there is a server, and then only as fast as the server takes it. */
-import type {BodyLength, ClientStream, Header, ServerStream} from './message.ts';
+import {type BodyLength, type ClientStream, type Header, headerOf, type ServerStream} from './message.ts';
 
-/** What `wait-for-body` may keep, as HAProxy's buffer. */
-export const maxBufferedBytes = 16_384;
 const nothing = Buffer.alloc(0);
-
-function keptOf(bytes: number): number {
-  return bytes === 0 ? maxBufferedBytes : Math.min(bytes, maxBufferedBytes);
-}
 
 export class RequestBody {
   readonly #client: ClientStream;
   /** The client waits for a word before it sends the body. */
   readonly expectsContinue: boolean;
+  readonly #maxKeptBytes: number;
   #isComplete: boolean;
   #trailers: readonly Header[] | null = null;
   #buffered: Buffer[] = [];
@@ -21,10 +16,12 @@ export class RequestBody {
   #server: ServerStream | null = null;
   #waiting: {readonly bytes: number; readonly done: () => void} | null = null;
 
-  constructor(client: ClientStream, length: BodyLength, expectsContinue: boolean) {
+  /** @param options.headers of the request @param options.maxKeptBytes what may be kept of it while something waits for it */
+  constructor(client: ClientStream, length: BodyLength, {headers, maxKeptBytes}: {readonly headers: readonly Header[]; readonly maxKeptBytes: number}) {
     this.#client = client;
+    this.#maxKeptBytes = maxKeptBytes;
     this.#isComplete = length === 0;
-    this.expectsContinue = expectsContinue && length !== 0;
+    this.expectsContinue = length !== 0 && headerOf(headers, 'expect')?.toLowerCase() === '100-continue';
   }
 
   get isComplete(): boolean {
@@ -42,12 +39,12 @@ export class RequestBody {
 
   /** @param bytes 0: all of it, or as much as is kept */
   has(bytes: number): boolean {
-    return this.#isComplete || this.#bufferedBytes >= keptOf(bytes);
+    return this.#isComplete || this.#bufferedBytes >= this.#wanted(bytes);
   }
 
   /** @param bytes as for `has`, which has said no; `done` is called when they are here */
   waitFor(bytes: number, done: () => void): void {
-    this.#waiting = {bytes: keptOf(bytes), done};
+    this.#waiting = {bytes: this.#wanted(bytes), done};
     if (this.expectsContinue) this.#client.informational({status: 100, reason: 'Continue', version: '1.1', headers: []});
     this.#client.resume();
   }
@@ -89,6 +86,10 @@ export class RequestBody {
 
   serverDrained(): void {
     if (!this.#isComplete) this.#client.resume();
+  }
+
+  #wanted(bytes: number): number {
+    return bytes === 0 ? this.#maxKeptBytes : Math.min(bytes, this.#maxKeptBytes);
   }
 
   #waited(): void {

@@ -151,6 +151,7 @@ export async function openTestHttp(settings: TestHttpSettings): Promise<TestHttp
     pool,
     probes: new HttpProbes(new KnownAnswers(), null),
     clock: systemClock,
+    bufferBytes: 16_384,
     counters,
     captures: new MessageCaptures(),
     admission: new Admission({
