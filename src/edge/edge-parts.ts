@@ -51,8 +51,8 @@ export interface EdgePartsOptions {
   readonly limit: SessionLimit;
   /** Of health checks from outside; they last longer than one generation. */
   readonly knownAnswers: KnownAnswers;
-  /** Sessions of a frontend, for expressions. */
-  readonly frontendSessions: Surroundings['frontendSessions'];
+  /** Of a frontend, for expressions. */
+  readonly frontendLoad: Surroundings['frontendLoad'];
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -116,8 +116,9 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
   const surroundings: Surroundings = {
     usableServers: pools.usableServers,
     isServerUp: pools.isServerUp,
-    backendSessions: pools.backendSessions,
-    frontendSessions: options.frontendSessions,
+    backendLoad: pools.backendLoad,
+    serverLoad: pools.serverLoad,
+    frontendLoad: options.frontendLoad,
     authenticate: authenticator(options.userlists),
     tableValue: tables.tableValue,
     tableSize: tables.tableSize,

@@ -17,6 +17,7 @@ import {type HttpSide, openHttpSide} from './http/open-http.ts';
 import type {StatsAnswer} from './http/stats-answer.ts';
 import type {ListeningSockets} from './listening-sockets.ts';
 import {KnownAnswers} from './probes/known-answers.ts';
+import type {Surroundings} from './samples/context.ts';
 import {SessionLimit} from './session-limit.ts';
 import {openTcpFrontend} from './tcp-frontend.ts';
 import {openUdpFrontend} from './udp-frontend.ts';
@@ -133,7 +134,12 @@ async function openFrontend(config: FrontendConfig, {options, parts, http, ipv6O
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
   await using scope = new AsyncDisposableStack();
   const opened: {frontends: readonly Frontend[]} = {frontends: []};
-  const frontendSessions = (name: string): number | null => opened.frontends.find((frontend) => frontend.name === name)?.counters.sessions ?? null;
+  const frontendLoad: Surroundings['frontendLoad'] = (name) => {
+    const counters = opened.frontends.find((frontend) => frontend.name === name)?.counters;
+    if (counters === undefined) return null;
+    const nowMs = options.clock.monotonicMs();
+    return {sessions: counters.sessions, sessionRate: counters.sessionRate.read(nowMs)};
+  };
   const {
     userlists = [],
     resolvers = [],
@@ -142,7 +148,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     ticketKeys = randomBytes(48),
   } = options;
   const {limit = new SessionLimit(Number.POSITIVE_INFINITY), knownAnswers = new KnownAnswers()} = options;
-  const parts = scope.use(await openEdgeParts({...options, userlists, resolvers, process, watch, ticketKeys, limit, knownAnswers, frontendSessions}));
+  const parts = scope.use(await openEdgeParts({...options, userlists, resolvers, process, watch, ticketKeys, limit, knownAnswers, frontendLoad}));
   const http = scope.use(openHttpSide(options.backends, parts, options.stats ?? (() => null)));
   const frontends = await openFrontends(options, {parts, http});
   opened.frontends = frontends;

@@ -34,12 +34,14 @@ const trackerSignatures = [
 const signatures = signatureTable(`
   always_false bool
   always_true bool
+  avg_queue([backend]) int
   base str
   base32 int
   base32+src bin
   baseq str
   be_conn([backend]) int
   be_name str
+  be_sess_rate([backend]) int
   bin(string) bin
   bool(string) bool
   capture.req.hdr(int) str
@@ -71,6 +73,7 @@ const signatures = signatureTable(`
   fe_conn([frontend]) int
   fe_defbe str
   fe_name str
+  fe_sess_rate([frontend]) int
   hdr([string,int]) str
   hdr_cnt([string]) int
   hdr_ip([string,int]) ip
@@ -94,6 +97,7 @@ const signatures = signatureTable(`
   payload(int,int) bin
   payload_lv(int,int[,string]) bin
   query str
+  queue([backend]) int
   rand([int]) int
   req.body bin
   req.body_len int
@@ -151,8 +155,11 @@ const signatures = signatureTable(`
   shdr_val([string,int]) int
   src ip
   src_port int
+  srv_conn(server) int
   srv_is_up(server) bool
   srv_name str
+  srv_queue(server) int
+  srv_sess_rate(server) int
   ssl_c_der bin
   ssl_c_err int
   ssl_c_ca_err int
@@ -195,12 +202,12 @@ const signatures = signatureTable(`
 /** Fetches of HAProxy that are not implemented. */
 export const laterFetches: ReadonlySet<string> = new Set(
   `rdp_cookie rdp_cookie_cnt req.rdp_cookie req.rdp_cookie_cnt req_rdp_cookie req_rdp_cookie_cnt
-  avg_queue bc_dst bc_dst_port bc_http_major bc_src bc_src_port be_conn_free be_id be_server_timeout be_sess_rate be_tunnel_timeout connslots
+  bc_dst bc_dst_port bc_http_major bc_src bc_src_port be_conn_free be_id be_server_timeout be_tunnel_timeout connslots
   cookie cpu_calls dst_conn dst_is_local fc_dst_is_local fc_lost fc_reordering fc_retrans fc_rtt fc_rttvar
-  fc_sacked fc_src_is_local fc_unacked fcgi.docroot fcgi.index fe_client_timeout fe_id fe_req_rate fe_sess_rate lat_ns_avg nbproc
-  prio_class prio_offset proc queue rep_ssl_hello_type req.hdrs_bin req.ssl_ec_ext req.ssl_st_ext res.cache_hit
-  res.cache_name res.comp res.comp_algo res.cook_val res.ssl_hello_type so_id src_is_local src_updt_conn_cnt srv_conn srv_conn_free srv_id srv_iweight
-  srv_queue srv_sess_rate srv_uweight srv_weight ssl_bc ssl_bc_alpn ssl_bc_cipher ssl_bc_protocol ssl_c_ca_err_depth ssl_c_chain_der ssl_c_key_alg
+  fc_sacked fc_src_is_local fc_unacked fcgi.docroot fcgi.index fe_client_timeout fe_id fe_req_rate lat_ns_avg nbproc
+  prio_class prio_offset proc rep_ssl_hello_type req.hdrs_bin req.ssl_ec_ext req.ssl_st_ext res.cache_hit
+  res.cache_name res.comp res.comp_algo res.cook_val res.ssl_hello_type so_id src_is_local src_updt_conn_cnt srv_conn_free srv_id srv_iweight
+  srv_uweight srv_weight ssl_bc ssl_bc_alpn ssl_bc_cipher ssl_bc_protocol ssl_c_ca_err_depth ssl_c_chain_der ssl_c_key_alg
   ssl_c_sig_alg ssl_c_version ssl_f_der ssl_f_i_dn ssl_f_key_alg ssl_f_notafter ssl_f_notbefore ssl_f_s_dn
   ssl_f_serial ssl_f_sha1 ssl_f_sig_alg ssl_f_version ssl_fc_alg_keysize ssl_fc_cipherlist_bin ssl_fc_cipherlist_hex ssl_fc_cipherlist_str
   ssl_fc_cipherlist_xxh ssl_fc_client_random ssl_fc_err_str ssl_fc_has_early ssl_fc_npn ssl_fc_protocol_hello_id ssl_fc_server_random ssl_fc_session_id

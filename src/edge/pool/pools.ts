@@ -38,7 +38,8 @@ export interface Pools extends Disposable {
   /** What expressions ask about backends (Surroundings); whoever evaluates them knows which backend `''` is. */
   readonly usableServers: Surroundings['usableServers'];
   readonly isServerUp: Surroundings['isServerUp'];
-  readonly backendSessions: Surroundings['backendSessions'];
+  readonly backendLoad: Surroundings['backendLoad'];
+  readonly serverLoad: Surroundings['serverLoad'];
 }
 
 export function openPools(options: PoolsOptions): Pools {
@@ -77,7 +78,17 @@ export function openPools(options: PoolsOptions): Pools {
       const found = pools.get(backend)?.server(server) ?? null;
       return found === null ? null : found.isUp && !found.isInMaintenance;
     },
-    backendSessions: (backend) => pools.get(backend)?.sessions() ?? null,
+    backendLoad(backend) {
+      const pool = pools.get(backend);
+      if (pool === undefined) return null;
+      const queued = pool.servers.reduce((sum, {queue}) => sum + queue.size, pool.queued);
+      return {sessions: pool.sessions(), queued, sessionRate: pool.counted.sessionRate.read(clock.monotonicMs())};
+    },
+    serverLoad(backend, server) {
+      const found = pools.get(backend)?.server(server) ?? null;
+      if (found === null) return null;
+      return {sessions: found.sessions.size, queued: found.queue.size, sessionRate: found.counted.sessionRate.read(clock.monotonicMs())};
+    },
     [Symbol.dispose]() {
       unwatch?.();
       for (const pool of pools.values()) pool[Symbol.dispose]();

@@ -104,12 +104,22 @@ export interface Variables {
 }
 
 /** What expressions ask about the rest of the gateway. */
+/** What a backend or a server has to do: sessions now, those that wait in its queue, and new ones in the last second. */
+export interface Load {
+  readonly sessions: number;
+  readonly queued: number;
+  readonly sessionRate: number;
+}
+
+export type FrontendLoad = Omit<Load, 'queued'>;
+
 export interface Surroundings {
   /** How many servers of a backend can be used; null: there is no such backend. `''`: the backend of this session. */
   usableServers(backend: string): number | null;
   isServerUp(backend: string, server: string): boolean | null;
-  backendSessions(backend: string): number | null;
-  frontendSessions(frontend: string): number | null;
+  backendLoad(backend: string): Load | null;
+  serverLoad(backend: string, server: string): Load | null;
+  frontendLoad(frontend: string): FrontendLoad | null;
   /** The groups of a user whose password is right; null when it is not, or there is no such list. */
   authenticate(userlist: string, user: string, password: string): readonly string[] | null;
   /**

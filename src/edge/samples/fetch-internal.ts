@@ -3,7 +3,7 @@ import {randomInt, randomUUID} from 'node:crypto';
 import {hostname} from 'node:os';
 import type {SampleCall} from '../../config/sample.ts';
 import {formatAddress, parseAddress} from './address.ts';
-import type {SampleContext, SampleValue, Surroundings} from './context.ts';
+import type {FrontendLoad, Load, SampleContext, SampleValue, Surroundings} from './context.ts';
 import {badCall, type Fetch, type FetchBuilder, integerArgument, neededArgument, plain, textArgument} from './fetch.ts';
 import {pathAndQuery} from './request-target.ts';
 import {boolValue, byteString, intValue, no, textValue, yes} from './value.ts';
@@ -83,11 +83,15 @@ function ofName(ask: (surroundings: Surroundings, name: string, context: SampleC
   };
 }
 
-/** `backend/server`, or a server of the session's backend. */
-const serverIsUp: FetchBuilder = (call) => {
+/** `backend/server`, or a server of the session's backend, which is `''`. */
+function serverArgument(call: SampleCall): readonly [backend: string, server: string] {
   const path = neededArgument(call, 0, 'a server');
   const slash = path.indexOf('/');
-  const [backend, server] = slash < 0 ? ['', path] : [path.slice(0, slash), path.slice(slash + 1)];
+  return slash < 0 ? ['', path] : [path.slice(0, slash), path.slice(slash + 1)];
+}
+
+const serverIsUp: FetchBuilder = (call) => {
+  const [backend, server] = serverArgument(call);
   return {
     one(context) {
       const up = context.surroundings.isServerUp(backend, server);
@@ -117,6 +121,47 @@ function receivedRequest(context: SampleContext): {readonly method: string; read
   return context.record?.request ?? context.request;
 }
 
+function ofBackend(key: keyof Load): FetchBuilder {
+  return ofName((surroundings, name) => surroundings.backendLoad(name)?.[key] ?? null);
+}
+
+function ofFrontend(key: keyof FrontendLoad): FetchBuilder {
+  return ofName((surroundings, name, context) => surroundings.frontendLoad(name || context.connection.frontend.name)?.[key] ?? null);
+}
+
+function ofServer(key: keyof Load): FetchBuilder {
+  return (call) => {
+    const [backend, server] = serverArgument(call);
+    return {
+      one({surroundings}) {
+        const load = surroundings.serverLoad(backend, server);
+        return load === null ? null : intValue(load[key]);
+      },
+    };
+  };
+}
+
+/** For each server that can be used, and twice as many as wait where there is none. */
+const averageQueue = ofName((surroundings, name) => {
+  const load = surroundings.backendLoad(name);
+  if (load === null) return null;
+  const servers = surroundings.usableServers(name) ?? 0;
+  return servers > 0 ? Math.ceil(load.queued / servers) : load.queued * 2;
+});
+
+/** How much proxies and servers have to do. */
+const loadFetches: Readonly<Record<string, FetchBuilder>> = {
+  be_conn: ofBackend('sessions'),
+  be_sess_rate: ofBackend('sessionRate'),
+  queue: ofBackend('queued'),
+  avg_queue: averageQueue,
+  fe_conn: ofFrontend('sessions'),
+  fe_sess_rate: ofFrontend('sessionRate'),
+  srv_conn: ofServer('sessions'),
+  srv_queue: ofServer('queued'),
+  srv_sess_rate: ofServer('sessionRate'),
+};
+
 export const internalFetches: Readonly<Record<string, FetchBuilder>> = {
   always_true: plain(() => yes),
   always_false: plain(() => no),
@@ -135,8 +180,7 @@ export const internalFetches: Readonly<Record<string, FetchBuilder>> = {
   rand: random,
   uuid,
   nbsrv: ofName((surroundings, name) => surroundings.usableServers(name)),
-  be_conn: ofName((surroundings, name) => surroundings.backendSessions(name)),
-  fe_conn: ofName((surroundings, name, context) => surroundings.frontendSessions(name || context.connection.frontend.name)),
+  ...loadFetches,
   table_cnt: ofName((surroundings, name) => surroundings.tableSize(name)),
   srv_is_up: serverIsUp,
   fe_name: plain((context) => textValue(context.connection.frontend.name)),

@@ -38,8 +38,9 @@ function context(uri: string, {method = 'GET', reason = null}: {method?: string;
     surroundings: {
       usableServers: () => null,
       isServerUp: () => null,
-      backendSessions: () => null,
-      frontendSessions: () => null,
+      backendLoad: () => null,
+      serverLoad: () => null,
+      frontendLoad: () => null,
       authenticate: () => null,
       tableValue: () => null,
       tableSize: () => null,
