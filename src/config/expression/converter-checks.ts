@@ -1,5 +1,5 @@
-/** Checks of arguments that mean something of their own: paths in JSON, algorithms and keys of tokens, fields of packets. */
-import {createPublicKey} from 'node:crypto';
+/** Checks of arguments that mean something of their own: paths in JSON, algorithms and keys of tokens, fields of packets, keys of hashes. */
+import {createPublicKey, getHashes} from 'node:crypto';
 import {dirname, resolve} from 'node:path';
 import {errorCode, errorMessage} from '../../core/errors.ts';
 import {ConfigError} from '../arguments.ts';
@@ -26,6 +26,8 @@ const checks: Readonly<Record<string, Check>> = {
   jwt_payload_query: (args, place) => checkQuery('jwt_payload_query', args, place),
   jwt_verify: checkVerify,
   mqtt_field_value: checkMqttField,
+  hmac: checkHmac,
+  secure_memcmp: checkComparison,
 };
 
 /** @returns the arguments of a converter, with the absolute path of a key behind those of `jwt_verify`. @throws ConfigError */
@@ -91,4 +93,25 @@ function checkMqttField(args: readonly string[], {word}: Place): readonly string
     throw new ConfigError(`'mqtt_field_value': ${possible}, found '${field}'${didYouMean(field, mqttFields[type])}`, word.position, word.text);
   }
   return args;
+}
+
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+function checkHmac(args: readonly string[], {word}: Place): readonly string[] {
+  const [name = '', key = ''] = args;
+  const algorithms = getHashes();
+  if (!algorithms.includes(name.toLowerCase())) {
+    throw new ConfigError(`'hmac': unknown algorithm '${name}'${didYouMean(name, algorithms)}`, word.position, word.text);
+  }
+  // What it is, is not for everybody who reads messages.
+  if (!variableName.test(key) && (key === '' || !base64.test(key))) {
+    throw new ConfigError("'hmac': a key in base64 is expected, or a variable that has one", word.position, word.text);
+  }
+  return args;
+}
+
+function checkComparison(args: readonly string[], {word}: Place): readonly string[] {
+  const [name = ''] = args;
+  if (variableName.test(name)) return args;
+  throw new ConfigError(`'secure_memcmp': a variable such as 'txn.name' is expected, found '${name}'`, word.position, word.text);
 }

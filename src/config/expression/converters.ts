@@ -27,6 +27,7 @@ const signatures = signatureTable(`
   even bool
   field(int,string[,int]) str
   hex str
+  hmac(string,string) bin
   hex2i int
   host_only str
   htonl bin
@@ -56,6 +57,7 @@ const signatures = signatureTable(`
   regsub(regex,string[,string]) str
   rtrim(string) str
   sdbm([int]) int
+  secure_memcmp(string) bool
   sha1 bin
   sha2([int]) bin
   strcmp(string) int
@@ -88,8 +90,8 @@ const signatures = signatureTable(`
 
 /** Converters of HAProxy that are not implemented. */
 export const laterConverters: ReadonlySet<string> = new Set(
-  `aes_gcm_dec capture-req capture-res debug fix_is_valid fix_tag_value hmac language
-  param protobuf secure_memcmp srv_queue table_expire table_idle table_server_id
+  `aes_gcm_dec capture-req capture-res debug fix_is_valid fix_tag_value language
+  param protobuf srv_queue table_expire table_idle table_server_id
   ungrpc wt6 x509_v_err_str xxh3 xxh32 xxh64`
     .trim()
     .split(/\s+/),

@@ -1,9 +1,10 @@
 /** Converters on bytes, URLs and addresses: HAProxy's manual, section 7.3.1. */
-import {createHash, createHmac, getHashes} from 'node:crypto';
+import {createHash, createHmac, getHashes, timingSafeEqual} from 'node:crypto';
 import {formatAddress, maskAddress, maskLength, parseAddress} from './address.ts';
 import {avalanche, crc32, crc32c, djb2, sdbm} from './checksums.ts';
-import {badCall, type Converter, type ConverterBuilder, integerArgument, neededArgument, simple, textArgument} from './fetch.ts';
-import {type Found, intValue, textValue, toAddress, toBytes, toText} from './value.ts';
+import {badCall, type Converter, type ConverterBuilder, integerArgument, neededArgument, simple, textArgument, textOrVariable} from './fetch.ts';
+import {boolValue, type Found, intValue, textValue, toAddress, toBytes, toText} from './value.ts';
+import {checkVariableName} from './variables.ts';
 
 function onBytes(convert: (bytes: Uint8Array) => Found | null): ConverterBuilder {
   return simple((value) => {
@@ -46,12 +47,29 @@ function algorithmArgument(call: Parameters<ConverterBuilder>[0]): string {
   return algorithm;
 }
 
+/** Base64 of RFC 4648, section 4; null: it is not. */
+function decodedKey(text: string): Buffer | null {
+  return text !== '' && text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text) ? Buffer.from(text, 'base64') : null;
+}
+
 const hmac: ConverterBuilder = (call) => {
   const algorithm = algorithmArgument(call);
-  const key = Buffer.from(neededArgument(call, 1, 'a key in base64'), 'base64');
-  return (value) => {
+  const keyOf = textOrVariable(neededArgument(call, 1, 'a key in base64'));
+  return (value, context) => {
     const bytes = toBytes(value);
-    return bytes === null ? null : {type: 'bin', value: createHmac(algorithm, key).update(bytes).digest()};
+    const key = decodedKey(keyOf(context) ?? '');
+    return bytes === null || key === null ? null : {type: 'bin', value: createHmac(algorithm, key).update(bytes).digest()};
+  };
+};
+
+/** Takes as long whatever differs. What is of another length is another thing. */
+const secureCompare: ConverterBuilder = (call) => {
+  const name = checkVariableName(neededArgument(call, 0, 'the name of a variable'));
+  return (value, context) => {
+    const found = context.variables.get(name);
+    const [left, right] = [toBytes(value), found === null ? null : toBytes(found)];
+    if (left === null || right === null) return null;
+    return boolValue(left.length === right.length && timingSafeEqual(left, right));
   };
 };
 
@@ -172,6 +190,7 @@ export const bytesConverters: Readonly<Record<string, ConverterBuilder>> = {
   sha2,
   digest: (call) => digest(algorithmArgument(call)),
   hmac,
+  secure_memcmp: secureCompare,
   url_dec: urlDecode,
   url_enc: urlEncode,
   ipmask,

@@ -4,8 +4,7 @@ import {type JsonStep, parseJsonPath} from '../../config/expression/json-path.ts
 import {isPssAlgorithm, jwtAlgorithm} from '../../config/expression/jwt-algorithm.ts';
 import type {SampleCall} from '../../config/sample.ts';
 import {errorMessage} from '../../core/errors.ts';
-import type {SampleContext} from './context.ts';
-import {badCall, type ConverterBuilder, type SampleEnvironment, textArgument} from './fetch.ts';
+import {badCall, type ConverterBuilder, type SampleEnvironment, textArgument, textOrVariable} from './fetch.ts';
 import {findJson, unescapeJson} from './json-search.ts';
 import {boolValue, type Found, intValue, textValue, toText} from './value.ts';
 
@@ -125,18 +124,9 @@ function verifyToken(token: string, named: {algorithm: string; key: string}, key
   return isGoodSignature(facts, key) ? outcome.good : outcome.bad;
 }
 
-/** An argument that is a variable, or a text. Null: the variable is not set. */
-function reading(text: string): (context: SampleContext) => string | null {
-  if (!/^(?:proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+$/.test(text)) return () => text;
-  return ({variables}) => {
-    const found = variables.get(text);
-    return found === null ? null : toText(found);
-  };
-}
-
 /** Its third argument is the absolute path of a public key, or absent: what the configuration has checked. */
 const jwtVerify: ConverterBuilder = (call, environment) => {
-  const [algorithmOf, keyOf] = [reading(textArgument(call, 0)), reading(textArgument(call, 1))];
+  const [algorithmOf, keyOf] = [textOrVariable(textArgument(call, 0)), textOrVariable(textArgument(call, 1))];
   const path = call.args[2];
   const keys = keysOf(environment);
   if (path !== undefined) keys.set(textArgument(call, 1), readKey(call, path, environment));

@@ -3,7 +3,7 @@ import type {SampleCall} from '../../config/sample.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {SampleContext, SampleValue} from './context.ts';
 import type {PatternLists} from './pattern-lists.ts';
-import {byteString, type Found} from './value.ts';
+import {byteString, type Found, toText} from './value.ts';
 
 /** The start of a TLS stream, as the ClientHello parser sees it. */
 export type ClientHelloResult =
@@ -75,6 +75,15 @@ export function integerArgument(call: SampleCall, index: number, fallback: numbe
   if (argument === '' && fallback !== null) return fallback;
   if (!/^[+-]?\d{1,19}$/.test(argument)) throw badCall(call, `argument ${index + 1} is "${argument}", not an integer`);
   return Number(argument);
+}
+
+/** An argument that is a variable, or a text. Null: the variable is not set. */
+export function textOrVariable(text: string): (context: SampleContext) => string | null {
+  if (!/^(?:proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+$/.test(text)) return () => text;
+  return ({variables}) => {
+    const found = variables.get(text);
+    return found === null ? null : toText(found);
+  };
 }
 
 /** Marks that more payload may change what was found, unless there will be none. */

@@ -19,6 +19,8 @@ const special: Readonly<Record<string, readonly string[]>> = {
   'unset-var': ['txn.a'],
   var: ['txn.a'],
   digest: ['sha256'],
+  hmac: ['sha256', 'a2V5'],
+  secure_memcmp: ['txn.a'],
   add_item: [',', 'txn.a'],
   strcmp: ['txn.a'],
   json_query: ['$.a'],
