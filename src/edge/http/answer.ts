@@ -5,11 +5,12 @@ import type {Clock} from '../../core/clock.ts';
 import {errorCode} from '../../core/errors.ts';
 import type {Assignment} from './assignment.ts';
 import {type Compressor, compressorFor} from './compression.ts';
-import type {BodyLength, Header, ResponseHead} from './message.ts';
+import {isBodyless} from './h1-framing.ts';
+import type {BodyLength, ClientStream, Header, ResponseHead} from './message.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
 import {responseForClient} from './persistence-cookie.ts';
 import {type LocalReply, reasonOf} from './reply.ts';
-import {type RulePlace, runResponseRules} from './response-rules.ts';
+import {type ResponseWait, type RulePlace, runResponseRules} from './response-rules.ts';
 import type {Transaction} from './transaction.ts';
 import {retryAfterSeconds} from './wait-page.ts';
 
@@ -24,11 +25,51 @@ export function phaseOf(
   return forwarding.server === null ? 'Q' : 'C';
 }
 
-/** `tcp-response content` rules, then `http-response` rules: of the backend, then of the frontend. @param from after a rule that has waited */
-export function applyResponseRules(transaction: Transaction, response: ResponseHead, from?: RulePlace): ReturnType<typeof runResponseRules> {
+/** What the client gets instead of the server's answer. */
+export interface AnswerRefusal {
+  readonly kind: 'reply';
+  readonly reply: LocalReply;
+  readonly termination: string;
+  readonly reason: string | null;
+}
+
+const silence: LocalReply = {status: 0, reason: '', headers: [], body: Buffer.alloc(0), isSilent: true};
+
+/**
+ * `tcp-response content` rules of the backend. Those that wait (`inspect-delay`) see the head of the answer; others decide, in HAProxy, before the server has said
+ * anything, and so see nothing of it.
+ */
+export function applyContentRules(transaction: Transaction, response: ResponseHead): AnswerRefusal | null {
+  const {destination: backend} = transaction;
+  if (backend === null || backend.responseContentRules.length === 0) return null;
+  const waits = backend.config.tcp.responseDelayMs !== null;
+  const seen = transaction.response;
+  transaction.response = waits ? response : null;
+  try {
+    for (const rule of backend.responseContentRules) {
+      const verdict = rule(transaction, response);
+      transaction.isServerClosed = verdict === 'close' && waits;
+      if (verdict === 'accept' || transaction.isServerClosed) return null;
+      if (verdict !== null) return refusal(verdict, transaction);
+    }
+    return null;
+  } finally {
+    transaction.response = seen;
+  }
+}
+
+function refusal(verdict: 'reject' | 'close', transaction: Transaction): AnswerRefusal {
+  transaction.answeredAtMs = 0;
+  if (verdict === 'reject') return {kind: 'reply', reply: silence, termination: 'PD', reason: 'a rule refuses the answer'};
+  return {kind: 'reply', reply: transaction.errorPage(502), termination: 'SH', reason: 'a rule ends the connection to the server'};
+}
+
+/** `http-response` rules: of the backend, then of the frontend. @param from after a rule that has waited */
+export function applyResponseRules(transaction: Transaction, response: ResponseHead, from?: RulePlace): AnswerRefusal | ResponseWait | null {
   const {destination: backend, frontend} = transaction;
-  const lists = [backend?.responseContentRules ?? [], backend?.responseRules ?? [], frontend.responseRules];
-  return runResponseRules(lists, {transaction, response, ...(from === undefined ? {} : {from})});
+  const lists = [backend?.responseRules ?? [], frontend.responseRules];
+  const verdict = runResponseRules(lists, {transaction, response, ...(from === undefined ? {} : {from})});
+  return verdict?.kind === 'reply' ? {...verdict, termination: verdict.why === 'denied' ? 'PH' : 'LH', reason: null} : verdict;
 }
 
 /** `http-after-response` rules change every answer, also those that are made here. */
@@ -63,9 +104,12 @@ export function tarpitMs({frontend, destination: backend}: Transaction): number 
   return backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
 }
 
-/** The connection to the client ends with it. */
-export function isLastAnswer({frontend, destination}: Transaction): boolean {
-  return frontend.config.connectionMode === 'close' || destination?.config.connectionMode === 'close';
+/** Of the server's answer. @param length of the body that the client gets */
+export function sendHead(client: ClientStream, transaction: Transaction, {head, length}: {readonly head: ResponseHead; readonly length: BodyLength}): void {
+  const {frontend, destination, received} = transaction;
+  transaction.status = client.told(head.status);
+  if (frontend.config.connectionMode === 'close' || destination?.config.connectionMode === 'close') client.closeAfter();
+  transaction.bytesOut += client.head(head, length, isBodyless(received.method, head.status));
 }
 
 /** Null: the body goes as it is. */

@@ -4,7 +4,18 @@
  */
 import {errorMessage} from '../../core/errors.ts';
 import type {CutCause} from '../cuttable.ts';
-import {applyAfterResponse, applyPersistence, applyResponseRules, compress, heldPage, isLastAnswer, phaseOf, tarpitMs, withReason} from './answer.ts';
+import {
+  applyAfterResponse,
+  applyContentRules,
+  applyPersistence,
+  applyResponseRules,
+  compress,
+  heldPage,
+  phaseOf,
+  sendHead,
+  tarpitMs,
+  withReason,
+} from './answer.ts';
 import {AnswerOutput} from './answer-output.ts';
 import {type BodyWait, isBuffered, mayNameServer, waitForBody, wholeBody} from './body-wait.ts';
 import {Forwarding, type ForwardingEvents} from './forwarding.ts';
@@ -15,17 +26,16 @@ import {LocalAnswer} from './local-answer.ts';
 import {type BodyLength, type ClientStream, type Header, headerOf, type RequestEvents, type ResponseHead, type Tunnel} from './message.ts';
 import {monitorAnswer} from './monitor-answer.ts';
 import type {CookieFinding} from './persistence-cookie.ts';
-import {firstName} from './proxies.ts';
 import type {LocalReply} from './reply.ts';
 import {RequestBody} from './request-body.ts';
-import {planRequest, prepareForServer, type RequestPlan} from './request-plan.ts';
+import {backendFor, planRequest, prepareForServer, type RequestPlan} from './request-plan.ts';
 import type {FinalVerdict} from './request-rules.ts';
 import type {ResponseWait, RulePlace} from './response-rules.ts';
 import {mayPass, rulesOf, type Stage} from './rule-stages.ts';
 import {runRequestRules} from './run-request-rules.ts';
 import type {LaterReply} from './stats-answer.ts';
 import type {Transaction} from './transaction.ts';
-import {openTunnel, tunnelTimeouts} from './tunnel.ts';
+import {joinTunnel, switchClient} from './tunnel.ts';
 import type {ForwardingFailure} from './unreached.ts';
 import {awakeReply, type WaitPage, whenHeld} from './wait-page.ts';
 
@@ -87,8 +97,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       case 'frontend-content': {
         this.#transaction.makeUniqueId();
         const page = monitorAnswer(this.#transaction);
-        const {frontend} = this.#transaction;
-        if (page === null) this.#buffer(isBuffered(frontend.config, this.#transaction), () => this.#runRules('frontend', 0));
+        if (page === null) this.#buffer(isBuffered(this.#transaction.frontend.config, this.#transaction), () => this.#runRules('frontend', 0));
         else this.#reply(page, 'LR');
         break;
       }
@@ -134,8 +143,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
       then();
     };
     const late = (): void => this.#reply(transaction.errorPage(408), 'cR');
-    const cancel = waitForBody(wait, {body: this.#body, transaction, clock: this.#parts.clock, next, late});
-    if (cancel !== null) this.#cancelDelay = cancel;
+    this.#cancelDelay = waitForBody(wait, {body: this.#body, transaction, clock: this.#parts.clock, next, late}) ?? this.#cancelDelay;
   }
 
   #buffer(isWanted: boolean, next: () => void): void {
@@ -144,18 +152,16 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   #chooseBackend(): void {
-    const transaction = this.#transaction;
-    const {frontend} = transaction;
     if (this.#showsStats()) return;
-    if (frontend.probes !== null) transaction.judgeProbe(frontend.probes);
-    const name = firstName(frontend.useBackends, transaction) || frontend.config.defaultBackend;
-    // A name that is made of a request may be of no backend.
-    const use = this.#parts.backend(name) ?? this.#parts.backend(frontend.config.defaultBackend);
+    const transaction = this.#transaction;
+    const {probes} = transaction.frontend;
+    if (probes !== null) transaction.judgeProbe(probes);
+    const use = backendFor(transaction, this.#parts);
+    this.#use = use;
     if (use === null) {
-      this.#reply(transaction.errorPage(503), 'SC', `no backend "${name}"`);
+      this.#reply(transaction.errorPage(503), 'SC', 'there is no such backend');
       return;
     }
-    this.#use = use;
     transaction.destination = use.backend;
     this.#buffer(isBuffered(use.backend.config, transaction), () => this.#runRules('backend-content', 0));
   }
@@ -184,10 +190,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   #forward(use: BackendUse, plan: RequestPlan): void {
-    const transaction = this.#transaction;
-    this.#acceptEncoding = headerOf(transaction.request.headers, 'accept-encoding');
-    prepareForServer(transaction, use);
-    this.#forwarding = new Forwarding({transaction, parts: this.#parts, events: this, backend: use.backend.config, plan, body: this.#body});
+    this.#acceptEncoding = headerOf(this.#transaction.request.headers, 'accept-encoding');
+    prepareForServer(this.#transaction, use);
+    this.#forwarding = new Forwarding({transaction: this.#transaction, parts: this.#parts, events: this, backend: use.backend.config, plan, body: this.#body});
     this.#forwarding.start();
   }
 
@@ -257,7 +262,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     if (isBodyless(transaction.received.method, head.status)) head.body = Buffer.alloc(0);
     transaction.endRequest();
     transaction.captureFields('response');
-    this.#judgeAnswer({head, length, server: this.#forwarding?.server ?? null});
+    const refused = applyContentRules(transaction, head);
+    if (refused !== null) this.#reply(refused.reply, refused.termination, refused.reason);
+    else this.#judgeAnswer({head, length, server: this.#forwarding?.server ?? null});
   }
 
   /** @param from the rules that come after one that has waited */
@@ -265,11 +272,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const verdict = applyResponseRules(this.#transaction, answer.head, from);
     if (verdict === null) this.#sendAnswer(answer);
     else if (verdict.kind === 'wait-for-body') this.#waitForAnswer(answer, verdict);
-    else if (verdict.kind === 'reply') this.#reply(verdict.reply, verdict.why === 'denied' ? 'PH' : 'LH');
-    else {
-      this.#transaction.answeredAtMs = 0;
-      this.#breakOff('PD', 'a rule refuses the answer');
-    }
+    else this.#reply(verdict.reply, verdict.termination, verdict.reason);
   }
 
   #waitForAnswer(answer: ServerAnswer, {timeMs, atLeastBytes, next}: ResponseWait): void {
@@ -279,11 +282,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#cancelDelay?.();
     this.#cancelDelay = this.#parts.clock.after(timeMs, () => this.brokenOff('sD', 'a rule has waited for the body'));
-    const held = this.#held ?? new HeldAnswer(this.#parts.bufferBytes);
-    this.#held = held;
-    held.waitFor(atLeastBytes, () => {
+    this.#held ??= new HeldAnswer(this.#parts.bufferBytes);
+    this.#held.waitFor(atLeastBytes, (body) => {
       this.#cancelDelay?.();
-      answer.head.body = held.body();
+      answer.head.body = body;
       this.#judgeAnswer(answer, next);
     });
   }
@@ -298,9 +300,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const compressor = compress(transaction, this.#acceptEncoding, head, length);
     applyAfterResponse(transaction, head);
     this.#isAnswered = true;
-    transaction.status = this.#client.told(head.status);
-    if (isLastAnswer(transaction)) this.#client.closeAfter();
-    transaction.bytesOut += this.#client.head(head, compressor === null ? length : null, isBodyless(transaction.received.method, head.status));
+    sendHead(this.#client, transaction, {head, length: compressor === null ? length : null});
     this.#answering();
     const failed = (reason: string): void => this.#breakOff('PD', reason);
     this.#output = new AnswerOutput({client: this.#client, transaction, compressor, server: this.#forwarding, failed});
@@ -320,7 +320,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   }
 
   answerPaused(): void {
-    if (!this.#isOver) this.#client.flush();
+    if (this.#isOver) return;
+    this.#client.flush();
+    if (this.#transaction.isServerClosed) this.brokenOff('SD', 'a rule has ended the connection to the server');
   }
 
   answerEnd(trailers: readonly Header[] | null): void {
@@ -337,10 +339,9 @@ export class Exchange implements RequestEvents, ForwardingEvents {
   switched(head: ResponseHead, server: Tunnel): void {
     const transaction = this.#transaction;
     transaction.response = head;
-    applyResponseRules(transaction, head);
-    applyAfterResponse(transaction, head);
-    transaction.status = head.status;
-    const client = this.#client.tunnel(head);
+    const verdict = applyContentRules(transaction, head) ?? applyResponseRules(transaction, head);
+    if (verdict?.kind === 'reply') this.#reply(verdict.reply, verdict.termination, verdict.reason);
+    const client = this.#isOver ? null : switchClient(this.#client, transaction, head);
     if (client === null) {
       server.socket.destroy();
       this.#reply(transaction.errorPage(502), 'PH', 'the server switched to another protocol than the client had asked for');
@@ -348,8 +349,7 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     }
     this.#isAnswered = true;
     this.#answering();
-    const {clock, counters} = this.#parts;
-    openTunnel({client, server, timeouts: tunnelTimeouts(transaction), clock, counters, ended: (how) => this.#finish(how, null)});
+    joinTunnel({client, server, transaction, parts: this.#parts, ended: (how) => this.#finish(how, null)});
   }
 
   failed({status, termination, error}: ForwardingFailure): void {

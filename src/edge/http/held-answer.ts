@@ -14,14 +14,14 @@ export class HeldAnswer {
   #bytes = 0;
   #isCut = false;
   #end: {readonly trailers: readonly Header[] | null} | null = null;
-  #waiting: {readonly bytes: number; readonly done: () => void} | null = null;
+  #waiting: {readonly bytes: number; readonly done: (body: Buffer) => void} | null = null;
 
   constructor(maxKeptBytes: number) {
     this.#maxKeptBytes = maxKeptBytes;
   }
 
-  /** @param bytes 0: all of it, or as much as is kept; `done` is called when they are here */
-  waitFor(bytes: number, done: () => void): void {
+  /** @param bytes 0: all of it, or as much as is kept; `done` is called with what is here when they are */
+  waitFor(bytes: number, done: (body: Buffer) => void): void {
     this.#waiting = {bytes: bytes === 0 ? this.#maxKeptBytes : Math.min(bytes, this.#maxKeptBytes), done};
     this.#look();
   }
@@ -43,10 +43,6 @@ export class HeldAnswer {
     this.#look();
   }
 
-  body(): Buffer {
-    return Buffer.concat(this.#chunks);
-  }
-
   giveTo(next: {answerData(chunk: Buffer): void; answerEnd(trailers: readonly Header[] | null): void}): void {
     for (const chunk of this.#chunks) next.answerData(chunk);
     if (this.#end !== null) next.answerEnd(this.#end.trailers);
@@ -56,6 +52,6 @@ export class HeldAnswer {
     const waiting = this.#waiting;
     if (waiting === null || (this.#end === null && !this.#isCut && this.#bytes < waiting.bytes)) return;
     this.#waiting = null;
-    waiting.done();
+    waiting.done(Buffer.concat(this.#chunks));
   }
 }

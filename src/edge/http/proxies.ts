@@ -8,7 +8,7 @@ import type {StickTable} from '../stick/stick-table.ts';
 import type {Compilers} from './compilers.ts';
 import {builtInReply, compileReply, type LocalReply, parseErrorFile, type ReplyMaker, reasonOf} from './reply.ts';
 import {compileContentRules, compileRequestRules, type RequestRule} from './request-rules.ts';
-import {compileResponseContentRules, compileResponseRules, type ResponseRule} from './response-rules.ts';
+import {compileResponseContentRules, compileResponseRules, type ResponseContentRule, type ResponseRule} from './response-rules.ts';
 import {compileWaitPage, type WaitPage} from './wait-page.ts';
 
 interface Proxy {
@@ -41,7 +41,7 @@ export interface HttpFrontendProxy extends Proxy {
 }
 
 export interface HttpBackendProxy extends Proxy {
-  readonly responseContentRules: readonly ResponseRule[];
+  readonly responseContentRules: readonly ResponseContentRule[];
   readonly config: BackendConfig;
   readonly useServers: readonly NameRule[];
   readonly cookie: CookiePersistence | null;

@@ -50,6 +50,13 @@ function redirectTo({redirectPrefix}: ServerConfig, {method, uri}: RequestHead):
   };
 }
 
+/** A name that is made of a request may be of no backend. */
+export function backendFor(transaction: Transaction, parts: Pick<HttpParts, 'backend'>): BackendUse | null {
+  const {useBackends, config} = transaction.frontend;
+  const name = firstName(useBackends, transaction);
+  return (name === '' ? null : parts.backend(name)) ?? parts.backend(config.defaultBackend);
+}
+
 /** @param held called when the request begins to wait for a wake */
 export function planRequest(
   transaction: Transaction,

@@ -11,7 +11,11 @@ import {compileReply, type LocalReply, reasonOf} from './reply.ts';
 import type {RuleSubject} from './rule-subject.ts';
 import {compileCapture, compileSetVariable} from './variable-actions.ts';
 
-export type ResponseVerdict = {readonly kind: 'reject'} | {readonly kind: 'reply'; readonly reply: LocalReply; readonly why: 'denied' | 'answered'};
+export interface ResponseVerdict {
+  readonly kind: 'reply';
+  readonly reply: LocalReply;
+  readonly why: 'denied' | 'answered';
+}
 
 /** Null: the next rule is next. */
 export type ResponseRule = (transaction: RuleSubject, response: ResponseHead) => ResponseVerdict | {readonly kind: 'allow'} | WaitForBody | null;
@@ -36,8 +40,13 @@ export function compileResponseRules(rules: readonly Rule<HttpResponseAction>[],
   });
 }
 
-/** `tcp-response content` rules, which see the head of each answer. The client of one that they refuse hears nothing. */
-export function compileResponseContentRules(rules: readonly Rule<TcpResponseAction>[], compilers: Compilers): readonly ResponseRule[] {
+/** The client of an answer that is rejected hears nothing; `close`: the server is not heard any more. */
+export type ContentVerdict = 'accept' | 'reject' | 'close';
+
+/** A rule of `tcp-response content`. Null: the next one is next. */
+export type ResponseContentRule = (transaction: RuleSubject, response: ResponseHead) => ContentVerdict | null;
+
+export function compileResponseContentRules(rules: readonly Rule<TcpResponseAction>[], compilers: Compilers): readonly ResponseContentRule[] {
   return rules.map(({action, condition}) => {
     const perform = contentAction(action, compilers);
     if (condition === null) return perform;
@@ -46,16 +55,22 @@ export function compileResponseContentRules(rules: readonly Rule<TcpResponseActi
   });
 }
 
-function contentAction(action: TcpResponseAction, compilers: Compilers): ResponseRule {
+function contentAction(action: TcpResponseAction, compilers: Compilers): ResponseContentRule {
   switch (action.kind) {
     case 'accept':
-      return () => allow;
     case 'reject':
-    case 'close':
-      return () => ({kind: 'reject'});
+    case 'close': {
+      const verdict = action.kind;
+      return () => verdict;
+    }
     case 'set-var':
-    case 'unset-var':
-      return compileEdit(action, compilers);
+    case 'unset-var': {
+      const perform = editOf(action, compilers);
+      return (transaction, response) => {
+        perform(transaction, response);
+        return null;
+      };
+    }
     default:
       return action satisfies never;
   }

@@ -53,6 +53,8 @@ export class Transaction implements RuleSubject {
   #surroundings: Surroundings | null = null;
   #tracking: Tracking | null = null;
   response: ResponseHead | null = null;
+  /** By a rule: what has come of the server is passed on, and no more. */
+  isServerClosed = false;
   /** The backend that was chosen. */
   destination: HttpBackendProxy | null = null;
   /** The rules that say so; null: it is no health check from outside. */

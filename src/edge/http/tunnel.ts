@@ -2,10 +2,12 @@
 import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
 import {Relay} from '../relay.ts';
-import type {Tunnel} from './message.ts';
+import {applyAfterResponse} from './answer.ts';
+import type {HttpParts} from './http-parts.ts';
+import type {ClientStream, ResponseHead, Tunnel} from './message.ts';
 import type {Transaction} from './transaction.ts';
 
-export interface TunnelOptions {
+interface TunnelOptions {
   readonly client: Tunnel;
   readonly server: Tunnel;
   readonly timeouts: {readonly clientMs: number; readonly serverMs: number; readonly clientFinMs: number | null; readonly serverFinMs: number | null};
@@ -15,7 +17,7 @@ export interface TunnelOptions {
   readonly ended: (termination: '--' | 'cD' | 'sD') => void;
 }
 
-export function tunnelTimeouts({timeouts, frontend, destination}: Transaction): TunnelOptions['timeouts'] {
+function tunnelTimeouts({timeouts, frontend, destination}: Transaction): TunnelOptions['timeouts'] {
   const [client, server] = [frontend.config, destination?.config];
   const tunnelMs = timeouts.tunnel ?? server?.tunnelTimeoutMs ?? client.tunnelTimeoutMs;
   return {
@@ -26,8 +28,39 @@ export function tunnelTimeouts({timeouts, frontend, destination}: Transaction): 
   };
 }
 
+export interface JoinOptions {
+  readonly client: Tunnel;
+  readonly server: Tunnel;
+  readonly transaction: Transaction;
+  readonly parts: Pick<HttpParts, 'clock' | 'counters'>;
+  readonly ended: TunnelOptions['ended'];
+}
+
+export function joinTunnel({client, server, transaction, parts, ended}: JoinOptions): void {
+  const {clock, counters} = parts;
+  if (!transaction.isServerClosed) openTunnel({client, server, timeouts: tunnelTimeouts(transaction), clock, counters, ended});
+  else {
+    endTunnel(client, server);
+    ended('--');
+  }
+}
+
+/** Tells the client that the server has switched. Null: it has not asked for that. */
+export function switchClient(client: ClientStream, transaction: Transaction, head: ResponseHead): Tunnel | null {
+  applyAfterResponse(transaction, head);
+  transaction.status = head.status;
+  return client.tunnel(head);
+}
+
+/** The client gets what the server has said already, and that is all. */
+function endTunnel(client: Tunnel, server: Tunnel): void {
+  if (server.head.length > 0) client.socket.write(server.head);
+  client.socket.destroySoon();
+  server.socket.destroy();
+}
+
 /** Joins both connections until they end. What each side said already goes first. */
-export function openTunnel({client, server, timeouts, clock, counters, ended}: TunnelOptions): void {
+function openTunnel({client, server, timeouts, clock, counters, ended}: TunnelOptions): void {
   let termination: '--' | 'cD' | 'sD' = '--';
   let open = 2;
   const closed = (): void => {
