@@ -108,6 +108,8 @@ export class Reviver {
     // When those who wait have gone on: whoever has an answer of the app finds that it runs.
     setImmediate(() => void this.#record(instance));
     this.#untold = {cancel: clock.after(afterwardsMs, () => void this.tell()), tell: async () => this.#noteWake(wake, instance)};
+    // No connection waits for it, and whoever has woken it looks at once.
+    if (trigger.kind === 'operator') await this.tell();
   }
 
   /** What was to be said of the last wake a little later is said now: something else is about to be. Never throws. */
