@@ -74,11 +74,13 @@ test.after.always((t) => t.context.owned.disposeAsync());
 
 async function session(twin: Twin): Promise<ClientHttp2Session & AsyncDisposable> {
   const opened = connect(`http://127.0.0.1:${twin.port('WEB')}`);
+  // Of one that was destroyed before, nothing says that it has closed.
+  const closed = new Promise((resolve) => void opened.once('close', resolve));
   await once(opened, 'remoteSettings');
   return Object.assign(opened, {
     async [Symbol.asyncDispose]() {
       opened.destroy();
-      if (!opened.closed) await once(opened, 'close');
+      await closed;
     },
   });
 }

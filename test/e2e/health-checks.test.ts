@@ -111,7 +111,8 @@ backend broken
   t.regex(await gateway.cli('metrics'), /picogate_app_checks_answered_total\{app="blog"\} [1-9]/);
 
   t.is(await ask({port, path: '/'}), 200);
-  t.not((await gateway.app('blog')).lastWake?.at, lastWake?.at);
+  // It is written down a little later than the answer.
+  await until(async () => (await gateway.app('blog')).lastWake?.at !== lastWake?.at, {what: 'a wake by a request'});
 
   const ofBroken = {port, path: '/healthz', headers: {host: 'broken.test'}};
   t.is(await ask(ofBroken), 200);
