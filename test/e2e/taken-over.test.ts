@@ -24,6 +24,8 @@ rootTest('an app that was ahead of its checkpoint goes on, and nothing that it d
   t.is(await ask(port, 'count'), '1');
   await gateway.hibernate('a');
   t.is(await ask(port, 'count'), '2');
+  // CRIU works in the groups of the app, and ends a little after its answer.
+  await until(async () => (await pidsOf(gateway)).length === 1, {what: 'the end of CRIU'});
   const pids = await pidsOf(gateway);
   for (const expected of ['3', '4']) {
     await gateway.stop('SIGKILL');
