@@ -9,6 +9,7 @@ import {didYouMean} from '../suggestion.ts';
 import {parseJsonPath} from './json-path.ts';
 import {isPssAlgorithm, jwtAlgorithm, jwtAlgorithms, needsPublicKey} from './jwt-algorithm.ts';
 import {mqttFields, mqttPacketType} from './mqtt-fields.ts';
+import {isVariableName} from './variable-name.ts';
 
 interface Place {
   readonly scope: Pick<Scope, 'host' | 'paths'>;
@@ -16,8 +17,6 @@ interface Place {
 }
 
 type Check = (args: readonly string[], place: Place) => readonly string[];
-
-const variableName = /^(?:proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+$/;
 
 /** By the name of the converter. Each yields the arguments, and what it found out about them behind. @throws ConfigError */
 const checks: Readonly<Record<string, Check>> = {
@@ -47,13 +46,13 @@ function checkQuery(name: string, args: readonly string[], {word}: Place): reado
 function checkVerify(args: readonly string[], place: Place): readonly string[] {
   const [name = '', key = ''] = args;
   const {word} = place;
-  if (variableName.test(name)) return variableName.test(key) ? args : withReadableKey(args, key, place);
+  if (isVariableName(name)) return isVariableName(key) ? args : withReadableKey(args, key, place);
   const algorithm = jwtAlgorithm(name);
   if (algorithm === null) {
     throw new ConfigError(`'jwt_verify': unknown algorithm '${name}'${didYouMean(name, jwtAlgorithms)}`, word.position, word.text);
   }
   if (isPssAlgorithm(algorithm)) throw new ConfigError(`'jwt_verify': '${name}' (RSASSA-PSS) cannot be checked, as in HAProxy 2.6`, word.position, word.text);
-  if (!needsPublicKey(algorithm) || variableName.test(key)) return args;
+  if (!needsPublicKey(algorithm) || isVariableName(key)) return args;
   const read = readKey(key, place);
   if (!read.ok) throw new ConfigError(`'jwt_verify': cannot read a public key from '${key}': ${read.reason}`, word.position, word.text);
   return [...args, read.path];
@@ -104,7 +103,7 @@ function checkHmac(args: readonly string[], {word}: Place): readonly string[] {
     throw new ConfigError(`'hmac': unknown algorithm '${name}'${didYouMean(name, algorithms)}`, word.position, word.text);
   }
   // What it is, is not for everybody who reads messages.
-  if (!variableName.test(key) && (key === '' || !base64.test(key))) {
+  if (!isVariableName(key) && (key === '' || !base64.test(key))) {
     throw new ConfigError("'hmac': a key in base64 is expected, or a variable that has one", word.position, word.text);
   }
   return args;
@@ -112,6 +111,6 @@ function checkHmac(args: readonly string[], {word}: Place): readonly string[] {
 
 function checkComparison(args: readonly string[], {word}: Place): readonly string[] {
   const [name = ''] = args;
-  if (variableName.test(name)) return args;
+  if (isVariableName(name)) return args;
   throw new ConfigError(`'secure_memcmp': a variable such as 'txn.name' is expected, found '${name}'`, word.position, word.text);
 }

@@ -14,6 +14,7 @@ import {parseIpPattern} from './ip-pattern.ts';
 import {readPatternFile} from './pattern-file.ts';
 import {parseRegex} from './regex.ts';
 import type {ArgumentKind, CallSpec, SampleType} from './signatures.ts';
+import {variableScopes} from './variable-name.ts';
 
 export interface ReadExpression {
   readonly expression: SampleExpression;
@@ -164,14 +165,12 @@ function checkRegex([pattern = '', , flags = '']: readonly string[], context: Ex
   if (/[^gi]/.test(flags)) throw fail(context, `'regsub': flags are g and i, found '${flags}'`);
 }
 
-const scopes = ['proc', 'sess', 'txn', 'req', 'res', 'check'] as const;
-
 /** @throws ConfigError for a name that has no scope, or characters that names do not have */
 export function checkVariableName(variable: string, context: ExpressionContext): void {
   const [, scope = '', rest = ''] = /^([^.]*)\.(.*)$/s.exec(variable) ?? [];
   if (rest === '') throw fail(context, `invalid variable name '${variable}': a scope and a name are expected, such as 'txn.name'`);
-  if (!scopes.some((known) => known === scope)) {
-    throw fail(context, `invalid variable name '${variable}': scopes are ${scopes.join(', ')}${didYouMean(scope, scopes)}`);
+  if (!variableScopes.some((known) => known === scope)) {
+    throw fail(context, `invalid variable name '${variable}': scopes are ${variableScopes.join(', ')}${didYouMean(scope, variableScopes)}`);
   }
   if (!/^[A-Za-z0-9_.]+$/.test(rest)) throw fail(context, `invalid variable name '${variable}': letters, digits, dots and underscores are possible`);
 }

@@ -20,7 +20,7 @@ export interface CapturedMessage extends UnreadMessage {
   readonly atMs: number;
 }
 
-/** HAProxy's `tune.bufsize`. */
+/** What `tune.bufsize` is where nobody has changed it. */
 export const maxCapturedBytes = 16_384;
 
 export class MessageCaptures {

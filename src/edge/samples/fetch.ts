@@ -1,4 +1,5 @@
 /** What a sample fetch and a converter are once they are compiled, and how their arguments are read. */
+import {isVariableName} from '../../config/expression/variable-name.ts';
 import type {SampleCall} from '../../config/sample.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {SampleContext, SampleValue} from './context.ts';
@@ -79,7 +80,7 @@ export function integerArgument(call: SampleCall, index: number, fallback: numbe
 
 /** An argument that is a variable, or a text. Null: the variable is not set. */
 export function textOrVariable(text: string): (context: SampleContext) => string | null {
-  if (!/^(?:proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+$/.test(text)) return () => text;
+  if (!isVariableName(text)) return () => text;
   return ({variables}) => {
     const found = variables.get(text);
     return found === null ? null : toText(found);

@@ -2,14 +2,13 @@
  * Variables of rules, by scope: `proc` lives as long as the process, `sess` as the connection, `txn` as a request with its answer, `req` and
  * `res` as their half of it, `check` as a health check. HAProxy's manual, section 7.3.1, `set-var`.
  */
+import {isVariableName, type VariableScope} from '../../config/expression/variable-name.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {SampleValue, Variables} from './context.ts';
 
-export type VariableScope = 'proc' | 'sess' | 'txn' | 'req' | 'res' | 'check';
-
 /** @returns the name. @throws CodedError ERR_VARIABLE when it has no scope, or letters that names have not */
 export function checkVariableName(name: string): string {
-  if (/^(proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+$/.test(name)) return name;
+  if (isVariableName(name)) return name;
   const found = 'it begins with proc., sess., txn., req., res. or check., followed by letters, digits, "_" and "."';
   throw new CodedError('ERR_VARIABLE', `Cannot use variable "${name}": a name is such that ${found}`, {source: 'host'});
 }
