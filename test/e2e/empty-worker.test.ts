@@ -2,6 +2,7 @@
 import {readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client} from '@aws-sdk/client-s3';
 import test, {type ExecutionContext} from 'ava';
 import {durableApp, listen, verified} from '../helpers/durable-app.ts';
 import {freePort, type TestGateway} from '../helpers/gateway.ts';
@@ -9,7 +10,7 @@ import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {appsServer, layersOf, s3Gateway, storedRow, untilStored} from '../helpers/s3-gateway.ts';
-import {hasS3Server} from '../helpers/s3-server.ts';
+import {hasS3Server, s3Credentials, startS3Server} from '../helpers/s3-server.ts';
 
 const s3Test = hasS3Server ? rootTest : test.skip;
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
@@ -36,6 +37,31 @@ async function lose(gateway: TestGateway): Promise<void> {
 async function writtenLayers(layersDir: string): Promise<number> {
   const sizes = await Promise.all((await readdir(layersDir)).map(async (layer) => (await readdir(join(layersDir, layer, 'upper'))).length));
   return sizes.filter((size) => size > 0).length;
+}
+
+/**
+ * Puts what one server has below a prefix into the bucket of another: keys and contents, which is all that most backups keep of a bucket (no
+ * metadata, no entity tags).
+ * @returns how many objects there were
+ */
+async function copyObjects(from: string, to: string, prefix: string): Promise<number> {
+  const [source, target] = [clientOf(from), clientOf(to)];
+  try {
+    const {Contents: objects = []} = await source.send(new ListObjectsV2Command({Bucket: 'apps', Prefix: `${prefix}/`}));
+    for (const {Key} of objects) {
+      const {Body} = await source.send(new GetObjectCommand({Bucket: 'apps', Key}));
+      await target.send(new PutObjectCommand({Bucket: 'apps', Key, Body: await Body?.transformToByteArray()}));
+    }
+    return objects.length;
+  } finally {
+    source.destroy();
+    target.destroy();
+  }
+}
+
+function clientOf(endpoint: string): S3Client {
+  const {AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '', AWS_REGION: region = ''} = s3Credentials;
+  return new S3Client({endpoint, region, credentials: {accessKeyId, secretAccessKey}, forcePathStyle: true});
 }
 
 async function ask(port: number, ...requests: readonly string[]): Promise<string[]> {
@@ -110,4 +136,37 @@ s3Test('a worker on which the private range of the checkpoints is in use says so
   await writeFile(second.configFile, config.replace('global\n', `global\n    private-range ${range}\n`));
   await second.start();
   t.deepEqual(await ask(port, 'agree', 'verify'), ['1 1', verified]);
+});
+
+s3Test('a copy of the bucket is a backup: apps wake as they were then, on a host that has nothing else', async (t: ExecutionContext) => {
+  const original = await appsServer();
+  await using restored = await startS3Server();
+  await restored.createBucket('apps');
+  const prefix = 'kept';
+  const [port, filesPort] = [await freePort(), await freePort()];
+  const sections = `${await durableApp('a', ['hibernate-after never'])}${listen('a', port)}${await filesApp('files')}${listen('files', filesPort)}`;
+  const lost = await s3Gateway(t, {endpoint: original.endpoint, prefix}, sections);
+  await lost.start();
+  t.deepEqual(await ask(filesPort, 'change', 'verify'), ['1', 'ok 1']);
+  t.deepEqual(await ask(port, 'count'), ['1']);
+  for (const name of ['a', 'files']) {
+    await lost.hibernate(name);
+    await untilStored(lost, name);
+  }
+  t.log(`${await copyObjects(original.endpoint, restored.endpoint, prefix)} objects`);
+  // What comes after the backup is lost with the host and its bucket.
+  t.deepEqual(await ask(filesPort, 'change'), ['2']);
+  t.deepEqual(await ask(port, 'count'), ['2']);
+  await lost.stop();
+  await lose(lost);
+
+  const gateway = await s3Gateway(t, {endpoint: restored.endpoint, prefix}, sections);
+  await gateway.start();
+  for (const name of ['a', 'files']) t.like(await storedRow(gateway, name), {state: 'hibernated', residency: 'cold', generation: 1, stored: true});
+  t.deepEqual(await ask(filesPort, 'verify', 'change'), ['ok 1', '2']);
+  t.deepEqual(await ask(port, 'agree', 'verify', 'count'), ['1 1', verified, '2']);
+  // And it is written to like any other bucket.
+  for (const name of ['a', 'files']) await gateway.cli('hibernate', name, '--cold');
+  t.deepEqual(await ask(filesPort, 'verify'), ['ok 2']);
+  t.deepEqual(await ask(port, 'agree', 'verify'), ['2 2', verified]);
 });
