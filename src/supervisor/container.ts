@@ -17,7 +17,7 @@ import type {RestoreTarget} from './criu-calls.ts';
 import {createDeviceFiles} from './device-files.ts';
 import {describeExit, type ExitStatus, exitStatus} from './exit-status.ts';
 import type {GuestCommand, GuestCommands} from './guest-commands.ts';
-import {type MountedImage, type MountImage, startSettings} from './image-settings.ts';
+import {expectProgram, expectUser, imageSettings, type MountedImage, type MountImage, type RootImage, startSettings} from './image-settings.ts';
 import {innerPid} from './inner-pid.ts';
 import {unmountAside} from './mounts.ts';
 import {guestSpec, ociSpec, type Person} from './oci-spec.ts';
@@ -88,14 +88,14 @@ export class Container implements AsyncDisposable {
 
   /**
    * Goes on with the processes that a gateway which was killed has left, in the root that it had mounted. Instead of `prepare()`.
-   * @param image digest of the image that the app has as root
+   * @param image that the app has as root
    * @returns the host's pid of its first process. @throws CodedError ERR_NOT_RUNNING
    */
-  async takeOver(image: string | null): Promise<{pid: number}> {
+  async takeOver(image: RootImage | undefined): Promise<{pid: number}> {
     this.#mounted = true;
     this.#preparing = this.#open();
     await this.#preparing;
-    if (image !== null) await this.#rootDirectory(image);
+    if (image !== undefined) await this.#rootDirectory(image);
     const first = this.processes().find(({vpid}) => vpid === 1);
     if (first === undefined) {
       throw new CodedError('ERR_NOT_RUNNING', `Cannot take over app "${this.#options.app.name}": its first process has ended`, {source: 'server'});
@@ -142,6 +142,7 @@ export class Container implements AsyncDisposable {
       cgroup.limit(app);
       await completeRoot(this.#paths.rootDir, hostnameOf(app));
       const person = await this.#person(null);
+      expectProgram(app, person.start);
       const pid = await runcStart({
         stateRoot: this.#options.runcRoot,
         bundle: join(this.#options.directory, 'bundle'),
@@ -178,6 +179,7 @@ export class Container implements AsyncDisposable {
   async guestSpec({user, ...command}: GuestCommand, cgroupPath: string): Promise<object> {
     const {app} = this.#options;
     const [pid] = this.pids();
+    expectUser(app, {image: this.#image?.config, user});
     assert(pid !== undefined, `A command is to join app "${app.name}", which does not run`);
     return guestSpec({...(await this.#person(user)), ...command, rootDir: this.#paths.rootDir, pid, cgroupPath});
   }
@@ -213,13 +215,13 @@ export class Container implements AsyncDisposable {
     }
   }
 
-  /** Mounts the root for CRIU to restore into. The caller unmounts it when the restore fails. @param image digest of the image that the app had as root */
-  async mountRoot(layers: readonly string[], newLayer: string, image?: string): Promise<RestoreTarget> {
+  /** Mounts the root for CRIU to restore into. The caller unmounts it when the restore fails. @param image that the app had as root */
+  async mountRoot(layers: readonly string[], newLayer: string, image?: RootImage): Promise<RestoreTarget> {
     await this.#mount(layers, newLayer, image);
     return this.restoreTarget();
   }
 
-  async #mount(layers: readonly string[], newLayer: string, image?: string): Promise<void> {
+  async #mount(layers: readonly string[], newLayer: string, image?: RootImage): Promise<void> {
     if (this.#mounted) throw new CodedError('ERR_ASSERTION', `The root of app "${this.#options.app.name}" is mounted already`, {source: 'bug'});
     // Whoever wanted that is told when it fails.
     await Promise.all([this.prepare(), this.#unmounting?.catch(() => undefined)]);
@@ -234,20 +236,21 @@ export class Container implements AsyncDisposable {
     this.#imageStays = false;
   }
 
-  /** Of the image that is the root, or was when it was mounted last. */
-  get imageDigest(): string | undefined {
-    return this.#image?.digest;
+  /** The image that is the root, or was when it was mounted last. */
+  get rootImage(): RootImage | undefined {
+    return this.#image && {digest: this.#image.digest, settings: this.#image.config};
   }
 
-  async #rootDirectory(image: string | undefined): Promise<string> {
+  async #rootDirectory(image: RootImage | undefined): Promise<string> {
     const {app, mountImage} = this.#options;
     if (app.root.kind === 'directory') return app.root.path;
     // A program that is started gets the newest; one that was asleep gets what it had. That stays mounted, so nobody is asked on the way of a wake.
-    if (image === undefined || this.#image?.digest !== image || !this.#imageStays) {
+    if (image === undefined || this.#image?.digest !== image.digest || !this.#imageStays) {
       // Before the answer: what is unmounted while we wait is to be asked for again.
       this.#imageStays = true;
       try {
-        this.#image = await mountImage({app: app.name, name: app.root.name, digest: image ?? null});
+        const mounted = await mountImage({app: app.name, name: app.root.name, digest: image?.digest ?? null});
+        this.#image = {...mounted, config: image === undefined ? imageSettings(mounted) : image.settings};
       } catch (error) {
         this.#imageStays = false;
         throw error;

@@ -12,6 +12,7 @@ import {canLendCalls} from '../core/ptrace.ts';
 import {savedClocks} from './app-clock.ts';
 import type {BegunRestore} from './begun-restore.ts';
 import type {Container} from './container.ts';
+import {rootImageOf} from './image-settings.ts';
 import type {GenerationMeta, InstanceTools} from './instance.ts';
 import {removeLayer} from './layers.ts';
 import type {Clocks} from './timers/core-image.ts';
@@ -42,7 +43,7 @@ export async function goInside(tools: InstanceTools, {begun, meta, imagesDir, na
   const {config, container} = tools;
   const clocks = await clocksToStart(tools, meta, imagesDir);
   if (clocks === null) return null;
-  await container.mountRoot(meta.layers, name, meta.image);
+  await container.mountRoot(meta.layers, name, rootImageOf(meta));
   // Only now: a root that could not be mounted, since one is, is not ours to take away.
   undo.defer(async () => {
     await container.unmountRoot();

@@ -13,6 +13,7 @@ import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import type {Container} from './container.ts';
 import type {CheckpointDriver} from './criu.ts';
+import {type SavedImage, savedImage} from './image-settings.ts';
 import {type Flow, readPortUse} from './ports.ts';
 import {waitUntilReady} from './ready.ts';
 import {isAlive, signalAll} from './signals.ts';
@@ -45,11 +46,9 @@ export interface Network {
 }
 
 /** What travels with a generation besides memory: its file-system layers (oldest first) and its connections. */
-export interface GenerationMeta {
+export interface GenerationMeta extends SavedImage {
   readonly layers: readonly string[];
   readonly flows: readonly Flow[];
-  /** Digest of the image that is its root; the app must find the same one when it wakes. */
-  readonly image?: string;
   /** The sockets in it are bound to this address; the gateway has another one in the range. */
   readonly network?: {readonly address: string; readonly range: string};
   /** What it has to wait for, where that wakes it. */
@@ -255,7 +254,7 @@ export async function checkpointInstance(tools: InstanceTools, request: Checkpoi
           // Files first: a generation that is on disk must find on disk what its memory believes to be there.
           await container.syncLayers();
           const {address, range} = tools.network;
-          const meta: GenerationMeta = {layers, flows, network: {address, range}, ...imageOf(container), ...(timers === null ? {} : {timers})};
+          const meta: GenerationMeta = {layers, flows, network: {address, range}, ...savedImage(container.rootImage), ...(timers === null ? {} : {timers})};
           const base = instance.base === null ? null : instance.id;
           const commit = {instance: base, app: config.name, token: instance.token, dumpDir, above: request.pointer, layers, meta, processes};
           const {generation, bytesWritten, pageCount} = await pager.commit(commit);
@@ -311,10 +310,6 @@ async function discardNewer(pager: Pager, app: string, pointer: Generation | nul
       await sleep(discardRetryMs);
     }
   }
-}
-
-function imageOf({imageDigest}: Container): Pick<GenerationMeta, 'image'> {
-  return imageDigest === undefined ? {} : {image: imageDigest};
 }
 
 function endedDuringCheckpoint(app: string): CodedError {

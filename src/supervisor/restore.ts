@@ -11,6 +11,7 @@ import type {Log} from '../core/log.ts';
 import type {Trigger} from '../core/trigger.ts';
 import {wrongAddressError} from './app-errors.ts';
 import type {BegunRestore} from './begun-restore.ts';
+import {rootImageOf} from './image-settings.ts';
 import {goInside, type Inside} from './inside.ts';
 import {bringLayers, type GenerationMeta, type Instance, type InstanceTools, type Network, putAway, type Rest} from './instance.ts';
 import {waitUntilReady} from './ready.ts';
@@ -154,7 +155,7 @@ async function run(
     await bringing;
     if (inside === null) await bringLayers(tools, rest.meta.layers);
     faultPoint('supervisor:wake:prepared');
-    if (inside === null) await container.mountRoot(rest.meta.layers, name, rest.meta.image);
+    if (inside === null) await container.mountRoot(rest.meta.layers, name, rootImageOf(rest.meta));
     faultPoint('supervisor:wake:mounted');
     using forward = timersForward(tools, rest.meta, {imagesDir, directory: join(tools.workDir, name, 'changed')});
     return await times.criu(criu.finish({signal: refused.signal, mayRun: lease, beforeRun: forward.beforeRun}));

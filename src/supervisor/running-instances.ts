@@ -8,9 +8,10 @@ import type {AppConfig} from '../config/value.ts';
 import {errorMessage} from '../core/errors.ts';
 import type {AppName, FencingToken, Generation, InstanceName} from '../core/ids.ts';
 import type {Log} from '../core/log.ts';
+import type {SavedImage} from './image-settings.ts';
 
 /** An app that runs, or did when its gateway was killed. */
-export interface RunningInstance {
+export interface RunningInstance extends SavedImage {
   /** With which it was opened. */
   readonly config: AppConfig;
   readonly name: InstanceName;
@@ -18,8 +19,6 @@ export interface RunningInstance {
   readonly token: FencingToken;
   readonly layers: readonly string[];
   readonly base: Generation | null;
-  /** Of the image that is its root. */
-  readonly image: string | null;
   readonly address: string;
   /** The network in which that address is, `10.77.0.0/16`. */
   readonly range: string;

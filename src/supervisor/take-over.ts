@@ -2,6 +2,7 @@
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {type InstanceName, instanceId} from '../core/ids.ts';
 import type {AppOptions} from './app-status.ts';
+import {rootImageOf, savedImage} from './image-settings.ts';
 import {endInstance, type Instance} from './instance.ts';
 import type {State} from './lifecycle.ts';
 import type {RunningInstance} from './running-instances.ts';
@@ -19,7 +20,7 @@ export async function takeOver(options: AppOptions, left: RunningInstance, newes
   // Connections that the last gateway let through are not to be answered with a RST.
   network.sleep('unknown');
   try {
-    const {pid} = await container.takeOver(left.image);
+    const {pid} = await container.takeOver(rootImageOf(left));
     if (left.address !== network.address)
       throw new CodedError('ERR_WRONG_ADDRESS', `It has address ${left.address}, and ${network.address} now`, {source: 'host'});
     if (left.token !== newestToken) throw new CodedError('ERR_OLD_TOKEN', 'Another worker has had it meanwhile', {source: 'host'});
@@ -52,7 +53,7 @@ export class RunningNote {
     const {config, container, network, running} = this.#options;
     const {address, range} = network;
     const name = id.slice(config.name.length + 1) as InstanceName;
-    running.note({config, name, token, layers, base, image: container.imageDigest ?? null, address, range});
+    running.note({config, name, token, layers, base, ...savedImage(container.rootImage), address, range});
   }
 
   /** Before its processes are killed: what is left of them is nothing to go on with. */

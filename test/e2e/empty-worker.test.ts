@@ -49,8 +49,8 @@ async function copyObjects(from: string, to: string, prefix: string): Promise<nu
   try {
     const {Contents: objects = []} = await source.send(new ListObjectsV2Command({Bucket: 'apps', Prefix: `${prefix}/`}));
     for (const {Key} of objects) {
-      const {Body} = await source.send(new GetObjectCommand({Bucket: 'apps', Key}));
-      await target.send(new PutObjectCommand({Bucket: 'apps', Key, Body: await Body?.transformToByteArray()}));
+      const {Body: body} = await source.send(new GetObjectCommand({Bucket: 'apps', Key}));
+      await target.send(new PutObjectCommand({Bucket: 'apps', Key, Body: (await body?.transformToByteArray()) ?? ''}));
     }
     return objects.length;
   } finally {

@@ -6,6 +6,7 @@ import {freePort, type TestGateway, testGateway} from '../helpers/gateway.ts';
 import {archiveOf, layerOf, ociFiles, tarOf} from '../helpers/image-archives.ts';
 import {serialRootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
+import {runProgram} from '../helpers/run-program.ts';
 import {until} from '../helpers/until.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
@@ -50,6 +51,12 @@ async function pagerOf(gateway: TestGateway): Promise<number> {
   throw new Error('no pager');
 }
 
+/** A program of the image, whose files are read only now. */
+async function version(gateway: TestGateway): Promise<string> {
+  const {stdout, stderr} = await runProgram(['exec', 'web', '-f', gateway.configFile, '--', 'nginx', '-V']);
+  return stdout + stderr;
+}
+
 serialRootTest('nginx starts from an image, sleeps and wakes, also after its pager was killed', async (t) => {
   t.timeout(120_000);
   const port = await freePort();
@@ -57,14 +64,17 @@ serialRootTest('nginx starts from an image, sleeps and wakes, also after its pag
   await gateway.cli('image', 'import', 'debian-nginx', await rootfsWith('nginx-light'));
   await gateway.start();
   t.deepEqual(await get(port, '/hello'), hello);
+  t.regex(await version(gateway), /^nginx version/);
   await gateway.hibernate('web');
   t.deepEqual(await get(port, '/hello'), hello);
+  t.regex(await version(gateway), /^nginx version/);
   const killed = await pagerOf(gateway);
   process.kill(killed, 'SIGKILL');
   t.deepEqual(await get(port, '/hello'), hello);
   await until(async () => (await pagerOf(gateway).catch(() => killed)) !== killed, {timeoutMs: 20_000});
   await gateway.hibernate('web');
   t.deepEqual(await get(port, '/hello'), hello);
+  t.regex(await version(gateway), /^nginx version/);
   const {generation} = await gateway.app('web');
   t.is(generation, 2);
 });
@@ -94,6 +104,12 @@ serialRootTest('an app that sleeps keeps the image it had, and a new start has t
   await gateway.cli('image', 'rm', 'debian-nginx', '--yes');
   t.true((await readdir(join(gateway.stateDir, 'store', 'images', 'sha256'))).includes(before));
   t.deepEqual(await get(port, '/hello'), hello);
+  t.regex(await version(gateway), /^nginx version/);
+  // Nor does a gateway that starts anew know what the image says.
+  await gateway.stop();
+  await gateway.start();
+  t.deepEqual(await get(port, '/hello'), hello);
+  t.regex(await version(gateway), /^nginx version/);
 });
 
 serialRootTest('an app that could not start for want of its image starts when that is there, though it was removed and added meanwhile', async (t) => {
