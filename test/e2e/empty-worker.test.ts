@@ -2,15 +2,16 @@
 import {readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client} from '@aws-sdk/client-s3';
 import test, {type ExecutionContext} from 'ava';
+import {createLog} from '../../src/core/log.ts';
+import {openS3Store} from '../../src/store/s3-store.ts';
 import {durableApp, listen, verified} from '../helpers/durable-app.ts';
 import {freePort, type TestGateway} from '../helpers/gateway.ts';
 import {lineClient} from '../helpers/line-client.ts';
 import {rootTest} from '../helpers/root-test.ts';
 import {rootfsWith} from '../helpers/rootfs.ts';
 import {appsServer, layersOf, s3Gateway, storedRow, untilStored} from '../helpers/s3-gateway.ts';
-import {hasS3Server, s3Credentials, startS3Server} from '../helpers/s3-server.ts';
+import {hasS3Server, startS3Server} from '../helpers/s3-server.ts';
 
 const s3Test = hasS3Server ? rootTest : test.skip;
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
@@ -40,28 +41,16 @@ async function writtenLayers(layersDir: string): Promise<number> {
 }
 
 /**
- * Puts what one server has below a prefix into the bucket of another: keys and contents, which is all that most backups keep of a bucket (no
- * metadata, no entity tags).
+ * Puts what one server has below a prefix into the bucket of another: keys and contents, which is all that most backups keep of a bucket.
  * @returns how many objects there were
  */
 async function copyObjects(from: string, to: string, prefix: string): Promise<number> {
-  const [source, target] = [clientOf(from), clientOf(to)];
-  try {
-    const {Contents: objects = []} = await source.send(new ListObjectsV2Command({Bucket: 'apps', Prefix: `${prefix}/`}));
-    for (const {Key} of objects) {
-      const {Body: body} = await source.send(new GetObjectCommand({Bucket: 'apps', Key}));
-      await target.send(new PutObjectCommand({Bucket: 'apps', Key, Body: (await body?.transformToByteArray()) ?? ''}));
-    }
-    return objects.length;
-  } finally {
-    source.destroy();
-    target.destroy();
-  }
-}
-
-function clientOf(endpoint: string): S3Client {
-  const {AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '', AWS_REGION: region = ''} = s3Credentials;
-  return new S3Client({endpoint, region, credentials: {accessKeyId, secretAccessKey}, forcePathStyle: true});
+  const store = {bucket: 'apps', prefix, region: null, pathStyle: true, log: createLog('silent')};
+  await using source = await openS3Store({...store, endpoint: from});
+  await using target = await openS3Store({...store, endpoint: to});
+  const objects = await source.list('');
+  for (const {key} of objects) await target.put(key, await source.get(key));
+  return objects.length;
 }
 
 async function ask(port: number, ...requests: readonly string[]): Promise<string[]> {
