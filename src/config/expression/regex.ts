@@ -2,6 +2,9 @@
  * Regular expressions as operators write them for HAProxy (PCRE), run by JavaScript's engine. What both understand is passed on; what only
  * differs in spelling or in detail is rewritten; what JavaScript has no word for is refused when the configuration is loaded. Subjects are
  * strings of bytes.
+ *
+ * Case is ignored by naming both letters, and not by JavaScript's flag: that would fold bytes above 127, too, and V8's engine without
+ * backtracking, to which it changes when a subject would take for ever (bin/picogate), does not know the flag.
  */
 import {CodedError, errorMessage} from '../../core/errors.ts';
 import {type Parsed, refused} from '../units.ts';
@@ -21,6 +24,8 @@ const posixClasses: Readonly<Record<string, string>> = {
   xdigit: '0-9A-Fa-f',
   word: '\\w',
 };
+
+const letters = Array.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz');
 
 /** Escapes of PCRE that JavaScript takes for a letter or reads otherwise: outside of a class, and inside. */
 const escapes: Readonly<Record<string, readonly [outside: string, inside: string | null]>> = {
@@ -48,10 +53,13 @@ const refusedEscapes: Readonly<Record<string, string>> = {
   P: 'properties of Unicode do not apply to bytes',
 };
 
-/** A group that is open: the option groups inside of it that it has to close, as they were opened, and whether a dot is any byte in it. */
+/** A group that is open. */
 interface Group {
+  /** The option groups inside of it that it has to close, as they were opened. */
   readonly opened: string[];
+  /** A dot is any byte. */
   dotAll: boolean;
+  ignoreCase: boolean;
 }
 
 /** In the text of a configuration. */
@@ -76,7 +84,8 @@ export function compileRegex(pattern: string, flags: string): RegExp {
 }
 
 function create(pattern: string, flags: string): RegExp {
-  return new RegExp(translate(Buffer.from(pattern).toString('latin1')), flags);
+  const ignoreCase = flags.includes('i');
+  return new RegExp(translate(Buffer.from(pattern).toString('latin1'), ignoreCase), flags.replace('i', ''));
 }
 
 function reasonOf(error: unknown): string {
@@ -84,8 +93,8 @@ function reasonOf(error: unknown): string {
 }
 
 /** One pass over a pattern; each method reads one construct and returns what it is in JavaScript. */
-function translate(pattern: string): string {
-  const outermost: Group = {opened: [], dotAll: false};
+function translate(pattern: string, ignoreCase: boolean): string {
+  const outermost: Group = {opened: [], dotAll: false, ignoreCase};
   const groups: Group[] = [outermost];
   let out = '';
   let at = 0;
@@ -107,9 +116,9 @@ type Construct = readonly [text: string, next: number];
 function readConstruct(pattern: string, at: number, group: Group, groups: Group[]): Construct {
   switch (pattern.charAt(at)) {
     case '\\':
-      return readEscape(pattern, at);
+      return readEscape(pattern, at, group);
     case '[':
-      return readClass(pattern, at);
+      return readClass(pattern, at, group);
     case '(':
       return readGroup(pattern, at, group, groups);
     case ')':
@@ -126,39 +135,69 @@ function readConstruct(pattern: string, at: number, group: Group, groups: Group[
       }
       return ['+', at + 1];
     default:
-      return [pattern.charAt(at), at + 1];
+      return [literal(pattern.charAt(at), group), at + 1];
   }
 }
 
-function readEscape(pattern: string, at: number): Construct {
+/** A character that stands for itself, or that means something to both. */
+function literal(character: string, {ignoreCase}: Group): string {
+  return ignoreCase && isLetter(character) ? `[${character}${otherCase(character)}]` : character;
+}
+
+function isLetter(character: string): boolean {
+  return /^[A-Za-z]$/.test(character);
+}
+
+function otherCase(letter: string): string {
+  const lower = letter.toLowerCase();
+  return letter === lower ? letter.toUpperCase() : lower;
+}
+
+function readEscape(pattern: string, at: number, group: Group): Construct {
   const letter = pattern.charAt(at + 1);
   if (letter === 'Q') {
     const end = pattern.indexOf('\\E', at + 2);
     const quoted = pattern.slice(at + 2, end < 0 ? undefined : end);
-    return [quoted.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'), end < 0 ? pattern.length : end + 2];
+    const text = quoted.replace(/[\\^$.*+?()[\]{}|/]|[A-Za-z]/g, (character) => (isLetter(character) ? literal(character, group) : `\\${character}`));
+    return [text, end < 0 ? pattern.length : end + 2];
   }
   if (letter === 'E') return ['', at + 2];
-  if (letter === 'x') return readHex(pattern, at);
+  if (letter === 'x') return readHex(pattern, at, group);
   const reason = refusedEscapes[letter];
   if (reason !== undefined) throw new SyntaxError(reason);
+  if (/[1-9gk]/.test(letter)) return readBackReference(pattern, at, group);
   return [escapes[letter]?.[0] ?? `\\${letter}`, at + 2];
 }
 
+/** `\1`, `\g1`, `\g{1}`, `\k<name>`, `\k{name}`, `\k'name'`. */
+function readBackReference(pattern: string, at: number, group: Group): Construct {
+  const found = /^\\(?:([1-9]\d*)|g(?:\{(\d+)\}|(\d+))|k(?:<(\w+)>|\{(\w+)\}|'(\w+)'))/.exec(pattern.slice(at, at + 80));
+  if (found === null) throw new SyntaxError(`"${pattern.slice(at, at + 3)}" has no counterpart`);
+  const [whole, plain, braced, bare, ...names] = found;
+  const number = plain ?? braced ?? bare;
+  const reference = number === undefined ? `\\k<${names.join('')}>` : `\\${number}`;
+  return [sameText(reference, group), at + whole.length];
+}
+
+/** What a group has matched, again. */
+function sameText(reference: string, {ignoreCase}: Group): string {
+  return ignoreCase ? `(?i:${reference})` : reference;
+}
+
 /** `\x{41}`, `\x4`, `\x41`. */
-function readHex(pattern: string, at: number): Construct {
+function readHex(pattern: string, at: number, group?: Group): Construct {
   const found = /^\\x(?:\{([0-9A-Fa-f]+)\}|([0-9A-Fa-f]{0,2}))/.exec(pattern.slice(at, at + 12));
   const code = Number.parseInt(found?.[1] ?? (found?.[2] || '0'), 16);
   if (code > 255) throw new SyntaxError('a character above 255 does not occur in bytes');
-  return [`\\x${code.toString(16).padStart(2, '0')}`, at + (found?.[0].length ?? 2)];
+  const character = String.fromCharCode(code);
+  const text = group !== undefined && isLetter(character) ? literal(character, group) : `\\x${code.toString(16).padStart(2, '0')}`;
+  return [text, at + (found?.[0].length ?? 2)];
 }
 
-function readClass(pattern: string, at: number): Construct {
-  let out = '[';
-  let next = at + 1;
-  if (pattern.charAt(next) === '^') {
-    out += '^';
-    next++;
-  }
+function readClass(pattern: string, at: number, {ignoreCase}: Group): Construct {
+  const [opening, start] = pattern.charAt(at + 1) === '^' ? ['[^', at + 2] : ['[', at + 1];
+  let out = '';
+  let next = start;
   // First of all, a closing bracket is one of the characters.
   if (pattern.charAt(next) === ']') {
     out += '\\]';
@@ -181,7 +220,14 @@ function readClass(pattern: string, at: number): Construct {
     }
   }
   if (next >= pattern.length) throw new SyntaxError('Unterminated character class');
-  return [`${out}]`, next + 1];
+  return [`${opening}${ignoreCase ? withOtherCase(out) : out}]`, next + 1];
+}
+
+/** The members of a class, with the other case of each letter among them. */
+function withOtherCase(members: string): string {
+  const isMember = new RegExp(`[${members}]`);
+  const missing = letters.filter((letter) => !isMember.test(letter) && isMember.test(otherCase(letter)));
+  return missing.join('') + (missing.length > 0 ? members.replace(/^-/, '\\-') : members);
 }
 
 function readClassEscape(pattern: string, at: number): Construct {
@@ -201,7 +247,7 @@ function readGroup(pattern: string, at: number, group: Group, groups: Group[]): 
     return ['', end < 0 ? pattern.length : end + 1];
   }
   const backReference = /^\(\?P=(\w+)\)/.exec(rest);
-  if (backReference !== null) return [`\\k<${backReference[1] ?? ''}>`, at + backReference[0].length];
+  if (backReference !== null) return [sameText(`\\k<${backReference[1] ?? ''}>`, group), at + backReference[0].length];
   const options = /^\(\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])/.exec(rest);
   if (options !== null) return readOptions(options, at, group, groups);
   const named = /^\(\?P?<(?![=!])/.exec(rest) ?? /^\(\?'/.exec(rest);
@@ -209,7 +255,7 @@ function readGroup(pattern: string, at: number, group: Group, groups: Group[]): 
   if (named === null && opening === '(' && (rest.startsWith('(?') || rest.startsWith('(*'))) {
     throw new SyntaxError(`"${rest.slice(0, 3)}" has no counterpart`);
   }
-  groups.push({opened: [], dotAll: group.dotAll});
+  groups.push({opened: [], dotAll: group.dotAll, ignoreCase: group.ignoreCase});
   if (named === null) return [opening, at + opening.length];
   if (named[0] !== "(?'") return ['(?<', at + named[0].length];
   const end = pattern.indexOf("'", at + 3);
@@ -221,12 +267,14 @@ function readOptions(options: RegExpExecArray, at: number, group: Group, groups:
   const [whole, on = '', off = '', end = ''] = options;
   const unknown = /[^ims]/.exec(on + off);
   if (unknown !== null) throw new SyntaxError(`option "${unknown[0]}" in "${whole}" has no counterpart`);
-  const dotAll = on.includes('s') || (group.dotAll && !off.includes('s'));
-  const kept = (letters: string): string => letters.replaceAll('s', '');
-  const opening = kept(on) + kept(off) === '' ? '(?:' : `(?${kept(on)}${kept(off) === '' ? '' : `-${kept(off)}`}:`;
-  if (end === ':') groups.push({opened: [], dotAll});
+  const holds = (option: string, before: boolean): boolean => on.includes(option) || (before && !off.includes(option));
+  const dotAll = holds('s', group.dotAll);
+  const ignoreCase = holds('i', group.ignoreCase);
+  const opening = on.includes('m') ? '(?m:' : off.includes('m') ? '(?-m:' : '(?:';
+  if (end === ':') groups.push({opened: [], dotAll, ignoreCase});
   else {
     group.dotAll = dotAll;
+    group.ignoreCase = ignoreCase;
     group.opened.push(opening);
   }
   return [opening, at + whole.length];

@@ -1,11 +1,12 @@
 /** What a check expects, compiled: does a text or a status match? Negation is the caller's. */
+import {compileRegex} from '../../config/expression/regex.ts';
 import type {Expectation} from '../../config/health.ts';
 import type {Format} from '../../config/sample.ts';
 import type {SampleCompiler} from '../samples/compile.ts';
 import {CheckFailure} from './check-failure.ts';
 import type {CheckContext} from './check-samples.ts';
 
-/** @throws SyntaxError for a pattern that is none */
+/** @throws CodedError ERR_REGEX for a pattern that is none */
 export function compileText({method, value}: Pick<Expectation, 'method' | 'value'>): (text: string) => boolean {
   switch (method) {
     case 'str':
@@ -17,8 +18,9 @@ export function compileText({method, value}: Pick<Expectation, 'method' | 'value
     case 'end':
       return (text) => text.endsWith(value);
     case 'reg': {
-      const pattern = new RegExp(value, 'm');
-      return (text) => pattern.test(text);
+      const pattern = compileRegex(value, '');
+      // The end is also before a newline at the end.
+      return (text) => pattern.test(text) || (text.endsWith('\n') && pattern.test(text.slice(0, -1)));
     }
     default:
       return method satisfies never;
@@ -70,6 +72,6 @@ export function compileHeaderFormats(
 
 /** The case of a name means nothing. */
 function namePattern(pattern: string): (name: string) => boolean {
-  const regex = new RegExp(pattern, 'i');
+  const regex = compileRegex(pattern, 'i');
   return (name) => regex.test(name);
 }

@@ -4,6 +4,7 @@ import {formatAddress, parseAddress, parseNetwork} from '../../../src/edge/sampl
 import {createSampleCompiler} from '../../../src/edge/samples/compile.ts';
 import type {SampleContext} from '../../../src/edge/samples/context.ts';
 import {createPatternList, parseMapFile} from '../../../src/edge/samples/pattern-lists.ts';
+import {fc} from '../../helpers/properties.ts';
 import {contextOf, environment} from './sample-fixture.ts';
 import {aclTest, condition, expression} from './sample-text.ts';
 
@@ -27,6 +28,14 @@ const regexes: readonly (readonly [pattern: string, matching: readonly string[],
   ['a(?#never)b', ['ab'], ['a']],
   ['(?!a)b', ['b'], ['a']],
   ['^/(?:img|css)/\\d{1,3}', ['/img/12'], ['/js/1']],
+  ['(?i)^[a-cX-Z_-]+$', ['AbCxyZ_-'], ['d', 'w', '^']],
+  ['(?i)^[^a-c]$', ['d', 'D', '-'], ['a', 'B']],
+  ['(?i)^[-k]$', ['-', 'k', 'K'], ['l']],
+  ['(?i)^[[:upper:]]\\x61\\Qb.\\E\\dd$', ['aaB.1D', 'ZAb.9d'], ['aaB.dd', '1aB.1d']],
+  ['(?i)^(ab)\\1$', ['abAB', 'aBAb'], ['abba']],
+  ['(?i)^\xe9$', ['\xc3\xa9'], ['\xc3\x89']],
+  ['(?i)a(?-i)b', ['Ab'], ['AB']],
+  ['^(a)\\g1\\g{1}\\k<n>?(?<n>b)$', ['aaab'], ['aab']],
 ];
 
 for (const [pattern, matching, other] of regexes) {
@@ -51,6 +60,7 @@ const refused: readonly (readonly [string, string])[] = [
   ['[[:nope:]]', 'character class "[:nope:]" is not known'],
   ['(a', 'Unterminated group'],
   ['[a', 'Unterminated character class'],
+  ['(a)\\g{-1}', '"\\g{" has no counterpart'],
   ['\\p{L}', 'properties of Unicode do not apply to bytes'],
 ];
 
@@ -59,6 +69,37 @@ for (const [pattern, reason] of refused) {
     t.throws(() => compileRegex(pattern, ''), {code: 'ERR_REGEX', message: `Cannot compile regular expression "${pattern}": ${reason}`});
   });
 }
+
+test('of letters of ASCII, case is ignored as by the flag of JavaScript', (t) => {
+  const member = fc.constantFrom('a', 'Z', 'k', '-', '_', 'b-e', 'W-f', '\\d', '\\w', '\\x41', '9');
+  const atom = fc.oneof(
+    fc.constantFrom('a', 'B', 'k', 'S', '.', '\\d', '\\W', '\\b', '\\x62', '-', '1', '(?i:a)', '(?-i:c)'),
+    fc.tuple(fc.constantFrom('[', '[^'), fc.array(member, {minLength: 1, maxLength: 4})).map(([opening, members]) => `${opening}${members.join('')}]`),
+  );
+  const repeated = fc.tuple(atom, fc.constantFrom('', '*', '+?', '{1,2}')).map((parts) => parts.join(''));
+  const pattern = fc
+    .array(
+      fc.oneof(
+        repeated,
+        repeated.map((text) => `(${text}|b)`),
+      ),
+      {minLength: 1, maxLength: 5},
+    )
+    .map((parts) => parts.join(''));
+  const subject = fc.string({unit: fc.constantFrom('a', 'A', 'b', 'B', 'c', 'D', 'f', 'k', 'K', 's', 'W', 'z', '-', '_', '1', '^'), maxLength: 8});
+  fc.assert(
+    fc.property(pattern, subject, (text, value) => {
+      let expected: RegExp;
+      try {
+        expected = new RegExp(text.replaceAll('.', '[^\\n]'), 'i');
+      } catch {
+        return void t.throws(() => compileRegex(text, 'i'), {code: 'ERR_REGEX'});
+      }
+      t.deepEqual(compileRegex(text, 'i').exec(value), expected.exec(value), text);
+    }),
+    {numRuns: 2000},
+  );
+});
 
 test('addresses have one form', (t) => {
   const forms = ['10.0.0.1', '::', '::1', '2001:db8::1', '::ffff:1.2.3.4', '::1.2.3.4', '1:0:0:2::', '1:2:3:4:5:6:7:8', '2001:DB8:0:0:1:0:0:1'];
