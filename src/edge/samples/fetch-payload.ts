@@ -5,7 +5,7 @@
 import type {SampleCall} from '../../config/sample.ts';
 import type {SampleContext, SampleValue} from './context.ts';
 import {badCall, type ClientHelloResult, type Fetch, type FetchBuilder, integerArgument, mayChange, plain, type SampleEnvironment} from './fetch.ts';
-import {intValue, latin1, textValue, yes} from './value.ts';
+import {type Found, intValue, latin1, textValue, yes} from './value.ts';
 
 type PayloadOf = (context: SampleContext) => Uint8Array;
 
@@ -91,6 +91,12 @@ function helloFetch(one: (hello: ClientHello) => SampleValue): FetchBuilder {
   });
 }
 
+/** The protocols that a client would speak over TLS: a condition tries each, a value is the first. */
+function offeredProtocols(_call: SampleCall, environment: SampleEnvironment): Fetch {
+  const all = (context: SampleContext): Found[] => (helloOf(context, environment)?.alpn ?? []).map(textValue);
+  return {all, one: (context) => all(context)[0] ?? null};
+}
+
 /** True once nothing more is waited for. */
 function waitEnd(context: SampleContext): SampleValue {
   if (context.inspectionEnded) return yes;
@@ -162,7 +168,7 @@ export const payloadFetches: Readonly<Record<string, FetchBuilder>> = {
   req_ssl_hello_type: helloType,
   'req.ssl_ver': helloVersion,
   req_ssl_ver: helloVersion,
-  'req.ssl_alpn': helloFetch((hello) => (hello.alpn.length === 0 ? null : textValue(hello.alpn.join(',')))),
+  'req.ssl_alpn': offeredProtocols,
   wait_end: plain(waitEnd),
   dns_qname: plain((context) => {
     const question = questionOf(context);
