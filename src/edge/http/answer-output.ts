@@ -7,6 +7,8 @@ import type {Transaction} from './transaction.ts';
 export interface AnswerOutputOptions {
   readonly client: ClientStream;
   readonly transaction: Transaction;
+  /** The client has been told that there is none: what the server sends of it goes no further. */
+  readonly bodyless: boolean;
   /** Null: the body goes as it is. */
   readonly compressor: Compressor | null;
   readonly server: {pause(): void; resume(): void} | null;
@@ -30,7 +32,8 @@ export class AnswerOutput {
   }
 
   data(chunk: Buffer): void {
-    const {client, transaction, compressor, server} = this.#options;
+    const {client, transaction, bodyless, compressor, server} = this.#options;
+    if (bodyless) return;
     if (compressor !== null) {
       if (!compressor.write(chunk)) server?.pause();
       return;

@@ -104,18 +104,22 @@ export function tarpitMs({frontend, destination: backend}: Transaction): number 
   return backend?.config.tarpitTimeoutMs ?? frontend.config.tarpitTimeoutMs ?? backend?.config.connectTimeoutMs ?? defaultTarpitMs;
 }
 
-/** Of the server's answer. @param length of the body that the client gets */
-export function sendHead(client: ClientStream, transaction: Transaction, {head, length}: {readonly head: ResponseHead; readonly length: BodyLength}): void {
+/** Of the server's answer. @param length of the body that the client gets. Returns whether it gets none, whatever the server sends. */
+export function sendHead(client: ClientStream, transaction: Transaction, {head, length}: {readonly head: ResponseHead; readonly length: BodyLength}): boolean {
   const {frontend, destination, received} = transaction;
   transaction.status = client.told(head.status);
   if (frontend.config.connectionMode === 'close' || destination?.config.connectionMode === 'close') client.closeAfter();
-  transaction.bytesOut += client.head(head, length, isBodyless(received.method, head.status));
+  // A rule may have changed the method, or the status, since the server was asked.
+  const bodyless = isBodyless(received.method, head.status);
+  transaction.bytesOut += client.head(head, length, bodyless);
+  return bodyless;
 }
 
 /** Null: the body goes as it is. */
 export function compress(transaction: Transaction, acceptEncoding: string | null, response: ResponseHead, length: BodyLength): Compressor | null {
   const compression = transaction.destination?.config.compression ?? transaction.frontend.config.compression;
-  return compression === null ? null : compressorFor(compression, transaction.request, acceptEncoding, response, length);
+  if (compression === null || isBodyless(transaction.received.method, response.status)) return null;
+  return compressorFor(compression, transaction.request, acceptEncoding, response, length);
 }
 
 /** @param length of the body; null: only its end tells */

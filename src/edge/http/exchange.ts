@@ -300,10 +300,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
     const compressor = compress(transaction, this.#acceptEncoding, head, length);
     applyAfterResponse(transaction, head);
     this.#isAnswered = true;
-    sendHead(this.#client, transaction, {head, length: compressor === null ? length : null});
+    const bodyless = sendHead(this.#client, transaction, {head, length: compressor === null ? length : null});
     this.#answering();
     const failed = (reason: string): void => this.#breakOff('PD', reason);
-    this.#output = new AnswerOutput({client: this.#client, transaction, compressor, server: this.#forwarding, failed});
+    this.#output = new AnswerOutput({client: this.#client, transaction, bodyless, compressor, server: this.#forwarding, failed});
     const held = this.#held;
     this.#held = null;
     held?.giveTo(this);
