@@ -140,9 +140,12 @@ export const proxyKeywords = {
   'timeout http-keep-alive': timeoutOf(withProxies, 'How long the next request may be waited for.', '`timeout http-request`'),
   'timeout queue': timeoutOf(withBackend, 'How long a session may wait for a free place.', '`timeout connect`'),
   'timeout check': timeoutOf(withBackend, 'How long a health check may take once it is connected.'),
-  'timeout tunnel': timeoutOf(withBackend, 'How long both sides may be silent after an upgrade, and in mode tcp.'),
-  'timeout client-fin': timeoutOf(withFrontend, 'How long a client may be silent that is half closed.', '`timeout client`'),
-  'timeout server-fin': timeoutOf(withBackend, 'How long a server may be silent that is half closed.', '`timeout server`'),
+  'timeout tunnel': timeoutOf(
+    withBackend,
+    'How long each side may be silent in mode tcp and after an upgrade, instead of `timeout client` and `timeout server`.',
+  ),
+  'timeout client-fin': timeoutOf(withFrontend, 'How long a client may be silent that was told of the end of its server.', '`timeout client`'),
+  'timeout server-fin': timeoutOf(withBackend, 'How long a server may be silent that was told of the end of its client.', '`timeout server`'),
   'timeout tarpit': timeoutOf(withProxies, 'How long `tarpit` holds a client.', '`timeout connect`'),
   'timeout wake': keyword({
     ...ours,

@@ -1,9 +1,11 @@
 /**
- * Carries bytes between a client and its server: back-pressure and half-close kept, and inactivity judged per side, as HAProxy does:
- * what is read from a side or taken by it counts as its activity, and the side that is silent for its time-out ends the session.
+ * Carries bytes between a client and its server: back-pressure and half-close kept, and inactivity judged as HAProxy does. What a side says
+ * or takes counts as its activity. A side that is silent for too long is read no more: the other one hears that it has ended, and may go on;
+ * a side that takes nothing of what waits for it is gone.
  */
 import type {Clock} from '../core/clock.ts';
 import type {Counters} from './counters.ts';
+import {RelaySide} from './relay-side.ts';
 import type {ByteStream, StreamReceiver} from './streams/byte-stream.ts';
 import {receiveFrom, writeBorrowed} from './streams/node-socket.ts';
 
@@ -20,18 +22,16 @@ export interface RelayOptions {
   readonly firstBytes: Buffer | null;
   readonly clientTimeoutMs: number;
   readonly serverTimeoutMs: number;
-  /** For a side that has ended, while the other one goes on; null: as before. */
+  /** For a side that was told of the other one's end; null: as before. */
   readonly clientFinTimeoutMs: number | null;
   readonly serverFinTimeoutMs: number | null;
-  /** For both sides, once both have said something; null: as before. */
-  readonly tunnelTimeoutMs: number | null;
   readonly clock: Clock;
   readonly counters: Counters;
   /** Through which the server's bytes go; null: as they come. The caller stops it. */
   readonly inspection: ServerInspection | null;
   /** Called when it changes whether the client's last bytes are unanswered. */
   readonly onBusy: (busy: boolean) => void;
-  /** Called when a side was silent for too long; the caller ends the session. */
+  /** Called the first time that a side was silent for too long. */
   readonly onTimeout: (side: 'client' | 'server') => void;
 }
 
@@ -41,19 +41,18 @@ const maxTimerMs = 2 ** 31 - 1;
 /** The sockets are the caller's. */
 export class Relay implements StreamReceiver {
   readonly #options: RelayOptions;
-  #clientAtMs: number;
-  #serverAtMs: number;
-  #clientSpoke = false;
-  #serverSpoke = false;
+  readonly #client: RelaySide;
+  readonly #server: RelaySide;
   #busy = false;
   #cancelTimer: (() => void) | null = null;
 
   /** Begins at once. */
   constructor(options: RelayOptions) {
     const {client, server, firstBytes, clock} = options;
+    const nowMs = clock.monotonicMs();
     this.#options = options;
-    this.#clientAtMs = clock.monotonicMs();
-    this.#serverAtMs = this.#clientAtMs;
+    this.#client = new RelaySide(client, {timeoutMs: options.clientTimeoutMs, finTimeoutMs: options.clientFinTimeoutMs, nowMs});
+    this.#server = new RelaySide(server, {timeoutMs: options.serverTimeoutMs, finTimeoutMs: options.serverFinTimeoutMs, nowMs});
     receiveFrom(client, this);
     receiveFrom(server, this);
     // They may have been paused, when their first bytes were looked at.
@@ -61,13 +60,13 @@ export class Relay implements StreamReceiver {
     server.resume();
     if (firstBytes !== null && firstBytes.length > 0) this.#fromClient(firstBytes);
     // It may have ended while the server was being connected to.
-    if (client.readableEnded) server.end();
+    if (client.readableEnded) this.#server.end(nowMs);
     this.#watch();
   }
 
   /** When bytes moved last, in either direction (Clock.monotonicMs). */
   get lastActivityMs(): number {
-    return Math.max(this.#clientAtMs, this.#serverAtMs);
+    return Math.max(this.#client.lastMs, this.#server.lastMs);
   }
 
   get isBusy(): boolean {
@@ -77,6 +76,7 @@ export class Relay implements StreamReceiver {
   /** Stops the timer. */
   stop(): void {
     this.#cancelTimer?.();
+    this.#cancelTimer = null;
   }
 
   bytes(from: ByteStream, borrowed: Buffer): void {
@@ -85,46 +85,40 @@ export class Relay implements StreamReceiver {
   }
 
   ended(from: ByteStream): void {
-    const {client, server, clientFinTimeoutMs, serverFinTimeoutMs, inspection} = this.#options;
-    if (from === client) server.end();
-    else {
-      const rest = inspection?.end() ?? null;
-      if (rest !== null) this.passOn(rest);
-      this.#setBusy(false);
-      client.end();
-    }
-    // A side that has ended may have less time than the timer that runs now.
-    if ((from === client ? clientFinTimeoutMs : serverFinTimeoutMs) === null || client.destroyed || server.destroyed) return;
+    const {client, clock} = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (from === client) this.#server.end(nowMs);
+    else this.#serverSaysNoMore(nowMs);
+    // Who was told may have less time than the timer that runs now.
+    if (this.#cancelTimer === null) return;
     this.stop();
     this.#watch();
   }
 
   drained(of: ByteStream): void {
-    const {client, server, clock} = this.#options;
-    if (of === client) {
-      this.#clientAtMs = clock.monotonicMs();
-      server.resume();
-    } else {
-      this.#serverAtMs = clock.monotonicMs();
-      client.resume();
-    }
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#client.lastMs = nowMs;
+    this.#server.lastMs = nowMs;
+    if (of === this.#options.client) this.#server.resume();
+    else this.#client.resume();
   }
 
   #fromClient(chunk: Buffer): void {
-    const {client, server, clock, counters} = this.#options;
-    this.#clientAtMs = clock.monotonicMs();
-    this.#clientSpoke = true;
+    const {server, clock, counters} = this.#options;
+    if (this.#client.isSilenced) return;
+    const nowMs = clock.monotonicMs();
+    this.#client.lastMs = nowMs;
     counters.bytesIn += chunk.length;
     if (!server.readableEnded) this.#setBusy(true);
     if (!server.writable) return;
-    if (writeBorrowed(server, chunk)) this.#serverAtMs = this.#clientAtMs;
-    else client.pause();
+    this.#server.lastMs = nowMs;
+    if (!writeBorrowed(server, chunk)) this.#client.pause();
   }
 
   #fromServer(chunk: Buffer): void {
     const {clock, counters, inspection} = this.#options;
-    this.#serverAtMs = clock.monotonicMs();
-    this.#serverSpoke = true;
+    if (this.#server.isSilenced) return;
+    this.#server.lastMs = clock.monotonicMs();
     counters.bytesOut += chunk.length;
     const passed = inspection === null ? chunk : inspection.take(chunk);
     if (passed !== null) this.passOn(passed);
@@ -132,11 +126,18 @@ export class Relay implements StreamReceiver {
 
   /** Of the server, to the client. */
   passOn(chunk: Buffer): void {
-    const {client, server} = this.#options;
+    const {client} = this.#options;
     this.#setBusy(false);
     if (!client.writable) return;
-    if (writeBorrowed(client, chunk)) this.#clientAtMs = this.#serverAtMs;
-    else server.pause();
+    this.#client.lastMs = this.#server.lastMs;
+    if (!writeBorrowed(client, chunk)) this.#server.pause();
+  }
+
+  #serverSaysNoMore(nowMs: number): void {
+    const rest = this.#options.inspection?.end() ?? null;
+    if (rest !== null) this.passOn(rest);
+    this.#setBusy(false);
+    this.#client.end(nowMs);
   }
 
   #setBusy(value: boolean): void {
@@ -147,16 +148,24 @@ export class Relay implements StreamReceiver {
 
   /** One timer for both sides. */
   #watch(): void {
-    const {client, server, clock, clientTimeoutMs, serverTimeoutMs, clientFinTimeoutMs, serverFinTimeoutMs, tunnelTimeoutMs} = this.#options;
-    const nowMs = clock.monotonicMs();
-    const tunnelMs = this.#clientSpoke && this.#serverSpoke ? tunnelTimeoutMs : null;
-    const clientLeftMs = this.#clientAtMs + ((client.readableEnded ? clientFinTimeoutMs : null) ?? tunnelMs ?? clientTimeoutMs) - nowMs;
-    const serverLeftMs = this.#serverAtMs + ((server.readableEnded ? serverFinTimeoutMs : null) ?? tunnelMs ?? serverTimeoutMs) - nowMs;
-    if (clientLeftMs <= 0) this.#options.onTimeout('client');
-    else if (serverLeftMs <= 0) this.#options.onTimeout('server');
-    else {
-      const leftMs = Math.max(1, Math.min(clientLeftMs, serverLeftMs, tunnelTimeoutMs ?? maxTimerMs, maxTimerMs));
-      this.#cancelTimer = clock.after(leftMs, () => this.#watch());
-    }
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#judge(nowMs);
+    const dueMs = Math.min(this.#client.dueMs(nowMs), this.#server.dueMs(nowMs));
+    this.#cancelTimer = dueMs === Infinity ? null : this.#options.clock.after(Math.min(Math.max(1, dueMs - nowMs), maxTimerMs), () => this.#watch());
+  }
+
+  /** Of several at once, the one that HAProxy names is told. */
+  #judge(nowMs: number): void {
+    const [client, server] = [this.#client, this.#server];
+    const [isClientSilent, isServerSilent] = [client.isSilent(nowMs), server.isSilent(nowMs)];
+    const [isClientStuck, isServerStuck] = [client.isStuck(nowMs), server.isStuck(nowMs)];
+    if (!isClientSilent && !isServerSilent && !isClientStuck && !isServerStuck) return;
+    if (!client.isSilenced && !server.isSilenced) this.#options.onTimeout(isClientSilent || !(isServerStuck || isServerSilent) ? 'client' : 'server');
+    if (isServerStuck) server.cut();
+    if (isClientStuck) client.cut();
+    if (isClientSilent || isServerStuck) client.silence();
+    if (isServerSilent || isClientStuck) server.silence();
+    if (client.isSilenced) server.end(nowMs);
+    if (isServerSilent || isServerStuck) this.#serverSaysNoMore(nowMs);
   }
 }

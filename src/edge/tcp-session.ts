@@ -279,7 +279,7 @@ export class TcpSession implements PoolRequest {
     });
     server.once('close', () => {
       // After a proper end the client has still to take what is on its way to it, and to end.
-      if (!server.readableEnded && client.writable) client.destroy();
+      if (!server.readableEnded && client.writable) client.destroySoon();
     });
     this.#inspection = this.#inspectResponse(server);
     if (this.#inspection?.hasEnded === true) return;
@@ -288,18 +288,16 @@ export class TcpSession implements PoolRequest {
       server,
       firstBytes: this.#firstBytes,
       inspection: this.#inspection,
-      clientTimeoutMs: config.clientTimeoutMs,
-      serverTimeoutMs: backend?.serverTimeoutMs ?? config.clientTimeoutMs,
+      clientTimeoutMs: backend?.tunnelTimeoutMs ?? config.clientTimeoutMs,
+      serverTimeoutMs: backend?.tunnelTimeoutMs ?? backend?.serverTimeoutMs ?? config.clientTimeoutMs,
       clientFinTimeoutMs: config.clientFinTimeoutMs,
       serverFinTimeoutMs: backend?.serverFinTimeoutMs ?? null,
-      tunnelTimeoutMs: backend?.tunnelTimeoutMs ?? null,
       clock,
       counters,
       onBusy: (busy) => assignment.busy(busy),
       onTimeout: (side) => {
         counters.timeouts++;
         this.#ended(side === 'client' ? 'c' : 's', 'D');
-        client.destroy();
       },
     });
     this.#firstBytes = null;

@@ -83,7 +83,6 @@ function openTunnel({client, server, timeouts, clock, counters, ended}: TunnelOp
     serverTimeoutMs: timeouts.serverMs,
     clientFinTimeoutMs: timeouts.clientFinMs,
     serverFinTimeoutMs: timeouts.serverFinMs,
-    tunnelTimeoutMs: null,
     clock,
     counters,
     onBusy: () => {
@@ -92,8 +91,6 @@ function openTunnel({client, server, timeouts, clock, counters, ended}: TunnelOp
     onTimeout: (side) => {
       counters.timeouts++;
       termination = side === 'client' ? 'cD' : 'sD';
-      client.socket.destroy();
-      server.socket.destroy();
     },
   });
 }

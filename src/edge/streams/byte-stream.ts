@@ -14,6 +14,8 @@ export interface ByteStream {
   readonly readableEnded: boolean;
   readonly writable: boolean;
   readonly writableNeedDrain: boolean;
+  /** Bytes that the kernel has not taken yet. */
+  readonly writableLength: number;
   on(event: 'data', listener: (chunk: Buffer) => void): this;
   on(event: 'error', listener: (error: Error) => void): this;
   on(event: 'connect' | 'drain' | 'end' | 'close', listener: () => void): this;

@@ -20,6 +20,10 @@ export class StreamOutput {
     return this.#unsent !== null;
   }
 
+  get unsentBytes(): number {
+    return this.#unsent?.length ?? 0;
+  }
+
   /** @param fd -1: not yet. @returns how many bytes were taken over, or a negative errno */
   write(fd: number, chunk: Buffer | string, encoding: 'latin1' | undefined): number {
     if (typeof chunk !== 'string') return this.#write(fd, chunk, chunk.length);

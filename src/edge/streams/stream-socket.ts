@@ -99,6 +99,10 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
     return this.#output.needsDrain;
   }
 
+  get writableLength(): number {
+    return this.#output.unsentBytes;
+  }
+
   #localEnd(): SocketEnd | null {
     if (this.#local === null && this.#fd !== -1) this.#local = localEndOf(this.#fd);
     return this.#local;
@@ -284,8 +288,10 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
     if (this.#hasEnded && this.#unread === null && (events & ready.error) !== 0) {
       const errno = takeSocketError(this.#fd);
       this.destroy(errno === 0 ? undefined : new ErrnoError('read', errno));
-    } else if ((events & (ready.error | ready.hangUp)) !== 0) this.#unwatch();
-    else this.#watch();
+    } else if ((events & (ready.error | ready.hangUp)) !== 0) {
+      this.#poller.remove(this); // It would tell for ever of a side that is gone and not read.
+      this.#events = unwatched;
+    } else this.#watch();
   }
 
   #received(length: number): void {
@@ -372,12 +378,6 @@ export class StreamSocket implements PolledDescriptor, ByteStream {
     if (this.#events === unwatched) this.#poller.add(this, events);
     else this.#poller.change(this, events);
     this.#events = events;
-  }
-
-  /** Of a side that is gone and not read, which the poller would tell for ever. */
-  #unwatch(): void {
-    this.#poller.remove(this);
-    this.#events = unwatched;
   }
 
   #close(): void {
