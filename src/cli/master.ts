@@ -22,6 +22,7 @@ import {type Gateway, hardStopAfterMs, openGateway} from './gateway.ts';
 import type {HaproxyArguments} from './haproxy-arguments.ts';
 import {gatewayMetrics} from './metrics.ts';
 import {openNotifier} from './notify.ts';
+import {allowOpenFiles} from './open-files.ts';
 import {dropPrivileges} from './privileges.ts';
 import {type Role, roleConfig} from './role.ts';
 import {runtimeControl} from './runtime-control.ts';
@@ -70,6 +71,7 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
   const master = options.masterSocket === null ? null : parseMasterSocket(options.masterSocket);
   using notifier = openNotifier(process.env, systemClock);
   applyEnvironment(loaded.config.environment);
+  await allowOpenFiles(loaded.config.global.process.openFiles);
   const added = await AddedAppsControl.open(loaded.config, loaded.sources, {log, prepare, remembers: options.role !== 'edge'});
   // What the page shows is known when the gateway runs.
   const statistics: {answer: StatsAnswer} = {answer: () => null};

@@ -155,7 +155,8 @@ export const bindOptions: OptionTable<BindOptions> = {
   ),
 };
 
-function takeFileMode(args: Arguments): number {
+/** Permission bits of a unix socket. */
+export function takeFileMode(args: Arguments): number {
   const found = args.take('<octal>');
   if (!/^0?[0-7]{3}$/.test(found.text)) throw args.invalid(found, 'permission bits such as 660 are expected');
   return Number.parseInt(found.text, 8);

@@ -12,6 +12,7 @@ import type {Bind, FrontendConfig, ProxyMode, UnixSocket} from './proxy-value.ts
 import {all, effective, inOrder, isMissing, own, type Section} from './section.ts';
 import type {TlsBind} from './tls.ts';
 import {versionRange} from './tls-options.ts';
+import type {UnixBindDefaults} from './unix-bind-shape.ts';
 
 export interface FrontendDraft {
   readonly value: FrontendConfig;
@@ -23,6 +24,7 @@ export interface FrontendDraft {
 
 export interface FrontendContext extends BuildContext {
   readonly tls: TlsDefaults;
+  readonly unixBind: UnixBindDefaults;
 }
 
 export function buildFrontend(section: Section, context: FrontendContext): FrontendDraft {
@@ -105,7 +107,7 @@ function buildBinds(section: Section, mode: ProxyMode, context: FrontendContext)
     const tls = buildTls(statement, mode, context);
     return statement.addresses.flatMap((address) => {
       checkAddress(address, mode, context);
-      const bind = buildBind(address, statement.options, {mode, tls, backlog});
+      const bind = buildBind(address, statement.options, {mode, tls, backlog, unix: context.unixBind});
       // Questions come by either protocol.
       return mode === 'dns' && address.protocol === null ? [{...bind, protocol: 'udp' as const}, bind] : [bind];
     });
@@ -126,11 +128,18 @@ function checkAddress({protocol, host, socket, position}: PlacedBind, mode: Prox
   if (mode === 'nat' && /[^\d.:]/.test(host)) alert(host, `mode nat needs an address, '${host}' is a name`);
 }
 
-function buildBind(address: PlacedBind, options: BindOptions, {mode, tls, backlog}: {mode: ProxyMode; tls: TlsBind | null; backlog: number | null}): Bind {
+interface BindParts {
+  readonly mode: ProxyMode;
+  readonly tls: TlsBind | null;
+  readonly backlog: number | null;
+  readonly unix: UnixBindDefaults;
+}
+
+function buildBind(address: PlacedBind, options: BindOptions, {mode, tls, backlog, unix}: BindParts): Bind {
   const {protocol, host, port, socket, position} = address;
   return {
     ...bareBind({protocol: protocol ?? (mode === 'udp' ? 'udp' : 'tcp'), host, port, position}),
-    unix: socket?.kind === 'unix' ? unixSocket(socket, options, position) : null,
+    unix: socket?.kind === 'unix' ? unixSocket(socket, {options, defaults: unix, position}) : null,
     inheritedFd: socket?.kind === 'fd' ? socket.fd : null,
     name: options.name,
     acceptProxy: options.acceptProxy,
@@ -144,8 +153,18 @@ function buildBind(address: PlacedBind, options: BindOptions, {mode, tls, backlo
   };
 }
 
-function unixSocket({path, abstract}: {path: string; abstract: boolean}, {mode, user, group}: BindOptions, {file}: Position): UnixSocket {
-  return {path: abstract ? path : resolve(dirname(file), path), abstract, mode, user, group};
+function unixSocket(
+  {path, abstract}: {path: string; abstract: boolean},
+  bind: {options: BindOptions; defaults: UnixBindDefaults; position: Position},
+): UnixSocket {
+  const {options, defaults, position} = bind;
+  return {
+    path: abstract ? path : resolve(dirname(position.file), `${defaults.prefix}${path}`),
+    abstract,
+    mode: options.mode ?? defaults.mode,
+    user: options.user ?? defaults.user,
+    group: options.group ?? defaults.group,
+  };
 }
 
 function buildTls({addresses, options}: BindStatement, mode: ProxyMode, {tls: defaults, report}: FrontendContext): TlsBind | null {

@@ -7,6 +7,7 @@ import {noFiles, openScope} from './scope.ts';
 import {all, effective, inOrder, type Section, settingsByName} from './section.ts';
 import {resolveHostPath} from './shapes.ts';
 import {emptyTls, type TlsDraft} from './tls-options.ts';
+import {noUnixBindDefaults, type UnixBindDefaults} from './unix-bind-shape.ts';
 import type {Config, GlobalConfig} from './value.ts';
 import {workerProblem} from './worker-shape.ts';
 
@@ -21,6 +22,7 @@ export interface GlobalDraft {
   readonly value: GlobalConfig;
   readonly environment: Config['environment'];
   readonly tls: TlsDefaults;
+  readonly unixBind: UnixBindDefaults;
 }
 
 /** What holds where a `bind` or `server` says nothing. */
@@ -58,7 +60,7 @@ export function buildGlobal(sections: readonly Section[], report: (diagnostic: D
   const worker = effective(together, 'worker');
   const problem = worker === undefined ? null : workerProblem(value);
   if (worker !== undefined && problem !== null) report({level: 'alert', position: worker.position, word: worker.value.name, message: problem});
-  return {value, environment: environmentOf(together), tls: tlsDefaults(together)};
+  return {value, environment: environmentOf(together), tls: tlsDefaults(together), unixBind: effective(together, 'unix-bind')?.value ?? noUnixBindDefaults()};
 }
 
 function merged(sections: readonly Section[]): Section {
@@ -94,6 +96,7 @@ function buildProcess(section: Section): ProcessConfig {
     group: effective(section, 'global group')?.value ?? (gid === undefined ? null : String(gid)),
     daemon: effective(section, 'daemon')?.value ?? false,
     masterWorker: effective(section, 'master-worker') !== undefined,
+    openFiles: effective(section, 'ulimit-n')?.value ?? null,
     pidFile: effective(section, 'pidfile')?.value.text ?? null,
     hardStopAfterMs: effective(section, 'hard-stop-after')?.value ?? null,
   };

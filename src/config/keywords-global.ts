@@ -9,6 +9,7 @@ import {basePath, defaultPath, presetEnvironment, setEnvironment, tlsBindDefault
 import {duration, flagLine, hostDirectory, hostPath, integer, placedWord, size, textLine, word} from './shapes.ts';
 import {statsSocket} from './stats-shapes.ts';
 import {store} from './store-shape.ts';
+import {unixBind} from './unix-bind-shape.ts';
 import {wakeRatePerSource} from './wake-rate.ts';
 import {leaseTime, worker} from './worker-shape.ts';
 
@@ -174,6 +175,16 @@ export const globalKeywords = {
     description: 'A master that starts workers, and replaces them on SIGUSR2.',
   }),
   pidfile: keyword({...theirsInGlobal, shape: hostPath(), description: 'Where the number of the process is written.'}),
+  'ulimit-n': keyword({
+    ...theirsInGlobal,
+    shape: integer({min: 1, max: 2 ** 31 - 1}),
+    description: 'How many descriptors the process may at least have open; more than the hard limit needs root. Read at the start.',
+  }),
+  'unix-bind': keyword({
+    ...theirsInGlobal,
+    shape: unixBind,
+    description: 'What unix sockets of `bind` lines have where these do not say otherwise; the prefix stands before each path.',
+  }),
   localpeer: keyword({...theirsInGlobal, shape: word('<name>'), description: 'A name among peers. No effect: stick tables are local.'}),
   'ca-base': keyword({
     ...theirsInGlobal,

@@ -80,12 +80,12 @@ export function checkFiles(files: readonly SourceFile[], env: Environment, host:
   const {sections} = parseFiles(files, {env, host, report});
   checkNames(sections, report);
   const of = (...kinds: readonly SectionKind[]): readonly Section[] => sections.filter(({kind}) => kinds.includes(kind));
-  const {value: global, environment, tls} = buildGlobal(of('global'), report);
+  const {value: global, environment, tls, unixBind} = buildGlobal(of('global'), report);
   const apps = of('app').flatMap((section) => buildApp(section, report) ?? []);
   const appsByName = firstByName(apps);
   const context: BuildContext = {global, errorPages: new Map(of('http-errors').map((section) => [section.name, errorPagesOf(section)])), report};
   const backends = of('backend', 'listen').map((section) => buildBackend(section, {...context, tls, apps: appsByName}));
-  const frontends = of('frontend', 'listen').map((section) => buildFrontend(section, {...context, tls}));
+  const frontends = of('frontend', 'listen').map((section) => buildFrontend(section, {...context, tls, unixBind}));
   const userlists = of('userlist').map((section) => buildUserlist(section, report));
   const resolvers = of('resolvers').map(buildResolvers);
   checkDrafts({sections, apps: appsByName, frontends, backends: firstByName(backends)}, report);

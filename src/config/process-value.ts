@@ -41,6 +41,8 @@ export interface ProcessConfig {
   readonly daemon: boolean;
   readonly masterWorker: boolean;
   readonly pidFile: string | null;
+  /** `ulimit-n`: how many descriptors it may have at least; null: as many as it is started with. */
+  readonly openFiles: number | null;
   /** After a soft stop, when what is left is ended by force; null: never. */
   readonly hardStopAfterMs: number | null;
 }
