@@ -47,7 +47,7 @@ async function limitWith(program: string, count: number): Promise<string | undef
   const ended = daemon.exited.then(({stderr}) => (new RegExp(`${count} files|FD limit to ${count}`).test(stderr) ? 'refused' : stderr));
   const answers = until(async () => (await pidOf()) !== undefined, {timeoutMs: 20_000, what: program});
   const first = await Promise.race([ended, answers]);
-  return typeof first === 'string' ? first : openFilesOf(Number(await pidOf()));
+  return typeof first === 'string' ? first : await openFilesOf(Number(await pidOf()));
 }
 
 pairTest('unix sockets of frontends have what they have in common', async (t) => {
