@@ -31,7 +31,8 @@ export function buildCheck(section: Section, report: (diagnostic: Diagnostic) =>
   }
   if (chosen === null) return {kind: 'connect'};
   if ('request' in chosen) return httpCheck(section, chosen.request, report);
-  return {kind: 'tcp', steps: chosen.steps ?? tcpSteps(section, report)};
+  if (chosen.steps !== null) return {kind: 'tcp', steps: chosen.steps, isProtocol: true};
+  return {kind: 'tcp', steps: tcpSteps(section, report)};
 }
 
 type Chosen = {readonly name: string; readonly request: CheckRequest} | {readonly name: string; readonly steps: readonly TcpCheckStep[] | null} | null;

@@ -2,12 +2,14 @@
 import type {Arguments} from './arguments.ts';
 import {readFormat, textFormat} from './expression/log-format.ts';
 import {parseRegex} from './expression/regex.ts';
-import type {Expectation, TcpCheckStep} from './health.ts';
+import {readExpressionWord} from './expression/sample-expression.ts';
+import {type Expectation, type OutcomeReport, outcomeStatuses, type TcpCheckStep} from './health.ts';
 import type {Word} from './lex.ts';
 import {smtpSteps} from './protocol-checks.ts';
 import type {Format} from './sample.ts';
 import type {Shape} from './shapes.ts';
 import {didYouMean} from './suggestion.ts';
+import {parseInteger} from './units.ts';
 
 /** Of a request; undefined: not said here. */
 export interface CheckRequest {
@@ -119,54 +121,119 @@ const tcpKinds: Readonly<Record<string, Pick<Expectation, 'kind' | 'method'>>> =
   'string-lf': {kind: 'string', method: 'sub'},
   'binary-lf': {kind: 'binary', method: 'sub'},
 };
-/** Options whose values change how states are called, not what is healthy. */
-const ignoredValues = ['ok-status', 'error-status', 'tout-status', 'on-success', 'on-error', 'status-code', 'min-recv'];
-
 export const httpCheckExpect: Shape<Expectation> = {
   usage:
-    '[comment <text>] [!] status <codes> | rstatus <regex> | string <text> | string-lf <format> | rstring <regex> | (hdr | fhdr) (name [-m <method>] <name> | name-lf [-m <method>] <format>) [value [-m <method>] <text> | value-lf [-m <method>] <format>]',
+    '[<option>...] [!] status <codes> | rstatus <regex> | string <text> | string-lf <format> | rstring <regex> | (hdr | fhdr) (name [-m <method>] <name> | name-lf [-m <method>] <format>) [value [-m <method>] <text> | value-lf [-m <method>] <format>], where an option is comment <text>, ok-status | error-status | tout-status <status>, on-success | on-error <format> or status-code <sample>',
   read: (args) => readExpectation(args, httpKinds, true),
 };
 
 export const tcpCheckExpect: Shape<TcpCheckStep> = {
-  usage: '[comment <text>] [!] string <text> | string-lf <format> | rstring <regex> | binary <hex> | binary-lf <format> | rbinary <regex>',
+  usage:
+    '[min-recv <bytes>] [<option>...] [!] string <text> | string-lf <format> | rstring <regex> | binary <hex> | binary-lf <format> | rbinary <regex>, where an option is as with `http-check expect`',
   read: (args) => ({kind: 'expect', expectation: readExpectation(args, tcpKinds, false)}),
 };
 
-function readExpectation(args: Arguments, kinds: typeof httpKinds, headers: boolean): Expectation {
-  let comment: string | null = null;
+type ExpectationOptions = Pick<Expectation, 'comment' | 'minReceivedBytes' | 'report'>;
+
+function readExpectation(args: Arguments, kinds: typeof httpKinds, isHttp: boolean): Expectation {
+  const options = new OptionReader(args, isHttp);
   let negated = false;
   for (;;) {
+    if (options.read()) continue;
     const word = args.take('<match>');
     const bang = /^!+/.exec(word.text)?.[0] ?? '';
     if (bang.length % 2 === 1) negated = !negated;
     const name = word.text.slice(bang.length);
     if (name === '') continue;
-    if (name === 'comment') comment = args.take('<text>').text;
-    else if (ignoredValues.includes(name)) ignoreOption(word, args);
-    else if (headers && (name === 'hdr' || name === 'fhdr')) {
-      const expectation = readHeaderExpectation(args, {negated, whole: name === 'fhdr'});
-      return {...expectation, comment: readTrailingOptions(args) ?? comment};
-    } else return {negated, ...readPattern(word, name, args, kinds), name: null, comment: readTrailingOptions(args) ?? comment};
+    const match: Omit<Expectation, 'comment'> =
+      isHttp && (name === 'hdr' || name === 'fhdr')
+        ? readHeaderExpectation(args, {negated, whole: name === 'fhdr'})
+        : {negated, ...readPattern(word, name, args, kinds), name: null};
+    // They may stand after the pattern too.
+    while (options.read());
+    return {...match, ...options.found()};
   }
 }
 
-/** They may stand after the pattern too. Yields the comment. */
-function readTrailingOptions(args: Arguments): string | null {
-  let comment: string | null = null;
-  for (;;) {
-    const next = args.peek()?.text ?? '';
-    if (next === 'comment') {
-      args.take('comment');
-      comment = args.take('<text>').text;
-    } else if (ignoredValues.includes(next)) ignoreOption(args.take('<option>'), args);
-    else return comment;
-  }
-}
+/** What an expectation says beside what is expected. */
+class OptionReader {
+  readonly #args: Arguments;
+  readonly #isHttp: boolean;
+  #comment: string | null = null;
+  #minReceivedBytes: number | null = null;
+  readonly #report: {-readonly [Key in keyof OutcomeReport]: OutcomeReport[Key]} = {};
 
-function ignoreOption(word: Word, args: Arguments): void {
-  args.take('<value>');
-  args.warn(word, `'${word.text}' of '${args.keyword}' has no effect here`);
+  constructor(args: Arguments, isHttp: boolean) {
+    this.#args = args;
+    this.#isHttp = isHttp;
+  }
+
+  found(): ExpectationOptions {
+    return {
+      ...(this.#minReceivedBytes === null ? {} : {minReceivedBytes: this.#minReceivedBytes}),
+      ...(Object.keys(this.#report).length === 0 ? {} : {report: this.#report}),
+      comment: this.#comment,
+    };
+  }
+
+  /** False: what comes next is none. */
+  read(): boolean {
+    const args = this.#args;
+    const report = this.#report;
+    const name = args.peek()?.text;
+    switch (name) {
+      case 'comment':
+        args.take(name);
+        this.#comment = args.take('<text>').text;
+        return true;
+      case 'min-recv':
+        this.#readLength(args.take(name));
+        return true;
+      case 'ok-status':
+        report.passedStatus = this.#status(outcomeStatuses[name]);
+        return true;
+      case 'error-status':
+        report.failedStatus = this.#status(outcomeStatuses[name]);
+        return true;
+      case 'tout-status':
+        report.lateStatus = this.#status(outcomeStatuses[name]);
+        return true;
+      case 'on-success':
+        report.onSuccess = this.#format();
+        return true;
+      case 'on-error':
+        report.onError = this.#format();
+        return true;
+      case 'status-code':
+        args.take(name);
+        report.code = readExpressionWord(args.take('<sample>'), args.scope).expression;
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #status<Status extends string>(possible: readonly Status[]): Status {
+    const args = this.#args;
+    args.take('<option>');
+    const word = args.take('<status>');
+    const found = possible.find((status) => status === word.text);
+    if (found === undefined) throw args.invalid(word, `${possible.join(', ')} are possible${didYouMean(word.text, possible)}`);
+    return found;
+  }
+
+  #format(): Format {
+    this.#args.take('<option>');
+    return readFormat(this.#args.take('<format>'), this.#args.scope, 'value');
+  }
+
+  /** -1 is what holds without the option. */
+  #readLength(word: Word): void {
+    const args = this.#args;
+    const bytes = args.takeParsed('<bytes>', (text) => (text === '-1' ? {ok: true, value: -1} : parseInteger(text, {min: 0, max: 2 ** 31 - 1})));
+    if (this.#isHttp) args.warn(word, `'${word.text}' of '${args.keyword}' has no effect here: an answer has an end`);
+    else this.#minReceivedBytes = bytes === -1 ? null : bytes;
+  }
 }
 
 function readPattern(word: Word, name: string, args: Arguments, kinds: typeof httpKinds): Pick<Expectation, 'kind' | 'method' | 'value' | 'format'> {

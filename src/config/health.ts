@@ -49,6 +49,25 @@ export interface AgentCheck {
   readonly send: string;
 }
 
+/** What an expectation can make of its outcome, by the words of the language. */
+export const outcomeStatuses = {
+  'ok-status': ['L4OK', 'L6OK', 'L7OK', 'L7OKC'],
+  'error-status': ['L4CON', 'L6RSP', 'L7RSP', 'L7STS'],
+  'tout-status': ['L4TOUT', 'L6TOUT', 'L7TOUT'],
+} as const;
+
+/** How the outcome of an expectation is told (HAProxy manual, `http-check expect`). What is not there is told as usual. */
+export interface OutcomeReport {
+  /** Of the last one in a check. */
+  readonly passedStatus?: (typeof outcomeStatuses)['ok-status'][number];
+  readonly failedStatus?: (typeof outcomeStatuses)['error-status'][number];
+  readonly lateStatus?: (typeof outcomeStatuses)['tout-status'][number];
+  readonly onSuccess?: Format;
+  readonly onError?: Format;
+  /** The number that is told with the status. */
+  readonly code?: SampleExpression;
+}
+
 export interface Expectation {
   readonly negated: boolean;
   readonly kind: 'status' | 'string' | 'header' | 'binary';
@@ -64,6 +83,9 @@ export interface Expectation {
   readonly nameMethod?: Expectation['method'];
   /** The whole value of a header, not each of those between commas. */
   readonly whole?: boolean;
+  /** When so many bytes have come they are judged, and no more are waited for. */
+  readonly minReceivedBytes?: number;
+  readonly report?: OutcomeReport;
   readonly comment: string | null;
 }
 
@@ -78,7 +100,12 @@ export type HealthCheck =
       readonly disableOn404: boolean;
     }
   /** `option tcp-check` with its steps, and `smtpchk`, `redis-check` and the like, which are such steps. */
-  | {readonly kind: 'tcp'; readonly steps: readonly TcpCheckStep[]};
+  | {
+      readonly kind: 'tcp';
+      readonly steps: readonly TcpCheckStep[];
+      /** The steps are those of a known protocol, not written by hand: where nothing is said of an outcome, nothing is told. */
+      readonly isProtocol?: boolean;
+    };
 
 /** How a step connects. */
 export interface ConnectStep {
@@ -122,10 +149,18 @@ export interface HttpCheckRequest {
   readonly body: Format | null;
 }
 
+/** An answer is expected that takes more than a pattern to judge. */
+export type AnswerStep =
+  /** A packet of MySQL, from 0, that tells no error; the last one a check waits for tells the version that the first one says. */
+  | {readonly kind: 'mysql-packet'; readonly index: number; readonly isLast: boolean}
+  /** RFC 4511: the answer to a bind, which has succeeded. */
+  | {readonly kind: 'ldap-bind'};
+
 export type TcpCheckStep =
   | ConnectStep
   | {readonly kind: 'send'; readonly data: Uint8Array}
   /** What the format yields is sent; `hex`: the bytes whose pairs of digits it yields. */
   | {readonly kind: 'send-format'; readonly format: Format; readonly hex: boolean}
   | {readonly kind: 'expect'; readonly expectation: Expectation}
+  | AnswerStep
   | VariableStep;

@@ -34,17 +34,16 @@ function takeUser(args: Arguments): string {
 }
 
 export const checkUser: Shape<readonly TcpCheckStep[]> = {
-  usage: '[user <name> [post-41]]',
+  usage: '[user <name> [post-41 | pre-41]]',
   read(args) {
     if (args.atEnd) return mysqlSteps(null);
-    const user = takeUser(args);
+    const name = takeUser(args);
     if (args.peek() !== undefined) {
       const version = args.take('post-41');
-      if (version.text !== 'post-41' && version.text !== 'pre-41') throw args.invalid(version, 'post-41 is expected');
-      if (version.text === 'pre-41') args.warn(version, "servers before 4.1 are greeted only, 'user' has no effect");
-      if (version.text === 'pre-41') return mysqlSteps(null);
+      if (version.text !== 'post-41' && version.text !== 'pre-41') throw args.invalid(version, 'post-41 or pre-41 is expected');
+      if (version.text === 'pre-41') return mysqlSteps({name, isOld: true});
     }
-    return mysqlSteps(user);
+    return mysqlSteps({name, isOld: false});
   },
 };
 

@@ -55,7 +55,7 @@ function compile({backend: {check}, samples: {compiler}}: CheckRunnerOptions): C
     case 'http':
       return {kind: 'http', check: compileHttpCheck(check, compiler)};
     case 'tcp':
-      return {kind: 'tcp', check: compileTcpCheck(check.steps, compiler)};
+      return {kind: 'tcp', check: compileTcpCheck(check, compiler)};
     default:
       return check satisfies never;
   }

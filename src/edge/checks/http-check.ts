@@ -3,10 +3,11 @@ import type {ConnectStep, Expectation, HealthCheck, HttpCheckRequest, HttpExchan
 import type {SampleCompiler} from '../samples/compile.ts';
 import type {CheckConnection} from './check-connection.ts';
 import {CheckFailure} from './check-failure.ts';
-import {type CheckFinding, checkVerdict} from './check-result.ts';
+import {type CheckFinding, type CheckStatus, checkVerdict} from './check-result.ts';
 import {type CheckContext, compileConnectStep, compileVariableStep, isVariableStep} from './check-samples.ts';
 import {compileHeaderFormats, compileStatus, compileText, compileWanted} from './expectation.ts';
 import {type HttpAnswer, readHttpAnswer} from './http-answer.ts';
+import {compileOutcome, type Outcome} from './outcome.ts';
 
 export type HttpCheckConfig = Extract<HealthCheck, {kind: 'http'}>;
 
@@ -22,10 +23,16 @@ export interface HttpCheck {
   ): Promise<CheckFinding>;
 }
 
-/** Null: more of the answer is needed. */
+type Verdict = {readonly hasPassed: boolean; readonly finding: CheckFinding} | 'done' | null;
+/** What is wrong with an answer; null: more of it is needed. */
 type Judge = (answer: HttpAnswer, context: CheckContext) => CheckFinding | 'passed' | null;
-/** It, or a variable; null for an answer of which nothing is known yet. */
-type Step = (answer: HttpAnswer | null, context: CheckContext) => CheckFinding | 'passed' | null;
+
+/** An expectation, or a variable, with which it is `done`; null: more is needed. */
+interface Step {
+  /** @param answer null: nothing is known of it yet */
+  take(answer: HttpAnswer | null, context: CheckContext): Verdict;
+  readonly late: CheckStatus;
+}
 
 /** @throws CodedError of the compiler */
 export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, compiler: SampleCompiler): HttpCheck {
@@ -49,8 +56,12 @@ export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, com
           continue;
         }
         connection.send(Buffer.from(render(context), 'latin1'));
-        const judge = inOrder(steps, context, disableOn404 && isUp);
-        finding = await connection.receive(() => judge(connection), timeoutMs());
+        const order = inOrder(steps, context, disableOn404 && isUp);
+        finding = await connection
+          .receive(() => order.judge(connection), timeoutMs())
+          .catch((error: unknown) => {
+            throw error instanceof CheckFailure && error.finding.status === 'L7TOUT' ? new CheckFailure(order.late(), error.finding.info) : error;
+          });
         if (checkVerdict(finding) === 'failed') return finding;
       }
       return finding;
@@ -60,39 +71,62 @@ export function compileHttpCheck({exchanges, disableOn404}: HttpCheckConfig, com
 
 function compileSteps(expect: HttpExchange['expect'], compiler: SampleCompiler): readonly Step[] {
   const steps = expect.map((step): Step => {
-    if (!isVariableStep(step)) return ofAnswer(compileJudge(step, compiler));
+    if (!isVariableStep(step)) return ofAnswer(compileJudge(step, compiler), compileOutcome(step, compiler));
     const act = compileVariableStep(step, compiler);
-    return (_answer, context) => {
-      act(context);
-      return 'passed';
+    return {
+      take(_answer, context) {
+        act(context);
+        return 'done';
+      },
+      late: 'L7TOUT',
     };
   });
   const goodStatus = judgeStatus((status) => status >= 200 && status < 400);
-  return expect.every(isVariableStep) ? [...steps, ofAnswer(goodStatus)] : steps;
+  return expect.every(isVariableStep) ? [...steps, ofAnswer(goodStatus, compileOutcome({comment: null}, compiler))] : steps;
 }
 
 function bytesOf({body, isComplete}: HttpAnswer): Uint8Array | null {
   return body === '' && !isComplete ? null : Buffer.from(body, 'latin1');
 }
 
-function ofAnswer(judge: Judge): Step {
-  return (answer, context) => (answer === null ? null : judge(answer, context));
+function ofAnswer(judge: Judge, outcome: Outcome): Step {
+  return {
+    take(answer, context) {
+      const wrong = answer === null ? null : judge(answer, context);
+      if (answer === null || wrong === null) return null;
+      if (wrong === 'passed') return {hasPassed: true, finding: outcome.passed(context, {status: 'L7OK', code: answer.status, info: ''})};
+      return {hasPassed: false, finding: outcome.failed(context, {...wrong, code: answer.status})};
+    },
+    late: outcome.late,
+  };
 }
 
-/** Each step is done once, when those before it have passed. The function throws CheckFailure L7RSP. */
-function inOrder(steps: readonly Step[], context: CheckContext, missingIsStopping: boolean): (connection: CheckConnection) => CheckFinding | null {
+interface Order {
+  judge(connection: CheckConnection): CheckFinding | null;
+  /** How it is called that what is waited for now has not come. */
+  late(): CheckStatus;
+}
+
+/** Each step is done once, when those before it have passed. `judge` throws CheckFailure L7RSP. */
+function inOrder(steps: readonly Step[], context: CheckContext, missingIsStopping: boolean): Order {
   let passed = 0;
-  return ({received, ended}) => {
-    const answer = readHttpAnswer(received, ended);
-    if (answer === 'invalid') throw new CheckFailure('L7RSP', '');
-    if (missingIsStopping && answer?.status === 404) return {status: 'L7OKC', code: 404, info: ''};
-    for (const step of steps.slice(passed)) {
-      context.response = answer === null ? null : {...answer, body: bytesOf(answer)};
-      const verdict = step(answer, context);
-      if (verdict !== 'passed') return verdict;
-      passed++;
-    }
-    return answer === null ? null : {status: 'L7OK', code: answer.status, info: ''};
+  let last: CheckFinding | null = null;
+  return {
+    judge({received, ended}) {
+      const answer = readHttpAnswer(received, ended);
+      if (answer === 'invalid') throw new CheckFailure('L7RSP', '');
+      if (missingIsStopping && answer?.status === 404) return {status: 'L7OKC', code: 404, info: ''};
+      for (const step of steps.slice(passed)) {
+        context.response = answer === null ? null : {...answer, body: bytesOf(answer)};
+        const verdict = step.take(answer, context);
+        if (verdict === null) return null;
+        if (verdict !== 'done' && !verdict.hasPassed) return verdict.finding;
+        if (verdict !== 'done') last = verdict.finding;
+        passed++;
+      }
+      return answer === null ? null : (last ?? {status: 'L7OK', code: answer.status, info: ''});
+    },
+    late: () => steps[passed]?.late ?? 'L7TOUT',
   };
 }
 
