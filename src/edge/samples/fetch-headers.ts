@@ -99,7 +99,8 @@ function cookieFetch(fieldsOf: FieldsOf, header: 'cookie' | 'set-cookie', conver
   return (call) => {
     const name = byteString(call.args[0] ?? '');
     const all = (context: SampleContext): Found[] => cookieValues(fieldsOf(context) ?? [], header, name).map(convert);
-    return {one: (context) => all(context).at(-1) ?? null, all};
+    // Of one name the last counts, of any the first.
+    return {one: (context) => all(context).at(name === '' ? 0 : -1) ?? null, all};
   };
 }
 
