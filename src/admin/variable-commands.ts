@@ -5,7 +5,7 @@ function get({control, args: [name]}: CommandContext): string {
   if (name === undefined) return refuse('Missing process-wide variable identifier.\n');
   const found = control.variables.get(name);
   if (found === null) return refuse('Variable not found.\n');
-  return `${name}: type=${found.type} value=<${found.text.replace(/[^\x20-\x7e]/g, '.')}>\n`;
+  return `${name}: type=${found.type} value=<${found.text.replace(/[^\x20-\x7e]/g, '.')}>`;
 }
 
 function set({control, args: [name, first, second]}: CommandContext): string {

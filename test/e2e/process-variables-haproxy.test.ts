@@ -74,6 +74,8 @@ async function course(twin: Twin): Promise<readonly string[]> {
     const text = await rawExchange(twin.port('WEB'), `GET ${step} HTTP/1.1\r\nHost: variables.test\r\nConnection: close\r\n\r\n`);
     seen.push(`${step}: ${text.slice(9, 12)} ${text.slice(text.indexOf('\r\n\r\n') + 4)}`);
   }
+  // To the last character.
+  seen.push(await askSocket(join(twin.directory, 'admin.sock'), 'get var proc.number\n'));
   seen.push(await askSocket(join(twin.directory, 'user.sock'), 'get var proc.number\n'));
   return seen;
 }
