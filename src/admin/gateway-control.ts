@@ -4,6 +4,7 @@
  * operator gets.
  */
 import type {BackendConfig, ProxyMode} from '../config/proxy-value.ts';
+import type {HandedOver} from './hand-over-listeners.ts';
 import type {TrafficStats} from './traffic-stats.ts';
 
 export interface GatewayControl {
@@ -28,6 +29,8 @@ export interface GatewayControl {
   setMaxconn(maxconn: number): void;
   /** Sets maxima back, and with `all` totals too. */
   clearCounters(scope: 'maxima' | 'all'): void;
+  /** Another process may listen on the sockets beside this one from now on. */
+  handOverListeners(): readonly HandedOver[];
   /** Reads the configuration again. Resolves to what went wrong, or null. */
   reload(): Promise<string | null>;
 }

@@ -6,11 +6,14 @@ import type {Answer, Level, StatsSocketFacts} from './command.ts';
 import {CommandReader, type Request} from './command-line.ts';
 import {carryOut} from './commands.ts';
 import type {GatewayControl} from './gateway-control.ts';
+import {handOverListeners} from './hand-over-listeners.ts';
 
 export interface StatsConnectionOptions {
   readonly socket: Socket;
   readonly control: GatewayControl;
   readonly level: Level;
+  /** `expose-fd listeners` */
+  readonly exposesListeners: boolean;
   /** All stats sockets, for `show cli sockets`. */
   readonly sockets: readonly StatsSocketFacts[];
   readonly timeoutMs: number;
@@ -72,7 +75,12 @@ export async function serveStatsConnection(options: StatsConnectionOptions): Pro
 }
 
 async function answer(options: StatsConnectionOptions, state: ConnectionState, request: Request, waitForClient: () => void): Promise<void> {
-  const {socket, control, sockets} = options;
+  const {socket, control, sockets, exposesListeners} = options;
+  if (request.words[0] === '_getsocks') {
+    state.ended = true;
+    if (exposesListeners) await handOverListeners(socket, control.handOverListeners());
+    return;
+  }
   const text = await carryOut({
     control,
     sockets,

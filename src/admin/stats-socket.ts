@@ -26,6 +26,8 @@ export type StatsAddress =
 export interface StatsSocketOptions {
   readonly address: StatsAddress;
   readonly level: Level;
+  /** `expose-fd listeners` */
+  readonly exposesListeners: boolean;
   /** `stats timeout`: how long a client may be silent. */
   readonly timeoutMs: number;
   /** `stats maxconn`: clients at a time; HAProxy's default is 10. */

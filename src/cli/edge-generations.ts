@@ -10,7 +10,8 @@ import type {Log} from '../core/log.ts';
 import type {AppAccess, AppWatch} from '../edge/app-access.ts';
 import {type Edge, type EdgeOptions, openEdge} from '../edge/edge.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
-import {openListeningSockets} from '../edge/listening-sockets.ts';
+import {type HandedOverSocket, openListeningSockets} from '../edge/listening-sockets.ts';
+import type {OldSockets} from '../edge/old-sockets.ts';
 import {KnownAnswers} from '../edge/probes/known-answers.ts';
 import {SessionLimit} from '../edge/session-limit.ts';
 
@@ -37,6 +38,8 @@ export interface EdgeGenerations extends AsyncDisposable {
   replace(config: Config, options: AppParts & {readonly drainMs: number | null; readonly onDrained: () => void}): Promise<void>;
   /** No listener stays open; sessions go on. */
   stopAccepting(): void;
+  /** Another process may listen on the sockets beside this one from now on. */
+  handOverListeners(): readonly HandedOverSocket[];
   /** Waits until all sessions of all generations have ended. */
   drain(deadlineMs: number | null): Promise<void>;
 }
@@ -57,9 +60,9 @@ const foreverMs = 2 ** 31 - 1;
 /** @throws CodedError ERR_BIND */
 export async function openEdgeGenerations(
   first: Config,
-  {log, stats, ...apps}: AppParts & {readonly log: Log; readonly stats: StatsAnswer},
+  {log, stats, oldSockets, ...apps}: AppParts & {readonly log: Log; readonly stats: StatsAnswer; readonly oldSockets: OldSockets | null},
 ): Promise<EdgeGenerations> {
-  const sockets = openListeningSockets();
+  const sockets = openListeningSockets(oldSockets);
   // Clients come back with the tickets of before a reload.
   const ticketKeys = randomBytes(48);
   const limit = new SessionLimit(first.global.maxconn);
@@ -115,6 +118,7 @@ export async function openEdgeGenerations(
       void retire(old, drainMs, onDrained);
     },
     stopAccepting: () => current.stopAccepting(),
+    handOverListeners: () => sockets.handOver(),
     async drain(deadlineMs) {
       await Promise.all([current, ...draining.keys()].map((edge) => edge.drain(deadlineMs ?? foreverMs)));
     },

@@ -4,6 +4,7 @@ import type {AppConfig, Config} from '../config/value.ts';
 import {CodedError} from '../core/errors.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
+import type {OldSockets} from '../edge/old-sockets.ts';
 import type {Connection} from '../store/connection.ts';
 import type {ControlHandler} from '../store/control-message.ts';
 import {type AppRuntime, needsAppRuntime, openAppRuntime} from './app-runtime.ts';
@@ -83,6 +84,8 @@ export interface GatewayOptions {
   readonly stats?: StatsAnswer;
   /** Commands that change which apps there are. */
   readonly changes?: Readonly<Record<string, ControlHandler>>;
+  /** Of the process that this one replaces. */
+  readonly oldSockets?: OldSockets | null;
 }
 
 /**
@@ -90,13 +93,13 @@ export interface GatewayOptions {
  * @throws CodedError naming what could not be opened; everything else is closed again then
  */
 export async function openGateway(loaded: Config, options: GatewayOptions): Promise<Gateway> {
-  const {log, stats = () => null} = options;
+  const {log, stats = () => null, oldSockets = null} = options;
   const config = await withImagePorts(loaded, log);
   await using scope = new AsyncDisposableStack();
   const apps = await openApps(config, options);
   scope.use(apps.own);
   scope.use(apps.remote);
-  const edge = scope.use(await openEdgeGenerations(config, {...appParts(apps), log, stats}));
+  const edge = scope.use(await openEdgeGenerations(config, {...appParts(apps), log, stats, oldSockets}));
   const gateway = new RunningGateway({config, options, apps, edge});
   scope.move();
   apps.own?.supervisor.startEager();

@@ -14,6 +14,8 @@ export interface HaproxyArguments {
   readonly pidFile: string | null;
   /** Processes that are told to finish (`-sf`), or to terminate (`-st`), when this one is ready. */
   readonly replaced: {readonly pids: readonly number[]; readonly how: 'finish' | 'terminate'} | null;
+  /** The stats socket of a process whose listening sockets are taken over. */
+  readonly oldSocket: string | null;
   readonly directory: string | null;
   readonly maxconn: number | null;
   /** What is accepted and has no meaning here. */
@@ -43,6 +45,7 @@ export function parseHaproxyArguments(args: readonly string[]): HaproxyArguments
     masterSocket: null,
     pidFile: null,
     replaced: null,
+    oldSocket: null,
     directory: null,
     maxconn: null,
     ignored: [],
@@ -151,9 +154,8 @@ function takeValue(draft: Draft, option: string, rest: readonly string[]): reado
       draft.masterSocket = wordAfter(option, value);
       break;
     case '-x':
-      // Both processes bind with SO_REUSEPORT; nothing is taken.
-      wordAfter(option, value);
-      draft.ignored = [...draft.ignored, option];
+      // HAProxy's way to say that there is none.
+      draft.oldSocket = wordAfter(option, value) === '/dev/null' ? null : wordAfter(option, value);
       break;
     case '-C':
       draft.directory = wordAfter(option, value);
@@ -192,7 +194,7 @@ export const haproxyUsage = `Usage : picogate [-f <cfgfile|cfgdir>]* [ -vdVD ] [
         -p writes pids of all children to this file
         -S <bind>[,<bind options>...] : binds the master CLI socket
         -sf/-st [pid ]* finishes/terminates old pids.
-        -x <unix_socket>: accepted; both processes listen until the old one ends
+        -x <unix_socket> takes the listening sockets of the process behind it
 The commands of Picogate's own are listed by picogate --help.
 `;
 

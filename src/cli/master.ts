@@ -13,6 +13,7 @@ import {lowerHelperThreads} from '../core/helper-threads.ts';
 import {trimMemory} from '../core/libc.ts';
 import type {Log} from '../core/log.ts';
 import type {StatsAnswer} from '../edge/http/stats-answer.ts';
+import {takeOldSockets} from '../edge/old-sockets.ts';
 import {type GivenSocket, takeGivenSockets, withGivenSockets} from './activation.ts';
 import {AddedAppsControl} from './added-apps.ts';
 import {load} from './configuration.ts';
@@ -36,7 +37,7 @@ export interface ValidConfiguration {
   readonly sources: readonly SourceFile[];
 }
 
-export interface MasterOptions extends Pick<HaproxyArguments, 'masterSocket' | 'pidFile' | 'replaced' | 'maxconn'> {
+export interface MasterOptions extends Pick<HaproxyArguments, 'masterSocket' | 'pidFile' | 'replaced' | 'oldSocket' | 'maxconn'> {
   readonly files: readonly string[] | undefined;
   readonly log: Log;
   /** Default: all of it. */
@@ -130,21 +131,22 @@ function statusOf({config: {apps, frontends}}: Gateway): string {
   return `Ready: apps ${apps.length}, frontends ${frontends.length}.`;
 }
 
-interface OpenOptions extends Pick<MasterOptions, 'log' | 'role'> {
+interface OpenOptions extends Pick<MasterOptions, 'log' | 'role' | 'oldSocket'> {
   readonly stats: StatsAnswer;
   readonly prepare: (config: Config) => Config;
 }
 
 /** Apps that were added must not keep the others from running. */
-async function openWithAdded(loaded: Config, added: AddedAppsControl, {log, role = 'all', stats, prepare}: OpenOptions): Promise<Gateway> {
-  const open = (config: Config): Promise<Gateway> => openGateway(prepare(config), {role, log, stats, changes: added.handlers});
+async function openWithAdded(loaded: Config, added: AddedAppsControl, {log, role = 'all', oldSocket, stats, prepare}: OpenOptions): Promise<Gateway> {
+  using oldSockets = oldSocket === null ? null : takeOldSockets(oldSocket);
+  const open = (config: Config): Promise<Gateway> => openGateway(prepare(config), {role, log, stats, changes: added.handlers, oldSockets});
   const combined = (await added.combined(loaded)) ?? loaded;
   try {
     return await open(combined);
   } catch (error) {
     if (combined.apps.length === loaded.apps.length) throw error;
     log.error({error: errorMessage(error)}, 'the gateway cannot be opened with the apps that were added, and is without them');
-    return open(loaded);
+    return await open(loaded);
   }
 }
 

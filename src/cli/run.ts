@@ -20,7 +20,7 @@ export async function run(files: readonly string[] | undefined, {role, readyFd}:
     if (readyFd !== undefined) tellReady(readyFd);
   };
   try {
-    await runMaster({config, sources}, {files, role, log, onReady, masterSocket: null, pidFile: null, replaced: null, maxconn: null});
+    await runMaster({config, sources}, {files, role, log, onReady, masterSocket: null, pidFile: null, replaced: null, oldSocket: null, maxconn: null});
   } catch (error) {
     process.stderr.write(`picogate: ${errorMessage(error)}\n`);
     return exitStatus.cannotStart;

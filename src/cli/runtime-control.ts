@@ -70,6 +70,7 @@ export function runtimeControl(options: RuntimeControlOptions): GatewayControl {
       for (const pool of current().parts.pools.list()) pool.clearCounters(scope);
       gateway.edge.limit.rate.max = 0;
     },
+    handOverListeners: () => gateway.edge.handOverListeners(),
     reload: options.reload,
   };
 }

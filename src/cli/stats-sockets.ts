@@ -40,7 +40,14 @@ export function openStatsSockets(control: GatewayControl, master: StatsSocket | 
       const fresh: [Wanted, OpenStatsSocket][] = [];
       for (const next of missing) {
         const {socket, prompt} = next;
-        const options = {address: statsAddress(socket), level: socket.level, timeoutMs: statsTimeoutMs, maxconn: maxClients, prompt};
+        const options = {
+          address: statsAddress(socket),
+          level: socket.level,
+          exposesListeners: socket.exposeListeners,
+          timeoutMs: statsTimeoutMs,
+          maxconn: maxClients,
+          prompt,
+        };
         fresh.push([next, added.use(await openStatsSocket({...options, control, sockets: facts, clock: systemClock}))]);
       }
       added.move();

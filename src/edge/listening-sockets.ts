@@ -15,6 +15,7 @@ import {CodedError, errorCode} from '../core/errors.ts';
 import {bindSocket, close, duplicate, errnoName, listenSocket, SystemCallError, setSocketOption, socket, socketType} from '../core/libc.ts';
 import {bindError, bindHost} from './addresses.ts';
 import {type DatagramSockets, openDatagramSockets} from './datagram-sockets.ts';
+import type {OldSockets} from './old-sockets.ts';
 import {family, ipv4SocketAddress, ipv6SocketAddress, unixSocketAddress} from './socket-address.ts';
 
 /** The kernel cuts it to net.core.somaxconn. */
@@ -27,6 +28,15 @@ export interface SharedSocket extends Disposable {
   /** Listens. It belongs to the one who asked for it, who closes it; disposing tells that the socket itself is not used any more. */
   readonly fd: number;
   readonly backlog: number;
+  /** Another generation, or another process, may have the socket too: it takes what is in the backlog. */
+  readonly hasOthers: boolean;
+}
+
+/** To another process. */
+export interface HandedOverSocket {
+  readonly fd: number;
+  /** Of the network; null: all. */
+  readonly interface: string | null;
 }
 
 export interface ListeningSockets {
@@ -37,16 +47,19 @@ export interface ListeningSockets {
   take(options: {readonly frontend: string; readonly bind: Bind; readonly ipv6Only: boolean}): Promise<SharedSocket>;
   /** How many are open. */
   readonly size: number;
+  /** Those that another process may use from now on beside this one. The descriptors stay ours. */
+  handOver(): readonly HandedOverSocket[];
   readonly datagrams: DatagramSockets;
 }
 
-interface Entry {
-  readonly fd: number;
+interface Entry extends HandedOverSocket {
   users: number;
+  isHandedOver: boolean;
   readonly remove: () => void;
 }
 
-export function openListeningSockets(): ListeningSockets {
+/** @param old of the process that this one replaces */
+export function openListeningSockets(old: OldSockets | null = null): ListeningSockets {
   const entries = new Map<string, Entry>();
   /** So that two who ask for one address at a time do not both make it. */
   const beginning = new Map<string, Promise<Entry>>();
@@ -58,6 +71,9 @@ export function openListeningSockets(): ListeningSockets {
     return {
       fd,
       backlog,
+      get hasOthers() {
+        return entry.users > 1 || entry.isHandedOver;
+      },
       [Symbol.dispose]() {
         if (!used) return;
         used = false;
@@ -65,7 +81,7 @@ export function openListeningSockets(): ListeningSockets {
         if (entry.users > 0) return;
         if (key !== null) entries.delete(key);
         close(entry.fd);
-        entry.remove();
+        if (!entry.isHandedOver) entry.remove();
       },
     };
   };
@@ -75,11 +91,15 @@ export function openListeningSockets(): ListeningSockets {
     get size() {
       return entries.size;
     },
+    handOver() {
+      for (const entry of entries.values()) entry.isHandedOver = true;
+      return [...entries.values()];
+    },
     async take({frontend, bind, ipv6Only}) {
       const backlog = bind.backlog ?? defaultBacklog;
       const open = async (): Promise<Entry> => {
         try {
-          return {users: 0, ...(await makeSocket(bind, ipv6Only, backlog))};
+          return {users: 0, isHandedOver: false, interface: bind.interface, ...(await makeSocket({bind, ipv6Only, backlog, old}))};
         } catch (error) {
           throw bindError(frontend, bind, namedError(error));
         }
@@ -114,12 +134,20 @@ function keyOf(bind: Bind, ipv6Only: boolean): string | null {
   return [bindHost(bind), bind.port, ipv6Only, bind.v6only, bind.transparent, bind.interface].join(' ');
 }
 
-async function makeSocket(bind: Bind, ipv6Only: boolean, backlog: number): Promise<Pick<Entry, 'fd' | 'remove'>> {
+interface Making {
+  readonly bind: Bind;
+  readonly ipv6Only: boolean;
+  readonly backlog: number;
+  readonly old: OldSockets | null;
+}
+
+async function makeSocket(making: Making): Promise<Pick<Entry, 'fd' | 'remove'>> {
+  const {bind, backlog, old} = making;
   // The number stays ours, so that the next configuration can name it again.
   if (bind.inheritedFd !== null) return {fd: listening(duplicate(bind.inheritedFd), backlog), remove: () => undefined};
-  if (bind.unix !== null) return makeUnixSocket(bind.unix, backlog);
+  if (bind.unix !== null) return makeUnixSocket(bind.unix, backlog, old);
   const {address} = await lookup(bindHost(bind));
-  return {fd: makeInternetSocket(address, bind, ipv6Only, backlog), remove: () => undefined};
+  return {fd: makeInternetSocket(address, making), remove: () => undefined};
 }
 
 function listening(fd: number, backlog: number, prepare: () => void = () => undefined): number {
@@ -137,26 +165,32 @@ function streamSocket(domain: number): number {
   return socket(domain, socketType.stream | socketType.closeOnExec | socketType.nonBlocking, 0);
 }
 
-function makeInternetSocket(address: string, bind: Bind, ipv6Only: boolean, backlog: number): number {
-  const v6 = isIPv6(address);
+function makeInternetSocket(host: string, {bind, ipv6Only, backlog, old}: Making): number {
+  const v6 = isIPv6(host);
+  const v6only = v6 && (bind.v6only ?? ipv6Only);
+  const address = v6 ? ipv6SocketAddress(host, bind.port) : ipv4SocketAddress(host, bind.port);
+  const {transparent} = bind;
+  const known = old?.take({address, interface: bind.interface, v6only, transparent}) ?? null;
+  if (known !== null) return listening(known, backlog);
   const fd = streamSocket(v6 ? family.ipv6 : family.ipv4);
   return listening(fd, backlog, () => {
     setSocketOption(fd, level.socket, option.reuseAddress, 1);
     // As HAProxy: a new process can listen beside the one that it replaces.
     setSocketOption(fd, level.socket, option.reusePort, 1);
-    if (v6) setSocketOption(fd, level.ipv6, option.ipv6Only, (bind.v6only ?? ipv6Only) ? 1 : 0);
-    if (bind.transparent) setSocketOption(fd, v6 ? level.ipv6 : level.ipv4, v6 ? option.ipv6Transparent : option.ipv4Transparent, 1);
+    if (v6) setSocketOption(fd, level.ipv6, option.ipv6Only, v6only ? 1 : 0);
+    if (transparent) setSocketOption(fd, v6 ? level.ipv6 : level.ipv4, v6 ? option.ipv6Transparent : option.ipv4Transparent, 1);
     if (bind.interface !== null) setSocketOption(fd, level.socket, option.bindToDevice, bind.interface);
-    bindSocket(fd, v6 ? ipv6SocketAddress(address, bind.port) : ipv4SocketAddress(address, bind.port));
+    bindSocket(fd, address);
   });
 }
 
 /** Under another name first, so that nobody connects before the file has its owner and mode, and the old file is replaced at once. */
-function makeUnixSocket({path, abstract, mode, user, group}: UnixSocket, backlog: number): Pick<Entry, 'fd' | 'remove'> {
+function makeUnixSocket({path, abstract, mode, user, group}: UnixSocket, backlog: number, old: OldSockets | null): Pick<Entry, 'fd' | 'remove'> {
+  const address = unixSocketAddress(path, {abstract});
+  const known = old?.take({address, interface: null, v6only: false, transparent: false}) ?? null;
+  if (known !== null) return {fd: listening(known, backlog), remove: abstract ? () => undefined : removal(path)};
   const fd = streamSocket(family.unix);
-  if (abstract) {
-    return {fd: listening(fd, backlog, () => bindSocket(fd, unixSocketAddress(path, {abstract}))), remove: () => undefined};
-  }
+  if (abstract) return {fd: listening(fd, backlog, () => bindSocket(fd, address)), remove: () => undefined};
   const temporary = `${path}.${process.pid}.tmp`;
   listening(fd, backlog, () => {
     refuseOtherFiles(path);
@@ -171,12 +205,14 @@ function makeUnixSocket({path, abstract, mode, user, group}: UnixSocket, backlog
     chmodSync(temporary, mode ?? 0o777 & ~umask);
     renameSync(temporary, path);
   });
+  return {fd, remove: removal(path)};
+}
+
+/** Of the file that is there now, and of no other. */
+function removal(path: string): () => void {
   const {ino} = lstatSync(path);
-  return {
-    fd,
-    remove() {
-      if (lstatSync(path, {throwIfNoEntry: false})?.ino === ino) rmSync(path, {force: true});
-    },
+  return () => {
+    if (lstatSync(path, {throwIfNoEntry: false})?.ino === ino) rmSync(path, {force: true});
   };
 }
 

@@ -98,8 +98,8 @@ class Listener implements TcpListener, PolledDescriptor {
 
   refuse(): void {
     this.pause();
-    // A socket that was given to us is for whoever comes after us, too.
-    if (this.#isDisposed || this.#options.bind.unix !== null || this.#options.bind.inheritedFd !== null) return;
+    // A socket that was given to us, or by us, is for others too.
+    if (this.#isDisposed || this.#options.bind.unix !== null || this.#options.bind.inheritedFd !== null || this.#shared.hasOthers) return;
     this.#refuses = true;
     stopListening(this.fd);
   }
@@ -110,18 +110,24 @@ class Listener implements TcpListener, PolledDescriptor {
   }
 
   onReady(): void {
-    for (let accepted = 0; accepted < acceptsPerTurn && this.#isOpen; accepted++) {
-      const fd = tryAccept(this.fd);
-      if (fd >= 0) this.#accept(fd);
-      else if (fd !== -ECONNABORTED && fd !== -EPROTO) {
-        if (fd !== -EAGAIN && fd !== -EINTR) this.#fail(-fd);
-        return;
-      }
+    for (let accepted = 0; accepted < acceptsPerTurn && this.#isOpen; accepted++) if (!this.#acceptOne()) return;
+  }
+
+  /** @returns whether there may be more */
+  #acceptOne(): boolean {
+    const fd = tryAccept(this.fd);
+    if (fd >= 0) this.#accept(fd);
+    else if (fd !== -ECONNABORTED && fd !== -EPROTO) {
+      if (fd !== -EAGAIN && fd !== -EINTR) this.#fail(-fd);
+      return false;
     }
+    return true;
   }
 
   [Symbol.dispose](): void {
     if (this.#isDisposed) return;
+    // Closing would reset those who wait, although they are connected.
+    if (!this.#shared.hasOthers) while (this.#isOpen && this.#acceptOne());
     this.#isDisposed = true;
     this.#update();
     close(this.fd);

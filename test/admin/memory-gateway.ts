@@ -217,6 +217,7 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
   let maxconn = 100;
   return {
     log,
+    handOverListeners: () => [],
     process: () => ({
       version: '2.6.0',
       releaseDate: '2026/11/28',

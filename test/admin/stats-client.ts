@@ -35,6 +35,7 @@ export async function statsSocket(
   return openStatsSocket({
     address: {kind: 'unix', path, abstract: false, mode: 0o600, uid: null, gid: null},
     level,
+    exposesListeners: false,
     timeoutMs,
     maxconn: 10,
     control,

@@ -46,6 +46,7 @@ test('over TCP it is the same', async (t) => {
   await using socket = await openStatsSocket({
     address: {kind: 'tcp', host: '127.0.0.1', port: 0},
     level: 'user',
+    exposesListeners: false,
     timeoutMs: 5000,
     maxconn: 10,
     control: memoryGateway(),

@@ -6,8 +6,10 @@ import test from 'ava';
 import {bareBind} from '../../src/config/proxy-defaults.ts';
 import type {Bind} from '../../src/config/proxy-value.ts';
 import {run} from '../../src/core/command.ts';
-import {close, duplicate} from '../../src/core/libc.ts';
+import {close, duplicate, socket, socketType} from '../../src/core/libc.ts';
+import {tryConnect} from '../../src/edge/datagrams/datagram-calls.ts';
 import {openListeningSockets} from '../../src/edge/listening-sockets.ts';
+import {family, ipv4SocketAddress} from '../../src/edge/socket-address.ts';
 import type {StreamSocket} from '../../src/edge/streams/stream-socket.ts';
 import {openTcpListener, type TcpListener} from '../../src/edge/tcp-listener.ts';
 import {freePort} from '../helpers/gateway.ts';
@@ -64,6 +66,22 @@ test('two listeners of one address share a socket, which stays open until both a
   young[Symbol.dispose]();
   t.is(sockets.size, 0);
   await t.throwsAsync(greetingOf({port, host: '127.0.0.1'}), {code: 'ECONNREFUSED'});
+});
+
+test('what waits in the backlog of the last listener is accepted before it goes, unless another process has the socket too', async (t) => {
+  for (const isHandedOver of [false, true]) {
+    const sockets = openListeningSockets();
+    const port = await freePort();
+    const clients: StreamSocket[] = [];
+    const listener = await listen(bindTo({port}), 'last', sockets, clients);
+    const other = isHandedOver ? duplicate(sockets.handOver()[0]?.fd ?? -1) : -1;
+    const client = socket(family.ipv4, socketType.stream | socketType.closeOnExec, 0);
+    t.is(tryConnect(client, ipv4SocketAddress('127.0.0.1', port)), 0);
+    listener[Symbol.dispose]();
+    t.is(clients.length, isHandedOver ? 0 : 1);
+    close(client);
+    if (other !== -1) close(other);
+  }
 });
 
 test('what waits in the backlog of a listener that goes is accepted by the one that comes', async (t) => {

@@ -40,8 +40,13 @@ export function boundAddress(fd: number): Buffer {
 
 /** SOCK_*. @throws SystemCallError when it is no socket */
 export function socketTypeOf(fd: number): number {
+  return socketOptionOf(fd, 1, 3);
+}
+
+/** getsockopt(2). @throws SystemCallError */
+export function socketOptionOf(fd: number, level: number, name: number): number {
   const value = [0];
-  check('ask for the type of', `descriptor ${fd}`, getsockopt(fd, 1, 3, value, [4]));
+  check('ask for an option of', `descriptor ${fd}`, getsockopt(fd, level, name, value, [4]));
   return value[0] ?? 0;
 }
 

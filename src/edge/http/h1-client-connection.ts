@@ -31,6 +31,8 @@ export interface H1ClientOptions {
   readonly clock: Clock;
   readonly acceptedMs: number;
   readonly timeouts: {readonly requestMs: number; readonly keepAliveMs: number; readonly clientMs: number};
+  /** The first request is the last. */
+  readonly isFinishing: boolean;
   /** Starts an exchange. */
   begin(stream: ClientStream, request: IncomingRequest): RequestEvents;
   /** What it was that could not be read, and where it is wrong; the bytes are lent. */
@@ -53,6 +55,7 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
   #firstByteMs = 0;
   #version: '1.0' | '1.1' = '1.1';
   #keep = false;
+  #isFinishing: boolean;
   #events: RequestEvents | null = null;
   #decoder: BodyDecoder | null = null;
   #paused = false;
@@ -64,6 +67,7 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
   constructor(options: H1ClientOptions, early: Buffer) {
     const {socket, clock} = options;
     this.#options = options;
+    this.#isFinishing = options.isFinishing;
     this.#socket = socket;
     this.#writer = new MessageWriter(socket);
     this.#timer = new LazyTimer(clock, () => this.expired());
@@ -76,9 +80,10 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
     if (early.length > 0) this.bytes(socket, early);
   }
 
-  /** Closes when no request is under way, else after its answer. */
+  /** Closes when it has answered, and else after its next answer: who connects wants one. */
   finish(): void {
-    if (this.#state === 'idle') {
+    this.#isFinishing = true;
+    if (this.#state === 'idle' && this.#index > 0) {
       this.#state = 'closed';
       this.#socket.destroySoon();
     } else this.#keep = false;
@@ -260,7 +265,7 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
     this.#state = 'exchange';
     this.#timer.clear();
     this.#version = head.version;
-    this.#keep = keepsAlive(head.version, head.headers);
+    this.#keep = !this.#isFinishing && keepsAlive(head.version, head.headers);
     this.#decoder = new BodyDecoder(framing, this);
     this.#responseDone = false;
     this.#paused = !this.#decoder.isDone;

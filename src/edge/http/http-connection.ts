@@ -66,6 +66,8 @@ class Connection implements HttpConnection {
   #h2: ServerHttp2Session | null = null;
   #timer: LazyTimer | null = null;
   readonly #exchanges = new Set<Exchange>();
+  #hasAsked = false;
+  #isFinishing = false;
   lastActivityMs: number;
 
   constructor(options: HttpConnectionOptions) {
@@ -84,9 +86,9 @@ class Connection implements HttpConnection {
   }
 
   finish(): void {
+    this.#isFinishing = true;
     this.#h1?.finish();
-    this.#h2?.close();
-    if (this.#h1 === null && this.#h2 === null) this.#options.socket.destroySoon();
+    if (this.#hasAsked) this.#h2?.close();
   }
 
   get isBusy(): boolean {
@@ -96,6 +98,7 @@ class Connection implements HttpConnection {
   shutDown(): void {
     for (const exchange of [...this.#exchanges]) exchange.cut('K');
     this.finish();
+    if (!this.#hasAsked) this.#options.socket.destroySoon();
   }
 
   cut(): void {
@@ -150,6 +153,7 @@ class Connection implements HttpConnection {
         clock: parts.clock,
         acceptedMs: session.acceptedMs,
         timeouts: this.#timeouts,
+        isFinishing: this.#isFinishing,
         begin: (stream, incoming) => this.#begin(stream, incoming),
         refuse: (broken) => this.#refuse(broken),
         unread: (bytes, position, reason) => this.#unread({bytes, position, reason}),
@@ -164,6 +168,8 @@ class Connection implements HttpConnection {
     const {parts} = this.#options;
     const nowMs = parts.clock.monotonicMs();
     this.lastActivityMs = nowMs;
+    this.#hasAsked = true;
+    if (this.#isFinishing) this.#h2?.close();
     const exchange = new Exchange({parts, client: stream, transaction: new Transaction(this.#transactionParts, incoming, nowMs), over: this.#over});
     this.#exchanges.add(exchange);
     return exchange.start();

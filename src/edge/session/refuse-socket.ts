@@ -1,5 +1,6 @@
 /** How a client is refused by a rule. */
 import {SystemCallError, setSocketOption} from '../../core/libc.ts';
+import {descriptorOf} from '../../core/socket-descriptor.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
 import {StreamSocket} from '../streams/stream-socket.ts';
 
@@ -20,7 +21,7 @@ export function refuseSocket(socket: ByteStream, how: 'reject' | 'reset' | 'sile
 }
 
 function repair(socket: ByteStream): boolean {
-  const fd = descriptorOf(socket);
+  const fd = socket instanceof StreamSocket ? socket.fd : descriptorOf(socket);
   if (fd < 0) return false;
   try {
     setSocketOption(fd, tcp.level, tcp.repair, 1);
@@ -29,10 +30,4 @@ function repair(socket: ByteStream): boolean {
     if (error instanceof SystemCallError) return false;
     throw error;
   }
-}
-
-function descriptorOf(socket: ByteStream): number {
-  if (socket instanceof StreamSocket) return socket.fd;
-  const handle: unknown = '_handle' in socket ? socket._handle : null;
-  return typeof handle === 'object' && handle !== null && 'fd' in handle && typeof handle.fd === 'number' ? handle.fd : -1;
 }
