@@ -4,8 +4,8 @@
  */
 import type {MatchMethod} from '../../config/sample.ts';
 import {CodedError, errorMessage} from '../../core/errors.ts';
-import {createPatternIndex, type PatternEntry, type PatternIndex, type PatternOptions} from './patterns.ts';
-import type {Found} from './value.ts';
+import {createPatternIndex, EntriesByKey, type PatternEntry, type PatternIndex, type PatternOptions} from './patterns.ts';
+import {type Found, toText} from './value.ts';
 
 export type PatternMethod = Exclude<MatchMethod, 'found' | 'bool'>;
 
@@ -81,75 +81,76 @@ function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, index) => text === b[index]);
 }
 
-interface KeptIndex {
-  readonly create: () => PatternIndex;
-  /** Null after a deletion: made again when a sample is next looked up, so that a thousand deletions cost one. */
-  index: PatternIndex | null;
-}
-
 export function createPatternList(kind: 'acl' | 'map', names: readonly string[], initial: readonly PatternEntry[]): PatternList {
-  let entries = [...initial];
+  const entries = new Set(initial);
+  /** Null after a change. */
+  let listed: readonly PatternEntry[] | null = null;
+  // As a list may be asked for in one way, and be changed by what stands in it.
+  const byPattern = new EntriesByKey<string>();
+  for (const entry of initial) byPattern.add(entry.pattern, entry);
   const indexes = new Map<string, KeptIndex>();
-  const build = (create: () => PatternIndex): PatternIndex => {
-    const index = create();
-    for (const entry of entries) index.add(entry);
-    return index;
-  };
-  const forget = (): void => {
-    for (const kept of indexes.values()) kept.index = null;
+  const remove = (entry: PatternEntry): boolean => {
+    if (!entries.delete(entry)) return false;
+    listed = null;
+    byPattern.remove(entry.pattern, entry);
+    for (const {index} of indexes.values()) index.remove(entry);
+    return true;
   };
   return {
     kind,
     names,
     get entries() {
-      return entries;
+      listed ??= [...entries];
+      return listed;
     },
     lookup(method, options) {
       const key = `${method} ${options.ignoreCase} ${options.dottedNumbers === true}`;
-      const create = (): PatternIndex => createPatternIndex(method, options);
-      const kept = indexes.get(key) ?? {create, index: build(create)};
+      const kept = indexes.get(key) ?? keptIndex(() => createPatternIndex(method, options), entries);
       indexes.set(key, kept);
-      return (value) => {
-        kept.index ??= build(kept.create);
-        return kept.index.find(value);
-      };
+      return (value) => kept.index.find(value);
     },
     add(pattern, value) {
       const entry = {pattern, value};
-      for (const kept of indexes.values()) kept.create().add(entry);
-      entries.push(entry);
-      for (const kept of indexes.values()) kept.index?.add(entry);
+      for (const {create} of indexes.values()) create().add(entry);
+      entries.add(entry);
+      listed = null;
+      byPattern.add(pattern, entry);
+      for (const {index} of indexes.values()) index.add(entry);
     },
     set(pattern, value) {
-      const found = entries.filter((entry) => entry.pattern === pattern);
+      const found = byPattern.all(pattern);
       for (const entry of found) entry.value = value;
       return found.length;
     },
     find(sample) {
       const [kept] = indexes.values();
-      if (kept === undefined) return entries.find(({pattern}) => pattern === sample.value) ?? null;
-      kept.index ??= build(kept.create);
-      return kept.index.find(sample);
+      return kept === undefined ? byPattern.first(toText(sample)) : kept.index.find(sample);
     },
-    remove(entry) {
-      const at = entries.indexOf(entry);
-      if (at < 0) return false;
-      entries = entries.toSpliced(at, 1);
-      forget();
-      return true;
-    },
+    remove,
     delete(pattern) {
-      const kept = entries.filter((entry) => entry.pattern !== pattern);
-      const count = entries.length - kept.length;
-      entries = kept;
-      if (count > 0) forget();
-      return count;
+      const found = byPattern.all(pattern);
+      for (const entry of found) remove(entry);
+      return found.length;
     },
     clear() {
-      entries = [];
-      forget();
+      entries.clear();
+      listed = null;
+      byPattern.clear();
+      for (const kept of indexes.values()) kept.index = kept.create();
     },
   };
+}
+
+interface KeptIndex {
+  readonly create: () => PatternIndex;
+  index: PatternIndex;
+}
+
+/** @throws CodedError ERR_PATTERN, ERR_REGEX */
+function keptIndex(create: () => PatternIndex, entries: Iterable<PatternEntry>): KeptIndex {
+  const index = create();
+  for (const entry of entries) index.add(entry);
+  return {create, index};
 }
 
 /** Lines of a map file: a key, blanks, and the rest of the line is its value. HAProxy's manual, section 7.3.1, `map`. */

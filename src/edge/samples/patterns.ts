@@ -1,12 +1,13 @@
 /**
  * Sets of patterns, and what a sample is compared with: HAProxy's manual, section 7.1. One index per matching method answers for all patterns
- * of a list or map at once, so that exact texts, prefixes and networks cost the same for ten patterns as for ten thousand.
+ * of a list or map at once, so that exact texts, prefixes and networks cost the same for ten patterns as for ten thousand, also to add and to remove
+ * one, which rules may do for each request.
  */
 
 import {compileRegex} from '../../config/expression/regex.ts';
 import type {MatchMethod} from '../../config/sample.ts';
 import {CodedError} from '../../core/errors.ts';
-import {maskAddress, type Network, parseAddress, parseNetwork} from './address.ts';
+import {maskAddress, parseAddress, parseNetwork} from './address.ts';
 import {parseRange} from './range.ts';
 import {byteString, type Found, latin1, toAddress, toBytes, toInteger, toText} from './value.ts';
 
@@ -19,6 +20,8 @@ export interface PatternEntry {
 export interface PatternIndex {
   /** @throws CodedError ERR_PATTERN, ERR_REGEX */
   add(entry: PatternEntry): void;
+  /** One that was added. */
+  remove(entry: PatternEntry): void;
   /** The entry that HAProxy would take where several match: of networks and prefixes the longest, of others the first. */
   find(value: Found): PatternEntry | null;
 }
@@ -78,71 +81,141 @@ function sampleLength(value: Found): number {
   return value.type === 'bin' ? value.value.length : toText(value).length;
 }
 
+/** Entries by what is compared; of equal ones the first counts. */
+export class EntriesByKey<Key> {
+  readonly #entries = new Map<Key, PatternEntry[]>();
+
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
+  add(key: Key, entry: PatternEntry): void {
+    const equal = this.#entries.get(key);
+    if (equal === undefined) this.#entries.set(key, [entry]);
+    else equal.push(entry);
+  }
+
+  remove(key: Key, entry: PatternEntry): void {
+    const left = this.#entries.get(key)?.filter((other) => other !== entry) ?? [];
+    if (left.length === 0) this.#entries.delete(key);
+    else this.#entries.set(key, left);
+  }
+
+  first(key: Key): PatternEntry | null {
+    return this.#entries.get(key)?.[0] ?? null;
+  }
+
+  all(key: Key): readonly PatternEntry[] {
+    return this.#entries.get(key) ?? [];
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+}
+
+/** The same by length, of which the longest that fits counts. */
+class EntriesByLength<Key> {
+  readonly #byLength = new Map<number, EntriesByKey<Key>>();
+  #lengths: readonly number[] = [];
+
+  add(length: number, key: Key, entry: PatternEntry): void {
+    const entries = this.#byLength.get(length) ?? new EntriesByKey<Key>();
+    entries.add(key, entry);
+    if (this.#byLength.has(length)) return;
+    this.#byLength.set(length, entries);
+    this.#sort();
+  }
+
+  remove(length: number, key: Key, entry: PatternEntry): void {
+    const entries = this.#byLength.get(length);
+    entries?.remove(key, entry);
+    if (entries?.isEmpty !== true) return;
+    this.#byLength.delete(length);
+    this.#sort();
+  }
+
+  #sort(): void {
+    this.#lengths = [...this.#byLength.keys()].sort((a, b) => b - a);
+  }
+
+  /** @param keyOf what is compared of a subject; null when it is shorter */
+  longest(keyOf: (length: number) => Key | null): PatternEntry | null {
+    for (const length of this.#lengths) {
+      const key = keyOf(length);
+      const entry = key === null ? null : (this.#byLength.get(length)?.first(key) ?? null);
+      if (entry !== null) return entry;
+    }
+    return null;
+  }
+}
+
 function exactIndex(options: PatternOptions): PatternIndex {
-  const entries = new Map<string, PatternEntry>();
+  const entries = new EntriesByKey<string>();
   const subject = textOf(options);
+  const keyOf = ({pattern}: PatternEntry): string => fold(byteString(pattern), options);
   return {
-    add(entry) {
-      const key = fold(byteString(entry.pattern), options);
-      if (!entries.has(key)) entries.set(key, entry);
-    },
-    find: (value) => entries.get(subject(value)) ?? null,
+    add: (entry) => entries.add(keyOf(entry), entry),
+    remove: (entry) => entries.remove(keyOf(entry), entry),
+    find: (value) => entries.first(subject(value)),
   };
 }
 
 function binaryIndex(): PatternIndex {
-  const entries = new Map<string, PatternEntry>();
+  const entries = new EntriesByKey<string>();
+  const keyOf = ({pattern}: PatternEntry): string => {
+    if (!/^([0-9A-Fa-f]{2})+$/.test(pattern)) throw badPattern(pattern, 'it is not an even number of hexadecimal digits');
+    return Buffer.from(pattern, 'hex').toString('latin1');
+  };
   return {
-    add(entry) {
-      if (!/^([0-9A-Fa-f]{2})+$/.test(entry.pattern)) throw badPattern(entry.pattern, 'it is not an even number of hexadecimal digits');
-      const key = Buffer.from(entry.pattern, 'hex').toString('latin1');
-      if (!entries.has(key)) entries.set(key, entry);
-    },
+    add: (entry) => entries.add(keyOf(entry), entry),
+    remove: (entry) => entries.remove(keyOf(entry), entry),
     find(value) {
       const bytes = toBytes(value);
-      return bytes === null ? null : (entries.get(latin1(bytes)) ?? null);
+      return bytes === null ? null : entries.first(latin1(bytes));
     },
   };
 }
 
 function prefixIndex(options: PatternOptions): PatternIndex {
-  const byLength = new Map<number, Map<string, PatternEntry>>();
-  let lengths: number[] = [];
+  const entries = new EntriesByLength<string>();
   const subject = textOf(options);
+  const prefixOf = ({pattern}: PatternEntry): string => fold(byteString(pattern), options);
   return {
     add(entry) {
-      const prefix = fold(byteString(entry.pattern), options);
-      const entries = byLength.get(prefix.length) ?? new Map<string, PatternEntry>();
-      if (!entries.has(prefix)) entries.set(prefix, entry);
-      if (byLength.has(prefix.length)) return;
-      byLength.set(prefix.length, entries);
-      lengths = [...byLength.keys()].sort((a, b) => b - a);
+      const prefix = prefixOf(entry);
+      entries.add(prefix.length, prefix, entry);
+    },
+    remove(entry) {
+      const prefix = prefixOf(entry);
+      entries.remove(prefix.length, prefix, entry);
     },
     find(value) {
       const text = subject(value);
-      for (const length of lengths) {
-        if (length > text.length) continue;
-        const entry = byLength.get(length)?.get(text.slice(0, length));
-        if (entry !== undefined) return entry;
-      }
-      return null;
+      return entries.longest((length) => (length > text.length ? null : text.slice(0, length)));
     },
   };
 }
 
-interface Networks {
-  readonly byLength: Map<number, Map<number | bigint, PatternEntry>>;
-  lengths: number[];
-}
+type Networks = EntriesByLength<number | bigint>;
 
 function networkIndex(): PatternIndex {
-  const ipv4: Networks = {byLength: new Map(), lengths: []};
-  const ipv6: Networks = {byLength: new Map(), lengths: []};
+  const ipv4: Networks = new EntriesByLength();
+  const ipv6: Networks = new EntriesByLength();
+  const placeOf = ({pattern}: PatternEntry): {networks: Networks; length: number; bits: number | bigint} => {
+    const network = parseNetwork(pattern);
+    if (network === null) throw badPattern(pattern, 'it is neither an address nor a network');
+    const {address, prefixLength} = network;
+    return {networks: address.family === 4 ? ipv4 : ipv6, length: prefixLength, bits: address.bits};
+  };
   return {
     add(entry) {
-      const network = parseNetwork(entry.pattern);
-      if (network === null) throw badPattern(entry.pattern, 'it is neither an address nor a network');
-      addNetwork(network.address.family === 4 ? ipv4 : ipv6, network, entry);
+      const {networks, length, bits} = placeOf(entry);
+      networks.add(length, bits, entry);
+    },
+    remove(entry) {
+      const {networks, length, bits} = placeOf(entry);
+      networks.remove(length, bits, entry);
     },
     find(value) {
       const text = toAddress(value);
@@ -155,21 +228,8 @@ function networkIndex(): PatternIndex {
   };
 }
 
-function addNetwork(networks: Networks, network: Network, entry: PatternEntry): void {
-  const entries = networks.byLength.get(network.prefixLength) ?? new Map<number | bigint, PatternEntry>();
-  if (!entries.has(network.address.bits)) entries.set(network.address.bits, entry);
-  if (networks.byLength.has(network.prefixLength)) return;
-  networks.byLength.set(network.prefixLength, entries);
-  networks.lengths = [...networks.byLength.keys()].sort((a, b) => b - a);
-}
-
 function longest(networks: Networks, bits: number | bigint): PatternEntry | null {
-  for (const length of networks.lengths) {
-    const masked = maskAddress(typeof bits === 'number' ? {family: 4, bits} : {family: 6, bits}, length);
-    const entry = networks.byLength.get(length)?.get(masked.bits);
-    if (entry !== undefined) return entry;
-  }
-  return null;
+  return networks.longest((length) => maskAddress(typeof bits === 'number' ? {family: 4, bits} : {family: 6, bits}, length).bits);
 }
 
 /** The IPv4 address in `2002:IPV4::`, `::IPV4` and `::ffff:IPV4`. */
@@ -192,6 +252,10 @@ function firstMatch<Subject>(subject: (value: Found) => Subject | null, compile:
   return {
     add(entry) {
       tests.push({matches: compile(entry.pattern), entry});
+    },
+    remove(entry) {
+      const at = tests.findIndex((test) => test.entry === entry);
+      if (at >= 0) tests.splice(at, 1);
     },
     find(value) {
       const text = subject(value);

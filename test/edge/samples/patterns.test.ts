@@ -114,6 +114,52 @@ test('addresses have one form', (t) => {
   t.deepEqual(parseNetwork('192.168.1.7/255.255.0.0'), {address: {family: 4, bits: 0xc0a80000}, prefixLength: 16});
 });
 
+test('a list that has changed finds what one finds that is made of what is left', (t) => {
+  const patterns = ['a', 'A', 'ab', 'abc', '10.0.0.0/8', '10.1.0.0/16', '10.1.2.3', '4142', '61', '7', '5:9'];
+  const samples = ['a', 'abcd', 'AB', '10.1.2.3', '10.9.9.9', '7', '8', ''];
+  const step = fc.record({
+    what: fc.constantFrom('add', 'add', 'add', 'delete', 'remove', 'set', 'clear'),
+    pattern: fc.constantFrom(...patterns),
+    value: fc.constantFrom('one', 'two'),
+    at: fc.nat(9),
+  });
+  const method = fc.constantFrom('str', 'beg', 'sub', 'ip', 'bin', 'int', 'reg');
+  fc.assert(
+    fc.property(method, fc.boolean(), fc.array(step, {maxLength: 30}), (how, ignoreCase, steps) => {
+      const list = createPatternList('map', ['m'], []);
+      const options = {ignoreCase};
+      const lookup = list.lookup(how, options);
+      let model: {pattern: string; value: string}[] = [];
+      for (const {what, pattern, value, at} of steps) {
+        if (what === 'add') {
+          try {
+            list.add(pattern, value);
+          } catch {
+            continue; // It is no such pattern.
+          }
+          model.push({pattern, value});
+        } else if (what === 'delete') {
+          t.is(list.delete(pattern), model.filter((entry) => entry.pattern === pattern).length);
+          model = model.filter((entry) => entry.pattern !== pattern);
+        } else if (what === 'set') {
+          t.is(list.set(pattern, value), model.filter((entry) => entry.pattern === pattern).length);
+          for (const entry of model) if (entry.pattern === pattern) entry.value = value;
+        } else if (what === 'clear') {
+          list.clear();
+          model = [];
+        } else {
+          const entry = list.entries[at];
+          t.is(entry !== undefined && list.remove(entry), at < model.length);
+          model.splice(at, 1);
+        }
+        t.deepEqual(list.entries, model);
+        const fresh = createPatternList('map', ['m'], model).lookup(how, options);
+        for (const text of samples) t.deepEqual(lookup({type: 'str', value: text}), fresh({type: 'str', value: text}), text);
+      }
+    }),
+  );
+});
+
 test('a map file has a key, blanks, and a value to the end of its line', (t) => {
   t.deepEqual(parseMapFile('# no\r\n\n  a\t one two \r\nb\n'), [
     {pattern: 'a', value: 'one two'},
