@@ -1,6 +1,6 @@
 /** What frontends and backends have in common. A `listen` section is one of each; what must happen once is on its frontend. */
 import {buildProbes} from './build-probes.ts';
-import type {Diagnostic} from './diagnostic.ts';
+import {type ErrorPageSources, withPage, withPages} from './error-pages.ts';
 import {bareBackend} from './proxy-defaults.ts';
 import type {Compression, LogTarget, ProxyBase, StatsPage} from './proxy-value.ts';
 import type {Rule} from './rules.ts';
@@ -9,11 +9,8 @@ import type {GlobalConfig} from './value.ts';
 
 export type Role = 'frontend' | 'backend';
 
-export interface BuildContext {
+export interface BuildContext extends ErrorPageSources {
   readonly global: GlobalConfig;
-  /** By the name of the section `http-errors`. */
-  readonly errorPages: ReadonlyMap<string, ReadonlyMap<number, string>>;
-  readonly report: (diagnostic: Diagnostic) => void;
 }
 
 export function buildBase(section: Section, role: Role, context: BuildContext): ProxyBase {
@@ -28,7 +25,7 @@ export function buildBase(section: Section, role: Role, context: BuildContext): 
     disabled: isDisabled(section),
     description: own(section, 'description')?.value ?? null,
     tcp: tcpRules(section, role),
-    http: httpRules(section, role),
+    http: httpRules(section, role, context),
     httpRequestTimeoutMs: time('timeout http-request'),
     keepAliveTimeoutMs: time('timeout http-keep-alive'),
     tunnelTimeoutMs: time('timeout tunnel'),
@@ -75,12 +72,12 @@ export function nullIfZero(value: number | undefined): number | null {
   return value === undefined || value === 0 ? null : value;
 }
 
-function httpRules(section: Section, role: Role): ProxyBase['http'] {
+function httpRules(section: Section, role: Role, context: BuildContext): ProxyBase['http'] {
   if (section.kind === 'listen' && role === 'backend') return {request: [], response: [], afterResponse: []};
   return {
     // `redirect` lines come after all `http-request` lines.
-    request: [...present(inherited(section, 'http-request')), ...inherited(section, 'redirect').map(({value}) => value)],
-    response: present(inherited(section, 'http-response')),
+    request: [...withPages(present(inherited(section, 'http-request')), context), ...inherited(section, 'redirect').map(({value}) => value)],
+    response: withPages(present(inherited(section, 'http-response')), context),
     afterResponse: present(inherited(section, 'http-after-response')),
   };
 }
@@ -104,7 +101,7 @@ function connectionMode(section: Section): ProxyBase['connectionMode'] {
 type ErrorPages = Pick<ProxyBase, 'errorFiles' | 'errorLocations' | 'errorReplies'>;
 
 /** Of several lines for a status the last one counts. */
-function errorPages(section: Section, {errorPages: imported}: BuildContext): ErrorPages {
+function errorPages(section: Section, context: BuildContext): ErrorPages {
   const files = new Map<number, string>();
   const locations = new Map<number, ErrorPages['errorLocations'][number]>();
   const replies = new Map<number, ErrorPages['errorReplies'][number]>();
@@ -118,7 +115,7 @@ function errorPages(section: Section, {errorPages: imported}: BuildContext): Err
         files.set(setting.value.status, setting.value.path);
         break;
       case 'errorfiles':
-        for (const [status, path] of imported.get(setting.value.section.text) ?? []) {
+        for (const [status, path] of context.errorPages.get(setting.value.section.text) ?? []) {
           if (setting.value.statuses.length > 0 && !setting.value.statuses.includes(status)) continue;
           replace(status);
           files.set(status, path);
@@ -126,7 +123,7 @@ function errorPages(section: Section, {errorPages: imported}: BuildContext): Err
         break;
       case 'http-error':
         replace(setting.value.status);
-        replies.set(setting.value.status, setting.value);
+        replies.set(setting.value.status, withPage(setting.value, context));
         break;
       default:
         replace(setting.value.status);

@@ -91,7 +91,7 @@ export const errorLocation: Shape<{readonly status: number; readonly url: string
 /** `http-error status <status> [...]`. */
 export const httpError: Shape<ReplyAction> = {
   usage:
-    'status <status> [content-type <type>] [default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <text> | lf-string <format>] [hdr <name> <format>]...',
+    'status <status> [content-type <type>] [default-errorfiles | errorfile <file> | errorfiles <http-errors> | file <file> | lf-file <file> | string <text> | lf-string <format>] [hdr <name> <format>]...',
   read(args) {
     if (args.peek()?.text !== 'status') throw new ConfigError(`'${args.keyword}' expects 'status' and a number`, args.position, args.keyword);
     return readReply(args, {status: 0, body: 'default'});

@@ -25,7 +25,9 @@ export interface ReplyAction {
     | {readonly kind: 'default'}
     | {readonly kind: 'text'; readonly text: string}
     | {readonly kind: 'format'; readonly format: Format}
-    | {readonly kind: 'errorfile'; readonly path: string};
+    | {readonly kind: 'errorfile'; readonly path: string}
+    /** The page of a section `http-errors` for this status; replaced by its file once all sections are read. */
+    | {readonly kind: 'errorfiles'; readonly section: string; readonly position: Position};
   readonly headers: readonly HeaderField[];
 }
 

@@ -6,6 +6,7 @@ import {resolveInScope} from '../expression/sample-expression.ts';
 import {readHostFile} from '../host-files.ts';
 import type {Word} from '../lex.ts';
 import type {HeaderField, ReplyAction} from '../rules.ts';
+import {refer} from '../scope.ts';
 import {didYouMean} from '../suggestion.ts';
 import {parseInteger} from '../units.ts';
 import {takeFormat} from './common-actions.ts';
@@ -55,8 +56,12 @@ function readOption(args: Arguments, option: Word, draft: Draft): void {
     case 'errorfile':
       setBody({kind: 'errorfile', path: takeFile(args).path});
       return;
-    case 'errorfiles':
-      throw new ConfigError("'errorfiles' of an answer is not implemented yet, use 'errorfile'", option.position, option.text);
+    case 'errorfiles': {
+      const section = args.take('<http-errors>');
+      refer(args.scope, 'http-errors', section);
+      setBody({kind: 'errorfiles', section: section.text, position: section.position});
+      return;
+    }
     case 'file':
       setBody({kind: 'text', text: takeFile(args).text});
       return;

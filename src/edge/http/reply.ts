@@ -153,6 +153,8 @@ export function compileReply(action: ReplyAction, compilers: Compilers, readFile
       return fixed(Buffer.from(body.text));
     case 'default':
       return (context, errorPage) => withFields(errorPage(status), context);
+    case 'errorfiles':
+      throw new CodedError('ERR_ASSERTION', `The pages of "${body.section}" were not looked up`, {source: 'bug'});
     case 'errorfile': {
       const reply = parseErrorFile(body.path, readFile(body.path), status);
       return (context) => withFields(reply, context);
