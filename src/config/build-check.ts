@@ -49,6 +49,8 @@ type HttpLine = ReturnType<typeof inOrder<(typeof httpSteps)[number]>>[number];
 
 function httpCheck(section: Section, option: CheckRequest, report: Report): HealthCheck {
   const lines = ownOrInherited(section, 'option httpchk', httpSteps);
+  // A request of its own owes nothing to the option of its defaults.
+  const isOwnRequest = own(section, 'http-check send') !== undefined && own(section, 'option httpchk') === undefined;
   const talk = lines.filter(({name}) => isTalk(name));
   if (talk.some(({name}) => name === 'http-check connect')) checkOrder(talk, report);
   const parts: HttpLine[][] = [[]];
@@ -59,7 +61,7 @@ function httpCheck(section: Section, option: CheckRequest, report: Report): Heal
   }
   return {
     kind: 'http',
-    exchanges: parts.map((part, index) => buildExchange(part, index === 0 ? option : null)),
+    exchanges: parts.map((part, index) => buildExchange(part, index === 0 ? (isOwnRequest ? {} : option) : null)),
     disableOn404: effective(section, 'http-check disable-on-404') !== undefined,
   };
 }
