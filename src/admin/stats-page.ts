@@ -19,26 +19,36 @@ export interface StatsReply {
 
 export type StatsForm = 'html' | 'csv' | 'json';
 
-/**
- * What a request asks for; null: it is not for the page.
- * @param path as in the request line, for example `/stats;csv;norefresh`
- */
-export function statsRequest(
-  path: string,
-  config: Pick<StatsPage, 'uri'>,
-): {readonly form: StatsForm; readonly refresh: boolean; readonly onlyUp: boolean} | null {
-  const bare = config.uri.includes('?') ? path : (path.split('?', 1)[0] ?? '');
-  if (bare !== config.uri && !bare.startsWith(`${config.uri};`)) return null;
-  const flags = new Set(bare.slice(config.uri.length).split(';'));
-  return {form: flags.has('csv') ? 'csv' : flags.has('json') ? 'json' : 'html', refresh: !flags.has('norefresh'), onlyUp: flags.has('up')};
+export interface StatsRequest {
+  readonly form: StatsForm;
+  readonly refresh: boolean;
+  readonly onlyUp: boolean;
+  /** Only proxies with this in their name, in lower case; `''`: all. */
+  readonly scope: string;
 }
 
-export function statsPage(
-  control: GatewayControl,
-  config: StatsPage,
-  request: {readonly form: StatsForm; readonly refresh: boolean; readonly onlyUp: boolean} = {form: 'html', refresh: true, onlyUp: false},
-): StatsReply {
-  const rows = [...statRows(control)].filter(({values, isDown}) => isInScope(config, values['pxname']) && !(request.onlyUp && isDown));
+const wholePage: StatsRequest = {form: 'html', refresh: true, onlyUp: false, scope: ''};
+
+/**
+ * What a request asks for; null: it is not for the page.
+ * @param path as in the request line, for example `/stats;csv;norefresh` or `/stats?;csv;scope=shop`
+ */
+export function statsRequest(path: string, {uri}: Pick<StatsPage, 'uri'>): StatsRequest | null {
+  const rest = path.slice(uri.length);
+  if (!path.startsWith(uri) || !/^(?:$|[;?&])/.test(rest)) return null;
+  const flags = new Set(rest.split(/[;?&]/));
+  const scope = /[;?&]scope=([^;&]*)/.exec(rest)?.[1] ?? '';
+  return {
+    form: flags.has('csv') ? 'csv' : flags.has('json') ? 'json' : 'html',
+    refresh: !flags.has('norefresh'),
+    onlyUp: flags.has('up'),
+    scope: scope.toLowerCase(),
+  };
+}
+
+export function statsPage(control: GatewayControl, config: StatsPage, request: StatsRequest = wholePage): StatsReply {
+  const isWanted = (proxy: unknown): boolean => isInScope(config, proxy) && String(proxy).toLowerCase().includes(request.scope);
+  const rows = [...statRows(control)].filter(({values, isDown}) => isWanted(values['pxname']) && !(request.onlyUp && isDown));
   const refresh = config.refreshSeconds !== null && request.refresh ? [['refresh', String(config.refreshSeconds)] as const] : [];
   const headers = [['cache-control', 'no-cache'] as const, ...refresh];
   switch (request.form) {

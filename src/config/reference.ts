@@ -79,7 +79,7 @@ itself. An example is [config/dashboard.cfg](../config/dashboard.cfg).
 
 - **Who may see it** say \`stats auth\` and \`stats scope\`; who has buttons for wake, hibernate and pin, \`stats admin\`, as in HAProxy. With \`stats scope\` it shows these proxies and the
   apps that are their servers.
-- **HAProxy's forms stay**: \`URI;csv\`, \`URI;json\`, and its page at \`URI;norefresh\` or \`URI;up\`. Whoever does not ask for \`text/html\` gets that page at \`URI\`, too.
+- **HAProxy's forms stay**: \`URI;csv\`, \`URI;json\`, and its page at \`URI;norefresh\` or \`URI;up\`; \`;scope=NAME\` leaves only proxies with that in their name. Whoever does not ask for \`text/html\` gets that page at \`URI\`, too.
 - **For programs**: \`URI;state\` is what the dashboard shows, as JSON; \`URI;events\` the same and then each change, as server-sent events; \`URI;app=NAME\` all about one app;
   \`URI;memory\` samples of memory, one a minute, of the last 24 hours. They are there for the page and may change with it.
 - **\`/metrics\`** has Prometheus' text on a frontend that has nothing but statistics (no \`use_backend\`, no servers). Anywhere else

@@ -27,12 +27,12 @@ const config: StatsPage = {
 };
 
 test('the address says which form is wanted', (t) => {
-  t.deepEqual(statsRequest('/stats', config), {form: 'html', refresh: true, onlyUp: false});
-  t.deepEqual(statsRequest('/stats;csv;norefresh', config), {form: 'csv', refresh: false, onlyUp: false});
-  t.deepEqual(statsRequest('/stats;json', config), {form: 'json', refresh: true, onlyUp: false});
-  t.deepEqual(statsRequest('/stats;up?x=1', config), {form: 'html', refresh: true, onlyUp: true});
+  t.deepEqual(statsRequest('/stats', config), {form: 'html', refresh: true, onlyUp: false, scope: ''});
+  t.deepEqual(statsRequest('/stats;csv;norefresh', config), {form: 'csv', refresh: false, onlyUp: false, scope: ''});
+  t.deepEqual(statsRequest('/stats;json', config), {form: 'json', refresh: true, onlyUp: false, scope: ''});
+  t.deepEqual(statsRequest('/stats;up?x=1', config), {form: 'html', refresh: true, onlyUp: true, scope: ''});
   const absent = {uri: '/haproxy?stats'};
-  t.deepEqual(statsRequest('/haproxy?stats;csv', absent), {form: 'csv', refresh: true, onlyUp: false});
+  t.deepEqual(statsRequest('/haproxy?stats;csv', absent), {form: 'csv', refresh: true, onlyUp: false, scope: ''});
   for (const path of ['/haproxy', '/haproxy?other', '/haproxy;csv?stats']) t.is(statsRequest(path, absent), null, path);
   for (const path of ['/', '/statistics', '/stats/x', '/other;csv']) t.is(statsRequest(path, config), null, path);
 });
@@ -70,12 +70,12 @@ test('the page has a row for each frontend, backend, server and app, and nothing
 
 test('scope, up and the other forms', (t) => {
   const control = memoryGateway();
-  const scoped = statsPage(control, {...config, scopes: ['tl']}, {form: 'csv', refresh: false, onlyUp: false});
+  const scoped = statsPage(control, {...config, scopes: ['tl']}, {form: 'csv', refresh: false, onlyUp: false, scope: ''});
   t.true(scoped.body.startsWith('# pxname,svname,'));
   t.is(scoped.body.trimEnd().split('\n').length, 4);
   t.deepEqual(scoped.headers, [['cache-control', 'no-cache']]);
-  t.false(statsPage(control, config, {form: 'csv', refresh: false, onlyUp: true}).body.includes('bk,dis,'));
-  const rows = JSON.parse(statsPage(control, config, {form: 'json', refresh: false, onlyUp: false}).body) as unknown[];
+  t.false(statsPage(control, config, {form: 'csv', refresh: false, onlyUp: true, scope: ''}).body.includes('bk,dis,'));
+  const rows = JSON.parse(statsPage(control, config, {form: 'json', refresh: false, onlyUp: false, scope: ''}).body) as unknown[];
   t.is(rows.length, 8);
 });
 
