@@ -44,6 +44,9 @@ export class Relay implements StreamReceiver {
   readonly #client: RelaySide;
   readonly #server: RelaySide;
   #busy = false;
+  /** What each has said so far. */
+  bytesFromClient = 0;
+  bytesFromServer = 0;
   #cancelTimer: (() => void) | null = null;
 
   /** Begins at once. */
@@ -108,6 +111,7 @@ export class Relay implements StreamReceiver {
     if (this.#client.isSilenced) return;
     const nowMs = clock.monotonicMs();
     this.#client.lastMs = nowMs;
+    this.bytesFromClient += chunk.length;
     counters.bytesIn += chunk.length;
     if (!server.readableEnded) this.#setBusy(true);
     if (!server.writable) return;
@@ -119,6 +123,7 @@ export class Relay implements StreamReceiver {
     const {clock, counters, inspection} = this.#options;
     if (this.#server.isSilenced) return;
     this.#server.lastMs = clock.monotonicMs();
+    this.bytesFromServer += chunk.length;
     counters.bytesOut += chunk.length;
     const passed = inspection === null ? chunk : inspection.take(chunk);
     if (passed !== null) this.passOn(passed);

@@ -338,13 +338,10 @@ export class Exchange implements RequestEvents, ForwardingEvents {
 
   switched(head: ResponseHead, server: Tunnel): void {
     const transaction = this.#transaction;
-    transaction.response = head;
-    const verdict = applyContentRules(transaction, head) ?? applyResponseRules(transaction, head);
-    if (verdict?.kind === 'reply') this.#reply(verdict.reply, verdict.termination, verdict.reason);
-    const client = this.#isOver ? null : switchClient(this.#client, transaction, head);
-    if (client === null) {
+    const client = switchClient(this.#client, transaction, head);
+    if ('reply' in client) {
       server.socket.destroy();
-      this.#reply(transaction.errorPage(502), 'PH', 'the server switched to another protocol than the client had asked for');
+      this.#reply(client.reply, client.termination, client.reason);
       return;
     }
     this.#isAnswered = true;

@@ -15,7 +15,7 @@ import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
 import {bodylessFraming, MessageWriter, responseText} from './h1-writer.ts';
 import type {BrokenRequest, IncomingRequest} from './incoming-request.ts';
 import {LazyTimer} from './lazy-timer.ts';
-import type {BodyLength, ClientStream, Header, RequestEvents, RequestHead, ResponseHead, Tunnel} from './message.ts';
+import type {BodyLength, ClientStream, ClientTunnel, Header, RequestEvents, RequestHead, ResponseHead} from './message.ts';
 import {headerOf} from './message.ts';
 import {checkTarget} from './target.ts';
 
@@ -158,17 +158,17 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
     refuseSocket(this.#socket, how);
   }
 
-  tunnel(head: ResponseHead): Tunnel {
+  tunnel(head: ResponseHead): ClientTunnel {
     const upgrade = headerOf(head.headers, 'upgrade');
     const connection = headerOf(head.headers, 'connection') ?? 'upgrade';
     const extra = head.status === 101 ? `${upgrade === null ? '' : `upgrade: ${upgrade}\r\n`}connection: ${connection}\r\n` : '';
-    this.#socket.write(responseText(head, extra, ''), 'latin1');
-    const rest = this.#pending;
+    const text = responseText(head, extra, '');
+    this.#socket.write(text, 'latin1');
     this.#state = 'closed';
     this.#events = null;
     this.#timer.stop();
     stopReceiving(this.#socket);
-    return {socket: this.#socket, head: rest};
+    return {socket: this.#socket, head: this.#pending, sentBytes: text.length};
   }
 
   /** Of the decoder. */

@@ -1,11 +1,11 @@
 /** One request of an HTTP/2 client and its answer. */
 import {constants, type ServerHttp2Stream} from 'node:http2';
 import type {Clock} from '../../core/clock.ts';
-import {hopByHop} from './h1-writer.ts';
+import {hopByHop, responseText} from './h1-writer.ts';
 import {toFields} from './h2-fields.ts';
 import {type ProtocolSwitch, tunnelStream} from './h2-tunnel.ts';
 import {LazyTimer} from './lazy-timer.ts';
-import {type BodyLength, type ClientStream, type Header, headerOf, type RequestEvents, type ResponseHead, type Tunnel} from './message.ts';
+import {type BodyLength, type ClientStream, type ClientTunnel, type Header, headerOf, type RequestEvents, type ResponseHead} from './message.ts';
 
 export interface H2ClientStreamOptions {
   readonly stream: ServerHttp2Stream;
@@ -141,7 +141,7 @@ export class H2ClientStream implements ClientStream {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
-  tunnel(head: ResponseHead): Tunnel | null {
+  tunnel(head: ResponseHead): ClientTunnel | null {
     const {switching} = this;
     const stream = this.#stream;
     if (switching === null || head.status !== 101 || stream.destroyed) return null;
@@ -150,7 +150,7 @@ export class H2ClientStream implements ClientStream {
     this.#events = null;
     this.#timer.stop();
     stream.respond({':status': 200, ...toFields(head.headers.filter(([name]) => !hopByHop.has(name) && name !== 'sec-websocket-accept'))});
-    return {socket: tunnelStream(stream), head: Buffer.alloc(0)};
+    return {socket: tunnelStream(stream), head: Buffer.alloc(0), sentBytes: responseText(head, '', '').length};
   }
 
   vanish(): void {

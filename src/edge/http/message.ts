@@ -49,7 +49,7 @@ export interface ClientStream {
   /** Ends it so that the client can tell that the answer is incomplete. */
   abort(): void;
   /** Sends a head after which the connection is a tunnel, and gives it away. Null: it is not what the client has asked for. */
-  tunnel(head: ResponseHead): Tunnel | null;
+  tunnel(head: ResponseHead): ClientTunnel | null;
   /** Closes without a word, as `refuseSocket` does. */
   vanish(how: 'reject' | 'silent-drop'): void;
 }
@@ -58,6 +58,11 @@ export interface ClientStream {
 export interface Tunnel {
   readonly socket: ByteStream;
   readonly head: Buffer;
+}
+
+export interface ClientTunnel extends Tunnel {
+  /** How long the head was that the client got. */
+  readonly sentBytes: number;
 }
 
 /** What the client's side tells. */

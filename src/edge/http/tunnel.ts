@@ -2,9 +2,10 @@
 import type {Clock} from '../../core/clock.ts';
 import type {Counters} from '../counters.ts';
 import {Relay} from '../relay.ts';
-import {applyAfterResponse} from './answer.ts';
+import {applyAfterResponse, applyContentRules, applyResponseRules} from './answer.ts';
 import type {HttpParts} from './http-parts.ts';
 import type {ClientStream, ResponseHead, Tunnel} from './message.ts';
+import type {LocalReply} from './reply.ts';
 import type {Transaction} from './transaction.ts';
 
 interface TunnelOptions {
@@ -14,7 +15,7 @@ interface TunnelOptions {
   readonly clock: Clock;
   readonly counters: Counters;
   /** Both are closed: in order, or since the client or the server was silent for too long, as the log says it. */
-  readonly ended: (termination: '--' | 'cD' | 'sD') => void;
+  readonly ended: (termination: '--' | 'cD' | 'sD', bytes: Pick<Relay, 'bytesFromClient' | 'bytesFromServer'>) => void;
 }
 
 function tunnelTimeouts({timeouts, frontend, destination}: Transaction): TunnelOptions['timeouts'] {
@@ -33,23 +34,51 @@ export interface JoinOptions {
   readonly server: Tunnel;
   readonly transaction: Transaction;
   readonly parts: Pick<HttpParts, 'clock' | 'counters'>;
-  readonly ended: TunnelOptions['ended'];
+  readonly ended: (termination: '--' | 'cD' | 'sD') => void;
 }
 
 export function joinTunnel({client, server, transaction, parts, ended}: JoinOptions): void {
   const {clock, counters} = parts;
-  if (!transaction.isServerClosed) openTunnel({client, server, timeouts: tunnelTimeouts(transaction), clock, counters, ended});
-  else {
+  if (transaction.isServerClosed) {
+    transaction.bytesOut += server.head.length;
     endTunnel(client, server);
     ended('--');
+    return;
   }
+  openTunnel({
+    client,
+    server,
+    timeouts: tunnelTimeouts(transaction),
+    clock,
+    counters,
+    ended(termination, {bytesFromClient, bytesFromServer}) {
+      transaction.bytesIn += bytesFromClient;
+      transaction.bytesOut += bytesFromServer;
+      ended(termination);
+    },
+  });
 }
 
-/** Tells the client that the server has switched. Null: it has not asked for that. */
-export function switchClient(client: ClientStream, transaction: Transaction, head: ResponseHead): Tunnel | null {
+/** What rules say to it, or else that the client has not asked for it. */
+interface Refusal {
+  readonly reply: LocalReply;
+  readonly termination: string;
+  readonly reason: string | null;
+}
+
+/** The rules about an answer; then the client is told that the server has switched. */
+export function switchClient(client: ClientStream, transaction: Transaction, head: ResponseHead): Tunnel | Refusal {
+  transaction.response = head;
+  const verdict = applyContentRules(transaction, head) ?? applyResponseRules(transaction, head);
+  if (verdict?.kind === 'reply') return verdict;
   applyAfterResponse(transaction, head);
   transaction.status = head.status;
-  return client.tunnel(head);
+  const tunnel = client.tunnel(head);
+  if (tunnel === null) {
+    return {reply: transaction.errorPage(502), termination: 'PH', reason: 'the server switched to another protocol than the client had asked for'};
+  }
+  transaction.bytesOut += tunnel.sentBytes;
+  return tunnel;
 }
 
 /** The client gets what the server has said already, and that is all. */
@@ -68,7 +97,7 @@ function openTunnel({client, server, timeouts, clock, counters, ended}: TunnelOp
     server.socket.destroySoon();
     if (--open > 0) return;
     relay.stop();
-    ended(termination);
+    ended(termination, relay);
   };
   if (server.head.length > 0) server.socket.unshift(server.head);
   if (client.head.length > 0) client.socket.unshift(client.head);
