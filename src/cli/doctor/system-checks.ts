@@ -40,7 +40,7 @@ export const systemChecks: readonly Check[] = [
   {
     name: 'kernel',
     needed: true,
-    cost: 'built and tried on x86-64 and arm64 only',
+    cost: 'made for x86-64 and arm64, and tried on x86-64 only',
     asRoot: false,
     probe: async () => {
       if (process.arch !== 'x64' && process.arch !== 'arm64') throw notThere(process.arch);
