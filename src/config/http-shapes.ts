@@ -94,7 +94,7 @@ export const httpError: Shape<ReplyAction> = {
     'status <status> [content-type <type>] [default-errorfiles | errorfile <file> | errorfiles <http-errors> | file <file> | lf-file <file> | string <text> | lf-string <format>] [hdr <name> <format>]...',
   read(args) {
     if (args.peek()?.text !== 'status') throw new ConfigError(`'${args.keyword}' expects 'status' and a number`, args.position, args.keyword);
-    return readReply(args, {status: 0, body: 'default'});
+    return readReply(args, {status: 0, body: 'none'});
   },
 };
 

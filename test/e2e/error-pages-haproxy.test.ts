@@ -19,11 +19,15 @@ frontend web
   bind 127.0.0.1:\${WEB}
   errorfile 404 \${PAGES}/own-404
   http-error status 503 errorfiles pages
+  http-error status 400
+  http-error status 401 hdr X-More 2
   http-request deny deny_status 403 errorfiles pages if { path /deny }
   http-request deny deny_status 403 errorfiles others if { path /other }
   http-request return status 404 errorfiles pages hdr X-More 1 if { path /return }
   http-request return status 404 errorfiles others if { path /no-page }
   http-request deny deny_status 404 errorfiles others if { path /deny-no-page }
+  http-request deny deny_status 400 if { path /bare }
+  http-request deny deny_status 401 if { path /field }
   http-response deny deny_status 502 errorfiles pages if { status 201 }
   default_backend answers
 backend answers
@@ -40,7 +44,7 @@ http-errors others
   errorfile 403 \${PAGES}/other-403
 `;
 
-const paths = ['/deny', '/other', '/return', '/no-page', '/deny-no-page', '/answer'];
+const paths = ['/deny', '/other', '/return', '/no-page', '/deny-no-page', '/bare', '/field', '/answer'];
 
 async function course(twin: Twin): Promise<readonly string[]> {
   const seen: string[] = [];
