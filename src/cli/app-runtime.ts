@@ -300,7 +300,7 @@ async function purgeApp(name: AppName, {stateDir, connection, pager}: {stateDir:
 }
 
 /**
- * Starts what apps need, and the apps themselves. Disposing hibernates what runs.
+ * Starts what apps need, and the apps themselves. Disposing hibernates what runs; what cannot be hibernated is left to the next gateway.
  * @throws CodedError naming what could not be opened; everything else is closed again then
  */
 export async function openAppRuntime(config: Config, log: Log, changes: Readonly<Record<string, ControlHandler>> = {}): Promise<AppRuntime> {
@@ -322,8 +322,8 @@ export async function openAppRuntime(config: Config, log: Log, changes: Readonly
   const meter = meterUsage(config, {connection, pager: pagerOpened.promise, supervisor: opened.promise, log});
   const events = meter.counting(counts.counting(scope.use(tracingWakes(openEvents(connection), global, {env: process.env, log}))));
   const reports = pagerEvents(opened.promise, {connection, events, placements, meter, log});
-  // When what runs cannot be taken over, because something cannot be opened, it is the next gateway's.
-  const isLeft = (): boolean => left.length > 0 && findRunning({identity, runtimeDir}).length > 0;
+  // What runs and cannot be taken over, because something cannot be opened, or put to sleep at the end, is the next gateway's.
+  const isLeft = (): boolean => findRunning({identity, runtimeDir}).length > 0;
   const pager = await openPager(scope, {...storage, ...reports, log}, isLeft);
   pagerOpened.resolve(pager);
   // Told of the last sleeps: after the supervisor has ended, before the pager and Redis do.

@@ -254,8 +254,8 @@ export class App {
     return this;
   }
 
-  /** Hibernates (or kills, as `on-stop` says) what runs; nothing can be woken afterwards. Never throws. */
-  async stop(deadlineMs: number): Promise<void> {
+  /** Hibernates (or kills, as `on-stop` says) what runs; nothing can be woken afterwards. Never throws. @param isLast what cannot sleep is left to the next gateway */
+  async stop(deadlineMs: number, {isLast = false}: {readonly isLast?: boolean} = {}): Promise<void> {
     const {clock, config} = this.#options;
     this.#stopping = true;
     this.recorder.stop();
@@ -274,7 +274,7 @@ export class App {
     this.#abandoned = true;
     if (this.#hibernating !== undefined) await this.#options.container.kill().catch(ignored);
     await this.#hibernating?.catch(ignored);
-    if (this.#instance !== undefined) await this.#ended(this.#instance, stopEvent(config, this.#rest));
+    if (this.#instance !== undefined && !(isLast && this.#note.leaves(this.#instance))) await this.#ended(this.#instance, stopEvent(config, this.#rest));
     await Promise.all([this.standby.stop(), Promise.race([compacted, late])]);
   }
 

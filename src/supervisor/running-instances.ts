@@ -19,6 +19,8 @@ export interface RunningInstance extends SavedImage {
   readonly token: FencingToken;
   readonly layers: readonly string[];
   readonly base: Generation | null;
+  /** Its gateway has stopped it (SIGSTOP) for the next one. */
+  readonly standsStill?: boolean;
   readonly address: string;
   /** The network in which that address is, `10.77.0.0/16`. */
   readonly range: string;

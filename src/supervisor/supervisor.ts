@@ -312,7 +312,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<Superv
     const deadlineMs = stopDeadlineMs();
     memory?.stop();
     regular[Symbol.dispose]();
-    await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs)));
+    await Promise.all([...apps.values()].map((app) => app.stop(deadlineMs, {isLast: true})));
   };
   await removeOldWork(options);
   await openFirst(options, {apps, addApps, stopAll});

@@ -1,4 +1,4 @@
-/** An app that a gateway which was killed has left running goes on under the next one. */
+/** An app that a gateway has left, since it was killed or could not put it to sleep, goes on under the next one. */
 import {CodedError, errorMessage} from '../core/errors.ts';
 import {type InstanceName, instanceId} from '../core/ids.ts';
 import type {AppOptions} from './app-status.ts';
@@ -28,32 +28,60 @@ export async function takeOver(options: AppOptions, left: RunningInstance, newes
     const token = await records.acquire();
     if (records.isStale()) throw new CodedError('ERR_OLD_TOKEN', 'Another worker has had it until now', {source: 'host'});
     // Stopped when its gateway ended, as another worker could have taken it. Elsewhere what is stopped has been stopped by the app itself.
-    if (records.isShared) signalAll(container.pids(), 'SIGCONT');
-    log.info({instance: id, pid}, 'an app that ran when the gateway was killed goes on');
+    if (records.isShared || left.standsStill === true) signalAll(container.pids(), 'SIGCONT');
+    log.info({instance: id, pid}, 'an app that ran when the gateway ended goes on');
     records.event('taken-over', {instance: id});
     return {id, token, pid, layers, base};
   } catch (error) {
-    log.error({instance: id, error: errorMessage(error)}, 'an app that ran when the gateway was killed cannot be taken over; its last checkpoint counts');
+    log.error({instance: id, error: errorMessage(error)}, 'an app that ran when the gateway ended cannot be taken over; its last checkpoint counts');
     await endInstance(options, {id});
     network.sleep([]);
     return undefined;
   }
 }
 
-/** What the next gateway finds of an app, should this one be killed. */
-export class RunningNote {
-  readonly #options: Pick<AppOptions, 'config' | 'container' | 'network' | 'running'>;
+type NoteOptions = Pick<AppOptions, 'config' | 'container' | 'network' | 'running' | 'records' | 'log'>;
 
-  constructor(options: Pick<AppOptions, 'config' | 'container' | 'network' | 'running'>) {
+/** What the next gateway finds of an app, should this one end while it runs. */
+export class RunningNote {
+  readonly #options: NoteOptions;
+
+  constructor(options: NoteOptions) {
     this.#options = options;
   }
 
   /** To be called before anybody is answered by the instance. Takes some tens of microseconds. */
-  runs({id, token, layers, base}: Instance): void {
+  runs(instance: Instance): void {
+    this.#write(instance, {});
+  }
+
+  #write({id, token, layers, base}: Instance, more: Pick<RunningInstance, 'standsStill'>): void {
     const {config, container, network, running} = this.#options;
     const {address, range} = network;
     const name = id.slice(config.name.length + 1) as InstanceName;
-    running.note({config, name, token, layers, base, ...savedImage(container.rootImage), address, range});
+    running.note({config, name, token, layers, base, ...savedImage(container.rootImage), address, range, ...more});
+  }
+
+  /**
+   * Instead of ending an app that cannot be put to sleep, when the gateway ends: it stands still, and the next gateway lets it go on. It must not run meanwhile:
+   * who ends the gateway may also end the keepers of its missing pages, which then read as zeros.
+   * @returns false where that is not to be: an app that is not to sleep, that does not run, or that another worker may wake
+   */
+  leaves(instance: Instance): boolean {
+    const {config, container, records, log} = this.#options;
+    if (config.onStop !== 'hibernate' || records.isShared || !container.alive()) return false;
+    this.#write(instance, {standsStill: true});
+    const stopped = new Set<number>();
+    for (let found = container.pids(); found.length > 0; found = container.pids().filter((pid) => !stopped.has(pid))) {
+      signalAll(found, 'SIGSTOP');
+      for (const pid of found) stopped.add(pid);
+    }
+    records.event('left', {instance: instance.id});
+    log.warn(
+      {instance: instance.id},
+      'the app could not be put to sleep; it stands still, and the next gateway lets it go on ("picogate cleanup" ends it). A reboot goes back to its last checkpoint',
+    );
+    return true;
   }
 
   /** Before its processes are killed: what is left of them is nothing to go on with. */

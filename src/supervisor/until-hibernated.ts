@@ -23,6 +23,6 @@ export async function untilHibernated(underWay: Promise<unknown> | undefined, {a
       await sleep(retryMs);
     }
   } catch (error) {
-    log.error({error: errorMessage(error)}, 'the app could not be hibernated on the way out; its previous generation stands');
+    log.error({error: errorMessage(error)}, 'the app could not be hibernated on the way out');
   }
 }
