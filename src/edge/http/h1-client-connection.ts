@@ -10,7 +10,7 @@ import type {ByteStream, StreamReceiver} from '../streams/byte-stream.ts';
 import {receiveFrom, stopReceiving} from '../streams/node-socket.ts';
 import {errorPlace} from './error-place.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
-import {type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
+import {checkUpgradeRequest, type Framing, keepsAlive, requestFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, HeadError, parseRequestHead} from './h1-head.ts';
 import {bodylessFraming, MessageWriter, responseText} from './h1-writer.ts';
 import type {BrokenRequest, IncomingRequest} from './incoming-request.ts';
@@ -243,6 +243,7 @@ export class H1ClientConnection implements ClientStream, BodySink, StreamReceive
       const head = parseRequestHead(this.#pending, at, end);
       checkTarget(head);
       const framing = requestFraming(head);
+      checkUpgradeRequest(head);
       head.headers = withoutNominated(head.headers);
       this.#pending = end === this.#pending.length ? nothing : this.#pending.subarray(end);
       this.#begin(head, framing, end - at);

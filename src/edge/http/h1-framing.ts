@@ -46,6 +46,21 @@ export function requestFraming({headers, version}: RequestHead): Framing {
     : new HeadError('an invalid Transfer-Encoding');
 }
 
+/** Whether a message asks for WebSocket, or agrees to it (RFC 6455, section 4). */
+function isWebSocket(headers: readonly Header[]): boolean {
+  return connectionHas(headers, 'upgrade') && headers.some(([name, value]) => name === 'upgrade' && value.toLowerCase() === 'websocket');
+}
+
+/** Who asks for WebSocket says a key. @throws HeadError */
+export function checkUpgradeRequest({version, headers}: RequestHead): void {
+  if (version !== '1.0' && isWebSocket(headers) && !headers.some(([name]) => name === 'sec-websocket-key')) throw new HeadError('WebSocket without a key');
+}
+
+/** Who agrees answers the key. @throws HeadError */
+export function checkUpgradeResponse({headers}: ResponseHead): void {
+  if (isWebSocket(headers) && !headers.some(([name]) => name === 'sec-websocket-accept')) throw new HeadError('WebSocket without an answer to the key');
+}
+
 /** Statuses whose responses have no body. */
 export function isBodyless(method: string, status: number): boolean {
   return method === 'HEAD' || status === 204 || status === 304 || status < 200;

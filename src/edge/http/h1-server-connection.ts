@@ -6,7 +6,7 @@ import type {ByteStream, StreamReceiver} from '../streams/byte-stream.ts';
 import {receiveFrom, stopReceiving} from '../streams/node-socket.ts';
 import {errorPlace} from './error-place.ts';
 import {BodyDecoder, type BodySink} from './h1-body.ts';
-import {keepsAlive, responseFraming, withoutNominated} from './h1-framing.ts';
+import {checkUpgradeResponse, keepsAlive, responseFraming, withoutNominated} from './h1-framing.ts';
 import {findHeadEnd, parseResponseHead} from './h1-head.ts';
 import {MessageWriter, requestText} from './h1-writer.ts';
 import {LazyTimer} from './lazy-timer.ts';
@@ -165,6 +165,7 @@ export class H1ServerConnection implements ServerStream, BodySink, StreamReceive
       at = end;
       const isTunnel = head.status === 101 ? this.#request.upgrade : this.#request.method === 'CONNECT' && head.status >= 200 && head.status < 300;
       if (isTunnel) {
+        if (head.status === 101) checkUpgradeResponse(head);
         this.#tunnel(head, Buffer.from(bytes.subarray(at)));
         return -1;
       }

@@ -160,7 +160,7 @@ test('an upgrade that the server refuses is an ordinary answer', async (t) => {
   t.is(answer.statusCode, 403);
   client.on('error', () => undefined);
   client.terminate();
-  using raw = await rawClient(http.port, `${get}Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n`);
+  using raw = await rawClient(http.port, `${get}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
   await raw.received('\r\n\r\nno');
   raw.socket.write(`${get}\r\n`);
   await until(() => raw.text().split('403').length === 3);

@@ -60,7 +60,7 @@ test('a person in front of a page is shown one, whoever may be a program is held
     [held, `GET / HTTP/1.1\r\n${html}Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n`],
     [held, `GET / HTTP/1.1\r\n${html}Sec-Fetch-Mode: navigate\r\nSec-Purpose: prefetch\r\n`],
     [held, `GET / HTTP/1.1\r\n${html}X-Requested-With: XMLHttpRequest\r\n`],
-    [held, `GET / HTTP/1.1\r\n${html}Connection: upgrade, close\r\nUpgrade: websocket\r\n`],
+    [held, `GET / HTTP/1.1\r\n${html}Connection: upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n`],
     [held, `GET / HTTP/1.1\r\n${html}Content-Length: 0\r\nContent-Type: a/b\r\nPicogate-Wait: 1\r\n`],
     [held, `HEAD / HTTP/1.1\r\n${html}`],
     [held, `POST / HTTP/1.1\r\n${html}Content-Length: 2\r\n\r\nok`],
