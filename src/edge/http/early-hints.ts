@@ -14,7 +14,7 @@ export interface EarlyHints {
 /** The rule only remembers the field. A client of HTTP/1.0 knows no answer before the answer. */
 export function compileEarlyHint({name, value}: EarlyHint, compilers: Compilers): (transaction: RuleSubject) => null {
   const field = name.toLowerCase();
-  const make = compilers.format(value, 'value');
+  const make = compilers.format(value, 'message');
   return (transaction) => {
     if (transaction.request.version !== '1.0') transaction.hints.push([field, fieldValue(make(transaction))]);
     return null;

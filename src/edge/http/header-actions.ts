@@ -62,7 +62,7 @@ export function compileHeaderAction(action: HeaderAction, compilers: Compilers):
     case 'set-header':
     case 'add-header': {
       const name = action.name.toLowerCase();
-      const value = compilers.format(action.value, 'value');
+      const value = compilers.format(action.value, 'message');
       const isSet = action.kind === 'set-header';
       return (headers, context) => {
         const field: Header = [name, fieldValue(value(context))];
@@ -81,7 +81,7 @@ export function compileHeaderAction(action: HeaderAction, compilers: Compilers):
     }
     case 'replace-header':
     case 'replace-value':
-      return compileReplace(action, compilers.format(action.value, 'value'), {compilers, split: action.kind === 'replace-value'});
+      return compileReplace(action, compilers.format(action.value, 'message'), {compilers, split: action.kind === 'replace-value'});
     default:
       return action satisfies never;
   }

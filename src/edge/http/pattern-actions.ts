@@ -6,8 +6,8 @@ import type {Compilers} from './compilers.ts';
 
 /** Whatever was made of the file sees the change at once; of a file that nothing uses there is nothing to change. */
 export function compileChangePatterns({kind, file, key, value}: ChangePatterns, compilers: Compilers): (context: SampleContext) => void {
-  const keyOf = compilers.format(key, 'value');
-  const textOf = value === null ? () => '' : compilers.format(value, 'value');
+  const keyOf = compilers.format(key, 'message');
+  const textOf = value === null ? () => '' : compilers.format(value, 'message');
   const change = changeOf(kind);
   return (context) => {
     const lists = compilers.patternLists(file);

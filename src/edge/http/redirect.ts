@@ -19,7 +19,7 @@ function hostOf(request: RequestFacts): string {
 
 /** Null: the rule says to go on, because the location is empty. */
 export function compileRedirect(action: RedirectAction, compilers: Compilers): (context: SampleContext) => LocalReply | null {
-  const value = compilers.format(action.value, 'value');
+  const value = compilers.format(action.value, 'message');
   const temporary = action.code !== 301 && action.code !== 308;
   const tail: Header[] = temporary ? [['cache-control', 'no-cache']] : [];
   if (action.setCookie !== null) tail.push(['set-cookie', `${action.setCookie}; path=/;`]);

@@ -134,7 +134,7 @@ export type ReplyMaker = (context: SampleContext, errorPage: (status: number) =>
 /** @param readFile reads a file of the configuration, when it is compiled */
 export function compileReply(action: ReplyAction, compilers: Compilers, readFile: (path: string) => Buffer): ReplyMaker {
   const {status, body} = action;
-  const fields = action.headers.map(({name, value}) => ({name: name.toLowerCase(), value: compilers.format(value, 'value')}));
+  const fields = action.headers.map(({name, value}) => ({name: name.toLowerCase(), value: compilers.format(value, 'message')}));
   // One that turns out to be empty is left out, as in HAProxy.
   const withFields = (reply: LocalReply, context: SampleContext): LocalReply => {
     if (fields.length === 0) return reply;
@@ -160,7 +160,7 @@ export function compileReply(action: ReplyAction, compilers: Compilers, readFile
       return (context) => withFields(reply, context);
     }
     case 'format': {
-      const text = compilers.format(body.format, 'value');
+      const text = compilers.format(body.format, 'message');
       return (context) => withFields({status, reason: reasonOf(status), headers: typed, body: Buffer.from(text(context), 'latin1')}, context);
     }
     default:

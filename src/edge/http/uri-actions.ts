@@ -57,7 +57,7 @@ const replaceParts = {'replace-path': 'path', 'replace-pathq': 'pathq', 'replace
 
 /** What becomes empty is left as it was: there is no request without a target. */
 export function compileUriAction(action: UriAction, compilers: Compilers): (request: RequestHead, context: SampleContext) => void {
-  const value = compilers.format(action.value, 'value');
+  const value = compilers.format(action.value, 'message');
   if (action.kind === 'set-method') {
     return (request, context) => {
       const method = value(context);

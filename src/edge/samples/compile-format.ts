@@ -8,16 +8,17 @@ import {byteString, toText} from './value.ts';
 /** Null: nothing is written at all, not even an empty text, so that blanks around it are one. */
 export type Writer = (context: SampleContext) => string | null;
 
+/** For a log line, for a part of an HTTP message, or for something else. */
+export type FormatUse = 'log' | 'message' | 'value';
+
 type Evaluate = (context: SampleContext) => SampleValue;
 
-export function formatCompiler(
-  compile: (expression: SampleExpression) => Evaluate,
-): (format: Format, use: 'log' | 'value') => (context: SampleContext) => string {
-  return (format, use) => (use === 'log' ? logWriter(format, compile) : valueWriter(format, compile));
+export function formatCompiler(compile: (expression: SampleExpression) => Evaluate): (format: Format, use: FormatUse) => (context: SampleContext) => string {
+  return (format, use) => (use === 'log' ? logWriter(format, compile) : valueWriter(format, compile, use === 'message'));
 }
 
-function valueWriter(format: Format, compile: (expression: SampleExpression) => Evaluate): (context: SampleContext) => string {
-  const writers = format.map((part) => partWriter(part, compile));
+function valueWriter(format: Format, compile: (expression: SampleExpression) => Evaluate, isMessage: boolean): (context: SampleContext) => string {
+  const writers = format.map((part) => partWriter(part, compile, isMessage ? encoded : asItIs));
   const [only] = writers;
   if (only !== undefined && writers.length === 1) return (context) => only(context) ?? '';
   return (context) => {
@@ -38,7 +39,7 @@ function textPieces(text: string): Piece[] {
 
 /** Blanks are one space, none in front, and none beside what wrote nothing. */
 function logWriter(format: Format, compile: (expression: SampleExpression) => Evaluate): (context: SampleContext) => string {
-  const pieces = format.flatMap((part) => (part.kind === 'text' ? textPieces(part.text) : [partWriter(part, compile)]));
+  const pieces = format.flatMap((part) => (part.kind === 'text' ? textPieces(part.text) : [partWriter(part, compile, asItIs)]));
   return (context) => {
     let out = '';
     let afterBlank = true;
@@ -52,7 +53,16 @@ function logWriter(format: Format, compile: (expression: SampleExpression) => Ev
   };
 }
 
-function partWriter(part: FormatPart, compile: (expression: SampleExpression) => Evaluate): Writer {
+const asItIs = (text: string): string => text;
+
+const controls = /[\0-\x08\n-\x1f\x7f]/g;
+
+/** No value makes a line of its own. */
+function encoded(text: string): string {
+  return text.replace(controls, (control) => `%${control.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
+
+function partWriter(part: FormatPart, compile: (expression: SampleExpression) => Evaluate, encode: (text: string) => string): Writer {
   switch (part.kind) {
     case 'text': {
       const text = byteString(part.text);
@@ -63,7 +73,7 @@ function partWriter(part: FormatPart, compile: (expression: SampleExpression) =>
       const dress = dresser(part.options);
       return (context) => {
         const value = evaluate(context);
-        return dress(value === null ? '' : toText(value));
+        return dress(value === null ? '' : encode(toText(value)));
       };
     }
     case 'variable':

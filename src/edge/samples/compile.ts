@@ -5,7 +5,7 @@
 import type {Condition, Format, SampleCall, SampleExpression} from '../../config/sample.ts';
 import {CodedError} from '../../core/errors.ts';
 import {conditionCompiler} from './compile-condition.ts';
-import {formatCompiler} from './compile-format.ts';
+import {type FormatUse, formatCompiler} from './compile-format.ts';
 import type {SampleContext, SampleValue} from './context.ts';
 import {bytesConverters} from './convert-bytes.ts';
 import {jsonConverters} from './convert-json.ts';
@@ -31,7 +31,7 @@ export interface SampleCompiler {
   /** Sets `context.undecided` when more payload may still change the value. Throws as `compileCondition`. */
   compileExpression(expression: SampleExpression): (context: SampleContext) => SampleValue;
   /** @param use `log`: runs of blanks are one, as in HAProxy's log lines. The text is a string of bytes. Throws as `compileCondition` */
-  compileFormat(format: Format, use: 'log' | 'value'): (context: SampleContext) => string;
+  compileFormat(format: Format, use: FormatUse): (context: SampleContext) => string;
 }
 
 const fetches: ReadonlyMap<string, FetchBuilder> = new Map(
