@@ -17,7 +17,8 @@ test('the command lines of init scripts, containers and units are understood', (
   t.like(line('-D -db -f a.cfg'), {mode: 'foreground'});
   t.like(line('-dM -dS -n 100 -m 64 -L me -C / -f a.cfg'), {maxconn: 100, directory: '/', ignored: ['-dM', '-dS', '-m']});
   t.like(line('-V -- a.cfg -b.cfg'), {verbose: true, files: ['a.cfg', '-b.cfg']});
-  t.like(line('-x /run/old.sock -f a'), {ignored: ['-x'], files: ['a']});
+  t.like(line('-x /run/old.sock -f a'), {oldSocket: '/run/old.sock', files: ['a']});
+  t.like(line('-x /dev/null -f a'), {oldSocket: null, files: ['a']});
   t.like(parseHaproxyArguments(['-f', 'a.cfg', '-sf']), {replaced: null}, 'the pid file of a process that does not run is empty');
   t.like(parseHaproxyArguments(['-sf', '12 13', '-f', 'a']), {replaced: {pids: [12, 13], how: 'finish'}});
   t.deepEqual(line('-vv').action, 'long-version');
