@@ -14,8 +14,8 @@ import {tinyFileSystem} from '../helpers/tiny-file-system.ts';
 interface FullStore {
   readonly gateway: TestGateway;
   readonly port: number;
-  fill(): Promise<void>;
-  makeRoom(): Promise<void>;
+  readonly fill: () => Promise<void>;
+  readonly makeRoom: () => Promise<void>;
 }
 
 /** A gateway with app `a`, whose store can be filled. */

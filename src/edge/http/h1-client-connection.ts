@@ -2,7 +2,6 @@
  * One HTTP/1 connection of a client: reads requests one after the other, however they are pipelined, and writes their answers. The next
  * head is only looked at when the answer before it is complete.
  */
-
 import type {Clock} from '../../core/clock.ts';
 import {assert} from '../../core/errors.ts';
 import {refuseSocket} from '../session/refuse-socket.ts';
