@@ -8,6 +8,11 @@ import type {HandedOver} from './hand-over-listeners.ts';
 import type {TrafficStats} from './traffic-stats.ts';
 
 export interface GatewayControl {
+  /**
+   * To be awaited before questions, and after changes: other threads have told then what they have counted, and have done what they were told.
+   * @param options.sessions each of their sessions too, of which there may be many
+   */
+  synchronize(options: {readonly sessions: boolean}): Promise<void>;
   process(): ProcessFacts;
   frontends(): Iterable<FrontendControl>;
   backends(): Iterable<BackendControl>;
@@ -39,6 +44,8 @@ export interface ProcessFacts {
   readonly version: string;
   readonly releaseDate: string;
   readonly pid: number;
+  /** Of each thread; the first one is the first. */
+  readonly threads: readonly ThreadFacts[];
   readonly startedAtMs: number;
   readonly maxconn: number;
   /** The most that `set maxconn global` can ask for. */
@@ -57,6 +64,12 @@ export interface ProcessFacts {
   readonly description: string | null;
   readonly reloads: number;
   readonly failedReloads: number;
+}
+
+export interface ThreadFacts {
+  readonly connections: number;
+  readonly connectionsTotal: number;
+  readonly requestsTotal: number;
 }
 
 export interface ShownProxy {

@@ -37,6 +37,20 @@ function showProcesses({control}: CommandContext): string {
   return `${heading}${line('master', `${reloads} [failed: ${failedReloads}]`)}# workers\n${line('worker', '0')}# programs\n`;
 }
 
+/** The lines of HAProxy's that say something here, and requests of mode http. */
+function showActivity({control}: CommandContext): string {
+  const {threads} = control.process();
+  const line = (name: string, counts: readonly number[]): string => {
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return `${name}: ${total}${counts.length > 1 ? ` [ ${counts.join(' ')} ]` : ''}\n`;
+  };
+  const accepted = threads.map(({connectionsTotal}) => connectionsTotal);
+  const requests = threads.map(({requestsTotal}) => requestsTotal);
+  const sessions = threads.map(({connections}) => connections);
+  const head = `thread_id: 1 (1..${threads.length})\ndate_now: ${(Date.now() / 1000).toFixed(6)}\n`;
+  return `${head}${line('accepted', accepted)}${line('requests', requests)}${line('sessions', sessions)}`;
+}
+
 async function reload({control}: CommandContext): Promise<string> {
   const problem = await control.reload();
   return problem === null ? 'Success=1\n' : `Success=0\n--\n${problem.trimEnd()}\n`;
@@ -65,6 +79,7 @@ export const processCommands: readonly Command[] = [
     },
   },
   {name: 'set timeout', args: '[cli] <delay>', help: 'change a timeout setting', level: 'user', run: setTimeout},
+  {name: 'show activity', args: '', help: 'show per-thread activity stats (for support/developers)', level: 'operator', run: showActivity},
   {name: 'show cli level', args: '', help: 'display the level of the current CLI session', level: 'user', run: ({level}) => `${level}\n`},
   {
     name: 'show cli sockets',

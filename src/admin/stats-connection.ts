@@ -81,6 +81,8 @@ async function answer(options: StatsConnectionOptions, state: ConnectionState, r
     if (exposesListeners) await handOverListeners(socket, control.handOverListeners());
     return;
   }
+  const asked = {sessions: request.words.some((word) => word.startsWith('sess'))};
+  await control.synchronize(asked);
   const text = await carryOut({
     control,
     sockets,
@@ -102,6 +104,7 @@ async function answer(options: StatsConnectionOptions, state: ConnectionState, r
     },
   });
   if (state.ended) return;
+  await control.synchronize(asked);
   await write(socket, text, state.interactive ? `\n${options.prompt}` : '\n', waitForClient);
 }
 

@@ -95,7 +95,10 @@ export async function runMaster(loaded: ValidConfiguration, options: MasterOptio
   };
   const control = runtimeControl({gateway, startedAtMs, stopping: () => state.stopping, reloads: () => reloads, reload});
   using dashboard = new Dashboard({source: () => gateway.dashboard ?? dashboardWithoutApps, control, clock: systemClock, log});
-  const metrics = async (): Promise<string> => gatewayMetrics(gateway.apps?.commands, {traffic: control, holds: gateway.holds});
+  const metrics = async (): Promise<string> => {
+    await control.synchronize({sessions: false});
+    return gatewayMetrics(gateway.apps?.commands, {traffic: control, holds: gateway.holds});
+  };
   statistics.answer = statsAnswer({dashboard, control, config: () => gateway.config, metrics});
   await using sockets = openStatsSockets(control, master);
   await sockets.configure(config.global.process);

@@ -13,16 +13,22 @@ import type {Pools} from '../edge/pool/pools.ts';
 import {cutAll} from '../edge/pool/shut-sessions.ts';
 import {refuseChange} from './runtime-refusal.ts';
 import {serverTraffic} from './runtime-traffic.ts';
+import {sumTraffic} from './threads/sum-traffic.ts';
+import type {BackendSnapshot} from './threads/thread-snapshot.ts';
+import type {ThreadedGeneration} from './threads/threaded-generation.ts';
 
 export interface BackendSurroundings {
   readonly pools: Pools;
   readonly dynamicServers: DynamicServers;
   /** Where an app is; null: it is not known. */
   readonly appHost: (app: string) => string | null;
+  /** Other threads have the same servers; of what changes their state they are told where it is changed. */
+  readonly threaded: ThreadedGeneration;
 }
 
 export function backendControl(pool: Pool, id: number, surroundings: BackendSurroundings): BackendControl {
   const {config, counted, servers, queued, fullconn} = pool;
+  const {threaded} = surroundings;
   const nowMs = pool.clock.monotonicMs();
   const isDown = servers.length > 0 && pool.usableServers === 0;
   const waiting = servers.reduce((sum, {queue}) => sum + queue.size, queued);
@@ -33,7 +39,10 @@ export function backendControl(pool: Pool, id: number, surroundings: BackendSurr
     balance: config.balance.kind,
     cookie: config.cookie?.name ?? null,
     fullconn,
-    stats: serverTraffic(counted, {sessions: pool.sessions(), queued: waiting, nowMs}),
+    stats: sumTraffic(
+      serverTraffic(counted, {sessions: pool.sessions(), queued: waiting, nowMs}),
+      backendElsewhere(pool, threaded).map(({stats}) => stats),
+    ),
     ...timesOf(counted, {isDown, nowMs}),
     timesDown: counted.timesDown,
     *servers() {
@@ -43,6 +52,7 @@ export function backendControl(pool: Pool, id: number, surroundings: BackendSurr
     setDynamicCookies: ({key, isOn}) => {
       if (key !== undefined) pool.cookies.key = key;
       if (isOn !== undefined) pool.cookies.isDynamic = isOn;
+      threaded.tell({what: 'cookies', backend: config.name, ...(key === undefined ? {} : {key}), ...(isOn === undefined ? {} : {isOn})});
     },
     removeServer(name) {
       const server = pool.server(name);
@@ -51,6 +61,10 @@ export function backendControl(pool: Pool, id: number, surroundings: BackendSurr
       surroundings.dynamicServers.remove(pool, server);
     },
   };
+}
+
+function backendElsewhere({name}: Pool, threaded: ThreadedGeneration): readonly BackendSnapshot[] {
+  return threaded.snapshots().flatMap(({backends}) => backends.filter((one) => one.name === name));
 }
 
 function timesOf(
@@ -87,7 +101,10 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
     track: config.track,
     throttlePercent: server.warmthPercent,
     usesTls: config.tls !== null,
-    stats: serverTraffic(counted, {sessions: server.sessions.size, queued: server.queue.size, nowMs}),
+    stats: sumTraffic(
+      serverTraffic(counted, {sessions: server.sessions.size, queued: server.queue.size, nowMs}),
+      backendElsewhere(pool, surroundings.threaded).flatMap(({servers}) => servers.filter(({name}) => name === server.name).map(({stats}) => stats)),
+    ),
     ...timesOf(counted, {isDown: condition === 'down' || condition === 'maint', nowMs}),
     check: checkFacts(server),
     agent: agentFacts(server),
@@ -115,7 +132,10 @@ function serverControl(pool: Pool, server: AssignedServer, surroundings: Backend
       if (target.kind !== 'address') refuseChange(`give server "${path}", which is ${target.kind === 'app' ? 'an app' : 'a unix socket'}, an address`);
       server.setAddress(host, port);
     },
-    shutdownSessions: () => cutAll(server, 'K'),
+    shutdownSessions() {
+      cutAll(server, 'K');
+      surroundings.threaded.tell({what: 'shut-server', backend: pool.name, server: server.name});
+    },
   };
 }
 

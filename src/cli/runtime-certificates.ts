@@ -6,8 +6,11 @@ import type {Certificate} from '../edge/tls/certificate.ts';
 import type {CertificateStore} from '../edge/tls/certificate-store.ts';
 import {splitPem} from '../edge/tls/pem.ts';
 
-/** @param store the one in use at the moment of a question */
-export function certificatesControl(store: () => CertificateStore): CertificatesControl {
+/**
+ * @param store the one in use at the moment of a question
+ * @param committed told of what was put in place, for other threads
+ */
+export function certificatesControl(store: () => CertificateStore, committed: (path: string, pem: string) => void): CertificatesControl {
   return {
     list: () => store().paths(),
     staged: () => store().stagedPaths(),
@@ -23,7 +26,11 @@ export function certificatesControl(store: () => CertificateStore): Certificates
         throw new CodedError('ERR_UNKNOWN_CERTIFICATE', "Can't replace a certificate which is not referenced by the configuration!", {source: 'client'});
       }
     },
-    commit: (path) => store().commit(path),
+    commit(path) {
+      const staged = store().staged(path);
+      store().commit(path);
+      if (staged !== null) committed(path, `${staged.chainPem}\n${staged.keyPem}`);
+    },
     abort: (path) => store().abort(path),
   };
 }

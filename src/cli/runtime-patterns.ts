@@ -1,17 +1,24 @@
 /** Lists of patterns as the runtime API sees them: one for each file, whose changes are made wherever that file is used. */
 import type {PatternKind, PatternListControl, PatternEntry as ShownEntry} from '../admin/gateway-control.ts';
+import {changePatterns, type PatternChange} from '../edge/samples/pattern-change.ts';
 import type {PatternList, PatternLists} from '../edge/samples/pattern-lists.ts';
 import type {PatternEntry} from '../edge/samples/patterns.ts';
 
-export function* patternControls(lists: PatternLists, kind: PatternKind): Generator<PatternListControl> {
+/** @param changed told of each change, for other threads */
+export function* patternControls(lists: PatternLists, kind: PatternKind, changed: (change: PatternChange) => void): Generator<PatternListControl> {
+  const change = (next: PatternChange): number => {
+    const count = changePatterns(lists, next);
+    changed(next);
+    return count;
+  };
   const seen = new Set<string>();
   for (const [id, list] of lists.all().entries()) {
     if (list.kind !== kind) continue;
-    if (list.names.length === 0) yield patternControl({id, file: null, lists: [list]});
+    if (list.names.length === 0) yield patternControl({id, file: null, lists: [list]}, lists, change);
     for (const file of list.names) {
       if (seen.has(file)) continue;
       seen.add(file);
-      yield patternControl({id, file, lists: lists.find(kind, file)});
+      yield patternControl({id, file, lists: lists.find(kind, file)}, lists, change);
     }
   }
 }
@@ -34,12 +41,17 @@ interface NamedLists {
   readonly lists: readonly PatternList[];
 }
 
-function patternControl({id, file, lists}: NamedLists): PatternListControl {
+function patternControl({id, file, lists}: NamedLists, all: PatternLists, change: (change: PatternChange) => number): PatternListControl {
   const [first] = lists;
   const kind = first?.kind ?? 'acl';
   const shown = (entry: PatternEntry): ShownEntry => ({id: idOf(entry), key: entry.pattern, value: kind === 'map' ? entry.value : null});
-  const byId = (number: number): readonly {readonly list: PatternList; readonly entry: PatternEntry}[] =>
-    lists.flatMap((list) => list.entries.filter((entry) => idOf(entry) === number).map((entry) => ({list, entry})));
+  const numbers = lists.map((list) => all.all().indexOf(list));
+  const each = (make: (list: number) => PatternChange): boolean => numbers.map((list) => change(make(list))).some((count) => count > 0);
+  const byId = (number: number): readonly {readonly list: number; readonly at: number}[] =>
+    lists.flatMap((list, index) => {
+      const at = list.entries.findIndex((entry) => idOf(entry) === number);
+      return at < 0 ? [] : [{list: numbers[index] ?? -1, at}];
+    });
   return {
     id,
     file,
@@ -54,21 +66,15 @@ function patternControl({id, file, lists}: NamedLists): PatternListControl {
       const entry = first?.find({type: 'str', value: sample}) ?? null;
       return entry === null ? null : shown(entry);
     },
-    add(key, value) {
-      for (const list of lists) list.add(key, value ?? '');
-    },
+    add: (pattern, value) => void each((list) => ({what: 'add', list, pattern, value: value ?? ''})),
     remove(entry) {
-      if (typeof entry === 'string') return lists.map((list) => list.delete(entry)).some((count) => count > 0);
-      return byId(entry).filter(({list, entry: found}) => list.remove(found)).length > 0;
+      if (typeof entry === 'string') return each((list) => ({what: 'delete', list, pattern: entry}));
+      return byId(entry).map((place) => change({what: 'remove-at', ...place})).length > 0;
     },
     replace(entry, value) {
-      if (typeof entry === 'string') return lists.map((list) => list.set(entry, value)).some((count) => count > 0);
-      const found = byId(entry);
-      for (const {entry: changed} of found) changed.value = value;
-      return found.length > 0;
+      if (typeof entry === 'string') return each((list) => ({what: 'set', list, pattern: entry, value}));
+      return byId(entry).map((place) => change({what: 'set-at', ...place, value})).length > 0;
     },
-    clear() {
-      for (const list of lists) list.clear();
-    },
+    clear: () => void each((list) => ({what: 'clear', list})),
   };
 }

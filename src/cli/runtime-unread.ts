@@ -2,9 +2,15 @@
 import type {GatewayControl, ShownProxy, UnreadMessage} from '../admin/gateway-control.ts';
 import type {Config} from '../config/value.ts';
 import type {EdgeParts} from '../edge/edge-parts.ts';
+import type {CapturedMessage} from '../edge/http/message-captures.ts';
 import {proxyNumbers} from './proxy-numbers.ts';
+import type {GenerationSnapshot} from './threads/thread-snapshot.ts';
 
-export function unreadMessages(config: Config, {captures, pools}: EdgeParts): ReturnType<GatewayControl['unreadMessages']> {
+export function unreadMessages(
+  config: Config,
+  {captures, pools}: EdgeParts,
+  others: readonly GenerationSnapshot[],
+): ReturnType<GatewayControl['unreadMessages']> {
   const numbers = proxyNumbers(config);
   const shownFrontend = (name: string): ShownProxy => {
     const frontend = config.frontends.find((one) => one.name === name);
@@ -14,7 +20,7 @@ export function unreadMessages(config: Config, {captures, pools}: EdgeParts): Re
     const pool = pools.get(name);
     return {name, id: pool === null ? -1 : (numbers.get(pool.config) ?? -1)};
   };
-  const last = captures.list().map(({source, frontend, backend, server, ...message}): UnreadMessage => {
+  const last = newestOf([captures.list(), ...others.map(({unread}) => unread)]).map(({source, frontend, backend, server, ...message}): UnreadMessage => {
     const id = backend === null ? undefined : pools.get(backend)?.servers.find(({name}) => name === server)?.id;
     return {
       ...message,
@@ -25,5 +31,18 @@ export function unreadMessages(config: Config, {captures, pools}: EdgeParts): Re
     };
   });
   const owner = (message: UnreadMessage): number => (message.kind === 'request' ? message.frontend.id : (message.backend?.id ?? -1));
-  return {count: captures.count, last: last.sort((a, b) => owner(a) - owner(b) || a.kind.localeCompare(b.kind))};
+  return {
+    count: others.reduce((sum, {unreadCount}) => sum + unreadCount, captures.count),
+    last: last.sort((a, b) => owner(a) - owner(b) || a.kind.localeCompare(b.kind)),
+  };
+}
+
+/** Of each proxy the last one, whichever thread has met it. */
+function newestOf(lists: readonly (readonly CapturedMessage[])[]): readonly CapturedMessage[] {
+  const newest = new Map<string, CapturedMessage>();
+  for (const message of lists.flat()) {
+    const key = `${message.kind} ${message.kind === 'request' ? message.frontend : (message.backend ?? '')}`;
+    if ((newest.get(key)?.atMs ?? Number.NEGATIVE_INFINITY) <= message.atMs) newest.set(key, message);
+  }
+  return [...newest.values()];
 }

@@ -3,11 +3,15 @@ import {isIPv4} from 'node:net';
 import type {VariablesControl} from '../admin/gateway-control.ts';
 import {parseRuntimeVariable} from '../config/runtime-variable.ts';
 import type {EdgeParts} from '../edge/edge-parts.ts';
+import type {SampleValue} from '../edge/samples/context.ts';
 import {setProcessVariable} from '../edge/samples/process-variables.ts';
 import {type Found, toText} from '../edge/samples/value.ts';
 
-/** @param current the parts of the present generation, which has variables of its own */
-export function variablesControl(current: () => Pick<EdgeParts, 'compiler' | 'entrance'>): VariablesControl {
+/**
+ * @param current the parts of the present generation, which has variables of its own
+ * @param told what a variable has become, for other threads
+ */
+export function variablesControl(current: () => Pick<EdgeParts, 'compiler' | 'entrance'>, told: (name: string, value: SampleValue) => void): VariablesControl {
   return {
     get(name) {
       const value = name.startsWith('proc.') ? current().entrance.contextParts.processVariables.get(name) : null;
@@ -16,6 +20,7 @@ export function variablesControl(current: () => Pick<EdgeParts, 'compiler' | 'en
     set(name, value) {
       const {compiler, entrance} = current();
       setProcessVariable(parseRuntimeVariable(name, value), {compiler, ...entrance.contextParts});
+      told(name, entrance.contextParts.processVariables.get(name));
     },
   };
 }

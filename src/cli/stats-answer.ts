@@ -54,7 +54,15 @@ function pageAnswer(
   const answer = dashboard.answer({page, uri, method, header, isAdmin: transaction.mayAdminister});
   if (answer !== null) return () => laterReply(answer, transaction);
   const request = statsRequest(uri, page);
-  return request === null ? null : () => localReply({status: 200, ...statsPage(control, page, request)});
+  if (request === null) return null;
+  if (control.process().threads.length === 1) return () => localReply({status: 200, ...statsPage(control, page, request)});
+  return () => laterReply({kind: 'later', make: () => whenTold(control, page, request)}, transaction);
+}
+
+/** Other threads have something to tell, too. */
+async function whenTold(control: GatewayControl, page: StatsPage, request: Parameters<typeof statsPage>[2]): Promise<WholeReply> {
+  await control.synchronize({sessions: false});
+  return {status: 200, ...statsPage(control, page, request)};
 }
 
 /** There is no server that the request could be meant for. */

@@ -82,6 +82,7 @@ function buildProcess(section: Section): ProcessConfig {
   const uid = effective(section, 'uid')?.value;
   const gid = effective(section, 'gid')?.value;
   return {
+    threads: effective(section, 'nbthread')?.value ?? 1,
     statsSockets: all(section, 'stats socket').map(({value}) => value),
     statsTimeoutMs: effective(section, 'stats timeout')?.value ?? defaultStatsTimeoutMs,
     logs: all(section, 'global log').map(({value}) => value),

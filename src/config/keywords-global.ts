@@ -132,6 +132,14 @@ export const globalKeywords = {
     absent: '10000 in `global`, which is also the value of a frontend',
     description: 'Sessions at a time: in `global` of all frontends together.',
   }),
+  nbthread: keyword({
+    ...theirsInGlobal,
+    shape: integer({min: 1, max: 64}),
+    absent: '1',
+    description:
+      'How many threads serve the frontends of modes tcp and http, each on a processor of its own. One that needs what threads cannot share (stick tables, `maxconn` ' +
+      'of servers, ...: see "Several threads" in [operations.md](operations.md)) is served by the first only, and a warning says why.',
+  }),
   'global log': keyword({
     ...theirList,
     written: 'log',

@@ -34,7 +34,7 @@ const mailers = 'watch `picogate events` instead';
 
 /** `+` stands for the blank in a name of two words. */
 const inGlobal = table({
-  ignored: `nbthread nbproc chroot cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
+  ignored: `nbproc chroot cpu-map spread-checks ssl-dh-param-file quiet debug zero-warning nosplice numa-cpu-mapping strict-limits ssl-server-verify
     maxconnrate maxsslconn noepoll nokqueue noevports nopoll nogetaddrinfo noreuseport busy-polling thread-groups thread-group cpu-policy cpu-set
     max-spread-checks no-quic insecure-fork-wanted insecure-setuid-wanted ssl-default-bind-curves ssl-default-bind-sigalgs
     ssl-default-bind-client-sigalgs ssl-default-server-curves ssl-default-server-sigalgs close-spread-time maxcompcpuusage maxcomprate maxpipes

@@ -18,6 +18,7 @@ import {type HostFiles, noFiles} from './scope.ts';
 import type {Section} from './section.ts';
 import {type Lookup, unresolvedServers} from './server-names.ts';
 import {shareEqual} from './share-equal.ts';
+import {warnOfKept} from './thread-spread.ts';
 import type {Config} from './value.ts';
 
 export interface LoadResult {
@@ -106,6 +107,7 @@ export function checkFiles(files: readonly SourceFile[], env: Environment, host:
     environment,
     warnings: diagnostics,
   };
+  warnOfKept(config, report);
   return {config, apps, backends, diagnostics};
 }
 

@@ -19,6 +19,8 @@ export interface StatsSocket {
 }
 
 export interface ProcessConfig {
+  /** That serve frontends of modes tcp and http; thread-spread.ts says which. */
+  readonly threads: number;
   readonly statsSockets: readonly StatsSocket[];
   /** How long a connection to the runtime API may be idle. */
   readonly statsTimeoutMs: number;

@@ -16,6 +16,7 @@ import type {AssignedServer} from './pool/assignment.ts';
 import {loadServerStates} from './pool/load-server-states.ts';
 import type {Pool} from './pool/pool.ts';
 import {openPools, type Pools, type PoolsOptions} from './pool/pools.ts';
+import type {NamedServerCopy} from './pool/server-copy.ts';
 import {HttpProbes} from './probes/http-probes.ts';
 import type {KnownAnswers} from './probes/known-answers.ts';
 import {ownProxyHeader} from './proxy-protocol/send-proxy-header.ts';
@@ -55,6 +56,19 @@ export interface EdgePartsOptions {
   readonly frontendLoad: Surroundings['frontendLoad'];
   readonly log: Log;
   readonly clock: Clock;
+  /** For other threads. */
+  readonly onServers?: ServersWatcher | undefined;
+  /** Of a thread that is not the first: how its servers begin. Nothing checks them here, and nobody looks their names up. */
+  readonly serverCopies?: readonly NamedServerCopy[] | undefined;
+  /** That have the same edge, this one included; by default it is alone. */
+  readonly threads?: number | undefined;
+}
+
+/** What becomes of servers, for those who have the same ones. */
+export interface ServersWatcher {
+  changed(server: NamedServerCopy): void;
+  added(backend: string, config: ServerConfig): void;
+  removed(backend: string, server: string): void;
 }
 
 /** Servers that come and go while the gateway runs; another configuration does not have them. */
@@ -79,7 +93,7 @@ export interface EdgeParts {
   readonly captures: MessageCaptures;
   readonly process: EdgePartsOptions['process'];
   /** What each entrance gets, whatever its frontend. */
-  readonly entrance: Pick<EntranceOptions, 'sockets' | 'tls' | 'contextParts' | 'clock' | 'log'>;
+  readonly entrance: Pick<EntranceOptions, 'sockets' | 'tls' | 'contextParts' | 'acceptsPerTurn' | 'clock' | 'log'>;
   readonly refusals: RefusalLog;
   /** Answers health checks from outside in the place of apps that sleep. */
   readonly probes: HttpProbes;
@@ -96,6 +110,9 @@ const checkHandshakeMs = 10_000;
 /** How much checks are spread over time, in percent of their interval: HAProxy's `spread-checks` is 0 by default, and recommends 2 to 5. */
 const spreadPercent = 5;
 
+/** Of several threads that wait at one backlog each one takes a few, so that all of them have something to do. */
+const sharedAcceptsPerTurn = 4;
+
 /** The caller disposes it when no session is left. @throws CodedError for certificates that cannot be used, and those of the compiler */
 export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgeParts & AsyncDisposable> {
   const {frontends, backends, clock, log, apps, watch} = options;
@@ -105,11 +122,14 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
   const refusals = scope.use(openRefusalLog(log, clock));
   const tables = scope.use(openStickTables({proxies: [...frontends, ...backends], clock}));
   const backendLogs = scope.use(await openBackendLogs(backends, options.process));
+  const {serverCopies, onServers} = options;
   const report: PoolsOptions['report'] = (backend, line, level) => {
+    if (serverCopies !== undefined) return;
     log.warn({backend}, line);
     backendLogs.write(backend, line, level);
   };
-  const pools = scope.use(openPools({backends, frontends, apps, watch, clock, report, wakeRates: options.wakeRates}));
+  const onServerChange = (backend: string, {name: server, copy}: AssignedServer): void => onServers?.changed({backend, server, copy});
+  const pools = scope.use(openPools({backends, frontends, apps, watch, clock, report, wakeRates: options.wakeRates, threads: options.threads, onServerChange}));
   const certificates = await openCertificateStore(frontends.flatMap(({binds}) => binds.flatMap(({tls}) => (tls?.certificates ?? []).map(({path}) => path))));
   const ticketKeys = openTicketKeys(frontends);
   const manners = await openServerManners(backends, compiler);
@@ -139,6 +159,7 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     entrance: {
       sockets: options.sockets,
       tls: {store: certificates, ticketKeys: options.ticketKeys, ticketKeyFiles: ticketKeys, maxHandshakes},
+      acceptsPerTurn: (options.threads ?? 1) > 1 ? sharedAcceptsPerTurn : undefined,
       contextParts: {processVariables: openProcessVariables(options.process.variables, {compiler, surroundings}), surroundings},
       clock,
       log,
@@ -150,28 +171,34 @@ export async function openEdgeParts(options: EdgePartsOptions): Promise<EdgePart
     clock,
     log,
   };
-  const knownPlaces = await loadServerStates(pools.list(), log);
-  const healthChecks = scope.use(checks(parts, options));
-  scope.use(await followNames(pools.list(), {resolvers: options.resolvers, knownPlaces, clock, log}));
+  let healthChecks: HealthChecks | null = null;
+  if (serverCopies === undefined) {
+    const knownPlaces = await loadServerStates(pools.list(), log);
+    healthChecks = scope.use(checks(parts, options));
+    scope.use(await followNames(pools.list(), {resolvers: options.resolvers, knownPlaces, clock, log}));
+  } else for (const {backend, server, copy} of serverCopies) pools.get(backend)?.server(server)?.become(copy);
   const owned = scope.move();
-  return {...parts, dynamicServers: dynamicServers(manners, healthChecks), [Symbol.asyncDispose]: () => owned.disposeAsync()};
+  return {...parts, dynamicServers: dynamicServers(manners, healthChecks, onServers), [Symbol.asyncDispose]: () => owned.disposeAsync()};
 }
 
-function dynamicServers(manners: ServerMannersBook, healthChecks: HealthChecks): DynamicServers {
+/** @param healthChecks null: another thread's */
+function dynamicServers(manners: ServerMannersBook, healthChecks: HealthChecks | null, watcher: ServersWatcher | undefined): DynamicServers {
   return {
     async add(pool, config) {
       const server = pool.set.add(config);
       try {
         await manners.add(pool.config, server.config);
-        healthChecks.add(pool.config, server);
+        healthChecks?.add(pool.config, server);
       } catch (error) {
         pool.set.remove(server);
         throw error;
       }
+      watcher?.added(pool.name, config);
     },
     remove(pool, server) {
-      healthChecks.remove(server);
+      healthChecks?.remove(server);
       pool.set.remove(server);
+      watcher?.removed(pool.name, server.name);
     },
   };
 }

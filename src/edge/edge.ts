@@ -48,6 +48,10 @@ export interface EdgeOptions {
   readonly limit?: SessionLimit;
   /** Likewise; by default nothing is known. */
   readonly knownAnswers?: KnownAnswers;
+  /** For other threads that have the same edge, and in those: see EdgePartsOptions. */
+  readonly onServers?: EdgePartsOptions['onServers'];
+  readonly serverCopies?: EdgePartsOptions['serverCopies'];
+  readonly threads?: EdgePartsOptions['threads'];
 }
 
 /** Disposing it closes everything at once; `drain` first to let sessions end. */

@@ -28,8 +28,10 @@ export interface SharedSocket extends Disposable {
   /** Listens. It belongs to the one who asked for it, who closes it; disposing tells that the socket itself is not used any more. */
   readonly fd: number;
   readonly backlog: number;
-  /** Another generation, or another process, may have the socket too: it takes what is in the backlog. */
+  /** Another generation of this thread, or another process, may have the socket too: it takes what is in the backlog. */
   readonly hasOthers: boolean;
+  /** The thread that made it, too, stops listening and listens again, for all: the kernel does not forgive it twice. */
+  readonly isElsewhere?: boolean;
 }
 
 /** To another process. */
@@ -39,12 +41,20 @@ export interface HandedOverSocket {
   readonly interface: string | null;
 }
 
+export interface Taking {
+  readonly frontend: string;
+  readonly bind: Bind;
+  readonly ipv6Only: boolean;
+  /** It is for another thread, which follows what this one does with the socket. */
+  readonly forThread?: boolean;
+}
+
 export interface ListeningSockets {
   /**
    * A descriptor of the socket that listens there: of the one that is open already, else of a new one.
    * @throws CodedError ERR_BIND
    */
-  take(options: {readonly frontend: string; readonly bind: Bind; readonly ipv6Only: boolean}): Promise<SharedSocket>;
+  take(options: Taking): Promise<SharedSocket>;
   /** How many are open. */
   readonly size: number;
   /** Those that another process may use from now on beside this one. The descriptors stay ours. */
@@ -54,6 +64,8 @@ export interface ListeningSockets {
 
 interface Entry extends HandedOverSocket {
   users: number;
+  /** Of these. */
+  threadUsers: number;
   isHandedOver: boolean;
   readonly remove: () => void;
 }
@@ -64,20 +76,22 @@ export function openListeningSockets(old: OldSockets | null = null): ListeningSo
   /** So that two who ask for one address at a time do not both make it. */
   const beginning = new Map<string, Promise<Entry>>();
 
-  const share = (key: string | null, entry: Entry, backlog: number): SharedSocket => {
+  const share = (key: string | null, entry: Entry, {backlog, forThread}: {readonly backlog: number; readonly forThread: boolean}): SharedSocket => {
     const fd = duplicate(entry.fd);
     entry.users++;
+    if (forThread) entry.threadUsers++;
     let used = true;
     return {
       fd,
       backlog,
       get hasOthers() {
-        return entry.users > 1 || entry.isHandedOver;
+        return entry.users - entry.threadUsers > 1 || entry.isHandedOver;
       },
       [Symbol.dispose]() {
         if (!used) return;
         used = false;
         entry.users--;
+        if (forThread) entry.threadUsers--;
         if (entry.users > 0) return;
         if (key !== null) entries.delete(key);
         close(entry.fd);
@@ -95,23 +109,24 @@ export function openListeningSockets(old: OldSockets | null = null): ListeningSo
       for (const entry of entries.values()) entry.isHandedOver = true;
       return [...entries.values()];
     },
-    async take({frontend, bind, ipv6Only}) {
+    async take({frontend, bind, ipv6Only, forThread = false}) {
       const backlog = bind.backlog ?? defaultBacklog;
+      const use = {backlog, forThread};
       const open = async (): Promise<Entry> => {
         try {
-          return {users: 0, isHandedOver: false, interface: bind.interface, ...(await makeSocket({bind, ipv6Only, backlog, old}))};
+          return {users: 0, threadUsers: 0, isHandedOver: false, interface: bind.interface, ...(await makeSocket({bind, ipv6Only, backlog, old}))};
         } catch (error) {
           throw bindError(frontend, bind, namedError(error));
         }
       };
       const key = keyOf(bind, ipv6Only);
       // Any free port is another one each time.
-      if (key === null) return share(null, await open(), backlog);
+      if (key === null) return share(null, await open(), use);
       const known = entries.get(key);
-      if (known !== undefined) return share(key, known, backlog);
+      if (known !== undefined) return share(key, known, use);
       const entry = await (beginning.get(key) ?? begin(beginning, key, open));
       entries.set(key, entry);
-      return share(key, entry, backlog);
+      return share(key, entry, use);
     },
   };
 }

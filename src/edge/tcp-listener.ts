@@ -13,12 +13,12 @@ import {type PolledDescriptor, processPoller} from './polling/poller.ts';
 import {acceptedPeer, localEndOf, prepareStream, tryAccept} from './streams/stream-calls.ts';
 import {StreamSocket} from './streams/stream-socket.ts';
 
-const {EAGAIN, ECONNABORTED, EINTR, EPROTO} = constants.errno;
+const {EAGAIN, ECONNABORTED, EINTR, EINVAL, EPROTO} = constants.errno;
 
 /** HAProxy's `option clitcpka` leaves it to the system, whose two hours are too long for a client that vanished. */
 const keepAliveSeconds = 60;
 /** Connections that are up have their turn in between. */
-const acceptsPerTurn = 64;
+const defaultAcceptsPerTurn = 64;
 /** When the process has no descriptor left, one that is closed meanwhile may help. */
 const acceptAgainMs = 100;
 
@@ -40,6 +40,8 @@ export interface TcpListenerOptions {
   readonly ipv6Only: boolean;
   /** Shared with the listeners of another generation of the configuration; by default it has its own socket. */
   readonly sockets?: ListeningSockets | undefined;
+  /** What is left in the backlog waits for the next turn, or for another thread. */
+  readonly acceptsPerTurn?: number | undefined;
   /** Gets sockets that nobody reads yet, never after `pause()` or dispose. */
   readonly onConnection: (client: StreamSocket) => void;
   readonly onError: (error: Error) => void;
@@ -67,6 +69,7 @@ class Listener implements TcpListener, PolledDescriptor {
   readonly port: number;
   readonly #options: TcpListenerOptions;
   readonly #shared: SharedSocket;
+  readonly #acceptsPerTurn: number;
   #isOpen = false;
   #isDisposed = false;
   /** The frontend wants no more connections now. */
@@ -81,6 +84,7 @@ class Listener implements TcpListener, PolledDescriptor {
     const {bind} = options;
     this.#options = options;
     this.#shared = shared;
+    this.#acceptsPerTurn = options.acceptsPerTurn ?? defaultAcceptsPerTurn;
     this.fd = shared.fd;
     const end = bind.unix === null ? localEndOf(shared.fd) : null;
     this.host = end?.host ?? showBind(bind);
@@ -99,7 +103,14 @@ class Listener implements TcpListener, PolledDescriptor {
   refuse(): void {
     this.pause();
     // A socket that was given to us, or by us, is for others too.
-    if (this.#isDisposed || this.#options.bind.unix !== null || this.#options.bind.inheritedFd !== null || this.#shared.hasOthers) return;
+    if (
+      this.#isDisposed ||
+      this.#shared.isElsewhere === true ||
+      this.#options.bind.unix !== null ||
+      this.#options.bind.inheritedFd !== null ||
+      this.#shared.hasOthers
+    )
+      return;
     this.#refuses = true;
     stopListening(this.fd);
   }
@@ -110,7 +121,7 @@ class Listener implements TcpListener, PolledDescriptor {
   }
 
   onReady(): void {
-    for (let accepted = 0; accepted < acceptsPerTurn && this.#isOpen; accepted++) if (!this.#acceptOne()) return;
+    for (let accepted = 0; accepted < this.#acceptsPerTurn && this.#isOpen; accepted++) if (!this.#acceptOne()) return;
   }
 
   /** @returns whether there may be more */
@@ -118,7 +129,8 @@ class Listener implements TcpListener, PolledDescriptor {
     const fd = tryAccept(this.fd);
     if (fd >= 0) this.#accept(fd);
     else if (fd !== -ECONNABORTED && fd !== -EPROTO) {
-      if (fd !== -EAGAIN && fd !== -EINTR) this.#fail(-fd);
+      const isStopped = fd === -EINVAL && this.#shared.isElsewhere === true;
+      if (fd !== -EAGAIN && fd !== -EINTR && !isStopped) this.#fail(-fd);
       return false;
     }
     return true;

@@ -3,10 +3,11 @@ import {plainAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
 import type {CutCause} from './cuttable.ts';
 import type {SessionRecord} from './logs/session-record.ts';
+import {connectionCount} from './numbers.ts';
 import type {AssignedServer, Assignment} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
 import {probeServer} from './probes/probe-rules.ts';
-import {connectionCount, type SocketFacts} from './session/connection-facts.ts';
+import type {SocketFacts} from './session/connection-facts.ts';
 import type {ByteStream} from './streams/byte-stream.ts';
 
 /**

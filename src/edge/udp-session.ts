@@ -8,11 +8,11 @@ import type {Linked} from './activity-list.ts';
 import {showAddress} from './addresses.ts';
 import type {Counters} from './counters.ts';
 import {openServerSocket, type ServerSocket, type ServerSocketClient, type ServerSocketEvents} from './datagrams/server-socket.ts';
+import {nextConnectionId} from './numbers.ts';
 import {ErrnoError} from './polling/errno-error.ts';
 import type {Poller} from './polling/poller.ts';
 import type {AssignedServer, Assignment, Endpoint} from './pool/assignment.ts';
 import type {Pool} from './pool/pool.ts';
-import {nextConnectionId} from './session/connection-facts.ts';
 
 /** Who keeps the sessions of a frontend. */
 export interface SessionOwner {

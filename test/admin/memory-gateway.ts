@@ -218,7 +218,9 @@ export function memoryGateway({apps = [], sessions = []}: {apps?: AppControl[]; 
   return {
     log,
     handOverListeners: () => [],
+    synchronize: () => Promise.resolve(),
     process: () => ({
+      threads: [{connections: 1, connectionsTotal: 2, requestsTotal: 3}],
       version: '2.6.0',
       releaseDate: '2026/11/28',
       pid: 4711,

@@ -104,6 +104,7 @@ export class LiveBoard {
 
   async #items(): Promise<[name: string, value: unknown][]> {
     const {source, control} = this.#options;
+    await control.synchronize({sessions: false});
     const [apps, workers, facts, proxies] = await Promise.all([source().apps(), source().workers(), source().facts(), this.#proxies()]);
     const {version, pid, startedAtMs, maxconn, connections, nodeName, description, stopping, sessionRate} = control.process();
     const moments = [...this.#recent];

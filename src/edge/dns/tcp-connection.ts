@@ -5,7 +5,7 @@
 import type {Clock} from '../../core/clock.ts';
 import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
-import {nextConnectionId} from '../session/connection-facts.ts';
+import {nextConnectionId} from '../numbers.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
 import {frame, readFrames} from './frames.ts';
 import type {Responder} from './responder.ts';

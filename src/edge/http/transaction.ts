@@ -1,6 +1,7 @@
 /** One request and its answer: what is known about them, as expressions, rules and the log ask. */
 import type {StatsAction} from '../../config/rules.ts';
 import type {SessionRecord, SessionWake} from '../logs/session-record.ts';
+import {nextRequestNumber} from '../numbers.ts';
 import type {ProbeRules} from '../probes/probe-rules.ts';
 import type {ConnectionFacts, Surroundings} from '../samples/context.ts';
 import type {ScopedVariables} from '../samples/variables.ts';
@@ -35,7 +36,6 @@ export interface TransactionParts {
 }
 
 const nothing = new Uint8Array(0);
-let requestCount = 0;
 
 export class Transaction implements RuleSubject {
   readonly payload = nothing;
@@ -89,7 +89,7 @@ export class Transaction implements RuleSubject {
 
   constructor(parts: TransactionParts, incoming: IncomingRequest, nowMs: number) {
     const {head} = incoming;
-    this.#number = ++requestCount;
+    this.#number = nextRequestNumber();
     this.session = parts.session;
     this.connection = parts.session.facts;
     this.frontend = parts.frontend;

@@ -1,10 +1,9 @@
 /**
  * Lets Node's event loop wait for a descriptor that Node has no class for, such as one of epoll. It is libuv's own `uv_poll_t`
- * (docs.libuv.org, "uv_poll_t"), through the functions that Node exports for its addons; no thread stands between.
+ * (docs.libuv.org, "uv_poll_t"), through the functions that Node exports for its addons; no thread stands between. Each thread has a loop of its own.
  */
 import {isMainThread} from 'node:worker_threads';
 import koffi from 'koffi';
-import {assert} from '../../core/errors.ts';
 import {libc, SystemCallError} from '../../core/libc.ts';
 
 /** koffi knows a function's types only at run time: the prototype says them. */
@@ -13,10 +12,14 @@ type NativeFunction<Result> = (...values: readonly unknown[]) => Result;
 const node = koffi.load(null);
 const calloc: NativeFunction<unknown> = libc.func('void *calloc(size_t count, size_t size)');
 const defaultLoop: NativeFunction<unknown> = node.func('void *uv_default_loop()');
+/** `v8::Isolate::GetCurrent()` and `node::GetCurrentEventLoop(isolate)`, for a thread that is not the first. */
+const currentIsolate: NativeFunction<unknown> = node.func('void *_ZN2v87Isolate10GetCurrentEv()');
+const loopOf: NativeFunction<unknown> = node.func('void *_ZN4node19GetCurrentEventLoopEPN2v87IsolateE(void *isolate)');
 const handleSize: NativeFunction<number> = node.func('size_t uv_handle_size(int type)');
 const pollInit: NativeFunction<number> = node.func('int uv_poll_init(void *loop, void *handle, int fd)');
 const pollStart: NativeFunction<number> = node.func('int uv_poll_start(void *handle, int events, void *callback)');
 const pollStop: NativeFunction<number> = node.func('int uv_poll_stop(void *handle)');
+const closeHandle: NativeFunction<void> = node.func('void uv_close(void *handle, void *callback)');
 
 /** UV_POLL, UV_READABLE of uv.h. */
 const pollHandle = 8;
@@ -28,7 +31,11 @@ function check(call: string, fd: number, result: number): void {
   if (result < 0) throw new SystemCallError(call, -result, `descriptor ${fd} in the event loop`);
 }
 
-/** Of the main thread, for as long as the process lives: the handle is libuv's, and is never freed. */
+function ownLoop(): unknown {
+  return isMainThread ? defaultLoop() : loopOf(currentIsolate());
+}
+
+/** Of the thread that makes it, for as long as that lives: the handle is libuv's, and is never freed. */
 export class EventLoopWatch {
   readonly #fd: number;
   readonly #handle: unknown;
@@ -42,11 +49,10 @@ export class EventLoopWatch {
    * @throws SystemCallError
    */
   constructor(fd: number, onTurn: () => void) {
-    assert(isMainThread, 'Only the main thread has the default event loop');
     this.#fd = fd;
     this.#onTurn = onTurn;
     this.#handle = calloc(1, handleSize(pollHandle));
-    check('watch', fd, pollInit(defaultLoop(), this.#handle, fd));
+    check('watch', fd, pollInit(ownLoop(), this.#handle, fd));
   }
 
   /** From now on the process is kept alive. @throws SystemCallError */
@@ -61,6 +67,12 @@ export class EventLoopWatch {
     clearImmediate(this.#next);
     this.#next = null;
     check('stop watching', this.#fd, pollStop(this.#handle));
+  }
+
+  /** For good. A thread whose loop still has the handle when it ends takes the process with it. */
+  close(): void {
+    this.stop();
+    closeHandle(this.#handle, null);
   }
 
   /** An immediate that is unreferenced does not keep the loop from waiting, and runs when it has. */

@@ -71,6 +71,12 @@ export class Poller {
     this.#batch = null;
   }
 
+  /** For good; nobody is told of anything any more. */
+  end(): void {
+    this.#watch.close();
+    close(this.#epoll.fd);
+  }
+
   #forget({fd}: PolledDescriptor): void {
     this.#descriptors[fd] = undefined;
     if (--this.#size === 0) this.#watch.stop();
@@ -99,8 +105,14 @@ export class Poller {
 
 let shared: Poller | null = null;
 
-/** That of the process. @throws SystemCallError when the system has no epoll */
+/** That of the thread. @throws SystemCallError when the system has no epoll */
 export function processPoller(): Poller {
   shared ??= new Poller();
   return shared;
+}
+
+/** The thread is about to end. */
+export function endPoller(): void {
+  shared?.end();
+  shared = null;
 }

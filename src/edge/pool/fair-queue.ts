@@ -11,13 +11,14 @@ const nobody = new Set<never>();
 const noSource = new Map<string, number>();
 
 export class FairQueue<W extends Waiter> {
-  readonly #bound: number;
+  /** How many may wait; those that are more already go on. */
+  bound: number;
   /** Most of thousands of queues never have anybody: they share these, which stay empty. */
   #waiters: Set<W> = nobody;
   #perSource: Map<string, number> = noSource;
 
   constructor(bound: number) {
-    this.#bound = bound;
+    this.bound = bound;
   }
 
   get size(): number {
@@ -39,7 +40,7 @@ export class FairQueue<W extends Waiter> {
    */
   enter(waiter: W): W | null | 'full' {
     let displaced: W | null = null;
-    if (this.#waiters.size >= this.#bound) {
+    if (this.#waiters.size >= this.bound) {
       displaced = this.#displaced((this.#perSource.get(waiter.source) ?? 0) + 1);
       if (displaced === null) return 'full';
       this.leave(displaced);

@@ -35,6 +35,8 @@ export interface PoolOptions {
   /** Lines about servers that go up and down, and about their checks. */
   readonly report: (line: string, level: LogLevel) => void;
   readonly isListen: boolean;
+  /** Something that its `copy` tells has changed. */
+  readonly onChange?: ((server: AssignedServer) => void) | undefined;
 }
 
 export class Pool implements AssignmentHost, ServerHost<AssignedServer>, Disposable {
@@ -184,6 +186,7 @@ export class Pool implements AssignmentHost, ServerHost<AssignedServer>, Disposa
   changed(server: AssignedServer, change: {readonly from: Condition; readonly to: Condition; readonly cause: string | null}): void {
     const wasUsable = this.set.usable.length > 0;
     this.set.regroup();
+    this.#options.onChange?.(server);
     this.#countChange(wasUsable);
     const {from, to, cause} = change;
     if (from !== to) {

@@ -26,6 +26,10 @@ export interface PoolsOptions {
   readonly report: (backend: string, line: string, level: LogLevel) => void;
   /** Sessions that may wait at a time, whatever for. */
   readonly maxWaiting?: number;
+  /** Told whenever something of a server changes that `copy` tells. */
+  readonly onServerChange?: ((backend: string, server: AssignedServer) => void) | undefined;
+  /** That have the same servers: each has its share of `maxqueue`. */
+  readonly threads?: number | undefined;
   readonly wakeRates?: {readonly perApp: ReadonlyMap<AppName, WakeRate>; readonly perSource: WakeRate | null} | undefined;
 }
 
@@ -59,11 +63,15 @@ export function openPools(options: PoolsOptions): Pools {
         rush,
         defaultFullconn: defaultFullconn(backend, frontends),
         report: (line, level) => report(backend.name, line, level),
+        onChange: (server) => options.onServerChange?.(backend.name, server),
         isListen: frontends.some(({name}) => name === backend.name),
       });
       return [backend.name, pool] as const;
     }),
   );
+  for (const {queue, wakers} of [...pools.values()].flatMap(({servers}) => servers)) {
+    for (const one of [queue, wakers]) one.bound = Math.ceil(one.bound / (options.threads ?? 1));
+  }
   for (const pool of pools.values()) {
     for (const server of pool.servers) if (server.config.track !== null) server.follow(serverAt(pools, server.config.track));
   }

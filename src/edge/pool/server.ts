@@ -8,11 +8,13 @@ import {FairQueue, type Waiter} from './fair-queue.ts';
 import type {HeldSession} from './hold.ts';
 import {ServerAgent} from './server-agent.ts';
 import type {BalancedServer} from './server-choice.ts';
+import type {ServerCopy} from './server-copy.ts';
 import {bestHealth, describeHealth, type HealthThresholds, healthAfter, healthAtErrors, initialHealth, isUp} from './server-health.ts';
 import type {AdminState, Condition, ServerHost} from './server-host.ts';
 import type {RestoredState} from './server-state.ts';
 import {newServerStats, type ServerStats} from './server-stats.ts';
-import {SlowStart} from './slow-start.ts';
+import {statusOf} from './server-status.ts';
+import {maxconnNow, SlowStart} from './slow-start.ts';
 import {type Observation, TrafficObserver} from './traffic-observer.ts';
 
 const sixteenths = 16;
@@ -154,14 +156,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
 
   /** How many sessions it may have at this moment (manual, `fullconn`, `slowstart`); null: no limit. */
   get maxconn(): number | null {
-    const {minconn} = this.config;
-    const maxconn = this.#maxconn;
-    if (maxconn === null) return null;
-    const {fullconn} = this.#host;
-    const sessions = this.#host.sessions();
-    const isStatic = minconn === null || minconn >= maxconn || fullconn === null || sessions >= fullconn;
-    const limit = isStatic ? maxconn : Math.max(minconn, Math.floor((sessions * maxconn) / fullconn));
-    return Math.max(1, Math.floor(limit * this.#slowStart.warmth));
+    return this.#maxconn === null ? null : maxconnNow({maxconn: this.#maxconn, minconn: this.config.minconn, warmth: this.#slowStart.warmth}, this.#host);
   }
 
   /** The same without regard to this moment: what `show stat` tells. */
@@ -185,23 +180,27 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
 
   /** What `show stat` calls it: `UP`, `UP 1/3` on its way down, `DOWN 1/2` on its way up, `no check`, ... */
   get status(): string {
-    const {condition} = this;
-    switch (condition) {
-      case 'maint':
-        return this.#admin === 'maint' ? 'MAINT' : 'MAINT (resolution)';
-      case 'nolb':
-        return 'NOLB';
-      case 'drain':
-        return 'DRAIN';
-      case 'down':
-        return this.isDownByAgent ? 'DOWN (agent)' : this.#health === 0 ? 'DOWN' : `DOWN ${this.#health}/${this.#thresholds.rise}`;
-      case 'up':
-        if (this.config.check === null && this.#followed === null) return 'no check';
-        if (this.#followed !== null || this.#health === bestHealth(this.#thresholds)) return 'UP';
-        return `UP ${this.#health - this.#thresholds.rise + 1}/${this.#thresholds.fall}`;
-      default:
-        return condition satisfies never;
-    }
+    return statusOf(this, {thresholds: this.#thresholds, isFollower: this.#followed !== null});
+  }
+
+  get copy(): ServerCopy {
+    const {weight, target} = this;
+    const [admin, health, isRunning, isStopping] = [this.#admin, this.#health, this.#isRunning, this.#stopping];
+    return {admin, weight, health, isRunning, isStopping, hasNoAddress: this.#hasNoAddress, maxconn: this.#maxconn, target};
+  }
+
+  /** As another thread says. Nobody is told, as that one has done it. */
+  become({admin, weight, health, isRunning, isStopping, hasNoAddress, maxconn, target}: ServerCopy): void {
+    this.target = target;
+    this.#change(null, () => {
+      this.#admin = admin;
+      this.weight = weight;
+      this.#health = health;
+      this.#isRunning = isRunning;
+      this.#stopping = isStopping;
+      this.#hasNoAddress = hasNoAddress;
+    });
+    if (maxconn !== this.#maxconn) this.setMaxconn(maxconn);
   }
 
   /** Counts a check, and takes the server down or up when that was one too many. In maintenance nothing is counted. */
@@ -344,6 +343,7 @@ export class PoolServer<S extends Waiter & Member> implements BalancedServer {
   /** New sessions go there, and checks; those of before stay where they are. */
   setAddress(host: string, port: number): void {
     this.target = {kind: 'address', host, port};
+    this.#recount();
   }
 
   /** Of name servers. Without an address it is in maintenance until there is one. @param by who said so, for the log */

@@ -53,3 +53,15 @@ export class SlowStart implements Disposable {
     this.#cancel?.();
   }
 }
+
+/** How many sessions a server may have at this moment: manual, `minconn`, `fullconn` and `slowstart`. @param host its backend */
+export function maxconnNow(
+  {maxconn, minconn, warmth}: {readonly maxconn: number; readonly minconn: number | null; readonly warmth: number},
+  host: {readonly fullconn: number | null; sessions(): number},
+): number {
+  const {fullconn} = host;
+  const sessions = host.sessions();
+  const isStatic = minconn === null || minconn >= maxconn || fullconn === null || sessions >= fullconn;
+  const limit = isStatic ? maxconn : Math.max(minconn, Math.floor((sessions * maxconn) / fullconn));
+  return Math.max(1, Math.floor(limit * warmth));
+}

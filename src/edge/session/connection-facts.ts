@@ -2,6 +2,7 @@
 import type {FrontendConfig} from '../../config/proxy-value.ts';
 import {plainAddress} from '../addresses.ts';
 import type {Counters} from '../counters.ts';
+import {nextConnectionId} from '../numbers.ts';
 import type {ProxyHeader} from '../proxy-protocol/proxy-header.ts';
 import type {ConnectionFacts, ConnectionFailure, TlsFacts} from '../samples/context.ts';
 import type {ByteStream} from '../streams/byte-stream.ts';
@@ -9,18 +10,6 @@ import type {ByteStream} from '../streams/byte-stream.ts';
 interface Endpoint {
   host: string;
   port: number;
-}
-
-let connections = 0;
-
-/** Also those of clients that were refused. */
-export function connectionCount(): number {
-  return connections;
-}
-
-/** For a session that is no connection of a stream. */
-export function nextConnectionId(): number {
-  return ++connections;
 }
 
 export class SocketFacts implements ConnectionFacts {

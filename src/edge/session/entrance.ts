@@ -42,6 +42,7 @@ export interface EntranceOptions {
   readonly sessionRules: readonly ConnectionRule[];
   readonly ipv6Only: boolean;
   readonly sockets?: ListeningSockets | undefined;
+  readonly acceptsPerTurn?: number | undefined;
   readonly tls: TlsAcceptorOptions;
   readonly contextParts: ContextParts;
   readonly counters: Counters;
@@ -72,6 +73,7 @@ export async function openEntrance(options: EntranceOptions): Promise<Entrance> 
     bind,
     ipv6Only: options.ipv6Only,
     sockets: options.sockets,
+    acceptsPerTurn: options.acceptsPerTurn,
     onConnection: (socket) => way.accept(socket),
     onError: (error) => log.error({frontend: config.name, reason: errorMessage(error)}, 'listener'),
   });

@@ -5,10 +5,10 @@
 import {errorCode} from '../../core/errors.ts';
 import type {FirstBytesErrorCode} from '../inspect/first-bytes.ts';
 import type {SessionRecord} from '../logs/session-record.ts';
+import {connectionCount} from '../numbers.ts';
 import type {ProxyHeaderErrorCode} from '../proxy-protocol/receive-proxy-header.ts';
 import type {ConnectionFailure} from '../samples/context.ts';
 import type {TlsErrorCode} from '../tls/accept-tls.ts';
-import {connectionCount} from './connection-facts.ts';
 
 type Cause = readonly [code: number, text: string];
 
