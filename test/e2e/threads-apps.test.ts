@@ -24,6 +24,7 @@ async function elsewhere(socket: string, port: number): Promise<LineClient> {
     const [, after = 0] = await activity(socket, 'sessions');
     if (after > before) return client;
     client[Symbol.dispose]();
+    // One whose app is being woken ends when it is awake.
     await until(async () => (await activity(socket, 'sessions')).every((count) => count === 0), {what: 'no session'});
   }
   throw new Error('the other thread takes no session');
@@ -87,6 +88,7 @@ rootTest('a client of another thread that waits for its answer keeps the app awa
   t.is(during.lastHibernate, null);
   t.is(await asked, '4');
   await gateway.reaches('a', 'hibernated');
+  client[Symbol.dispose]();
   // Once more: from the checkpoint.
   using again = await elsewhere(socket, port);
   t.is(await again.request('0'), '0');

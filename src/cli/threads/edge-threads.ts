@@ -92,8 +92,9 @@ export class EdgeThreads implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#unwatch?.();
-    await Promise.all(this.#threads.splice(0).map((thread) => thread[Symbol.asyncDispose]()));
-    this.#ending?.[Symbol.dispose]();
+    const ending = this.#threads.splice(0);
+    await Promise.all(ending.map((thread) => thread[Symbol.asyncDispose]()));
+    if (ending.every(({hasEnded}) => hasEnded)) this.#ending?.[Symbol.dispose]();
   }
 
   #start(count: number): void {
@@ -112,8 +113,13 @@ export class EdgeThreads implements AsyncDisposable {
 
   async #endIdle(): Promise<void> {
     // The last ones first, so that each has the number that its place says.
-    while (this.#threads.at(-1)?.generations.size === 0) await this.#threads.pop()?.[Symbol.asyncDispose]();
-    if (this.#threads.length === 0) this.#ending?.[Symbol.dispose]();
+    const ended: OtherThread[] = [];
+    for (let last = this.#threads.at(-1); last?.generations.size === 0; last = this.#threads.at(-1)) {
+      this.#threads.pop();
+      ended.push(last);
+      await last[Symbol.asyncDispose]();
+    }
+    if (this.#threads.length === 0 && ended.every(({hasEnded}) => hasEnded)) this.#ending?.[Symbol.dispose]();
   }
 
   #access(): AppAccess {

@@ -1,6 +1,7 @@
 /** The first thread's side of another one: starts it, answers what it asks, and ends it. */
 import {once} from 'node:events';
 import {MessageChannel, SHARE_ENV, Worker} from 'node:worker_threads';
+import {systemClock} from '../../core/clock.ts';
 import {CodedError} from '../../core/errors.ts';
 import type {AppAccess, SessionHandle} from '../../edge/app-access.ts';
 import type {ListeningSockets, SharedSocket} from '../../edge/listening-sockets.ts';
@@ -9,6 +10,9 @@ import type {FromThread, TakenSocket, ThreadData, ThreadSnapshot, ToThread} from
 
 /** Plain JavaScript has no type annotations left, and another name. */
 const threadUrl = new URL(import.meta.url.endsWith('.ts') ? './edge-thread.ts' : './edge-thread.js', import.meta.url);
+
+/** For closing what it has: sessions are cut, and nothing of it waits for clients. */
+const longestEndMs = 10_000;
 
 export interface OtherThreadOptions {
   readonly data: Omit<ThreadData, 'port'>;
@@ -29,6 +33,7 @@ export class OtherThread implements AsyncDisposable {
   readonly #exited: Promise<unknown>;
   #lastSocket = 0;
   #isEnding = false;
+  hasEnded = false;
   /** What it serves: it ends with the last one. */
   readonly generations = new Set<number>();
   /** As it was when it was last asked. */
@@ -44,6 +49,7 @@ export class OtherThread implements AsyncDisposable {
     this.#exited = once(this.#worker, 'exit');
     this.#worker.on('error', (error) => this.#failed(String(error)));
     this.#worker.on('exit', () => {
+      this.hasEnded = true;
       if (!this.#isEnding) this.#failed('it has ended');
     });
     this.#channel = new Channel(port1, {told: (message) => this.#told(message), asked: (message) => this.#asked(message)});
@@ -62,12 +68,15 @@ export class OtherThread implements AsyncDisposable {
     if (!this.#isEnding) this.snapshot = await this.ask<ThreadSnapshot>({kind: 'snapshot', sessions});
   }
 
-  /** Its sessions are cut. */
+  /** Its sessions are cut. One that does not end in time is left to the end of the process. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    await this.ask({kind: 'end'});
-    await this.#exited;
+    const late = Promise.withResolvers<void>();
+    const cancel = systemClock.after(longestEndMs, late.resolve);
+    await Promise.race([this.ask({kind: 'end'}).then(() => this.#exited), late.promise]);
+    cancel();
+    this.#worker.unref();
     this.#channel.close();
     for (const session of this.#sessions.values()) session[Symbol.dispose]();
     for (const socket of this.#sockets.values()) socket[Symbol.dispose]();

@@ -53,9 +53,8 @@ export class ThreadApps {
     },
   };
 
-  /** As they are now, whatever was told before. */
+  /** Of a configuration that comes: what an app of one before it becomes is told, too. */
   begin(awake: readonly AppName[]): void {
-    for (const app of [...this.#awake]) if (!awake.includes(app)) this.changed(app, false);
     for (const app of awake) this.changed(app, true);
   }
 
