@@ -57,9 +57,13 @@ export interface ListeningSockets {
   take(options: Taking): Promise<SharedSocket>;
   /** How many are open. */
   readonly size: number;
+  readonly datagrams: DatagramSockets;
+}
+
+/** Of the process, and not of one of its threads. */
+export interface ProcessSockets extends ListeningSockets {
   /** Those that another process may use from now on beside this one. The descriptors stay ours. */
   handOver(): readonly HandedOverSocket[];
-  readonly datagrams: DatagramSockets;
 }
 
 interface Entry extends HandedOverSocket {
@@ -71,7 +75,7 @@ interface Entry extends HandedOverSocket {
 }
 
 /** @param old of the process that this one replaces */
-export function openListeningSockets(old: OldSockets | null = null): ListeningSockets {
+export function openListeningSockets(old: OldSockets | null = null): ProcessSockets {
   const entries = new Map<string, Entry>();
   /** So that two who ask for one address at a time do not both make it. */
   const beginning = new Map<string, Promise<Entry>>();
