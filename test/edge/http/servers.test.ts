@@ -296,25 +296,28 @@ test('what happened is recorded for the log', async (t) => {
   for (const what of ['idleMs', 'requestMs', 'waitMs', 'connectMs', 'activeMs', 'totalMs'] as const) t.not(record?.times[what] ?? null, null, what);
 });
 
-test('stopping closes idle clients, and lets the others finish', async (t) => {
-  let answer = (): void => undefined;
+test('stopping closes idle clients, lets the others finish, and answers those that have not asked yet', async (t) => {
+  const waiting: (() => void)[] = [];
   await using origin = await rawOrigin((socket) => {
-    socket.on('data', () => {
-      answer = () => void socket.write(ok);
-    });
+    socket.on('data', () => waiting.push(() => void socket.write(ok)));
   });
+  const answerNext = async (): Promise<void> => {
+    await until(() => waiting.length > 0);
+    waiting.shift()?.();
+  };
   const http = await openTestHttp({servers: [origin.port]});
-  using idle = await rawClient(http.port);
+  using idle = await rawClient(http.port, get);
+  await answerNext();
+  await idle.received('ok');
   using busy = await rawClient(http.port, get);
-  await until(() => http.assigned.length === 1 && http.counters.sessions === 2);
-  await until(() => origin.open() === 1);
+  using fresh = await rawClient(http.port);
+  await until(() => waiting.length === 1 && http.counters.sessions === 3);
   http.stopAccepting();
-  t.is(await idle.over, '');
-  await new Promise(setImmediate);
-  await until(() => {
-    answer();
-    return busy.text() !== '';
-  });
+  t.notRegex(await idle.over, /connection: close/);
+  await answerNext();
   t.regex(await busy.over, /connection: close\r\n\r\nok/);
+  fresh.socket.write(get);
+  await answerNext();
+  t.regex(await fresh.over, /connection: close\r\n\r\nok/);
   await http[Symbol.asyncDispose]();
 });
