@@ -34,7 +34,7 @@ async function overHttp2(port: number): Promise<string> {
 async function overWebSocket(port: number): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   try {
-    socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
     await once(socket, 'data');
     socket.write('ping');
     const [echoed] = (await once(socket, 'data')) as [Buffer];
@@ -51,7 +51,8 @@ test('each thread serves HTTP/2 and WebSocket', async (t) => {
   await makeTestCertificate(directory, {file: 'site.pem', names: ['site.test']});
   const origin = createServer((_request, response) => void response.end('hello'));
   origin.on('upgrade', (_request, socket) => {
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    const head = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n';
+    socket.write(head);
     socket.pipe(socket);
   });
   const port = await serve(scope, origin, () => undefined);

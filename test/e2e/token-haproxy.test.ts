@@ -124,6 +124,6 @@ pairTest('tokens are read and verified as HAProxy does', async (t) => {
         t.true(ours.includes('http_auth_bearer,jwt_verify(HS256,secret)=1') && ours.includes("http_auth_bearer,jwt_payload_query('$.n',int)=42"));
     }
   }
-  // HAProxy's manual says so, and its 2.6 finds nothing.
-  t.is((await ask(pair.picogate, '/whole', {authorization: `Bearer ${good}`})).join('\n'), payload);
+  // HAProxy's manual says so, and its 2.6 finds nothing. Line ends are encoded in texts of rules.
+  t.is((await ask(pair.picogate, '/whole', {authorization: `Bearer ${good}`})).join('\n'), payload.replaceAll('\n', '%0A'));
 });
