@@ -75,7 +75,7 @@ export function parseRegex(text: string, {ignoreCase}: {readonly ignoreCase: boo
  * @param flags of JavaScript: `i`, `g`
  * @throws CodedError ERR_REGEX naming the pattern and what is wrong with it
  */
-export function compileRegex(pattern: string, flags: string): RegExp {
+export function compileRegex(pattern: string, flags = ''): RegExp {
   try {
     return create(pattern, flags);
   } catch (error) {
