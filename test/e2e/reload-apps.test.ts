@@ -20,6 +20,8 @@ serialRootTest('apps are kept, added, changed and retired by a reload', async (t
     await until(async () => (await taken()) > before, {timeoutMs: 20_000, what: 'the end of the reload'});
   };
   t.is(await ask(first, 'count'), '1');
+  // It is written down a moment after its client has been answered.
+  await until(async () => (await gateway.app('one')).lastWake !== null, {what: 'the record of the start'});
   const woken = (await gateway.app('one')).lastWake;
   const two = `${await durableApp('two', ['hibernate-after never'])}${listen('two', second)}`;
   await reload(`${await durableApp('one', ['hibernate-after never', 'memory 200m'])}${listen('one', first)}${two}`);
