@@ -55,8 +55,9 @@ async function groupMembers(identity: string, app: string): Promise<readonly {pi
     const members = await readFile(join(hierarchy, 'picogate', identity, app, 'cgroup.procs'), 'latin1').catch(() => '');
     for (const pid of members.split('\n').filter((line) => line !== '')) pids.add(Number(pid));
   }
-  // Not the command line: that of a process whose memory is missing has to be fetched.
-  return Promise.all([...pids].map(async (pid) => ({pid, isCriu: (await readlink(`/proc/${pid}/exe`).catch(() => '')).includes('criu')})));
+  // Not the command line: that of a process whose memory is missing has to be fetched. One that is on its way out has no program any more.
+  const programs = await Promise.all([...pids].map(async (pid) => ({pid, program: await readlink(`/proc/${pid}/exe`).catch(() => '')})));
+  return programs.flatMap(({pid, program}) => (program === '' ? [] : [{pid, isCriu: program.includes('criu')}]));
 }
 
 /** CRIUs in the control groups of an app, which are at work or wait. */
