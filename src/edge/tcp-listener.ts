@@ -90,6 +90,8 @@ class Listener implements TcpListener, PolledDescriptor {
     this.host = end?.host ?? showBind(bind);
     this.port = end?.port ?? 0;
     setNonBlocking(shared.fd);
+    // A generation before may have refused connections to it.
+    if (this.#isRefusable) listenSocket(shared.fd, shared.backlog);
     // Connections that are accepted have what their listener has.
     prepareStream(shared.fd, {keepAlive: end !== null, keepAliveSeconds});
     this.#update();
@@ -102,17 +104,16 @@ class Listener implements TcpListener, PolledDescriptor {
 
   refuse(): void {
     this.pause();
-    // A socket that was given to us, or by us, is for others too.
-    if (
-      this.#isDisposed ||
-      this.#shared.isElsewhere === true ||
-      this.#options.bind.unix !== null ||
-      this.#options.bind.inheritedFd !== null ||
-      this.#shared.hasOthers
-    )
-      return;
+    // A socket that was given by us is for others too.
+    if (this.#isDisposed || !this.#isRefusable || this.#shared.hasOthers) return;
     this.#refuses = true;
     stopListening(this.fd);
+  }
+
+  /** Not one that was given to us, which is for others too, nor one that cannot listen twice, or about which another thread decides. */
+  get #isRefusable(): boolean {
+    const {unix, inheritedFd} = this.#options.bind;
+    return unix === null && inheritedFd === null && this.#shared.isElsewhere !== true;
   }
 
   resume(): void {

@@ -125,3 +125,23 @@ test('-sf replaces another process: both listen until the new one is ready', asy
   await t.notThrowsAsync(echoOnce({port}));
   t.regex(await young.ask('show info'), new RegExp(`^Pid: ${young.pid}$`, 'm'));
 });
+
+test('a frontend that was disabled serves again after a reload', async (t) => {
+  await using server = await testServer(echo);
+  const port = await freePort();
+  const program = await dropInProgram(
+    t,
+    `frontend fe
+  bind 127.0.0.1:${port}
+  default_backend bk
+backend bk
+  server s1 127.0.0.1:${server.port}
+`,
+  );
+  await echoOnce({port});
+  t.is(await program.ask('disable frontend fe'), '\n');
+  await t.throwsAsync(echoOnce({port}), {message: /ECONNREFUSED/});
+  t.is(await program.ask('reload'), 'Success=1\n\n');
+  await echoOnce({port});
+  t.notRegex(await program.log(), /accept EINVAL/);
+});
