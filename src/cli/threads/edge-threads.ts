@@ -6,6 +6,7 @@
 import {availableParallelism} from 'node:os';
 import type {Config} from '../../config/value.ts';
 import {endWithThreads} from '../../core/end-process.ts';
+import {errorCode, errorMessage} from '../../core/errors.ts';
 import type {Log, LogForm} from '../../core/log.ts';
 import type {AppAccess, AppWatch} from '../../edge/app-access.ts';
 import type {Edge} from '../../edge/edge.ts';
@@ -140,12 +141,18 @@ export class EdgeThreads implements AsyncDisposable {
         for (const thread of this.#threads) thread.tell({kind: 'awake', app, awake});
       }),
       apps.watch?.onMoved((isOver) => {
-        for (const thread of this.#threads) void tellMoved(thread, isOver);
+        for (const thread of this.#threads) tellMoved(thread, isOver).catch((error: unknown) => this.#unlessEnded(error));
       }),
     ];
     this.#unwatch = () => {
       for (const end of ends) end?.();
     };
+  }
+
+  /** A thread that has ended meanwhile has no sessions that could go over. */
+  #unlessEnded(error: unknown): void {
+    if (errorCode(error) === 'ERR_THREAD_ENDED') return;
+    this.#options.log.error({error: errorMessage(error)}, 'a thread could not be told where apps are not any more');
   }
 
   #tellLimit(from: OtherThread | null): void {

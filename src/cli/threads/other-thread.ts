@@ -3,6 +3,7 @@ import {once} from 'node:events';
 import {MessageChannel, SHARE_ENV, Worker} from 'node:worker_threads';
 import {systemClock} from '../../core/clock.ts';
 import {CodedError} from '../../core/errors.ts';
+import type {AppName} from '../../core/ids.ts';
 import type {AppAccess, SessionHandle} from '../../edge/app-access.ts';
 import type {ListeningSockets, SharedSocket} from '../../edge/listening-sockets.ts';
 import {Channel} from './channel.ts';
@@ -91,7 +92,7 @@ export class OtherThread implements AsyncDisposable {
     const {access, onLimit} = this.#options;
     switch (message.kind) {
       case 'session':
-        this.#sessions.set(message.session, access().session(message.app));
+        this.#begin(message.session, message.app);
         break;
       case 'busy':
         this.#sessions.get(message.session)?.busy(message.busy);
@@ -118,6 +119,15 @@ export class OtherThread implements AsyncDisposable {
         break;
       default:
         throw new CodedError('ERR_ASSERTION', `A thread told "${message.kind}"`, {source: 'bug'});
+    }
+  }
+
+  /** A reload may have taken the app away while the message was on its way: then there is nothing to keep awake. */
+  #begin(session: number, app: AppName): void {
+    try {
+      this.#sessions.set(session, this.#options.access().session(app));
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
     }
   }
 
