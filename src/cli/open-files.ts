@@ -1,15 +1,15 @@
 /** `ulimit-n` of `global`: how many descriptors the process may at least have open. */
-import {readFileSync} from 'node:fs';
 import {run} from '../core/command.ts';
 import {CodedError} from '../core/errors.ts';
+import {openFilesLimits} from '../core/open-files.ts';
 
 const timeoutMs = 10_000;
 
 /** Raises the limit of this process where it is lower; Node has set it to the hard limit. @throws CodedError ERR_ULIMIT */
 export async function allowOpenFiles(count: number | null): Promise<void> {
   if (count === null) return;
-  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 'unlimited';
-  if (hard === 'unlimited' || count <= Number(hard)) return;
+  const {hard} = openFilesLimits();
+  if (count <= hard) return;
   try {
     await run(['prlimit', '--pid', String(process.pid), `--nofile=${count}:${count}`], {timeoutMs});
   } catch (error) {

@@ -1,5 +1,6 @@
 /** What a process uses of its host, for metrics. */
-import {readdir, readFile} from 'node:fs/promises';
+import {readdir} from 'node:fs/promises';
+import {openFilesLimits} from '../core/open-files.ts';
 
 export interface ProcessNumbers {
   readonly cpuSeconds: number;
@@ -15,13 +16,14 @@ export interface ProcessNumbers {
 export async function processNumbers(): Promise<ProcessNumbers> {
   const {user, system} = process.cpuUsage();
   const {rss, heapUsed} = process.memoryUsage();
-  const [files, limits] = await Promise.all([readdir('/proc/self/fd'), readFile('/proc/self/limits', 'latin1')]);
+  const files = await readdir('/proc/self/fd');
+  const {soft} = openFilesLimits();
   return {
     cpuSeconds: (user + system) / 1_000_000,
     residentBytes: rss,
     heapBytes: heapUsed,
     startedAtSeconds: Math.round(Date.now() / 1000 - process.uptime()),
     openFiles: files.length,
-    maxFiles: Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0),
+    maxFiles: Number.isFinite(soft) ? soft : 0,
   };
 }
