@@ -59,15 +59,17 @@ export class RunningInstances {
     return instance;
   }
 
-  /** From now on the instance counts more than the checkpoint. Synchronous: before anybody is answered by it. Never throws: without, the checkpoint counts. */
-  note(instance: RunningInstance): void {
+  /** From now on the instance counts more than the checkpoint. Synchronous: before anybody is answered by it. Never throws: without, the checkpoint counts. @returns whether it is written down */
+  note(instance: RunningInstance): boolean {
     const path = this.#path(instance.config.name);
     try {
       // An instance that was taken over has a note already, which counts until there is another one.
       writeFileSync(`${path}.new`, JSON.stringify(instance), {mode: 0o600});
       renameSync(`${path}.new`, path);
+      return true;
     } catch (error) {
       this.#log.error({app: instance.config.name, error: errorMessage(error)}, 'that the app runs could not be noted for the next gateway');
+      return false;
     }
   }
 

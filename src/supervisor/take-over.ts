@@ -55,11 +55,11 @@ export class RunningNote {
     this.#write(instance, {});
   }
 
-  #write({id, token, layers, base}: Instance, more: Pick<RunningInstance, 'standsStill'>): void {
+  #write({id, token, layers, base}: Instance, more: Pick<RunningInstance, 'standsStill'>): boolean {
     const {config, container, network, running} = this.#options;
     const {address, range} = network;
     const name = id.slice(config.name.length + 1) as InstanceName;
-    running.note({config, name, token, layers, base, ...savedImage(container.rootImage), address, range, ...more});
+    return running.note({config, name, token, layers, base, ...savedImage(container.rootImage), address, range, ...more});
   }
 
   /**
@@ -70,7 +70,7 @@ export class RunningNote {
   leaves(instance: Instance): boolean {
     const {config, container, records, log} = this.#options;
     if (config.onStop !== 'hibernate' || records.isShared || !container.alive()) return false;
-    this.#write(instance, {standsStill: true});
+    if (!this.#write(instance, {standsStill: true})) return false;
     const stopped = new Set<number>();
     for (let found = container.pids(); found.length > 0; found = container.pids().filter((pid) => !stopped.has(pid))) {
       signalAll(found, 'SIGSTOP');
